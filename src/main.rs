@@ -1,0 +1,3 @@
+//! The `runner-prep` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
