@@ -1,0 +1,181 @@
+//! The only writer: stages all changes, has them checked, commits them, and takes all back on an error.
+//!
+//! Knows the closed set of operations and no resource.
+
+mod steps;
+
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal};
+
+use crate::change::{Change, Check, Op};
+use crate::sys::dir::Dir;
+use crate::sys::lock::Lock;
+use crate::sys::root::Root;
+use crate::sys::sudo::Judges;
+use steps::Worker;
+
+/// Our own state: the lock and scratch copies. Root's alone.
+pub const STATE: &str = "/var/lib/runner-prep";
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done and stays.
+    Applied,
+    /// It was done and taken back.
+    RolledBack,
+    /// It could not be done.
+    Failed,
+    /// Its turn did not come.
+    NotReached,
+}
+
+impl Fate {
+    /// The word for reports and `--json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::RolledBack => "rolled-back",
+            Self::Failed => "failed",
+            Self::NotReached => "not-reached",
+        }
+    }
+}
+
+/// What an application did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// For each change, in order.
+    pub fates: Vec<Fate>,
+    /// Why it ended early.
+    pub error: Option<anyhow::Error>,
+}
+
+/// Holds the lock; made only when there is something to write.
+#[derive(Debug)]
+pub struct Session<'a> {
+    root: &'a Root,
+    machine: &'a Root,
+    state: Rc<Dir>,
+    _lock: Lock,
+}
+
+impl<'a> Session<'a> {
+    /// Take the lock, and keep signals from ending the work half way until the process exits.
+    ///
+    /// # Errors
+    /// When the state directory can't be used or another run holds the lock too long.
+    pub fn open(root: &'a Root, machine: &'a Root) -> Result<Self> {
+        let state = state_directory(root)?;
+        let lock = Lock::take(&state)?;
+        hold_signals()?;
+        Ok(Self { root, machine, state, _lock: lock })
+    }
+
+    /// Do all changes or none. Accounts that were made stay: they may own files by then.
+    #[must_use]
+    pub fn apply(&self, changes: &[Change]) -> Outcome {
+        let mut worker = Worker::new(self.root, self.machine);
+        let error = self.work(changes, &mut worker).err();
+        let Some(error) = error else {
+            return Outcome { fates: vec![Fate::Applied; changes.len()], error: None };
+        };
+        let fates = worker.fates(changes.len());
+        let error = match worker.roll_back() {
+            Ok(()) => error,
+            Err(second) => error.context(format!("and taking the changes back failed: {second:#}")),
+        };
+        Outcome { fates, error: Some(error) }
+    }
+
+    fn work(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<()> {
+        let context = |change: &Change| format!("{} {}", change.kind, change.id);
+        // What lies outside the home needs no account, and is checked before one is made.
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_system(change)) {
+            worker.stage(index, change).with_context(|| context(change))?;
+        }
+        let judges = self.judge(changes, worker)?;
+        for (index, change) in changes.iter().enumerate() {
+            if let Op::Account(account) = &change.op {
+                worker.account(index, account)?;
+            }
+        }
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_home(change)) {
+            worker.stage(index, change).with_context(|| context(change))?;
+        }
+        worker.commit(changes)?;
+        for (index, judge, before) in &judges {
+            worker.reach(*index);
+            judge.check_not_worse(before)?;
+            if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[*index]) {
+                for command in allowed {
+                    judge.check_effect(account, command)?;
+                }
+            }
+        }
+        worker.finish()
+    }
+
+    /// Put every sudoers candidate before all judges; returns them for the look at the live policy.
+    fn judge(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<Vec<(usize, Judges<'a>, Vec<Option<String>>)>> {
+        let mut judges = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            let (Some(Check::Sudoers { .. }), Op::File(file)) = (check_of(change), &change.op) else { continue };
+            worker.reach(index);
+            let path = file.place.path();
+            let name = path.file_name().context("a sudoers file has a name")?;
+            let mut judge = Judges::find(self.root, self.machine)?;
+            judge.keep_content(&self.state, name)?;
+            if let Some(content) = &file.after {
+                judge.check(&self.state, name, content.bytes()?)?;
+            }
+            let before = judge.live()?;
+            judges.push((index, judge, before));
+        }
+        Ok(judges)
+    }
+}
+
+fn check_of(change: &Change) -> Option<&Check> {
+    match &change.op {
+        Op::File(file) => Some(&file.check),
+        _ => None,
+    }
+}
+
+/// The state directory, made when it is missing.
+fn state_directory(root: &Root) -> Result<Rc<Dir>> {
+    let path = Path::new(STATE);
+    let cannot = || format!("cannot use the state directory {STATE}");
+    let owner = crate::sys::identity::is_root().then(|| root.owner());
+    let mut here = Path::new("/").to_path_buf();
+    for (level, name) in ["var", "lib", "runner-prep"].iter().enumerate() {
+        let parent = root.secure_dir(&here).with_context(cannot)?;
+        here.push(name);
+        if root.dir(&here).with_context(cannot)?.is_none() {
+            let mode = if level == 2 { 0o700 } else { 0o755 };
+            parent.make_child(name.as_ref(), owner, mode).with_context(cannot)?;
+            parent.sync().with_context(cannot)?;
+        }
+    }
+    let dir = root.secure_dir(path)?;
+    let stat = dir.stat().with_context(cannot)?;
+    if stat.mode & 0o077 != 0 {
+        let parent = root.secure_dir(Path::new("/var/lib"))?;
+        parent.repair("runner-prep".as_ref(), stat.identity, owner, 0o700).with_context(cannot)?;
+    }
+    Ok(dir)
+}
+
+/// INT, TERM and HUP wait until the work is done or taken back.
+fn hold_signals() -> Result<()> {
+    let mut held = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        held.add(signal);
+    }
+    held.thread_block().context("cannot hold signals back")
+}

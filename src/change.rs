@@ -1,0 +1,382 @@
+//! What a resource wants done, as plain data: the vocabulary between resources, `apply` and `report`.
+//!
+//! Owns the closed set of operations. Must not touch the host, and knows nothing of runners or profiles.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// One wanted change of the host, with its reason.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Name of the resource kind, as in a profile's section: `sudoers`, `config`, …
+    pub kind: &'static str,
+    /// What is changed, unique within a plan: a path, or an account's name.
+    pub id: String,
+    /// Why, for a person, in one line.
+    pub why: String,
+    /// What to do.
+    pub op: Op,
+}
+
+/// The closed set of operations that `apply` knows.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Make or extend an account. Never undone: an account may own files by then.
+    Account(AccountOp),
+    /// Make a directory, or repair its owner and mode.
+    Directory {
+        /// Where it is.
+        place: Place,
+        /// Owner and mode now; `None` when it is missing.
+        before: Option<Meta>,
+        /// Owner and mode wanted.
+        after: Meta,
+    },
+    /// Make, replace or remove a regular file, whole.
+    File(Box<FileOp>),
+    /// Repair owner and mode of a file whose bytes stay.
+    Metadata {
+        /// Where it is.
+        place: Place,
+        /// What was seen when planning; `apply` compares again.
+        before: Seen,
+        /// Owner and mode wanted.
+        after: Meta,
+    },
+}
+
+/// Make or extend an account of the password database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountOp {
+    /// `useradd` with the arguments of GitLab's own package.
+    Create {
+        /// Login name.
+        name: String,
+        /// The comment (GECOS) field.
+        comment: String,
+        /// Login shell, an absolute path.
+        shell: PathBuf,
+    },
+    /// `usermod --append --groups`.
+    Join {
+        /// Login name.
+        name: String,
+        /// Name of the supplementary group.
+        group: String,
+    },
+}
+
+/// A file to be made, replaced or removed.
+#[derive(Debug, Clone)]
+pub struct FileOp {
+    /// Where it is.
+    pub place: Place,
+    /// What was seen when planning; `None` when it was missing. `apply` compares again.
+    pub before: Option<Seen>,
+    /// The wanted bytes; `None` removes the file.
+    pub after: Option<Content>,
+    /// Owner and mode wanted.
+    pub meta: Meta,
+    /// How the candidate is checked before it is live, and the host after.
+    pub check: Check,
+    /// What may be shown of the content.
+    pub shown: Shown,
+    /// How the candidate takes the place of the old file.
+    pub swap: Swap,
+}
+
+/// How a candidate becomes the live file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// Rename over the old file.
+    Replace,
+    /// Appear only where nothing is: an SSH key is never replaced.
+    Fresh,
+    /// Other programs rewrite this file without a lock: exchange under a lease and look back
+    /// (DESIGN section 7). Attributes and links of the old file are kept.
+    Shared,
+}
+
+/// Which tool reads the file, so that the candidate is put before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// No program but ours has a say.
+    None,
+    /// sudo's policy: `visudo` on the candidate and on the merged policy, before and after.
+    Sudoers {
+        /// The account whose rights the rule changes.
+        account: String,
+        /// Each command line that must be allowed without a password afterwards.
+        allowed: Vec<Vec<String>>,
+    },
+    /// GitLab Runner's configuration: `gitlab-runner lint` where it is installed.
+    RunnerConfig,
+}
+
+/// What a report may show of a file's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// No secrets: a text diff.
+    Text,
+    /// Only these values, never a line of the file.
+    Values(Vec<ValueChange>),
+    /// Nothing but this description.
+    Label(String),
+}
+
+/// One value of a configuration file, before and after, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueChange {
+    /// Which value, for a person: `runners[0] "docker-runner": docker.privileged`.
+    pub name: String,
+    /// Machine-readable place: keys and indices.
+    pub path: Vec<String>,
+    /// The value before in TOML's notation; `None` when it was absent.
+    pub before: Option<String>,
+    /// The value after in TOML's notation; `None` when it goes away.
+    pub after: Option<String>,
+}
+
+/// A place on the host.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An absolute path that only root may change.
+    System(PathBuf),
+    /// Below the account's home: jobs can write there, so no link is followed and the account's
+    /// own rights are used.
+    Home {
+        /// The account's login name.
+        account: String,
+        /// The account's home directory, absolute.
+        home: PathBuf,
+        /// The path below it.
+        relative: PathBuf,
+    },
+}
+
+impl Place {
+    /// The absolute path, as a person writes it.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::System(path) => path.clone(),
+            Self::Home { home, relative, .. } => home.join(relative),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().display().fmt(f)
+    }
+}
+
+/// Owner and mode of a file or directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meta {
+    /// Who owns it.
+    pub owner: Owner,
+    /// Permission bits, without the file type: `0o640`.
+    pub mode: u32,
+}
+
+/// The owner of a file, by role: numbers are known only when the account exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// `root:root`; in a `--root` tree of an ordinary user, that user.
+    Root,
+    /// The named account and its own group.
+    Account(String),
+    /// User and group by number, to keep what is there.
+    Ids(u32, u32),
+}
+
+/// What kind of thing a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link, not followed.
+    Link,
+    /// A FIFO, socket or device: never opened for its content.
+    Special(&'static str),
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Regular => "a regular file",
+            Self::Directory => "a directory",
+            Self::Link => "a symbolic link",
+            Self::Special(name) => name,
+        })
+    }
+}
+
+/// A file or directory as it was observed. `Debug` and every report leave the bytes out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Kind of thing.
+    pub kind: FileKind,
+    /// Content of a regular file.
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Number of names (hard links).
+    pub links: u64,
+    /// Device and inode: the identity of the open file.
+    pub identity: (u64, u64),
+    /// Where links led, when the path was not the file's own.
+    pub resolved: Option<PathBuf>,
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Seen({:?}, {} bytes, {:04o} {}:{})",
+            self.kind,
+            self.bytes.len(),
+            self.mode,
+            self.uid,
+            self.gid
+        )
+    }
+}
+
+type Make = dyn Fn() -> anyhow::Result<Vec<u8>>;
+
+/// The bytes of a file, perhaps made only when they are needed: an RSA key costs seconds, and a plan
+/// that is only shown must not pay them.
+#[derive(Clone)]
+pub struct Content {
+    ready: Rc<OnceCell<Vec<u8>>>,
+    make: Option<Rc<Make>>,
+}
+
+impl Content {
+    /// Bytes that are there already.
+    #[must_use]
+    pub fn ready(bytes: Vec<u8>) -> Self {
+        Self {
+            ready: Rc::new(OnceCell::from(bytes)),
+            make: None,
+        }
+    }
+
+    /// Bytes made at the first use, once.
+    pub fn later(make: impl Fn() -> anyhow::Result<Vec<u8>> + 'static) -> Self {
+        Self {
+            ready: Rc::new(OnceCell::new()),
+            make: Some(Rc::new(make)),
+        }
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// When making them fails, for example without randomness from the kernel.
+    pub fn bytes(&self) -> anyhow::Result<&[u8]> {
+        if let Some(bytes) = self.ready.get() {
+            return Ok(bytes);
+        }
+        let made = match &self.make {
+            Some(make) => make()?,
+            None => Vec::new(),
+        };
+        Ok(self.ready.get_or_init(|| made))
+    }
+
+    /// The bytes if they are there already: enough for a diff, and never makes a key.
+    #[must_use]
+    pub fn peek(&self) -> Option<&[u8]> {
+        self.ready.get().map(Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Content(…)")
+    }
+}
+
+impl Op {
+    /// The place that is changed; `None` for an account.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Account(_) => None,
+            Self::Directory { place, .. } | Self::Metadata { place, .. } => Some(place),
+            Self::File(file) => Some(&file.place),
+        }
+    }
+
+    /// The verb for reports and `--json`: `create`, `update`, `remove` or `repair`.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Account(AccountOp::Create { .. }) => "create",
+            Self::Account(AccountOp::Join { .. }) => "update",
+            Self::Directory { before: None, .. } => "create",
+            Self::Directory { .. } | Self::Metadata { .. } => "repair",
+            Self::File(file) => match (&file.before, &file.after) {
+                (_, None) => "remove",
+                (None, Some(_)) => "create",
+                (Some(_), Some(_)) => "update",
+            },
+        }
+    }
+}
+
+/// Something a person should know that is no change: a warning, or what waits for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Stable identifier for `--json`, in `kebab-case`.
+    pub code: &'static str,
+    /// What it is, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub repair: String,
+}
+
+/// What resources have to say beside their changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// True and worth knowing, asks for nothing.
+    pub warnings: Vec<Note>,
+    /// Can't be done yet: waits for a person or another program.
+    pub pending: Vec<Note>,
+}
+
+impl Notes {
+    /// Add a warning.
+    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        let (message, repair) = (message.into(), repair.into());
+        self.warnings.push(Note { code, message, repair });
+    }
+
+    /// Add something that waits.
+    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        let (message, repair) = (message.into(), repair.into());
+        self.pending.push(Note { code, message, repair });
+    }
+}
+
+/// A name that a report shows beside the changes: the public key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// Where the `.pub` file is.
+    pub path: PathBuf,
+    /// The line for *Deploy keys*, without a newline.
+    pub line: String,
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+}

@@ -1,0 +1,147 @@
+//! The command line: what the user typed, and the environment. Decides nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
+#[derive(Debug, Parser)]
+#[command(name = "runner-prep", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Work on this tree instead of the host: an image, a chroot, a test
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true)]
+    pub root: PathBuf,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colour the output
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto, hide_default_value = true)]
+    pub color: Color,
+    /// Print problems only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print the differences too
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring the host into the state of a profile
+    Apply(Apply),
+    /// Show what apply would do, each with its reason; writes nothing
+    Plan(Plan),
+    /// Exit 1 where the host differs; writes nothing
+    Check(Selection),
+    /// Show the built-in and local profiles
+    #[command(subcommand)]
+    Profile(Profile),
+}
+
+/// Options of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// What is wanted.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Write nothing, like plan
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Exit 0 also when something waits for you
+    #[arg(long)]
+    pub allow_pending: bool,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct Plan {
+    /// What is wanted.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Exit 1 when there are changes to make
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// What is wanted of which host.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Profiles, by name or path; several are merged
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
+    pub profile: Vec<String>,
+    /// Only these kinds of resources
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All but these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',', conflicts_with = "only")]
+    pub skip: Vec<String>,
+    /// Only this runner of config.toml; may be repeated
+    #[arg(long, value_name = "NAME_OR_ID")]
+    pub runner: Vec<String>,
+    /// The account that jobs run as
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The configuration file of gitlab-runner
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Replace a sudoers file of that name that somebody else wrote
+    #[arg(long)]
+    pub adopt: bool,
+}
+
+/// The commands of `profile`.
+#[derive(Debug, Subcommand)]
+pub enum Profile {
+    /// List all profiles
+    List,
+    /// Show a profile with all that it extends
+    Show {
+        /// Profiles, by name or path; several are merged
+        #[arg(value_name = "NAME", value_delimiter = ',', required = true)]
+        name: Vec<String>,
+    },
+}
+
+/// What the environment says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Environment {
+    /// `NO_COLOR` is set, or the terminal can't do colours.
+    pub plain: bool,
+    /// The user behind `sudo`.
+    pub sudo_uid: Option<u32>,
+}
+
+impl Environment {
+    /// Read it, once.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn read() -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+        Self { plain: no_color || dumb, sudo_uid }
+    }
+}

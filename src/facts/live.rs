@@ -1,0 +1,182 @@
+//! Facts of a real host or tree.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Account, Facts, MOST_BYTES};
+use crate::change::{FileKind, Owner, Seen};
+use crate::fault::fault;
+use crate::sys::accounts;
+use crate::sys::dir::{Entry, Kind, Stat};
+use crate::sys::exec::{self, Tool};
+use crate::sys::identity::{self, Identity};
+use crate::sys::root::{Root, below};
+
+/// The host or tree as it is now.
+#[derive(Debug)]
+pub struct Live<'a> {
+    root: &'a Root,
+    /// Where tools are taken from: the machine itself, also for a tree.
+    machine: &'a Root,
+}
+
+impl<'a> Live<'a> {
+    /// Look at `root` with the tools of `machine`.
+    #[must_use]
+    pub fn new(root: &'a Root, machine: &'a Root) -> Self {
+        Self { root, machine }
+    }
+}
+
+impl Facts for Live<'_> {
+    fn is_host(&self) -> bool {
+        self.root.is_host()
+    }
+
+    fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
+        let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
+        Ok(read.map(|(entry, found)| {
+            let resolved = found.via_link.then(|| found.path());
+            Seen { resolved, ..seen(entry) }
+        }))
+    }
+
+    fn stat(&self, path: &Path) -> Result<Option<Seen>> {
+        self.look(path, true)
+    }
+
+    fn entry(&self, path: &Path) -> Result<Option<Seen>> {
+        self.look(path, false)
+    }
+
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        let cannot = || format!("cannot list {}", directory.display());
+        let Some(dir) = self.root.dir(directory).with_context(cannot)? else { return Ok(Vec::new()) };
+        let names = dir.names().with_context(cannot)?;
+        Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
+        let identity = Identity { uid: account.uid, gid: account.gid };
+        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
+            return Ok(vec![None; relative.len()]);
+        };
+        let mut found = Vec::with_capacity(relative.len());
+        for name in relative {
+            let path = account.home.join(name);
+            let entry = match below(&home, Path::new(name)) {
+                Ok(Some((dir, name))) => dir.read(&name, MOST_BYTES),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            found.push(entry.map_err(|error| unreadable(&path, MOST_BYTES, error))?.map(seen));
+        }
+        Ok(found)
+    }
+
+    fn account(&self, name: &str) -> Result<Option<Account>> {
+        accounts::account(self.root, name)
+    }
+
+    fn members(&self, group: &str) -> Result<Option<Vec<String>>> {
+        accounts::members(self.root, group)
+    }
+
+    fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>> {
+        let identity = match owner {
+            Owner::Root => self.root.owner(),
+            Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
+            Owner::Account(name) => match self.account(name)? {
+                Some(account) => self.owner_in_tree(Identity { uid: account.uid, gid: account.gid }),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some((identity.uid, identity.gid)))
+    }
+
+    fn distrust(&self, path: &Path) -> Result<Option<String>> {
+        let cannot = || format!("cannot look at {}", path.display());
+        let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        if let Some(reason) = found.dir.untrusted() {
+            return Ok(Some(reason.to_owned()));
+        }
+        if found.name.is_empty() {
+            return Ok(None);
+        }
+        let stat = found.dir.stat_entry(&found.name).with_context(cannot)?;
+        Ok(stat.and_then(|stat| self.root.distrust(&found.path(), stat)))
+    }
+
+    fn tool(&self, name: &str) -> Option<PathBuf> {
+        exec::find(self.machine, name)
+    }
+
+    fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>> {
+        let Some(program) = self.tool("ssh-keygen") else { return Ok(None) };
+        let rights = Identity { uid: account.uid, gid: account.gid };
+        let asked = Tool::new(&program)
+            .args(["-y", "-P", "", "-f", "/dev/stdin"])
+            .input(private)
+            .identity((identity::is_root() && rights.uid != 0).then_some(rights))
+            .run()?;
+        Ok(asked.success().then(|| asked.stdout.trim().to_owned()))
+    }
+
+    fn host_name(&self) -> Result<String> {
+        if self.root.is_host() {
+            let name = nix::unistd::gethostname().context("cannot read the host's name")?;
+            return Ok(name.to_string_lossy().into_owned());
+        }
+        let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
+        let name = file.map(|seen| String::from_utf8_lossy(&seen.bytes).trim().to_owned());
+        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
+    }
+}
+
+impl Live<'_> {
+    fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
+        let stat = self.root.stat(path, follow).map_err(|error| unreadable(path, 0, error))?;
+        Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))
+    }
+
+    /// An ordinary user who prepares a tree owns what will belong to the account.
+    fn owner_in_tree(&self, account: Identity) -> Identity {
+        if identity::is_root() { account } else { self.root.owner() }
+    }
+}
+
+fn seen(Entry { stat, bytes }: Entry) -> Seen {
+    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
+    let kind = match kind {
+        Kind::Regular => FileKind::Regular,
+        Kind::Directory => FileKind::Directory,
+        Kind::Link => FileKind::Link,
+        Kind::Special(name) => FileKind::Special(name),
+    };
+    Seen { kind, bytes, mode, uid, gid, links, identity, resolved: None }
+}
+
+fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
+    let path = path.display();
+    let is_loop = error.raw_os_error() == Some(nix::libc::ELOOP);
+    match error.kind() {
+        FileTooLarge => fault(
+            "file-too-large",
+            format!("{path} is larger than {cap} bytes"),
+            format!("see what it is and move it away: ls -ls {path}"),
+        ),
+        PermissionDenied => fault(
+            "not-permitted",
+            format!("{path} can't be read: permission denied"),
+            "run as root: sudo runner-prep …",
+        ),
+        kind if is_loop || kind == NotADirectory => fault(
+            "path-unusable",
+            format!("{path} can't be reached: a link or a file is where a directory should be"),
+            format!("see which one, and make it a real directory: namei -l {path}"),
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot read {path}")),
+    }
+}

@@ -1,0 +1,67 @@
+//! What is known of the host, read-only.
+//!
+//! Resources see the host through [`Facts`] alone. No method writes, so that a plan can't change
+//! anything by construction; tests feed facts instead of a host.
+
+pub mod live;
+pub mod service;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::change::{Owner, Seen};
+pub use crate::sys::accounts::Account;
+
+/// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
+pub const MOST_BYTES: u64 = 1024 * 1024;
+
+/// A `config.toml` of 50,000 runners is a legitimate one.
+pub const MOST_CONFIG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The read-only view of a host or of a tree.
+pub trait Facts {
+    /// True for the machine itself, false for a `--root` tree.
+    fn is_host(&self) -> bool;
+
+    /// The file or directory at an absolute path, links resolved; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When it can't be read, or is larger than `cap` bytes.
+    fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>>;
+
+    /// What an absolute path leads to, links resolved, without its bytes.
+    fn stat(&self, path: &Path) -> Result<Option<Seen>>;
+
+    /// What lies at an absolute path itself, no link followed, without its bytes.
+    fn entry(&self, path: &Path) -> Result<Option<Seen>>;
+
+    /// The names in a directory; empty when it does not exist.
+    fn names(&self, directory: &Path) -> Result<Vec<String>>;
+
+    /// Things below the account's home, no link followed, in the order asked for.
+    fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>>;
+
+    /// The account of that name.
+    fn account(&self, name: &str) -> Result<Option<Account>>;
+
+    /// The members of a group; `None` when there is no such group.
+    fn members(&self, group: &str) -> Result<Option<Vec<String>>>;
+
+    /// The numbers behind an owner; `None` when the account does not exist yet.
+    fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>>;
+
+    /// Why somebody but root could change the file at this path, or a directory above it; `None` when
+    /// nobody could.
+    fn distrust(&self, path: &Path) -> Result<Option<String>>;
+
+    /// A program of the machine (not of a tree), found where distributions install programs.
+    fn tool(&self, name: &str) -> Option<PathBuf>;
+
+    /// Ask `ssh-keygen -y` for the public half of a private key that only OpenSSH can read. It runs
+    /// with the account's rights. `None` when it refuses the key.
+    fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>>;
+
+    /// The machine's name (`uname -n`), in a tree the one in `/etc/hostname`.
+    fn host_name(&self) -> Result<String>;
+}

@@ -1,0 +1,135 @@
+//! Which account, home and configuration the gitlab-runner service uses: its systemd unit.
+//!
+//! The unit's text is read, `systemctl` is not asked: it costs a process, and a tree has no systemd.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Facts, MOST_BYTES};
+use crate::change::FileKind;
+
+/// Where systemd looks for units, the strongest first (systemd.unit(5)).
+const UNIT_DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// The unit's name in GitLab's package.
+const UNIT: &str = "gitlab-runner.service";
+
+/// What the command line of the service says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The unit file.
+    pub unit: PathBuf,
+    /// `--user`: the account of shell jobs.
+    pub user: Option<String>,
+    /// `--config`: the configuration file.
+    pub config: Option<PathBuf>,
+    /// `--working-directory`: usually the account's home.
+    pub directory: Option<PathBuf>,
+}
+
+/// The service as its unit and drop-ins describe it; `None` when no unit is installed.
+///
+/// # Errors
+/// When a unit file can't be read.
+pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
+    for directory in UNIT_DIRECTORIES {
+        let path = Path::new(directory).join(UNIT);
+        let Some(file) = facts.file(&path, MOST_BYTES)? else { continue };
+        if file.kind != FileKind::Regular {
+            continue;
+        }
+        let mut text = String::from_utf8_lossy(&file.bytes).into_owned();
+        for directory in UNIT_DIRECTORIES.iter().rev() {
+            let drop_ins = Path::new(directory).join(format!("{UNIT}.d"));
+            for name in facts.names(&drop_ins)?.iter().filter(|name| name.ends_with(".conf")) {
+                if let Some(file) = facts.file(&drop_ins.join(name), MOST_BYTES)? {
+                    text.push('\n');
+                    text.push_str(&String::from_utf8_lossy(&file.bytes));
+                }
+            }
+        }
+        return Ok(Some(Service { unit: path, ..parse(&text) }));
+    }
+    Ok(None)
+}
+
+/// Read the last effective `ExecStart=`; an empty one takes the earlier ones back (systemd.service(5)).
+fn parse(text: &str) -> Service {
+    let joined = text.replace("\\\n", " ");
+    let mut words: Vec<String> = Vec::new();
+    for line in joined.lines() {
+        if let Some(command) = line.trim().strip_prefix("ExecStart") {
+            if let Some(command) = command.trim_start().strip_prefix('=') {
+                words = split(command);
+            }
+        }
+    }
+    let value = |names: [&str; 2]| {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
+            if names.contains(&name) {
+                return value.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
+            }
+        }
+        None
+    };
+    Service {
+        unit: PathBuf::new(),
+        user: value(["--user", "-u"]),
+        config: value(["--config", "-c"]).map(PathBuf::from),
+        directory: value(["--working-directory", "-d"]).map(PathBuf::from),
+    }
+}
+
+/// Words of a command line, quotes removed.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(mark), c) if c == mark => quote = None,
+            (Some(_), c) => word.push(c),
+            (None, '"' | '\'') => (quote, open) = (Some(c), true),
+            (None, c) if c.is_whitespace() => {
+                if open || !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                open = false;
+            }
+            (None, c) => word.push(c),
+        }
+    }
+    if open || !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_packaged_unit_names_account_and_configuration() {
+        let service = parse(
+            "[Service]\nExecStart=/usr/bin/gitlab-runner \"run\" \"--config\" \"/etc/gitlab-runner/config.toml\" \
+             \"--working-directory\" \"/srv/ci\" \"--service\" \"gitlab-runner\" \"--user\" \"ci\"\n",
+        );
+        assert_eq!(service.user.as_deref(), Some("ci"));
+        assert_eq!(service.config, Some(PathBuf::from("/etc/gitlab-runner/config.toml")));
+        assert_eq!(service.directory, Some(PathBuf::from("/srv/ci")));
+    }
+
+    #[test]
+    fn a_drop_in_replaces_the_command() {
+        let service = parse("ExecStart=/x run --user a\n[Service]\nExecStart=\nExecStart=/x run --user=b \\\n --config /y\n");
+        assert_eq!(service.user.as_deref(), Some("b"));
+        assert_eq!(service.config, Some(PathBuf::from("/y")));
+    }
+
+    #[test]
+    fn an_option_without_a_value_is_no_value() {
+        assert_eq!(parse("ExecStart=/x run --user"), Service::default());
+    }
+}

@@ -1,0 +1,45 @@
+//! The plan: what a profile would change on a host, as data. Built first, shown or applied after.
+//!
+//! Must not touch the host; a plan that is empty is a host as wanted.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use crate::change::{Change, Note, Notes};
+use crate::fault::fault;
+use crate::resource::{Context, Wanted};
+
+/// All that is to be done, and what is to be said beside it.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// In the order of application.
+    pub changes: Vec<Change>,
+    /// True and worth knowing.
+    pub warnings: Vec<Note>,
+    /// What waits for a person or another program.
+    pub pending: Vec<Note>,
+}
+
+impl Plan {
+    /// Hold what is wanted against the host.
+    ///
+    /// # Errors
+    /// When the host can't be read, holds something that must not be touched, or two resources want
+    /// the same thing.
+    pub fn build(wanted: &Wanted, context: &Context<'_>) -> Result<Self> {
+        let mut notes = Notes::default();
+        let changes = wanted.plan(context, &mut notes)?;
+        let mut seen = BTreeSet::new();
+        for change in &changes {
+            if !seen.insert(&change.id) {
+                return Err(fault(
+                    "plan-conflict",
+                    format!("two resources want to change {}", change.id),
+                    "leave one of them out with --skip",
+                ));
+            }
+        }
+        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending })
+    }
+}

@@ -1,0 +1,275 @@
+//! Profiles: TOML texts, found by name, joined with what they extend, merged to one.
+//!
+//! Owns finding, parsing and merging. Knows no section's meaning: each resource parses its own. Must
+//! not look at the host beyond the profile files that the caller reads for it.
+
+mod merge;
+mod position;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::Result;
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use toml_edit::{Document, Item};
+
+use crate::fault::fault;
+pub use position::suggest;
+
+/// Where local profiles lie, inside the tree that is worked on.
+pub const DIRECTORY: &str = "/etc/runner-prep/profiles";
+
+/// The profiles compiled into the program: name and text.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("dind", include_str!("../../profiles/dind.toml")),
+    ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
+    ("shell", include_str!("../../profiles/shell.toml")),
+];
+
+/// Profiles extend one another no deeper than this.
+const MOST_LEVELS: usize = 16;
+
+/// A profile's text and where it came from.
+#[derive(Debug)]
+pub struct Source {
+    /// For messages: a path, or `built-in profile NAME`.
+    pub origin: String,
+    /// The name it was asked for by.
+    pub name: String,
+    document: Document<String>,
+}
+
+/// One or several profiles, resolved: what they extend comes first.
+#[derive(Debug)]
+pub struct Profile {
+    /// The names that were asked for.
+    pub names: Vec<String>,
+    layers: Vec<Rc<Source>>,
+    merged: Document<String>,
+}
+
+/// Reads a profile file: the path it is at and its text, `None` when there is none.
+pub type Read<'a> = dyn Fn(&Path) -> Result<Option<String>> + 'a;
+
+impl Profile {
+    /// Find and merge the profiles of these names or paths.
+    ///
+    /// # Errors
+    /// When one is unknown, is no valid TOML, extends itself, or contradicts another.
+    pub fn load(names: &[String], sections: &[&str], read: &Read<'_>) -> Result<Self> {
+        let mut layers = Vec::new();
+        for name in names {
+            gather(name, read, &mut layers, &mut Vec::new())?;
+        }
+        for layer in &layers {
+            layer.check_sections(sections)?;
+        }
+        let merged = merge::merge(&layers)?;
+        Ok(Self { names: names.to_vec(), layers, merged })
+    }
+
+    /// The resolved profile as TOML.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.merged.raw()
+    }
+
+    /// What a section says, after each profile's own share of it was found valid; `None` when no
+    /// profile has it.
+    ///
+    /// # Errors
+    /// With file, line, column and caret when a key is unknown or a value is not what it must be.
+    pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        for layer in &self.layers {
+            section::<T>(&layer.document, name).map_err(|error| layer.explain(&error))?;
+        }
+        section::<T>(&self.merged, name).map_err(|error| {
+            let text = position::render("the merged profile", self.merged.raw(), error.span(), error.message());
+            fault("profile-invalid", text, "give the missing value in one of the profiles")
+        })
+    }
+}
+
+impl Source {
+    fn parse(name: &str, origin: String, text: String) -> Result<Self> {
+        // Given by mistake, its lines must not be shown: they hold tokens.
+        if text.contains("[[runners]]") {
+            return Err(fault(
+                "profile-invalid",
+                format!("{origin} is a configuration of gitlab-runner, not a profile"),
+                "give a profile: runner-prep profile list",
+            ));
+        }
+        match Document::parse(text.clone()) {
+            Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
+            Err(error) => Err(fault(
+                "profile-invalid",
+                position::render(&origin, &text, error.span(), error.message()),
+                "correct the profile; its format is TOML 1.0",
+            )),
+        }
+    }
+
+    /// The names in `extends`.
+    fn parents(&self) -> Result<Vec<String>> {
+        section::<Vec<String>>(&self.document, "extends")
+            .map(Option::unwrap_or_default)
+            .map_err(|error| self.explain(&error))
+    }
+
+    /// The one line that says what the profile is for.
+    fn summary(&self) -> Option<&str> {
+        self.document.get("summary").and_then(Item::as_str)
+    }
+
+    fn check_sections(&self, known: &[&str]) -> Result<()> {
+        section::<String>(&self.document, "summary").map_err(|error| self.explain(&error))?;
+        let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
+        for (key, _) in self.document.iter() {
+            if !known.contains(&key) {
+                let span = self.document.key(key).and_then(toml_edit::Key::span);
+                let message = position::unknown("section", key, &known);
+                return Err(fault(
+                    "profile-invalid",
+                    position::render(&self.origin, self.document.raw(), span, &message),
+                    "the sections are described in the built-in profiles: runner-prep profile show dind",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: &toml_edit::de::Error) -> anyhow::Error {
+        let message = position::improve(error.message());
+        fault(
+            "profile-invalid",
+            position::render(&self.origin, self.document.raw(), error.span(), &message),
+            "correct the profile; the built-in ones explain every key: runner-prep profile show dind",
+        )
+    }
+}
+
+/// Names and summaries of all profiles, local ones first where they hide a built-in one.
+///
+/// # Errors
+/// When a local profile can't be read or parsed.
+pub fn list(local: &[String], read: &Read<'_>) -> Result<Vec<(String, String, String)>> {
+    let mut found = Vec::new();
+    for name in local.iter().filter_map(|file| file.strip_suffix(".toml")) {
+        if check_name(name).is_ok() {
+            let source = find(name, read)?;
+            found.push((name.to_owned(), source.summary().unwrap_or_default().to_owned(), source.origin));
+        }
+    }
+    for (name, text) in BUILT_IN {
+        if !found.iter().any(|(local, ..)| local == name) {
+            let source = Source::parse(name, String::from("built-in"), (*text).to_owned())?;
+            let summary = source.summary().unwrap_or_default().to_owned();
+            found.push(((*name).to_owned(), summary, source.origin));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Add the profile of that name to `layers`, what it extends first.
+fn gather(name: &str, read: &Read<'_>, layers: &mut Vec<Rc<Source>>, open: &mut Vec<String>) -> Result<()> {
+    if open.iter().any(|outer| outer == name) || open.len() > MOST_LEVELS {
+        return Err(fault(
+            "profile-invalid",
+            format!("the profile {name} extends itself: {} → {name}", open.join(" → ")),
+            "take one of these names out of `extends`",
+        ));
+    }
+    if layers.iter().any(|layer| layer.name == name) {
+        return Ok(());
+    }
+    let source = find(name, read)?;
+    open.push(name.to_owned());
+    for parent in source.parents()? {
+        gather(&parent, read, layers, open)?;
+    }
+    open.pop();
+    layers.push(Rc::new(source));
+    Ok(())
+}
+
+fn find(name: &str, read: &Read<'_>) -> Result<Source> {
+    if name.contains('/') {
+        let path = check_path(name)?;
+        let text = read(&path)?.ok_or_else(|| {
+            fault("profile-unknown", format!("there is no profile file {name}"), "give the path of a profile")
+        })?;
+        return Source::parse(name, name.to_owned(), text);
+    }
+    check_name(name)?;
+    let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
+    if let Some(text) = read(&path)? {
+        return Source::parse(name, path.display().to_string(), text);
+    }
+    if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
+        return Source::parse(name, format!("built-in profile {name}"), (*text).to_owned());
+    }
+    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Err(fault(
+        "profile-unknown",
+        format!("there is no profile {name}{hint}"),
+        format!("see what there is: runner-prep profile list; local ones lie in {DIRECTORY}"),
+    ))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.chars().all(valid) {
+        return Ok(());
+    }
+    Err(fault(
+        "profile-unknown",
+        format!("{name:?} can't be the name of a profile"),
+        "names are lower-case letters, digits and `-`; a path contains a `/`",
+    ))
+}
+
+fn check_path(path: &str) -> Result<PathBuf> {
+    let parsed = PathBuf::from(path);
+    let climbs = parsed.components().any(|part| part == std::path::Component::ParentDir);
+    if !climbs && parsed.extension().is_some_and(|extension| extension == "toml") {
+        return Ok(parsed);
+    }
+    Err(fault(
+        "profile-unknown",
+        format!("{path:?} can't be the path of a profile"),
+        "the path of a profile ends in .toml and has no `..` in it",
+    ))
+}
+
+/// Deserialize the value of one key of a document and ignore the others, keeping the places of errors.
+fn section<T: DeserializeOwned>(document: &Document<String>, name: &str) -> Result<Option<T>, toml_edit::de::Error> {
+    struct One<'a, T>(&'a str, std::marker::PhantomData<T>);
+    impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for One<'_, T> {
+        type Value = Option<T>;
+        fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_map(self)
+        }
+    }
+    impl<'de, T: DeserializeOwned> Visitor<'de> for One<'_, T> {
+        type Value = Option<T>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a table")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<String>()? {
+                if key == self.0 {
+                    found = Some(map.next_value()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let deserializer = toml_edit::de::Deserializer::from(document.clone());
+    One(name, std::marker::PhantomData).deserialize(deserializer)
+}

@@ -1,0 +1,93 @@
+//! Messages about a place in a profile: line, column, the line itself and a caret.
+//!
+//! Only for profiles. A line of `config.toml` is never shown: it may hold a token.
+
+use std::ops::Range;
+
+/// A message with the place it is about.
+pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, message: &str) -> String {
+    let message = message.trim().replace('\n', ", ");
+    let Some(span) = span else { return format!("{origin}: {message}") };
+    let start = floor(text, span.start);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let number = text[..line_start].matches('\n').count() + 1;
+    let column = text[line_start..start].chars().count() + 1;
+    let room = line.chars().count().saturating_sub(column - 1).max(1);
+    let end = floor(text, span.end.max(start));
+    let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let margin = " ".repeat(number.to_string().len());
+    let carets = "^".repeat(length);
+    let indent = " ".repeat(column - 1);
+    format!(
+        "{origin}: line {number}, column {column}: {message}\n\
+         {margin} |\n{number} | {clean}\n{margin} | {indent}{carets}"
+    )
+}
+
+/// The nearest place at or before `offset` where a character starts.
+fn floor(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// Say more plainly what serde found: ``unknown field `a`, expected one of `b`, `c` ``.
+pub(super) fn improve(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else { return message.to_owned() };
+    let Some((key, rest)) = rest.split_once('`') else { return message.to_owned() };
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    unknown("key", key, &known)
+}
+
+/// `unknown key `x`` with the near miss, or with what there is.
+pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
+    match suggest(key, known) {
+        Some(near) => format!("unknown {what} `{key}`; did you mean `{near}`?"),
+        None if known.is_empty() => format!("unknown {what} `{key}`"),
+        None => format!("unknown {what} `{key}`; there are {}", known.join(", ")),
+    }
+}
+
+/// The known word that was probably meant.
+#[must_use]
+pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
+    near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_below_the_word() {
+        let text = "a = 1\n  privilaged = true\n";
+        let shown = render("x.toml", text, Some(8..18), &improve("unknown field `privilaged`, expected `privileged`"));
+        assert_eq!(
+            shown,
+            "x.toml: line 2, column 3: unknown key `privilaged`; did you mean `privileged`?\n  \
+             |\n2 |   privilaged = true\n  |   ^^^^^^^^^^"
+        );
+    }
+
+    #[test]
+    fn any_span_is_survived() {
+        let text = "ä = \"é\u{1b}\"";
+        for start in 0..20 {
+            for end in 0..20 {
+                let shown = render("x", text, Some(start..end), "m");
+                assert!(!shown.contains('\u{1b}'), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn near_misses_are_suggested_and_others_not() {
+        assert_eq!(suggest("dnid", &["dind", "shell"]), Some("dind"));
+        assert_eq!(suggest("kubernetes", &["dind", "shell"]), None);
+    }
+}

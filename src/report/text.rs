@@ -1,0 +1,184 @@
+//! The report as text: a line for each change, then what it changes, then what waits, then one summary.
+
+use std::fmt::Write as _;
+
+use similar::{ChangeTag, TextDiff};
+
+use super::{Remark, Report, Status};
+use crate::change::{Change, Meta, Op, Owner, Shown, ValueChange};
+
+/// How the text is dressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Style {
+    /// Use colours.
+    pub color: bool,
+    /// Leave out what is no problem.
+    pub quiet: bool,
+    /// Show the diffs.
+    pub details: bool,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+const GREEN: &str = "32";
+const RED: &str = "31";
+const YELLOW: &str = "33";
+const DIM: &str = "2";
+const BOLD: &str = "1";
+
+impl Report {
+    /// The results: what changes or was changed, and the summary. For standard output.
+    #[must_use]
+    pub fn results(&self, style: Style) -> String {
+        let mut out = String::new();
+        if style.quiet {
+            return out;
+        }
+        for (line, details) in self.changes.iter().zip(&self.shown) {
+            let (symbol, code) = match (line.outcome, line.action) {
+                ("failed", _) => ("✗", RED),
+                ("rolled-back", _) => ("↶", YELLOW),
+                ("not-reached", _) => ("·", DIM),
+                (_, "create") => ("+", GREEN),
+                (_, "remove") => ("-", RED),
+                _ => ("~", YELLOW),
+            };
+            let _ = writeln!(out, "{} {:<11} {}", style.paint(code, symbol), line.kind, escape(&line.id));
+            let _ = writeln!(out, "    {}", style.paint(DIM, &escape(&line.why)));
+            if style.details {
+                for detail in details {
+                    let code = match detail.chars().next() {
+                        Some('+') => GREEN,
+                        Some('-') => RED,
+                        _ => DIM,
+                    };
+                    let _ = writeln!(out, "    {}", style.paint(code, &escape(detail)));
+                }
+            }
+        }
+        if let (Some(key), true) = (&self.public_key, self.status != Status::Converged) {
+            let _ = writeln!(out, "key {}", escape(&key.fingerprint));
+            let _ = writeln!(out, "    {}", escape(&key.line));
+            if self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied") {
+                let _ = writeln!(out, "    Paste that line in GitLab: Settings, Repository, Deploy keys,");
+                let _ = writeln!(out, "    with \"Grant write permissions to this key\".");
+            }
+        }
+        if !self.failed {
+            let code = if self.status == Status::Pending { YELLOW } else { BOLD };
+            let _ = writeln!(out, "{}: {}", self.profiles.join(","), style.paint(code, &escape(&self.msg)));
+        }
+        out
+    }
+
+    /// The problems: the error, warnings and what waits. For standard error.
+    #[must_use]
+    pub fn problems(&self, style: Style) -> String {
+        let mut out = String::new();
+        for (index, remark) in self.warnings.iter().enumerate() {
+            let is_error = self.failed && index == 0;
+            let (word, code) = if is_error { ("error", RED) } else { ("warning", YELLOW) };
+            if is_error || !style.quiet {
+                problem(&mut out, &style.paint(code, word), remark);
+            }
+        }
+        for remark in &self.pending {
+            problem(&mut out, &style.paint(YELLOW, "waiting"), remark);
+        }
+        out
+    }
+}
+
+fn problem(out: &mut String, word: &str, remark: &Remark) {
+    let _ = writeln!(out, "{word}: {}", escape_lines(&remark.message));
+    if !remark.repair.is_empty() {
+        let _ = writeln!(out, "    {}", escape_lines(&remark.repair));
+    }
+}
+
+/// What a change does to the content, a line for each difference.
+pub(super) fn details(change: &Change) -> Vec<String> {
+    match &change.op {
+        Op::Account(_) => Vec::new(),
+        Op::Directory { after, .. } | Op::Metadata { after, .. } => vec![meta(after).trim().to_owned()],
+        Op::File(file) => match &file.shown {
+            Shown::Label(label) => vec![label.clone()],
+            Shown::Values(values) => values.iter().flat_map(value).collect(),
+            Shown::Text => {
+                let before = file.before.as_ref().map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned());
+                let after = file.after.as_ref().and_then(|content| content.peek()).map(String::from_utf8_lossy);
+                lines(&before.unwrap_or_default(), &after.unwrap_or_default())
+            }
+        },
+    }
+}
+
+fn value(value: &ValueChange) -> Vec<String> {
+    match (&value.before, &value.after) {
+        (Some(before), Some(after)) => vec![format!("{}: {before} -> {after}", value.name)],
+        (None, Some(after)) => vec![format!("+ {}: {after}", value.name)],
+        (Some(before), None) => vec![format!("- {}: {before}", value.name)],
+        (None, None) => Vec::new(),
+    }
+}
+
+fn lines(before: &str, after: &str) -> Vec<String> {
+    let diff = TextDiff::from_lines(before, after);
+    let sign = |tag| match tag {
+        ChangeTag::Equal => ' ',
+        ChangeTag::Delete => '-',
+        ChangeTag::Insert => '+',
+    };
+    let changes = diff.iter_all_changes();
+    changes.map(|change| format!("{} {}", sign(change.tag()), change.value().trim_end_matches('\n'))).collect()
+}
+
+/// Owner and mode in words.
+pub(super) fn meta(meta: &Meta) -> String {
+    let owner = match &meta.owner {
+        Owner::Root => "root:root".to_owned(),
+        Owner::Account(name) => name.clone(),
+        Owner::Ids(uid, gid) => format!("{uid}:{gid}"),
+    };
+    format!("mode {:04o}, owner {owner}\n", meta.mode)
+}
+
+/// Make control characters visible: shown data may come from a job, and a terminal obeys them.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Besides control characters also those that turn the direction of text around.
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || turns {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// The same, line breaks kept.
+fn escape_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_not_obeyed() {
+        assert_eq!(escape("a\u{1b}[2Jb\u{9b}\u{202e}é"), "a\\u{1b}[2Jb\\u{9b}\\u{202e}é");
+    }
+
+    #[test]
+    fn a_removed_line_is_marked() {
+        assert_eq!(lines("a\nb\n", "a\nc\n"), ["  a", "- b", "+ c"]);
+    }
+}

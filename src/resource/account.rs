@@ -1,0 +1,94 @@
+//! The account that jobs run as. Made as GitLab's package makes it when it is missing; an existing one
+//! gets what the profile names and nothing else. Never deleted, its uid never changed.
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::target::check_name;
+use super::{Context, Resource};
+use crate::change::{AccountOp, Change, Notes, Op};
+use crate::fault::fault;
+
+/// The `[account]` section.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The account's name, when it is not to be found by the service.
+    pub name: Option<Name>,
+    /// Supplementary groups it must be a member of.
+    #[serde(default)]
+    pub groups: Vec<Name>,
+}
+
+/// A checked name of an account or group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = anyhow::Error;
+    fn try_from(name: String) -> Result<Self> {
+        check_name(&name)?;
+        Ok(Self(name))
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
+    }
+}
+
+/// Groups whose members are root by another way, with the way.
+const ROOT_GROUPS: [(&str, &str); 6] = [
+    ("docker", "a member starts a container that mounts the host's /"),
+    ("lxd", "a member starts a container that mounts the host's /"),
+    ("sudo", "its members run everything as root"),
+    ("wheel", "its members run everything as root"),
+    ("disk", "a member writes the disks below the file systems"),
+    ("shadow", "a member reads every password hash"),
+];
+
+impl Resource for Account {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        let name = &context.target.name;
+        if context.target.account.is_none() {
+            changes.push(Change {
+                kind: "account",
+                id: name.clone(),
+                why: format!("there is no account {name}: shell jobs have nobody to run as"),
+                op: Op::Account(AccountOp::Create {
+                    name: name.clone(),
+                    comment: "GitLab Runner".to_owned(),
+                    shell: "/bin/bash".into(),
+                }),
+            });
+        }
+        for Name(group) in &self.groups {
+            if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| root_group == group) {
+                notes.warn(
+                    "root-equivalent-group",
+                    format!("membership in the group {group} makes every job root: {way}"),
+                    format!("take {group} out of account.groups unless the jobs are trusted like root"),
+                );
+            }
+            let members = context.facts.members(group)?.ok_or_else(|| {
+                fault(
+                    "group-missing",
+                    format!("there is no group {group}"),
+                    format!("install what brings it, or make it: groupadd --system {group}"),
+                )
+            })?;
+            if !members.contains(name) {
+                changes.push(Change {
+                    kind: "account",
+                    id: format!("{name}:{group}"),
+                    why: format!("{name} is no member of the group {group}"),
+                    op: Op::Account(AccountOp::Join { name: name.clone(), group: group.clone() }),
+                });
+            }
+        }
+        Ok(changes)
+    }
+}

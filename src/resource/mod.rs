@@ -1,0 +1,125 @@
+//! The kinds of resources, in the order in which they are applied.
+//!
+//! A resource turns its section of a profile and the facts of the host into changes. It decides and
+//! never writes. A new kind is one file and its two lines here.
+
+mod account;
+mod config;
+mod settings;
+mod ssh_key;
+mod sudoers;
+pub mod target;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::de::DeserializeOwned;
+
+use crate::change::{Change, Notes};
+use crate::facts::Facts;
+use crate::profile::Profile;
+pub use ssh_key::public_key;
+pub use target::Target;
+
+/// Something on the host that a profile describes.
+pub trait Resource {
+    /// The changes that bring the host to the described state; none when it is there already.
+    ///
+    /// # Errors
+    /// When the host can't be read, or holds something that must not be touched.
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>>;
+}
+
+/// What every resource may ask.
+pub struct Context<'a> {
+    /// The host.
+    pub facts: &'a dyn Facts,
+    /// The account that jobs run as.
+    pub target: &'a Target,
+    /// What the command line said.
+    pub options: &'a Options,
+}
+
+/// The command line's word on what resources do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Take over a sudoers file that somebody else wrote.
+    pub adopt: bool,
+    /// The configuration file of gitlab-runner, when it is not where the service says.
+    pub config: Option<PathBuf>,
+    /// Names or ids of the runners that are meant; empty means all of the profile's executors.
+    pub runners: Vec<String>,
+    /// Accept another host key than the known one.
+    pub accept_new_host_keys: bool,
+}
+
+/// A kind of resource: a section of a profile.
+pub struct Kind {
+    /// The section's name.
+    pub name: &'static str,
+    /// What it is, for people.
+    pub summary: &'static str,
+    parse: fn(&Profile, &str) -> Result<Option<Box<dyn Resource>>>,
+}
+
+/// All kinds, in the order of application.
+pub const KINDS: &[Kind] = &[
+    kind::<account::Account>("account", "the account that jobs run as"),
+    kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
+    kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
+    kind::<config::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
+];
+
+const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {
+    Kind { name, summary, parse: parse::<T> }
+}
+
+fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str) -> Result<Option<Box<dyn Resource>>> {
+    Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
+}
+
+/// The names of all kinds: the sections a profile may have.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    KINDS.iter().map(|kind| kind.name).collect()
+}
+
+/// A profile whose every section was found valid, ready to be held against a host.
+pub struct Wanted {
+    resources: Vec<(&'static str, Box<dyn Resource>)>,
+}
+
+impl Wanted {
+    /// Parse all sections; those that `chosen` leaves out are checked all the same.
+    ///
+    /// # Errors
+    /// When a section is not valid, with its place.
+    pub fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Self> {
+        let mut resources = Vec::new();
+        for kind in KINDS {
+            if let Some(resource) = (kind.parse)(profile, kind.name)? {
+                if chosen(kind.name) {
+                    resources.push((kind.name, resource));
+                }
+            }
+        }
+        Ok(Self { resources })
+    }
+
+    /// The names of the kinds that are wanted.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.resources.iter().map(|(name, _)| *name)
+    }
+
+    /// Hold every resource against the host.
+    ///
+    /// # Errors
+    /// Those of [`Resource::plan`].
+    pub fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for (_, resource) in &self.resources {
+            changes.extend(resource.plan(context, notes)?);
+        }
+        Ok(changes)
+    }
+}

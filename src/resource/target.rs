@@ -1,0 +1,101 @@
+//! The account that jobs run as: which one it is, and what is known of it.
+//!
+//! Found once, before any resource plans, so that all of them mean the same account.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::facts::{Account, Facts, MOST_BYTES, service};
+use crate::fault::fault;
+use crate::profile::Profile;
+
+/// The names that GitLab's package looks for, the newer one first.
+const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
+
+/// The account that jobs run as, whether it exists yet or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Login name.
+    pub name: String,
+    /// Home directory: the account's own, or the one that `useradd` will give it.
+    pub home: PathBuf,
+    /// The account when it exists.
+    pub account: Option<Account>,
+    /// The installed service, when there is one.
+    pub service: Option<service::Service>,
+}
+
+impl Target {
+    /// Find the account: the one that was asked for, that the service runs jobs as, or a usual one.
+    ///
+    /// # Errors
+    /// When the name is none that can be used, or is root's.
+    pub fn find(facts: &dyn Facts, asked: Option<&str>, profile: &Profile) -> Result<Self> {
+        let service = service::observe(facts)?;
+        let named = profile.section::<super::account::Account>("account")?.and_then(|section| section.name);
+        let fixed = asked.map(str::to_owned).or(named.map(String::from));
+        let candidates: Vec<String> = match fixed {
+            Some(name) => vec![name],
+            None => {
+                let by_service = service.as_ref().and_then(|service| service.user.clone());
+                by_service.into_iter().chain(USUAL_NAMES.map(str::to_owned)).collect()
+            }
+        };
+        for name in &candidates {
+            check_name(name)?;
+        }
+        for name in &candidates {
+            if let Some(account) = facts.account(name)? {
+                if account.uid == 0 {
+                    return Err(fault(
+                        "account-is-root",
+                        format!("the account {name} has uid 0: jobs would be root"),
+                        "name another account with --user, or correct --user in the service's unit",
+                    ));
+                }
+                return Ok(Self { name: name.clone(), home: account.home.clone(), account: Some(account), service });
+            }
+        }
+        let name = candidates.into_iter().next().unwrap_or_else(|| USUAL_NAMES[0].to_owned());
+        Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service })
+    }
+
+    /// The account, for things that are looked for in its home; an empty answer when it is missing.
+    ///
+    /// # Errors
+    /// When something in the home can't be read.
+    pub fn home(&self, facts: &dyn Facts, relative: &[&str]) -> Result<Vec<Option<crate::change::Seen>>> {
+        match &self.account {
+            Some(account) => facts.home(account, relative),
+            None => Ok(vec![None; relative.len()]),
+        }
+    }
+}
+
+/// Refuse names that mean something else in a sudoers file: `ALL`, `#0`, `%group`, `!name`.
+///
+/// # Errors
+/// When it is not `[a-z_][a-z0-9_-]*` with at most 32 characters.
+pub fn check_name(name: &str) -> Result<()> {
+    let mut characters = name.chars();
+    let first = characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+    if first && rest && name.len() <= 32 {
+        return Ok(());
+    }
+    Err(fault(
+        "account-name",
+        format!("{name:?} can't be the name of the account"),
+        "account names are [a-z_][a-z0-9_-]*, at most 32 characters",
+    ))
+}
+
+/// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).
+fn home_base(facts: &dyn Facts) -> Result<PathBuf> {
+    let file = facts.file(Path::new("/etc/default/useradd"), MOST_BYTES)?;
+    let text = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    let set = text.lines().filter_map(|line| line.trim().strip_prefix("HOME=")).next_back();
+    let set = set.map(str::trim).filter(|path| path.starts_with('/'));
+    Ok(PathBuf::from(set.unwrap_or("/home")))
+}

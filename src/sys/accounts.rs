@@ -1,0 +1,130 @@
+//! Accounts and groups: looked up through NSS on the host, in the tree's own files elsewhere.
+//!
+//! Owns reading the databases and the calls of `useradd` and `usermod`. Never deletes an account, never
+//! changes a uid. Must not decide whether an account is wanted.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use users::os::unix::{GroupExt, UserExt};
+
+use super::exec::{Finished, Tool, find};
+use super::root::Root;
+use crate::fault::fault;
+
+/// No account database of a single host is larger.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// An entry of the password database, passwd(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
+}
+
+/// The account of that name; `None` when there is none.
+pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
+    if root.is_host() {
+        return Ok(users::get_user_by_name(name).map(|user| Account {
+            name: name.to_owned(),
+            uid: user.uid(),
+            gid: user.primary_group_id(),
+            home: user.home_dir().to_path_buf(),
+            shell: user.shell().to_path_buf(),
+        }));
+    }
+    Ok(lines(root, "/etc/passwd")?.iter().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            [login, _, uid, gid, _, home, shell] if login == name => Some(Account {
+                name: name.to_owned(),
+                uid: uid.parse().ok()?,
+                gid: gid.parse().ok()?,
+                home: PathBuf::from(home),
+                shell: PathBuf::from(shell),
+            }),
+            _ => None,
+        }
+    }))
+}
+
+/// Names of the members of a group; `None` when there is no such group.
+pub fn members(root: &Root, group: &str) -> Result<Option<Vec<String>>> {
+    if root.is_host() {
+        return Ok(users::get_group_by_name(group).map(|group| {
+            group.members().iter().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).collect()
+        }));
+    }
+    Ok(lines(root, "/etc/group")?.iter().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            [name, _, _, members] if name == group => {
+                Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            }
+            _ => None,
+        }
+    }))
+}
+
+fn lines(root: &Root, path: &str) -> Result<Vec<String>> {
+    let read = root.read(Path::new(path), MOST_BYTES).with_context(|| format!("cannot read {path}"))?;
+    let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+}
+
+/// Make a system account as GitLab's package does (its `post-install` script).
+///
+/// `prefix` is the tree's own path when it is not the host.
+pub fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: &Path) -> Result<()> {
+    let arguments = ["--system", "--shell"].map(std::ffi::OsString::from).into_iter();
+    let arguments = arguments.chain([shell.as_os_str().to_owned()]);
+    let rest = ["--comment", comment, "--create-home", "--skel", "/dev/null", name];
+    let arguments: Vec<_> = arguments.chain(rest.map(std::ffi::OsString::from)).collect();
+    let done = call(host, "useradd", prefix, &arguments)?;
+    if done.success() {
+        return Ok(());
+    }
+    Err(fault(
+        "account-not-made",
+        format!("useradd could not make the account {name}: {}", done.complaint()),
+        format!("make it by hand, then run again: useradd --system --create-home --skel /dev/null {name}"),
+    ))
+}
+
+/// Add an account to a supplementary group.
+pub fn join(host: &Root, prefix: Option<&Path>, name: &str, group: &str) -> Result<()> {
+    let arguments = ["--append", "--groups", group, name].map(std::ffi::OsString::from);
+    let done = call(host, "usermod", prefix, &arguments)?;
+    if done.success() {
+        return Ok(());
+    }
+    Err(fault(
+        "group-not-joined",
+        format!("usermod could not add {name} to the group {group}: {}", done.complaint()),
+        format!("add it by hand, then run again: usermod --append --groups {group} {name}"),
+    ))
+}
+
+fn call(host: &Root, tool: &str, prefix: Option<&Path>, arguments: &[std::ffi::OsString]) -> Result<Finished> {
+    let program = find(host, tool).ok_or_else(|| {
+        fault(
+            "tool-missing",
+            format!("{tool} is not installed"),
+            "install it: the package is called passwd (Debian) or shadow-utils (Fedora, RHEL)",
+        )
+    })?;
+    let mut call = Tool::new(&program);
+    if let Some(prefix) = prefix {
+        call = call.arg("--prefix").arg(prefix);
+    }
+    call.args(arguments).run()
+}

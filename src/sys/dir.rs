@@ -1,0 +1,351 @@
+//! An open directory, and what can be done in it without ever naming a path twice.
+//!
+//! Owns reading, making and removing entries relative to a handle. Follows no link: [`super::root`]
+//! resolves those that root placed. In a directory of the account every call is made with the
+//! account's rights.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
+
+use super::identity::{Guard, Identity};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+    identity: Option<Identity>,
+    untrusted: Option<String>,
+}
+
+/// What an entry is, from `stat(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Regular file.
+    Regular,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Link,
+    /// FIFO, socket, device: its name for people.
+    Special(&'static str),
+}
+
+/// The facts of `stat(2)` that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Kind of entry.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Number of names.
+    pub links: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Device and inode.
+    pub identity: (u64, u64),
+    /// Modification time, seconds and nanoseconds.
+    pub modified: (i64, i64),
+}
+
+impl From<FileStat> for Stat {
+    fn from(stat: FileStat) -> Self {
+        let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => Kind::Regular,
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFLNK => Kind::Link,
+            SFlag::S_IFIFO => Kind::Special("a FIFO"),
+            SFlag::S_IFSOCK => Kind::Special("a socket"),
+            _ => Kind::Special("a device"),
+        };
+        Self {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            #[allow(clippy::useless_conversion, reason = "the field's width differs between architectures")]
+            links: stat.st_nlink.into(),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            identity: (stat.st_dev, stat.st_ino),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+        }
+    }
+}
+
+/// An entry with the content of a regular file.
+#[derive(Debug)]
+pub struct Entry {
+    /// What `fstat(2)` said of the open file, or `fstatat(2)` of what can't be opened.
+    pub stat: Stat,
+    /// The bytes of a regular file; empty for everything else.
+    pub bytes: Vec<u8>,
+}
+
+const READ: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_CLOEXEC);
+
+impl Dir {
+    /// Wrap an open directory. `path` is for messages.
+    #[must_use]
+    pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>, untrusted: Option<String>) -> Self {
+        Self { fd, path, identity, untrusted }
+    }
+
+    /// The path by which it was opened, for messages.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why somebody but root can change this directory or one above it; `None` when nobody can.
+    #[must_use]
+    pub fn untrusted(&self) -> Option<&str> {
+        self.untrusted.as_deref()
+    }
+
+    /// The same directory with the answer to who else can change it.
+    #[must_use]
+    pub(super) fn with_trust(self, untrusted: Option<String>) -> Self {
+        Self { untrusted, ..self }
+    }
+
+    /// The same directory, entered from now on with the rights of an account.
+    #[must_use]
+    pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf) -> Self {
+        Self { identity, path, ..self }
+    }
+
+    /// Whose rights are used in it, when not the process's own.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.identity
+    }
+
+    /// Use the rights that belong to this directory as long as the value lives.
+    pub fn act(&self) -> io::Result<Option<Guard>> {
+        self.identity.map(Guard::enter).transpose()
+    }
+
+    /// Facts of the directory itself.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(fstat(&self.fd)?.into())
+    }
+
+    /// Facts of an entry, not following it; `None` when there is none.
+    pub fn stat_entry(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        let _rights = self.act()?;
+        self.stat_quietly(name)
+    }
+
+    fn stat_quietly(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat.into())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Read an entry. Never blocks on a FIFO, never follows a link, never reads more than `cap` bytes
+    /// (more is `FileTooLarge`). `None` when there is no such entry.
+    pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<Entry>> {
+        let file = match self.open(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A link or a socket can't be opened like this: say what it is instead.
+            Err(error) => {
+                return match self.stat_entry(name)? {
+                    Some(stat) if matches!(stat.kind, Kind::Link | Kind::Special(_)) => {
+                        Ok(Some(Entry { stat, bytes: Vec::new() }))
+                    }
+                    _ => Err(error),
+                };
+            }
+        };
+        let stat = Stat::from(fstat(&file)?);
+        let bytes = if stat.kind == Kind::Regular { read_all(&file, stat.size, cap)? } else { Vec::new() };
+        Ok(Some(Entry { stat, bytes }))
+    }
+
+    /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
+    ///
+    /// What the account locked itself out of, or what root once made in its home, is opened with root's
+    /// rights: only a thing with one name that belongs to the account or to root.
+    pub fn open(&self, name: &OsStr) -> io::Result<File> {
+        let refused = {
+            let _rights = self.act()?;
+            match openat(&self.fd, name, READ, Mode::empty()) {
+                Ok(fd) => return Ok(File::from(fd)),
+                Err(Errno::EACCES) => io::Error::from(Errno::EACCES),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let Some(identity) = self.identity else { return Err(refused) };
+        let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
+        let stat = Stat::from(fstat(&file)?);
+        let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
+        if single && (stat.uid == identity.uid || stat.uid == 0) { Ok(file) } else { Err(refused) }
+    }
+
+    /// The directory of that name; `None` when there is none, an error when it is something else.
+    pub fn child(&self, name: &OsStr) -> io::Result<Option<Self>> {
+        let _rights = self.act()?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self {
+                fd,
+                path: self.path.join(name),
+                identity: self.identity,
+                untrusted: self.untrusted.clone(),
+            })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Names of all entries, sorted by bytes.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        let _rights = self.act()?;
+        let fd = openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Where a symbolic link points.
+    pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
+        let _rights = self.act()?;
+        Ok(nix::fcntl::readlinkat(&self.fd, name)?.into())
+    }
+
+    /// Make a directory with exactly this owner and mode.
+    pub fn make_child(&self, name: &OsStr, owner: Option<Identity>, mode: u32) -> io::Result<()> {
+        let _rights = self.act()?;
+        mkdirat(&self.fd, name, Mode::from_bits_truncate(0o700))?;
+        let made = (|| {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let fd = openat(&self.fd, name, flags, Mode::empty())?;
+            set_meta(fd.as_fd(), owner, mode)?;
+            Ok(fsync(&fd)?)
+        })();
+        if made.is_err() {
+            unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).ok();
+        }
+        made
+    }
+
+    /// Set owner and mode of an entry that still is what was seen (`identity`), through its handle.
+    ///
+    /// In the account's home a change of owner needs root's rights; [`Dir::open`] says which things get them.
+    pub fn repair(&self, name: &OsStr, identity: (u64, u64), owner: Option<Identity>, mode: u32) -> io::Result<()> {
+        let file = self.open(name)?;
+        let stat = Stat::from(fstat(&file)?);
+        if stat.identity != identity {
+            return Err(io::Error::other("it was exchanged meanwhile"));
+        }
+        if stat.kind != Kind::Directory && (stat.kind != Kind::Regular || stat.links != 1) {
+            return Err(io::Error::other("it is no single regular file or directory"));
+        }
+        let foreign = self.identity.is_some_and(|account| stat.uid != account.uid);
+        if foreign && stat.uid != 0 {
+            return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
+        }
+        let _rights = if foreign { None } else { self.act()? };
+        set_meta(file.as_fd(), owner, mode)
+    }
+
+    /// Remove a file.
+    pub fn unlink(&self, name: &OsStr) -> io::Result<()> {
+        let _rights = self.act()?;
+        Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Remove an empty directory.
+    pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
+        let _rights = self.act()?;
+        Ok(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// Make what happened in this directory durable.
+    pub fn sync(&self) -> io::Result<()> {
+        let _rights = self.act()?;
+        let fd = openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok(fsync(&fd)?)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Owner before mode, so that a file never has the mode for the wrong owner; no call where nothing differs.
+pub(super) fn set_meta(fd: BorrowedFd<'_>, owner: Option<Identity>, mode: u32) -> io::Result<()> {
+    let now = Stat::from(fstat(fd)?);
+    if let Some(owner) = owner
+        && (now.uid, now.gid) != (owner.uid, owner.gid)
+    {
+        fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    }
+    if Stat::from(fstat(fd)?).mode != mode {
+        fchmod(fd, Mode::from_bits_truncate(mode))?;
+    }
+    Ok(())
+}
+
+/// Read a regular file whose size is known, at most `cap` bytes.
+pub fn read_all(file: &File, size: u64, cap: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::from(io::ErrorKind::FileTooLarge);
+    if size > cap {
+        return Err(too_large());
+    }
+    // One byte more than expected: a single call reads the file and proves its end.
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| too_large())? + 1];
+    let mut filled = 0;
+    loop {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(0) => break,
+            // A short read of a regular file is its end.
+            Ok(count) if filled + count == bytes.len() - 1 => {
+                filled += count;
+                break;
+            }
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if filled < bytes.len() {
+            continue;
+        }
+        // It grew while we read.
+        if filled as u64 > cap {
+            return Err(too_large());
+        }
+        bytes.resize(bytes.len() + 65_536, 0);
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}

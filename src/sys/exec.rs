@@ -1,0 +1,219 @@
+//! Other programs: found by absolute path, started with nothing of ours, stopped when they hang.
+//!
+//! Owns the search for tools and their environment. What a tool prints is data, never trusted text.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::identity::Identity;
+use super::raw;
+use super::root::Root;
+use crate::fault::fault;
+
+/// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
+pub const TOOL_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// No tool that we start works longer than this, unless it is stopped or waits for somebody.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// As much of a tool's output as is kept.
+const MOST_OUTPUT: usize = 256 * 1024;
+
+/// What a tool did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output, lossily decoded.
+    pub stdout: String,
+    /// Standard error, lossily decoded.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// True for exit code 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// The first line of complaint, for messages: the tool's own words, control characters escaped.
+    #[must_use]
+    pub fn complaint(&self) -> String {
+        let line = self.stderr.lines().chain(self.stdout.lines()).find(|line| !line.trim().is_empty());
+        let line: String = line.unwrap_or("no output").trim().chars().take(300).collect();
+        line.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    }
+}
+
+/// A call of a tool.
+#[derive(Debug)]
+pub struct Tool<'a> {
+    program: &'a Path,
+    arguments: Vec<OsString>,
+    input: &'a [u8],
+    identity: Option<Identity>,
+}
+
+impl<'a> Tool<'a> {
+    /// A call of the program at this absolute path.
+    #[must_use]
+    pub fn new(program: &'a Path) -> Self {
+        Self { program, arguments: Vec::new(), input: &[], identity: None }
+    }
+
+    /// Add an argument. Never a secret: arguments are visible to every account.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Add arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Give these bytes on standard input; at most what a pipe holds (64 KiB).
+    #[must_use]
+    pub fn input(mut self, bytes: &'a [u8]) -> Self {
+        self.input = bytes;
+        self
+    }
+
+    /// Run it with the rights of an account. It can be traced and stopped by that account, so what it
+    /// says is the account's word.
+    #[must_use]
+    pub fn identity(mut self, identity: Option<Identity>) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// Run it to its end.
+    pub fn run(self) -> Result<Finished> {
+        let name = self.program.display().to_string();
+        let mut command = Command::new(self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", TOOL_PATH.join(":"))
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(identity) = self.identity {
+            command.uid(identity.uid).gid(identity.gid);
+        }
+        raw::in_new_session(&mut command);
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A tool that does not read its input says so by its exit code.
+            stdin.write_all(self.input).ok();
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let listened = match (child.stdout.take(), child.stderr.take()) {
+            (Some(stdout), Some(stderr)) => listen(stdout, &mut out, stderr, &mut err, deadline),
+            _ => Ok(()),
+        };
+        let status = loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {name}"))? {
+                break Some(status);
+            }
+            if Instant::now() >= deadline {
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let Some(status) = status else {
+            child.kill().ok();
+            child.wait().ok();
+            return Err(fault(
+                "tool-hangs",
+                format!("{name} did not finish within {} s", PATIENCE.as_secs()),
+                format!("run it by hand to see what it waits for: {name}"),
+            ));
+        };
+        listened.with_context(|| format!("cannot read what {name} prints"))?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Finished { code: status.code(), stdout: text(out), stderr: text(err) })
+    }
+}
+
+/// Read two streams until both end or the deadline passes.
+fn listen(
+    mut stdout: impl Read + AsFd + AsRawFd,
+    out: &mut Vec<u8>,
+    mut stderr: impl Read + AsFd + AsRawFd,
+    err: &mut Vec<u8>,
+    deadline: Instant,
+) -> io::Result<()> {
+    for fd in [stdout.as_fd(), stderr.as_fd()] {
+        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    let (mut out_open, mut err_open) = (true, true);
+    while out_open || err_open {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let mut waiting = Vec::with_capacity(2);
+        if out_open {
+            waiting.push(PollFd::new(stdout.as_fd(), PollFlags::POLLIN));
+        }
+        if err_open {
+            waiting.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        drop(waiting);
+        out_open = out_open && drain(&mut stdout, out)?;
+        err_open = err_open && drain(&mut stderr, err)?;
+    }
+    Ok(())
+}
+
+/// Read what is there; false at the end of the stream.
+fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
+    let mut chunk = [0; 4096];
+    loop {
+        match stream.read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(count) => {
+                let room = MOST_OUTPUT.saturating_sub(into.len());
+                into.extend_from_slice(&chunk[..count.min(room)]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The program of that name in the directories of [`TOOL_PATH`]; `None` when it is not installed.
+#[must_use]
+pub fn find(root: &Root, name: &str) -> Option<PathBuf> {
+    TOOL_PATH.iter().map(|dir| Path::new(dir).join(name)).find(|path| is_program(root, path))
+}
+
+/// True for an executable regular file.
+#[must_use]
+pub fn is_program(root: &Root, path: &Path) -> bool {
+    let stat = root.stat(path, true);
+    matches!(stat, Ok(Some(stat)) if stat.kind == super::dir::Kind::Regular && stat.mode & 0o111 != 0)
+}

@@ -1,0 +1,52 @@
+//! One `runner-prep` at a time for each tree.
+//!
+//! The lock lies in our own state directory, which only root can enter: on a file that others can open,
+//! any job could hold it for ever. It does not stop gitlab-runner, which knows no locks.
+
+use std::ffi::OsStr;
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::sys::stat::Mode;
+
+use super::dir::Dir;
+use crate::fault::fault;
+
+/// How long we wait for another run to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held for its Drop")] Flock<std::os::fd::OwnedFd>);
+
+impl Lock {
+    /// Wait for the lock in `dir`.
+    pub fn take(dir: &Rc<Dir>) -> Result<Self> {
+        let path = dir.path().join("lock");
+        let cannot = || format!("cannot lock {}", path.display());
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
+            .map_err(io::Error::from)
+            .with_context(cannot)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            fd = match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Self(lock)),
+                Err((fd, Errno::EWOULDBLOCK)) => fd,
+                Err((_, error)) => return Err(io::Error::from(error)).with_context(cannot),
+            };
+            if Instant::now() >= deadline {
+                return Err(fault(
+                    "locked",
+                    format!("another runner-prep has held {} for {} s", path.display(), PATIENCE.as_secs()),
+                    format!("wait for it, or see who it is: fuser {}", path.display()),
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

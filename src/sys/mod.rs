@@ -1,0 +1,13 @@
+//! The only place that touches the operating system: files by handle, identities, tools, accounts.
+//!
+//! Knows nothing of profiles, runners or reports. Imports nothing of the crate but [`crate::fault`].
+
+pub mod accounts;
+pub mod dir;
+pub mod exec;
+pub mod identity;
+pub mod lock;
+mod raw;
+pub mod root;
+pub mod staged;
+pub mod sudo;

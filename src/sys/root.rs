@@ -1,0 +1,291 @@
+//! The tree that is worked on: `/`, or the directory given with `--root`.
+//!
+//! Owns the way from an absolute path to an open directory: each component by handle, links that root
+//! placed resolved inside the tree, and on the way the question who could change any of it. Must not
+//! write.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::dir::{Dir, Entry, Kind, Stat};
+use super::identity::Identity;
+use crate::fault::fault;
+
+/// As many links as the kernel follows before it says `ELOOP`.
+const MOST_LINKS: usize = 40;
+
+/// The tree that is worked on.
+#[derive(Debug)]
+pub struct Root {
+    top: Rc<Dir>,
+    host: bool,
+    /// The tree's own path on the machine, for tools that need one.
+    location: PathBuf,
+    /// User ids whose directories are as good as root's: root, and in a tree its owner.
+    trusted: [u32; 2],
+    open: RefCell<BTreeMap<PathBuf, Rc<Dir>>>,
+}
+
+/// A path taken apart: the open directory and the name in it.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The directory that holds (or would hold) the entry.
+    pub dir: Rc<Dir>,
+    /// The entry's name in it.
+    pub name: OsString,
+    /// True when a symbolic link was followed on the way.
+    pub via_link: bool,
+}
+
+impl Resolved {
+    /// The path inside the tree after all links.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+}
+
+impl Root {
+    /// Open a tree. `/` is the host itself: there accounts come from NSS and everything is as root.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let fd = open(path, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .with_context(|| format!("cannot open the root directory {}", path.display()))?;
+        let top = Dir::new(fd, PathBuf::from("/"), None, None);
+        let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
+        let host = path.components().eq([Component::RootDir]);
+        let trusted = if host { [0, 0] } else { [0, stat.uid] };
+        #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
+        let location = std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
+        Ok(Self { top: Rc::new(top), host, location, trusted, open: RefCell::default() })
+    }
+
+    /// Where a path of the tree is on the machine.
+    #[must_use]
+    pub fn on_machine(&self, path: &Path) -> PathBuf {
+        self.location.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// The tree's path on the machine, for tools with an option like `--prefix`; `None` for the host.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&Path> {
+        (!self.host).then_some(self.location.as_path())
+    }
+
+    /// True for `/`.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        self.host
+    }
+
+    /// Who owns what belongs to root: in a tree that an ordinary user prepares, that user.
+    #[must_use]
+    pub fn owner(&self) -> Identity {
+        let me = Identity::current();
+        if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me }
+    }
+
+    /// The open directory at `path`, links resolved; `None` when it does not exist.
+    pub fn dir(&self, path: &Path) -> io::Result<Option<Rc<Dir>>> {
+        let Some(found) = self.walk(path, true)? else { return Ok(None) };
+        if found.name.is_empty() {
+            return Ok(Some(found.dir));
+        }
+        self.enter(&found.dir, &found.name)
+    }
+
+    /// The directory and the name for `path`; a link at its end is followed if `follow`. `None` when a
+    /// directory on the way does not exist.
+    pub fn walk(&self, path: &Path, follow: bool) -> io::Result<Option<Resolved>> {
+        let mut todo: VecDeque<OsString> = parts(path);
+        let mut above: Vec<Rc<Dir>> = Vec::new();
+        let mut here = Rc::clone(&self.top);
+        let mut links = 0;
+        while let Some(part) = todo.pop_front() {
+            if part.as_bytes() == b".." {
+                here = above.pop().unwrap_or_else(|| Rc::clone(&self.top));
+                continue;
+            }
+            let last = todo.is_empty();
+            if last && !follow {
+                return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
+            }
+            let cached = self.open.borrow().get(&here.path().join(&part)).cloned();
+            if let Some(dir) = cached {
+                above.push(std::mem::replace(&mut here, dir));
+                continue;
+            }
+            match here.stat_entry(&part)? {
+                Some(stat) if stat.kind == Kind::Link => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(io::Error::from(nix::errno::Errno::ELOOP));
+                    }
+                    let target = here.read_link(&part)?;
+                    if target.is_absolute() {
+                        above.clear();
+                        here = Rc::clone(&self.top);
+                    }
+                    for part in parts(&target).into_iter().rev() {
+                        todo.push_front(part);
+                    }
+                }
+                Some(stat) if stat.kind == Kind::Directory => match self.enter(&here, &part)? {
+                    Some(dir) => above.push(std::mem::replace(&mut here, dir)),
+                    None => return Ok(None),
+                },
+                Some(_) if !last => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
+                None if !last => return Ok(None),
+                _ => return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 })),
+            }
+        }
+        // The path names a directory: the entry is the directory itself.
+        Ok(Some(Resolved { dir: here, name: OsString::new(), via_link: links > 0 }))
+    }
+
+    fn enter(&self, parent: &Rc<Dir>, name: &OsStr) -> io::Result<Option<Rc<Dir>>> {
+        let path = parent.path().join(name);
+        if let Some(dir) = self.open.borrow().get(&path) {
+            return Ok(Some(Rc::clone(dir)));
+        }
+        let Some(child) = parent.child(name)? else { return Ok(None) };
+        let untrusted = match parent.untrusted() {
+            Some(reason) => Some(reason.to_owned()),
+            None => self.distrust(&path, child.stat()?),
+        };
+        let dir = Rc::new(child.with_trust(untrusted));
+        self.open.borrow_mut().insert(path, Rc::clone(&dir));
+        Ok(Some(dir))
+    }
+
+    /// Why somebody but root could change the thing at `path`; `None` when nobody could.
+    #[must_use]
+    pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
+        if !self.trusted.contains(&stat.uid) {
+            return Some(format!("{} belongs to uid {}", path.display(), stat.uid));
+        }
+        let by_group = stat.mode & 0o020 != 0 && stat.gid != 0 && stat.gid != self.owner().gid;
+        if by_group || stat.mode & 0o002 != 0 {
+            return Some(format!("{} has mode {:04o}", path.display(), stat.mode));
+        }
+        None
+    }
+
+    /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
+    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Resolved)>> {
+        let Some(found) = self.walk(path, true)? else { return Ok(None) };
+        if found.name.is_empty() {
+            let stat = found.dir.stat()?;
+            return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
+        }
+        Ok(found.dir.read(&found.name, cap)?.map(|entry| (entry, found)))
+    }
+
+    /// Facts of `path`; a link at its end is followed if `follow`.
+    pub fn stat(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
+        let Some(found) = self.walk(path, follow)? else { return Ok(None) };
+        if found.name.is_empty() {
+            return found.dir.stat().map(Some);
+        }
+        found.dir.stat_entry(&found.name)
+    }
+
+    /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
+    pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
+        let dir = self
+            .dir(path)
+            .with_context(|| format!("cannot open {}", path.display()))?
+            .ok_or_else(|| {
+                fault(
+                    "directory-missing",
+                    format!("the directory {} does not exist", path.display()),
+                    format!("make it as root: install -d -m 0755 {}", path.display()),
+                )
+            })?;
+        if let Some(reason) = dir.untrusted() {
+            return Err(fault(
+                "directory-untrusted",
+                format!("{} can be changed by others than root: {reason}", path.display()),
+                "make every directory on that path owned by root and not writable by group or others",
+            ));
+        }
+        Ok(dir)
+    }
+}
+
+/// An account's home, opened so that everything in it happens with the account's rights.
+impl Root {
+    /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's
+    /// and are followed; the home itself must belong to the account.
+    pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
+        let cannot = || format!("cannot open the home directory {}", path.display());
+        let Some(found) = self.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        if found.name.is_empty() && found.dir.path() == Path::new("/") {
+            return Err(unusable_home(path, "it is the root directory"));
+        }
+        let parent_and_name = found.dir.path().parent().zip(found.dir.path().file_name());
+        let Some((parent, name)) = parent_and_name.filter(|_| found.name.is_empty()) else {
+            return match found.dir.stat_entry(&found.name).with_context(cannot)? {
+                None => Ok(None),
+                Some(_) => Err(unusable_home(path, "it is not a directory")),
+            };
+        };
+        let Some(parent) = self.dir(parent).with_context(cannot)? else { return Ok(None) };
+        let Some(home) = parent.child(name).with_context(cannot)? else { return Ok(None) };
+        let owner = home.stat().with_context(cannot)?.uid;
+        if owner != identity.uid {
+            return Err(unusable_home(
+                path,
+                &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
+            ));
+        }
+        let rights = (super::identity::is_root() && identity.uid != 0).then_some(identity);
+        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf()))))
+    }
+}
+
+/// The directory and name of a path below an open directory, following no link; `None` when a directory
+/// on the way is missing.
+pub fn below(dir: &Rc<Dir>, relative: &Path) -> io::Result<Option<(Rc<Dir>, OsString)>> {
+    let mut names = parts(relative);
+    let Some(last) = names.pop_back() else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let mut here = Rc::clone(dir);
+    for name in names {
+        match here.child(&name)? {
+            Some(child) => here = Rc::new(child),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some((here, last)))
+}
+
+fn unusable_home(path: &Path, why: &str) -> anyhow::Error {
+    fault(
+        "home-unusable",
+        format!("the home directory {} can't be used: {why}", path.display()),
+        "give the account a home directory of its own: usermod --home DIR --move-home ACCOUNT, or chown it to the account",
+    )
+}
+
+/// The names in a path, without `/` and `.`.
+fn parts(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}

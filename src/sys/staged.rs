@@ -1,0 +1,271 @@
+//! Files that are old or new, whole, at every instant.
+//!
+//! Owns the temporary file beside the target and its way into place and back. A [`Staged`] that is
+//! dropped before [`Staged::finish`] leaves the host as it was. Must not decide what is written.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+use super::dir::{Dir, Stat, set_meta};
+use super::identity::Identity;
+
+/// Marks our temporary files; the dot keeps sudo from reading them in `sudoers.d` (sudoers(5)).
+const MARK: &str = ".runner-prep.";
+
+/// A candidate for the place `name` in `dir`.
+#[derive(Debug)]
+pub struct Staged {
+    dir: Rc<Dir>,
+    name: OsString,
+    temp: OsString,
+    made: (u64, u64),
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The candidate lies under the temporary name, if it is needed at all.
+    Waiting,
+    /// The candidate is live; the old file has the temporary name.
+    Exchanged,
+    /// The candidate is live where nothing was.
+    Appeared,
+    /// The old file has the temporary name, and nothing has its own.
+    Removed,
+    /// Nothing is left to undo.
+    Done,
+}
+
+impl Staged {
+    /// Write `bytes` to a temporary file in `dir`, with owner and mode as they shall be.
+    ///
+    /// The content never exists with a wider mode or for another owner. Extended attributes and the
+    /// ACL of `like` are copied; without it, what the directory hands down is removed.
+    pub fn create(
+        dir: &Rc<Dir>,
+        name: &OsStr,
+        bytes: &[u8],
+        owner: Option<Identity>,
+        mode: u32,
+        like: Option<&File>,
+    ) -> io::Result<Self> {
+        let (temp, mut file) = open_temp(dir, name)?;
+        // From here on the guard removes the temporary file.
+        let staged = Self {
+            dir: Rc::clone(dir),
+            name: name.to_owned(),
+            temp,
+            made: Stat::from(fstat(&file)?).identity,
+            state: State::Waiting,
+        };
+        {
+            let _rights = dir.act()?;
+            // In the account's home the file is the account's already.
+            let owner = owner.filter(|_| dir.identity().is_none());
+            set_meta(file.as_fd(), owner, 0o600)?;
+            copy_attributes(&file, like)?;
+            set_meta(file.as_fd(), owner, mode)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+        }
+        Ok(staged)
+    }
+
+    /// Prepare to take away the file `name` of `dir`.
+    pub fn removal(dir: &Rc<Dir>, name: &OsStr, made: (u64, u64)) -> io::Result<Self> {
+        let temp = temp_name(name)?;
+        Ok(Self { dir: Rc::clone(dir), name: name.to_owned(), temp, made, state: State::Waiting })
+    }
+
+    /// The candidate's path, for the tools that check it.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.temp)
+    }
+
+    /// The directory that the file lies in.
+    #[must_use]
+    pub fn dir(&self) -> &Rc<Dir> {
+        &self.dir
+    }
+
+    /// Put the candidate in the place of the file with the identity `old`, or where nothing is.
+    pub fn commit(&mut self, old: Option<(u64, u64)>) -> io::Result<()> {
+        let _rights = self.dir.act()?;
+        match old {
+            None => {
+                appear(&self.dir, &self.temp, &self.name)?;
+                self.state = State::Appeared;
+            }
+            Some(old) => {
+                exchange(&self.dir, &self.temp, &self.name)?;
+                self.state = State::Exchanged;
+                if self.identity_of(&self.temp)? != Some(old) {
+                    return Err(changed_meanwhile());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Take the file with the identity `old` away.
+    pub fn commit_removal(&mut self, old: (u64, u64)) -> io::Result<()> {
+        let _rights = self.dir.act()?;
+        appear(&self.dir, &self.name, &self.temp)?;
+        self.state = State::Removed;
+        if self.identity_of(&self.temp)? == Some(old) { Ok(()) } else { Err(changed_meanwhile()) }
+    }
+
+    /// The commit holds: drop the old file.
+    pub fn finish(&mut self) -> io::Result<()> {
+        if matches!(self.state, State::Exchanged | State::Removed) {
+            let _rights = self.dir.act()?;
+            unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+        }
+        self.state = State::Done;
+        Ok(())
+    }
+
+    /// Put everything back as it was before [`Staged::create`].
+    pub fn roll_back(&mut self) -> io::Result<()> {
+        let _rights = self.dir.act()?;
+        let state = std::mem::replace(&mut self.state, State::Done);
+        match state {
+            State::Waiting => match unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            },
+            State::Exchanged => {
+                exchange(&self.dir, &self.temp, &self.name)?;
+                unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+            }
+            State::Appeared => {
+                // Only what we made: somebody may have put another file there since.
+                if self.identity_of(&self.name)? == Some(self.made) {
+                    unlinkat(&*self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+                }
+            }
+            State::Removed => appear(&self.dir, &self.temp, &self.name)?,
+            State::Done => {}
+        }
+        Ok(())
+    }
+
+    fn identity_of(&self, name: &OsStr) -> io::Result<Option<(u64, u64)>> {
+        match nix::sys::stat::fstatat(&*self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Stat::from(stat).identity)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Errors were reported by whoever called roll_back; here only the last chance is taken.
+        self.roll_back().ok();
+    }
+}
+
+/// Remove temporary files that a killed run left beside `name`; returns how many.
+pub fn sweep(dir: &Rc<Dir>, name: &OsStr) -> io::Result<usize> {
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(MARK);
+    let mut swept = 0;
+    for entry in dir.names()? {
+        if entry.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            dir.unlink(&entry)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+fn temp_name(name: &OsStr) -> io::Result<OsString> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let mut temp = OsString::from(".");
+    temp.push(name);
+    temp.push(MARK);
+    temp.push(format!("{:016x}", u64::from_ne_bytes(random)));
+    Ok(temp)
+}
+
+fn open_temp(dir: &Dir, name: &OsStr) -> io::Result<(OsString, File)> {
+    let _rights = dir.act()?;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let temp = temp_name(name)?;
+    let fd = openat(dir, temp.as_os_str(), flags, Mode::from_bits_truncate(0o600))?;
+    Ok((temp, File::from(fd)))
+}
+
+/// Give `file` the extended attributes of `like`; the ACL too, without which a copied mode would be wider.
+fn copy_attributes(file: &File, like: Option<&File>) -> io::Result<()> {
+    const ACL: &str = "system.posix_acl_access";
+    let mut has_acl = false;
+    if let Some(like) = like {
+        let mut names = vec![0; 65_536];
+        let length = match rustix::fs::flistxattr(like, &mut names[..]) {
+            Ok(length) => length,
+            Err(rustix::io::Errno::NOTSUP) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let mut value = vec![0; 65_536];
+        for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let name = OsStr::from_bytes(name);
+            let length = rustix::fs::fgetxattr(like, name, &mut value[..])?;
+            rustix::fs::fsetxattr(file, name, &value[..length], rustix::fs::XattrFlags::empty())?;
+            has_acl |= name == ACL;
+        }
+    }
+    if !has_acl {
+        match rustix::fs::fremovexattr(file, ACL) {
+            Ok(()) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Swap two names. Where the file system can't, the old file gets a second name before it is replaced.
+fn exchange(dir: &Dir, temp: &OsStr, name: &OsStr) -> io::Result<()> {
+    match renameat2(dir, temp, dir, name, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            let mut aside = temp.to_owned();
+            aside.push(".old");
+            linkat(dir, name, dir, aside.as_os_str(), AtFlags::empty())?;
+            renameat(dir, temp, dir, name)?;
+            Ok(renameat(dir, aside.as_os_str(), dir, temp)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Rename without ever replacing what is at `to`.
+fn appear(dir: &Dir, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    match renameat2(dir, from, dir, to, RenameFlags::RENAME_NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            linkat(dir, from, dir, to, AtFlags::empty())?;
+            Ok(unlinkat(dir, from, UnlinkatFlags::NoRemoveDir)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn changed_meanwhile() -> io::Error {
+    io::Error::other("somebody else changed it meanwhile")
+}
+
+use std::os::unix::ffi::OsStrExt;

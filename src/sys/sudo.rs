@@ -1,0 +1,267 @@
+//! sudo's own word on a policy: every `visudo` that is installed, and `sudo -l` for the effect.
+//!
+//! Owns how they are called and the scratch copy of a merged policy. Must not write to `/etc`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+
+use super::dir::{Dir, Kind};
+use super::exec::{Tool, find, is_program};
+use super::root::Root;
+use super::staged::Staged;
+use crate::fault::fault;
+
+const MAIN: &str = "/etc/sudoers";
+const DROP_INS: &str = "/etc/sudoers.d";
+/// No policy file is larger.
+const MOST_BYTES: u64 = 1024 * 1024;
+
+/// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
+const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
+const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
+
+/// The tools that judge the policy of a host or tree.
+#[derive(Debug)]
+pub struct Judges<'a> {
+    root: &'a Root,
+    machine: &'a Root,
+    checkers: Vec<PathBuf>,
+}
+
+impl<'a> Judges<'a> {
+    /// Find every `visudo` of the machine, each once.
+    ///
+    /// # Errors
+    /// When there is none: an unchecked rule is never written.
+    pub fn find(root: &'a Root, machine: &'a Root) -> Result<Self> {
+        let named = CHECKERS.iter().filter_map(|name| find(machine, name));
+        let rust = Some(PathBuf::from(RUST_CHECKER)).filter(|path| is_program(machine, path));
+        let mut checkers: Vec<PathBuf> = Vec::new();
+        let mut known = Vec::new();
+        for path in named.chain(rust) {
+            let identity = machine.stat(&path, true)?.map(|stat| stat.identity);
+            if !known.contains(&identity) {
+                known.push(identity);
+                checkers.push(path);
+            }
+        }
+        if checkers.is_empty() {
+            return Err(fault(
+                "visudo-missing",
+                "visudo is not installed, and no sudo rule is written without its consent",
+                "install sudo: apt-get install sudo (or dnf, zypper, apk)",
+            ));
+        }
+        Ok(Self { root, machine, checkers })
+    }
+
+    /// Keep only the judges that find the policy good as it is.
+    ///
+    /// # Errors
+    /// When none does: the policy is broken already, and not by us.
+    pub fn keep_content(&mut self, scratch: &Rc<Dir>, name: &OsStr) -> Result<()> {
+        let stage = Stage::build(self.root, scratch, name, None)?;
+        let mut complaint = None;
+        let mut content = Vec::new();
+        for checker in &self.checkers {
+            match self.ask(checker, &stage.main())? {
+                None => content.push(checker.clone()),
+                Some(said) => complaint = Some(stage.as_seen(&said)),
+            }
+        }
+        if let (true, Some(said)) = (content.is_empty(), complaint) {
+            return Err(fault(
+                "policy-broken",
+                format!("sudo's policy is broken already, not by runner-prep: {said}"),
+                "repair it first, with: visudo -c",
+            ));
+        }
+        self.checkers = content;
+        Ok(())
+    }
+
+    /// The candidate alone, and merged into a copy of the whole policy.
+    ///
+    /// # Errors
+    /// When a judge does not accept it.
+    pub fn check(&self, scratch: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let stage = Stage::build(self.root, scratch, name, Some(bytes))?;
+        for checker in &self.checkers {
+            for file in [stage.drop_in(name), stage.main()] {
+                if let Some(said) = self.ask(checker, &file)? {
+                    return Err(rejected(checker, &stage.as_seen(&said)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each judge says of the live policy, owners and modes included. Only on the host.
+    pub fn live(&self) -> Result<Vec<Option<String>>> {
+        if !self.root.is_host() {
+            return Ok(Vec::new());
+        }
+        self.checkers
+            .iter()
+            .map(|checker| {
+                let done = Tool::new(checker).arg("-c").run()?;
+                Ok((!done.success()).then(|| done.complaint()))
+            })
+            .collect()
+    }
+
+    /// Compare with what [`Judges::live`] said before the change.
+    ///
+    /// # Errors
+    /// When a judge that was content no longer is.
+    pub fn check_not_worse(&self, before: &[Option<String>]) -> Result<()> {
+        for ((before, after), checker) in before.iter().zip(self.live()?).zip(&self.checkers) {
+            if let (None, Some(said)) = (before, after) {
+                return Err(rejected(checker, &said));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ask sudo whether the account may now run a command. Only on the host.
+    ///
+    /// # Errors
+    /// When it may not: another rule takes the right away.
+    pub fn check_effect(&self, account: &str, command: &[String]) -> Result<()> {
+        let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else { return Ok(()) };
+        let done = Tool::new(&sudo).args(["-n", "-l", "-U", account]).args(command).run()?;
+        if done.success() {
+            return Ok(());
+        }
+        Err(fault(
+            "rule-without-effect",
+            format!("sudo does not allow {account} to run {}: {}", command.join(" "), done.complaint()),
+            format!("see which rule wins: sudo -l -U {account}; the last match in {MAIN} and {DROP_INS} counts"),
+        ))
+    }
+
+    fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {
+        let path = self.root.on_machine(file);
+        let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run()?;
+        Ok((!done.success()).then(|| done.complaint().replace(&path.display().to_string(), &file.display().to_string())))
+    }
+}
+
+fn rejected(checker: &Path, said: &str) -> anyhow::Error {
+    fault(
+        "policy-rejected",
+        format!("{} does not accept the rule: {said}", checker.display()),
+        "see the whole policy: visudo -c; then correct the profile or the file that it clashes with",
+    )
+}
+
+/// A copy of the policy in a directory that only root can enter, removed on drop.
+struct Stage {
+    scratch: Rc<Dir>,
+    top: Rc<Dir>,
+    drop_ins: Rc<Dir>,
+    name: OsString,
+}
+
+impl Stage {
+    fn build(root: &Root, scratch: &Rc<Dir>, name: &OsStr, candidate: Option<&[u8]>) -> Result<Self> {
+        let cannot = "cannot copy sudo's policy to check it";
+        let directory = OsString::from("policy");
+        remove(scratch, &directory).context(cannot)?;
+        let top = make(scratch, &directory).context(cannot)?;
+        let drop_ins = make(&top, OsStr::new("sudoers.d")).context(cannot)?;
+        let stage = Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory };
+        if let Some(dir) = root.dir(Path::new(DROP_INS)).context(cannot)? {
+            for entry in dir.names().context(cannot)? {
+                if is_read(&entry) && entry != name {
+                    let path = Path::new(DROP_INS).join(&entry);
+                    let read = root.read(&path, MOST_BYTES).with_context(|| format!("cannot read {}", path.display()))?;
+                    if let Some((file, _)) = read.filter(|(file, _)| file.stat.kind == Kind::Regular) {
+                        write(&stage.drop_ins, &entry, &file.bytes).context(cannot)?;
+                    }
+                }
+            }
+        }
+        if let Some(bytes) = candidate {
+            write(&stage.drop_ins, name, bytes).context(cannot)?;
+        }
+        let main = root.read(Path::new(MAIN), MOST_BYTES).context("cannot read /etc/sudoers")?;
+        let main = main.map(|(file, _)| file.bytes).unwrap_or_default();
+        let staged = root.on_machine(stage.drop_ins.path());
+        write(&stage.top, OsStr::new("sudoers"), &redirect(&main, &staged)).context(cannot)?;
+        Ok(stage)
+    }
+
+    fn main(&self) -> PathBuf {
+        self.top.path().join("sudoers")
+    }
+
+    fn drop_in(&self, name: &OsStr) -> PathBuf {
+        self.drop_ins.path().join(name)
+    }
+
+    /// A complaint with the paths that the administrator knows.
+    fn as_seen(&self, said: &str) -> String {
+        let drop_ins = self.drop_ins.path().display().to_string();
+        said.replace(&drop_ins, DROP_INS).replace(&self.main().display().to_string(), MAIN)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // What can't be removed now is removed by the next check.
+        remove(&self.scratch, &self.name).ok();
+    }
+}
+
+/// sudo skips names with a dot and those that end in `~` (sudoers(5), "Including other files").
+fn is_read(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    !name.contains(&b'.') && !name.ends_with(b"~")
+}
+
+/// The main file with its drop-in directory replaced.
+fn redirect(main: &[u8], to: &Path) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(main.len());
+    for line in main.split_inclusive(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim();
+        let rest = text.strip_prefix("@includedir").or_else(|| text.strip_prefix("#includedir"));
+        if rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DROP_INS) {
+            copy.extend_from_slice(format!("@includedir {}\n", to.display()).as_bytes());
+        } else {
+            copy.extend_from_slice(line);
+        }
+    }
+    copy
+}
+
+fn make(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<Rc<Dir>> {
+    parent.make_child(name, None, 0o700)?;
+    let child = parent.child(name)?.ok_or(std::io::ErrorKind::NotFound)?;
+    Ok(Rc::new(child))
+}
+
+fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = Staged::create(dir, name, bytes, None, 0o440, None)?;
+    file.commit(None)?;
+    file.finish()
+}
+
+/// Remove our scratch copy: a directory of files and of one directory of files.
+fn remove(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<()> {
+    let Some(dir) = parent.child(name)? else { return Ok(()) };
+    let dir = Rc::new(dir);
+    for entry in dir.names()? {
+        if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+            remove(&dir, &entry)?;
+        } else {
+            dir.unlink(&entry)?;
+        }
+    }
+    parent.remove_child(name)
+}
