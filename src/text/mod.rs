@@ -1,1 +1,7 @@
 //! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
+
+pub mod key_pair;
+pub mod position;
+pub mod public_key;
+
+mod ssh_wire;
