@@ -358,15 +358,33 @@ pub struct Notes {
 
 impl Notes {
     /// Add a warning.
-    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn warn(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        repair: impl Into<String>,
+    ) {
         let (message, repair) = (message.into(), repair.into());
-        self.warnings.push(Note { code, message, repair });
+        self.warnings.push(Note {
+            code,
+            message,
+            repair,
+        });
     }
 
     /// Add something that waits.
-    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn wait(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        repair: impl Into<String>,
+    ) {
         let (message, repair) = (message.into(), repair.into());
-        self.pending.push(Note { code, message, repair });
+        self.pending.push(Note {
+            code,
+            message,
+            repair,
+        });
     }
 }
 

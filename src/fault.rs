@@ -40,5 +40,7 @@ pub fn fault(
 /// The first [`Fault`] in a chain of causes, if one is there.
 #[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Fault>())
 }

@@ -1,10 +1,21 @@
 //! Brings a GitLab Runner host into the state that a profile describes.
 //!
-//! Data flows one way and imports only go down; `tests/layers.rs` holds the ranks.
+//! Data flows one way, and imports only go down (`tests/layers.rs` holds the ranks):
+//!
+//! ```text
+//! arguments → profile text → resources → facts about the host (read-only)
+//!           → Plan = Vec<Change> → apply (the only writer) → Outcome → report
+//! ```
 
+pub mod apply;
 pub mod change;
+pub mod cli;
 pub mod facts;
 pub mod fault;
+pub mod plan;
 pub mod profile;
+pub mod report;
+pub mod resource;
+pub mod run;
 pub mod sys;
 pub mod text;

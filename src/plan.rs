@@ -40,6 +40,10 @@ impl Plan {
                 ));
             }
         }
-        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending })
+        Ok(Self {
+            changes,
+            warnings: notes.warnings,
+            pending: notes.pending,
+        })
     }
 }

@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use super::Fate;
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::fault;
+use crate::sys::accounts;
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
 use crate::sys::staged::{self, Staged};
-use crate::sys::accounts;
 
 /// Something that was done for the change of that index, with what is needed to take it back.
 #[derive(Debug)]
@@ -33,7 +33,13 @@ enum WayBack {
     /// A directory was made.
     Made(Rc<Dir>, OsString),
     /// Owner and mode were changed from these.
-    Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
+    Repaired {
+        dir: Rc<Dir>,
+        name: OsString,
+        identity: (u64, u64),
+        owner: Option<Identity>,
+        mode: u32,
+    },
 }
 
 /// Does the steps and remembers them.
@@ -57,7 +63,12 @@ pub(super) fn is_home(change: &Change) -> bool {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(root: &'a Root, machine: &'a Root) -> Self {
-        Self { root, machine, steps: Vec::new(), reached: 0 }
+        Self {
+            root,
+            machine,
+            steps: Vec::new(),
+            reached: 0,
+        }
     }
 
     /// The change that is worked on, for the report of an error.
@@ -66,7 +77,10 @@ impl<'a> Worker<'a> {
     }
 
     fn done(&mut self, way_back: WayBack) {
-        self.steps.push(Step { index: self.reached, way_back });
+        self.steps.push(Step {
+            index: self.reached,
+            way_back,
+        });
     }
 
     /// What becomes of each change when everything is taken back now.
@@ -74,7 +88,11 @@ impl<'a> Worker<'a> {
         let mut fates = vec![Fate::NotReached; count];
         for step in &self.steps {
             if let Some(fate) = fates.get_mut(step.index) {
-                *fate = if matches!(step.way_back, WayBack::None) { Fate::Applied } else { Fate::RolledBack };
+                *fate = if matches!(step.way_back, WayBack::None) {
+                    Fate::Applied
+                } else {
+                    Fate::RolledBack
+                };
             }
         }
         if let Some(fate) = fates.get_mut(self.reached) {
@@ -88,7 +106,11 @@ impl<'a> Worker<'a> {
         self.reach(index);
         let prefix = self.root.prefix();
         match operation {
-            AccountOp::Create { name, comment, shell } => accounts::create(self.machine, prefix, name, comment, shell)?,
+            AccountOp::Create {
+                name,
+                comment,
+                shell,
+            } => accounts::create(self.machine, prefix, name, comment, shell)?,
             AccountOp::Join { name, group } => accounts::join(self.machine, prefix, name, group)?,
         }
         self.done(WayBack::None);
@@ -98,17 +120,29 @@ impl<'a> Worker<'a> {
     /// Prepare a change: a file beside its target, a directory and a repair at once.
     pub(super) fn stage(&mut self, index: usize, change: &Change) -> Result<()> {
         self.reach(index);
-        let Some(place) = change.op.place() else { return Ok(()) };
+        let Some(place) = change.op.place() else {
+            return Ok(());
+        };
         let (dir, name) = self.locate(place)?;
         match &change.op {
             Op::Account(_) => {}
-            Op::Directory { before: None, after, .. } => {
+            Op::Directory {
+                before: None,
+                after,
+                ..
+            } => {
                 let owner = self.owner(&after.owner)?;
                 dir.make_child(&name, inside(&dir, owner), after.mode)?;
                 self.done(WayBack::Made(dir, name));
             }
-            Op::Directory { before: Some(before), after, .. } => {
-                let now = dir.stat_entry(&name)?.filter(|now| now.kind == Kind::Directory);
+            Op::Directory {
+                before: Some(before),
+                after,
+                ..
+            } => {
+                let now = dir
+                    .stat_entry(&name)?
+                    .filter(|now| now.kind == Kind::Directory);
                 let now = now.ok_or_else(|| changed(place))?;
                 if self.meta_differs(before, now.mode, now.uid, now.gid)? {
                     return Err(changed(place));
@@ -135,7 +169,15 @@ impl<'a> Worker<'a> {
                     (Swap::Shared, Some(_)) => Some(dir.open(&name)?),
                     _ => None,
                 };
-                create(&dir, &name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
+                create(
+                    &dir,
+                    &name,
+                    content.bytes()?,
+                    owner,
+                    file.meta.mode,
+                    like.as_ref(),
+                    &file.place,
+                )?
             }
             (None, Some(before)) => Staged::removal(&dir, &name, before.identity)?,
             (None, None) => return Ok(()),
@@ -147,15 +189,33 @@ impl<'a> Worker<'a> {
     /// Make all staged files live, in order, and make that durable.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<()> {
         for position in 0..self.steps.len() {
-            let Some(Step { index, way_back: WayBack::File(staged) }) = self.steps.get_mut(position) else { continue };
-            let Some(Change { op: Op::File(file), kind, id, .. }) = changes.get(*index) else { continue };
+            let Some(Step {
+                index,
+                way_back: WayBack::File(staged),
+            }) = self.steps.get_mut(position)
+            else {
+                continue;
+            };
+            let Some(Change {
+                op: Op::File(file),
+                kind,
+                id,
+                ..
+            }) = changes.get(*index)
+            else {
+                continue;
+            };
             self.reached = *index;
             let committed = match (&file.before, &file.after) {
                 (Some(before), None) => staged.commit_removal(before.identity),
-                (Some(_), Some(_)) if file.swap == Swap::Fresh => Err(io::ErrorKind::AlreadyExists.into()),
+                (Some(_), Some(_)) if file.swap == Swap::Fresh => {
+                    Err(io::ErrorKind::AlreadyExists.into())
+                }
                 (before, _) => staged.commit(before.as_ref().map(|before| before.identity)),
             };
-            committed.map_err(|error| explain(error, &file.place)).with_context(|| format!("{kind} {id}"))?;
+            committed
+                .map_err(|error| explain(error, &file.place))
+                .with_context(|| format!("{kind} {id}"))?;
         }
         self.sync()
     }
@@ -167,7 +227,8 @@ impl<'a> Worker<'a> {
                 WayBack::File(staged) => staged.dir(),
                 WayBack::Made(dir, _) | WayBack::Repaired { dir, .. } => dir,
             };
-            dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
+            dir.sync()
+                .with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
         Ok(())
     }
@@ -176,7 +237,9 @@ impl<'a> Worker<'a> {
     pub(super) fn finish(&mut self) -> Result<()> {
         for step in &mut self.steps {
             if let WayBack::File(staged) = &mut step.way_back {
-                staged.finish().with_context(|| format!("cannot remove {}", staged.path().display()))?;
+                staged
+                    .finish()
+                    .with_context(|| format!("cannot remove {}", staged.path().display()))?;
             }
         }
         self.sync()
@@ -190,7 +253,13 @@ impl<'a> Worker<'a> {
                 WayBack::None => Ok(()),
                 WayBack::File(staged) => staged.roll_back(),
                 WayBack::Made(dir, name) => dir.remove_child(name),
-                WayBack::Repaired { dir, name, identity, owner, mode } => dir.repair(name, *identity, *owner, *mode),
+                WayBack::Repaired {
+                    dir,
+                    name,
+                    identity,
+                    owner,
+                    mode,
+                } => dir.repair(name, *identity, *owner, *mode),
             };
             first = first.or(undone.err());
         }
@@ -198,12 +267,28 @@ impl<'a> Worker<'a> {
         first.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn repair(&mut self, dir: Rc<Dir>, name: OsString, identity: (u64, u64), after: &Meta, old: (u32, u32, u32)) -> Result<()> {
+    fn repair(
+        &mut self,
+        dir: Rc<Dir>,
+        name: OsString,
+        identity: (u64, u64),
+        after: &Meta,
+        old: (u32, u32, u32),
+    ) -> Result<()> {
         let owner = self.owner(&after.owner)?;
         dir.repair(&name, identity, owner, after.mode)
             .with_context(|| format!("cannot repair {}", dir.path().join(&name).display()))?;
-        let was = identity::is_root().then_some(Identity { uid: old.0, gid: old.1 });
-        self.done(WayBack::Repaired { dir, name, identity, owner: was, mode: old.2 });
+        let was = identity::is_root().then_some(Identity {
+            uid: old.0,
+            gid: old.1,
+        });
+        self.done(WayBack::Repaired {
+            dir,
+            name,
+            identity,
+            owner: was,
+            mode: old.2,
+        });
         Ok(())
     }
 
@@ -215,16 +300,31 @@ impl<'a> Worker<'a> {
                 let name = path.file_name().context("the path has no file name")?;
                 Ok((self.root.secure_dir(parent)?, name.to_owned()))
             }
-            Place::Home { home, relative, account } => {
+            Place::Home {
+                home,
+                relative,
+                account,
+            } => {
                 let account = accounts::account(self.root, account)?
                     .with_context(|| format!("the account {account} does not exist"))?;
-                let rights = Identity { uid: account.uid, gid: account.gid };
-                let rights = if identity::is_root() { rights } else { self.root.owner() };
+                let rights = Identity {
+                    uid: account.uid,
+                    gid: account.gid,
+                };
+                let rights = if identity::is_root() {
+                    rights
+                } else {
+                    self.root.owner()
+                };
                 let missing = || {
                     fault(
                         "home-missing",
                         format!("the home directory {} does not exist", home.display()),
-                        format!("make it: install -d -m 0755 -o {0} -g {0} {1}", account.name, home.display()),
+                        format!(
+                            "make it: install -d -m 0755 -o {0} -g {0} {1}",
+                            account.name,
+                            home.display()
+                        ),
                     )
                 };
                 let home_dir = self.root.home(home, rights)?.ok_or_else(missing)?;
@@ -242,11 +342,17 @@ impl<'a> Worker<'a> {
         }
         Ok(Some(match owner {
             Owner::Root => self.root.owner(),
-            Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
+            Owner::Ids(uid, gid) => Identity {
+                uid: *uid,
+                gid: *gid,
+            },
             Owner::Account(name) => {
                 let account = accounts::account(self.root, name)?
                     .with_context(|| format!("the account {name} does not exist"))?;
-                Identity { uid: account.uid, gid: account.gid }
+                Identity {
+                    uid: account.uid,
+                    gid: account.gid,
+                }
             }
         }))
     }
@@ -257,7 +363,13 @@ impl<'a> Worker<'a> {
     }
 
     /// The entry must still be what the plan saw.
-    fn recheck(&self, dir: &Dir, name: &OsString, before: Option<&Seen>, place: &Place) -> Result<()> {
+    fn recheck(
+        &self,
+        dir: &Dir,
+        name: &OsString,
+        before: Option<&Seen>,
+        place: &Place,
+    ) -> Result<()> {
         let Some(before) = before else {
             return match dir.stat_entry(name)? {
                 None => Ok(()),
@@ -265,7 +377,10 @@ impl<'a> Worker<'a> {
             };
         };
         let cap = before.bytes.len() as u64 + 1;
-        let now = dir.read(name, cap).map_err(|_| changed(place))?.ok_or_else(|| changed(place))?;
+        let now = dir
+            .read(name, cap)
+            .map_err(|_| changed(place))?
+            .ok_or_else(|| changed(place))?;
         let same = now.stat.identity == before.identity
             && now.bytes == before.bytes
             && (now.stat.mode, now.stat.uid, now.stat.gid) == (before.mode, before.uid, before.gid);
@@ -278,7 +393,15 @@ fn inside(dir: &Dir, owner: Option<Identity>) -> Option<Identity> {
     owner.filter(|_| dir.identity().is_none())
 }
 
-fn create(dir: &Rc<Dir>, name: &OsString, bytes: &[u8], owner: Option<Identity>, mode: u32, like: Option<&File>, place: &Place) -> Result<Staged> {
+fn create(
+    dir: &Rc<Dir>,
+    name: &OsString,
+    bytes: &[u8],
+    owner: Option<Identity>,
+    mode: u32,
+    like: Option<&File>,
+    place: &Place,
+) -> Result<Staged> {
     Staged::create(dir, name, bytes, owner, mode, like).map_err(|error| explain(error, place))
 }
 
@@ -293,11 +416,18 @@ fn changed(place: &Place) -> anyhow::Error {
 /// The errors that administrators meet, with the repair.
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
-    let parent = place.path().parent().unwrap_or(Path::new("/")).display().to_string();
+    let parent = place
+        .path()
+        .parent()
+        .unwrap_or(Path::new("/"))
+        .display()
+        .to_string();
     let (code, what, repair) = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOSPC | Errno::EDQUOT) => {
-            ("disk-full", format!("no space left for {place}"), format!("make room: df -h {parent}; df -i {parent}"))
-        }
+        Some(Errno::ENOSPC | Errno::EDQUOT) => (
+            "disk-full",
+            format!("no space left for {place}"),
+            format!("make room: df -h {parent}; df -i {parent}"),
+        ),
         Some(Errno::EROFS) => (
             "read-only",
             format!("{parent} is on a read-only file system"),
@@ -308,17 +438,21 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
             format!("the kernel refuses to change {place}: it or {parent} may be immutable"),
             format!("look with lsattr -d {place} {parent}, and take the flag off with chattr -i"),
         ),
-        Some(Errno::EACCES) => {
-            ("not-permitted", format!("no permission to write {place}"), "run as root: sudo runner-prep …".to_owned())
-        }
+        Some(Errno::EACCES) => (
+            "not-permitted",
+            format!("no permission to write {place}"),
+            "run as root: sudo runner-prep …".to_owned(),
+        ),
         Some(Errno::EBUSY) => (
             "busy",
             format!("{place} is a mount point of its own and can't be replaced"),
             "mount its directory instead of the single file".to_owned(),
         ),
-        Some(Errno::EEXIST) => {
-            ("changed-meanwhile", format!("{place} appeared meanwhile"), "run the same command again".to_owned())
-        }
+        Some(Errno::EEXIST) => (
+            "changed-meanwhile",
+            format!("{place} appeared meanwhile"),
+            "run the same command again".to_owned(),
+        ),
         Some(Errno::ELOOP | Errno::ENOTDIR) => (
             "path-unusable",
             format!("{place} can't be reached: a link or a file is where a directory should be"),

@@ -35,10 +35,16 @@ impl Facts for Live<'_> {
     }
 
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
-        let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
+        let read = self
+            .root
+            .read(path, cap)
+            .map_err(|error| unreadable(path, cap, error))?;
         Ok(read.map(|(entry, found)| {
             let resolved = found.via_link.then(|| found.path());
-            Seen { resolved, ..seen(entry) }
+            Seen {
+                resolved,
+                ..seen(entry)
+            }
         }))
     }
 
@@ -52,14 +58,25 @@ impl Facts for Live<'_> {
 
     fn names(&self, directory: &Path) -> Result<Vec<String>> {
         let cannot = || format!("cannot list {}", directory.display());
-        let Some(dir) = self.root.dir(directory).with_context(cannot)? else { return Ok(Vec::new()) };
+        let Some(dir) = self.root.dir(directory).with_context(cannot)? else {
+            return Ok(Vec::new());
+        };
         let names = dir.names().with_context(cannot)?;
-        Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+        Ok(names
+            .into_iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect())
     }
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
-        let identity = Identity { uid: account.uid, gid: account.gid };
-        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
+        let identity = Identity {
+            uid: account.uid,
+            gid: account.gid,
+        };
+        let Some(home) = self
+            .root
+            .home(&account.home, self.owner_in_tree(identity))?
+        else {
             return Ok(vec![None; relative.len()]);
         };
         let mut found = Vec::with_capacity(relative.len());
@@ -70,7 +87,11 @@ impl Facts for Live<'_> {
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
             };
-            found.push(entry.map_err(|error| unreadable(&path, MOST_BYTES, error))?.map(seen));
+            found.push(
+                entry
+                    .map_err(|error| unreadable(&path, MOST_BYTES, error))?
+                    .map(seen),
+            );
         }
         Ok(found)
     }
@@ -86,9 +107,15 @@ impl Facts for Live<'_> {
     fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>> {
         let identity = match owner {
             Owner::Root => self.root.owner(),
-            Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
+            Owner::Ids(uid, gid) => Identity {
+                uid: *uid,
+                gid: *gid,
+            },
             Owner::Account(name) => match self.account(name)? {
-                Some(account) => self.owner_in_tree(Identity { uid: account.uid, gid: account.gid }),
+                Some(account) => self.owner_in_tree(Identity {
+                    uid: account.uid,
+                    gid: account.gid,
+                }),
                 None => return Ok(None),
             },
         };
@@ -97,7 +124,9 @@ impl Facts for Live<'_> {
 
     fn distrust(&self, path: &Path) -> Result<Option<String>> {
         let cannot = || format!("cannot look at {}", path.display());
-        let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        let Some(found) = self.root.walk(path, true).with_context(cannot)? else {
+            return Ok(None);
+        };
         if let Some(reason) = found.dir.untrusted() {
             return Ok(Some(reason.to_owned()));
         }
@@ -113,8 +142,13 @@ impl Facts for Live<'_> {
     }
 
     fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>> {
-        let Some(program) = self.tool("ssh-keygen") else { return Ok(None) };
-        let rights = Identity { uid: account.uid, gid: account.gid };
+        let Some(program) = self.tool("ssh-keygen") else {
+            return Ok(None);
+        };
+        let rights = Identity {
+            uid: account.uid,
+            gid: account.gid,
+        };
         let asked = Tool::new(&program)
             .args(["-y", "-P", "", "-f", "/dev/stdin"])
             .input(private)
@@ -130,31 +164,62 @@ impl Facts for Live<'_> {
         }
         let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
         let name = file.map(|seen| String::from_utf8_lossy(&seen.bytes).trim().to_owned());
-        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
+        Ok(name
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "localhost".to_owned()))
     }
 }
 
 impl Live<'_> {
     fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
-        let stat = self.root.stat(path, follow).map_err(|error| unreadable(path, 0, error))?;
-        Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))
+        let stat = self
+            .root
+            .stat(path, follow)
+            .map_err(|error| unreadable(path, 0, error))?;
+        Ok(stat.map(|stat| {
+            seen(Entry {
+                stat,
+                bytes: Vec::new(),
+            })
+        }))
     }
 
     /// An ordinary user who prepares a tree owns what will belong to the account.
     fn owner_in_tree(&self, account: Identity) -> Identity {
-        if identity::is_root() { account } else { self.root.owner() }
+        if identity::is_root() {
+            account
+        } else {
+            self.root.owner()
+        }
     }
 }
 
 fn seen(Entry { stat, bytes }: Entry) -> Seen {
-    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
+    let Stat {
+        kind,
+        mode,
+        uid,
+        gid,
+        links,
+        identity,
+        ..
+    } = stat;
     let kind = match kind {
         Kind::Regular => FileKind::Regular,
         Kind::Directory => FileKind::Directory,
         Kind::Link => FileKind::Link,
         Kind::Special(name) => FileKind::Special(name),
     };
-    Seen { kind, bytes, mode, uid, gid, links, identity, resolved: None }
+    Seen {
+        kind,
+        bytes,
+        mode,
+        uid,
+        gid,
+        links,
+        identity,
+        resolved: None,
+    }
 }
 
 fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {

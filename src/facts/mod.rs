@@ -65,3 +65,9 @@ pub trait Facts {
     /// The machine's name (`uname -n`), in a tree the one in `/etc/hostname`.
     fn host_name(&self) -> Result<String>;
 }
+
+/// The user id of this process: whoever prepares a tree owns what is in it.
+#[must_use]
+pub fn caller() -> u32 {
+    crate::sys::identity::Identity::current().uid
+}

@@ -5,9 +5,16 @@
 use std::ops::Range;
 
 /// A message with the place it is about.
-pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, message: &str) -> String {
+pub(super) fn render(
+    origin: &str,
+    text: &str,
+    span: Option<Range<usize>>,
+    message: &str,
+) -> String {
     let message = message.trim().replace('\n', ", ");
-    let Some(span) = span else { return format!("{origin}: {message}") };
+    let Some(span) = span else {
+        return format!("{origin}: {message}");
+    };
     let start = floor(text, span.start);
     let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
@@ -15,8 +22,17 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
     let column = text[line_start..start].chars().count() + 1;
     let room = line.chars().count().saturating_sub(column - 1).max(1);
     let end = floor(text, span.end.max(start));
-    let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
-    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let length = text[start..end]
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        .clamp(1, room);
+    let clean: String = line
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     let margin = " ".repeat(number.to_string().len());
     let carets = "^".repeat(length);
     let indent = " ".repeat(column - 1);
@@ -37,8 +53,12 @@ fn floor(text: &str, offset: usize) -> usize {
 
 /// Say more plainly what serde found: ``unknown field `a`, expected one of `b`, `c` ``.
 pub(super) fn improve(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message.to_owned() };
-    let Some((key, rest)) = rest.split_once('`') else { return message.to_owned() };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return message.to_owned();
+    };
+    let Some((key, rest)) = rest.split_once('`') else {
+        return message.to_owned();
+    };
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     unknown("key", key, &known)
 }
@@ -55,8 +75,12 @@ pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
 /// The known word that was probably meant.
 #[must_use]
 pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
-    near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)
+    let near = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(word, known), *known));
+    near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3))
+        .min()
+        .map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -66,7 +90,12 @@ mod tests {
     #[test]
     fn the_caret_stands_below_the_word() {
         let text = "a = 1\n  privilaged = true\n";
-        let shown = render("x.toml", text, Some(8..18), &improve("unknown field `privilaged`, expected `privileged`"));
+        let shown = render(
+            "x.toml",
+            text,
+            Some(8..18),
+            &improve("unknown field `privilaged`, expected `privileged`"),
+        );
         assert_eq!(
             shown,
             "x.toml: line 2, column 3: unknown key `privilaged`; did you mean `privileged`?\n  \

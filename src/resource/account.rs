@@ -12,18 +12,18 @@ use crate::fault::fault;
 /// The `[account]` section.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Account {
+pub(super) struct Account {
     /// The account's name, when it is not to be found by the service.
-    pub name: Option<Name>,
+    pub(super) name: Option<Name>,
     /// Supplementary groups it must be a member of.
     #[serde(default)]
-    pub groups: Vec<Name>,
+    pub(super) groups: Vec<Name>,
 }
 
 /// A checked name of an account or group.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Name(String);
+pub(super) struct Name(String);
 
 impl TryFrom<String> for Name {
     type Error = anyhow::Error;
@@ -41,8 +41,14 @@ impl From<Name> for String {
 
 /// Groups whose members are root by another way, with the way.
 const ROOT_GROUPS: [(&str, &str); 6] = [
-    ("docker", "a member starts a container that mounts the host's /"),
-    ("lxd", "a member starts a container that mounts the host's /"),
+    (
+        "docker",
+        "a member starts a container that mounts the host's /",
+    ),
+    (
+        "lxd",
+        "a member starts a container that mounts the host's /",
+    ),
     ("sudo", "its members run everything as root"),
     ("wheel", "its members run everything as root"),
     ("disk", "a member writes the disks below the file systems"),
@@ -66,11 +72,16 @@ impl Resource for Account {
             });
         }
         for Name(group) in &self.groups {
-            if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| root_group == group) {
+            if let Some((_, way)) = ROOT_GROUPS
+                .iter()
+                .find(|(root_group, _)| root_group == group)
+            {
                 notes.warn(
                     "root-equivalent-group",
                     format!("membership in the group {group} makes every job root: {way}"),
-                    format!("take {group} out of account.groups unless the jobs are trusted like root"),
+                    format!(
+                        "take {group} out of account.groups unless the jobs are trusted like root"
+                    ),
                 );
             }
             let members = context.facts.members(group)?.ok_or_else(|| {
@@ -85,7 +96,10 @@ impl Resource for Account {
                     kind: "account",
                     id: format!("{name}:{group}"),
                     why: format!("{name} is no member of the group {group}"),
-                    op: Op::Account(AccountOp::Join { name: name.clone(), group: group.clone() }),
+                    op: Op::Account(AccountOp::Join {
+                        name: name.clone(),
+                        group: group.clone(),
+                    }),
                 });
             }
         }

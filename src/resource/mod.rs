@@ -4,8 +4,6 @@
 //! never writes. A new kind is one file and its two lines here.
 
 mod account;
-mod config;
-mod settings;
 mod ssh_key;
 mod sudoers;
 pub mod target;
@@ -66,16 +64,30 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     kind::<account::Account>("account", "the account that jobs run as"),
     kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
-    kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
-    kind::<config::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
+    kind::<sudoers::Sudoers>(
+        "sudoers",
+        "what jobs may run through sudo without a password",
+    ),
 ];
 
-const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {
-    Kind { name, summary, parse: parse::<T> }
+const fn kind<T: Resource + DeserializeOwned + 'static>(
+    name: &'static str,
+    summary: &'static str,
+) -> Kind {
+    Kind {
+        name,
+        summary,
+        parse: parse::<T>,
+    }
 }
 
-fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str) -> Result<Option<Box<dyn Resource>>> {
-    Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
+fn parse<T: Resource + DeserializeOwned + 'static>(
+    profile: &Profile,
+    name: &str,
+) -> Result<Option<Box<dyn Resource>>> {
+    Ok(profile
+        .section::<T>(name)?
+        .map(|resource| Box::new(resource) as Box<dyn Resource>))
 }
 
 /// The names of all kinds: the sections a profile may have.

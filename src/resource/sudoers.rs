@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::target::check_name;
 use super::{Context, Resource};
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap};
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
+};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 
@@ -27,7 +29,10 @@ const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
 const ROOT_EQUIVALENT: &[(&str, &str)] = &[
-    ("rsync", "it writes any file and runs programs (-e, --rsync-path)"),
+    (
+        "rsync",
+        "it writes any file and runs programs (-e, --rsync-path)",
+    ),
     ("cp", "it writes any file"),
     ("mv", "it writes any file"),
     ("install", "it writes any file"),
@@ -73,15 +78,24 @@ struct Command(String);
 impl TryFrom<String> for Command {
     type Error = anyhow::Error;
     fn try_from(path: String) -> Result<Self> {
-        let refuse = |why: &str| Err(anyhow::anyhow!("the command {path:?} can't be in a sudo rule: {why}"));
+        let refuse = |why: &str| {
+            Err(anyhow::anyhow!(
+                "the command {path:?} can't be in a sudo rule: {why}"
+            ))
+        };
         if !path.starts_with('/') {
             return refuse("it must be an absolute path");
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._/+-".contains(c);
         if let Some(bad) = path.chars().find(|c| !allowed(*c)) {
-            return refuse(&format!("{bad:?} is not allowed; letters, digits and ._/+- are"));
+            return refuse(&format!(
+                "{bad:?} is not allowed; letters, digits and ._/+- are"
+            ));
         }
-        if path.ends_with('/') || path.split('/').any(|part| part == ".." || part == ".") || path.contains("//") {
+        if path.ends_with('/')
+            || path.split('/').any(|part| part == ".." || part == ".")
+            || path.contains("//")
+        {
             return refuse("it must name one file, without `..`, `.`, `//` or a `/` at its end");
         }
         Ok(Self(path))
@@ -101,12 +115,17 @@ impl Resource for Sudoers {
             warn_of_root(&command.0, notes);
         }
         let text = self.render(&context.target.name);
-        let meta = Meta { owner: Owner::Root, mode: MODE };
+        let meta = Meta {
+            owner: Owner::Root,
+            mode: MODE,
+        };
         let place = Place::System(FILE.into());
         let before = facts.entry(Path::new(FILE))?;
         let before = match before {
             None => None,
-            Some(seen) if seen.kind == FileKind::Regular => facts.file(Path::new(FILE), MOST_BYTES)?,
+            Some(seen) if seen.kind == FileKind::Regular => {
+                facts.file(Path::new(FILE), MOST_BYTES)?
+            }
             Some(seen) => {
                 return Err(fault(
                     "sudoers-kind",
@@ -115,9 +134,19 @@ impl Resource for Sudoers {
                 ));
             }
         };
-        let change = |why: String, op: Op| vec![Change { kind: "sudoers", id: FILE.to_owned(), why, op }];
+        let change = |why: String, op: Op| {
+            vec![Change {
+                kind: "sudoers",
+                id: FILE.to_owned(),
+                why,
+                op,
+            }]
+        };
         let Some(seen) = before else {
-            let why = format!("{} may run nothing through sudo without a password", context.target.name);
+            let why = format!(
+                "{} may run nothing through sudo without a password",
+                context.target.name
+            );
             return Ok(change(why, self.file(context, place, None, text, meta)));
         };
         let found = String::from_utf8_lossy(&seen.bytes).into_owned();
@@ -126,7 +155,10 @@ impl Resource for Sudoers {
                 return Err(foreign(&found));
             }
             let why = "its rules are not the ones of the profile".to_owned();
-            return Ok(change(why, self.file(context, place, Some(seen), text, meta)));
+            return Ok(change(
+                why,
+                self.file(context, place, Some(seen), text, meta),
+            ));
         }
         let root = facts.ids(&Owner::Root)?;
         if seen.mode == MODE && root == Some((seen.uid, seen.gid)) {
@@ -136,19 +168,40 @@ impl Resource for Sudoers {
             "it has mode {:04o} and owner {}:{}; sudo wants 0440 and root",
             seen.mode, seen.uid, seen.gid
         );
-        Ok(change(why, Op::Metadata { place, before: seen, after: meta }))
+        Ok(change(
+            why,
+            Op::Metadata {
+                place,
+                before: seen,
+                after: meta,
+            },
+        ))
     }
 }
 
 impl Sudoers {
-    fn file(&self, context: &Context<'_>, place: Place, before: Option<Seen>, text: String, meta: Meta) -> Op {
-        let allowed = self.commands.iter().map(|command| vec![command.0.clone()]).collect();
+    fn file(
+        &self,
+        context: &Context<'_>,
+        place: Place,
+        before: Option<Seen>,
+        text: String,
+        meta: Meta,
+    ) -> Op {
+        let allowed = self
+            .commands
+            .iter()
+            .map(|command| vec![command.0.clone()])
+            .collect();
         Op::File(Box::new(FileOp {
             place,
             before,
             after: Some(Content::ready(text.into_bytes())),
             meta,
-            check: Check::Sudoers { account: context.target.name.clone(), allowed },
+            check: Check::Sudoers {
+                account: context.target.name.clone(),
+                allowed,
+            },
             shown: Shown::Text,
             swap: Swap::Replace,
         }))
@@ -156,7 +209,11 @@ impl Sudoers {
 
     /// The whole file.
     fn render(&self, account: &str) -> String {
-        let commands: Vec<&str> = self.commands.iter().map(|command| command.0.as_str()).collect();
+        let commands: Vec<&str> = self
+            .commands
+            .iter()
+            .map(|command| command.0.as_str())
+            .collect();
         format!(
             "{MARK}: edit its profile, not this file.\n{account} ALL=(ALL) NOPASSWD: {}\n",
             commands.join(", ")
@@ -168,14 +225,21 @@ impl Sudoers {
 fn rules(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim);
     let is_include = |line: &str| line.starts_with("#include") || line.starts_with("#includedir");
-    lines.filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line))).collect()
+    lines
+        .filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line)))
+        .collect()
 }
 
 fn foreign(found: &str) -> anyhow::Error {
     let shown: String = found
         .lines()
         .take(40)
-        .map(|line| format!("\n    {}", line.chars().filter(|c| !c.is_control()).collect::<String>()))
+        .map(|line| {
+            format!(
+                "\n    {}",
+                line.chars().filter(|c| !c.is_control()).collect::<String>()
+            )
+        })
         .collect();
     fault(
         "sudoers-foreign",
@@ -193,9 +257,15 @@ impl Policy {
     /// Read `/etc/sudoers` and look at the drop-in directory.
     fn read(facts: &dyn Facts) -> Result<Self> {
         let main = Path::new("/etc/sudoers");
-        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
+        let file = facts
+            .file(main, MOST_BYTES)?
+            .filter(|file| file.kind == FileKind::Regular);
         let Some(file) = file else {
-            return Err(fault("sudo-missing", "/etc/sudoers does not exist: sudo is not installed", "install sudo"));
+            return Err(fault(
+                "sudo-missing",
+                "/etc/sudoers does not exist: sudo is not installed",
+                "install sudo",
+            ));
         };
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
         if !text.lines().any(includes_directory) {
@@ -205,11 +275,24 @@ impl Policy {
                 format!("add this line at its end with visudo: @includedir {DIRECTORY}"),
             ));
         }
-        let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
+        let repair =
+            format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
         match facts.entry(Path::new(DIRECTORY))? {
             Some(seen) if seen.kind == FileKind::Directory => {}
-            Some(seen) => return Err(fault("sudoers-directory", format!("{DIRECTORY} is {}", seen.kind), repair)),
-            None => return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair)),
+            Some(seen) => {
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} is {}", seen.kind),
+                    repair,
+                ));
+            }
+            None => {
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} does not exist"),
+                    repair,
+                ));
+            }
         }
         if let Some(reason) = facts.distrust(Path::new(DIRECTORY))? {
             return Err(fault(
@@ -218,7 +301,12 @@ impl Policy {
                 format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
             ));
         }
-        let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
+        let secure_path = text
+            .lines()
+            .filter_map(secure_path)
+            .next_back()
+            .unwrap_or(SECURE_PATH)
+            .to_owned();
         Ok(Self { secure_path })
     }
 }
@@ -226,14 +314,19 @@ impl Policy {
 /// True for `@includedir /etc/sudoers.d` and its old form with `#`.
 fn includes_directory(line: &str) -> bool {
     let line = line.trim();
-    let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
+    let rest = line
+        .strip_prefix("@includedir")
+        .or_else(|| line.strip_prefix("#includedir"));
     rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DIRECTORY)
 }
 
 /// The value of `Defaults secure_path="…"`.
 fn secure_path(line: &str) -> Option<&str> {
     let rest = line.trim().strip_prefix("Defaults")?.trim_start();
-    let value = rest.strip_prefix("secure_path")?.trim_start().strip_prefix('=')?;
+    let value = rest
+        .strip_prefix("secure_path")?
+        .trim_start()
+        .strip_prefix('=')?;
     Some(value.trim().trim_matches('"'))
 }
 
@@ -245,26 +338,43 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
         fault(
             "command-missing",
             format!("the command {shown} does not exist"),
-            format!("install it, or correct sudoers.commands: apt-get install {}", name.display()),
+            format!(
+                "install it, or correct sudoers.commands: apt-get install {}",
+                name.display()
+            ),
         )
     })?;
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
         return Err(fault(
             "command-kind",
-            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
+            format!(
+                "the command {shown} is no program: it is {} with mode {:04o}",
+                seen.kind, seen.mode
+            ),
             "name an executable file in sudoers.commands",
         ));
     }
     if let Some(reason) = facts.distrust(path)? {
         return Err(fault(
             "command-untrusted",
-            format!("the command {shown} can be changed by others than root, who would then be root: {reason}"),
+            format!(
+                "the command {shown} can be changed by others than root, who would then be root: {reason}"
+            ),
             "make the program and every directory above it root's own, not writable by group or others",
         ));
     }
-    let found = policy.secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name));
+    let found = policy
+        .secure_path
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Path::new(dir).join(name));
     for candidate in found {
-        let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else { continue };
+        let Some(first) = facts
+            .stat(&candidate)?
+            .filter(|first| first.kind == FileKind::Regular)
+        else {
+            continue;
+        };
         if first.identity == seen.identity {
             return Ok(());
         }
@@ -272,16 +382,29 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
     }
     Err(fault(
         "command-not-in-secure-path",
-        format!("`sudo {}` does not find {shown}: it is in no directory of secure_path", name.display()),
-        format!("secure_path is {}; name a program that lies there", policy.secure_path),
+        format!(
+            "`sudo {}` does not find {shown}: it is in no directory of secure_path",
+            name.display()
+        ),
+        format!(
+            "secure_path is {}; name a program that lies there",
+            policy.secure_path
+        ),
     ))
 }
 
 fn not_found_first(path: &Path, candidate: &Path) -> anyhow::Error {
     fault(
         "command-shadowed",
-        format!("`sudo` finds {} before {}, and the rule would not match it", candidate.display(), path.display()),
-        format!("put {} into sudoers.commands, or remove it", candidate.display()),
+        format!(
+            "`sudo` finds {} before {}, and the rule would not match it",
+            candidate.display(),
+            path.display()
+        ),
+        format!(
+            "put {} into sudoers.commands, or remove it",
+            candidate.display()
+        ),
     )
 }
 

@@ -42,7 +42,11 @@ pub fn harden() -> Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
     nix::sys::prctl::set_dumpable(false).context("cannot switch tracing off")?;
-    if is_root() && !getgroups().context("cannot list the supplementary groups")?.is_empty() {
+    if is_root()
+        && !getgroups()
+            .context("cannot list the supplementary groups")?
+            .is_empty()
+    {
         match setgroups(&[]) {
             // A user namespace with a single id forbids it, and then no other account exists in it.
             Ok(()) | Err(Errno::EPERM) => {}

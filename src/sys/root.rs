@@ -62,12 +62,24 @@ impl Root {
             .map_err(io::Error::from)
             .with_context(|| format!("cannot open the root directory {}", path.display()))?;
         let top = Dir::new(fd, PathBuf::from("/"), None, None);
-        let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
+        let stat = top
+            .stat()
+            .with_context(|| format!("cannot look at {}", path.display()))?;
         let host = path.components().eq([Component::RootDir]);
         let trusted = if host { [0, 0] } else { [0, stat.uid] };
-        #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
-        let location = std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
-        Ok(Self { top: Rc::new(top), host, location, trusted, open: RefCell::default() })
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "tools that check a tree's files need its real path"
+        )]
+        let location = std::fs::canonicalize(path)
+            .with_context(|| format!("cannot resolve {}", path.display()))?;
+        Ok(Self {
+            top: Rc::new(top),
+            host,
+            location,
+            trusted,
+            open: RefCell::default(),
+        })
     }
 
     /// Where a path of the tree is on the machine.
@@ -92,12 +104,18 @@ impl Root {
     #[must_use]
     pub fn owner(&self) -> Identity {
         let me = Identity::current();
-        if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me }
+        if me.uid == 0 {
+            Identity { uid: 0, gid: 0 }
+        } else {
+            me
+        }
     }
 
     /// The open directory at `path`, links resolved; `None` when it does not exist.
     pub fn dir(&self, path: &Path) -> io::Result<Option<Rc<Dir>>> {
-        let Some(found) = self.walk(path, true)? else { return Ok(None) };
+        let Some(found) = self.walk(path, true)? else {
+            return Ok(None);
+        };
         if found.name.is_empty() {
             return Ok(Some(found.dir));
         }
@@ -118,7 +136,11 @@ impl Root {
             }
             let last = todo.is_empty();
             if last && !follow {
-                return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
+                return Ok(Some(Resolved {
+                    dir: here,
+                    name: part,
+                    via_link: links > 0,
+                }));
             }
             let cached = self.open.borrow().get(&here.path().join(&part)).cloned();
             if let Some(dir) = cached {
@@ -146,11 +168,21 @@ impl Root {
                 },
                 Some(_) if !last => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
                 None if !last => return Ok(None),
-                _ => return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 })),
+                _ => {
+                    return Ok(Some(Resolved {
+                        dir: here,
+                        name: part,
+                        via_link: links > 0,
+                    }));
+                }
             }
         }
         // The path names a directory: the entry is the directory itself.
-        Ok(Some(Resolved { dir: here, name: OsString::new(), via_link: links > 0 }))
+        Ok(Some(Resolved {
+            dir: here,
+            name: OsString::new(),
+            via_link: links > 0,
+        }))
     }
 
     fn enter(&self, parent: &Rc<Dir>, name: &OsStr) -> io::Result<Option<Rc<Dir>>> {
@@ -158,7 +190,9 @@ impl Root {
         if let Some(dir) = self.open.borrow().get(&path) {
             return Ok(Some(Rc::clone(dir)));
         }
-        let Some(child) = parent.child(name)? else { return Ok(None) };
+        let Some(child) = parent.child(name)? else {
+            return Ok(None);
+        };
         let untrusted = match parent.untrusted() {
             Some(reason) => Some(reason.to_owned()),
             None => self.distrust(&path, child.stat()?),
@@ -183,17 +217,30 @@ impl Root {
 
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
     pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Resolved)>> {
-        let Some(found) = self.walk(path, true)? else { return Ok(None) };
+        let Some(found) = self.walk(path, true)? else {
+            return Ok(None);
+        };
         if found.name.is_empty() {
             let stat = found.dir.stat()?;
-            return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
+            return Ok(Some((
+                Entry {
+                    stat,
+                    bytes: Vec::new(),
+                },
+                found,
+            )));
         }
-        Ok(found.dir.read(&found.name, cap)?.map(|entry| (entry, found)))
+        Ok(found
+            .dir
+            .read(&found.name, cap)?
+            .map(|entry| (entry, found)))
     }
 
     /// Facts of `path`; a link at its end is followed if `follow`.
     pub fn stat(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
-        let Some(found) = self.walk(path, follow)? else { return Ok(None) };
+        let Some(found) = self.walk(path, follow)? else {
+            return Ok(None);
+        };
         if found.name.is_empty() {
             return found.dir.stat().map(Some);
         }
@@ -215,7 +262,10 @@ impl Root {
         if let Some(reason) = dir.untrusted() {
             return Err(fault(
                 "directory-untrusted",
-                format!("{} can be changed by others than root: {reason}", path.display()),
+                format!(
+                    "{} can be changed by others than root: {reason}",
+                    path.display()
+                ),
                 "make every directory on that path owned by root and not writable by group or others",
             ));
         }
@@ -229,7 +279,9 @@ impl Root {
     /// and are followed; the home itself must belong to the account.
     pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
         let cannot = || format!("cannot open the home directory {}", path.display());
-        let Some(found) = self.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        let Some(found) = self.walk(path, true).with_context(cannot)? else {
+            return Ok(None);
+        };
         if found.name.is_empty() && found.dir.path() == Path::new("/") {
             return Err(unusable_home(path, "it is the root directory"));
         }
@@ -240,17 +292,26 @@ impl Root {
                 Some(_) => Err(unusable_home(path, "it is not a directory")),
             };
         };
-        let Some(parent) = self.dir(parent).with_context(cannot)? else { return Ok(None) };
-        let Some(home) = parent.child(name).with_context(cannot)? else { return Ok(None) };
+        let Some(parent) = self.dir(parent).with_context(cannot)? else {
+            return Ok(None);
+        };
+        let Some(home) = parent.child(name).with_context(cannot)? else {
+            return Ok(None);
+        };
         let owner = home.stat().with_context(cannot)?.uid;
         if owner != identity.uid {
             return Err(unusable_home(
                 path,
-                &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
+                &format!(
+                    "it belongs to uid {owner}, the account is uid {}",
+                    identity.uid
+                ),
             ));
         }
         let rights = (super::identity::is_root() && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf()))))
+        Ok(Some(Rc::new(
+            home.with_identity(rights, path.to_path_buf()),
+        )))
     }
 }
 

@@ -1,0 +1,1 @@
+//! Values of `config.toml` that a profile may set, and their types.

@@ -1,0 +1,503 @@
+//! The account's SSH key pair. A good private key of any usual type is kept as it is; one is made where
+//! there is none. No key is ever replaced or removed.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::{Context, Resource};
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen,
+    Shown, Swap,
+};
+use crate::facts::{Account, Facts};
+use crate::fault::fault;
+use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
+use crate::text::public_key::{PublicLine, public_line};
+
+/// The names that ssh tries by itself (ssh_config(5), `IdentityFile`), the strongest first.
+const NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+const SSH: &str = ".ssh";
+
+/// The `[ssh_key]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Section")]
+pub(super) struct SshKey {
+    kind: KeyKind,
+    comment: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    #[serde(rename = "type", default)]
+    kind: Type,
+    bits: Option<u32>,
+    #[serde(default = "default_comment")]
+    comment: String,
+}
+
+#[derive(Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Type {
+    #[default]
+    Ed25519,
+    Rsa,
+}
+
+fn default_comment() -> String {
+    "gitlab-runner".to_owned()
+}
+
+impl TryFrom<Section> for SshKey {
+    type Error = anyhow::Error;
+    fn try_from(section: Section) -> Result<Self> {
+        let kind = match (section.kind, section.bits) {
+            (Type::Rsa, bits) => KeyKind::Rsa {
+                bits: bits.unwrap_or(DEFAULT_RSA_BITS),
+            },
+            (Type::Ed25519, None) => KeyKind::Ed25519,
+            (Type::Ed25519, Some(_)) => {
+                anyhow::bail!("`bits` is for keys of type \"rsa\"; an Ed25519 key has one size")
+            }
+        };
+        key_pair::validate(kind, &section.comment)?;
+        Ok(Self {
+            kind,
+            comment: section.comment,
+        })
+    }
+}
+
+/// A private key that jobs can use, and its public half.
+struct Usable {
+    name: &'static str,
+    private: Seen,
+    public: Option<Seen>,
+    line: PublicLine,
+}
+
+/// What was found in `~/.ssh`.
+#[derive(Default)]
+struct Found {
+    directory: Option<Seen>,
+    usable: Option<Usable>,
+    encrypted: Vec<&'static str>,
+    lonely: Vec<&'static str>,
+}
+
+impl Resource for SshKey {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let target = context.target;
+        let found = match &target.account {
+            Some(account) => observe(context.facts, account)?,
+            None => Found::default(),
+        };
+        let own = Owner::Account(target.name.clone());
+        let ids = context.facts.ids(&own)?;
+        let mut changes = Vec::new();
+        let place = |name: &str| Place::Home {
+            account: target.name.clone(),
+            home: target.home.clone(),
+            relative: PathBuf::from(SSH).join(name),
+        };
+        let directory = Place::Home {
+            account: target.name.clone(),
+            home: target.home.clone(),
+            relative: SSH.into(),
+        };
+        let private_meta = Meta {
+            owner: own.clone(),
+            mode: 0o600,
+        };
+        let public_meta = Meta {
+            owner: own.clone(),
+            mode: 0o644,
+        };
+        let directory_meta = Meta {
+            owner: own,
+            mode: 0o700,
+        };
+        match &found.directory {
+            None => changes.push(change(
+                "the account has no directory for SSH keys".to_owned(),
+                Op::Directory {
+                    place: directory,
+                    before: None,
+                    after: directory_meta,
+                },
+            )),
+            Some(seen)
+                if seen.mode & 0o077 != 0
+                    || seen.mode & 0o700 != 0o700
+                    || Some((seen.uid, seen.gid)) != ids =>
+            {
+                let before = Some(Meta {
+                    owner: Owner::Ids(seen.uid, seen.gid),
+                    mode: seen.mode,
+                });
+                changes.push(change(
+                    wrong_meta(seen, "0700"),
+                    Op::Directory {
+                        place: directory,
+                        before,
+                        after: directory_meta,
+                    },
+                ));
+            }
+            Some(_) => {}
+        }
+        let Some(usable) = found.usable else {
+            if found.encrypted.is_empty() {
+                changes.extend(self.make(&found.lonely, &place, private_meta, public_meta)?);
+            } else {
+                notes.wait(
+                    "ssh-key-encrypted",
+                    format!("the key {} has a passphrase: no job can use it", place(found.encrypted[0])),
+                    format!(
+                        "take the passphrase off: sudo -u {0} ssh-keygen -p -N '' -f {1}; or move the key away and run again",
+                        target.name,
+                        place(found.encrypted[0])
+                    ),
+                );
+            }
+            return Ok(changes);
+        };
+        for name in &found.encrypted {
+            notes.warn(
+                "ssh-key-encrypted",
+                format!(
+                    "the key {} has a passphrase: no job can use it",
+                    place(name)
+                ),
+                "jobs use the other key; move this one away if nobody needs it",
+            );
+        }
+        let private = usable.private;
+        if private.mode & 0o077 != 0
+            || private.mode & 0o400 == 0
+            || Some((private.uid, private.gid)) != ids
+        {
+            changes.push(change(
+                wrong_meta(&private, "0600"),
+                Op::Metadata {
+                    place: place(usable.name),
+                    before: private,
+                    after: private_meta,
+                },
+            ));
+        }
+        let public_place = place(&format!("{}.pub", usable.name));
+        match usable.public {
+            Some(seen)
+                if public_line(&seen.bytes).is_ok_and(|line| line.same_key(&usable.line)) =>
+            {
+                if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
+                    changes.push(change(
+                        wrong_meta(&seen, "0644"),
+                        Op::Metadata {
+                            place: public_place,
+                            before: seen,
+                            after: public_meta,
+                        },
+                    ));
+                }
+            }
+            before => {
+                let why = match before {
+                    None => "the public half of the key is missing",
+                    Some(_) => "the public half does not belong to the private key",
+                };
+                let text = format!("{}\n", usable.line).into_bytes();
+                changes.push(change(
+                    why.to_owned(),
+                    file(
+                        public_place,
+                        before,
+                        Content::ready(text),
+                        public_meta,
+                        Shown::Text,
+                        Swap::Replace,
+                    ),
+                ));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl SshKey {
+    /// A new pair, made when it is written.
+    fn make(
+        &self,
+        lonely: &[&str],
+        place: &dyn Fn(&str) -> Place,
+        private_meta: Meta,
+        public_meta: Meta,
+    ) -> Result<Vec<Change>> {
+        let (name, label) = match self.kind {
+            KeyKind::Ed25519 => ("id_ed25519", "Ed25519".to_owned()),
+            KeyKind::Rsa { bits } => ("id_rsa", format!("RSA, {bits} bits")),
+        };
+        if lonely.contains(&name) {
+            let public = place(&format!("{name}.pub"));
+            return Err(fault(
+                "ssh-key-half",
+                format!("{public} is there without its private key"),
+                format!(
+                    "put the private key back, or move the public one away: mv {public} {public}.old"
+                ),
+            ));
+        }
+        let pair = Rc::new(OnceCell::new());
+        let (kind, comment) = (self.kind, self.comment.clone());
+        let get = move || -> Result<Rc<KeyPair>> {
+            if let Some(made) = pair.get() {
+                return Ok(Rc::clone(made));
+            }
+            let made = Rc::new(key_pair::generate(kind, &comment)?);
+            Ok(Rc::clone(pair.get_or_init(|| made)))
+        };
+        let get_public = get.clone();
+        let private = Content::later(move || Ok(get()?.private.as_bytes().to_vec()));
+        let public = Content::later(move || Ok(get_public()?.public.clone().into_bytes()));
+        let why = "jobs have no SSH key to push with".to_owned();
+        let shown = |half: &str| {
+            Shown::Label(format!(
+                "new {half} key ({label}, comment {})",
+                self.comment
+            ))
+        };
+        Ok(vec![
+            change(
+                why.clone(),
+                file(
+                    place(name),
+                    None,
+                    private,
+                    private_meta,
+                    shown("private"),
+                    Swap::Fresh,
+                ),
+            ),
+            change(
+                why,
+                file(
+                    place(&format!("{name}.pub")),
+                    None,
+                    public,
+                    public_meta,
+                    shown("public"),
+                    Swap::Replace,
+                ),
+            ),
+        ])
+    }
+}
+
+/// The public key that jobs use: the usable key that ssh would try first.
+///
+/// # Errors
+/// When the home can't be read, or holds something that is no key where one belongs.
+pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
+    Ok(observe(facts, account)?.usable.map(|usable| PublicKey {
+        path: account.home.join(SSH).join(format!("{}.pub", usable.name)),
+        fingerprint: usable.line.key().fingerprint(),
+        line: usable.line.to_string(),
+    }))
+}
+
+/// Look at the directory and at every key of a usual name.
+fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
+    let mut paths: Vec<String> = vec![SSH.to_owned()];
+    paths.extend(
+        NAMES
+            .iter()
+            .flat_map(|name| [format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]),
+    );
+    // Without a real directory the paths below it would fail with less to say.
+    let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
+    let path = account.home.join(SSH);
+    let Some(directory) = directory else {
+        return Ok(Found::default());
+    };
+    if directory.kind != FileKind::Directory {
+        return Err(fault(
+            "ssh-directory",
+            format!(
+                "{} is {}: it is not followed or replaced",
+                path.display(),
+                directory.kind
+            ),
+            format!("see what it is, and remove it: ls -ld {}", path.display()),
+        ));
+    }
+    check_owner(&directory, account, &path)?;
+    let asked: Vec<&str> = paths[1..].iter().map(String::as_str).collect();
+    let mut seen = facts.home(account, &asked)?.into_iter();
+    let mut found = Found {
+        directory: Some(directory),
+        ..Found::default()
+    };
+    for name in NAMES {
+        let (private, public) = (seen.next().flatten(), seen.next().flatten());
+        let path = path.join(name);
+        let public_path = path.with_extension("pub");
+        if let Some(public) = &public {
+            check_regular(public, account, &public_path)?;
+        }
+        let Some(private) = private else {
+            if public.is_some() {
+                found.lonely.push(name);
+            }
+            continue;
+        };
+        check_regular(&private, account, &path)?;
+        match half_of(facts, account, &private, public.as_ref())? {
+            Half::Encrypted => found.encrypted.push(name),
+            Half::Public(line) if found.usable.is_none() => {
+                found.usable = Some(Usable {
+                    name,
+                    private,
+                    public,
+                    line,
+                });
+            }
+            Half::Public(_) => {}
+            Half::No(reason) => {
+                return Err(fault(
+                    "ssh-key-unreadable",
+                    format!("{} is no SSH private key: {reason}", path.display()),
+                    format!(
+                        "it is never replaced; move it away: mv {0} {0}.old",
+                        path.display()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What a private key file yields.
+enum Half {
+    Public(PublicLine),
+    Encrypted,
+    No(String),
+}
+
+fn half_of(
+    facts: &dyn Facts,
+    account: &Account,
+    private: &Seen,
+    public: Option<&Seen>,
+) -> Result<Half> {
+    Ok(match key_pair::inspect(&private.bytes) {
+        Inspection::OpenSsh {
+            encrypted: true, ..
+        }
+        | Inspection::Foreign {
+            encrypted: true, ..
+        } => Half::Encrypted,
+        Inspection::OpenSsh { public, .. } => Half::Public(public),
+        Inspection::NotAKey { reason } => Half::No(reason.to_owned()),
+        Inspection::Foreign { format, .. } => {
+            let asked = facts.public_half(account, &private.bytes)?;
+            let line = asked.and_then(|line| public_line(line.as_bytes()).ok());
+            // Its format keeps no comment; the one of the public file stays.
+            let comment = public.and_then(|public| public_line(&public.bytes).ok());
+            match line {
+                Some(line) => {
+                    let comment = comment
+                        .map(|line| line.comment().to_owned())
+                        .unwrap_or_default();
+                    Half::Public(PublicLine::new(line.key().clone(), &comment))
+                }
+                None => Half::No(format!("ssh-keygen can't read it either ({format})")),
+            }
+        }
+    })
+}
+
+fn check_regular(seen: &Seen, account: &Account, path: &std::path::Path) -> Result<()> {
+    let shown = path.display();
+    if seen.kind != FileKind::Regular {
+        return Err(fault(
+            "ssh-key-kind",
+            format!("{shown} is {}: it is not followed or replaced", seen.kind),
+            format!("see what it is, and remove it: ls -l {shown}"),
+        ));
+    }
+    if seen.links != 1 {
+        return Err(fault(
+            "ssh-key-links",
+            format!(
+                "{shown} has {} names (hard links): changing it would change another file",
+                seen.links
+            ),
+            format!("remove the other names: find / -xdev -samefile {shown}"),
+        ));
+    }
+    check_owner(seen, account, path)
+}
+
+/// Root may have made it for the account; what belongs to a third account is not ours to give away.
+fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path) -> Result<()> {
+    let me = crate::facts::caller();
+    if [account.uid, 0, me].contains(&seen.uid) {
+        return Ok(());
+    }
+    Err(fault(
+        "foreign-owner",
+        format!(
+            "{} belongs to uid {}, not to {}",
+            path.display(),
+            seen.uid,
+            account.name
+        ),
+        format!(
+            "find out why, then: chown -h {0}: {1}",
+            account.name,
+            path.display()
+        ),
+    ))
+}
+
+fn wrong_meta(seen: &Seen, mode: &str) -> String {
+    format!(
+        "it has mode {:04o} and owner {}:{}; ssh wants {mode} and the account",
+        seen.mode, seen.uid, seen.gid
+    )
+}
+
+fn change(why: String, op: Op) -> Change {
+    let id = op.place().map(ToString::to_string).unwrap_or_default();
+    Change {
+        kind: "ssh_key",
+        id,
+        why,
+        op,
+    }
+}
+
+fn file(
+    place: Place,
+    before: Option<Seen>,
+    after: Content,
+    meta: Meta,
+    shown: Shown,
+    swap: Swap,
+) -> Op {
+    Op::File(Box::new(FileOp {
+        place,
+        before,
+        after: Some(after),
+        meta,
+        check: Check::None,
+        shown,
+        swap,
+    }))
+}

@@ -1,0 +1,369 @@
+//! The commands: from the arguments to a report and an exit code.
+//!
+//! Owns the order of the steps. Decides nothing about a resource.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::apply::Session;
+use crate::change::FileKind;
+use crate::cli::{self, Cli, Color, Command, Environment, Selection};
+use crate::facts::live::Live;
+use crate::facts::{Facts, MOST_BYTES};
+use crate::fault::fault;
+use crate::plan::Plan;
+use crate::profile::{self, Profile};
+use crate::report::{Report, Status, Style};
+use crate::resource::{self, Context, Options, Target, Wanted};
+use crate::sys::identity;
+use crate::sys::root::Root;
+
+/// The exit codes: an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The host is as wanted, changed or not.
+    Converged = 0,
+    /// It differs, and nothing was to be written.
+    Differs = 1,
+    /// Bad usage, bad profile, refused, or failed and taken back.
+    Error = 2,
+    /// As wanted as can be, but something waits for a person.
+    Pending = 3,
+}
+
+/// Where output goes: the two streams, and whether the first is a terminal.
+pub struct Streams<'a> {
+    /// Results.
+    pub out: &'a mut dyn Write,
+    /// Problems.
+    pub err: &'a mut dyn Write,
+    /// Results go to a terminal.
+    pub terminal: bool,
+}
+
+/// Run the program.
+#[must_use]
+pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
+    let color = match cli.global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => streams.terminal && !environment.plain,
+    };
+    match &cli.command {
+        Command::Profile(command) => profiles(cli, environment, command, streams, color),
+        Command::Apply(apply) => {
+            let write = !apply.dry_run;
+            let report = host(cli, environment, &apply.selection, write);
+            let style = Style {
+                color,
+                quiet: cli.global.quiet,
+                details: !write || cli.global.verbose,
+            };
+            let exit = match report.status {
+                Status::Failed => Exit::Error,
+                Status::Pending if apply.allow_pending => Exit::Converged,
+                _ if !report.pending.is_empty() && !apply.allow_pending => Exit::Pending,
+                _ => Exit::Converged,
+            };
+            print(&report, cli, style, streams);
+            exit
+        }
+        Command::Plan(plan) => {
+            let report = host(cli, environment, &plan.selection, false);
+            print(
+                &report,
+                cli,
+                Style {
+                    color,
+                    quiet: cli.global.quiet,
+                    details: true,
+                },
+                streams,
+            );
+            match report.status {
+                Status::Failed => Exit::Error,
+                Status::Differs if plan.exit_code => Exit::Differs,
+                _ => Exit::Converged,
+            }
+        }
+        Command::Check(selection) => {
+            let report = host(cli, environment, selection, false);
+            print(
+                &report,
+                cli,
+                Style {
+                    color,
+                    quiet: cli.global.quiet,
+                    details: cli.global.verbose,
+                },
+                streams,
+            );
+            match report.status {
+                Status::Failed => Exit::Error,
+                Status::Differs => Exit::Differs,
+                Status::Pending => Exit::Pending,
+                Status::Converged | Status::Changed => Exit::Converged,
+            }
+        }
+    }
+}
+
+/// Plan, and write if asked to; every error becomes part of the report.
+fn host(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Report {
+    let names = &selection.profile;
+    work(cli, environment, selection, write).unwrap_or_else(|error| Report::failed(names, &error))
+}
+
+fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Result<Report> {
+    let names = &selection.profile;
+    identity::harden()?;
+    let root = Root::open(&cli.global.root)?;
+    let other = if root.is_host() {
+        None
+    } else {
+        Some(Root::open(Path::new("/"))?)
+    };
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    let read = |path: &Path| read_profile(&facts, machine, environment, path);
+    let profile = Profile::load(names, &resource::names(), &read)?;
+    let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
+    if root.is_host() && !identity::is_root() {
+        return Err(fault(
+            "not-root",
+            "runner-prep works on the whole host and must be root",
+            format!(
+                "sudo runner-prep …; or prepare a tree of your own: --root DIR --profile {}",
+                names.join(",")
+            ),
+        ));
+    }
+    let options = Options {
+        adopt: selection.adopt,
+        config: selection.config.clone(),
+        runners: selection.runner.clone(),
+        accept_new_host_keys: false,
+    };
+    let build = || -> Result<(Plan, Target)> {
+        let target = Target::find(&facts, selection.user.as_deref(), &profile)?;
+        let context = Context {
+            facts: &facts,
+            target: &target,
+            options: &options,
+        };
+        Ok((Plan::build(&wanted, &context)?, target))
+    };
+    let (plan, target) = build()?;
+    let has_key = wanted.kinds().any(|kind| kind == "ssh_key");
+    let key = |target: &Target| match &target.account {
+        Some(account) if has_key => resource::public_key(&facts, account),
+        _ => Ok(None),
+    };
+    if plan.changes.is_empty() || !write {
+        return Ok(Report::planned(names, &plan).with_key(key(&target)?));
+    }
+    let session = Session::open(&root, machine)?;
+    let outcome = session.apply(&plan.changes);
+    if outcome.error.is_some() {
+        return Ok(Report::applied(names, &plan, &outcome, None));
+    }
+    // The same question again: what is left now is an error, never silence.
+    let (after, target) = build()?;
+    let mut report = Report::applied(names, &plan, &outcome, Some(&after)).with_key(key(&target)?);
+    if let Some(left) = after.changes.first() {
+        report.fail(&fault(
+            "not-converged",
+            format!(
+                "{} {} still differs after it was changed: {}",
+                left.kind, left.id, left.why
+            ),
+            "another program may be changing it back; see: runner-prep plan …",
+        ));
+    }
+    Ok(report)
+}
+
+/// Which kinds `--only` and `--skip` leave.
+fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
+    let kinds = resource::names();
+    for name in selection.only.iter().chain(&selection.skip) {
+        if !kinds.contains(&name.as_str()) {
+            let near = profile::suggest(name, &kinds).map(|near| format!("; did you mean {near}?"));
+            return Err(fault(
+                "kind-unknown",
+                format!(
+                    "there is no kind of resource {name:?}{}",
+                    near.unwrap_or_default()
+                ),
+                format!("the kinds are {}", kinds.join(", ")),
+            ));
+        }
+    }
+    let (only, skip) = (selection.only.clone(), selection.skip.clone());
+    Ok(move |kind: &str| {
+        (only.is_empty() || only.iter().any(|name| name == kind))
+            && !skip.iter().any(|name| name == kind)
+    })
+}
+
+/// Read a profile: a local one inside the tree, one given by path from the machine. It is code that root
+/// runs, so nobody but root and the caller may be able to change it.
+fn read_profile(
+    facts: &Live<'_>,
+    machine: &Root,
+    environment: Environment,
+    path: &Path,
+) -> Result<Option<String>> {
+    let local = path.starts_with(profile::DIRECTORY);
+    let given = Live::new(machine, machine);
+    let facts = if local { facts } else { &given };
+    let absolute = std::path::absolute(path)?;
+    let Some(seen) = facts.file(&absolute, MOST_BYTES)? else {
+        return Ok(None);
+    };
+    let shown = path.display();
+    if seen.kind != FileKind::Regular {
+        return Err(fault(
+            "profile-invalid",
+            format!("{shown} is {}, not a profile", seen.kind),
+            "give the path of a regular file",
+        ));
+    }
+    let owners = [Some(0), Some(crate::facts::caller()), environment.sudo_uid];
+    if identity::is_root() && (!owners.contains(&Some(seen.uid)) || seen.mode & 0o022 != 0) {
+        return Err(fault(
+            "profile-untrusted",
+            format!(
+                "the profile {shown} can be changed by others than root: uid {}, mode {:04o}",
+                seen.uid, seen.mode
+            ),
+            format!("chown root: {shown}; chmod go-w {shown}"),
+        ));
+    }
+    let text = String::from_utf8(seen.bytes);
+    text.map(Some).map_err(|_| {
+        fault(
+            "profile-invalid",
+            format!("{shown} is no UTF-8 text"),
+            "give a TOML file",
+        )
+    })
+}
+
+fn profiles(
+    cli: &Cli,
+    environment: Environment,
+    command: &cli::Profile,
+    streams: &mut Streams<'_>,
+    color: bool,
+) -> Exit {
+    let work = || -> Result<String> {
+        let root = Root::open(&cli.global.root)?;
+        let machine = Root::open(Path::new("/"))?;
+        let facts = Live::new(&root, &machine);
+        let read = |path: &Path| read_profile(&facts, &machine, environment, path);
+        match command {
+            cli::Profile::Show { name } => {
+                let profile = Profile::load(name, &resource::names(), &read)?;
+                Wanted::resolve(&profile, &|_| true)?;
+                Ok(if cli.global.json {
+                    json(&serde_json::json!({ "profiles": name, "text": profile.text() }))
+                } else {
+                    profile.text().to_owned()
+                })
+            }
+            cli::Profile::List => {
+                let local = facts.names(Path::new(profile::DIRECTORY))?;
+                let list = profile::list(&local, &read)?;
+                if cli.global.json {
+                    let entry = |(name, summary, origin): &(String, String, String)| serde_json::json!({ "name": name, "summary": summary, "origin": origin });
+                    return Ok(json(
+                        &serde_json::json!({ "profiles": list.iter().map(entry).collect::<Vec<_>>() }),
+                    ));
+                }
+                let width = list
+                    .iter()
+                    .map(|(name, ..)| name.len())
+                    .max()
+                    .unwrap_or_default();
+                let line = |(name, summary, _): &(String, String, String)| {
+                    format!("{name:width$}  {summary}\n")
+                };
+                Ok(list.iter().map(line).collect())
+            }
+        }
+    };
+    match work() {
+        Ok(text) => {
+            write(streams.out, &text);
+            Exit::Converged
+        }
+        Err(error) => {
+            let report = Report::failed(&[], &error);
+            print(
+                &report,
+                cli,
+                Style {
+                    color,
+                    ..Style::default()
+                },
+                streams,
+            );
+            Exit::Error
+        }
+    }
+}
+
+/// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
+#[must_use]
+pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
+    let text = error.render();
+    if !error.use_stderr() {
+        write(streams.out, &text.to_string());
+        return Exit::Converged;
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = text.to_string();
+        let message = text
+            .trim_start_matches("error: ")
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        write(
+            streams.out,
+            &json(&Report::failed(
+                &[],
+                &fault("usage", message, "see runner-prep --help"),
+            )),
+        );
+    } else {
+        write(streams.err, &text.to_string());
+    }
+    Exit::Error
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .unwrap_or_default()
+}
+
+fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {
+    if cli.global.json {
+        write(streams.out, &json(report));
+        return;
+    }
+    write(streams.out, &report.results(style));
+    write(streams.err, &report.problems(style));
+}
+
+/// A closed pipe or a full disk behind the stream is no reason to stop or to panic: the work is done.
+fn write(stream: &mut dyn Write, text: &str) {
+    if stream.write_all(text.as_bytes()).is_ok() {
+        stream.flush().ok();
+    }
+}
