@@ -73,12 +73,7 @@ impl<'a> Session<'a> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state)?;
         hold_signals()?;
-        Ok(Self {
-            root,
-            machine,
-            state,
-            _lock: lock,
-        })
+        Ok(Self { root, machine, state, _lock: lock })
     }
 
     /// Do all changes or none. Accounts that were made stay: they may own files by then.
@@ -87,33 +82,21 @@ impl<'a> Session<'a> {
         let mut worker = Worker::new(self.root, self.machine);
         let error = self.work(changes, &mut worker).err();
         let Some(error) = error else {
-            return Outcome {
-                fates: vec![Fate::Applied; changes.len()],
-                error: None,
-            };
+            return Outcome { fates: vec![Fate::Applied; changes.len()], error: None };
         };
         let fates = worker.fates(changes.len());
         let error = match worker.roll_back() {
             Ok(()) => error,
             Err(second) => error.context(format!("and taking the changes back failed: {second:#}")),
         };
-        Outcome {
-            fates,
-            error: Some(error),
-        }
+        Outcome { fates, error: Some(error) }
     }
 
     fn work(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<()> {
         let context = |change: &Change| format!("{} {}", change.kind, change.id);
         // What lies outside the home needs no account, and is checked before one is made.
-        for (index, change) in changes
-            .iter()
-            .enumerate()
-            .filter(|(_, change)| steps::is_system(change))
-        {
-            worker
-                .stage(index, change)
-                .with_context(|| context(change))?;
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_system(change)) {
+            worker.stage(index, change).with_context(|| context(change))?;
         }
         let judges = self.judge(changes, worker)?;
         for (index, change) in changes.iter().enumerate() {
@@ -121,14 +104,8 @@ impl<'a> Session<'a> {
                 worker.account(index, account)?;
             }
         }
-        for (index, change) in changes
-            .iter()
-            .enumerate()
-            .filter(|(_, change)| steps::is_home(change))
-        {
-            worker
-                .stage(index, change)
-                .with_context(|| context(change))?;
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_home(change)) {
+            worker.stage(index, change).with_context(|| context(change))?;
         }
         worker.commit(changes)?;
         for (index, judge, before) in &judges {
@@ -151,8 +128,7 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<(usize, Judges<'a>, Vec<Option<String>>)>> {
         let mut judges = Vec::new();
         for (index, change) in changes.iter().enumerate() {
-            let (Some(Check::Sudoers { .. }), Op::File(file)) = (check_of(change), &change.op)
-            else {
+            let (Some(Check::Sudoers { .. }), Op::File(file)) = (check_of(change), &change.op) else {
                 continue;
             };
             worker.reach(index);
@@ -188,9 +164,7 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
         here.push(name);
         if root.dir(&here).with_context(cannot)?.is_none() {
             let mode = if level == 2 { 0o700 } else { 0o755 };
-            parent
-                .make_child(name.as_ref(), owner, mode)
-                .with_context(cannot)?;
+            parent.make_child(name.as_ref(), owner, mode).with_context(cannot)?;
             parent.sync().with_context(cannot)?;
         }
     }
@@ -198,9 +172,7 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
     let stat = dir.stat().with_context(cannot)?;
     if stat.mode & 0o077 != 0 {
         let parent = root.secure_dir(Path::new("/var/lib"))?;
-        parent
-            .repair("runner-prep".as_ref(), stat.identity, owner, 0o700)
-            .with_context(cannot)?;
+        parent.repair("runner-prep".as_ref(), stat.identity, owner, 0o700).with_context(cannot)?;
     }
     Ok(dir)
 }
@@ -208,12 +180,7 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
 /// INT, TERM and HUP wait until the work is done or taken back.
 fn hold_signals() -> Result<()> {
     let mut held = SigSet::empty();
-    for signal in [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-    ] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         held.add(signal);
     }
     held.thread_block().context("cannot hold signals back")

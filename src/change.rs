@@ -266,18 +266,12 @@ impl Content {
     /// Bytes that are there already.
     #[must_use]
     pub fn ready(bytes: Vec<u8>) -> Self {
-        Self {
-            ready: Rc::new(OnceCell::from(bytes)),
-            make: None,
-        }
+        Self { ready: Rc::new(OnceCell::from(bytes)), make: None }
     }
 
     /// Bytes made at the first use, once.
     pub fn later(make: impl Fn() -> anyhow::Result<Vec<u8>> + 'static) -> Self {
-        Self {
-            ready: Rc::new(OnceCell::new()),
-            make: Some(Rc::new(make)),
-        }
+        Self { ready: Rc::new(OnceCell::new()), make: Some(Rc::new(make)) }
     }
 
     /// The bytes.
@@ -358,33 +352,15 @@ pub struct Notes {
 
 impl Notes {
     /// Add a warning.
-    pub fn warn(
-        &mut self,
-        code: &'static str,
-        message: impl Into<String>,
-        repair: impl Into<String>,
-    ) {
+    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
         let (message, repair) = (message.into(), repair.into());
-        self.warnings.push(Note {
-            code,
-            message,
-            repair,
-        });
+        self.warnings.push(Note { code, message, repair });
     }
 
     /// Add something that waits.
-    pub fn wait(
-        &mut self,
-        code: &'static str,
-        message: impl Into<String>,
-        repair: impl Into<String>,
-    ) {
+    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
         let (message, repair) = (message.into(), repair.into());
-        self.pending.push(Note {
-            code,
-            message,
-            repair,
-        });
+        self.pending.push(Note { code, message, repair });
     }
 }
 

@@ -6,12 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
-#[command(
-    name = "runner-prep",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
+#[command(name = "runner-prep", version, disable_help_subcommand = true, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,13 +20,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Work on this tree instead of the host: an image, a chroot, a test
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        default_value = "/",
-        hide_default_value = true
-    )]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide_default_value = true)]
     pub root: PathBuf,
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
@@ -101,24 +90,13 @@ pub struct Plan {
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
     /// Profiles, by name or path; several are merged
-    #[arg(
-        long,
-        short,
-        value_name = "NAME",
-        value_delimiter = ',',
-        required = true
-    )]
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
     pub profile: Vec<String>,
     /// Only these kinds of resources
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub only: Vec<String>,
     /// All but these kinds
-    #[arg(
-        long,
-        value_name = "KIND",
-        value_delimiter = ',',
-        conflicts_with = "only"
-    )]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', conflicts_with = "only")]
     pub skip: Vec<String>,
     /// Only this runner of config.toml; may be repeated
     #[arg(long, value_name = "NAME_OR_ID")]
@@ -159,19 +137,11 @@ pub struct Environment {
 impl Environment {
     /// Read it, once.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn read() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let sudo_uid = std::env::var("SUDO_UID")
-            .ok()
-            .and_then(|uid| uid.parse().ok());
-        Self {
-            plain: no_color || dumb,
-            sudo_uid,
-        }
+        let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
+        Self { plain: no_color || dumb, sudo_uid }
     }
 }

@@ -24,23 +24,12 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Make a [`Fault`] as an error value.
-pub fn fault(
-    code: &'static str,
-    what: impl Into<String>,
-    repair: impl Into<String>,
-) -> anyhow::Error {
-    Fault {
-        code,
-        what: what.into(),
-        repair: repair.into(),
-    }
-    .into()
+pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<String>) -> anyhow::Error {
+    Fault { code, what: what.into(), repair: repair.into() }.into()
 }
 
 /// The first [`Fault`] in a chain of causes, if one is there.
 #[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {
-    error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Fault>())
+    error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
 }

@@ -9,11 +9,7 @@ use runner_prep::run::{Streams, run, usage};
 
 fn main() -> ExitCode {
     let terminal = stdout().is_terminal();
-    let mut streams = Streams {
-        out: &mut stdout().lock(),
-        err: &mut stderr().lock(),
-        terminal,
-    };
+    let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), terminal };
     let exit = match Cli::try_parse() {
         Ok(cli) => run(&cli, Environment::read(), &mut streams),
         Err(error) => usage(&error, &mut streams),

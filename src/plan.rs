@@ -40,10 +40,6 @@ impl Plan {
                 ));
             }
         }
-        Ok(Self {
-            changes,
-            warnings: notes.warnings,
-            pending: notes.pending,
-        })
+        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending })
     }
 }

@@ -124,11 +124,7 @@ impl Report {
             (true, false) => Status::Pending,
             (true, true) => Status::Converged,
         };
-        let changes: Vec<_> = plan
-            .changes
-            .iter()
-            .map(|change| (change, "planned"))
-            .collect();
+        let changes: Vec<_> = plan.changes.iter().map(|change| (change, "planned")).collect();
         let count = changes.len();
         let msg = match status {
             Status::Differs => format!("{} to make", plural(count, "change")),
@@ -145,29 +141,13 @@ impl Report {
 
     /// A report of what was done. `after` is the plan made again at the end.
     #[must_use]
-    pub fn applied(
-        profiles: &[String],
-        plan: &Plan,
-        outcome: &Outcome,
-        after: Option<&Plan>,
-    ) -> Self {
-        let changes: Vec<_> = plan
-            .changes
-            .iter()
-            .zip(&outcome.fates)
-            .map(|(change, fate)| (change, fate.word()))
-            .collect();
+    pub fn applied(profiles: &[String], plan: &Plan, outcome: &Outcome, after: Option<&Plan>) -> Self {
+        let changes: Vec<_> =
+            plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
         let rest = after.unwrap_or(plan);
-        let made = outcome
-            .fates
-            .iter()
-            .filter(|fate| **fate == Fate::Applied)
-            .count();
+        let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
         let base = Self::of(profiles, &changes, &rest.warnings, &rest.pending);
-        let mut report = Self {
-            changed: made > 0,
-            ..base
-        };
+        let mut report = Self { changed: made > 0, ..base };
         if let Some(error) = &outcome.error {
             report.fail(error);
         } else if rest.pending.is_empty() {
@@ -175,11 +155,7 @@ impl Report {
             report.msg = format!("{} made", plural(made, "change"));
         } else {
             report.status = Status::Pending;
-            report.msg = format!(
-                "{} made, {} for you",
-                plural(made, "change"),
-                waits(rest.pending.len())
-            );
+            report.msg = format!("{} made, {} for you", plural(made, "change"), waits(rest.pending.len()));
         }
         report
     }
@@ -187,11 +163,7 @@ impl Report {
     /// A report of an error before anything was planned.
     #[must_use]
     pub fn failed(profiles: &[String], error: &anyhow::Error) -> Self {
-        let mut report = Self {
-            schema: SCHEMA,
-            profiles: profiles.to_vec(),
-            ..Self::default()
-        };
+        let mut report = Self { schema: SCHEMA, profiles: profiles.to_vec(), ..Self::default() };
         report.fail(error);
         report
     }
@@ -215,17 +187,11 @@ impl Report {
     /// Add the public key.
     #[must_use]
     pub fn with_key(mut self, key: Option<PublicKey>) -> Self {
-        self.public_key = key.map(
-            |PublicKey {
-                 path,
-                 line,
-                 fingerprint,
-             }| Key {
-                path: path.display().to_string(),
-                line,
-                fingerprint,
-            },
-        );
+        self.public_key = key.map(|PublicKey { path, line, fingerprint }| Key {
+            path: path.display().to_string(),
+            line,
+            fingerprint,
+        });
         self
     }
 
@@ -247,16 +213,10 @@ impl Report {
             schema: SCHEMA,
             profiles: profiles.to_vec(),
             diff: changes.iter().map(|(change, _)| diff(change)).collect(),
-            changes: changes
-                .iter()
-                .map(|(change, outcome)| line(change, outcome))
-                .collect(),
+            changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
             warnings: remarks(warnings),
             pending: remarks(pending),
-            shown: changes
-                .iter()
-                .map(|(change, _)| text::details(change))
-                .collect(),
+            shown: changes.iter().map(|(change, _)| text::details(change)).collect(),
             ..Self::default()
         }
     }
@@ -267,10 +227,7 @@ fn line(change: &Change, outcome: &'static str) -> Line {
         kind: change.kind,
         id: change.id.clone(),
         action: change.op.action(),
-        path: change
-            .op
-            .place()
-            .map(|place| place.path().display().to_string()),
+        path: change.op.place().map(|place| place.path().display().to_string()),
         why: change.why.clone(),
         outcome,
     }
@@ -278,36 +235,22 @@ fn line(change: &Change, outcome: &'static str) -> Line {
 
 /// Both sides of a change, as far as they may be shown.
 fn diff(change: &Change) -> Diff {
-    let header = change
-        .op
-        .place()
-        .map_or_else(|| change.id.clone(), ToString::to_string);
+    let header = change.op.place().map_or_else(|| change.id.clone(), ToString::to_string);
     let (before, after) = match &change.op {
         Op::Account(_) => (String::new(), format!("account {}\n", change.id)),
         Op::Directory { before, after, .. } => (
-            before
-                .as_ref()
-                .map(|meta| format!("mode {:04o}\n", meta.mode))
-                .unwrap_or_default(),
+            before.as_ref().map(|meta| format!("mode {:04o}\n", meta.mode)).unwrap_or_default(),
             format!("mode {:04o}\n", after.mode),
         ),
-        Op::Metadata { before, after, .. } => (
-            format!(
-                "mode {:04o}, owner {}:{}\n",
-                before.mode, before.uid, before.gid
-            ),
-            text::meta(after),
-        ),
+        Op::Metadata { before, after, .. } => {
+            (format!("mode {:04o}, owner {}:{}\n", before.mode, before.uid, before.gid), text::meta(after))
+        }
         Op::File(file) => match &file.shown {
             Shown::Text => {
-                let text = |bytes: Option<&[u8]>| {
-                    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
-                };
+                let text =
+                    |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
                 let before = file.before.as_ref().map(|seen| seen.bytes.as_slice());
-                (
-                    text(before),
-                    text(file.after.as_ref().and_then(|content| content.peek())),
-                )
+                (text(before), text(file.after.as_ref().and_then(|content| content.peek())))
             }
             Shown::Values(values) => {
                 let side = |pick: &dyn Fn(&crate::change::ValueChange) -> Option<String>| {
@@ -316,34 +259,18 @@ fn diff(change: &Change) -> Diff {
                         .filter_map(|value| Some(format!("{} = {}\n", value.name, pick(value)?)));
                     lines.collect::<String>()
                 };
-                (
-                    side(&|value| value.before.clone()),
-                    side(&|value| value.after.clone()),
-                )
+                (side(&|value| value.before.clone()), side(&|value| value.after.clone()))
             }
             Shown::Label(label) => (String::new(), format!("{label}\n")),
         },
     };
-    Diff {
-        before_header: header.clone(),
-        after_header: header,
-        before,
-        after,
-    }
+    Diff { before_header: header.clone(), after_header: header, before, after }
 }
 
 fn plural(count: usize, noun: &str) -> String {
-    if count == 1 {
-        format!("{count} {noun}")
-    } else {
-        format!("{count} {noun}s")
-    }
+    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn waits(count: usize) -> String {
-    if count == 1 {
-        "1 thing waits".to_owned()
-    } else {
-        format!("{count} things wait")
-    }
+    if count == 1 { "1 thing waits".to_owned() } else { format!("{count} things wait") }
 }

@@ -57,11 +57,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
-            let style = Style {
-                color,
-                quiet: cli.global.quiet,
-                details: !write || cli.global.verbose,
-            };
+            let style = Style { color, quiet: cli.global.quiet, details: !write || cli.global.verbose };
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.allow_pending => Exit::Converged,
@@ -73,16 +69,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Plan(plan) => {
             let report = host(cli, environment, &plan.selection, false);
-            print(
-                &report,
-                cli,
-                Style {
-                    color,
-                    quiet: cli.global.quiet,
-                    details: true,
-                },
-                streams,
-            );
+            print(&report, cli, Style { color, quiet: cli.global.quiet, details: true }, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs if plan.exit_code => Exit::Differs,
@@ -94,11 +81,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             print(
                 &report,
                 cli,
-                Style {
-                    color,
-                    quiet: cli.global.quiet,
-                    details: cli.global.verbose,
-                },
+                Style { color, quiet: cli.global.quiet, details: cli.global.verbose },
                 streams,
             );
             match report.status {
@@ -121,11 +104,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let names = &selection.profile;
     identity::harden()?;
     let root = Root::open(&cli.global.root)?;
-    let other = if root.is_host() {
-        None
-    } else {
-        Some(Root::open(Path::new("/"))?)
-    };
+    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
     let read = |path: &Path| read_profile(&facts, machine, environment, path);
@@ -149,11 +128,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     };
     let build = || -> Result<(Plan, Target)> {
         let target = Target::find(&facts, selection.user.as_deref(), &profile)?;
-        let context = Context {
-            facts: &facts,
-            target: &target,
-            options: &options,
-        };
+        let context = Context { facts: &facts, target: &target, options: &options };
         Ok((Plan::build(&wanted, &context)?, target))
     };
     let (plan, target) = build()?;
@@ -176,10 +151,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     if let Some(left) = after.changes.first() {
         report.fail(&fault(
             "not-converged",
-            format!(
-                "{} {} still differs after it was changed: {}",
-                left.kind, left.id, left.why
-            ),
+            format!("{} {} still differs after it was changed: {}", left.kind, left.id, left.why),
             "another program may be changing it back; see: runner-prep plan …",
         ));
     }
@@ -194,18 +166,14 @@ fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
             let near = profile::suggest(name, &kinds).map(|near| format!("; did you mean {near}?"));
             return Err(fault(
                 "kind-unknown",
-                format!(
-                    "there is no kind of resource {name:?}{}",
-                    near.unwrap_or_default()
-                ),
+                format!("there is no kind of resource {name:?}{}", near.unwrap_or_default()),
                 format!("the kinds are {}", kinds.join(", ")),
             ));
         }
     }
     let (only, skip) = (selection.only.clone(), selection.skip.clone());
     Ok(move |kind: &str| {
-        (only.is_empty() || only.iter().any(|name| name == kind))
-            && !skip.iter().any(|name| name == kind)
+        (only.is_empty() || only.iter().any(|name| name == kind)) && !skip.iter().any(|name| name == kind)
     })
 }
 
@@ -244,13 +212,8 @@ fn read_profile(
         ));
     }
     let text = String::from_utf8(seen.bytes);
-    text.map(Some).map_err(|_| {
-        fault(
-            "profile-invalid",
-            format!("{shown} is no UTF-8 text"),
-            "give a TOML file",
-        )
-    })
+    text.map(Some)
+        .map_err(|_| fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file"))
 }
 
 fn profiles(
@@ -284,14 +247,9 @@ fn profiles(
                         &serde_json::json!({ "profiles": list.iter().map(entry).collect::<Vec<_>>() }),
                     ));
                 }
-                let width = list
-                    .iter()
-                    .map(|(name, ..)| name.len())
-                    .max()
-                    .unwrap_or_default();
-                let line = |(name, summary, _): &(String, String, String)| {
-                    format!("{name:width$}  {summary}\n")
-                };
+                let width = list.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+                let line =
+                    |(name, summary, _): &(String, String, String)| format!("{name:width$}  {summary}\n");
                 Ok(list.iter().map(line).collect())
             }
         }
@@ -303,15 +261,7 @@ fn profiles(
         }
         Err(error) => {
             let report = Report::failed(&[], &error);
-            print(
-                &report,
-                cli,
-                Style {
-                    color,
-                    ..Style::default()
-                },
-                streams,
-            );
+            print(&report, cli, Style { color, ..Style::default() }, streams);
             Exit::Error
         }
     }
@@ -327,19 +277,8 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
     }
     if std::env::args_os().any(|argument| argument == "--json") {
         let text = text.to_string();
-        let message = text
-            .trim_start_matches("error: ")
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        write(
-            streams.out,
-            &json(&Report::failed(
-                &[],
-                &fault("usage", message, "see runner-prep --help"),
-            )),
-        );
+        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
     } else {
         write(streams.err, &text.to_string());
     }
@@ -347,9 +286,7 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value)
-        .map(|text| text + "\n")
-        .unwrap_or_default()
+    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
 }
 
 fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {

@@ -13,9 +13,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use runner_prep::text::key_pair::{
-    Inspection, KeyKind, PublicLine, generate, inspect, public_line,
-};
+use runner_prep::text::key_pair::{Inspection, KeyKind, PublicLine, generate, inspect, public_line};
 use tempfile::TempDir;
 
 fn keygen(arguments: &[&str], file: &Path) -> Output {
@@ -44,10 +42,7 @@ fn store(file: &Path, bytes: &[u8]) {
 fn derived(file: &Path) -> Option<String> {
     let output = keygen(&["-y", "-P", ""], file);
     let line = String::from_utf8_lossy(&output.stdout);
-    output
-        .status
-        .success()
-        .then(|| line.trim_end_matches('\n').to_owned())
+    output.status.success().then(|| line.trim_end_matches('\n').to_owned())
 }
 
 /// Checks size, fingerprint and comment against `ssh-keygen -l`.
@@ -62,11 +57,7 @@ fn same_fingerprint(file: &Path, line: &PublicLine) {
 fn new_keys_are_taken_by_ssh_keygen() {
     let Some(dir) = workplace() else { return };
     let file = dir.path().join("key");
-    for kind in [
-        KeyKind::Ed25519,
-        KeyKind::Rsa { bits: 2048 },
-        KeyKind::Rsa { bits: 2056 },
-    ] {
+    for kind in [KeyKind::Ed25519, KeyKind::Rsa { bits: 2048 }, KeyKind::Rsa { bits: 2056 }] {
         for comment in ["", "gitlab-runner", "zwei Wörter \"#\""] {
             let pair = generate(kind, comment).unwrap();
             store(&file, pair.private.as_bytes());
@@ -85,22 +76,9 @@ fn new_keys_are_taken_by_ssh_keygen() {
 fn rsa_keys_are_what_openssl_calls_consistent() {
     let Some(dir) = workplace() else { return };
     let file = dir.path().join("key");
-    store(
-        &file,
-        generate(KeyKind::Rsa { bits: 2048 }, "")
-            .unwrap()
-            .private
-            .as_bytes(),
-    );
-    assert!(
-        keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &file)
-            .status
-            .success()
-    );
-    let check = Command::new("openssl")
-        .args(["rsa", "-check", "-noout", "-in"])
-        .arg(&file)
-        .output();
+    store(&file, generate(KeyKind::Rsa { bits: 2048 }, "").unwrap().private.as_bytes());
+    assert!(keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &file).status.success());
+    let check = Command::new("openssl").args(["rsa", "-check", "-noout", "-in"]).arg(&file).output();
     match check {
         Ok(output) => assert!(String::from_utf8_lossy(&output.stdout).contains("RSA key ok")),
         Err(_) => println!("skipped: there is no openssl"),
@@ -135,10 +113,7 @@ fn every_kind_of_key_is_recognised() {
                 let public = public_line(&public).unwrap();
                 same_fingerprint(&file.with_extension("pub"), &public);
                 match inspect(&bytes) {
-                    Inspection::OpenSsh {
-                        public: read,
-                        encrypted,
-                    } => {
+                    Inspection::OpenSsh { public: read, encrypted } => {
                         assert!(read.same_key(&public), "{kind} {bits}");
                         assert_eq!(encrypted, !passphrase.is_empty());
                         assert_eq!(read.comment(), if encrypted { "" } else { "a b" });
@@ -165,25 +140,15 @@ fn keys_of_hardware_tokens_are_recognised() {
     let point = generate(KeyKind::Ed25519, "").unwrap();
     let point = public_line(point.public.as_bytes()).unwrap().key().blob()[15..].to_vec();
     let generator = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-    let generator: Vec<u8> = (0..130)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&generator[at..at + 2], 16).unwrap())
-        .collect();
+    let generator: Vec<u8> =
+        (0..130).step_by(2).map(|at| u8::from_str_radix(&generator[at..at + 2], 16).unwrap()).collect();
     let ecdsa = [string(b"nistp256"), string(&generator)].concat();
-    for (kind, fields) in [
-        ("sk-ssh-ed25519@openssh.com", point),
-        ("sk-ecdsa-sha2-nistp256@openssh.com", ecdsa),
-    ] {
+    for (kind, fields) in
+        [("sk-ssh-ed25519@openssh.com", point), ("sk-ecdsa-sha2-nistp256@openssh.com", ecdsa)]
+    {
         let public = [string(kind.as_bytes()), fields, string(b"ssh:")].concat();
-        let mut private = [
-            vec![7; 8],
-            public.clone(),
-            vec![1],
-            string(b"handle"),
-            string(b""),
-            string(b"me"),
-        ]
-        .concat();
+        let mut private =
+            [vec![7; 8], public.clone(), vec![1], string(b"handle"), string(b""), string(b"me")].concat();
         private.extend((1..).take((8 - private.len() % 8) % 8));
         let file = [
             b"openssh-key-v1\0".to_vec(),
@@ -195,14 +160,9 @@ fn keys_of_hardware_tokens_are_recognised() {
             string(&private),
         ];
         let body = <base64ct::Base64 as base64ct::Encoding>::encode_string(&file.concat());
-        let text = format!(
-            "-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
-        );
-        let Inspection::OpenSsh {
-            public,
-            encrypted: false,
-        } = inspect(text.as_bytes())
-        else {
+        let text =
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n");
+        let Inspection::OpenSsh { public, encrypted: false } = inspect(text.as_bytes()) else {
             panic!("{kind}: {:?}", inspect(text.as_bytes()));
         };
         assert_eq!((public.key().kind(), public.comment()), (kind, "me"));
@@ -224,9 +184,7 @@ fn ssh_keygen_and_inspect_agree_on_damage() {
     let edits: [(&str, Edit); 10] = [
         ("nothing", str::to_owned),
         ("CRLF", |text| text.replace('\n', "\r\n")),
-        ("CRLF inside", |text| {
-            text.replacen('\n', "\r\n", 3).replacen("\r\n", "\n", 1)
-        }),
+        ("CRLF inside", |text| text.replacen('\n', "\r\n", 3).replacen("\r\n", "\n", 1)),
         ("no last newline", |text| text.trim_end().to_owned()),
         ("BOM", |text| format!("\u{feff}{text}")),
         ("text before", |text| format!("note\n{text}")),
@@ -234,12 +192,8 @@ fn ssh_keygen_and_inspect_agree_on_damage() {
         ("empty lines", |text| text.replacen('\n', "\n\n", 2)),
         ("half", |text| text[..text.len() / 2].to_owned()),
         ("one line missing", |text| {
-            let cut: Vec<_> = text
-                .lines()
-                .enumerate()
-                .filter(|(at, _)| *at != 2)
-                .map(|(_, line)| line)
-                .collect();
+            let cut: Vec<_> =
+                text.lines().enumerate().filter(|(at, _)| *at != 2).map(|(_, line)| line).collect();
             cut.join("\n") + "\n"
         }),
     ];
@@ -253,11 +207,7 @@ fn ssh_keygen_and_inspect_agree_on_damage() {
     .enumerate()
     {
         let original = dir.path().join(number.to_string());
-        assert!(
-            keygen(&[options, &["-q", "-N", ""]].concat(), &original)
-                .status
-                .success()
-        );
+        assert!(keygen(&[options, &["-q", "-N", ""]].concat(), &original).status.success());
         let text = fs::read_to_string(&original).unwrap();
         let file = dir.path().join("edited");
         for (name, edit) in edits {

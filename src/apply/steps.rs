@@ -33,13 +33,7 @@ enum WayBack {
     /// A directory was made.
     Made(Rc<Dir>, OsString),
     /// Owner and mode were changed from these.
-    Repaired {
-        dir: Rc<Dir>,
-        name: OsString,
-        identity: (u64, u64),
-        owner: Option<Identity>,
-        mode: u32,
-    },
+    Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
 }
 
 /// Does the steps and remembers them.
@@ -63,12 +57,7 @@ pub(super) fn is_home(change: &Change) -> bool {
 
 impl<'a> Worker<'a> {
     pub(super) fn new(root: &'a Root, machine: &'a Root) -> Self {
-        Self {
-            root,
-            machine,
-            steps: Vec::new(),
-            reached: 0,
-        }
+        Self { root, machine, steps: Vec::new(), reached: 0 }
     }
 
     /// The change that is worked on, for the report of an error.
@@ -77,10 +66,7 @@ impl<'a> Worker<'a> {
     }
 
     fn done(&mut self, way_back: WayBack) {
-        self.steps.push(Step {
-            index: self.reached,
-            way_back,
-        });
+        self.steps.push(Step { index: self.reached, way_back });
     }
 
     /// What becomes of each change when everything is taken back now.
@@ -88,11 +74,7 @@ impl<'a> Worker<'a> {
         let mut fates = vec![Fate::NotReached; count];
         for step in &self.steps {
             if let Some(fate) = fates.get_mut(step.index) {
-                *fate = if matches!(step.way_back, WayBack::None) {
-                    Fate::Applied
-                } else {
-                    Fate::RolledBack
-                };
+                *fate = if matches!(step.way_back, WayBack::None) { Fate::Applied } else { Fate::RolledBack };
             }
         }
         if let Some(fate) = fates.get_mut(self.reached) {
@@ -106,11 +88,9 @@ impl<'a> Worker<'a> {
         self.reach(index);
         let prefix = self.root.prefix();
         match operation {
-            AccountOp::Create {
-                name,
-                comment,
-                shell,
-            } => accounts::create(self.machine, prefix, name, comment, shell)?,
+            AccountOp::Create { name, comment, shell } => {
+                accounts::create(self.machine, prefix, name, comment, shell)?
+            }
             AccountOp::Join { name, group } => accounts::join(self.machine, prefix, name, group)?,
         }
         self.done(WayBack::None);
@@ -126,23 +106,13 @@ impl<'a> Worker<'a> {
         let (dir, name) = self.locate(place)?;
         match &change.op {
             Op::Account(_) => {}
-            Op::Directory {
-                before: None,
-                after,
-                ..
-            } => {
+            Op::Directory { before: None, after, .. } => {
                 let owner = self.owner(&after.owner)?;
                 dir.make_child(&name, inside(&dir, owner), after.mode)?;
                 self.done(WayBack::Made(dir, name));
             }
-            Op::Directory {
-                before: Some(before),
-                after,
-                ..
-            } => {
-                let now = dir
-                    .stat_entry(&name)?
-                    .filter(|now| now.kind == Kind::Directory);
+            Op::Directory { before: Some(before), after, .. } => {
+                let now = dir.stat_entry(&name)?.filter(|now| now.kind == Kind::Directory);
                 let now = now.ok_or_else(|| changed(place))?;
                 if self.meta_differs(before, now.mode, now.uid, now.gid)? {
                     return Err(changed(place));
@@ -169,15 +139,7 @@ impl<'a> Worker<'a> {
                     (Swap::Shared, Some(_)) => Some(dir.open(&name)?),
                     _ => None,
                 };
-                create(
-                    &dir,
-                    &name,
-                    content.bytes()?,
-                    owner,
-                    file.meta.mode,
-                    like.as_ref(),
-                    &file.place,
-                )?
+                create(&dir, &name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
             }
             (None, Some(before)) => Staged::removal(&dir, &name, before.identity)?,
             (None, None) => return Ok(()),
@@ -189,33 +151,19 @@ impl<'a> Worker<'a> {
     /// Make all staged files live, in order, and make that durable.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<()> {
         for position in 0..self.steps.len() {
-            let Some(Step {
-                index,
-                way_back: WayBack::File(staged),
-            }) = self.steps.get_mut(position)
-            else {
+            let Some(Step { index, way_back: WayBack::File(staged) }) = self.steps.get_mut(position) else {
                 continue;
             };
-            let Some(Change {
-                op: Op::File(file),
-                kind,
-                id,
-                ..
-            }) = changes.get(*index)
-            else {
+            let Some(Change { op: Op::File(file), kind, id, .. }) = changes.get(*index) else {
                 continue;
             };
             self.reached = *index;
             let committed = match (&file.before, &file.after) {
                 (Some(before), None) => staged.commit_removal(before.identity),
-                (Some(_), Some(_)) if file.swap == Swap::Fresh => {
-                    Err(io::ErrorKind::AlreadyExists.into())
-                }
+                (Some(_), Some(_)) if file.swap == Swap::Fresh => Err(io::ErrorKind::AlreadyExists.into()),
                 (before, _) => staged.commit(before.as_ref().map(|before| before.identity)),
             };
-            committed
-                .map_err(|error| explain(error, &file.place))
-                .with_context(|| format!("{kind} {id}"))?;
+            committed.map_err(|error| explain(error, &file.place)).with_context(|| format!("{kind} {id}"))?;
         }
         self.sync()
     }
@@ -227,8 +175,7 @@ impl<'a> Worker<'a> {
                 WayBack::File(staged) => staged.dir(),
                 WayBack::Made(dir, _) | WayBack::Repaired { dir, .. } => dir,
             };
-            dir.sync()
-                .with_context(|| format!("cannot make {} durable", dir.path().display()))?;
+            dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
         Ok(())
     }
@@ -237,9 +184,7 @@ impl<'a> Worker<'a> {
     pub(super) fn finish(&mut self) -> Result<()> {
         for step in &mut self.steps {
             if let WayBack::File(staged) = &mut step.way_back {
-                staged
-                    .finish()
-                    .with_context(|| format!("cannot remove {}", staged.path().display()))?;
+                staged.finish().with_context(|| format!("cannot remove {}", staged.path().display()))?;
             }
         }
         self.sync()
@@ -253,13 +198,9 @@ impl<'a> Worker<'a> {
                 WayBack::None => Ok(()),
                 WayBack::File(staged) => staged.roll_back(),
                 WayBack::Made(dir, name) => dir.remove_child(name),
-                WayBack::Repaired {
-                    dir,
-                    name,
-                    identity,
-                    owner,
-                    mode,
-                } => dir.repair(name, *identity, *owner, *mode),
+                WayBack::Repaired { dir, name, identity, owner, mode } => {
+                    dir.repair(name, *identity, *owner, *mode)
+                }
             };
             first = first.or(undone.err());
         }
@@ -278,17 +219,8 @@ impl<'a> Worker<'a> {
         let owner = self.owner(&after.owner)?;
         dir.repair(&name, identity, owner, after.mode)
             .with_context(|| format!("cannot repair {}", dir.path().join(&name).display()))?;
-        let was = identity::is_root().then_some(Identity {
-            uid: old.0,
-            gid: old.1,
-        });
-        self.done(WayBack::Repaired {
-            dir,
-            name,
-            identity,
-            owner: was,
-            mode: old.2,
-        });
+        let was = identity::is_root().then_some(Identity { uid: old.0, gid: old.1 });
+        self.done(WayBack::Repaired { dir, name, identity, owner: was, mode: old.2 });
         Ok(())
     }
 
@@ -300,22 +232,11 @@ impl<'a> Worker<'a> {
                 let name = path.file_name().context("the path has no file name")?;
                 Ok((self.root.secure_dir(parent)?, name.to_owned()))
             }
-            Place::Home {
-                home,
-                relative,
-                account,
-            } => {
+            Place::Home { home, relative, account } => {
                 let account = accounts::account(self.root, account)?
                     .with_context(|| format!("the account {account} does not exist"))?;
-                let rights = Identity {
-                    uid: account.uid,
-                    gid: account.gid,
-                };
-                let rights = if identity::is_root() {
-                    rights
-                } else {
-                    self.root.owner()
-                };
+                let rights = Identity { uid: account.uid, gid: account.gid };
+                let rights = if identity::is_root() { rights } else { self.root.owner() };
                 let missing = || {
                     fault(
                         "home-missing",
@@ -342,17 +263,11 @@ impl<'a> Worker<'a> {
         }
         Ok(Some(match owner {
             Owner::Root => self.root.owner(),
-            Owner::Ids(uid, gid) => Identity {
-                uid: *uid,
-                gid: *gid,
-            },
+            Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
             Owner::Account(name) => {
                 let account = accounts::account(self.root, name)?
                     .with_context(|| format!("the account {name} does not exist"))?;
-                Identity {
-                    uid: account.uid,
-                    gid: account.gid,
-                }
+                Identity { uid: account.uid, gid: account.gid }
             }
         }))
     }
@@ -363,13 +278,7 @@ impl<'a> Worker<'a> {
     }
 
     /// The entry must still be what the plan saw.
-    fn recheck(
-        &self,
-        dir: &Dir,
-        name: &OsString,
-        before: Option<&Seen>,
-        place: &Place,
-    ) -> Result<()> {
+    fn recheck(&self, dir: &Dir, name: &OsString, before: Option<&Seen>, place: &Place) -> Result<()> {
         let Some(before) = before else {
             return match dir.stat_entry(name)? {
                 None => Ok(()),
@@ -377,10 +286,7 @@ impl<'a> Worker<'a> {
             };
         };
         let cap = before.bytes.len() as u64 + 1;
-        let now = dir
-            .read(name, cap)
-            .map_err(|_| changed(place))?
-            .ok_or_else(|| changed(place))?;
+        let now = dir.read(name, cap).map_err(|_| changed(place))?.ok_or_else(|| changed(place))?;
         let same = now.stat.identity == before.identity
             && now.bytes == before.bytes
             && (now.stat.mode, now.stat.uid, now.stat.gid) == (before.mode, before.uid, before.gid);
@@ -416,12 +322,7 @@ fn changed(place: &Place) -> anyhow::Error {
 /// The errors that administrators meet, with the repair.
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
-    let parent = place
-        .path()
-        .parent()
-        .unwrap_or(Path::new("/"))
-        .display()
-        .to_string();
+    let parent = place.path().parent().unwrap_or(Path::new("/")).display().to_string();
     let (code, what, repair) = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => (
             "disk-full",

@@ -35,16 +35,10 @@ impl Facts for Live<'_> {
     }
 
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
-        let read = self
-            .root
-            .read(path, cap)
-            .map_err(|error| unreadable(path, cap, error))?;
+        let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
         Ok(read.map(|(entry, found)| {
             let resolved = found.via_link.then(|| found.path());
-            Seen {
-                resolved,
-                ..seen(entry)
-            }
+            Seen { resolved, ..seen(entry) }
         }))
     }
 
@@ -62,21 +56,12 @@ impl Facts for Live<'_> {
             return Ok(Vec::new());
         };
         let names = dir.names().with_context(cannot)?;
-        Ok(names
-            .into_iter()
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect())
+        Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
-        let identity = Identity {
-            uid: account.uid,
-            gid: account.gid,
-        };
-        let Some(home) = self
-            .root
-            .home(&account.home, self.owner_in_tree(identity))?
-        else {
+        let identity = Identity { uid: account.uid, gid: account.gid };
+        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
             return Ok(vec![None; relative.len()]);
         };
         let mut found = Vec::with_capacity(relative.len());
@@ -87,11 +72,7 @@ impl Facts for Live<'_> {
                 Ok(None) => Ok(None),
                 Err(error) => Err(error),
             };
-            found.push(
-                entry
-                    .map_err(|error| unreadable(&path, MOST_BYTES, error))?
-                    .map(seen),
-            );
+            found.push(entry.map_err(|error| unreadable(&path, MOST_BYTES, error))?.map(seen));
         }
         Ok(found)
     }
@@ -107,15 +88,9 @@ impl Facts for Live<'_> {
     fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>> {
         let identity = match owner {
             Owner::Root => self.root.owner(),
-            Owner::Ids(uid, gid) => Identity {
-                uid: *uid,
-                gid: *gid,
-            },
+            Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
             Owner::Account(name) => match self.account(name)? {
-                Some(account) => self.owner_in_tree(Identity {
-                    uid: account.uid,
-                    gid: account.gid,
-                }),
+                Some(account) => self.owner_in_tree(Identity { uid: account.uid, gid: account.gid }),
                 None => return Ok(None),
             },
         };
@@ -145,10 +120,7 @@ impl Facts for Live<'_> {
         let Some(program) = self.tool("ssh-keygen") else {
             return Ok(None);
         };
-        let rights = Identity {
-            uid: account.uid,
-            gid: account.gid,
-        };
+        let rights = Identity { uid: account.uid, gid: account.gid };
         let asked = Tool::new(&program)
             .args(["-y", "-P", "", "-f", "/dev/stdin"])
             .input(private)
@@ -164,62 +136,31 @@ impl Facts for Live<'_> {
         }
         let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
         let name = file.map(|seen| String::from_utf8_lossy(&seen.bytes).trim().to_owned());
-        Ok(name
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| "localhost".to_owned()))
+        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
     }
 }
 
 impl Live<'_> {
     fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
-        let stat = self
-            .root
-            .stat(path, follow)
-            .map_err(|error| unreadable(path, 0, error))?;
-        Ok(stat.map(|stat| {
-            seen(Entry {
-                stat,
-                bytes: Vec::new(),
-            })
-        }))
+        let stat = self.root.stat(path, follow).map_err(|error| unreadable(path, 0, error))?;
+        Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))
     }
 
     /// An ordinary user who prepares a tree owns what will belong to the account.
     fn owner_in_tree(&self, account: Identity) -> Identity {
-        if identity::is_root() {
-            account
-        } else {
-            self.root.owner()
-        }
+        if identity::is_root() { account } else { self.root.owner() }
     }
 }
 
 fn seen(Entry { stat, bytes }: Entry) -> Seen {
-    let Stat {
-        kind,
-        mode,
-        uid,
-        gid,
-        links,
-        identity,
-        ..
-    } = stat;
+    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
     let kind = match kind {
         Kind::Regular => FileKind::Regular,
         Kind::Directory => FileKind::Directory,
         Kind::Link => FileKind::Link,
         Kind::Special(name) => FileKind::Special(name),
     };
-    Seen {
-        kind,
-        bytes,
-        mode,
-        uid,
-        gid,
-        links,
-        identity,
-        resolved: None,
-    }
+    Seen { kind, bytes, mode, uid, gid, links, identity, resolved: None }
 }
 
 fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {

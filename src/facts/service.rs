@@ -10,11 +10,7 @@ use super::{Facts, MOST_BYTES};
 use crate::change::FileKind;
 
 /// Where systemd looks for units, the strongest first (systemd.unit(5)).
-const UNIT_DIRECTORIES: [&str; 3] = [
-    "/etc/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-];
+const UNIT_DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// The unit's name in GitLab's package.
 const UNIT: &str = "gitlab-runner.service";
@@ -48,21 +44,14 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
         let mut text = String::from_utf8_lossy(&file.bytes).into_owned();
         for directory in UNIT_DIRECTORIES.iter().rev() {
             let drop_ins = Path::new(directory).join(format!("{UNIT}.d"));
-            for name in facts
-                .names(&drop_ins)?
-                .iter()
-                .filter(|name| name.ends_with(".conf"))
-            {
+            for name in facts.names(&drop_ins)?.iter().filter(|name| name.ends_with(".conf")) {
                 if let Some(file) = facts.file(&drop_ins.join(name), MOST_BYTES)? {
                     text.push('\n');
                     text.push_str(&String::from_utf8_lossy(&file.bytes));
                 }
             }
         }
-        return Ok(Some(Service {
-            unit: path,
-            ..parse(&text)
-        }));
+        return Ok(Some(Service { unit: path, ..parse(&text) }));
     }
     Ok(None)
 }
@@ -81,13 +70,10 @@ fn parse(text: &str) -> Service {
     let value = |names: [&str; 2]| {
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let (name, value) = word
-                .split_once('=')
-                .map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
+            let (name, value) =
+                word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
             if names.contains(&name) {
-                return value
-                    .or_else(|| words.next().cloned())
-                    .filter(|value| !value.is_empty());
+                return value.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
             }
         }
         None
@@ -134,10 +120,7 @@ mod tests {
              \"--working-directory\" \"/srv/ci\" \"--service\" \"gitlab-runner\" \"--user\" \"ci\"\n",
         );
         assert_eq!(service.user.as_deref(), Some("ci"));
-        assert_eq!(
-            service.config,
-            Some(PathBuf::from("/etc/gitlab-runner/config.toml"))
-        );
+        assert_eq!(service.config, Some(PathBuf::from("/etc/gitlab-runner/config.toml")));
         assert_eq!(service.directory, Some(PathBuf::from("/srv/ci")));
     }
 

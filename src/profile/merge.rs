@@ -23,9 +23,8 @@ pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
         }
     }
     let text = merged.to_string();
-    Document::parse(text).map_err(|error| {
-        anyhow::anyhow!("the merged profile is no valid TOML: {}", error.message())
-    })
+    Document::parse(text)
+        .map_err(|error| anyhow::anyhow!("the merged profile is no valid TOML: {}", error.message()))
 }
 
 fn join(
@@ -48,10 +47,7 @@ fn join(
         }
         (Some(Item::Value(Value::Array(old))), Item::Value(Value::Array(new))) => {
             for value in &new {
-                if !old
-                    .iter()
-                    .any(|known| known.to_string() == value.to_string())
-                {
+                if !old.iter().any(|known| known.to_string() == value.to_string()) {
                     old.push_formatted(value.clone());
                 }
             }
@@ -59,26 +55,15 @@ fn join(
         }
         (Some(Item::ArrayOfTables(old)), Item::ArrayOfTables(new)) => {
             for table in &new {
-                if !old
-                    .iter()
-                    .any(|known| known.to_string() == table.to_string())
-                {
+                if !old.iter().any(|known| known.to_string() == table.to_string()) {
                     old.push(table.clone());
                 }
             }
         }
         (Some(old), new) if old.to_string().trim() == new.to_string().trim() => {}
         (Some(old), new) => {
-            let first = all
-                .iter()
-                .find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
-            return Err(contradiction(
-                path,
-                &old.to_string(),
-                &new.to_string(),
-                first,
-                from,
-            ));
+            let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
+            return Err(contradiction(path, &old.to_string(), &new.to_string(), first, from));
         }
     }
     Ok(())
@@ -88,21 +73,16 @@ fn join(
 fn plain(item: &Item) -> Item {
     match item {
         Item::Value(Value::Array(array)) => Item::Value(Value::Array(plain_array(array))),
-        Item::Value(Value::InlineTable(table)) => Item::Table(
-            table
-                .iter()
-                .map(|(key, value)| (key, plain(&Item::Value(value.clone()))))
-                .collect(),
-        ),
+        Item::Value(Value::InlineTable(table)) => {
+            Item::Table(table.iter().map(|(key, value)| (key, plain(&Item::Value(value.clone())))).collect())
+        }
         Item::Value(value) => {
             let mut value = value.clone();
             value.decor_mut().clear();
             Item::Value(value)
         }
         Item::Table(table) => Item::Table(plain_table(table)),
-        Item::ArrayOfTables(tables) => {
-            Item::ArrayOfTables(tables.iter().map(plain_table).collect())
-        }
+        Item::ArrayOfTables(tables) => Item::ArrayOfTables(tables.iter().map(plain_table).collect()),
         Item::None => Item::None,
     }
 }
@@ -138,15 +118,9 @@ fn contradiction(
     second: &Source,
 ) -> anyhow::Error {
     let first = first.map_or("another profile", |layer| layer.origin.as_str());
-    let span = path
-        .split('.')
-        .try_fold(second.document.as_item(), |item, key| item.get(key))
-        .and_then(Item::span);
-    let message = format!(
-        "`{path}` is {} here and {} in {first}",
-        new.trim(),
-        old.trim()
-    );
+    let span =
+        path.split('.').try_fold(second.document.as_item(), |item, key| item.get(key)).and_then(Item::span);
+    let message = format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim());
     fault(
         "profile-contradiction",
         position::render(&second.origin, second.document.raw(), span, &message),

@@ -22,10 +22,7 @@ pub const DIRECTORY: &str = "/etc/runner-prep/profiles";
 /// The profiles compiled into the program: name and text.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("dind", include_str!("../../profiles/dind.toml")),
-    (
-        "dind-no-tls",
-        include_str!("../../profiles/dind-no-tls.toml"),
-    ),
+    ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),
 ];
 
@@ -68,11 +65,7 @@ impl Profile {
             layer.check_sections(sections)?;
         }
         let merged = merge::merge(&layers)?;
-        Ok(Self {
-            names: names.to_vec(),
-            layers,
-            merged,
-        })
+        Ok(Self { names: names.to_vec(), layers, merged })
     }
 
     /// The resolved profile as TOML.
@@ -91,17 +84,9 @@ impl Profile {
             section::<T>(&layer.document, name).map_err(|error| layer.explain(&error))?;
         }
         section::<T>(&self.merged, name).map_err(|error| {
-            let text = position::render(
-                "the merged profile",
-                self.merged.raw(),
-                error.span(),
-                error.message(),
-            );
-            fault(
-                "profile-invalid",
-                text,
-                "give the missing value in one of the profiles",
-            )
+            let text =
+                position::render("the merged profile", self.merged.raw(), error.span(), error.message());
+            fault("profile-invalid", text, "give the missing value in one of the profiles")
         })
     }
 }
@@ -117,11 +102,7 @@ impl Source {
             ));
         }
         match Document::parse(text.clone()) {
-            Ok(document) => Ok(Self {
-                origin,
-                name: name.to_owned(),
-                document,
-            }),
+            Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
             Err(error) => Err(fault(
                 "profile-invalid",
                 position::render(&origin, &text, error.span(), error.message()),
@@ -144,11 +125,7 @@ impl Source {
 
     fn check_sections(&self, known: &[&str]) -> Result<()> {
         section::<String>(&self.document, "summary").map_err(|error| self.explain(&error))?;
-        let known: Vec<&str> = ["summary", "extends"]
-            .iter()
-            .chain(known)
-            .copied()
-            .collect();
+        let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
         for (key, _) in self.document.iter() {
             if !known.contains(&key) {
                 let span = self.document.key(key).and_then(toml_edit::Key::span);
@@ -182,11 +159,7 @@ pub fn list(local: &[String], read: &Read<'_>) -> Result<Vec<(String, String, St
     for name in local.iter().filter_map(|file| file.strip_suffix(".toml")) {
         if check_name(name).is_ok() {
             let source = find(name, read)?;
-            found.push((
-                name.to_owned(),
-                source.summary().unwrap_or_default().to_owned(),
-                source.origin,
-            ));
+            found.push((name.to_owned(), source.summary().unwrap_or_default().to_owned(), source.origin));
         }
     }
     for (name, text) in BUILT_IN {
@@ -201,19 +174,11 @@ pub fn list(local: &[String], read: &Read<'_>) -> Result<Vec<(String, String, St
 }
 
 /// Add the profile of that name to `layers`, what it extends first.
-fn gather(
-    name: &str,
-    read: &Read<'_>,
-    layers: &mut Vec<Rc<Source>>,
-    open: &mut Vec<String>,
-) -> Result<()> {
+fn gather(name: &str, read: &Read<'_>, layers: &mut Vec<Rc<Source>>, open: &mut Vec<String>) -> Result<()> {
     if open.iter().any(|outer| outer == name) || open.len() > MOST_LEVELS {
         return Err(fault(
             "profile-invalid",
-            format!(
-                "the profile {name} extends itself: {} → {name}",
-                open.join(" → ")
-            ),
+            format!("the profile {name} extends itself: {} → {name}", open.join(" → ")),
             "take one of these names out of `extends`",
         ));
     }
@@ -234,11 +199,7 @@ fn find(name: &str, read: &Read<'_>) -> Result<Source> {
     if name.contains('/') {
         let path = check_path(name)?;
         let text = read(&path)?.ok_or_else(|| {
-            fault(
-                "profile-unknown",
-                format!("there is no profile file {name}"),
-                "give the path of a profile",
-            )
+            fault("profile-unknown", format!("there is no profile file {name}"), "give the path of a profile")
         })?;
         return Source::parse(name, name.to_owned(), text);
     }
@@ -251,9 +212,7 @@ fn find(name: &str, read: &Read<'_>) -> Result<Source> {
         return Source::parse(name, format!("built-in profile {name}"), (*text).to_owned());
     }
     let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-    let hint = suggest(name, &names)
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default();
+    let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Err(fault(
         "profile-unknown",
         format!("there is no profile {name}{hint}"),
@@ -275,14 +234,8 @@ fn check_name(name: &str) -> Result<()> {
 
 fn check_path(path: &str) -> Result<PathBuf> {
     let parsed = PathBuf::from(path);
-    let climbs = parsed
-        .components()
-        .any(|part| part == std::path::Component::ParentDir);
-    if !climbs
-        && parsed
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-    {
+    let climbs = parsed.components().any(|part| part == std::path::Component::ParentDir);
+    if !climbs && parsed.extension().is_some_and(|extension| extension == "toml") {
         return Ok(parsed);
     }
     Err(fault(
@@ -300,10 +253,7 @@ fn section<T: DeserializeOwned>(
     struct One<'a, T>(&'a str, std::marker::PhantomData<T>);
     impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for One<'_, T> {
         type Value = Option<T>;
-        fn deserialize<D: serde::Deserializer<'de>>(
-            self,
-            deserializer: D,
-        ) -> Result<Self::Value, D::Error> {
+        fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
             deserializer.deserialize_map(self)
         }
     }

@@ -5,12 +5,7 @@
 use std::ops::Range;
 
 /// A message with the place it is about.
-pub(super) fn render(
-    origin: &str,
-    text: &str,
-    span: Option<Range<usize>>,
-    message: &str,
-) -> String {
+pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
     let Some(span) = span else {
         return format!("{origin}: {message}");
@@ -22,17 +17,8 @@ pub(super) fn render(
     let column = text[line_start..start].chars().count() + 1;
     let room = line.chars().count().saturating_sub(column - 1).max(1);
     let end = floor(text, span.end.max(start));
-    let length = text[start..end]
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        .clamp(1, room);
-    let clean: String = line
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
+    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let margin = " ".repeat(number.to_string().len());
     let carets = "^".repeat(length);
     let indent = " ".repeat(column - 1);
@@ -75,12 +61,8 @@ pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
 /// The known word that was probably meant.
 #[must_use]
 pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(word, known), *known));
-    near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3))
-        .min()
-        .map(|(_, known)| known)
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
+    near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)
 }
 
 #[cfg(test)]

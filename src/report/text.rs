@@ -20,11 +20,7 @@ pub struct Style {
 
 impl Style {
     fn paint(self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
@@ -51,13 +47,7 @@ impl Report {
                 (_, "remove") => ("-", RED),
                 _ => ("~", YELLOW),
             };
-            let _ = writeln!(
-                out,
-                "{} {:<11} {}",
-                style.paint(code, symbol),
-                line.kind,
-                escape(&line.id)
-            );
+            let _ = writeln!(out, "{} {:<11} {}", style.paint(code, symbol), line.kind, escape(&line.id));
             let _ = writeln!(out, "    {}", style.paint(DIM, &escape(&line.why)));
             if style.details {
                 for detail in details {
@@ -73,30 +63,14 @@ impl Report {
         if let (Some(key), true) = (&self.public_key, self.status != Status::Converged) {
             let _ = writeln!(out, "key {}", escape(&key.fingerprint));
             let _ = writeln!(out, "    {}", escape(&key.line));
-            if self
-                .changes
-                .iter()
-                .any(|line| line.kind == "ssh_key" && line.outcome == "applied")
-            {
-                let _ = writeln!(
-                    out,
-                    "    Paste that line in GitLab: Settings, Repository, Deploy keys,"
-                );
+            if self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied") {
+                let _ = writeln!(out, "    Paste that line in GitLab: Settings, Repository, Deploy keys,");
                 let _ = writeln!(out, "    with \"Grant write permissions to this key\".");
             }
         }
         if !self.failed {
-            let code = if self.status == Status::Pending {
-                YELLOW
-            } else {
-                BOLD
-            };
-            let _ = writeln!(
-                out,
-                "{}: {}",
-                self.profiles.join(","),
-                style.paint(code, &escape(&self.msg))
-            );
+            let code = if self.status == Status::Pending { YELLOW } else { BOLD };
+            let _ = writeln!(out, "{}: {}", self.profiles.join(","), style.paint(code, &escape(&self.msg)));
         }
         out
     }
@@ -107,11 +81,7 @@ impl Report {
         let mut out = String::new();
         for (index, remark) in self.warnings.iter().enumerate() {
             let is_error = self.failed && index == 0;
-            let (word, code) = if is_error {
-                ("error", RED)
-            } else {
-                ("warning", YELLOW)
-            };
+            let (word, code) = if is_error { ("error", RED) } else { ("warning", YELLOW) };
             if is_error || !style.quiet {
                 problem(&mut out, &style.paint(code, word), remark);
             }
@@ -141,15 +111,10 @@ pub(super) fn details(change: &Change) -> Vec<String> {
             Shown::Label(label) => vec![label.clone()],
             Shown::Values(values) => values.iter().flat_map(value).collect(),
             Shown::Text => {
-                let before = file
-                    .before
-                    .as_ref()
-                    .map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned());
-                let after = file
-                    .after
-                    .as_ref()
-                    .and_then(|content| content.peek())
-                    .map(String::from_utf8_lossy);
+                let before =
+                    file.before.as_ref().map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned());
+                let after =
+                    file.after.as_ref().and_then(|content| content.peek()).map(String::from_utf8_lossy);
                 lines(&before.unwrap_or_default(), &after.unwrap_or_default())
             }
         },
@@ -174,13 +139,7 @@ fn lines(before: &str, after: &str) -> Vec<String> {
     };
     let changes = diff.iter_all_changes();
     changes
-        .map(|change| {
-            format!(
-                "{} {}",
-                sign(change.tag()),
-                change.value().trim_end_matches('\n')
-            )
-        })
+        .map(|change| format!("{} {}", sign(change.tag()), change.value().trim_end_matches('\n')))
         .collect()
 }
 
@@ -221,10 +180,7 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(
-            escape("a\u{1b}[2Jb\u{9b}\u{202e}é"),
-            "a\\u{1b}[2Jb\\u{9b}\\u{202e}é"
-        );
+        assert_eq!(escape("a\u{1b}[2Jb\u{9b}\u{202e}é"), "a\\u{1b}[2Jb\\u{9b}\\u{202e}é");
     }
 
     #[test]

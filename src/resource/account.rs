@@ -41,14 +41,8 @@ impl From<Name> for String {
 
 /// Groups whose members are root by another way, with the way.
 const ROOT_GROUPS: [(&str, &str); 6] = [
-    (
-        "docker",
-        "a member starts a container that mounts the host's /",
-    ),
-    (
-        "lxd",
-        "a member starts a container that mounts the host's /",
-    ),
+    ("docker", "a member starts a container that mounts the host's /"),
+    ("lxd", "a member starts a container that mounts the host's /"),
     ("sudo", "its members run everything as root"),
     ("wheel", "its members run everything as root"),
     ("disk", "a member writes the disks below the file systems"),
@@ -72,16 +66,11 @@ impl Resource for Account {
             });
         }
         for Name(group) in &self.groups {
-            if let Some((_, way)) = ROOT_GROUPS
-                .iter()
-                .find(|(root_group, _)| root_group == group)
-            {
+            if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| root_group == group) {
                 notes.warn(
                     "root-equivalent-group",
                     format!("membership in the group {group} makes every job root: {way}"),
-                    format!(
-                        "take {group} out of account.groups unless the jobs are trusted like root"
-                    ),
+                    format!("take {group} out of account.groups unless the jobs are trusted like root"),
                 );
             }
             let members = context.facts.members(group)?.ok_or_else(|| {
@@ -96,10 +85,7 @@ impl Resource for Account {
                     kind: "account",
                     id: format!("{name}:{group}"),
                     why: format!("{name} is no member of the group {group}"),
-                    op: Op::Account(AccountOp::Join {
-                        name: name.clone(),
-                        group: group.clone(),
-                    }),
+                    op: Op::Account(AccountOp::Join { name: name.clone(), group: group.clone() }),
                 });
             }
         }

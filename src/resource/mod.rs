@@ -64,30 +64,18 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     kind::<account::Account>("account", "the account that jobs run as"),
     kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
-    kind::<sudoers::Sudoers>(
-        "sudoers",
-        "what jobs may run through sudo without a password",
-    ),
+    kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
 ];
 
-const fn kind<T: Resource + DeserializeOwned + 'static>(
-    name: &'static str,
-    summary: &'static str,
-) -> Kind {
-    Kind {
-        name,
-        summary,
-        parse: parse::<T>,
-    }
+const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {
+    Kind { name, summary, parse: parse::<T> }
 }
 
 fn parse<T: Resource + DeserializeOwned + 'static>(
     profile: &Profile,
     name: &str,
 ) -> Result<Option<Box<dyn Resource>>> {
-    Ok(profile
-        .section::<T>(name)?
-        .map(|resource| Box::new(resource) as Box<dyn Resource>))
+    Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
 }
 
 /// The names of all kinds: the sections a profile may have.

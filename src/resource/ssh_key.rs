@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use super::{Context, Resource};
 use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen,
-    Shown, Swap,
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::{Account, Facts};
 use crate::fault::fault;
@@ -56,19 +55,14 @@ impl TryFrom<Section> for SshKey {
     type Error = anyhow::Error;
     fn try_from(section: Section) -> Result<Self> {
         let kind = match (section.kind, section.bits) {
-            (Type::Rsa, bits) => KeyKind::Rsa {
-                bits: bits.unwrap_or(DEFAULT_RSA_BITS),
-            },
+            (Type::Rsa, bits) => KeyKind::Rsa { bits: bits.unwrap_or(DEFAULT_RSA_BITS) },
             (Type::Ed25519, None) => KeyKind::Ed25519,
             (Type::Ed25519, Some(_)) => {
                 anyhow::bail!("`bits` is for keys of type \"rsa\"; an Ed25519 key has one size")
             }
         };
         key_pair::validate(kind, &section.comment)?;
-        Ok(Self {
-            kind,
-            comment: section.comment,
-        })
+        Ok(Self { kind, comment: section.comment })
     }
 }
 
@@ -104,48 +98,25 @@ impl Resource for SshKey {
             home: target.home.clone(),
             relative: PathBuf::from(SSH).join(name),
         };
-        let directory = Place::Home {
-            account: target.name.clone(),
-            home: target.home.clone(),
-            relative: SSH.into(),
-        };
-        let private_meta = Meta {
-            owner: own.clone(),
-            mode: 0o600,
-        };
-        let public_meta = Meta {
-            owner: own.clone(),
-            mode: 0o644,
-        };
-        let directory_meta = Meta {
-            owner: own,
-            mode: 0o700,
-        };
+        let directory =
+            Place::Home { account: target.name.clone(), home: target.home.clone(), relative: SSH.into() };
+        let private_meta = Meta { owner: own.clone(), mode: 0o600 };
+        let public_meta = Meta { owner: own.clone(), mode: 0o644 };
+        let directory_meta = Meta { owner: own, mode: 0o700 };
         match &found.directory {
             None => changes.push(change(
                 "the account has no directory for SSH keys".to_owned(),
-                Op::Directory {
-                    place: directory,
-                    before: None,
-                    after: directory_meta,
-                },
+                Op::Directory { place: directory, before: None, after: directory_meta },
             )),
             Some(seen)
                 if seen.mode & 0o077 != 0
                     || seen.mode & 0o700 != 0o700
                     || Some((seen.uid, seen.gid)) != ids =>
             {
-                let before = Some(Meta {
-                    owner: Owner::Ids(seen.uid, seen.gid),
-                    mode: seen.mode,
-                });
+                let before = Some(Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode });
                 changes.push(change(
                     wrong_meta(seen, "0700"),
-                    Op::Directory {
-                        place: directory,
-                        before,
-                        after: directory_meta,
-                    },
+                    Op::Directory { place: directory, before, after: directory_meta },
                 ));
             }
             Some(_) => {}
@@ -169,40 +140,24 @@ impl Resource for SshKey {
         for name in &found.encrypted {
             notes.warn(
                 "ssh-key-encrypted",
-                format!(
-                    "the key {} has a passphrase: no job can use it",
-                    place(name)
-                ),
+                format!("the key {} has a passphrase: no job can use it", place(name)),
                 "jobs use the other key; move this one away if nobody needs it",
             );
         }
         let private = usable.private;
-        if private.mode & 0o077 != 0
-            || private.mode & 0o400 == 0
-            || Some((private.uid, private.gid)) != ids
-        {
+        if private.mode & 0o077 != 0 || private.mode & 0o400 == 0 || Some((private.uid, private.gid)) != ids {
             changes.push(change(
                 wrong_meta(&private, "0600"),
-                Op::Metadata {
-                    place: place(usable.name),
-                    before: private,
-                    after: private_meta,
-                },
+                Op::Metadata { place: place(usable.name), before: private, after: private_meta },
             ));
         }
         let public_place = place(&format!("{}.pub", usable.name));
         match usable.public {
-            Some(seen)
-                if public_line(&seen.bytes).is_ok_and(|line| line.same_key(&usable.line)) =>
-            {
+            Some(seen) if public_line(&seen.bytes).is_ok_and(|line| line.same_key(&usable.line)) => {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
                     changes.push(change(
                         wrong_meta(&seen, "0644"),
-                        Op::Metadata {
-                            place: public_place,
-                            before: seen,
-                            after: public_meta,
-                        },
+                        Op::Metadata { place: public_place, before: seen, after: public_meta },
                     ));
                 }
             }
@@ -214,14 +169,7 @@ impl Resource for SshKey {
                 let text = format!("{}\n", usable.line).into_bytes();
                 changes.push(change(
                     why.to_owned(),
-                    file(
-                        public_place,
-                        before,
-                        Content::ready(text),
-                        public_meta,
-                        Shown::Text,
-                        Swap::Replace,
-                    ),
+                    file(public_place, before, Content::ready(text), public_meta, Shown::Text, Swap::Replace),
                 ));
             }
         }
@@ -247,9 +195,7 @@ impl SshKey {
             return Err(fault(
                 "ssh-key-half",
                 format!("{public} is there without its private key"),
-                format!(
-                    "put the private key back, or move the public one away: mv {public} {public}.old"
-                ),
+                format!("put the private key back, or move the public one away: mv {public} {public}.old"),
             ));
         }
         let pair = Rc::new(OnceCell::new());
@@ -265,23 +211,11 @@ impl SshKey {
         let private = Content::later(move || Ok(get()?.private.as_bytes().to_vec()));
         let public = Content::later(move || Ok(get_public()?.public.clone().into_bytes()));
         let why = "jobs have no SSH key to push with".to_owned();
-        let shown = |half: &str| {
-            Shown::Label(format!(
-                "new {half} key ({label}, comment {})",
-                self.comment
-            ))
-        };
+        let shown = |half: &str| Shown::Label(format!("new {half} key ({label}, comment {})", self.comment));
         Ok(vec![
             change(
                 why.clone(),
-                file(
-                    place(name),
-                    None,
-                    private,
-                    private_meta,
-                    shown("private"),
-                    Swap::Fresh,
-                ),
+                file(place(name), None, private, private_meta, shown("private"), Swap::Fresh),
             ),
             change(
                 why,
@@ -313,11 +247,7 @@ pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicK
 /// Look at the directory and at every key of a usual name.
 fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
     let mut paths: Vec<String> = vec![SSH.to_owned()];
-    paths.extend(
-        NAMES
-            .iter()
-            .flat_map(|name| [format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]),
-    );
+    paths.extend(NAMES.iter().flat_map(|name| [format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]));
     // Without a real directory the paths below it would fail with less to say.
     let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
     let path = account.home.join(SSH);
@@ -327,21 +257,14 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
     if directory.kind != FileKind::Directory {
         return Err(fault(
             "ssh-directory",
-            format!(
-                "{} is {}: it is not followed or replaced",
-                path.display(),
-                directory.kind
-            ),
+            format!("{} is {}: it is not followed or replaced", path.display(), directory.kind),
             format!("see what it is, and remove it: ls -ld {}", path.display()),
         ));
     }
     check_owner(&directory, account, &path)?;
     let asked: Vec<&str> = paths[1..].iter().map(String::as_str).collect();
     let mut seen = facts.home(account, &asked)?.into_iter();
-    let mut found = Found {
-        directory: Some(directory),
-        ..Found::default()
-    };
+    let mut found = Found { directory: Some(directory), ..Found::default() };
     for name in NAMES {
         let (private, public) = (seen.next().flatten(), seen.next().flatten());
         let path = path.join(name);
@@ -359,22 +282,14 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
         match half_of(facts, account, &private, public.as_ref())? {
             Half::Encrypted => found.encrypted.push(name),
             Half::Public(line) if found.usable.is_none() => {
-                found.usable = Some(Usable {
-                    name,
-                    private,
-                    public,
-                    line,
-                });
+                found.usable = Some(Usable { name, private, public, line });
             }
             Half::Public(_) => {}
             Half::No(reason) => {
                 return Err(fault(
                     "ssh-key-unreadable",
                     format!("{} is no SSH private key: {reason}", path.display()),
-                    format!(
-                        "it is never replaced; move it away: mv {0} {0}.old",
-                        path.display()
-                    ),
+                    format!("it is never replaced; move it away: mv {0} {0}.old", path.display()),
                 ));
             }
         }
@@ -389,19 +304,11 @@ enum Half {
     No(String),
 }
 
-fn half_of(
-    facts: &dyn Facts,
-    account: &Account,
-    private: &Seen,
-    public: Option<&Seen>,
-) -> Result<Half> {
+fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
     Ok(match key_pair::inspect(&private.bytes) {
-        Inspection::OpenSsh {
-            encrypted: true, ..
+        Inspection::OpenSsh { encrypted: true, .. } | Inspection::Foreign { encrypted: true, .. } => {
+            Half::Encrypted
         }
-        | Inspection::Foreign {
-            encrypted: true, ..
-        } => Half::Encrypted,
         Inspection::OpenSsh { public, .. } => Half::Public(public),
         Inspection::NotAKey { reason } => Half::No(reason.to_owned()),
         Inspection::Foreign { format, .. } => {
@@ -411,9 +318,7 @@ fn half_of(
             let comment = public.and_then(|public| public_line(&public.bytes).ok());
             match line {
                 Some(line) => {
-                    let comment = comment
-                        .map(|line| line.comment().to_owned())
-                        .unwrap_or_default();
+                    let comment = comment.map(|line| line.comment().to_owned()).unwrap_or_default();
                     Half::Public(PublicLine::new(line.key().clone(), &comment))
                 }
                 None => Half::No(format!("ssh-keygen can't read it either ({format})")),
@@ -434,10 +339,7 @@ fn check_regular(seen: &Seen, account: &Account, path: &std::path::Path) -> Resu
     if seen.links != 1 {
         return Err(fault(
             "ssh-key-links",
-            format!(
-                "{shown} has {} names (hard links): changing it would change another file",
-                seen.links
-            ),
+            format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
             format!("remove the other names: find / -xdev -samefile {shown}"),
         ));
     }
@@ -452,17 +354,8 @@ fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path) -> Result
     }
     Err(fault(
         "foreign-owner",
-        format!(
-            "{} belongs to uid {}, not to {}",
-            path.display(),
-            seen.uid,
-            account.name
-        ),
-        format!(
-            "find out why, then: chown -h {0}: {1}",
-            account.name,
-            path.display()
-        ),
+        format!("{} belongs to uid {}, not to {}", path.display(), seen.uid, account.name),
+        format!("find out why, then: chown -h {0}: {1}", account.name, path.display()),
     ))
 }
 
@@ -475,29 +368,9 @@ fn wrong_meta(seen: &Seen, mode: &str) -> String {
 
 fn change(why: String, op: Op) -> Change {
     let id = op.place().map(ToString::to_string).unwrap_or_default();
-    Change {
-        kind: "ssh_key",
-        id,
-        why,
-        op,
-    }
+    Change { kind: "ssh_key", id, why, op }
 }
 
-fn file(
-    place: Place,
-    before: Option<Seen>,
-    after: Content,
-    meta: Meta,
-    shown: Shown,
-    swap: Swap,
-) -> Op {
-    Op::File(Box::new(FileOp {
-        place,
-        before,
-        after: Some(after),
-        meta,
-        check: Check::None,
-        shown,
-        swap,
-    }))
+fn file(place: Place, before: Option<Seen>, after: Content, meta: Meta, shown: Shown, swap: Swap) -> Op {
+    Op::File(Box::new(FileOp { place, before, after: Some(after), meta, check: Check::None, shown, swap }))
 }

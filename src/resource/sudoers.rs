@@ -29,10 +29,7 @@ const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 
 /// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
 const ROOT_EQUIVALENT: &[(&str, &str)] = &[
-    (
-        "rsync",
-        "it writes any file and runs programs (-e, --rsync-path)",
-    ),
+    ("rsync", "it writes any file and runs programs (-e, --rsync-path)"),
     ("cp", "it writes any file"),
     ("mv", "it writes any file"),
     ("install", "it writes any file"),
@@ -78,19 +75,13 @@ struct Command(String);
 impl TryFrom<String> for Command {
     type Error = anyhow::Error;
     fn try_from(path: String) -> Result<Self> {
-        let refuse = |why: &str| {
-            Err(anyhow::anyhow!(
-                "the command {path:?} can't be in a sudo rule: {why}"
-            ))
-        };
+        let refuse = |why: &str| Err(anyhow::anyhow!("the command {path:?} can't be in a sudo rule: {why}"));
         if !path.starts_with('/') {
             return refuse("it must be an absolute path");
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._/+-".contains(c);
         if let Some(bad) = path.chars().find(|c| !allowed(*c)) {
-            return refuse(&format!(
-                "{bad:?} is not allowed; letters, digits and ._/+- are"
-            ));
+            return refuse(&format!("{bad:?} is not allowed; letters, digits and ._/+- are"));
         }
         if path.ends_with('/')
             || path.split('/').any(|part| part == ".." || part == ".")
@@ -115,17 +106,12 @@ impl Resource for Sudoers {
             warn_of_root(&command.0, notes);
         }
         let text = self.render(&context.target.name);
-        let meta = Meta {
-            owner: Owner::Root,
-            mode: MODE,
-        };
+        let meta = Meta { owner: Owner::Root, mode: MODE };
         let place = Place::System(FILE.into());
         let before = facts.entry(Path::new(FILE))?;
         let before = match before {
             None => None,
-            Some(seen) if seen.kind == FileKind::Regular => {
-                facts.file(Path::new(FILE), MOST_BYTES)?
-            }
+            Some(seen) if seen.kind == FileKind::Regular => facts.file(Path::new(FILE), MOST_BYTES)?,
             Some(seen) => {
                 return Err(fault(
                     "sudoers-kind",
@@ -134,19 +120,9 @@ impl Resource for Sudoers {
                 ));
             }
         };
-        let change = |why: String, op: Op| {
-            vec![Change {
-                kind: "sudoers",
-                id: FILE.to_owned(),
-                why,
-                op,
-            }]
-        };
+        let change = |why: String, op: Op| vec![Change { kind: "sudoers", id: FILE.to_owned(), why, op }];
         let Some(seen) = before else {
-            let why = format!(
-                "{} may run nothing through sudo without a password",
-                context.target.name
-            );
+            let why = format!("{} may run nothing through sudo without a password", context.target.name);
             return Ok(change(why, self.file(context, place, None, text, meta)));
         };
         let found = String::from_utf8_lossy(&seen.bytes).into_owned();
@@ -155,10 +131,7 @@ impl Resource for Sudoers {
                 return Err(foreign(&found));
             }
             let why = "its rules are not the ones of the profile".to_owned();
-            return Ok(change(
-                why,
-                self.file(context, place, Some(seen), text, meta),
-            ));
+            return Ok(change(why, self.file(context, place, Some(seen), text, meta)));
         }
         let root = facts.ids(&Owner::Root)?;
         if seen.mode == MODE && root == Some((seen.uid, seen.gid)) {
@@ -168,14 +141,7 @@ impl Resource for Sudoers {
             "it has mode {:04o} and owner {}:{}; sudo wants 0440 and root",
             seen.mode, seen.uid, seen.gid
         );
-        Ok(change(
-            why,
-            Op::Metadata {
-                place,
-                before: seen,
-                after: meta,
-            },
-        ))
+        Ok(change(why, Op::Metadata { place, before: seen, after: meta }))
     }
 }
 
@@ -188,20 +154,13 @@ impl Sudoers {
         text: String,
         meta: Meta,
     ) -> Op {
-        let allowed = self
-            .commands
-            .iter()
-            .map(|command| vec![command.0.clone()])
-            .collect();
+        let allowed = self.commands.iter().map(|command| vec![command.0.clone()]).collect();
         Op::File(Box::new(FileOp {
             place,
             before,
             after: Some(Content::ready(text.into_bytes())),
             meta,
-            check: Check::Sudoers {
-                account: context.target.name.clone(),
-                allowed,
-            },
+            check: Check::Sudoers { account: context.target.name.clone(), allowed },
             shown: Shown::Text,
             swap: Swap::Replace,
         }))
@@ -209,11 +168,7 @@ impl Sudoers {
 
     /// The whole file.
     fn render(&self, account: &str) -> String {
-        let commands: Vec<&str> = self
-            .commands
-            .iter()
-            .map(|command| command.0.as_str())
-            .collect();
+        let commands: Vec<&str> = self.commands.iter().map(|command| command.0.as_str()).collect();
         format!(
             "{MARK}: edit its profile, not this file.\n{account} ALL=(ALL) NOPASSWD: {}\n",
             commands.join(", ")
@@ -225,21 +180,14 @@ impl Sudoers {
 fn rules(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim);
     let is_include = |line: &str| line.starts_with("#include") || line.starts_with("#includedir");
-    lines
-        .filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line)))
-        .collect()
+    lines.filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line))).collect()
 }
 
 fn foreign(found: &str) -> anyhow::Error {
     let shown: String = found
         .lines()
         .take(40)
-        .map(|line| {
-            format!(
-                "\n    {}",
-                line.chars().filter(|c| !c.is_control()).collect::<String>()
-            )
-        })
+        .map(|line| format!("\n    {}", line.chars().filter(|c| !c.is_control()).collect::<String>()))
         .collect();
     fault(
         "sudoers-foreign",
@@ -257,9 +205,7 @@ impl Policy {
     /// Read `/etc/sudoers` and look at the drop-in directory.
     fn read(facts: &dyn Facts) -> Result<Self> {
         let main = Path::new("/etc/sudoers");
-        let file = facts
-            .file(main, MOST_BYTES)?
-            .filter(|file| file.kind == FileKind::Regular);
+        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
         let Some(file) = file else {
             return Err(fault(
                 "sudo-missing",
@@ -275,23 +221,14 @@ impl Policy {
                 format!("add this line at its end with visudo: @includedir {DIRECTORY}"),
             ));
         }
-        let repair =
-            format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
+        let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
         match facts.entry(Path::new(DIRECTORY))? {
             Some(seen) if seen.kind == FileKind::Directory => {}
             Some(seen) => {
-                return Err(fault(
-                    "sudoers-directory",
-                    format!("{DIRECTORY} is {}", seen.kind),
-                    repair,
-                ));
+                return Err(fault("sudoers-directory", format!("{DIRECTORY} is {}", seen.kind), repair));
             }
             None => {
-                return Err(fault(
-                    "sudoers-directory",
-                    format!("{DIRECTORY} does not exist"),
-                    repair,
-                ));
+                return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair));
             }
         }
         if let Some(reason) = facts.distrust(Path::new(DIRECTORY))? {
@@ -301,12 +238,7 @@ impl Policy {
                 format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
             ));
         }
-        let secure_path = text
-            .lines()
-            .filter_map(secure_path)
-            .next_back()
-            .unwrap_or(SECURE_PATH)
-            .to_owned();
+        let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
         Ok(Self { secure_path })
     }
 }
@@ -314,19 +246,14 @@ impl Policy {
 /// True for `@includedir /etc/sudoers.d` and its old form with `#`.
 fn includes_directory(line: &str) -> bool {
     let line = line.trim();
-    let rest = line
-        .strip_prefix("@includedir")
-        .or_else(|| line.strip_prefix("#includedir"));
+    let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
     rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DIRECTORY)
 }
 
 /// The value of `Defaults secure_path="…"`.
 fn secure_path(line: &str) -> Option<&str> {
     let rest = line.trim().strip_prefix("Defaults")?.trim_start();
-    let value = rest
-        .strip_prefix("secure_path")?
-        .trim_start()
-        .strip_prefix('=')?;
+    let value = rest.strip_prefix("secure_path")?.trim_start().strip_prefix('=')?;
     Some(value.trim().trim_matches('"'))
 }
 
@@ -338,19 +265,13 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
         fault(
             "command-missing",
             format!("the command {shown} does not exist"),
-            format!(
-                "install it, or correct sudoers.commands: apt-get install {}",
-                name.display()
-            ),
+            format!("install it, or correct sudoers.commands: apt-get install {}", name.display()),
         )
     })?;
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
         return Err(fault(
             "command-kind",
-            format!(
-                "the command {shown} is no program: it is {} with mode {:04o}",
-                seen.kind, seen.mode
-            ),
+            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
             "name an executable file in sudoers.commands",
         ));
     }
@@ -363,16 +284,10 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
             "make the program and every directory above it root's own, not writable by group or others",
         ));
     }
-    let found = policy
-        .secure_path
-        .split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| Path::new(dir).join(name));
+    let found =
+        policy.secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name));
     for candidate in found {
-        let Some(first) = facts
-            .stat(&candidate)?
-            .filter(|first| first.kind == FileKind::Regular)
-        else {
+        let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else {
             continue;
         };
         if first.identity == seen.identity {
@@ -382,14 +297,8 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
     }
     Err(fault(
         "command-not-in-secure-path",
-        format!(
-            "`sudo {}` does not find {shown}: it is in no directory of secure_path",
-            name.display()
-        ),
-        format!(
-            "secure_path is {}; name a program that lies there",
-            policy.secure_path
-        ),
+        format!("`sudo {}` does not find {shown}: it is in no directory of secure_path", name.display()),
+        format!("secure_path is {}; name a program that lies there", policy.secure_path),
     ))
 }
 
@@ -401,10 +310,7 @@ fn not_found_first(path: &Path, candidate: &Path) -> anyhow::Error {
             candidate.display(),
             path.display()
         ),
-        format!(
-            "put {} into sudoers.commands, or remove it",
-            candidate.display()
-        ),
+        format!("put {} into sudoers.commands, or remove it", candidate.display()),
     )
 }
 

@@ -33,18 +33,13 @@ impl Target {
     /// When the name is none that can be used, or is root's.
     pub fn find(facts: &dyn Facts, asked: Option<&str>, profile: &Profile) -> Result<Self> {
         let service = service::observe(facts)?;
-        let named = profile
-            .section::<super::account::Account>("account")?
-            .and_then(|section| section.name);
+        let named = profile.section::<super::account::Account>("account")?.and_then(|section| section.name);
         let fixed = asked.map(str::to_owned).or(named.map(String::from));
         let candidates: Vec<String> = match fixed {
             Some(name) => vec![name],
             None => {
                 let by_service = service.as_ref().and_then(|service| service.user.clone());
-                by_service
-                    .into_iter()
-                    .chain(USUAL_NAMES.map(str::to_owned))
-                    .collect()
+                by_service.into_iter().chain(USUAL_NAMES.map(str::to_owned)).collect()
             }
         };
         for name in &candidates {
@@ -67,27 +62,15 @@ impl Target {
                 });
             }
         }
-        let name = candidates
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| USUAL_NAMES[0].to_owned());
-        Ok(Self {
-            home: home_base(facts)?.join(&name),
-            name,
-            account: None,
-            service,
-        })
+        let name = candidates.into_iter().next().unwrap_or_else(|| USUAL_NAMES[0].to_owned());
+        Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service })
     }
 
     /// The account, for things that are looked for in its home; an empty answer when it is missing.
     ///
     /// # Errors
     /// When something in the home can't be read.
-    pub fn home(
-        &self,
-        facts: &dyn Facts,
-        relative: &[&str],
-    ) -> Result<Vec<Option<crate::change::Seen>>> {
+    pub fn home(&self, facts: &dyn Facts, relative: &[&str]) -> Result<Vec<Option<crate::change::Seen>>> {
         match &self.account {
             Some(account) => facts.home(account, relative),
             None => Ok(vec![None; relative.len()]),
@@ -101,11 +84,8 @@ impl Target {
 /// When it is not `[a-z_][a-z0-9_-]*` with at most 32 characters.
 pub fn check_name(name: &str) -> Result<()> {
     let mut characters = name.chars();
-    let first = characters
-        .next()
-        .is_some_and(|c| c.is_ascii_lowercase() || c == '_');
-    let rest =
-        characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
+    let first = characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
     if first && rest && name.len() <= 32 {
         return Ok(());
     }
@@ -119,13 +99,8 @@ pub fn check_name(name: &str) -> Result<()> {
 /// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).
 fn home_base(facts: &dyn Facts) -> Result<PathBuf> {
     let file = facts.file(Path::new("/etc/default/useradd"), MOST_BYTES)?;
-    let text = file
-        .map(|file| String::from_utf8_lossy(&file.bytes).into_owned())
-        .unwrap_or_default();
-    let set = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("HOME="))
-        .next_back();
+    let text = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    let set = text.lines().filter_map(|line| line.trim().strip_prefix("HOME=")).next_back();
     let set = set.map(str::trim).filter(|path| path.starts_with('/'));
     Ok(PathBuf::from(set.unwrap_or("/home")))
 }

@@ -61,77 +61,42 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
 pub fn members(root: &Root, group: &str) -> Result<Option<Vec<String>>> {
     if root.is_host() {
         return Ok(users::get_group_by_name(group).map(|group| {
-            group
-                .members()
-                .iter()
-                .map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned())
-                .collect()
+            group.members().iter().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).collect()
         }));
     }
     Ok(lines(root, "/etc/group")?.iter().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
-            [name, _, _, members] if name == group => Some(
-                members
-                    .split(',')
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
+            [name, _, _, members] if name == group => {
+                Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            }
             _ => None,
         }
     }))
 }
 
 fn lines(root: &Root, path: &str) -> Result<Vec<String>> {
-    let read = root
-        .read(Path::new(path), MOST_BYTES)
-        .with_context(|| format!("cannot read {path}"))?;
+    let read = root.read(Path::new(path), MOST_BYTES).with_context(|| format!("cannot read {path}"))?;
     let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes)
-        .lines()
-        .map(str::to_owned)
-        .collect())
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
 /// Make a system account as GitLab's package does (its `post-install` script).
 ///
 /// `prefix` is the tree's own path when it is not the host.
-pub fn create(
-    host: &Root,
-    prefix: Option<&Path>,
-    name: &str,
-    comment: &str,
-    shell: &Path,
-) -> Result<()> {
-    let arguments = ["--system", "--shell"]
-        .map(std::ffi::OsString::from)
-        .into_iter();
+pub fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: &Path) -> Result<()> {
+    let arguments = ["--system", "--shell"].map(std::ffi::OsString::from).into_iter();
     let arguments = arguments.chain([shell.as_os_str().to_owned()]);
-    let rest = [
-        "--comment",
-        comment,
-        "--create-home",
-        "--skel",
-        "/dev/null",
-        name,
-    ];
-    let arguments: Vec<_> = arguments
-        .chain(rest.map(std::ffi::OsString::from))
-        .collect();
+    let rest = ["--comment", comment, "--create-home", "--skel", "/dev/null", name];
+    let arguments: Vec<_> = arguments.chain(rest.map(std::ffi::OsString::from)).collect();
     let done = call(host, "useradd", prefix, &arguments)?;
     if done.success() {
         return Ok(());
     }
     Err(fault(
         "account-not-made",
-        format!(
-            "useradd could not make the account {name}: {}",
-            done.complaint()
-        ),
-        format!(
-            "make it by hand, then run again: useradd --system --create-home --skel /dev/null {name}"
-        ),
+        format!("useradd could not make the account {name}: {}", done.complaint()),
+        format!("make it by hand, then run again: useradd --system --create-home --skel /dev/null {name}"),
     ))
 }
 
@@ -144,10 +109,7 @@ pub fn join(host: &Root, prefix: Option<&Path>, name: &str, group: &str) -> Resu
     }
     Err(fault(
         "group-not-joined",
-        format!(
-            "usermod could not add {name} to the group {group}: {}",
-            done.complaint()
-        ),
+        format!("usermod could not add {name} to the group {group}: {}", done.complaint()),
         format!("add it by hand, then run again: usermod --append --groups {group} {name}"),
     ))
 }

@@ -76,10 +76,7 @@ impl From<FileStat> for Stat {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            #[allow(
-                clippy::useless_conversion,
-                reason = "the field's width differs between architectures"
-            )]
+            #[allow(clippy::useless_conversion, reason = "the field's width differs between architectures")]
             links: stat.st_nlink.into(),
             size: u64::try_from(stat.st_size).unwrap_or_default(),
             identity: (stat.st_dev, stat.st_ino),
@@ -106,18 +103,8 @@ const READ: OFlag = OFlag::O_RDONLY
 impl Dir {
     /// Wrap an open directory. `path` is for messages.
     #[must_use]
-    pub fn new(
-        fd: OwnedFd,
-        path: PathBuf,
-        identity: Option<Identity>,
-        untrusted: Option<String>,
-    ) -> Self {
-        Self {
-            fd,
-            path,
-            identity,
-            untrusted,
-        }
+    pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>, untrusted: Option<String>) -> Self {
+        Self { fd, path, identity, untrusted }
     }
 
     /// The path by which it was opened, for messages.
@@ -141,11 +128,7 @@ impl Dir {
     /// The same directory, entered from now on with the rights of an account.
     #[must_use]
     pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf) -> Self {
-        Self {
-            identity,
-            path,
-            ..self
-        }
+        Self { identity, path, ..self }
     }
 
     /// Whose rights are used in it, when not the process's own.
@@ -188,21 +171,14 @@ impl Dir {
             Err(error) => {
                 return match self.stat_entry(name)? {
                     Some(stat) if matches!(stat.kind, Kind::Link | Kind::Special(_)) => {
-                        Ok(Some(Entry {
-                            stat,
-                            bytes: Vec::new(),
-                        }))
+                        Ok(Some(Entry { stat, bytes: Vec::new() }))
                     }
                     _ => Err(error),
                 };
             }
         };
         let stat = Stat::from(fstat(&file)?);
-        let bytes = if stat.kind == Kind::Regular {
-            read_all(&file, stat.size, cap)?
-        } else {
-            Vec::new()
-        };
+        let bytes = if stat.kind == Kind::Regular { read_all(&file, stat.size, cap)? } else { Vec::new() };
         Ok(Some(Entry { stat, bytes }))
     }
 
@@ -224,13 +200,8 @@ impl Dir {
         };
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
-        let single =
-            stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
-        if single && (stat.uid == identity.uid || stat.uid == 0) {
-            Ok(file)
-        } else {
-            Err(refused)
-        }
+        let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
+        if single && (stat.uid == identity.uid || stat.uid == 0) { Ok(file) } else { Err(refused) }
     }
 
     /// The directory of that name; `None` when there is none, an error when it is something else.
@@ -252,12 +223,8 @@ impl Dir {
     /// Names of all entries, sorted by bytes.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let _rights = self.act()?;
-        let fd = openat(
-            &self.fd,
-            ".",
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd =
+            openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::new(fd)? {
             let entry = entry?;
@@ -308,9 +275,7 @@ impl Dir {
             return Err(io::Error::other("it was exchanged meanwhile"));
         }
         if stat.kind != Kind::Directory && (stat.kind != Kind::Regular || stat.links != 1) {
-            return Err(io::Error::other(
-                "it is no single regular file or directory",
-            ));
+            return Err(io::Error::other("it is no single regular file or directory"));
         }
         let foreign = self.identity.is_some_and(|account| stat.uid != account.uid);
         if foreign && stat.uid != 0 {
@@ -335,12 +300,8 @@ impl Dir {
     /// Make what happened in this directory durable.
     pub fn sync(&self) -> io::Result<()> {
         let _rights = self.act()?;
-        let fd = openat(
-            &self.fd,
-            ".",
-            OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd =
+            openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(fsync(&fd)?)
     }
 }
@@ -357,11 +318,7 @@ pub(super) fn set_meta(fd: BorrowedFd<'_>, owner: Option<Identity>, mode: u32) -
     if let Some(owner) = owner
         && (now.uid, now.gid) != (owner.uid, owner.gid)
     {
-        fchown(
-            fd,
-            Some(Uid::from_raw(owner.uid)),
-            Some(Gid::from_raw(owner.gid)),
-        )?;
+        fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     }
     if Stat::from(fstat(fd)?).mode != mode {
         fchmod(fd, Mode::from_bits_truncate(mode))?;

@@ -20,14 +20,8 @@ use super::root::Root;
 use crate::fault::fault;
 
 /// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
-pub const TOOL_PATH: [&str; 6] = [
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
+pub const TOOL_PATH: [&str; 6] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// No tool that we start works longer than this, unless it is stopped or waits for somebody.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,25 +50,10 @@ impl Finished {
     /// The first line of complaint, for messages: the tool's own words, control characters escaped.
     #[must_use]
     pub fn complaint(&self) -> String {
-        let line = self
-            .stderr
-            .lines()
-            .chain(self.stdout.lines())
-            .find(|line| !line.trim().is_empty());
-        let line: String = line
-            .unwrap_or("no output")
-            .trim()
-            .chars()
-            .take(300)
-            .collect();
+        let line = self.stderr.lines().chain(self.stdout.lines()).find(|line| !line.trim().is_empty());
+        let line: String = line.unwrap_or("no output").trim().chars().take(300).collect();
         line.chars()
-            .flat_map(|c| {
-                if c.is_control() {
-                    c.escape_default().collect()
-                } else {
-                    vec![c]
-                }
-            })
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
             .collect()
     }
 }
@@ -92,12 +71,7 @@ impl<'a> Tool<'a> {
     /// A call of the program at this absolute path.
     #[must_use]
     pub fn new(program: &'a Path) -> Self {
-        Self {
-            program,
-            arguments: Vec::new(),
-            input: &[],
-            identity: None,
-        }
+        Self { program, arguments: Vec::new(), input: &[], identity: None }
     }
 
     /// Add an argument. Never a secret: arguments are visible to every account.
@@ -110,11 +84,7 @@ impl<'a> Tool<'a> {
     /// Add arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
-        self.arguments.extend(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
@@ -143,20 +113,14 @@ impl<'a> Tool<'a> {
             .env("PATH", TOOL_PATH.join(":"))
             .env("LC_ALL", "C")
             .current_dir("/")
-            .stdin(if self.input.is_empty() {
-                Stdio::null()
-            } else {
-                Stdio::piped()
-            })
+            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(identity) = self.identity {
             command.uid(identity.uid).gid(identity.gid);
         }
         raw::in_new_session(&mut command);
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A tool that does not read its input says so by its exit code.
             stdin.write_all(self.input).ok();
@@ -168,10 +132,7 @@ impl<'a> Tool<'a> {
             _ => Ok(()),
         };
         let status = loop {
-            if let Some(status) = child
-                .try_wait()
-                .with_context(|| format!("cannot wait for {name}"))?
-            {
+            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {name}"))? {
                 break Some(status);
             }
             if Instant::now() >= deadline {
@@ -190,11 +151,7 @@ impl<'a> Tool<'a> {
         };
         listened.with_context(|| format!("cannot read what {name} prints"))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Finished {
-            code: status.code(),
-            stdout: text(out),
-            stderr: text(err),
-        })
+        Ok(Finished { code: status.code(), stdout: text(out), stderr: text(err) })
     }
 }
 
@@ -222,10 +179,7 @@ fn listen(
         if err_open {
             waiting.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
         }
-        match poll(
-            &mut waiting,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        ) {
+        match poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -256,10 +210,7 @@ fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
 /// The program of that name in the directories of [`TOOL_PATH`]; `None` when it is not installed.
 #[must_use]
 pub fn find(root: &Root, name: &str) -> Option<PathBuf> {
-    TOOL_PATH
-        .iter()
-        .map(|dir| Path::new(dir).join(name))
-        .find(|path| is_program(root, path))
+    TOOL_PATH.iter().map(|dir| Path::new(dir).join(name)).find(|path| is_program(root, path))
 }
 
 /// True for an executable regular file.

@@ -23,10 +23,7 @@ impl Identity {
     /// The effective ids of this process.
     #[must_use]
     pub fn current() -> Self {
-        Self {
-            uid: geteuid().as_raw(),
-            gid: getegid().as_raw(),
-        }
+        Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 }
 
@@ -42,11 +39,7 @@ pub fn harden() -> Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
     nix::sys::prctl::set_dumpable(false).context("cannot switch tracing off")?;
-    if is_root()
-        && !getgroups()
-            .context("cannot list the supplementary groups")?
-            .is_empty()
-    {
+    if is_root() && !getgroups().context("cannot list the supplementary groups")?.is_empty() {
         match setgroups(&[]) {
             // A user namespace with a single id forbids it, and then no other account exists in it.
             Ok(()) | Err(Errno::EPERM) => {}

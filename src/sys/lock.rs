@@ -29,14 +29,9 @@ impl Lock {
         let path = dir.path().join("lock");
         let cannot = || format!("cannot lock {}", path.display());
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut fd = openat(
-            &**dir,
-            OsStr::new("lock"),
-            flags,
-            Mode::from_bits_truncate(0o600),
-        )
-        .map_err(io::Error::from)
-        .with_context(cannot)?;
+        let mut fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
+            .map_err(io::Error::from)
+            .with_context(cannot)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             fd = match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
@@ -47,11 +42,7 @@ impl Lock {
             if Instant::now() >= deadline {
                 return Err(fault(
                     "locked",
-                    format!(
-                        "another runner-prep has held {} for {} s",
-                        path.display(),
-                        PATIENCE.as_secs()
-                    ),
+                    format!("another runner-prep has held {} for {} s", path.display(), PATIENCE.as_secs()),
                     format!("wait for it, or see who it is: fuser {}", path.display()),
                 ));
             }

@@ -1,10 +1,7 @@
 //! The system calls that no safe wrapper offers: the one file with `unsafe` in it.
 //!
 //! Each block states why it is sound. Nothing else belongs here.
-#![expect(
-    unsafe_code,
-    reason = "pre_exec(3p)-style hooks and F_SETLEASE have no safe wrapper"
-)]
+#![expect(unsafe_code, reason = "pre_exec(3p)-style hooks and F_SETLEASE have no safe wrapper")]
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

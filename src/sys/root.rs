@@ -62,24 +62,13 @@ impl Root {
             .map_err(io::Error::from)
             .with_context(|| format!("cannot open the root directory {}", path.display()))?;
         let top = Dir::new(fd, PathBuf::from("/"), None, None);
-        let stat = top
-            .stat()
-            .with_context(|| format!("cannot look at {}", path.display()))?;
+        let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
         let host = path.components().eq([Component::RootDir]);
         let trusted = if host { [0, 0] } else { [0, stat.uid] };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "tools that check a tree's files need its real path"
-        )]
-        let location = std::fs::canonicalize(path)
-            .with_context(|| format!("cannot resolve {}", path.display()))?;
-        Ok(Self {
-            top: Rc::new(top),
-            host,
-            location,
-            trusted,
-            open: RefCell::default(),
-        })
+        #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
+        let location =
+            std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
+        Ok(Self { top: Rc::new(top), host, location, trusted, open: RefCell::default() })
     }
 
     /// Where a path of the tree is on the machine.
@@ -104,11 +93,7 @@ impl Root {
     #[must_use]
     pub fn owner(&self) -> Identity {
         let me = Identity::current();
-        if me.uid == 0 {
-            Identity { uid: 0, gid: 0 }
-        } else {
-            me
-        }
+        if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me }
     }
 
     /// The open directory at `path`, links resolved; `None` when it does not exist.
@@ -136,11 +121,7 @@ impl Root {
             }
             let last = todo.is_empty();
             if last && !follow {
-                return Ok(Some(Resolved {
-                    dir: here,
-                    name: part,
-                    via_link: links > 0,
-                }));
+                return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
             }
             let cached = self.open.borrow().get(&here.path().join(&part)).cloned();
             if let Some(dir) = cached {
@@ -169,20 +150,12 @@ impl Root {
                 Some(_) if !last => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
                 None if !last => return Ok(None),
                 _ => {
-                    return Ok(Some(Resolved {
-                        dir: here,
-                        name: part,
-                        via_link: links > 0,
-                    }));
+                    return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
                 }
             }
         }
         // The path names a directory: the entry is the directory itself.
-        Ok(Some(Resolved {
-            dir: here,
-            name: OsString::new(),
-            via_link: links > 0,
-        }))
+        Ok(Some(Resolved { dir: here, name: OsString::new(), via_link: links > 0 }))
     }
 
     fn enter(&self, parent: &Rc<Dir>, name: &OsStr) -> io::Result<Option<Rc<Dir>>> {
@@ -222,18 +195,9 @@ impl Root {
         };
         if found.name.is_empty() {
             let stat = found.dir.stat()?;
-            return Ok(Some((
-                Entry {
-                    stat,
-                    bytes: Vec::new(),
-                },
-                found,
-            )));
+            return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
         }
-        Ok(found
-            .dir
-            .read(&found.name, cap)?
-            .map(|entry| (entry, found)))
+        Ok(found.dir.read(&found.name, cap)?.map(|entry| (entry, found)))
     }
 
     /// Facts of `path`; a link at its end is followed if `follow`.
@@ -249,10 +213,8 @@ impl Root {
 
     /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
     pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
-        let dir = self
-            .dir(path)
-            .with_context(|| format!("cannot open {}", path.display()))?
-            .ok_or_else(|| {
+        let dir =
+            self.dir(path).with_context(|| format!("cannot open {}", path.display()))?.ok_or_else(|| {
                 fault(
                     "directory-missing",
                     format!("the directory {} does not exist", path.display()),
@@ -262,10 +224,7 @@ impl Root {
         if let Some(reason) = dir.untrusted() {
             return Err(fault(
                 "directory-untrusted",
-                format!(
-                    "{} can be changed by others than root: {reason}",
-                    path.display()
-                ),
+                format!("{} can be changed by others than root: {reason}", path.display()),
                 "make every directory on that path owned by root and not writable by group or others",
             ));
         }
@@ -302,16 +261,11 @@ impl Root {
         if owner != identity.uid {
             return Err(unusable_home(
                 path,
-                &format!(
-                    "it belongs to uid {owner}, the account is uid {}",
-                    identity.uid
-                ),
+                &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
             ));
         }
         let rights = (super::identity::is_root() && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(
-            home.with_identity(rights, path.to_path_buf()),
-        )))
+        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf()))))
     }
 }
 

@@ -83,13 +83,7 @@ impl Staged {
     /// Prepare to take away the file `name` of `dir`.
     pub fn removal(dir: &Rc<Dir>, name: &OsStr, made: (u64, u64)) -> io::Result<Self> {
         let temp = temp_name(name)?;
-        Ok(Self {
-            dir: Rc::clone(dir),
-            name: name.to_owned(),
-            temp,
-            made,
-            state: State::Waiting,
-        })
+        Ok(Self { dir: Rc::clone(dir), name: name.to_owned(), temp, made, state: State::Waiting })
     }
 
     /// The candidate's path, for the tools that check it.
@@ -128,22 +122,14 @@ impl Staged {
         let _rights = self.dir.act()?;
         appear(&self.dir, &self.name, &self.temp)?;
         self.state = State::Removed;
-        if self.identity_of(&self.temp)? == Some(old) {
-            Ok(())
-        } else {
-            Err(changed_meanwhile())
-        }
+        if self.identity_of(&self.temp)? == Some(old) { Ok(()) } else { Err(changed_meanwhile()) }
     }
 
     /// The commit holds: drop the old file.
     pub fn finish(&mut self) -> io::Result<()> {
         if matches!(self.state, State::Exchanged | State::Removed) {
             let _rights = self.dir.act()?;
-            unlinkat(
-                &*self.dir,
-                self.temp.as_os_str(),
-                UnlinkatFlags::NoRemoveDir,
-            )?;
+            unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
         }
         self.state = State::Done;
         Ok(())
@@ -154,30 +140,18 @@ impl Staged {
         let _rights = self.dir.act()?;
         let state = std::mem::replace(&mut self.state, State::Done);
         match state {
-            State::Waiting => match unlinkat(
-                &*self.dir,
-                self.temp.as_os_str(),
-                UnlinkatFlags::NoRemoveDir,
-            ) {
+            State::Waiting => match unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(error) => return Err(error.into()),
             },
             State::Exchanged => {
                 exchange(&self.dir, &self.temp, &self.name)?;
-                unlinkat(
-                    &*self.dir,
-                    self.temp.as_os_str(),
-                    UnlinkatFlags::NoRemoveDir,
-                )?;
+                unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
             }
             State::Appeared => {
                 // Only what we made: somebody may have put another file there since.
                 if self.identity_of(&self.name)? == Some(self.made) {
-                    unlinkat(
-                        &*self.dir,
-                        self.name.as_os_str(),
-                        UnlinkatFlags::NoRemoveDir,
-                    )?;
+                    unlinkat(&*self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
                 }
             }
             State::Removed => appear(&self.dir, &self.temp, &self.name)?,
@@ -209,10 +183,7 @@ pub fn sweep(dir: &Rc<Dir>, name: &OsStr) -> io::Result<usize> {
     prefix.push(MARK);
     let mut swept = 0;
     for entry in dir.names()? {
-        if entry
-            .as_encoded_bytes()
-            .starts_with(prefix.as_encoded_bytes())
-        {
+        if entry.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
             dir.unlink(&entry)?;
             swept += 1;
         }
@@ -232,15 +203,9 @@ fn temp_name(name: &OsStr) -> io::Result<OsString> {
 
 fn open_temp(dir: &Dir, name: &OsStr) -> io::Result<(OsString, File)> {
     let _rights = dir.act()?;
-    let flags =
-        OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let temp = temp_name(name)?;
-    let fd = openat(
-        dir,
-        temp.as_os_str(),
-        flags,
-        Mode::from_bits_truncate(0o600),
-    )?;
+    let fd = openat(dir, temp.as_os_str(), flags, Mode::from_bits_truncate(0o600))?;
     Ok((temp, File::from(fd)))
 }
 
@@ -256,18 +221,10 @@ fn copy_attributes(file: &File, like: Option<&File>) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         };
         let mut value = vec![0; 65_536];
-        for name in names[..length]
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty())
-        {
+        for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             let name = OsStr::from_bytes(name);
             let length = rustix::fs::fgetxattr(like, name, &mut value[..])?;
-            rustix::fs::fsetxattr(
-                file,
-                name,
-                &value[..length],
-                rustix::fs::XattrFlags::empty(),
-            )?;
+            rustix::fs::fsetxattr(file, name, &value[..length], rustix::fs::XattrFlags::empty())?;
             has_acl |= name == ACL;
         }
     }

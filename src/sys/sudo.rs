@@ -56,11 +56,7 @@ impl<'a> Judges<'a> {
                 "install sudo: apt-get install sudo (or dnf, zypper, apk)",
             ));
         }
-        Ok(Self {
-            root,
-            machine,
-            checkers,
-        })
+        Ok(Self { root, machine, checkers })
     }
 
     /// Keep only the judges that find the policy good as it is.
@@ -139,20 +135,13 @@ impl<'a> Judges<'a> {
         let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else {
             return Ok(());
         };
-        let done = Tool::new(&sudo)
-            .args(["-n", "-l", "-U", account])
-            .args(command)
-            .run()?;
+        let done = Tool::new(&sudo).args(["-n", "-l", "-U", account]).args(command).run()?;
         if done.success() {
             return Ok(());
         }
         Err(fault(
             "rule-without-effect",
-            format!(
-                "sudo does not allow {account} to run {}: {}",
-                command.join(" "),
-                done.complaint()
-            ),
+            format!("sudo does not allow {account} to run {}: {}", command.join(" "), done.complaint()),
             format!(
                 "see which rule wins: sudo -l -U {account}; the last match in {MAIN} and {DROP_INS} counts"
             ),
@@ -162,10 +151,8 @@ impl<'a> Judges<'a> {
     fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {
         let path = self.root.on_machine(file);
         let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run()?;
-        Ok((!done.success()).then(|| {
-            done.complaint()
-                .replace(&path.display().to_string(), &file.display().to_string())
-        }))
+        Ok((!done.success())
+            .then(|| done.complaint().replace(&path.display().to_string(), &file.display().to_string())))
     }
 }
 
@@ -186,23 +173,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn build(
-        root: &Root,
-        scratch: &Rc<Dir>,
-        name: &OsStr,
-        candidate: Option<&[u8]>,
-    ) -> Result<Self> {
+    fn build(root: &Root, scratch: &Rc<Dir>, name: &OsStr, candidate: Option<&[u8]>) -> Result<Self> {
         let cannot = "cannot copy sudo's policy to check it";
         let directory = OsString::from("policy");
         remove(scratch, &directory).context(cannot)?;
         let top = make(scratch, &directory).context(cannot)?;
         let drop_ins = make(&top, OsStr::new("sudoers.d")).context(cannot)?;
-        let stage = Self {
-            scratch: Rc::clone(scratch),
-            top,
-            drop_ins,
-            name: directory,
-        };
+        let stage = Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory };
         if let Some(dir) = root.dir(Path::new(DROP_INS)).context(cannot)? {
             for entry in dir.names().context(cannot)? {
                 if is_read(&entry) && entry != name {
@@ -210,9 +187,7 @@ impl Stage {
                     let read = root
                         .read(&path, MOST_BYTES)
                         .with_context(|| format!("cannot read {}", path.display()))?;
-                    if let Some((file, _)) =
-                        read.filter(|(file, _)| file.stat.kind == Kind::Regular)
-                    {
+                    if let Some((file, _)) = read.filter(|(file, _)| file.stat.kind == Kind::Regular) {
                         write(&stage.drop_ins, &entry, &file.bytes).context(cannot)?;
                     }
                 }
@@ -221,9 +196,7 @@ impl Stage {
         if let Some(bytes) = candidate {
             write(&stage.drop_ins, name, bytes).context(cannot)?;
         }
-        let main = root
-            .read(Path::new(MAIN), MOST_BYTES)
-            .context("cannot read /etc/sudoers")?;
+        let main = root.read(Path::new(MAIN), MOST_BYTES).context("cannot read /etc/sudoers")?;
         let main = main.map(|(file, _)| file.bytes).unwrap_or_default();
         let staged = root.on_machine(stage.drop_ins.path());
         write(&stage.top, OsStr::new("sudoers"), &redirect(&main, &staged)).context(cannot)?;
@@ -241,8 +214,7 @@ impl Stage {
     /// A complaint with the paths that the administrator knows.
     fn as_seen(&self, said: &str) -> String {
         let drop_ins = self.drop_ins.path().display().to_string();
-        said.replace(&drop_ins, DROP_INS)
-            .replace(&self.main().display().to_string(), MAIN)
+        said.replace(&drop_ins, DROP_INS).replace(&self.main().display().to_string(), MAIN)
     }
 }
 
@@ -265,11 +237,8 @@ fn redirect(main: &[u8], to: &Path) -> Vec<u8> {
     for line in main.split_inclusive(|byte| *byte == b'\n') {
         let text = String::from_utf8_lossy(line);
         let text = text.trim();
-        let rest = text
-            .strip_prefix("@includedir")
-            .or_else(|| text.strip_prefix("#includedir"));
-        if rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DROP_INS)
-        {
+        let rest = text.strip_prefix("@includedir").or_else(|| text.strip_prefix("#includedir"));
+        if rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DROP_INS) {
             copy.extend_from_slice(format!("@includedir {}\n", to.display()).as_bytes());
         } else {
             copy.extend_from_slice(line);
@@ -297,10 +266,7 @@ fn remove(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<()> {
     };
     let dir = Rc::new(dir);
     for entry in dir.names()? {
-        if dir
-            .stat_entry(&entry)?
-            .is_some_and(|stat| stat.kind == Kind::Directory)
-        {
+        if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == Kind::Directory) {
             remove(&dir, &entry)?;
         } else {
             dir.unlink(&entry)?;

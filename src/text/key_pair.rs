@@ -59,10 +59,7 @@ impl fmt::Display for GenerateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Random(error) => write!(f, "the kernel gives no random bytes: {error}"),
-            Self::Bits(bits) => write!(
-                f,
-                "an RSA key has 2048 to 8192 bits, a multiple of 8, not {bits}"
-            ),
+            Self::Bits(bits) => write!(f, "an RSA key has 2048 to 8192 bits, a multiple of 8, not {bits}"),
             Self::Comment => f.write_str("a key's comment can't hold control characters"),
             Self::SelfCheck => f.write_str("the new key failed its own check"),
         }
@@ -102,14 +99,9 @@ pub fn generate(kind: KeyKind, comment: &str) -> Result<KeyPair, GenerateError> 
         KeyKind::Rsa { bits } => KeypairData::Rsa(rsa::generate(bits)?),
     };
     let key = PrivateKey::new(data, comment).map_err(|_| GenerateError::SelfCheck)?;
-    let private = key
-        .to_openssh(LineEnding::LF)
-        .map_err(|_| GenerateError::SelfCheck)?;
+    let private = key.to_openssh(LineEnding::LF).map_err(|_| GenerateError::SelfCheck)?;
     match inspect(private.as_bytes()) {
-        Inspection::OpenSsh { public, .. } => Ok(KeyPair {
-            private,
-            public: format!("{public}\n"),
-        }),
+        Inspection::OpenSsh { public, .. } => Ok(KeyPair { private, public: format!("{public}\n") }),
         _ => Err(GenerateError::SelfCheck),
     }
 }

@@ -19,21 +19,13 @@ impl TextError {
     #[must_use]
     pub fn new(line: usize, column: usize, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self {
-            message,
-            line,
-            column,
-        }
+        Self { message, line, column }
     }
 }
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}, column {}: {}",
-            self.line, self.column, self.message
-        )
+        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)
     }
 }
 

@@ -43,8 +43,7 @@ impl PublicKey {
 
     /// Reads a key as it stands in a `.pub` or `known_hosts` line: its type, and its blob in base64.
     pub fn from_base64(kind: &str, text: &str) -> Result<Self, &'static str> {
-        let blob =
-            from_base64(text.as_bytes()).ok_or("the key is not valid base64, or cut short")?;
+        let blob = from_base64(text.as_bytes()).ok_or("the key is not valid base64, or cut short")?;
         let key = Self::from_blob(&blob)?;
         if key.kind == kind {
             Ok(key)
@@ -80,10 +79,7 @@ impl PublicKey {
     /// `SHA256:…`, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!(
-            "SHA256:{}",
-            Base64Unpadded::encode_string(&Sha256::digest(&self.blob))
-        )
+        format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
     }
 }
 
@@ -108,9 +104,7 @@ fn fields(kind: &str, wire: &mut Wire<'_>) -> Result<Option<u32>, &'static str> 
             let others = [wire.positive(), wire.positive(), wire.positive()];
             prime.filter(|_| others.iter().all(Option::is_some))
         }
-        "sk-ecdsa-sha2-nistp256@openssh.com" => {
-            point(wire, CURVES[0]).filter(|_| wire.string().is_some())
-        }
+        "sk-ecdsa-sha2-nistp256@openssh.com" => point(wire, CURVES[0]).filter(|_| wire.string().is_some()),
         _ => match CURVES.into_iter().find(|(name, ..)| *name == kind) {
             Some(curve) => point(wire, curve),
             None => return Err(UNKNOWN_TYPE),
@@ -193,10 +187,7 @@ pub fn public_line(text: &[u8]) -> Result<PublicLine, TextError> {
     let (blob, comment) = word(line, rest);
     let blob = std::str::from_utf8(blob).map_err(|_| at(rest, "the key is not valid base64"))?;
     if blob.is_empty() {
-        return Err(at(
-            start,
-            "this is no public key: a type and a key in base64 are wanted",
-        ));
+        return Err(at(start, "this is no public key: a type and a key in base64 are wanted"));
     }
     let key = PublicKey::from_base64(kind, blob).map_err(|message| at(rest, message))?;
     let comment = line.get(comment..).unwrap_or_default();
@@ -217,8 +208,7 @@ pub(super) fn word(line: &[u8], start: usize) -> (&[u8], usize) {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf";
+    const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf";
 
     #[test]
     fn a_line_is_read_and_written_back() {
@@ -228,10 +218,7 @@ mod tests {
             assert_eq!(line.to_string(), text);
             assert_eq!(line.comment(), comment.trim_start());
             assert_eq!(line.key().bits(), 256);
-            assert_eq!(
-                line.key().fingerprint(),
-                "SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8"
-            );
+            assert_eq!(line.key().fingerprint(), "SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8");
         }
     }
 

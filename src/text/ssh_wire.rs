@@ -47,9 +47,7 @@ impl<'a> Wire<'a> {
 
 /// The number of significant bits of a magnitude without leading zeros.
 pub(super) fn bit_length(magnitude: &[u8]) -> u32 {
-    let bits = magnitude.first().map_or(0, |first| {
-        magnitude.len() * 8 - first.leading_zeros() as usize
-    });
+    let bits = magnitude.first().map_or(0, |first| magnitude.len() * 8 - first.leading_zeros() as usize);
     u32::try_from(bits).unwrap_or(u32::MAX)
 }
 

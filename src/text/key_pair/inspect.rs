@@ -10,13 +10,8 @@ const BEGIN: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\n";
 const END: &[u8] = b"\n-----END OPENSSH PRIVATE KEY-----\n";
 
 /// The labels of PEM blocks that `ssh-keygen` reads as private keys.
-const PEM_LABELS: [&str; 5] = [
-    "RSA PRIVATE KEY",
-    "EC PRIVATE KEY",
-    "DSA PRIVATE KEY",
-    "PRIVATE KEY",
-    "ENCRYPTED PRIVATE KEY",
-];
+const PEM_LABELS: [&str; 5] =
+    ["RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
 
 /// What the bytes of a private key file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +40,7 @@ pub enum Inspection {
 /// Tells what a private key file is. Takes any bytes, never panics, and takes time linear in their number.
 #[must_use]
 pub fn inspect(bytes: &[u8]) -> Inspection {
-    let result = if bytes.starts_with(BEGIN) {
-        openssh(bytes)
-    } else {
-        pem(bytes)
-    };
+    let result = if bytes.starts_with(BEGIN) { openssh(bytes) } else { pem(bytes) };
     result.unwrap_or_else(|reason| Inspection::NotAKey { reason })
 }
 
@@ -159,14 +150,10 @@ fn belongs(wire: &mut Wire<'_>, key: &PublicKey) -> Option<bool> {
 /// Finds a PEM block with the private key's label, as OpenSSL does: a byte order mark and text before it are skipped, line ends may be CRLF.
 fn pem(bytes: &[u8]) -> Result<Inspection, &'static str> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut lines = text
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_end);
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
     let label = lines.by_ref().find_map(|line| {
         let label = line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----")?;
-        PEM_LABELS
-            .into_iter()
-            .find(|known| known.as_bytes() == label)
+        PEM_LABELS.into_iter().find(|known| known.as_bytes() == label)
     });
     let Some(label) = label else {
         return Err(no_key(bytes));
@@ -205,14 +192,10 @@ fn is_sequence(der: &[u8]) -> bool {
     let Some((octets, content)) = rest.split_at_checked(octets) else {
         return false;
     };
-    let long = octets.iter().try_fold(0_usize, |length, octet| {
-        length.checked_mul(256)?.checked_add(usize::from(*octet))
-    });
-    let length = if *first < 0x80 {
-        Some(usize::from(*first))
-    } else {
-        long
-    };
+    let long = octets
+        .iter()
+        .try_fold(0_usize, |length, octet| length.checked_mul(256)?.checked_add(usize::from(*octet)));
+    let length = if *first < 0x80 { Some(usize::from(*first)) } else { long };
     length.is_some_and(|length| length > 0 && length <= content.len())
 }
 
@@ -235,9 +218,7 @@ fn no_key(bytes: &[u8]) -> &'static str {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]
@@ -259,21 +240,12 @@ mod tests {
             (key.public.clone(), "public key"),
             (flipped, "base64"),
             ("CANARY".repeat(9), "not in a format"),
-            (
-                " -----BEGIN PRIVATE KEY-----\n".to_owned(),
-                "not in a format",
-            ),
-            (
-                "-----BEGIN RSA PRIVATE KEY-----\nMAA=\n".to_owned(),
-                "cut short",
-            ),
+            (" -----BEGIN PRIVATE KEY-----\n".to_owned(), "not in a format"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMAA=\n".to_owned(), "cut short"),
         ] {
             match inspect(bytes.as_bytes()) {
                 Inspection::NotAKey { reason: got } => {
-                    assert!(
-                        got.contains(reason) && !got.contains("CANARY"),
-                        "{reason}: {got}"
-                    );
+                    assert!(got.contains(reason) && !got.contains("CANARY"), "{reason}: {got}");
                 }
                 other => panic!("{reason}: {other:?}"),
             }

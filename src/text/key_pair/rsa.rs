@@ -23,29 +23,18 @@ const ROUNDS: usize = 5;
 
 /// Makes a key of `bits` bits, which the caller has checked.
 pub(super) fn generate(bits: u32) -> Result<RsaKeypair, GenerateError> {
-    let search = Search {
-        bits: bits / 2,
-        done: AtomicBool::new(false),
-        found: Mutex::default(),
-    };
+    let search = Search { bits: bits / 2, done: AtomicBool::new(false), found: Mutex::default() };
     let workers = thread::available_parallelism().map_or(1, |count| count.get().min(8));
     thread::scope(|scope| {
         // A host that lets no thread start (RLIMIT_NPROC) gets its key all the same, later.
         let others: Vec<_> = (1..workers)
-            .filter_map(|_| {
-                thread::Builder::new()
-                    .spawn_scoped(scope, || search.run())
-                    .ok()
-            })
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, || search.run()).ok())
             .collect();
         let mut results = vec![search.run()];
         results.extend(others.into_iter().filter_map(|other| other.join().ok()));
         results.into_iter().collect::<Result<(), _>>()
     })?;
-    let found = search
-        .found
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+    let found = search.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     match <[_; 2]>::try_from(found) {
         Ok([one, two]) if *one > *two => assemble(&one, &two, bits),
         Ok([one, two]) => assemble(&two, &one, bits),
@@ -93,11 +82,8 @@ impl Search {
     fn keep(&self, prime: Zeroizing<BoxedUint>) {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         let far = |other: &Zeroizing<BoxedUint>| {
-            let distance = if **other > *prime {
-                other.wrapping_sub(&prime)
-            } else {
-                prime.wrapping_sub(other)
-            };
+            let distance =
+                if **other > *prime { other.wrapping_sub(&prime) } else { prime.wrapping_sub(other) };
             distance.bits() > self.bits - 100
         };
         if found.len() < 2 && found.iter().all(far) {
@@ -148,10 +134,7 @@ fn is_prime(candidate: &BoxedUint, bits: u32) -> Result<bool, getrandom::Error> 
 /// The key of two primes, the greater one first, once a number went through it and came back.
 fn assemble(p: &BoxedUint, q: &BoxedUint, bits: u32) -> Option<RsaKeypair> {
     let one = BoxedUint::one_with_precision(p.bits_precision());
-    let (p1, q1) = (
-        Zeroizing::new(p.wrapping_sub(&one)),
-        Zeroizing::new(q.wrapping_sub(&one)),
-    );
+    let (p1, q1) = (Zeroizing::new(p.wrapping_sub(&one)), Zeroizing::new(q.wrapping_sub(&one)));
     let common = NonZero::new(p1.gcd(&q1)).into_option()?;
     let lambda = Zeroizing::new(p1.mul(&q1.div_rem(&common).0));
     let d = Zeroizing::new(private_exponent(&lambda)?);
@@ -160,21 +143,10 @@ fn assemble(p: &BoxedUint, q: &BoxedUint, bits: u32) -> Option<RsaKeypair> {
     if n.bits() != bits || d.bits() <= bits / 2 || !round_trip(&n, &d) {
         return None;
     }
-    let inverse = Zeroizing::new(
-        q.inv_odd_mod(&Odd::new(p.clone()).into_option()?)
-            .into_option()?,
-    );
+    let inverse = Zeroizing::new(q.inv_odd_mod(&Odd::new(p.clone()).into_option()?).into_option()?);
     Some(RsaKeypair {
-        public: RsaPublicKey {
-            e: Mpint::from_positive_bytes(&E.to_be_bytes()).ok()?,
-            n: mpint(&n)?,
-        },
-        private: RsaPrivateKey {
-            d: mpint(&d)?,
-            iqmp: mpint(&inverse)?,
-            p: mpint(p)?,
-            q: mpint(q)?,
-        },
+        public: RsaPublicKey { e: Mpint::from_positive_bytes(&E.to_be_bytes()).ok()?, n: mpint(&n)? },
+        private: RsaPrivateKey { d: mpint(&d)?, iqmp: mpint(&inverse)?, p: mpint(p)?, q: mpint(q)? },
     })
 }
 
@@ -224,11 +196,7 @@ pub(super) fn is_product(n: &[u8], p: &[u8], q: &[u8]) -> bool {
         let bits = u32::try_from(bytes.len() * 8).ok()?;
         BoxedUint::from_be_slice(bytes, bits).ok()
     };
-    match (
-        read(n),
-        read(p).map(Zeroizing::new),
-        read(q).map(Zeroizing::new),
-    ) {
+    match (read(n), read(p).map(Zeroizing::new), read(q).map(Zeroizing::new)) {
         (Some(n), Some(p), Some(q)) => p.mul(&q) == n,
         _ => false,
     }
