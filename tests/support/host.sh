@@ -1,3 +1,4 @@
+#!/bin/sh
 # Makes the throwaway host's `/` out of $1, with the program $2 in it. Runs in namespaces of its own as their
 # first process and ends, with all that it holds, when its standard input does: also when the test is killed.
 set -eu
