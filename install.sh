@@ -296,12 +296,16 @@ build() {
     if ! find_cargo; then
         if ! { packaged_rust && find_cargo; }; then
             say "error: no Rust $wanted or newer to build the program with"
-            printf '%s\n' "$tried" | sort -u | sed -n 's/^./  found: &/p' >&2
-            die 'one of these helps:' \
-                '- unpack a release archive: it has the built program beside install.sh' \
-                '- install Rust with rustup (https://rustup.rs), as root or as the user who calls sudo, and run this again' \
-                '- on another machine of this kind: cargo build --release --locked; then copy target/release/runner-prep' \
-                "  to $here/ and run this again"
+            {
+                printf '  looked for cargo in PATH, in ~/.cargo/bin and among the packages of the distribution\n'
+                printf '%s\n' "$tried" | sort -u | sed -n 's/^./  found: &/p'
+                printf '  %s\n' 'what helps, any one of:' \
+                    '- unpack a release archive: it has the built program beside install.sh' \
+                    '- install Rust with rustup (https://rustup.rs), as root or as the user who calls sudo, and run this again' \
+                    '- on another machine of this kind: cargo build --release --locked; then copy target/release/runner-prep' \
+                    "  to $here/ and run this again"
+            } >&2
+            exit 2
         fi
     fi
 

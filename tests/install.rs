@@ -501,7 +501,7 @@ fn a_host_without_rust_and_lists_is_told_what_to_do() {
     let run = host.sh("/home/alice/src/install.sh");
     run.exit(2)
         .says("apt-get, which offers no cargo")
-        .says("one of these helps");
+        .says("what helps");
     assert_eq!(host.text("/var/log/apt"), " apt-get update\n");
 }
 
