@@ -1,0 +1,75 @@
+#!/bin/sh
+# Runs all tests: as root those on throwaway hosts as well, as an ordinary user those on throwaway trees.
+# Further arguments go to `cargo nextest run` or `cargo test`.
+#
+# As root on Debian and Ubuntu it installs what the tests use and the machine has not; elsewhere it names that.
+set -eu
+unset CDPATH
+cd -- "$(dirname -- "$0")/.."
+
+# A tool that the tests start, and the package of Debian that has it.
+needs='
+sudo:sudo
+visudo:sudo
+useradd:passwd
+su:util-linux
+unshare:util-linux
+nsenter:util-linux
+setpriv:util-linux
+mount:mount
+chattr:e2fsprogs
+ip:iproute2
+ps:procps
+ssh-keygen:openssh-client
+ssh:openssh-client
+sshd:openssh-server
+rsync:rsync
+git:git
+setfacl:acl
+setfattr:attr
+strace:strace
+shellcheck:shellcheck
+cc:gcc
+'
+
+# Where an ordinary user's PATH does not lead to, but the tests do.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+missing() {
+    for need in $needs; do
+        command -v "${need%%:*}" >/dev/null 2>&1 || printf '%s\n' "${need#*:}"
+    done | sort -u | tr '\n' ' '
+}
+
+packages=$(missing)
+if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    printf 'tests/run.sh: installing %s\n' "$packages" >&2
+    # A server that comes with a package has no business running here.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+    else
+        policy=
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >&2
+    # shellcheck disable=SC2086  # a list of names
+    apt-get install -y -qq --no-install-recommends $packages >&2 </dev/null
+    if [ -n "$policy" ]; then
+        rm -f "$policy"
+        trap - EXIT
+    fi
+    packages=$(missing)
+fi
+if [ -n "$packages" ]; then
+    printf 'tests/run.sh: not installed, so tests that need it are skipped; as packages of Debian: %s\n' "$packages" >&2
+fi
+
+if cargo nextest --version >/dev/null 2>&1; then
+    # The examples in the documentation first, which nextest does not run: its closing line is to be the last.
+    cargo test --locked --doc
+    exec cargo nextest run --locked --no-fail-fast "$@"
+fi
+exec cargo test --locked --no-fail-fast "$@"

@@ -1,0 +1,103 @@
+//! What the integration tests share: throwaway trees, throwaway hosts, and a way to run the program
+//! that looks for secrets in everything it prints.
+//!
+//! Include it with `mod support;` and start from [`Tree`] (any user, `--root`) or [`Host`] (root, `/`):
+//!
+//! ```ignore
+//! let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").config_toml(fixture("config-crlf.toml"));
+//! tree.run(&["apply", "--profile", "dind"]).ok();
+//!
+//! let Some(host) = Host::or_skip() else { return };
+//! let host = host.config_toml(fixture("config-docker-runner.toml")).start();
+//! host.prep(&["apply", "--profile", "dind"]).ok();
+//! host.sh("visudo -c").ok();
+//! ```
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test file uses another part of it"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests prepare and inspect the file system themselves, not through the program's own layers"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot be set up has to stop, and to say why"
+)]
+
+mod host;
+mod listing;
+mod place;
+mod process;
+mod secrets;
+mod tree;
+
+use std::path::PathBuf;
+
+pub(crate) use host::{Host, HostBuilder};
+pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
+pub(crate) use process::{Run, program, run_limited};
+pub(crate) use tree::Tree;
+
+/// The text that every token and secret of a fixture contains, so that a leak is found wherever it shows up.
+pub(crate) const CANARY: &str = "CANARY";
+
+/// The search path of a service on Debian, which every program under test gets whatever the caller has.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The bytes of a file below `tests/fixtures`.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    let path = source().join("tests/fixtures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("fixture {}: {error}", path.display()))
+}
+
+/// The top of the repository. The variable is asked first, because an archived test run may lie elsewhere
+/// than it was compiled.
+pub(crate) fn source() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// Whether these tests run as root.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Says that a test cannot run here and why. Where skipping would hide a missing test (`CI` or
+/// `RUNNER_PREP_NO_SKIP` is set) it fails instead.
+pub(crate) fn skip(reason: &str) {
+    let strict = ["CI", "RUNNER_PREP_NO_SKIP"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
+    assert!(
+        !strict,
+        "a test would be skipped, and CI or RUNNER_PREP_NO_SKIP forbids that: {reason}"
+    );
+    println!("skipped: {reason}");
+}
+
+/// Where a tool lies, looked for in [`PATH`] only, as the program does.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    PATH.split(':')
+        .map(|directory| PathBuf::from(directory).join(name))
+        .find(|path| path.is_file())
+}
+
+/// True when all tools are here; otherwise says so by [`skip`].
+pub(crate) fn have(tools: &[&str]) -> bool {
+    let missing: Vec<_> = tools
+        .iter()
+        .filter(|name| tool(name).is_none())
+        .copied()
+        .collect();
+    if !missing.is_empty() {
+        skip(&format!("not installed: {}", missing.join(", ")));
+    }
+    missing.is_empty()
+}
