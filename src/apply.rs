@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
             worker.stage(index, change).with_context(|| context(change))?;
         }
         worker.commit(changes)?;
-        for (index, judge, before) in &judges {
+        for Judged { index, judge, before } in &judges {
             worker.reach(*index);
             judge.check_not_worse(before)?;
             if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[*index]) {
@@ -121,11 +121,7 @@ impl<'a> Session<'a> {
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.
-    fn judge(
-        &self,
-        changes: &[Change],
-        worker: &mut Worker<'_>,
-    ) -> Result<Vec<(usize, Judges<'a>, Vec<Option<String>>)>> {
+    fn judge(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<Vec<Judged<'a>>> {
         let mut judges = Vec::new();
         for (index, change) in changes.iter().enumerate() {
             let (Some(Check::Sudoers { .. }), Op::File(file)) = (check_of(change), &change.op) else {
@@ -140,10 +136,17 @@ impl<'a> Session<'a> {
                 judge.check(&self.state, name, content.bytes()?)?;
             }
             let before = judge.live()?;
-            judges.push((index, judge, before));
+            judges.push(Judged { index, judge, before });
         }
         Ok(judges)
     }
+}
+
+/// A sudoers change with its judges and what they said of the live policy before it.
+struct Judged<'a> {
+    index: usize,
+    judge: Judges<'a>,
+    before: Vec<Option<String>>,
 }
 
 fn check_of(change: &Change) -> Option<&Check> {

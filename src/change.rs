@@ -317,9 +317,8 @@ impl Op {
     #[must_use]
     pub fn action(&self) -> &'static str {
         match self {
-            Self::Account(AccountOp::Create { .. }) => "create",
             Self::Account(AccountOp::Join { .. }) => "update",
-            Self::Directory { before: None, .. } => "create",
+            Self::Account(AccountOp::Create { .. }) | Self::Directory { before: None, .. } => "create",
             Self::Directory { .. } | Self::Metadata { .. } => "repair",
             Self::File(file) => match (&file.before, &file.after) {
                 (_, None) => "remove",

@@ -24,37 +24,20 @@ fn a_host_has_real_accounts_and_real_sudo_and_leaves_the_machine_alone() {
         return;
     }
     let before = machine();
-    let host = host
-        .file_mode("/etc/sudoers.d/README", "# nothing\n", 0o440)
-        .start();
+    let host = host.file_mode("/etc/sudoers.d/README", "# nothing\n", 0o440).start();
 
-    host.sh("useradd --system --shell /bin/bash --create-home --skel /dev/null gitlab-runner")
-        .ok();
-    host.sh("getent passwd gitlab-runner")
-        .ok()
-        .says("/home/gitlab-runner");
-    host.sh("stat -c %U:%a /home/gitlab-runner")
-        .ok()
-        .says("gitlab-runner:755");
+    host.sh("useradd --system --shell /bin/bash --create-home --skel /dev/null gitlab-runner").ok();
+    host.sh("getent passwd gitlab-runner").ok().says("/home/gitlab-runner");
+    host.sh("stat -c %U:%a /home/gitlab-runner").ok().says("gitlab-runner:755");
     host.sh("umask 226
         echo 'gitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync' > /etc/sudoers.d/gitlab-runner
         visudo -c")
         .ok();
-    assert_eq!(
-        host.sh("sudo -n -l -U gitlab-runner /usr/bin/rsync")
-            .ok()
-            .stdout,
-        "/usr/bin/rsync\n"
-    );
-    host.as_account("gitlab-runner", "sudo -n rsync --version")
-        .ok()
-        .says("protocol version");
+    assert_eq!(host.sh("sudo -n -l -U gitlab-runner /usr/bin/rsync").ok().stdout, "/usr/bin/rsync\n");
+    host.as_account("gitlab-runner", "sudo -n rsync --version").ok().says("protocol version");
     assert_ne!(host.as_account("gitlab-runner", "sudo -n id").status, 0);
     let account = host.as_account("gitlab-runner", "id -un; pwd; touch here; hostname");
-    assert_eq!(
-        account.ok().stdout,
-        "gitlab-runner\n/home/gitlab-runner\nrunner-host\n"
-    );
+    assert_eq!(account.ok().stdout, "gitlab-runner\n/home/gitlab-runner\nrunner-host\n");
     assert!(host.path("/home/gitlab-runner/here").exists());
     // Outside its own directories a host can write nothing.
     assert_ne!(host.sh("touch /usr/bin/made-by-a-test").status, 0);
@@ -69,10 +52,7 @@ fn a_host_starts_without_a_runner_and_with_the_program() {
     let host = host.account("someone", 1234, "/home/someone").start();
     assert_ne!(host.sh("getent passwd gitlab-runner").status, 0);
     host.sh("test -x \"$(command -v runner-prep)\"").ok();
-    assert_eq!(
-        host.as_account("someone", "id -u; id -g").ok().stdout,
-        "1234\n1234\n"
-    );
+    assert_eq!(host.as_account("someone", "id -u; id -g").ok().stdout, "1234\n1234\n");
     assert_eq!(host.sh("ps -e -o comm= | head -n 1").ok().stdout, "cat\n");
 }
 
@@ -93,10 +73,8 @@ fn two_hosts_do_not_meet() {
         return;
     };
     let (one, two) = (one.start(), two.start());
-    one.sh("touch /etc/only-here /tmp/only-here /run/only-here")
-        .ok();
-    two.sh("test ! -e /etc/only-here; test ! -e /tmp/only-here; test ! -e /run/only-here")
-        .ok();
+    one.sh("touch /etc/only-here /tmp/only-here /run/only-here").ok();
+    two.sh("test ! -e /etc/only-here; test ! -e /tmp/only-here; test ! -e /run/only-here").ok();
 }
 
 #[test]
@@ -113,16 +91,9 @@ fn a_tree_is_laid_out_for_whoever_runs_the_test() {
     assert_eq!(tree.metadata("home/gitlab-runner").1, uid);
     assert_eq!(tree.metadata("home/gitlab-runner/.ssh/id_rsa").0, 0o600);
     assert_eq!(tree.metadata("etc/gitlab-runner/config.toml").0, 0o600);
-    assert!(
-        tree.text("etc/passwd")
-            .contains(&format!("gitlab-runner:x:{uid}:"))
-    );
+    assert!(tree.text("etc/passwd").contains(&format!("gitlab-runner:x:{uid}:")));
     assert!(tree.exists("etc/elsewhere"));
-    assert!(
-        tree.listing()
-            .iter()
-            .any(|line| line.contains(" p - - etc/pipe"))
-    );
+    assert!(tree.listing().iter().any(|line| line.contains(" p - - etc/pipe")));
 }
 
 #[test]
@@ -144,15 +115,8 @@ fn every_secret_in_a_fixture_is_a_canary() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        for line in text
-            .lines()
-            .filter(|line| line.trim_start().starts_with("token ="))
-        {
-            assert!(
-                line.contains(support::CANARY),
-                "{}: a token without the canary",
-                path.display()
-            );
+        for line in text.lines().filter(|line| line.trim_start().starts_with("token =")) {
+            assert!(line.contains(support::CANARY), "{}: a token without the canary", path.display());
         }
     }
 }
@@ -168,25 +132,16 @@ fn is_found_leaking(script: &str) -> bool {
         );
     let mut command = std::process::Command::new("/bin/sh");
     command.args(["-c", script]).current_dir(tree.top());
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        tree.run_command(&mut command)
-    }))
-    .is_err()
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tree.run_command(&mut command))).is_err()
 }
 
 #[test]
 fn a_leak_is_found_wherever_it_is() {
     assert!(!is_found_leaking("echo privileged"));
     assert!(is_found_leaking("cat etc/gitlab-runner/config.toml"));
-    assert!(is_found_leaking(
-        "grep token etc/gitlab-runner/config.toml >&2"
-    ));
+    assert!(is_found_leaking("grep token etc/gitlab-runner/config.toml >&2"));
     assert!(is_found_leaking("tail -n 1 root/.ssh/id_rsa"));
     assert!(is_found_leaking("chmod 640 etc/gitlab-runner/config.toml"));
-    assert!(is_found_leaking(
-        "umask 022; cat root/.ssh/id_rsa > etc/copy"
-    ));
-    assert!(!is_found_leaking(
-        "umask 077; cat root/.ssh/id_rsa > etc/copy"
-    ));
+    assert!(is_found_leaking("umask 022; cat root/.ssh/id_rsa > etc/copy"));
+    assert!(!is_found_leaking("umask 077; cat root/.ssh/id_rsa > etc/copy"));
 }

@@ -89,7 +89,7 @@ impl<'a> Worker<'a> {
         let prefix = self.root.prefix();
         match operation {
             AccountOp::Create { name, comment, shell } => {
-                accounts::create(self.machine, prefix, name, comment, shell)?
+                accounts::create(self.machine, prefix, name, comment, shell)?;
             }
             AccountOp::Join { name, group } => accounts::join(self.machine, prefix, name, group)?,
         }
@@ -120,28 +120,28 @@ impl<'a> Worker<'a> {
                 self.repair(dir, name, now.identity, after, (now.uid, now.gid, now.mode))?;
             }
             Op::Metadata { before, after, .. } => {
-                self.recheck(&dir, &name, Some(before), place)?;
+                recheck(&dir, &name, Some(before), place)?;
                 let old = (before.uid, before.gid, before.mode);
                 self.repair(dir, name, before.identity, after, old)?;
             }
-            Op::File(file) => self.stage_file(file, dir, name)?,
+            Op::File(file) => self.stage_file(file, &dir, &name)?,
         }
         Ok(())
     }
 
-    fn stage_file(&mut self, file: &FileOp, dir: Rc<Dir>, name: OsString) -> Result<()> {
-        staged::sweep(&dir, &name).context("cannot remove what a killed run left behind")?;
-        self.recheck(&dir, &name, file.before.as_ref(), &file.place)?;
+    fn stage_file(&mut self, file: &FileOp, dir: &Rc<Dir>, name: &OsString) -> Result<()> {
+        staged::sweep(dir, name).context("cannot remove what a killed run left behind")?;
+        recheck(dir, name, file.before.as_ref(), &file.place)?;
         let staged = match (&file.after, &file.before) {
             (Some(content), before) => {
                 let owner = self.owner(&file.meta.owner)?;
                 let like = match (file.swap, before) {
-                    (Swap::Shared, Some(_)) => Some(dir.open(&name)?),
+                    (Swap::Shared, Some(_)) => Some(dir.open(name)?),
                     _ => None,
                 };
-                create(&dir, &name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
+                create(dir, name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
             }
-            (None, Some(before)) => Staged::removal(&dir, &name, before.identity)?,
+            (None, Some(before)) => Staged::removal(dir, name, before.identity)?,
             (None, None) => return Ok(()),
         };
         self.done(WayBack::File(staged));
@@ -276,22 +276,22 @@ impl<'a> Worker<'a> {
         let owner = self.owner(&meta.owner)?;
         Ok(meta.mode != mode || owner.is_some_and(|owner| (owner.uid, owner.gid) != (uid, gid)))
     }
+}
 
-    /// The entry must still be what the plan saw.
-    fn recheck(&self, dir: &Dir, name: &OsString, before: Option<&Seen>, place: &Place) -> Result<()> {
-        let Some(before) = before else {
-            return match dir.stat_entry(name)? {
-                None => Ok(()),
-                Some(_) => Err(changed(place)),
-            };
+/// The entry must still be what the plan saw.
+fn recheck(dir: &Dir, name: &OsString, before: Option<&Seen>, place: &Place) -> Result<()> {
+    let Some(before) = before else {
+        return match dir.stat_entry(name)? {
+            None => Ok(()),
+            Some(_) => Err(changed(place)),
         };
-        let cap = before.bytes.len() as u64 + 1;
-        let now = dir.read(name, cap).map_err(|_| changed(place))?.ok_or_else(|| changed(place))?;
-        let same = now.stat.identity == before.identity
-            && now.bytes == before.bytes
-            && (now.stat.mode, now.stat.uid, now.stat.gid) == (before.mode, before.uid, before.gid);
-        if same { Ok(()) } else { Err(changed(place)) }
-    }
+    };
+    let cap = before.bytes.len() as u64 + 1;
+    let now = dir.read(name, cap).map_err(|_| changed(place))?.ok_or_else(|| changed(place))?;
+    let same = now.stat.identity == before.identity
+        && now.bytes == before.bytes
+        && (now.stat.mode, now.stat.uid, now.stat.gid) == (before.mode, before.uid, before.gid);
+    if same { Ok(()) } else { Err(changed(place)) }
 }
 
 /// In the home the account makes the file itself: nothing to give away.

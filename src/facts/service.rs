@@ -44,7 +44,11 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
         let mut text = String::from_utf8_lossy(&file.bytes).into_owned();
         for directory in UNIT_DIRECTORIES.iter().rev() {
             let drop_ins = Path::new(directory).join(format!("{UNIT}.d"));
-            for name in facts.names(&drop_ins)?.iter().filter(|name| name.ends_with(".conf")) {
+            for name in facts
+                .names(&drop_ins)?
+                .iter()
+                .filter(|name| Path::new(name).extension().is_some_and(|end| end == "conf"))
+            {
                 if let Some(file) = facts.file(&drop_ins.join(name), MOST_BYTES)? {
                     text.push('\n');
                     text.push_str(&String::from_utf8_lossy(&file.bytes));
@@ -92,7 +96,6 @@ fn split(line: &str) -> Vec<String> {
     for c in line.chars() {
         match (quote, c) {
             (Some(mark), c) if c == mark => quote = None,
-            (Some(_), c) => word.push(c),
             (None, '"' | '\'') => (quote, open) = (Some(c), true),
             (None, c) if c.is_whitespace() => {
                 if open || !word.is_empty() {
@@ -100,7 +103,7 @@ fn split(line: &str) -> Vec<String> {
                 }
                 open = false;
             }
-            (None, c) => word.push(c),
+            (_, c) => word.push(c),
         }
     }
     if open || !word.is_empty() {

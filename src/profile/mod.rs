@@ -92,7 +92,7 @@ impl Profile {
 }
 
 impl Source {
-    fn parse(name: &str, origin: String, text: String) -> Result<Self> {
+    fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
         if text.contains("[[runners]]") {
             return Err(fault(
@@ -101,11 +101,11 @@ impl Source {
                 "give a profile: runner-prep profile list",
             ));
         }
-        match Document::parse(text.clone()) {
+        match Document::parse(text.to_owned()) {
             Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
             Err(error) => Err(fault(
                 "profile-invalid",
-                position::render(&origin, &text, error.span(), error.message()),
+                position::render(&origin, text, error.span(), error.message()),
                 "correct the profile; its format is TOML 1.0",
             )),
         }
@@ -164,7 +164,7 @@ pub fn list(local: &[String], read: &Read<'_>) -> Result<Vec<(String, String, St
     }
     for (name, text) in BUILT_IN {
         if !found.iter().any(|(local, ..)| local == name) {
-            let source = Source::parse(name, String::from("built-in"), (*text).to_owned())?;
+            let source = Source::parse(name, String::from("built-in"), text)?;
             let summary = source.summary().unwrap_or_default().to_owned();
             found.push(((*name).to_owned(), summary, source.origin));
         }
@@ -201,15 +201,15 @@ fn find(name: &str, read: &Read<'_>) -> Result<Source> {
         let text = read(&path)?.ok_or_else(|| {
             fault("profile-unknown", format!("there is no profile file {name}"), "give the path of a profile")
         })?;
-        return Source::parse(name, name.to_owned(), text);
+        return Source::parse(name, name.to_owned(), &text);
     }
     check_name(name)?;
     let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
     if let Some(text) = read(&path)? {
-        return Source::parse(name, path.display().to_string(), text);
+        return Source::parse(name, path.display().to_string(), &text);
     }
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Source::parse(name, format!("built-in profile {name}"), (*text).to_owned());
+        return Source::parse(name, format!("built-in profile {name}"), text);
     }
     let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
     let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();

@@ -49,7 +49,7 @@ pub(super) fn improve(message: &str) -> String {
     unknown("key", key, &known)
 }
 
-/// `unknown key `x`` with the near miss, or with what there is.
+/// An unknown word with the near miss, or with what there is.
 pub(super) fn unknown(what: &str, key: &str, known: &[&str]) -> String {
     match suggest(key, known) {
         Some(near) => format!("unknown {what} `{key}`; did you mean `{near}`?"),

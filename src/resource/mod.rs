@@ -51,13 +51,15 @@ pub struct Options {
     pub accept_new_host_keys: bool,
 }
 
+type Parsed = Result<Option<Box<dyn Resource>>>;
+
 /// A kind of resource: a section of a profile.
 pub struct Kind {
     /// The section's name.
     pub name: &'static str,
     /// What it is, for people.
     pub summary: &'static str,
-    parse: fn(&Profile, &str) -> Result<Option<Box<dyn Resource>>>,
+    parse: fn(&Profile, &str) -> Parsed,
 }
 
 /// All kinds, in the order of application.
@@ -71,10 +73,7 @@ const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summ
     Kind { name, summary, parse: parse::<T> }
 }
 
-fn parse<T: Resource + DeserializeOwned + 'static>(
-    profile: &Profile,
-    name: &str,
-) -> Result<Option<Box<dyn Resource>>> {
+fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str) -> Parsed {
     Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
 }
 

@@ -17,7 +17,7 @@ use crate::fault::fault;
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
 use crate::text::public_key::{PublicLine, public_line};
 
-/// The names that ssh tries by itself (ssh_config(5), `IdentityFile`), the strongest first.
+/// The names that ssh tries by itself (`IdentityFile` in `ssh_config(5)`), the strongest first.
 const NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 const SSH: &str = ".ssh";
 

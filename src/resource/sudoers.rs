@@ -184,14 +184,12 @@ fn rules(text: &str) -> Vec<&str> {
 }
 
 fn foreign(found: &str) -> anyhow::Error {
-    let shown: String = found
-        .lines()
-        .take(40)
-        .map(|line| format!("\n    {}", line.chars().filter(|c| !c.is_control()).collect::<String>()))
-        .collect();
+    let lines = found.lines().take(40);
+    let lines: Vec<String> = lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
+    let shown = lines.join("\n    ");
     fault(
         "sudoers-foreign",
-        format!("{FILE} was written by somebody else and says:{shown}"),
+        format!("{FILE} was written by somebody else and says:\n    {shown}"),
         "compare it with the plan; to replace it: runner-prep apply --adopt …",
     )
 }
@@ -260,12 +258,12 @@ fn secure_path(line: &str) -> Option<&str> {
 /// The program must be root's own, and the one that `sudo NAME` finds.
 fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
     let shown = path.display();
-    let name = path.file_name().context("a checked path names a file")?;
+    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
     let seen = facts.stat(path)?.ok_or_else(|| {
         fault(
             "command-missing",
             format!("the command {shown} does not exist"),
-            format!("install it, or correct sudoers.commands: apt-get install {}", name.display()),
+            format!("install it, or correct sudoers.commands: apt-get install {name}"),
         )
     })?;
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
@@ -284,8 +282,11 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
             "make the program and every directory above it root's own, not writable by group or others",
         ));
     }
-    let found =
-        policy.secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name));
+    let found = policy
+        .secure_path
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Path::new(dir).join(&*name));
     for candidate in found {
         let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else {
             continue;
@@ -297,7 +298,7 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
     }
     Err(fault(
         "command-not-in-secure-path",
-        format!("`sudo {}` does not find {shown}: it is in no directory of secure_path", name.display()),
+        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
         format!("secure_path is {}; name a program that lies there", policy.secure_path),
     ))
 }

@@ -35,12 +35,11 @@ impl Target {
         let service = service::observe(facts)?;
         let named = profile.section::<super::account::Account>("account")?.and_then(|section| section.name);
         let fixed = asked.map(str::to_owned).or(named.map(String::from));
-        let candidates: Vec<String> = match fixed {
-            Some(name) => vec![name],
-            None => {
-                let by_service = service.as_ref().and_then(|service| service.user.clone());
-                by_service.into_iter().chain(USUAL_NAMES.map(str::to_owned)).collect()
-            }
+        let candidates: Vec<String> = if let Some(name) = fixed {
+            vec![name]
+        } else {
+            let by_service = service.as_ref().and_then(|service| service.user.clone());
+            by_service.into_iter().chain(USUAL_NAMES.map(str::to_owned)).collect()
         };
         for name in &candidates {
             check_name(name)?;

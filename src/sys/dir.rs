@@ -128,7 +128,7 @@ impl Dir {
     /// The same directory, entered from now on with the rights of an account.
     #[must_use]
     pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf) -> Self {
-        Self { identity, path, ..self }
+        Self { path, identity, ..self }
     }
 
     /// Whose rights are used in it, when not the process's own.
@@ -247,16 +247,16 @@ impl Dir {
     pub fn make_child(&self, name: &OsStr, owner: Option<Identity>, mode: u32) -> io::Result<()> {
         let _rights = self.act()?;
         mkdirat(&self.fd, name, Mode::from_bits_truncate(0o700))?;
-        let made = (|| {
+        let done = (|| {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let fd = openat(&self.fd, name, flags, Mode::empty())?;
             set_meta(fd.as_fd(), owner, mode)?;
             Ok(fsync(&fd)?)
         })();
-        if made.is_err() {
+        if done.is_err() {
             unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).ok();
         }
-        made
+        done
     }
 
     /// Set owner and mode of an entry that still is what was seen (`identity`), through its handle.

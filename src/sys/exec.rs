@@ -106,6 +106,7 @@ impl<'a> Tool<'a> {
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
+        #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
         let mut command = Command::new(self.program);
         command
             .args(&self.arguments)

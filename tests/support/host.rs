@@ -14,18 +14,8 @@ use super::tree::SUDOERS;
 use super::{PATH, is_root, skip};
 
 /// The directories that a host has of its own. The rest is the machine's, and cannot be written.
-const OWN: &[&str] = &[
-    "etc",
-    "home",
-    "root",
-    "run",
-    "var",
-    "srv",
-    "opt",
-    "usr/local/bin",
-    "usr/local/sbin",
-    "tmp",
-];
+const OWN: &[&str] =
+    &["etc", "home", "root", "run", "var", "srv", "opt", "usr/local/bin", "usr/local/sbin", "tmp"];
 
 /// What the tools need of the machine's `/etc` to work as they do outside. Accounts, keys and sudoers rules
 /// are not among it: those are the host's own.
@@ -92,33 +82,20 @@ pub(crate) struct Host {
 
 impl Host {
     /// Lays out a host, or says why there can be none here.
-    #[expect(
-        clippy::new_ret_no_self,
-        reason = "a host is laid out first and started then"
-    )]
+    #[expect(clippy::new_ret_no_self, reason = "a host is laid out first and started then")]
     pub(crate) fn new() -> Result<HostBuilder, String> {
         if !is_root() {
             return Err("a throwaway host needs root".into());
         }
-        let probe = Command::new("unshare")
-            .args(NAMESPACES)
-            .arg("true")
-            .stdin(Stdio::null())
-            .output();
+        let probe = Command::new("unshare").args(NAMESPACES).arg("true").stdin(Stdio::null()).output();
         match probe {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
-                return Err(format!(
-                    "no namespaces: {}",
-                    String::from_utf8_lossy(&output.stderr).trim()
-                ));
+                return Err(format!("no namespaces: {}", String::from_utf8_lossy(&output.stderr).trim()));
             }
             Err(error) => return Err(format!("cannot start unshare: {error}")),
         }
-        let kept = tempfile::Builder::new()
-            .prefix("host-")
-            .tempdir()
-            .expect("a temporary directory");
+        let kept = tempfile::Builder::new().prefix("host-").tempdir().expect("a temporary directory");
         let place = Place::new(kept.path().to_path_buf());
         lay_out(&place);
         Ok(HostBuilder { place, kept })
@@ -141,10 +118,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn as_account(&self, account: &str, script: &str) -> Run {
         let script = format!("set -eu\n{script}");
-        run_limited(
-            self.command("su")
-                .args(["--login", "--shell", "/bin/sh", account, "-c", &script]),
-        )
+        run_limited(self.command("su").args(["--login", "--shell", "/bin/sh", account, "-c", &script]))
     }
 
     /// Runs the program as root on `/`, and holds it to the rule about secrets.
@@ -166,19 +140,13 @@ impl Host {
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("nsenter");
         // The process we hold stayed outside the process namespace that its first child began.
-        for (option, file) in [
-            ("mount", "mnt"),
-            ("uts", "uts"),
-            ("ipc", "ipc"),
-            ("net", "net"),
-            ("pid", "pid_for_children"),
-        ] {
+        for (option, file) in
+            [("mount", "mnt"), ("uts", "uts"), ("ipc", "ipc"), ("net", "net"), ("pid", "pid_for_children")]
+        {
             command.arg(format!("--{option}=/proc/{}/ns/{file}", self.child.id()));
         }
         // The caller's umask and environment are not those of a service.
-        let begin = format!(
-            "umask 022; exec env -i HOME=/root LC_ALL=C PATH={PATH}:/opt/under-test \"$@\""
-        );
+        let begin = format!("umask 022; exec env -i HOME=/root LC_ALL=C PATH={PATH}:/opt/under-test \"$@\"");
         command.args(["--", "/bin/sh", "-c", &begin, "sh", name]);
         command
     }
@@ -194,8 +162,7 @@ impl Host {
     /// The text of a file of the host.
     #[track_caller]
     pub(crate) fn text(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path(path))
-            .unwrap_or_else(|error| panic!("read {path}: {error}"))
+        std::fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("read {path}: {error}"))
     }
 
     /// [`listing`] of everything that the host has of its own.
@@ -258,11 +225,7 @@ impl HostBuilder {
 
     /// `/etc/gitlab-runner/config.toml` at 0600 in a directory at 0700, as gitlab-runner keeps it.
     pub(crate) fn config_toml(self, bytes: impl AsRef<[u8]>) -> Self {
-        self.dir("/etc/gitlab-runner", 0o700).file_mode(
-            "/etc/gitlab-runner/config.toml",
-            bytes,
-            0o600,
-        )
+        self.dir("/etc/gitlab-runner", 0o700).file_mode("/etc/gitlab-runner/config.toml", bytes, 0o600)
     }
 
     /// Makes the host run.
@@ -286,18 +249,11 @@ impl HostBuilder {
         if let Some(stdout) = child.stdout.take() {
             let _ = BufReader::new(stdout).read_line(&mut line);
         }
-        let host = Host {
-            place,
-            child,
-            stdin,
-            _kept: kept,
-        };
+        let host = Host { place, child, stdin, _kept: kept };
         if line != "ready\n" {
             let mut text = String::new();
             let mut errors = errors;
-            let _ = errors
-                .rewind()
-                .and_then(|()| errors.read_to_string(&mut text));
+            let _ = errors.rewind().and_then(|()| errors.read_to_string(&mut text));
             panic!("the throwaway host does not start: {text}");
         }
         host
@@ -359,11 +315,7 @@ fn lay_out(place: &Place) {
     databases(place);
     for (path, text, mode) in [
         ("etc/hostname", "runner-host\n", 0o644),
-        (
-            "etc/hosts",
-            "127.0.0.1 localhost runner-host\n::1 localhost\n",
-            0o644,
-        ),
+        ("etc/hosts", "127.0.0.1 localhost runner-host\n::1 localhost\n", 0o644),
         ("etc/resolv.conf", "", 0o644),
         ("etc/subuid", "", 0o644),
         ("etc/subgid", "", 0o644),
@@ -373,14 +325,12 @@ fn lay_out(place: &Place) {
     ] {
         place.file(path, text.as_bytes(), mode);
     }
-    std::fs::set_permissions(place.top(), std::fs::Permissions::from_mode(0o755))
-        .expect("mode of the host");
+    std::fs::set_permissions(place.top(), std::fs::Permissions::from_mode(0o755)).expect("mode of the host");
 }
 
 fn copy_etc(place: &Place) {
-    let present = FROM_ETC
-        .iter()
-        .filter(|name| std::fs::symlink_metadata(Path::new("/etc").join(name)).is_ok());
+    let present =
+        FROM_ETC.iter().filter(|name| std::fs::symlink_metadata(Path::new("/etc").join(name)).is_ok());
     let copied = Command::new("cp")
         .args(["-a", "--parents"])
         .args(present)
@@ -388,11 +338,7 @@ fn copy_etc(place: &Place) {
         .current_dir("/etc")
         .output()
         .expect("cp");
-    assert!(
-        copied.status.success(),
-        "copy of /etc: {}",
-        String::from_utf8_lossy(&copied.stderr)
-    );
+    assert!(copied.status.success(), "copy of /etc: {}", String::from_utf8_lossy(&copied.stderr));
 }
 
 /// The machine's own system accounts, which its programs rely on, without people, runners and passwords.
@@ -405,19 +351,10 @@ fn databases(place: &Place) {
     };
     place.file("etc/passwd", (passwd.join("\n") + "\n").as_bytes(), 0o644);
     place.file("etc/group", (group.join("\n") + "\n").as_bytes(), 0o644);
-    place.file(
-        "etc/shadow",
-        names(&passwd, ":*:19000:0:99999:7:::").as_bytes(),
-        0o640,
-    );
+    place.file("etc/shadow", names(&passwd, ":*:19000:0:99999:7:::").as_bytes(), 0o640);
     place.file("etc/gshadow", names(&group, ":*::").as_bytes(), 0o640);
-    let shadow = group.iter().find_map(|line| {
-        line.strip_prefix("shadow:x:")?
-            .split(':')
-            .next()?
-            .parse()
-            .ok()
-    });
+    let shadow =
+        group.iter().find_map(|line| line.strip_prefix("shadow:x:")?.split(':').next()?.parse().ok());
     for database in ["etc/shadow", "etc/gshadow"] {
         place.own(database, 0, shadow.unwrap_or(0));
     }
@@ -436,11 +373,7 @@ fn kept_lines(path: &str) -> Vec<String> {
         .map(|line| {
             // A group has four fields, the last one its members.
             let fields: Vec<_> = line.split(':').collect();
-            if fields.len() == 4 {
-                fields[..3].join(":") + ":"
-            } else {
-                line.to_owned()
-            }
+            if fields.len() == 4 { fields[..3].join(":") + ":" } else { line.to_owned() }
         })
         .collect()
 }

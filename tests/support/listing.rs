@@ -22,25 +22,15 @@ pub(crate) fn stamps(top: impl AsRef<Path>) -> Vec<String> {
 
 /// The lines that only one of two listings has: `-` for before, `+` for after.
 pub(crate) fn differences(before: &[String], after: &[String]) -> Vec<String> {
-    let gone = before
-        .iter()
-        .filter(|line| !after.contains(line))
-        .map(|line| format!("- {line}"));
-    let new = after
-        .iter()
-        .filter(|line| !before.contains(line))
-        .map(|line| format!("+ {line}"));
+    let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}"));
+    let new = after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
     gone.chain(new).collect()
 }
 
 /// Demands two equal listings and shows only what differs.
 #[track_caller]
 pub(crate) fn assert_unchanged(before: &[String], after: &[String]) {
-    assert!(
-        before == after,
-        "something changed:\n{}",
-        differences(before, after).join("\n")
-    );
+    assert!(before == after, "something changed:\n{}", differences(before, after).join("\n"));
 }
 
 fn collect(top: &Path, stamped: bool) -> Vec<String> {
@@ -51,19 +41,15 @@ fn collect(top: &Path, stamped: bool) -> Vec<String> {
         let Ok(meta) = std::fs::symlink_metadata(&path) else {
             continue;
         };
-        let name = path
-            .strip_prefix(top)
-            .ok()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let name =
+            path.strip_prefix(top).ok().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         lines.push((name.to_path_buf(), line(&path, name, &meta, stamped)));
         if meta.is_dir() {
             match std::fs::read_dir(&path) {
                 Ok(entries) => waiting.extend(entries.flatten().map(|entry| entry.path())),
-                Err(error) => lines.push((
-                    name.join("?"),
-                    format!("unreadable: {} {}", error.kind(), name.display()),
-                )),
+                Err(error) => {
+                    lines.push((name.join("?"), format!("unreadable: {} {}", error.kind(), name.display())))
+                }
             }
         }
     }
@@ -74,8 +60,8 @@ fn collect(top: &Path, stamped: bool) -> Vec<String> {
 fn line(path: &Path, name: &Path, meta: &Metadata, stamped: bool) -> String {
     let kind = meta.file_type();
     let (letter, size, digest) = if kind.is_symlink() {
-        let target = std::fs::read_link(path)
-            .map_or_else(|_| "?".into(), |target| format!("->{}", target.display()));
+        let target =
+            std::fs::read_link(path).map_or_else(|_| "?".into(), |target| format!("->{}", target.display()));
         ("l", target, "-".into())
     } else if kind.is_dir() {
         // The size of a directory is the file system's own business.
@@ -87,19 +73,11 @@ fn line(path: &Path, name: &Path, meta: &Metadata, stamped: bool) -> String {
     } else if kind.is_socket() {
         ("s", "-".into(), "-".into())
     } else {
-        (
-            if kind.is_block_device() { "b" } else { "c" },
-            meta.rdev().to_string(),
-            "-".into(),
-        )
+        (if kind.is_block_device() { "b" } else { "c" }, meta.rdev().to_string(), "-".into())
     };
     let mode = meta.mode() & 0o7777;
-    let mut line = format!(
-        "{mode:04o} {}:{} {letter} {size} {digest} {}",
-        meta.uid(),
-        meta.gid(),
-        name.display()
-    );
+    let mut line =
+        format!("{mode:04o} {}:{} {letter} {size} {digest} {}", meta.uid(), meta.gid(), name.display());
     if stamped {
         use std::fmt::Write as _;
         let _ = write!(

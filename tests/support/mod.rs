@@ -13,11 +13,7 @@
 //! host.sh("visudo -c").ok();
 //! ```
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "every test file uses another part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "every test file uses another part of it")]
 #![allow(
     clippy::disallowed_methods,
     reason = "tests prepare and inspect the file system themselves, not through the program's own layers"
@@ -75,27 +71,18 @@ pub(crate) fn skip(reason: &str) {
     let strict = ["CI", "RUNNER_PREP_NO_SKIP"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
-    assert!(
-        !strict,
-        "a test would be skipped, and CI or RUNNER_PREP_NO_SKIP forbids that: {reason}"
-    );
+    assert!(!strict, "a test would be skipped, and CI or RUNNER_PREP_NO_SKIP forbids that: {reason}");
     println!("skipped: {reason}");
 }
 
 /// Where a tool lies, looked for in [`PATH`] only, as the program does.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
-    PATH.split(':')
-        .map(|directory| PathBuf::from(directory).join(name))
-        .find(|path| path.is_file())
+    PATH.split(':').map(|directory| PathBuf::from(directory).join(name)).find(|path| path.is_file())
 }
 
 /// True when all tools are here; otherwise says so by [`skip`].
 pub(crate) fn have(tools: &[&str]) -> bool {
-    let missing: Vec<_> = tools
-        .iter()
-        .filter(|name| tool(name).is_none())
-        .copied()
-        .collect();
+    let missing: Vec<_> = tools.iter().filter(|name| tool(name).is_none()).copied().collect();
     if !missing.is_empty() {
         skip(&format!("not installed: {}", missing.join(", ")));
     }

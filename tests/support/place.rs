@@ -29,8 +29,7 @@ impl Place {
     pub(crate) fn file(&self, path: &str, bytes: &[u8], mode: u32) {
         self.parents(path);
         let path = self.path(path);
-        std::fs::write(&path, bytes)
-            .unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+        std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
         chmod(&path, mode);
     }
 
@@ -68,18 +67,14 @@ impl Place {
         let mut text = std::fs::read_to_string(&path).unwrap_or_default();
         text.push_str(line);
         text.push('\n');
-        std::fs::write(&path, text)
-            .unwrap_or_else(|error| panic!("append to {}: {error}", path.display()));
+        std::fs::write(&path, text).unwrap_or_else(|error| panic!("append to {}: {error}", path.display()));
     }
 
     /// The lines of an account and its own group in the four databases, and its home at 0755.
     /// An ordinary user can only make things that they own, so the account gets their ids then.
     pub(crate) fn account(&self, name: &str, uid: u32, home: &str) {
         let (uid, gid) = ids(uid);
-        self.append(
-            "etc/passwd",
-            &format!("{name}:x:{uid}:{gid}:GitLab Runner:{home}:/bin/bash"),
-        );
+        self.append("etc/passwd", &format!("{name}:x:{uid}:{gid}:GitLab Runner:{home}:/bin/bash"));
         self.append("etc/group", &format!("{name}:x:{gid}:"));
         self.append("etc/shadow", &format!("{name}:!:19000:0:99999:7:::"));
         self.append("etc/gshadow", &format!("{name}:!::"));
@@ -116,12 +111,5 @@ fn chmod(path: &Path, mode: u32) {
 
 /// The ids that things of an account get: the wanted ones for root, else the caller's own.
 pub(crate) fn ids(uid: u32) -> (u32, u32) {
-    if is_root() {
-        (uid, uid)
-    } else {
-        (
-            nix::unistd::geteuid().as_raw(),
-            nix::unistd::getegid().as_raw(),
-        )
-    }
+    if is_root() { (uid, uid) } else { (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) }
 }

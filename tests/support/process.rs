@@ -36,21 +36,14 @@ impl Run {
     /// Demands this exit code.
     #[track_caller]
     pub(crate) fn exit(&self, code: i32) -> &Self {
-        assert!(
-            self.status == code,
-            "exit code {} instead of {code}\n{self}",
-            self.status
-        );
+        assert!(self.status == code, "exit code {} instead of {code}\n{self}", self.status);
         self
     }
 
     /// Demands a text in what was printed, on whichever stream.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
-        assert!(
-            self.stdout.contains(text) || self.stderr.contains(text),
-            "nothing says `{text}`\n{self}"
-        );
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "nothing says `{text}`\n{self}");
         self
     }
 
@@ -87,10 +80,8 @@ impl std::fmt::Display for Run {
 /// The program under test. The variable is asked first, because an archived test run may lie elsewhere than
 /// it was compiled.
 pub(crate) fn program() -> PathBuf {
-    std::env::var_os("NEXTEST_BIN_EXE_runner-prep").map_or_else(
-        || PathBuf::from(env!("CARGO_BIN_EXE_runner-prep")),
-        PathBuf::from,
-    )
+    std::env::var_os("NEXTEST_BIN_EXE_runner-prep")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runner-prep")), PathBuf::from)
 }
 
 /// Runs a command to its end, without input, and kills it after [`LIMIT`].
@@ -127,26 +118,17 @@ pub(crate) fn run_limited(command: &mut Command) -> Run {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let mut run = Run {
-        command: shown,
-        status: 0,
-        stdout: rewound(out),
-        stderr: rewound(err),
-    };
+    let mut run = Run { command: shown, status: 0, stdout: rewound(out), stderr: rewound(err) };
     let Some(status) = ended else {
         panic!("no end after {} s\n{run}", LIMIT.as_secs());
     };
-    run.status = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    run.status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     run
 }
 
 /// Everything that was written to a file whose handle the child shared.
 fn rewound(mut file: File) -> String {
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(0))
-        .and_then(|_| file.read_to_end(&mut bytes))
-        .expect("the output of a child");
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes)).expect("the output of a child");
     String::from_utf8_lossy(&bytes).into_owned()
 }

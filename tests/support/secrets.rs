@@ -21,10 +21,7 @@ impl Secrets {
     pub(crate) fn below(top: &Path) -> Self {
         Self {
             top: top.to_path_buf(),
-            modes: find(top)
-                .into_iter()
-                .map(|found| (found.path, found.mode))
-                .collect(),
+            modes: find(top).into_iter().map(|found| (found.path, found.mode)).collect(),
         }
     }
 
@@ -44,12 +41,7 @@ impl Secrets {
         }
         for found in find(&self.top) {
             let allowed = self.modes.get(&found.path).copied().unwrap_or(0o700);
-            let shown = found
-                .path
-                .strip_prefix(&self.top)
-                .unwrap_or(&found.path)
-                .display()
-                .to_string();
+            let shown = found.path.strip_prefix(&self.top).unwrap_or(&found.path).display().to_string();
             assert!(
                 found.mode & 0o777 & !allowed == 0,
                 "`{}` left {shown} with a secret in it at mode {:04o}, not within {allowed:04o}",
@@ -93,11 +85,7 @@ fn find(top: &Path) -> Vec<Found> {
             let key = text.contains("PRIVATE KEY-----");
             if key || text.contains(CANARY) {
                 let key_lines = if key { body(&text) } else { Vec::new() };
-                found.push(Found {
-                    path,
-                    mode: meta.mode(),
-                    key_lines,
-                });
+                found.push(Found { path, mode: meta.mode(), key_lines });
             }
         }
     }
@@ -106,13 +94,6 @@ fn find(top: &Path) -> Vec<Found> {
 
 /// The first line of a key's body names the format and is the same for all; short ones prove nothing.
 fn body(text: &str) -> Vec<String> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("-----"))
-        .skip(1);
-    lines
-        .filter(|line| line.len() >= 16)
-        .map(String::from)
-        .collect()
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).skip(1);
+    lines.filter(|line| line.len() >= 16).map(String::from).collect()
 }

@@ -69,10 +69,7 @@ root\tALL=(ALL:ALL) ALL
 impl Tree {
     /// The fresh host.
     pub(crate) fn new() -> Self {
-        let kept = tempfile::Builder::new()
-            .prefix("tree-")
-            .tempdir()
-            .expect("a temporary directory");
+        let kept = tempfile::Builder::new().prefix("tree-").tempdir().expect("a temporary directory");
         // Other accounts have to get in when a test runs something as them.
         std::fs::set_permissions(kept.path(), std::fs::Permissions::from_mode(0o755))
             .expect("mode of the tree");
@@ -96,9 +93,7 @@ impl Tree {
         let shadow: String = PASSWD
             .lines()
             .filter_map(|l| l.split(':').next())
-            .fold(String::new(), |all, name| {
-                all + name + ":*:19000:0:99999:7:::\n"
-            });
+            .fold(String::new(), |all, name| all + name + ":*:19000:0:99999:7:::\n");
         let gshadow: String = GROUP
             .lines()
             .filter_map(|l| l.split(':').next())
@@ -175,11 +170,7 @@ impl Tree {
 
     /// `etc/gitlab-runner/config.toml` at 0600 in a directory at 0700, as gitlab-runner keeps it.
     pub(crate) fn config_toml(self, bytes: impl AsRef<[u8]>) -> Self {
-        self.dir("etc/gitlab-runner", 0o700).file_mode(
-            "etc/gitlab-runner/config.toml",
-            bytes,
-            0o600,
-        )
+        self.dir("etc/gitlab-runner", 0o700).file_mode("etc/gitlab-runner/config.toml", bytes, 0o600)
     }
 
     /// Writes a file again after the tree was made; the mode of an existing one stays.
@@ -190,8 +181,7 @@ impl Tree {
 
     /// Sets a mode after the tree was made.
     pub(crate) fn chmod(&self, path: &str, mode: u32) {
-        std::fs::set_permissions(self.path(path), std::fs::Permissions::from_mode(mode))
-            .expect("a mode");
+        std::fs::set_permissions(self.path(path), std::fs::Permissions::from_mode(mode)).expect("a mode");
     }
 
     /// Removes a file or a whole directory.
@@ -236,8 +226,8 @@ impl Tree {
     /// Mode, uid and gid of a thing, links not followed.
     #[track_caller]
     pub(crate) fn metadata(&self, path: &str) -> (u32, u32, u32) {
-        let meta = std::fs::symlink_metadata(self.path(path))
-            .unwrap_or_else(|error| panic!("{path}: {error}"));
+        let meta =
+            std::fs::symlink_metadata(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         (meta.mode() & 0o7777, meta.uid(), meta.gid())
     }
 
@@ -256,11 +246,7 @@ impl Tree {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
         command.args(arguments).arg("--root").arg(self.top());
-        command
-            .env_clear()
-            .env("PATH", PATH)
-            .env("LC_ALL", "C")
-            .current_dir(self.top());
+        command.env_clear().env("PATH", PATH).env("LC_ALL", "C").current_dir(self.top());
         command
     }
 
