@@ -48,7 +48,7 @@ fn collect(top: &Path, stamped: bool) -> Vec<String> {
             match std::fs::read_dir(&path) {
                 Ok(entries) => waiting.extend(entries.flatten().map(|entry| entry.path())),
                 Err(error) => {
-                    lines.push((name.join("?"), format!("unreadable: {} {}", error.kind(), name.display())))
+                    lines.push((name.join("?"), format!("unreadable: {} {}", error.kind(), name.display())));
                 }
             }
         }
