@@ -1,1 +1,169 @@
-//! Values of `config.toml` that a profile may set, and their types.
+//! Values that a profile wants in `config.toml`, under `config.toml`'s own names and types.
+//!
+//! Owns their reading from a profile, checked against the table of keys, and their notation.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+
+use crate::keys::{self, Type};
+use crate::text::toml_patch::Scalar;
+
+/// The `[config]` section.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Config {
+    /// Which runners are meant, by their `executor`.
+    pub(super) executors: Vec<String>,
+    /// Values of `[[runners]]`.
+    pub(super) runner: Vec<(String, Setting)>,
+    /// Values of `[runners.docker]`.
+    pub(super) docker: Vec<(String, Setting)>,
+}
+
+/// A wanted value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// The key has this value.
+    Scalar(Scalar),
+    /// The list has these elements, among others.
+    List(Vec<String>),
+}
+
+impl Setting {
+    /// True for what gitlab-runner assumes where the key is absent.
+    pub(super) fn is_default(&self) -> bool {
+        match self {
+            Self::Scalar(Scalar::Bool(value)) => !value,
+            Self::Scalar(Scalar::Integer(value)) => *value == 0,
+            Self::Scalar(Scalar::String(value)) => value.is_empty(),
+            Self::List(list) => list.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scalar(scalar) => scalar.fmt(f),
+            Self::List(list) => {
+                let elements: Vec<String> = list.iter().map(|text| Scalar::from(text.as_str()).to_string()).collect();
+                write!(f, "[{}]", elements.join(", "))
+            }
+        }
+    }
+}
+
+/// The executors that gitlab-runner knows.
+const EXECUTORS: [&str; 11] = [
+    "shell",
+    "custom",
+    "instance",
+    "docker",
+    "docker-windows",
+    "docker-autoscaler",
+    "docker+machine",
+    "kubernetes",
+    "ssh",
+    "parallels",
+    "virtualbox",
+];
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Section { name: "runners", extra: &["executors", "docker"] })
+    }
+}
+
+/// Reads the keys of one section of `config.toml`.
+#[derive(Clone, Copy)]
+struct Section {
+    name: &'static str,
+    extra: &'static [&'static str],
+}
+
+impl<'de> Visitor<'de> for Section {
+    type Value = Config;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a table of keys of [{}]", self.name)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
+        let mut config = Config::default();
+        while let Some(key) = map.next_key_seed(KnownKey(self))? {
+            match key.as_str() {
+                "executors" if !self.extra.is_empty() => config.executors = map.next_value_seed(Executors)?,
+                "docker" if !self.extra.is_empty() => {
+                    config.docker = map.next_value_seed(Section { name: "runners.docker", extra: &[] })?.runner;
+                }
+                _ => {
+                    let kind = keys::find(self.name, &key).map_or(Type::Other, |known| known.kind);
+                    config.runner.push((key, map.next_value_seed(Value(kind))?));
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Section {
+    type Value = Config;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Config, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+/// A key that the section has, so that the error points at the key.
+struct KnownKey(Section);
+
+impl<'de> DeserializeSeed<'de> for KnownKey {
+    type Value = String;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        let settable = keys::of(self.0.name).filter(|known| known.kind != Type::Other).map(|known| known.name);
+        let known: Vec<&str> = self.0.extra.iter().copied().chain(settable).collect();
+        // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
+        let identity = ["name", "url", "id", "token", "executor"].contains(&key.as_str()) && self.0.name == "runners";
+        if known.contains(&key.as_str()) && !identity {
+            return Ok(key);
+        }
+        if identity || keys::find(self.0.name, &key).is_some() {
+            return Err(de::Error::custom(format!("`{key}` can't be set by a profile")));
+        }
+        let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        Err(de::Error::custom(format!("unknown field `{key}`, expected one of {}", list.join(", "))))
+    }
+}
+
+/// A value of the type that the key has.
+struct Value(Type);
+
+impl<'de> DeserializeSeed<'de> for Value {
+    type Value = Setting;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
+        Ok(match self.0 {
+            Type::Bool => Setting::Scalar(Scalar::Bool(bool::deserialize(deserializer)?)),
+            Type::Int => Setting::Scalar(Scalar::Integer(i64::deserialize(deserializer)?)),
+            Type::List => Setting::List(Vec::deserialize(deserializer)?),
+            Type::String | Type::Other => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
+        })
+    }
+}
+
+/// Names of executors.
+struct Executors;
+
+impl<'de> DeserializeSeed<'de> for Executors {
+    type Value = Vec<String>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        match names.iter().find(|name| !EXECUTORS.contains(&name.as_str())) {
+            Some(name) => Err(de::Error::custom(format!(
+                "gitlab-runner has no executor {name:?}; there are {}",
+                EXECUTORS.join(", ")
+            ))),
+            None => Ok(names),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Values of `[[runners]]` in gitlab-runner's `config.toml`.
+//!
+//! Owns single values, never the file: what the profile does not name keeps its bytes. Nothing of the
+//! file but those values may ever be shown: it holds tokens.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml_edit::{Item, TableLike};
+
+use super::runner::{self, Runner};
+use super::settings::{Config, Setting};
+use super::{Context, Resource};
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap, ValueChange,
+};
+use crate::facts::MOST_CONFIG_BYTES;
+use crate::fault::fault;
+use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml};
+
+/// Where GitLab's package has it.
+const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
+
+impl Resource for Config {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let path = path(context);
+        let Some(seen) = read(context, &path)? else {
+            self.wait(context, notes, &format!("{} does not exist: no runner is registered yet", path.display()));
+            return Ok(Vec::new());
+        };
+        let shown = path.display().to_string();
+        let toml = parse(&seen, &shown)?;
+        report_file(&seen, &toml, &shown, notes);
+        let runners = runner::list(&toml, &shown)?;
+        let meant = runner::select(&runners, &self.executors, &context.options.runners, &shown)?;
+        if meant.is_empty() {
+            self.wait(context, notes, &format!("{shown} has no runner with executor {}", self.executors.join(", ")));
+            return Ok(Vec::new());
+        }
+        let mut edits = Edits::default();
+        for runner in meant {
+            self.plan_runner(runner, &toml, &shown, notes, &mut edits)?;
+        }
+        if edits.edits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let patched = toml.patch(&edits.edits).map_err(|error| {
+            fault("config-shape", format!("{shown}: {error}"), "write that part as a plain table, then run again")
+        })?;
+        if patched.used_dotted_key {
+            notes.warn(
+                "config-dotted-keys",
+                format!("{shown} has dotted keys (docker.image = …), which old versions of gitlab-runner refuse"),
+                "write them under a [runners.docker] header",
+            );
+        }
+        let place = Place::System(seen.resolved.clone().unwrap_or(path));
+        let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
+        let why = edits.shown.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default());
+        let mut names: Vec<&str> = why.collect();
+        names.dedup();
+        Ok(vec![Change {
+            kind: "config",
+            id: place.to_string(),
+            why: format!("not as wanted: {}", names.join(", ")),
+            op: Op::File(Box::new(FileOp {
+                place,
+                before: Some(seen),
+                after: Some(Content::ready(patched.text.into_bytes())),
+                meta,
+                check: Check::RunnerConfig,
+                shown: Shown::Values(edits.shown),
+                swap: Swap::Shared,
+            })),
+        }])
+    }
+}
+
+/// The edits of all runners, and the same for people.
+#[derive(Default)]
+struct Edits {
+    edits: Vec<Edit>,
+    shown: Vec<ValueChange>,
+}
+
+impl Edits {
+    fn push(&mut self, runner: &Runner<'_>, keys: &[&str], before: Option<String>, after: String, action: Action) {
+        let mut path = vec![Step::from("runners"), Step::from(runner.index)];
+        path.extend(keys.iter().map(|key| Step::from(*key)));
+        let mut machine = vec!["runners".to_owned(), runner.index.to_string()];
+        machine.extend(keys.iter().map(|key| (*key).to_owned()));
+        let name = format!("{}: {}", runner.title(), keys.join("."));
+        self.edits.push(Edit::new(path, action));
+        self.shown.push(ValueChange { name, path: machine, before, after: Some(after) });
+    }
+}
+
+impl Config {
+    fn plan_runner(
+        &self,
+        runner: &Runner<'_>,
+        toml: &Toml,
+        shown: &str,
+        notes: &mut Notes,
+        edits: &mut Edits,
+    ) -> Result<()> {
+        let docker = runner.docker(toml, shown)?;
+        if !self.docker.is_empty() {
+            runner.refuse_clash(docker, &self.docker, shown)?;
+            runner.warn(docker, notes);
+        }
+        for (key, setting) in &self.runner {
+            plan_value(runner, &[key], runner.table.get(key), setting, toml, shown, edits)?;
+        }
+        for (key, setting) in &self.docker {
+            let item = docker.and_then(|docker| docker.get(key));
+            if key == "tls_verify" && runner.is_remote(docker) {
+                if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default() {
+                    notes.warn(
+                        "tls-verify-remote",
+                        format!("{}: tls_verify is left alone, `host` is a remote address", runner.title()),
+                        "it is about the link from gitlab-runner to that daemon, not about dind",
+                    );
+                }
+                continue;
+            }
+            plan_value(runner, &["docker", key], item, setting, toml, shown, edits)?;
+        }
+        Ok(())
+    }
+
+    /// No runner is there to be configured: say how to register one that is right from the start.
+    fn wait(&self, context: &Context<'_>, notes: &mut Notes, why: &str) {
+        let executor = self.executors.first().map_or("docker", String::as_str);
+        let profiles = context.options.profiles.join(",");
+        let image = if self.docker.is_empty() { "" } else { " --docker-image docker:19.03" };
+        notes.wait(
+            "runner-not-registered",
+            why,
+            format!(
+                "runner-prep template --profile {profiles} > /root/runner-template.toml && gitlab-runner register \
+                 --non-interactive --url https://gitlab.com --token \"$TOKEN\" --executor {executor}{image} \
+                 --template-config /root/runner-template.toml; then run runner-prep again"
+            ),
+        );
+    }
+}
+
+/// Hold one value against the file.
+fn plan_value(
+    runner: &Runner<'_>,
+    keys: &[&str],
+    item: Option<&Item>,
+    setting: &Setting,
+    toml: &Toml,
+    shown: &str,
+    edits: &mut Edits,
+) -> Result<()> {
+    match setting {
+        Setting::Scalar(wanted) => {
+            let now = item.and_then(scalar);
+            if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default()) {
+                return Ok(());
+            }
+            // A value of another type is not the value of this key: it is not shown.
+            let before = item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
+            edits.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
+        }
+        Setting::List(wanted) => {
+            let found = match item {
+                None => Vec::new(),
+                Some(item) => strings(item).ok_or_else(|| runner.wrong(toml, item, keys, "a list of strings", shown))?,
+            };
+            let key = keys.last().copied().unwrap_or_default();
+            for element in wanted {
+                let same = found.iter().position(|old| runner::identity(key, old) == runner::identity(key, element));
+                let quoted = Scalar::from(element.as_str()).to_string();
+                match same {
+                    Some(index) if key == "environment" && found[index] != element.as_str() => {
+                        let before = Some(Scalar::from(found[index]).to_string());
+                        let action = Action::Replace { index, value: element.clone() };
+                        edits.push(runner, keys, before, quoted, action);
+                    }
+                    Some(_) => {}
+                    None => edits.push(runner, keys, None, quoted, Action::Insert(element.clone())),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scalar(item: &Item) -> Option<Scalar> {
+    let text = || item.as_str().map(Scalar::from);
+    item.as_bool().map(Scalar::Bool).or_else(|| item.as_integer().map(Scalar::Integer)).or_else(text)
+}
+
+/// The elements of a list of strings; `None` when it is something else.
+pub(super) fn strings(item: &Item) -> Option<Vec<&str>> {
+    item.as_array()?.iter().map(toml_edit::Value::as_str).collect()
+}
+
+/// The configuration file: as asked, as the service has it, or the usual one.
+fn path(context: &Context<'_>) -> PathBuf {
+    let by_service = context.target.service.as_ref().and_then(|service| service.config.clone());
+    context.options.config.clone().or(by_service).unwrap_or_else(|| USUAL_PATH.into())
+}
+
+/// Read the file; what can't be a configuration is refused.
+fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(fault("config-path", format!("{shown} is no absolute path"), "give --config an absolute path"));
+    }
+    let whole = |bytes: &[u8]| !bytes.trim_ascii().is_empty() && Toml::parse(bytes).is_ok();
+    let Some(seen) = context.facts.settled(path, MOST_CONFIG_BYTES, &whole)? else {
+        return match context.facts.entry(path)? {
+            Some(link) if link.kind == FileKind::Link => Err(fault(
+                "config-dangling",
+                format!("{shown} is a link to nowhere"),
+                format!("point it at the real file, or remove it: ls -l {shown}"),
+            )),
+            _ => Ok(None),
+        };
+    };
+    if seen.kind != FileKind::Regular {
+        return Err(fault(
+            "config-kind",
+            format!("{shown} is {}, not a regular file", seen.kind),
+            format!("see what it is: ls -ld {shown}"),
+        ));
+    }
+    if seen.links != 1 {
+        return Err(fault(
+            "config-links",
+            format!("{shown} has {} names (hard links): replacing it would part them", seen.links),
+            format!("remove the other names: find / -xdev -samefile {shown}"),
+        ));
+    }
+    if seen.bytes.trim_ascii().is_empty() {
+        return Err(fault(
+            "config-empty",
+            format!("{shown} is empty: gitlab-runner may be writing it, or lost it"),
+            "run again; if it stays empty, restore it or register the runners again",
+        ));
+    }
+    Ok(Some(seen))
+}
+
+fn parse(seen: &Seen, shown: &str) -> Result<Toml> {
+    Toml::parse(&seen.bytes).map_err(|error| {
+        fault("config-invalid", format!("{shown}: {error}"), "correct it by hand; gitlab-runner can't read it either")
+    })
+}
+
+/// What is worth knowing of the file as a whole.
+fn report_file(seen: &Seen, toml: &Toml, shown: &str, notes: &mut Notes) {
+    if seen.mode & 0o077 != 0 {
+        notes.warn(
+            "config-mode",
+            format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
+            format!("chmod 0600 {shown}"),
+        );
+    }
+    if toml.has_bom() {
+        notes.warn(
+            "config-bom",
+            format!("{shown} begins with a byte order mark, which old versions of gitlab-runner refuse"),
+            format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
+        );
+    }
+}
+
+/// The file for `gitlab-runner register --template-config`: exactly one `[[runners]]`, only what the
+/// profile wants.
+pub(super) fn template(config: &Config) -> String {
+    let mut text = String::from("[[runners]]\n");
+    let mut lines = |settings: &[(String, Setting)], indent: &str| {
+        for (key, setting) in settings {
+            text.push_str(&format!("{indent}{key} = {setting}\n"));
+        }
+    };
+    lines(&config.runner, "  ");
+    if !config.docker.is_empty() {
+        text.push_str("  [runners.docker]\n");
+        for (key, setting) in &config.docker {
+            text.push_str(&format!("    {key} = {setting}\n"));
+        }
+    }
+    text
+}
+
+/// A table in either notation.
+pub(super) fn table(item: &Item) -> Option<&dyn TableLike> {
+    item.as_table_like()
+}
