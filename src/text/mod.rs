@@ -1,1 +1,3 @@
 //! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
+
+pub mod position;
