@@ -72,7 +72,10 @@ mod tests {
     fn every_line_of_the_table_is_read() {
         let lines = DATA.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
         assert_eq!(all().count(), lines);
-        assert_eq!(find("runners.docker", "allowed_privileged_services").and_then(|key| key.since), Some((16, 1)));
+        assert_eq!(
+            find("runners.docker", "allowed_privileged_services").and_then(|key| key.since),
+            Some((16, 1))
+        );
         assert_eq!(find("runners.docker", "privileged").map(|key| key.kind), Some(Type::Bool));
         assert_eq!(find("runners", "privileged"), None);
     }

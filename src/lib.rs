@@ -12,6 +12,7 @@ pub mod change;
 pub mod cli;
 pub mod facts;
 pub mod fault;
+pub mod keys;
 pub mod plan;
 pub mod profile;
 pub mod report;

@@ -124,6 +124,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         adopt: selection.adopt,
         config: selection.config.clone(),
         runners: selection.runner.clone(),
+        profiles: names.clone(),
         accept_new_host_keys: false,
     };
     let build = || -> Result<(Plan, Target)> {

@@ -42,6 +42,18 @@ impl Facts for Live<'_> {
         }))
     }
 
+    fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>> {
+        for _ in 0..3 {
+            match self.file(path, cap)? {
+                Some(seen) if seen.kind == FileKind::Regular && !whole(&seen.bytes) => {
+                    std::thread::sleep(std::time::Duration::from_millis(200));
+                }
+                settled => return Ok(settled),
+            }
+        }
+        self.file(path, cap)
+    }
+
     fn stat(&self, path: &Path) -> Result<Option<Seen>> {
         self.look(path, true)
     }

@@ -30,6 +30,13 @@ pub trait Facts {
     /// When it can't be read, or is larger than `cap` bytes.
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>>;
 
+    /// Like [`Facts::file`], for a file that another program rewrites in place: while `whole` says that
+    /// the bytes are torn, it looks again, three times, a fifth of a second apart.
+    ///
+    /// # Errors
+    /// Those of [`Facts::file`].
+    fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>>;
+
     /// What an absolute path leads to, links resolved, without its bytes.
     fn stat(&self, path: &Path) -> Result<Option<Seen>>;
 

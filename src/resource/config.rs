@@ -25,7 +25,11 @@ impl Resource for Config {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let path = path(context);
         let Some(seen) = read(context, &path)? else {
-            self.wait(context, notes, &format!("{} does not exist: no runner is registered yet", path.display()));
+            self.wait(
+                context,
+                notes,
+                &format!("{} does not exist: no runner is registered yet", path.display()),
+            );
             return Ok(Vec::new());
         };
         let shown = path.display().to_string();
@@ -34,7 +38,11 @@ impl Resource for Config {
         let runners = runner::list(&toml, &shown)?;
         let meant = runner::select(&runners, &self.executors, &context.options.runners, &shown)?;
         if meant.is_empty() {
-            self.wait(context, notes, &format!("{shown} has no runner with executor {}", self.executors.join(", ")));
+            self.wait(
+                context,
+                notes,
+                &format!("{shown} has no runner with executor {}", self.executors.join(", ")),
+            );
             return Ok(Vec::new());
         }
         let mut edits = Edits::default();
@@ -45,12 +53,18 @@ impl Resource for Config {
             return Ok(Vec::new());
         }
         let patched = toml.patch(&edits.edits).map_err(|error| {
-            fault("config-shape", format!("{shown}: {error}"), "write that part as a plain table, then run again")
+            fault(
+                "config-shape",
+                format!("{shown}: {error}"),
+                "write that part as a plain table, then run again",
+            )
         })?;
         if patched.used_dotted_key {
             notes.warn(
                 "config-dotted-keys",
-                format!("{shown} has dotted keys (docker.image = …), which old versions of gitlab-runner refuse"),
+                format!(
+                    "{shown} has dotted keys (docker.image = …), which old versions of gitlab-runner refuse"
+                ),
                 "write them under a [runners.docker] header",
             );
         }
@@ -84,7 +98,14 @@ struct Edits {
 }
 
 impl Edits {
-    fn push(&mut self, runner: &Runner<'_>, keys: &[&str], before: Option<String>, after: String, action: Action) {
+    fn push(
+        &mut self,
+        runner: &Runner<'_>,
+        keys: &[&str],
+        before: Option<String>,
+        after: String,
+        action: Action,
+    ) {
         let mut path = vec![Step::from("runners"), Step::from(runner.index)];
         path.extend(keys.iter().map(|key| Step::from(*key)));
         let mut machine = vec!["runners".to_owned(), runner.index.to_string()];
@@ -163,17 +184,21 @@ fn plan_value(
                 return Ok(());
             }
             // A value of another type is not the value of this key: it is not shown.
-            let before = item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
+            let before =
+                item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
             edits.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
         }
         Setting::List(wanted) => {
             let found = match item {
                 None => Vec::new(),
-                Some(item) => strings(item).ok_or_else(|| runner.wrong(toml, item, keys, "a list of strings", shown))?,
+                Some(item) => {
+                    strings(item).ok_or_else(|| runner.wrong(toml, item, keys, "a list of strings", shown))?
+                }
             };
             let key = keys.last().copied().unwrap_or_default();
             for element in wanted {
-                let same = found.iter().position(|old| runner::identity(key, old) == runner::identity(key, element));
+                let same =
+                    found.iter().position(|old| runner::identity(key, old) == runner::identity(key, element));
                 let quoted = Scalar::from(element.as_str()).to_string();
                 match same {
                     Some(index) if key == "environment" && found[index] != element.as_str() => {
@@ -210,7 +235,11 @@ fn path(context: &Context<'_>) -> PathBuf {
 fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
     let shown = path.display();
     if !path.is_absolute() {
-        return Err(fault("config-path", format!("{shown} is no absolute path"), "give --config an absolute path"));
+        return Err(fault(
+            "config-path",
+            format!("{shown} is no absolute path"),
+            "give --config an absolute path",
+        ));
     }
     let whole = |bytes: &[u8]| !bytes.trim_ascii().is_empty() && Toml::parse(bytes).is_ok();
     let Some(seen) = context.facts.settled(path, MOST_CONFIG_BYTES, &whole)? else {
@@ -249,7 +278,11 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
 
 fn parse(seen: &Seen, shown: &str) -> Result<Toml> {
     Toml::parse(&seen.bytes).map_err(|error| {
-        fault("config-invalid", format!("{shown}: {error}"), "correct it by hand; gitlab-runner can't read it either")
+        fault(
+            "config-invalid",
+            format!("{shown}: {error}"),
+            "correct it by hand; gitlab-runner can't read it either",
+        )
     })
 }
 

@@ -4,6 +4,9 @@
 //! never writes. A new kind is one file and its two lines here.
 
 mod account;
+mod config;
+mod runner;
+mod settings;
 mod ssh_key;
 mod sudoers;
 pub mod target;
@@ -47,6 +50,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     /// Names or ids of the runners that are meant; empty means all of the profile's executors.
     pub runners: Vec<String>,
+    /// The profiles as they were asked for, for messages.
+    pub profiles: Vec<String>,
     /// Accept another host key than the known one.
     pub accept_new_host_keys: bool,
 }
@@ -67,6 +72,7 @@ pub const KINDS: &[Kind] = &[
     kind::<account::Account>("account", "the account that jobs run as"),
     kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
+    kind::<settings::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];
 
 const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {

@@ -28,7 +28,11 @@ pub(super) fn list<'a>(toml: &'a Toml, shown: &str) -> Result<Vec<Runner<'a>>> {
     let wrong = |item: &Item| {
         fault(
             "config-shape",
-            format!("{shown}: {}`runners` is {}, gitlab-runner wants [[runners]]", place(toml, item), kind(item)),
+            format!(
+                "{shown}: {}`runners` is {}, gitlab-runner wants [[runners]]",
+                place(toml, item),
+                kind(item)
+            ),
             "write [[runners]] with two brackets for each runner",
         )
     };
@@ -54,7 +58,9 @@ pub(super) fn select<'r, 'a>(
     shown: &str,
 ) -> Result<Vec<&'r Runner<'a>>> {
     if names.is_empty() {
-        let meant = |runner: &&Runner<'_>| executors.iter().any(|name| Some(name.as_str()) == runner.text("executor"));
+        let meant = |runner: &&Runner<'_>| {
+            executors.iter().any(|name| Some(name.as_str()) == runner.text("executor"))
+        };
         return Ok(runners.iter().filter(meant).collect());
     }
     let mut meant: Vec<&Runner<'a>> = Vec::new();
@@ -67,7 +73,8 @@ pub(super) fn select<'r, 'a>(
             [one] => meant.push(one),
             [] => {
                 let known: Vec<&str> = runners.iter().filter_map(|runner| runner.text("name")).collect();
-                let near = suggest(name, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let near =
+                    suggest(name, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
                 return Err(fault(
                     "runner-unknown",
                     format!("{shown} has no runner with the name or id {name:?}{near}"),
@@ -139,7 +146,9 @@ impl<'a> Runner<'a> {
 
     /// True when `host` is the address of another machine's daemon.
     pub(super) fn is_remote(&self, docker: Option<&dyn TableLike>) -> bool {
-        let Some(host) = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str) else { return false };
+        let Some(host) = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str) else {
+            return false;
+        };
         let Some((scheme, rest)) = host.split_once("://") else { return false };
         let name = rest.trim_start_matches('[').split([':', '/', ']']).next().unwrap_or_default();
         let local = rest.starts_with("[::1]") || name == "localhost" || name.starts_with("127.");
@@ -201,13 +210,19 @@ impl<'a> Runner<'a> {
             if path == "/certs" {
                 notes.warn(
                     "certs-ca-shared",
-                    format!("{}: the volume /certs hands the certificate authority's key to jobs", self.title()),
+                    format!(
+                        "{}: the volume /certs hands the certificate authority's key to jobs",
+                        self.title()
+                    ),
                     "use /certs/client instead",
                 );
             } else if path == "/certs/client" && volume.trim_end_matches('/') != path {
                 notes.warn(
                     "certs-shared",
-                    format!("{}: /certs/client comes from one place for all jobs, which share certificates", self.title()),
+                    format!(
+                        "{}: /certs/client comes from one place for all jobs, which share certificates",
+                        self.title()
+                    ),
                     "use the bare /certs/client: one volume for each project and job slot",
                 );
             }
@@ -215,7 +230,14 @@ impl<'a> Runner<'a> {
     }
 
     /// A value of another type than gitlab-runner wants.
-    pub(super) fn wrong(&self, toml: &Toml, item: &Item, keys: &[&str], want: &str, shown: &str) -> anyhow::Error {
+    pub(super) fn wrong(
+        &self,
+        toml: &Toml,
+        item: &Item,
+        keys: &[&str],
+        want: &str,
+        shown: &str,
+    ) -> anyhow::Error {
         let keys = keys.join(".");
         fault(
             "config-shape",

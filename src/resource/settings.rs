@@ -47,7 +47,8 @@ impl fmt::Display for Setting {
         match self {
             Self::Scalar(scalar) => scalar.fmt(f),
             Self::List(list) => {
-                let elements: Vec<String> = list.iter().map(|text| Scalar::from(text.as_str()).to_string()).collect();
+                let elements: Vec<String> =
+                    list.iter().map(|text| Scalar::from(text.as_str()).to_string()).collect();
                 write!(f, "[{}]", elements.join(", "))
             }
         }
@@ -95,7 +96,8 @@ impl<'de> Visitor<'de> for Section {
             match key.as_str() {
                 "executors" if !self.extra.is_empty() => config.executors = map.next_value_seed(Executors)?,
                 "docker" if !self.extra.is_empty() => {
-                    config.docker = map.next_value_seed(Section { name: "runners.docker", extra: &[] })?.runner;
+                    config.docker =
+                        map.next_value_seed(Section { name: "runners.docker", extra: &[] })?.runner;
                 }
                 _ => {
                     let kind = keys::find(self.name, &key).map_or(Type::Other, |known| known.kind);
@@ -121,10 +123,12 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
     type Value = String;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
         let key = String::deserialize(deserializer)?;
-        let settable = keys::of(self.0.name).filter(|known| known.kind != Type::Other).map(|known| known.name);
+        let settable =
+            keys::of(self.0.name).filter(|known| known.kind != Type::Other).map(|known| known.name);
         let known: Vec<&str> = self.0.extra.iter().copied().chain(settable).collect();
         // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
-        let identity = ["name", "url", "id", "token", "executor"].contains(&key.as_str()) && self.0.name == "runners";
+        let identity =
+            ["name", "url", "id", "token", "executor"].contains(&key.as_str()) && self.0.name == "runners";
         if known.contains(&key.as_str()) && !identity {
             return Ok(key);
         }

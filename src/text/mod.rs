@@ -3,5 +3,6 @@
 pub mod key_pair;
 pub mod position;
 pub mod public_key;
+pub mod toml_patch;
 
 mod ssh_wire;

@@ -1,25 +1,31 @@
-//! Where in a text something is wrong.
+//! Places in a text as people count them, and the error that names one.
 
-use std::error::Error;
 use std::fmt;
 
-/// A mistake in a text, with its place. Never holds the text itself, which may be a secret.
+/// What is wrong with a text, and where.
+///
+/// It never holds a line or a value of the text: those can be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextError {
-    /// What is wrong, for a human.
+    /// What is wrong, without a word of the text itself.
     pub message: String,
     /// The line, counted from 1.
     pub line: usize,
-    /// The column in bytes, counted from 1.
+    /// The column in characters, counted from 1.
     pub column: usize,
 }
 
 impl TextError {
     /// A mistake at `line` and `column`, both counted from 1.
-    #[must_use]
     pub fn new(line: usize, column: usize, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { message, line, column }
+        Self { message: message.into(), line, column }
+    }
+
+    /// An error at a byte offset of `text`.
+    #[must_use]
+    pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
+        let (line, column) = line_column(text, offset);
+        Self { message: message.into(), line, column }
     }
 }
 
@@ -29,4 +35,49 @@ impl fmt::Display for TextError {
     }
 }
 
-impl Error for TextError {}
+impl std::error::Error for TextError {}
+
+/// The line and the column in characters of a byte offset, both counted from 1.
+///
+/// An offset past the end counts as the end, one inside a character as that character.
+#[must_use]
+pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
+    let mut end = offset.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let before = text.get(..end).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default();
+    (line, column.chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_lines_and_characters_from_one() {
+        let text = "aé€\r\nb\n";
+        for (offset, expected) in [
+            (0, (1, 1)),
+            (1, (1, 2)),
+            (2, (1, 2)), // inside é
+            (3, (1, 3)),
+            (6, (1, 4)),
+            (8, (2, 1)),
+            (9, (2, 2)),
+            (10, (3, 1)),
+            (99, (3, 1)),
+        ] {
+            assert_eq!(line_column(text, offset), expected, "offset {offset}");
+        }
+        assert_eq!(line_column("", 0), (1, 1));
+    }
+
+    #[test]
+    fn shows_the_place_first() {
+        let error = TextError::at("a\nbc", 3, "no value");
+        assert_eq!(error.to_string(), "line 2, column 2: no value");
+    }
+}

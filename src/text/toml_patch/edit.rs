@@ -1,0 +1,166 @@
+//! What can be asked of a document: the public words of this module.
+
+use std::fmt;
+
+use super::quote;
+
+/// One step of the way to a value: a key of a table, or a place in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A key of a table, as it reads without quotes and escapes.
+    Key(String),
+    /// A place in a list or in a list of tables, counted from 0.
+    Index(usize),
+}
+
+impl From<&str> for Step {
+    fn from(key: &str) -> Self {
+        Self::Key(key.to_owned())
+    }
+}
+
+impl From<String> for Step {
+    fn from(key: String) -> Self {
+        Self::Key(key)
+    }
+}
+
+impl From<usize> for Step {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// A value that is no list and no table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scalar {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A text.
+    String(String),
+}
+
+impl From<bool> for Scalar {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Scalar {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<&str> for Scalar {
+    fn from(value: &str) -> Self {
+        Self::String(value.to_owned())
+    }
+}
+
+impl fmt::Display for Scalar {
+    /// Writes the value as TOML 1.0.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Integer(value) => value.fmt(f),
+            Self::String(value) => f.write_str(&quote::string(value)),
+        }
+    }
+}
+
+/// What to do with the value at a path.
+///
+/// The actions on elements need a list of strings. They speak of the list as it is before the patch: places
+/// and removals name old elements, and new elements go to its end in the order of the edits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Give the key this value, in place of another scalar of any type.
+    Set(Scalar),
+    /// Make the list hold exactly these strings. Elements that stay keep their bytes.
+    SetList(Vec<String>),
+    /// Append a string to the list, and make the list if there is none.
+    Insert(String),
+    /// Put another string in the place of one element.
+    Replace {
+        /// The element's place, counted from 0.
+        index: usize,
+        /// What to write there.
+        value: String,
+    },
+    /// Remove every element that equals this string; nothing happens if there is none.
+    RemoveElement(String),
+}
+
+/// One edit: a path from the root of the document, and what to do there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The way to the value.
+    pub path: Vec<Step>,
+    /// What to do with it.
+    pub action: Action,
+}
+
+impl Edit {
+    /// An edit at a path.
+    #[must_use]
+    pub fn new(path: impl Into<Vec<Step>>, action: Action) -> Self {
+        Self { path: path.into(), action }
+    }
+
+    /// An edit that sets a scalar.
+    #[must_use]
+    pub fn set(path: impl Into<Vec<Step>>, value: impl Into<Scalar>) -> Self {
+        Self::new(path, Action::Set(value.into()))
+    }
+
+    /// An edit that appends a string to a list.
+    #[must_use]
+    pub fn insert(path: impl Into<Vec<Step>>, value: impl Into<String>) -> Self {
+        Self::new(path, Action::Insert(value.into()))
+    }
+}
+
+/// The document that came out of a patch.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Patched {
+    /// The whole new text, with the byte order mark if there was one.
+    pub text: String,
+    /// A key was written as `a.b = …`, because its table is written so. Programs that read only an older
+    /// TOML may not understand it, but then they did not understand the document before.
+    pub used_dotted_key: bool,
+}
+
+impl fmt::Debug for Patched {
+    /// Leaves the text out: it can hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patched")
+            .field("bytes", &self.text.len())
+            .field("used_dotted_key", &self.used_dotted_key)
+            .finish()
+    }
+}
+
+/// Why a document can't take an edit, and where it says so. Never holds a value of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchError {
+    /// The keys on the way to the value, as in `runners[0].docker`.
+    pub path: String,
+    /// What stands in the way.
+    pub message: String,
+    /// The line of what stands in the way, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for PatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, message, line, column } = self;
+        write!(f, "line {line}, column {column}: {path}: {message}")
+    }
+}
+
+impl std::error::Error for PatchError {}

@@ -1,0 +1,72 @@
+//! What a table lacks: the keys and tables to write that the document does not have yet.
+
+use std::ops::Range;
+
+use super::edit::PatchError;
+use super::quote;
+use super::walk::{Crumb, Walk};
+use super::wish::Node;
+
+/// The keys that one table lacks, values already written as TOML.
+#[derive(Debug, Default)]
+pub(super) struct Fresh<'e> {
+    pub(super) values: Vec<(&'e str, String)>,
+    pub(super) tables: Vec<(&'e str, Fresh<'e>)>,
+}
+
+impl<'e> Fresh<'e> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.tables.is_empty()
+    }
+
+    /// Adds what is asked for at a key that is not there; `span` is what is there, for an error to point at.
+    pub(super) fn add(
+        &mut self,
+        walk: &mut Walk<'_, 'e>,
+        key: &'e str,
+        node: &Node<'e>,
+        span: Option<&Range<usize>>,
+    ) -> Result<(), PatchError> {
+        if let Some(wish) = &node.wish {
+            let value = wish.fresh().map_err(|message| walk.fail(span.cloned(), message))?;
+            self.values.extend(value.map(|value| (key, value)));
+            return Ok(());
+        }
+        if !node.indexes.is_empty() {
+            return Err(walk.fail(span.cloned(), "is not there"));
+        }
+        let mut below = Self::default();
+        for (key, node) in &node.keys {
+            walk.path.push(Crumb::Key(key));
+            below.add(walk, key, node, span)?;
+            walk.path.pop();
+        }
+        if !below.is_empty() {
+            self.tables.push((key, below));
+        }
+        Ok(())
+    }
+
+    /// One `key = value` an entry, with dotted keys for tables.
+    pub(super) fn dotted(&self, prefix: &str, entries: &mut Vec<String>) {
+        for (key, value) in &self.values {
+            entries.push(format!("{prefix}{} = {value}", quote::key(key)));
+        }
+        for (key, below) in &self.tables {
+            below.dotted(&format!("{prefix}{}.", quote::key(key)), entries);
+        }
+    }
+
+    /// One `key = value` an entry, with inline tables for tables.
+    pub(super) fn inline(&self, prefix: &str) -> Vec<String> {
+        let mut entries: Vec<String> = Vec::new();
+        for (key, value) in &self.values {
+            entries.push(format!("{prefix}{} = {value}", quote::key(key)));
+        }
+        for (key, below) in &self.tables {
+            let below = below.inline("").join(", ");
+            entries.push(format!("{prefix}{} = {{ {below} }}", quote::key(key)));
+        }
+        entries
+    }
+}

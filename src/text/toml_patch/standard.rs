@@ -1,0 +1,213 @@
+//! New keys in tables with headers, and new headers.
+
+use toml_edit::Table;
+
+use super::edit::PatchError;
+use super::fresh::Fresh;
+use super::style::{self, Style};
+use super::walk::{Crumb, Splice, Walk};
+use super::wish::Node;
+use super::{layout, quote};
+
+/// Ranks of pieces at one place: keys of the document's root before any header, a table's keys before new
+/// headers, and headers of deeper tables before those of outer ones.
+const RANK_ROOT_KEY: i64 = -1;
+const RANK_NEW_HEADER: i64 = 1_000_000;
+
+/// A table of the document and what surrounds it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'t> {
+    table: &'t Table,
+    parent: Option<&'t Table>,
+    /// The length of the path at the header, or at the root, under which dotted keys of this table stand.
+    owner: usize,
+}
+
+impl<'t> Place<'t> {
+    pub(super) fn root(table: &'t Table) -> Self {
+        Self { table, parent: None, owner: 0 }
+    }
+
+    /// The place of a table below this one, `depth` steps from the root.
+    pub(super) fn child(&self, table: &'t Table, depth: usize) -> Self {
+        Self { table, parent: Some(self.table), owner: if table.is_dotted() { self.owner } else { depth } }
+    }
+
+    fn is_root(&self) -> bool {
+        self.parent.is_none()
+    }
+}
+
+/// Where new lines go.
+enum Spot {
+    /// Behind the line that ends at this offset.
+    After(usize),
+    /// In front of the line that begins at this offset.
+    Before(usize),
+}
+
+impl<'t, 'e> Walk<'t, 'e> {
+    /// Walks into a table, and writes the keys and tables that it lacks.
+    pub(super) fn table(&mut self, place: Place<'t>, node: &Node<'e>) -> Result<(), PatchError> {
+        let table = place.table;
+        if node.wish.is_some() {
+            return Err(self.fail(table.span(), "is a table, not a value"));
+        }
+        self.only_keys(table.span(), node)?;
+        let mut fresh = Fresh::default();
+        for (key, node) in &node.keys {
+            self.path.push(Crumb::Key(key));
+            match table.get(key) {
+                Some(item) => self.item(&place, item, node)?,
+                None => fresh.add(self, key, node, table.span().as_ref())?,
+            }
+            self.path.pop();
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        if table.is_dotted() {
+            self.used_dotted_key = true;
+            let mut entries = Vec::new();
+            fresh.dotted(&self.dotted_prefix(place.owner), &mut entries);
+            self.body_lines(place, entries);
+            return Ok(());
+        }
+        let below = Fresh { values: Vec::new(), tables: std::mem::take(&mut fresh.tables) };
+        if !fresh.is_empty() {
+            if place.is_root() || layout::has_header(table) {
+                let mut entries = Vec::new();
+                fresh.dotted("", &mut entries);
+                self.body_lines(place, entries);
+            } else {
+                self.missing_header(place, &fresh);
+            }
+        }
+        if !below.is_empty() {
+            self.new_tables(place, &below);
+        }
+        Ok(())
+    }
+
+    /// Writes keys after the last one of the table's own lines.
+    fn body_lines(&mut self, place: Place<'t>, mut entries: Vec<String>) {
+        let table = place.table;
+        let (spot, indent) = if let Some(last) = layout::last_entry(table) {
+            let indent = layout::indent(self.text, last.start).to_owned();
+            (Spot::After(layout::line_end(self.text, last.end)), indent)
+        } else if layout::has_header(table) {
+            let span = layout::header_span(table);
+            let unit = style::unit(self.text, place.parent);
+            let indent = layout::indent(self.text, span.start).to_owned() + &unit;
+            (Spot::After(layout::line_end(self.text, span.end)), indent)
+        } else if let Some((first, _)) = layout::outer_headers(table) {
+            entries.push(String::new());
+            let start = layout::block_start(self.text, first);
+            let lines = entries.iter().map(String::as_str);
+            self.lines(&Spot::Before(start), RANK_ROOT_KEY, lines);
+            return;
+        } else {
+            (self.end_of_document(), String::new())
+        };
+        let entries: Vec<String> = entries.iter().map(|entry| format!("{indent}{entry}")).collect();
+        self.lines(&spot, 0, entries.iter().map(String::as_str));
+    }
+
+    /// Writes the header of a table that only tables below it brought into being, in front of the first of them.
+    fn missing_header(&mut self, place: Place<'t>, fresh: &Fresh<'e>) {
+        let Some((first, _)) = layout::outer_headers(place.table) else {
+            return;
+        };
+        let style = Style::below(self.text, place.parent.unwrap_or(place.table), false);
+        let mut lines = Vec::new();
+        header_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
+        if layout::blank_above(self.text, first) == Some(true) {
+            lines.push(String::new());
+        }
+        let spot = Spot::Before(layout::block_start(self.text, first));
+        let rank = self.depth();
+        self.lines(&spot, rank, lines.iter().map(String::as_str));
+    }
+
+    /// Writes new tables after everything that the table holds.
+    fn new_tables(&mut self, place: Place<'t>, fresh: &Fresh<'e>) {
+        let table = place.table;
+        let last = layout::outer_headers(table).map_or(table, |(_, last)| last);
+        let end = match layout::last_entry(last) {
+            Some(entry) => Some(entry.end),
+            None => layout::has_header(last).then(|| layout::header_span(last).end),
+        };
+        let spot = match end {
+            Some(end) => {
+                let end = layout::line_end(self.text, end);
+                Spot::After(layout::past_own_comments(self.text, end))
+            }
+            None => self.end_of_document(),
+        };
+        let style = Style::below(self.text, table, place.is_root());
+        let mut lines = Vec::new();
+        for (key, below) in &fresh.tables {
+            let mut path = self.header_path();
+            path.push(quote::key(key));
+            if style.blank_above {
+                lines.push(String::new());
+            }
+            header_lines(&path, below, &style, &style.header, &mut lines);
+        }
+        let rank = RANK_NEW_HEADER - self.depth();
+        self.lines(&spot, rank, lines.iter().map(String::as_str));
+    }
+
+    fn header_path(&self) -> Vec<String> {
+        let keys = self.path.iter().filter_map(|crumb| match crumb {
+            Crumb::Key(key) => Some(quote::key(key)),
+            Crumb::Index(_) => None,
+        });
+        keys.collect()
+    }
+
+    fn depth(&self) -> i64 {
+        i64::try_from(self.path.len()).unwrap_or(i64::MAX)
+    }
+
+    /// The end of a document that has no key and no header.
+    fn end_of_document(&self) -> Spot {
+        let end = self.text.len();
+        if self.text.is_empty() || self.text.ends_with('\n') { Spot::Before(end) } else { Spot::After(end) }
+    }
+
+    fn lines<'l>(&mut self, spot: &Spot, rank: i64, lines: impl Iterator<Item = &'l str>) {
+        let mut text = String::new();
+        let at = match *spot {
+            Spot::After(end) => {
+                let ending = layout::line_ending(self.text, end);
+                lines.for_each(|line| text.extend([ending, line]));
+                end
+            }
+            Spot::Before(start) => {
+                let end = layout::line_end(self.text, start);
+                let ending = layout::line_ending(self.text, end);
+                lines.for_each(|line| text.extend([line, ending]));
+                start
+            }
+        };
+        let range = at..at;
+        self.splices.push(Splice { range, rank, text });
+    }
+}
+
+/// The header and the keys of a new table, and of the new tables below it.
+fn header_lines(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str, lines: &mut Vec<String>) {
+    let inner = format!("{indent}{}", style.unit);
+    if !fresh.values.is_empty() {
+        lines.push(format!("{indent}[{}]", path.join(".")));
+        for (key, value) in &fresh.values {
+            lines.push(format!("{inner}{} = {value}", quote::key(key)));
+        }
+    }
+    for (key, below) in &fresh.tables {
+        let mut path = path.to_vec();
+        path.push(quote::key(key));
+        header_lines(&path, below, style, &inner, lines);
+    }
+}

@@ -1,0 +1,99 @@
+use super::*;
+
+#[test]
+fn a_value_is_replaced_and_its_line_stays() {
+    check(
+        "concurrent=1# c\n [ t ] # t\n\tkey  =  'old'  # why\n",
+        &[set("concurrent", 4), set("t.key", "new")],
+        "concurrent=4# c\n [ t ] # t\n\tkey  =  \"new\"  # why\n",
+    );
+    check("a = true", &[set("a", false)], "a = false");
+    check("a = \"\"\"\n# x\n[b]\n\"\"\" # c\n", &[set("a", "y")], "a = \"y\" # c\n");
+    check("privileged = \"true\"\n", &[set("privileged", true)], "privileged = true\n");
+}
+
+#[test]
+fn an_equal_value_keeps_its_spelling() {
+    let text = "a = 0x10\nb = 'x'\nc = \"\"\"y\"\"\"\nd = [ 'z', ]\n";
+    let list = Edit::new(path("d"), Action::SetList(vec!["z".to_owned()]));
+    let edits = [set("a", 16), set("b", "x"), set("c", "y"), list];
+    check(text, &edits, text);
+}
+
+#[test]
+fn keys_are_found_however_they_are_written() {
+    check(
+        "[[\"runners\"]]\n'a b' = 1\n",
+        &[Edit::set(["runners".into(), 0.into(), "a b".into()], 2)],
+        "[[\"runners\"]]\n'a b' = 2\n",
+    );
+    check("\"\\u0061\" . b  = 1\n", &[set("a.b", 2)], "\"\\u0061\" . b  = 2\n");
+    check("[ a . 'b' ]\nc = 1\n", &[set("a.b.c", 2)], "[ a . 'b' ]\nc = 2\n");
+}
+
+#[test]
+fn new_keys_and_values_are_written_as_toml_1_0() {
+    let edit = Edit::set(["a b".into()], "C:\\x\u{1b}\n\"é\"");
+    check("", &[edit], "\"a b\" = \"C:\\\\x\\u001B\\n\\\"é\\\"\"\n");
+}
+
+#[test]
+fn strings_that_look_like_toml_are_left_alone() {
+    let text = "[[runners]]\n  a = \"\"\"\n[[runners]]\n  # b = 1\n  b = 1\n\"\"\"\n  [runners.docker]\n    c = '''\n# d'''\n";
+    check(
+        text,
+        &[set("runners.0.b", 2), set("runners.0.docker.e", 3), set("runners.0.x.y", 4)],
+        "[[runners]]\n  a = \"\"\"\n[[runners]]\n  # b = 1\n  b = 1\n\"\"\"\n  b = 2\n  [runners.docker]\n    c = '''\n# d'''\n    e = 3\n  [runners.x]\n    y = 4\n",
+    );
+}
+
+#[test]
+fn inline_tables_get_keys_between_their_braces() {
+    for (before, after) in [
+        ("t = {}", "t = { k = true }"),
+        ("t = { } # c", "t = { k = true } # c"),
+        ("t = {  }", "t = { k = true  }"),
+        ("t = { a = 1 }", "t = { a = 1, k = true }"),
+        ("t = {a=1}", "t = {a=1, k = true}"),
+        ("t = { a.b = 1, c = 2, a.d = { e = 3 } }", "t = { a.b = 1, c = 2, a.d = { e = 3 }, k = true }"),
+        // TOML 1.1 stays as it is and gets no line break or last comma of ours.
+        ("t = {\n  a = 1, # c\n}", "t = {\n  a = 1, k = true, # c\n}"),
+        ("t = {\n  a = 1 # c\n  ,\n}", "t = {\n  a = 1, k = true # c\n  ,\n}"),
+        ("t = {\n  # c\n}", "t = { k = true\n  # c\n}"),
+    ] {
+        check(before, &[set("t.k", true)], after);
+    }
+}
+
+#[test]
+fn inline_lists_of_runners_are_found_by_number() {
+    check(
+        "runners = [ { name = 'a' }, { name = 'b', docker = { image = 'x' } } ]\n",
+        &[
+            set("runners.0.docker.privileged", true),
+            insert("runners.0.docker.volumes", "/cache"),
+            set("runners.1.docker.image", "y"),
+            set("runners.1.docker.sysctls.a", "1"),
+        ],
+        "runners = [ { name = 'a', docker = { privileged = true, volumes = [\"/cache\"] } }, { name = 'b', docker = { image = \"y\", sysctls = { a = \"1\" } } } ]\n",
+    );
+}
+
+#[test]
+fn dotted_keys_stay_dotted_and_the_report_says_so() {
+    let text = "[[runners]]\n  docker.image = 'x'\n  name = 'n'\n[runners.docker.sysctls]\n";
+    let edits = [set("runners.0.docker.privileged", true), set("runners.0.docker.services.a.b", 1)];
+    let patched = parse(text).patch(&edits).unwrap();
+    assert!(patched.used_dotted_key);
+    check(
+        text,
+        &edits,
+        "[[runners]]\n  docker.image = 'x'\n  docker.privileged = true\n  docker.services.a.b = 1\n  name = 'n'\n[runners.docker.sysctls]\n",
+    );
+    let text = "t = { 'docker' . image = 'x', name = 'n' }";
+    let edits = [set("t.docker.privileged", true)];
+    assert!(parse(text).patch(&edits).unwrap().used_dotted_key);
+    check(text, &edits, "t = { 'docker' . image = 'x', docker.privileged = true, name = 'n' }");
+    let patched = parse("[a]\n").patch(&[set("a.b.c", true)]).unwrap();
+    assert!(!patched.used_dotted_key);
+}

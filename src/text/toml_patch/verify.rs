@@ -1,0 +1,194 @@
+//! Checks that two documents differ by the wanted edits and by nothing else.
+
+use toml_edit::{Array, ArrayOfTables, Item, TableLike, Value};
+
+use super::Toml;
+use super::edit::{Edit, PatchError};
+use super::list::{same_scalar, strings};
+use super::walk::{self, Crumb};
+use super::wish::{Node, Wish};
+
+/// Checks that `after` holds the values of `before` with the edits made, and no other difference.
+///
+/// Layout doesn't count, values and keys do. The error points into `before` and holds no value.
+pub fn verify(before: &Toml, after: &Toml, edits: &[Edit]) -> Result<(), PatchError> {
+    compare(before, after, &before.wanted(edits)?)
+}
+
+pub(super) fn compare(before: &Toml, after: &Toml, wanted: &Node<'_>) -> Result<(), PatchError> {
+    let mut check = Check { text: before.text(), path: Vec::new() };
+    let (before, after) = (View::Table(before.root()), View::Table(after.root()));
+    check.view(Some(&before), Some(&after), Some(wanted))
+}
+
+/// A value of either kind of document tree.
+enum View<'t> {
+    Table(&'t dyn TableLike),
+    Tables(&'t ArrayOfTables),
+    Array(&'t Array),
+    Scalar(&'t Value),
+}
+
+impl<'t> View<'t> {
+    fn item(item: &'t Item) -> Option<Self> {
+        match item {
+            Item::None => None,
+            Item::Value(value) => Some(Self::value(value)),
+            Item::Table(table) => Some(Self::Table(table)),
+            Item::ArrayOfTables(tables) => Some(Self::Tables(tables)),
+        }
+    }
+
+    fn value(value: &'t Value) -> Self {
+        match value {
+            Value::Array(array) => Self::Array(array),
+            Value::InlineTable(table) => Self::Table(table),
+            scalar => Self::Scalar(scalar),
+        }
+    }
+
+    fn key(&self, key: &str) -> Option<Self> {
+        match self {
+            Self::Table(table) => table.get(key).and_then(Self::item),
+            _ => None,
+        }
+    }
+
+    fn element(&self, index: usize) -> Option<Self> {
+        match self {
+            Self::Tables(tables) => tables.get(index).map(|table| Self::Table(table)),
+            Self::Array(array) => array.get(index).map(Self::value),
+            _ => None,
+        }
+    }
+
+    /// The number of elements of a list.
+    fn length(&self) -> Option<usize> {
+        match self {
+            Self::Tables(tables) => Some(tables.len()),
+            Self::Array(array) => Some(array.len()),
+            _ => None,
+        }
+    }
+
+    fn table(&self) -> Option<&'t dyn TableLike> {
+        match self {
+            Self::Table(table) => Some(*table),
+            _ => None,
+        }
+    }
+}
+
+struct Check<'c> {
+    text: &'c str,
+    path: Vec<Crumb<'c>>,
+}
+
+impl<'c> Check<'c> {
+    /// Compares a value before and after, and everything below it.
+    fn view(
+        &mut self,
+        before: Option<&View<'c>>,
+        after: Option<&View<'c>>,
+        node: Option<&'c Node<'c>>,
+    ) -> Result<(), PatchError> {
+        if let Some(wish) = node.and_then(|node| node.wish.as_ref()) {
+            let met = wish_met(before, after, wish);
+            return self.unless(met, before, "is not what was asked for");
+        }
+        match (before, after) {
+            (Some(View::Scalar(old)), Some(View::Scalar(new))) => {
+                self.unless(same(old, new), before, "is another value")
+            }
+            (Some(View::Table(_)) | None, Some(View::Table(_)) | None) => {
+                let wanted = before.is_some() == after.is_some() || (before.is_none() && node.is_some());
+                self.unless(wanted, before, "is there only before or only after")?;
+                self.tables(before, after, node)
+            }
+            (Some(old), Some(new)) => {
+                let length = old.length();
+                let alike = length.is_some() && length == new.length();
+                self.unless(alike, before, "has another type or length")?;
+                for index in 0..length.unwrap_or_default() {
+                    let node = node.and_then(|node| node.indexes.get(&index));
+                    self.path.push(Crumb::Index(index));
+                    self.view(old.element(index).as_ref(), new.element(index).as_ref(), node)?;
+                    self.path.pop();
+                }
+                Ok(())
+            }
+            _ => self.unless(false, before, "is there only before or only after"),
+        }
+    }
+
+    fn tables(
+        &mut self,
+        before: Option<&View<'c>>,
+        after: Option<&View<'c>>,
+        node: Option<&'c Node<'c>>,
+    ) -> Result<(), PatchError> {
+        let keys = |view: Option<&View<'c>>| {
+            let table = view.and_then(View::table);
+            table.into_iter().flat_map(|table| table.iter()).map(|(key, _)| key)
+        };
+        let has = |view: Option<&View<'c>>, key| view.is_some_and(|view| view.key(key).is_some());
+        let new = keys(after).filter(|key| !has(before, key));
+        let asked = node.into_iter().flat_map(|node| node.keys.iter().map(|(key, _)| *key));
+        let neither = asked.filter(|key| !has(before, key) && !has(after, key));
+        for key in keys(before).chain(new).chain(neither) {
+            let old = before.and_then(|view| view.key(key));
+            let new = after.and_then(|view| view.key(key));
+            let node = node.and_then(|node| node.key(key));
+            self.path.push(Crumb::Key(key));
+            self.view(old.as_ref(), new.as_ref(), node)?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn unless(&self, fine: bool, before: Option<&View<'_>>, message: &str) -> Result<(), PatchError> {
+        if fine {
+            return Ok(());
+        }
+        let span = match before {
+            Some(View::Scalar(value)) => value.span(),
+            Some(View::Array(array)) => array.span(),
+            Some(View::Tables(tables)) => tables.span(),
+            _ => None,
+        };
+        let offset = span.map_or(0, |span| span.start);
+        let message = format!("this layout can't take the edit ({message})");
+        Err(walk::error(self.text, &self.path, offset, message))
+    }
+}
+
+fn wish_met(before: Option<&View<'_>>, after: Option<&View<'_>>, wish: &Wish<'_>) -> bool {
+    if let Wish::Scalar(wanted) = wish {
+        return matches!(after, Some(View::Scalar(value)) if same_scalar(value, wanted));
+    }
+    let old = match before {
+        None => None,
+        Some(View::Array(array)) => match strings(array) {
+            Ok(old) => Some(old),
+            Err(_) => return false,
+        },
+        Some(_) => return false,
+    };
+    match (wish.list(old.as_deref()), after) {
+        (Ok(None), None) => true,
+        (Ok(Some(wanted)), Some(View::Array(array))) => strings(array).is_ok_and(|strings| strings == wanted),
+        _ => false,
+    }
+}
+
+/// Whether two scalars have the same type and value.
+fn same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::String(old), Value::String(new)) => old.value() == new.value(),
+        (Value::Integer(old), Value::Integer(new)) => old.value() == new.value(),
+        (Value::Boolean(old), Value::Boolean(new)) => old.value() == new.value(),
+        (Value::Datetime(old), Value::Datetime(new)) => old.value() == new.value(),
+        (Value::Float(old), Value::Float(new)) => old.value().to_bits() == new.value().to_bits(),
+        _ => false,
+    }
+}
