@@ -56,6 +56,10 @@ pub enum Command {
     Plan(Plan),
     /// Exit 1 where the host differs; writes nothing
     Check(Selection),
+    /// Print the account's public SSH key, for Deploy keys in GitLab
+    Key(Key),
+    /// Print the file for `gitlab-runner register --template-config`
+    Template(Template),
     /// Show the built-in and local profiles
     #[command(subcommand)]
     Profile(Profile),
@@ -110,6 +114,25 @@ pub struct Selection {
     /// Replace a sudoers file of that name that somebody else wrote
     #[arg(long)]
     pub adopt: bool,
+}
+
+/// Options of `key`.
+#[derive(Debug, Clone, Args)]
+pub struct Key {
+    /// Print the fingerprint instead of the key
+    #[arg(long)]
+    pub fingerprint: bool,
+    /// The account that jobs run as
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+}
+
+/// Options of `template`.
+#[derive(Debug, Clone, Args)]
+pub struct Template {
+    /// Profiles, by name or path; several are merged
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
+    pub profile: Vec<String>,
 }
 
 /// The commands of `profile`.

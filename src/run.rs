@@ -53,7 +53,9 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Color::Auto => streams.terminal && !environment.plain,
     };
     match &cli.command {
-        Command::Profile(command) => profiles(cli, environment, command, streams, color),
+        Command::Profile(_) | Command::Key(_) | Command::Template(_) => {
+            answer(cli, environment, streams, color)
+        }
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
@@ -127,8 +129,10 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         profiles: names.clone(),
         accept_new_host_keys: false,
     };
+    let name =
+        selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let build = || -> Result<(Plan, Target)> {
-        let target = Target::find(&facts, selection.user.as_deref(), &profile)?;
+        let target = Target::find(&facts, name.clone())?;
         let context = Context { facts: &facts, target: &target, options: &options };
         Ok((Plan::build(&wanted, &context)?, target))
     };
@@ -217,52 +221,84 @@ fn read_profile(
         .map_err(|_| fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file"))
 }
 
-fn profiles(
-    cli: &Cli,
-    environment: Environment,
-    command: &cli::Profile,
-    streams: &mut Streams<'_>,
-    color: bool,
-) -> Exit {
-    let work = || -> Result<String> {
-        let root = Root::open(&cli.global.root)?;
-        let machine = Root::open(Path::new("/"))?;
-        let facts = Live::new(&root, &machine);
-        let read = |path: &Path| read_profile(&facts, &machine, environment, path);
-        match command {
-            cli::Profile::Show { name } => {
-                let profile = Profile::load(name, &resource::names(), &read)?;
-                Wanted::resolve(&profile, &|_| true)?;
-                Ok(if cli.global.json {
-                    json(&serde_json::json!({ "profiles": name, "text": profile.text() }))
-                } else {
-                    profile.text().to_owned()
-                })
-            }
-            cli::Profile::List => {
-                let local = facts.names(Path::new(profile::DIRECTORY))?;
-                let list = profile::list(&local, &read)?;
-                if cli.global.json {
-                    let entry = |(name, summary, origin): &(String, String, String)| serde_json::json!({ "name": name, "summary": summary, "origin": origin });
-                    return Ok(json(
-                        &serde_json::json!({ "profiles": list.iter().map(entry).collect::<Vec<_>>() }),
-                    ));
-                }
-                let width = list.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
-                let line =
-                    |(name, summary, _): &(String, String, String)| format!("{name:width$}  {summary}\n");
-                Ok(list.iter().map(line).collect())
-            }
-        }
+/// The commands that only answer a question: their whole output, or an error.
+fn ask(cli: &Cli, environment: Environment) -> Result<String> {
+    identity::harden()?;
+    let root = Root::open(&cli.global.root)?;
+    let machine = Root::open(Path::new("/"))?;
+    let facts = Live::new(&root, &machine);
+    let read = |path: &Path| read_profile(&facts, &machine, environment, path);
+    let load = |names: &[String]| -> Result<Profile> {
+        let profile = Profile::load(names, &resource::names(), &read)?;
+        Wanted::resolve(&profile, &|_| true)?;
+        Ok(profile)
     };
-    match work() {
+    match &cli.command {
+        Command::Profile(cli::Profile::Show { name }) => {
+            let profile = load(name)?;
+            Ok(text_or_json(cli, name, profile.text()))
+        }
+        Command::Template(template) => {
+            let text = resource::template(&load(&template.profile)?)?.ok_or_else(|| {
+                let names = template.profile.join(",");
+                fault(
+                    "no-template",
+                    format!("the profile {names} wants nothing of config.toml: no template is needed"),
+                    "register the runner without --template-config",
+                )
+            })?;
+            Ok(text_or_json(cli, &template.profile, &text))
+        }
+        Command::Key(key) => {
+            let target = Target::find(&facts, key.user.clone())?;
+            let found = match &target.account {
+                Some(account) => resource::public_key(&facts, account)?,
+                None => None,
+            };
+            let found = found.ok_or_else(|| {
+                fault(
+                    "no-key",
+                    format!("{} has no SSH key that jobs can use", target.name),
+                    "make one: runner-prep apply --profile shell --only account,ssh_key",
+                )
+            })?;
+            if cli.global.json {
+                return Ok(json(&Report::default().with_key(Some(found))));
+            }
+            Ok(if key.fingerprint { found.fingerprint } else { found.line } + "\n")
+        }
+        _ => {
+            let local = facts.names(Path::new(profile::DIRECTORY))?;
+            let list = profile::list(&local, &read)?;
+            if cli.global.json {
+                let entry = |(name, summary, origin): &(String, String, String)| serde_json::json!({ "name": name, "summary": summary, "origin": origin });
+                return Ok(json(
+                    &serde_json::json!({ "profiles": list.iter().map(entry).collect::<Vec<_>>() }),
+                ));
+            }
+            let width = list.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+            let line = |(name, summary, _): &(String, String, String)| format!("{name:width$}  {summary}\n");
+            Ok(list.iter().map(line).collect())
+        }
+    }
+}
+
+fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
+    if cli.global.json {
+        json(&serde_json::json!({ "profiles": names, "text": text }))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, color: bool) -> Exit {
+    match ask(cli, environment) {
         Ok(text) => {
             write(streams.out, &text);
             Exit::Converged
         }
         Err(error) => {
-            let report = Report::failed(&[], &error);
-            print(&report, cli, Style { color, ..Style::default() }, streams);
+            print(&Report::failed(&[], &error), cli, Style { color, ..Style::default() }, streams);
             Exit::Error
         }
     }

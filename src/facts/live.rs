@@ -43,15 +43,17 @@ impl Facts for Live<'_> {
     }
 
     fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>> {
-        for _ in 0..3 {
-            match self.file(path, cap)? {
-                Some(seen) if seen.kind == FileKind::Regular && !whole(&seen.bytes) => {
-                    std::thread::sleep(std::time::Duration::from_millis(200));
-                }
-                settled => return Ok(settled),
+        let mut looks = 0;
+        loop {
+            let seen = self.file(path, cap)?;
+            let torn =
+                seen.as_ref().is_some_and(|seen| seen.kind == FileKind::Regular && !whole(&seen.bytes));
+            if !torn || looks == 3 {
+                return Ok(seen);
             }
+            looks += 1;
+            std::thread::sleep(std::time::Duration::from_millis(200));
         }
-        self.file(path, cap)
     }
 
     fn stat(&self, path: &Path) -> Result<Option<Seen>> {

@@ -3,10 +3,11 @@
 //! Owns single values, never the file: what the profile does not name keeps its bytes. Nothing of the
 //! file but those values may ever be shown: it holds tokens.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use toml_edit::{Item, TableLike};
+use toml_edit::Item;
 
 use super::runner::{self, Runner};
 use super::settings::{Config, Setting};
@@ -24,7 +25,7 @@ const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
 impl Resource for Config {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let path = path(context);
-        let Some(seen) = read(context, &path)? else {
+        let Some((seen, toml)) = read(context, &path)? else {
             self.wait(
                 context,
                 notes,
@@ -33,7 +34,6 @@ impl Resource for Config {
             return Ok(Vec::new());
         };
         let shown = path.display().to_string();
-        let toml = parse(&seen, &shown)?;
         report_file(&seen, &toml, &shown, notes);
         let runners = runner::list(&toml, &shown)?;
         let meant = runner::select(&runners, &self.executors, &context.options.runners, &shown)?;
@@ -135,7 +135,7 @@ impl Config {
         }
         for (key, setting) in &self.docker {
             let item = docker.and_then(|docker| docker.get(key));
-            if key == "tls_verify" && runner.is_remote(docker) {
+            if key == "tls_verify" && Runner::is_remote(docker) {
                 if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default() {
                     notes.warn(
                         "tls-verify-remote",
@@ -232,7 +232,7 @@ fn path(context: &Context<'_>) -> PathBuf {
 }
 
 /// Read the file; what can't be a configuration is refused.
-fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
+fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
     let shown = path.display();
     if !path.is_absolute() {
         return Err(fault(
@@ -241,7 +241,14 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
             "give --config an absolute path",
         ));
     }
-    let whole = |bytes: &[u8]| !bytes.trim_ascii().is_empty() && Toml::parse(bytes).is_ok();
+    // Parsed while it settles, and not a second time after.
+    let parsed = RefCell::new(None);
+    let whole = |bytes: &[u8]| {
+        let toml = Toml::parse(bytes);
+        let whole = toml.is_ok() && !bytes.trim_ascii().is_empty();
+        *parsed.borrow_mut() = Some(toml);
+        whole
+    };
     let Some(seen) = context.facts.settled(path, MOST_CONFIG_BYTES, &whole)? else {
         return match context.facts.entry(path)? {
             Some(link) if link.kind == FileKind::Link => Err(fault(
@@ -273,17 +280,14 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<Seen>> {
             "run again; if it stays empty, restore it or register the runners again",
         ));
     }
-    Ok(Some(seen))
-}
-
-fn parse(seen: &Seen, shown: &str) -> Result<Toml> {
-    Toml::parse(&seen.bytes).map_err(|error| {
+    let toml = parsed.into_inner().unwrap_or_else(|| Toml::parse(&seen.bytes)).map_err(|error| {
         fault(
             "config-invalid",
             format!("{shown}: {error}"),
             "correct it by hand; gitlab-runner can't read it either",
         )
-    })
+    })?;
+    Ok(Some((seen, toml)))
 }
 
 /// What is worth knowing of the file as a whole.
@@ -307,23 +311,12 @@ fn report_file(seen: &Seen, toml: &Toml, shown: &str, notes: &mut Notes) {
 /// The file for `gitlab-runner register --template-config`: exactly one `[[runners]]`, only what the
 /// profile wants.
 pub(super) fn template(config: &Config) -> String {
-    let mut text = String::from("[[runners]]\n");
-    let mut lines = |settings: &[(String, Setting)], indent: &str| {
-        for (key, setting) in settings {
-            text.push_str(&format!("{indent}{key} = {setting}\n"));
-        }
+    let lines = |settings: &[(String, Setting)], indent: &str| -> String {
+        settings
+            .iter()
+            .map(|(key, setting)| [indent, key, " = ", &setting.to_string(), "\n"].concat())
+            .collect()
     };
-    lines(&config.runner, "  ");
-    if !config.docker.is_empty() {
-        text.push_str("  [runners.docker]\n");
-        for (key, setting) in &config.docker {
-            text.push_str(&format!("    {key} = {setting}\n"));
-        }
-    }
-    text
-}
-
-/// A table in either notation.
-pub(super) fn table(item: &Item) -> Option<&dyn TableLike> {
-    item.as_table_like()
+    let docker = if config.docker.is_empty() { "" } else { "  [runners.docker]\n" };
+    ["[[runners]]\n", &lines(&config.runner, "  "), docker, &lines(&config.docker, "    ")].concat()
 }

@@ -83,6 +83,23 @@ fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str
     Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
 }
 
+/// The account's name as the profile gives it.
+///
+/// # Errors
+/// When the section is not valid.
+pub fn account_name(profile: &Profile) -> Result<Option<String>> {
+    Ok(profile.section::<account::Account>("account")?.and_then(|section| section.name).map(String::from))
+}
+
+/// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say
+/// about `config.toml`.
+///
+/// # Errors
+/// When the section is not valid.
+pub fn template(profile: &Profile) -> Result<Option<String>> {
+    Ok(profile.section::<settings::Config>("config")?.map(|config| config::template(&config)))
+}
+
 /// The names of all kinds: the sections a profile may have.
 #[must_use]
 pub fn names() -> Vec<&'static str> {

@@ -145,7 +145,7 @@ impl<'a> Runner<'a> {
     }
 
     /// True when `host` is the address of another machine's daemon.
-    pub(super) fn is_remote(&self, docker: Option<&dyn TableLike>) -> bool {
+    pub(super) fn is_remote(docker: Option<&dyn TableLike>) -> bool {
         let Some(host) = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str) else {
             return false;
         };

@@ -8,7 +8,6 @@ use anyhow::Result;
 
 use crate::facts::{Account, Facts, MOST_BYTES, service};
 use crate::fault::fault;
-use crate::profile::Profile;
 
 /// The names that GitLab's package looks for, the newer one first.
 const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
@@ -27,15 +26,14 @@ pub struct Target {
 }
 
 impl Target {
-    /// Find the account: the one that was asked for, that the service runs jobs as, or a usual one.
+    /// Find the account: the one that was asked for (by `--user` or the profile), that the service runs
+    /// jobs as, or a usual one.
     ///
     /// # Errors
     /// When the name is none that can be used, or is root's.
-    pub fn find(facts: &dyn Facts, asked: Option<&str>, profile: &Profile) -> Result<Self> {
+    pub fn find(facts: &dyn Facts, asked: Option<String>) -> Result<Self> {
         let service = service::observe(facts)?;
-        let named = profile.section::<super::account::Account>("account")?.and_then(|section| section.name);
-        let fixed = asked.map(str::to_owned).or(named.map(String::from));
-        let candidates: Vec<String> = if let Some(name) = fixed {
+        let candidates: Vec<String> = if let Some(name) = asked {
             vec![name]
         } else {
             let by_service = service.as_ref().and_then(|service| service.user.clone());
