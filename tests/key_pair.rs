@@ -225,6 +225,7 @@ fn ssh_keygen_and_inspect_agree_on_damage() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_bytes_are_inspected(bytes in prop::collection::vec(any::<u8>(), 0..300), label in "(RSA |EC |OPENSSH |ENCRYPTED |)") {
         let _ = inspect(&bytes);

@@ -1,6 +1,8 @@
 //! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
 
+pub mod git_config;
 pub mod key_pair;
+pub mod known_hosts;
 pub mod position;
 pub mod public_key;
 pub mod toml_patch;
