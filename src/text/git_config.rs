@@ -10,7 +10,7 @@ mod place;
 /// The value of a key, as `git config --file FILE --get SECTION.KEY` prints it. The last one wins; a key without `=` has an empty one.
 ///
 /// A subsection follows its section after a dot, such as `branch.main`. Bytes that are not UTF-8 come as replacement characters.
-/// Includes are not followed: see [`has_includes`]. A file that git would refuse is an error.
+/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`has_includes`]. A file that git would refuse is an error.
 pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, TextError> {
     let items = parse(text)?;
     let value = find(&items, section, key);
