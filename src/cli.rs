@@ -114,6 +114,12 @@ pub struct Selection {
     /// Replace a sudoers file of that name that somebody else wrote
     #[arg(long)]
     pub adopt: bool,
+    /// Replace host keys that differ from the profile's
+    #[arg(long)]
+    pub accept_new_host_keys: bool,
+    /// Ask servers for their host keys where the profile gives a fingerprint; the only use of the network
+    #[arg(long)]
+    pub scan_host_keys: bool,
 }
 
 /// Options of `key`.

@@ -2,11 +2,9 @@
 //!
 //! Must not touch the host; a plan that is empty is a host as wanted.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 
-use crate::change::{Change, Note, Notes};
+use crate::change::{Change, Note, Notes, Op};
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
 
@@ -29,17 +27,29 @@ impl Plan {
     /// the same thing.
     pub fn build(wanted: &Wanted, context: &Context<'_>) -> Result<Self> {
         let mut notes = Notes::default();
-        let changes = wanted.plan(context, &mut notes)?;
-        let mut seen = BTreeSet::new();
-        for change in &changes {
-            if !seen.insert(&change.id) {
+        let mut changes: Vec<Change> = Vec::new();
+        for change in wanted.plan(context, &mut notes)? {
+            let twin = changes.iter().find(|earlier| earlier.id == change.id);
+            if twin.is_some_and(|twin| is_same_directory(&twin.op, &change.op)) {
+                continue;
+            }
+            if twin.is_some() {
                 return Err(fault(
                     "plan-conflict",
                     format!("two resources want to change {}", change.id),
                     "leave one of them out with --skip",
                 ));
             }
+            changes.push(change);
         }
         Ok(Self { changes, warnings: notes.warnings, pending: notes.pending })
+    }
+}
+
+/// Two resources may need the same directory.
+fn is_same_directory(one: &Op, other: &Op) -> bool {
+    match (one, other) {
+        (Op::Directory { after, .. }, Op::Directory { after: other, .. }) => after == other,
+        _ => false,
     }
 }

@@ -127,7 +127,8 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         config: selection.config.clone(),
         runners: selection.runner.clone(),
         profiles: names.clone(),
-        accept_new_host_keys: false,
+        accept_new_host_keys: selection.accept_new_host_keys,
+        scan_host_keys: selection.scan_host_keys,
     };
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;

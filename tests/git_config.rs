@@ -17,15 +17,23 @@ use tempfile::TempDir;
 /// What git finds: `Err` if it refuses the file.
 type Found = Result<Option<String>, ()>;
 
+/// Git before 2.45 reads every blank outside of quotation marks as a space.
+fn blanks(found: Found) -> Found {
+    found.map(|value| value.map(|value| value.replace(['\t', '\r'], " ")))
+}
+
+/// What this module finds.
+fn ours(text: &[u8], section: &str) -> Found {
+    get(text, section, "name").map_err(|_| ())
+}
+
 /// `git config --file FILE --get NAME`, or nothing where git is missing.
 fn git(dir: &TempDir, text: &[u8], name: &str) -> Option<Found> {
     let file = dir.path().join("config");
     fs::write(&file, text).unwrap();
     let mut command = Command::new("git");
     command.env("HOME", dir.path()).current_dir(dir.path());
-    command
-        .args(["config", "--no-includes", "-z", "--file"])
-        .arg(&file);
+    command.args(["config", "--no-includes", "-z", "--file"]).arg(&file);
     let Ok(output) = command.args(["--get", name]).output() else {
         println!("skipped: there is no git");
         return None;
@@ -79,19 +87,11 @@ fn values_are_read_as_git_reads_them() {
         "[user]\nname = ä\n",
         "[user]\n\u{b}name = a\n",
     ] {
-        for (section, name) in [
-            ("user", "user.name"),
-            ("user.x", "user.x.name"),
-            ("user.", "user..name"),
-        ] {
+        for (section, name) in [("user", "user.name"), ("user.x", "user.x.name"), ("user.", "user..name")] {
             let Some(found) = git(&dir, text.as_bytes(), name) else {
                 return;
             };
-            assert_eq!(
-                get(text.as_bytes(), section, "name").map_err(|_| ()),
-                found,
-                "{name} in {text:?}"
-            );
+            assert_eq!(blanks(ours(text.as_bytes(), section)), blanks(found), "{name} in {text:?}");
         }
     }
 }
@@ -100,9 +100,7 @@ fn values_are_read_as_git_reads_them() {
 fn a_section_with_a_subsection_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let section = "branch.My \"own\" \\ one";
-    let text = set_missing(b"[core]\n", section, &[("remote", "x")])
-        .unwrap()
-        .unwrap();
+    let text = set_missing(b"[core]\n", section, &[("remote", "x")]).unwrap().unwrap();
     assert_eq!(get(&text, section, "remote").unwrap().as_deref(), Some("x"));
     let Some(found) = git(&dir, &text, &format!("{section}.remote")) else {
         return;
@@ -117,21 +115,17 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(100))]
     #[test]
     fn git_reads_the_same(start in "(\\[user\\]||\u{feff})", text in any_text(), value in "([ -~]|\n|\t|\r|é|\"|\\\\|#|;){0,12}") {
         let dir = tempfile::tempdir().unwrap();
         let text = format!("{start}{text}");
         let Some(found) = git(&dir, text.as_bytes(), "user.name") else { return Ok(()) };
-        prop_assert_eq!(get(text.as_bytes(), "user", "name").map_err(|_| ()), found.clone(), "{:?}", text);
+        prop_assert_eq!(blanks(ours(text.as_bytes(), "user")), blanks(found.clone()), "{:?}", text);
         let Ok(Some(new)) = set_missing(text.as_bytes(), "user", &[("name", &value)]) else { return Ok(()) };
         prop_assert_eq!(found, Ok(None));
         prop_assert_eq!(git(&dir, &new, "user.name").unwrap(), Ok(Some(value)), "{:?}", String::from_utf8_lossy(&new));

@@ -76,8 +76,10 @@ fn new_keys_are_taken_by_ssh_keygen() {
 fn rsa_keys_are_what_openssl_calls_consistent() {
     let Some(dir) = workplace() else { return };
     let file = dir.path().join("key");
-    store(&file, generate(KeyKind::Rsa { bits: 2048 }, "").unwrap().private.as_bytes());
-    assert!(keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &file).status.success());
+    let pair = generate(KeyKind::Rsa { bits: 2048 }, "").unwrap();
+    store(&file, pair.private.as_bytes());
+    let converted = keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &file);
+    assert!(converted.status.success());
     let check = Command::new("openssl").args(["rsa", "-check", "-noout", "-in"]).arg(&file).output();
     match check {
         Ok(output) => assert!(String::from_utf8_lossy(&output.stdout).contains("RSA key ok")),

@@ -143,6 +143,36 @@ impl Facts for Live<'_> {
         Ok(asked.success().then(|| asked.stdout.trim().to_owned()))
     }
 
+    fn git_has_value(&self, account: &Account, key: &str) -> Result<bool> {
+        let Some(program) = self.tool("git").filter(|_| self.root.is_host()) else { return Ok(false) };
+        let rights = Identity { uid: account.uid, gid: account.gid };
+        let asked = Tool::new(&program)
+            .args(["config", "--includes", "--get", key])
+            .env("HOME", account.home.as_os_str())
+            .identity((identity::is_root() && rights.uid != 0).then_some(rights))
+            .run()?;
+        Ok(asked.success())
+    }
+
+    fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {
+        let program = self.tool("ssh-keyscan").ok_or_else(|| {
+            fault(
+                "tool-missing",
+                "ssh-keyscan is not installed",
+                "install it: apt-get install openssh-client",
+            )
+        })?;
+        let asked = Tool::new(&program).args(["-T", "10", "-p", &port.to_string(), "--", host]).run()?;
+        if asked.stdout.trim().is_empty() {
+            return Err(fault(
+                "host-unreachable",
+                format!("{host}, port {port} shows no host key: {}", asked.complaint()),
+                "see whether the server is reached from here, or give its key line in the profile",
+            ));
+        }
+        Ok(asked.stdout)
+    }
+
     fn host_name(&self) -> Result<String> {
         if self.root.is_host() {
             let name = nix::unistd::gethostname().context("cannot read the host's name")?;

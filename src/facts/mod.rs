@@ -69,6 +69,18 @@ pub trait Facts {
     /// with the account's rights. `None` when it refuses the key.
     fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>>;
 
+    /// Ask git, with the account's rights, whether a key has a value in its files or one they include.
+    ///
+    /// # Errors
+    /// When git can't be started.
+    fn git_has_value(&self, account: &Account, key: &str) -> Result<bool>;
+
+    /// Ask a server for its host keys, over the network: the lines of `ssh-keyscan`.
+    ///
+    /// # Errors
+    /// When `ssh-keyscan` is not installed or the server does not answer.
+    fn scan_host_keys(&self, host: &str, port: u16) -> Result<String>;
+
     /// The machine's name (`uname -n`), in a tree the one in `/etc/hostname`.
     fn host_name(&self) -> Result<String>;
 }

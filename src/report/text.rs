@@ -130,6 +130,7 @@ fn value(value: &ValueChange) -> Vec<String> {
     }
 }
 
+/// A unified diff without its headers: three lines of context, as `git diff` has them.
 fn lines(before: &str, after: &str) -> Vec<String> {
     let diff = TextDiff::from_lines(before, after);
     let sign = |tag| match tag {
@@ -137,7 +138,8 @@ fn lines(before: &str, after: &str) -> Vec<String> {
         ChangeTag::Delete => '-',
         ChangeTag::Insert => '+',
     };
-    let changes = diff.iter_all_changes();
+    let groups = diff.grouped_ops(3);
+    let changes = groups.iter().flatten().flat_map(|operation| diff.iter_changes(operation));
     changes
         .map(|change| format!("{} {}", sign(change.tag()), change.value().trim_end_matches('\n')))
         .collect()

@@ -89,6 +89,7 @@ impl Resource for Account {
                 });
             }
         }
+        changes.extend(super::login_shell::plan(context, notes)?);
         Ok(changes)
     }
 }

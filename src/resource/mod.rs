@@ -5,6 +5,9 @@
 
 mod account;
 mod config;
+mod git;
+mod known_hosts;
+mod login_shell;
 mod runner;
 mod settings;
 mod ssh_key;
@@ -54,6 +57,8 @@ pub struct Options {
     pub profiles: Vec<String>,
     /// Accept another host key than the known one.
     pub accept_new_host_keys: bool,
+    /// Ask servers for their keys where the profile gives a fingerprint.
+    pub scan_host_keys: bool,
 }
 
 type Parsed = Result<Option<Box<dyn Resource>>>;
@@ -71,6 +76,8 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     kind::<account::Account>("account", "the account that jobs run as"),
     kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
+    kind::<known_hosts::KnownHosts>("known_hosts", "host keys of the servers that jobs push to"),
+    kind::<git::Git>("git", "the identity with which jobs commit"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
     kind::<settings::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::change::Place;
 use crate::facts::{Account, Facts, MOST_BYTES, service};
 use crate::fault::fault;
 
@@ -61,6 +62,12 @@ impl Target {
         }
         let name = candidates.into_iter().next().unwrap_or_else(|| USUAL_NAMES[0].to_owned());
         Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service })
+    }
+
+    /// A place below the account's home.
+    #[must_use]
+    pub fn place(&self, relative: &str) -> Place {
+        Place::Home { account: self.name.clone(), home: self.home.clone(), relative: relative.into() }
     }
 
     /// The account, for things that are looked for in its home; an empty answer when it is missing.

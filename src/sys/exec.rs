@@ -65,13 +65,14 @@ pub struct Tool<'a> {
     arguments: Vec<OsString>,
     input: &'a [u8],
     identity: Option<Identity>,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl<'a> Tool<'a> {
     /// A call of the program at this absolute path.
     #[must_use]
     pub fn new(program: &'a Path) -> Self {
-        Self { program, arguments: Vec::new(), input: &[], identity: None }
+        Self { program, arguments: Vec::new(), input: &[], identity: None, environment: Vec::new() }
     }
 
     /// Add an argument. Never a secret: arguments are visible to every account.
@@ -103,6 +104,13 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Add a variable to its otherwise clean environment.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: &OsStr) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
@@ -113,6 +121,7 @@ impl<'a> Tool<'a> {
             .env_clear()
             .env("PATH", TOOL_PATH.join(":"))
             .env("LC_ALL", "C")
+            .envs(self.environment)
             .current_dir("/")
             .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())

@@ -10,7 +10,7 @@ mod place;
 /// The value of a key, as `git config --file FILE --get SECTION.KEY` prints it. The last one wins; a key without `=` has an empty one.
 ///
 /// A subsection follows its section after a dot, such as `branch.main`. Bytes that are not UTF-8 come as replacement characters.
-/// Includes are not followed: see [`has_includes`]. A file that git would refuse is an error.
+/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`has_includes`]. A file that git would refuse is an error.
 pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, TextError> {
     let items = parse(text)?;
     let value = find(&items, section, key);
@@ -45,9 +45,7 @@ pub fn set_missing(
     let items = parse(text)?;
     let mut missing: Vec<(&str, &str)> = Vec::new();
     for (key, value) in wanted {
-        let twice = missing
-            .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(key));
+        let twice = missing.iter().any(|(other, _)| other.eq_ignore_ascii_case(key));
         if !twice && find(&items, section, key).is_none() {
             missing.push((key, value));
         }
@@ -77,9 +75,7 @@ fn find<'a>(items: &'a [Item], section: &str, key: &str) -> Option<&'a [u8]> {
     for item in items {
         match item {
             Item::Section { name, .. } => inside = *name == section,
-            Item::Variable {
-                key: name, value, ..
-            } => {
+            Item::Variable { key: name, value, .. } => {
                 if inside && name.eq_ignore_ascii_case(key.as_bytes()) {
                     found = Some(value.as_deref().unwrap_or_default());
                 }
@@ -126,17 +122,11 @@ fn quote(value: &str) -> String {
 }
 
 fn check_names(section: &str, wanted: &[(&str, &str)]) -> Result<(), TextError> {
-    let plain = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
+    let plain = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let (name, sub) = section.split_once('.').unwrap_or((section, ""));
     let key = |key: &str| plain(key) && key.starts_with(|c: char| c.is_ascii_alphabetic());
     if !plain(name) || sub.contains(['\n', '\0']) {
-        return Err(TextError::new(
-            1,
-            1,
-            "git does not take this name of a section",
-        ));
+        return Err(TextError::new(1, 1, "git does not take this name of a section"));
     }
     if !wanted.iter().all(|(name, _)| key(name)) {
         return Err(TextError::new(1, 1, "git does not take this name of a key"));
@@ -163,44 +153,17 @@ mod tests {
         for (before, after) in [
             ("", format!("[user]\n{both}")),
             ("\u{feff}", format!("\u{feff}[user]\n{both}")),
-            (
-                "[core]\n\tx = 1",
-                format!("[core]\n\tx = 1\n[user]\n{both}"),
-            ),
-            (
-                "[core]\nx = 1\\",
-                format!("[core]\nx = 1\\\n\n[user]\n{both}"),
-            ),
+            ("[core]\n\tx = 1", format!("[core]\n\tx = 1\n[user]\n{both}")),
+            ("[core]\nx = 1\\", format!("[core]\nx = 1\\\n\n[user]\n{both}")),
             ("# note", format!("# note\n[user]\n{both}")),
             ("[user]", format!("[user]\n{both}")),
-            (
-                "[User] # me\n[core]\n",
-                format!("[User] # me\n{both}[core]\n"),
-            ),
-            (
-                "[user] [core] x = 1\n",
-                format!("[user]\n{both} [core] x = 1\n"),
-            ),
-            (
-                "[user]\n  NAME = x\n\n[core]\n",
-                "[user]\n  NAME = x\n  email = a@b\n\n[core]\n".to_owned(),
-            ),
-            (
-                "[user] name = x\n",
-                "[user] name = x\n\temail = a@b\n".to_owned(),
-            ),
-            (
-                "[user]\nname = x\\",
-                "[user]\nname = x\\\n\nemail = a@b\n".to_owned(),
-            ),
-            (
-                "[user]\r\n\tname = x",
-                "[user]\r\n\tname = x\r\n\temail = a@b\r\n".to_owned(),
-            ),
-            (
-                "[user \"x\"]\nname = y\n",
-                format!("[user \"x\"]\nname = y\n[user]\n{both}"),
-            ),
+            ("[User] # me\n[core]\n", format!("[User] # me\n{both}[core]\n")),
+            ("[user] [core] x = 1\n", format!("[user]\n{both} [core] x = 1\n")),
+            ("[user]\n  NAME = x\n\n[core]\n", "[user]\n  NAME = x\n  email = a@b\n\n[core]\n".to_owned()),
+            ("[user] name = x\n", "[user] name = x\n\temail = a@b\n".to_owned()),
+            ("[user]\nname = x\\", "[user]\nname = x\\\n\nemail = a@b\n".to_owned()),
+            ("[user]\r\n\tname = x", "[user]\r\n\tname = x\r\n\temail = a@b\r\n".to_owned()),
+            ("[user \"x\"]\nname = y\n", format!("[user \"x\"]\nname = y\n[user]\n{both}")),
         ] {
             let text = set(before).unwrap();
             assert_eq!(text, after);
@@ -225,13 +188,9 @@ mod tests {
             let error = get(text.as_bytes(), "a", "b").unwrap_err();
             assert_eq!((error.line, error.column), place, "{text:?}: {error}");
         }
-        for (section, key, value) in [
-            ("a b", "c", ""),
-            ("a", "b c", ""),
-            ("a", "1", ""),
-            ("", "b", ""),
-            ("a", "b", "\0"),
-        ] {
+        for (section, key, value) in
+            [("a b", "c", ""), ("a", "b c", ""), ("a", "1", ""), ("", "b", ""), ("a", "b", "\0")]
+        {
             assert!(set_missing(b"", section, &[(key, value)]).is_err());
         }
     }

@@ -17,18 +17,12 @@ pub use host_name::HostName;
 #[must_use]
 pub fn keys_of(existing: &[u8], host: &HostName) -> Vec<HostKey> {
     let name = host.to_string();
-    let lines = existing
-        .split(|byte| *byte == b'\n')
-        .filter_map(Line::parse);
+    let lines = existing.split(|byte| *byte == b'\n').filter_map(Line::parse);
     let (revoked, plain): (Vec<_>, Vec<_>) = lines
         .filter(|line| line.marker != Marker::CertAuthority && line.names(&name))
         .partition(|line| line.marker == Marker::Revoked);
     let good = |key: &HostKey| revoked.iter().all(|line| line.key != *key);
-    plain
-        .into_iter()
-        .map(|line| line.key)
-        .filter(good)
-        .collect()
+    plain.into_iter().map(|line| line.key).filter(good).collect()
 }
 
 /// A line that contradicts a wanted key.
@@ -50,24 +44,11 @@ pub struct Conflict {
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            host,
-            kind,
-            existing,
-            wanted,
-            line,
-            revoked,
-        } = self;
+        let Self { host, kind, existing, wanted, line, revoked } = self;
         if *revoked {
-            write!(
-                f,
-                "line {line}: the {kind} key {wanted} of {host} is revoked"
-            )
+            write!(f, "line {line}: the {kind} key {wanted} of {host} is revoked")
         } else {
-            write!(
-                f,
-                "line {line}: {host} has the {kind} key {existing}, not {wanted}"
-            )
+            write!(f, "line {line}: {host} has the {kind} key {existing}, not {wanted}")
         }
     }
 }
@@ -104,11 +85,7 @@ pub struct Merge {
 /// A host may be wanted with several keys, also of one type. A line that gives the host another key of a wanted type is a conflict;
 /// with `accept_new` it loses the host instead. A wanted key that is `@revoked` for its host is always a conflict.
 /// Other lines keep their bytes. Takes time linear in the size of the file, for each wanted host.
-pub fn merge(
-    existing: &[u8],
-    wanted: &[Entry],
-    accept_new: bool,
-) -> Result<Option<Merge>, Conflicts> {
+pub fn merge(existing: &[u8], wanted: &[Entry], accept_new: bool) -> Result<Option<Merge>, Conflicts> {
     let mut missing: Vec<&Entry> = Vec::new();
     let mut hosts: Vec<(&HostName, String)> = Vec::new();
     for entry in wanted {
@@ -121,17 +98,13 @@ pub fn merge(
     }
     let mut conflicts = Vec::new();
     for (index, raw) in existing.split(|byte| *byte == b'\n').enumerate() {
-        let Some(line) = Line::parse(raw).filter(|line| line.marker != Marker::CertAuthority)
-        else {
+        let Some(line) = Line::parse(raw).filter(|line| line.marker != Marker::CertAuthority) else {
             continue;
         };
         let revoked = line.marker == Marker::Revoked;
         for (host, _) in hosts.iter().filter(|(_, name)| line.names(name)) {
-            let rivals = || {
-                wanted
-                    .iter()
-                    .filter(|entry| entry.host == **host && entry.key.kind() == line.key.kind())
-            };
+            let rivals =
+                || wanted.iter().filter(|entry| entry.host == **host && entry.key.kind() == line.key.kind());
             let equal = rivals().any(|entry| entry.key == line.key);
             if equal && !revoked {
                 missing.retain(|entry| entry.host != **host || entry.key != line.key);
@@ -152,10 +125,7 @@ pub fn merge(
             });
         }
     }
-    if conflicts
-        .iter()
-        .any(|conflict| conflict.revoked || !accept_new)
-    {
+    if conflicts.iter().any(|conflict| conflict.revoked || !accept_new) {
         return Err(Conflicts(conflicts));
     }
     if conflicts.is_empty() && missing.is_empty() {
@@ -186,11 +156,7 @@ fn write(existing: &[u8], missing: &[&Entry], replaced: Vec<Conflict>) -> Merge 
     for entry in missing {
         text.extend_from_slice(format!("{entry}\n").as_bytes());
     }
-    Merge {
-        text,
-        added,
-        replaced,
-    }
+    Merge { text, added, replaced }
 }
 
 /// Takes the hosts of the conflicts out of a line. A line that has no other host gets the new key, or goes.
@@ -201,10 +167,7 @@ fn rewrite(
     conflicts: &[&Conflict],
     missing: &mut Vec<&Entry>,
 ) {
-    let hosts: Vec<String> = conflicts
-        .iter()
-        .map(|conflict| conflict.host.to_string())
-        .collect();
+    let hosts: Vec<String> = conflicts.iter().map(|conflict| conflict.host.to_string()).collect();
     let end = if raw.ends_with(b"\r\n") { "\r\n" } else { "\n" };
     if let Some(others) = line.hosts_without(&hosts) {
         text.extend_from_slice(&others);

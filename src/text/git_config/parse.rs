@@ -41,10 +41,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Item>, TextError> {
             Some(byte) if is_space(byte) => {}
             Some(b'[') => {
                 let name = reader.section()?;
-                items.push(Item::Section {
-                    name,
-                    end: reader.at,
-                });
+                items.push(Item::Section { name, end: reader.at });
             }
             Some(byte) if byte.is_ascii_alphabetic() => {
                 items.push(reader.variable(start)?);
@@ -92,11 +89,7 @@ impl Reader<'_> {
 
     /// The next byte, without taking it.
     fn peek(&self) -> Option<u8> {
-        Reader {
-            text: self.text,
-            at: self.at,
-        }
-        .next()
+        Reader { text: self.text, at: self.at }.next()
     }
 
     fn skip_line(&mut self) {
@@ -106,10 +99,7 @@ impl Reader<'_> {
     /// A mistake at the present place.
     fn error(&self, message: &str) -> TextError {
         let before = self.text.get(..self.at).unwrap_or(self.text);
-        let line_start = before
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = before.split(|byte| *byte == b'\n').count();
         TextError::new(line, before.len() - line_start + 1, message)
     }
@@ -166,11 +156,7 @@ impl Reader<'_> {
         while self.peek().is_some_and(is_key) {
             self.next();
         }
-        let key = self
-            .text
-            .get(start..self.at)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let key = self.text.get(start..self.at).unwrap_or_default().to_ascii_lowercase();
         while matches!(self.peek(), Some(b' ' | b'\t')) {
             self.next();
         }
@@ -188,13 +174,7 @@ impl Reader<'_> {
             Some(_) => return Err(self.error("after a key, `=` is missing")),
         };
         let end = self.at;
-        Ok(Item::Variable {
-            key,
-            value,
-            start,
-            end,
-            open,
-        })
+        Ok(Item::Variable { key, value, start, end, open })
     }
 
     /// A value, to the end of its last line, and whether the file ends before it does.
@@ -241,9 +221,7 @@ impl Reader<'_> {
                     Some(byte @ (b'\\' | b'"')) => value.push(byte),
                     Some(_) => {
                         self.at = start;
-                        return Err(
-                            self.error("a backslash stands before a character that needs none")
-                        );
+                        return Err(self.error("a backslash stands before a character that needs none"));
                     }
                 },
                 Some(byte) => value.push(byte),

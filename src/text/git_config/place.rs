@@ -17,30 +17,17 @@ pub(super) struct Place {
 /// Finds the place for keys of `section`, among the `items` of `text`.
 pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
     let section = canonical(section);
-    let last = items
-        .iter()
-        .rposition(|item| matches!(item, Item::Section { name, .. } if *name == section));
+    let last = items.iter().rposition(|item| matches!(item, Item::Section { name, .. } if *name == section));
     let tail = items.get(last.unwrap_or(items.len())..).unwrap_or_default();
     // Of the section's own keys the last one, else its header.
-    let own = tail
-        .iter()
-        .skip(1)
-        .take_while(|item| matches!(item, Item::Variable { .. }));
+    let own = tail.iter().skip(1).take_while(|item| matches!(item, Item::Variable { .. }));
     match own.last().or(tail.first()) {
-        Some(Item::Variable {
-            start, end, open, ..
-        }) => Place {
-            at: *end,
-            gap: gap(text, *end, *open),
-            indent: indent(text, *start),
-            new_section: false,
-        },
+        Some(Item::Variable { start, end, open, .. }) => {
+            Place { at: *end, gap: gap(text, *end, *open), indent: indent(text, *start), new_section: false }
+        }
         Some(Item::Section { end, .. }) => {
             let rest = text.get(*end..).unwrap_or_default();
-            let line = rest
-                .split_inclusive(|byte| *byte == b'\n')
-                .next()
-                .unwrap_or_default();
+            let line = rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
             let first = line.iter().find(|byte| !is_space(**byte));
             // A further header may follow on the same line.
             let alone = matches!(first, None | Some(b'#' | b';'));
@@ -56,11 +43,7 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
             let open = matches!(items.last(), Some(Item::Variable { open: true, .. }));
             Place {
                 at: text.len(),
-                gap: if is_blank(text) {
-                    ""
-                } else {
-                    gap(text, text.len(), open)
-                },
+                gap: if is_blank(text) { "" } else { gap(text, text.len(), open) },
                 indent: "\t".to_owned(),
                 new_section: true,
             }
@@ -86,10 +69,7 @@ fn is_blank(text: &[u8]) -> bool {
 /// The blanks before a key; a tab where something else stands before it.
 fn indent(text: &[u8], start: usize) -> String {
     let before = text.get(..start).unwrap_or_default();
-    let line = before
-        .rsplit(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
         String::from_utf8_lossy(line).into_owned()
     } else {

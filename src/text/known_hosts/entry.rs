@@ -41,10 +41,8 @@ pub fn entries(text: &str, host: Option<&HostName>) -> Result<Vec<Entry>, TextEr
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        entry_line(line, start, host, &mut entries).map_err(|error| TextError {
-            line: index + 1,
-            ..error
-        })?;
+        entry_line(line, start, host, &mut entries)
+            .map_err(|error| TextError { line: index + 1, ..error })?;
     }
     Ok(entries)
 }
@@ -64,20 +62,13 @@ fn entry_line(
     let (second, third_at) = text(second_at);
     // Every key starts with the length of its type's name, three zero bytes in front.
     let bare = second.starts_with("AAAA");
-    let (kind, blob_at) = if bare {
-        (first, second_at)
-    } else {
-        (second, third_at)
-    };
+    let (kind, blob_at) = if bare { (first, second_at) } else { (second, third_at) };
     let (blob, _) = text(blob_at);
     if first.starts_with('@') {
         return Err(at(start, "markers such as @revoked are not taken here"));
     }
     if blob.is_empty() {
-        return Err(at(
-            blob_at,
-            "a host, a key type and a key in base64 are wanted",
-        ));
+        return Err(at(blob_at, "a host, a key type and a key in base64 are wanted"));
     }
     let mut hosts = Vec::new();
     if bare {
@@ -86,10 +77,8 @@ fn entry_line(
     } else {
         let mut offset = start;
         for name in first.split(',') {
-            let host = HostName::parse(name).map_err(|error| TextError {
-                column: offset + error.column,
-                ..error
-            })?;
+            let host = HostName::parse(name)
+                .map_err(|error| TextError { column: offset + error.column, ..error })?;
             hosts.push(host);
             offset += name.len() + 1;
         }
@@ -106,8 +95,7 @@ fn entry_line(
 mod tests {
     use super::*;
 
-    const KEY: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf";
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf";
 
     #[test]
     fn the_shipped_keys_have_the_documented_fingerprints() {
@@ -133,11 +121,8 @@ mod tests {
     fn lines_are_read_with_and_without_hosts() {
         let host = HostName::parse("git.example.com:2222").unwrap();
         let text = format!("# mine\r\n\n A.org,b.org:7999\t{KEY} comment\r\n{KEY} x");
-        let hosts: Vec<_> = entries(&text, Some(&host))
-            .unwrap()
-            .iter()
-            .map(|entry| entry.host.to_string())
-            .collect();
+        let hosts: Vec<_> =
+            entries(&text, Some(&host)).unwrap().iter().map(|entry| entry.host.to_string()).collect();
         assert_eq!(hosts, ["a.org", "[b.org]:7999", "[git.example.com]:2222"]);
     }
 

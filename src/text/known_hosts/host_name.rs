@@ -22,9 +22,8 @@ impl HostName {
     /// are written in Punycode. The error stands on line 1, at the column of the mistake.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let (host, port, port_at) = if let Some(inner) = text.strip_prefix('[') {
-            let (host, rest) = inner
-                .split_once(']')
-                .ok_or_else(|| at(text.len(), "`]` is missing after the host"))?;
+            let (host, rest) =
+                inner.split_once(']').ok_or_else(|| at(text.len(), "`]` is missing after the host"))?;
             let port_at = host.len() + 3;
             let port = rest
                 .strip_prefix(':')
@@ -93,19 +92,13 @@ fn check(host: &str) -> Result<String, (usize, &'static str)> {
     if host.contains(':') {
         let address = host.parse::<Ipv6Addr>();
         // ssh looks an address up in its canonical form.
-        return address.map(|address| address.to_string()).map_err(|_| {
-            (
-                0,
-                "this is neither a host, nor host and port, nor an IPv6 address",
-            )
-        });
+        return address
+            .map(|address| address.to_string())
+            .map_err(|_| (0, "this is neither a host, nor host and port, nor an IPv6 address"));
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     match host.find(|c| !fine(c)) {
-        Some(offset) => Err((
-            offset,
-            "a host's name has only ASCII letters, digits, `.`, `-` and `_`",
-        )),
+        Some(offset) => Err((offset, "a host's name has only ASCII letters, digits, `.`, `-` and `_`")),
         None => Ok(host.to_ascii_lowercase()),
     }
 }

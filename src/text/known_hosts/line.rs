@@ -50,12 +50,7 @@ impl<'a> Line<'a> {
         let (blob, _) = word(line, blob_at);
         let key = PublicKey::from_blob(&from_base64(blob)?).ok()?;
         let tail = line.get(start + hosts.len()..)?;
-        says(std::str::from_utf8(kind).ok()?, key.kind()).then_some(Self {
-            marker,
-            hosts,
-            tail,
-            key,
-        })
+        says(std::str::from_utf8(kind).ok()?, key.kind()).then_some(Self { marker, hosts, tail, key })
     }
 
     /// Whether the line speaks of `host`, given in lower case as [`super::HostName`] writes it.
@@ -71,20 +66,10 @@ impl<'a> Line<'a> {
         if self.hosts.first() == Some(&b'|') {
             return None;
         }
-        let removed = |pattern: &&[u8]| {
-            !hosts
-                .iter()
-                .any(|host| pattern.eq_ignore_ascii_case(host.as_bytes()))
-        };
-        let rest: Vec<&[u8]> = self
-            .hosts
-            .split(|byte| *byte == b',')
-            .filter(removed)
-            .collect();
-        if rest
-            .iter()
-            .all(|pattern| matches!(pattern.first(), None | Some(b'!')))
-        {
+        let removed =
+            |pattern: &&[u8]| !hosts.iter().any(|host| pattern.eq_ignore_ascii_case(host.as_bytes()));
+        let rest: Vec<&[u8]> = self.hosts.split(|byte| *byte == b',').filter(removed).collect();
+        if rest.iter().all(|pattern| matches!(pattern.first(), None | Some(b'!'))) {
             return None;
         }
         let mut rest = rest.join(&b',');

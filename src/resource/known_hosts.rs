@@ -1,0 +1,303 @@
+//! Host keys of the servers that jobs push to.
+//!
+//! Adds missing lines only; a different key of the same host and type is an error, never an append. By
+//! default in `/etc/ssh/ssh_known_hosts`, where no job can prepare a man in the middle for the next.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::{Context, Resource};
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
+};
+use crate::facts::MOST_BYTES;
+use crate::fault::fault;
+use crate::text::known_hosts::{self, Entry, GITLAB_COM, HostKey, HostName};
+
+const SYSTEM: &str = "/etc/ssh/ssh_known_hosts";
+const HOME: &str = ".ssh/known_hosts";
+
+/// The `[known_hosts]` section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KnownHosts {
+    hosts: Vec<Host>,
+    #[serde(default)]
+    file: File,
+}
+
+/// Which file holds the keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum File {
+    /// `/etc/ssh/ssh_known_hosts`.
+    #[default]
+    System,
+    /// `~/.ssh/known_hosts`, which jobs can change.
+    Account,
+}
+
+/// A server and where its keys come from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Given")]
+struct Host {
+    name: HostName,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Keys(Vec<Entry>),
+    File(PathBuf),
+    Fingerprint(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a host name, or a table with `host` and one of `keys`, `file`, `fingerprint`")]
+enum Given {
+    Name(String),
+    Table(Table),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    host: String,
+    keys: Option<Vec<String>>,
+    file: Option<PathBuf>,
+    fingerprint: Option<String>,
+}
+
+impl TryFrom<Given> for Host {
+    type Error = anyhow::Error;
+    fn try_from(given: Given) -> Result<Self> {
+        let (host, keys, file, fingerprint) = match given {
+            Given::Name(host) => (host, None, None, None),
+            Given::Table(Table { host, keys, file, fingerprint }) => (host, keys, file, fingerprint),
+        };
+        let name =
+            HostName::parse(&host).map_err(|error| anyhow::anyhow!("host {host:?}: {}", error.message))?;
+        let source = match (keys, file, fingerprint) {
+            (None, None, None) => Source::Keys(pinned(&name)?),
+            (Some(lines), None, None) => Source::Keys(given_keys(&name, &lines)?),
+            (None, Some(path), None) if path.is_absolute() => Source::File(path),
+            (None, Some(path), None) => {
+                anyhow::bail!("`file` must be an absolute path, {} is none", path.display())
+            }
+            (None, None, Some(fingerprint)) => Source::Fingerprint(check_fingerprint(fingerprint)?),
+            _ => anyhow::bail!("give {name} one of `keys`, `file` and `fingerprint`, not several"),
+        };
+        Ok(Self { name, source })
+    }
+}
+
+/// The keys shipped with the program.
+fn pinned(name: &HostName) -> Result<Vec<Entry>> {
+    let all = known_hosts::entries(GITLAB_COM, None)?;
+    let keys: Vec<Entry> = all.into_iter().filter(|entry| entry.host == *name).collect();
+    if keys.is_empty() {
+        anyhow::bail!(
+            "there are no built-in keys of {name}; give `keys`, `file` or `fingerprint` beside `host`"
+        );
+    }
+    Ok(keys)
+}
+
+fn given_keys(name: &HostName, lines: &[String]) -> Result<Vec<Entry>> {
+    let mut keys = Vec::new();
+    for line in lines {
+        let parsed = known_hosts::entries(line, Some(name)).map_err(|error| {
+            anyhow::anyhow!("a key of {name}: column {}: {}", error.column, error.message)
+        })?;
+        if parsed.len() != 1 {
+            anyhow::bail!("a key of {name} must be one line: `ssh-ed25519 AAAA…`");
+        }
+        if let Some(other) = parsed.iter().find(|entry| entry.host != *name) {
+            anyhow::bail!("a key of {name} is for another host: {}", other.host);
+        }
+        keys.extend(parsed);
+    }
+    if keys.is_empty() {
+        anyhow::bail!("the list of keys of {name} is empty");
+    }
+    Ok(keys)
+}
+
+fn check_fingerprint(fingerprint: String) -> Result<String> {
+    let base64 = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
+    match fingerprint.strip_prefix("SHA256:") {
+        Some(rest) if rest.len() == 43 && rest.chars().all(base64) => Ok(fingerprint),
+        _ => anyhow::bail!("a fingerprint is `SHA256:` and 43 characters, as ssh-keygen -l prints it"),
+    }
+}
+
+impl Resource for KnownHosts {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let (place, before) = self.look(context)?;
+        let existing = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
+        let mut wanted = Vec::new();
+        for host in &self.hosts {
+            wanted.extend(host.keys(context, existing, notes)?);
+        }
+        let accept = context.options.accept_new_host_keys;
+        let merged = known_hosts::merge(existing, &wanted, accept).map_err(|conflicts| {
+            fault(
+                "host-key-differs",
+                format!("{place}: {conflicts}"),
+                "a rotation of the server's keys, or an attack: ask its administrator, then correct the profile or \
+                 run with --accept-new-host-keys",
+            )
+        })?;
+        let Some(merged) = merged else { return Ok(Vec::new()) };
+        let hosts: Vec<String> = merged.added.iter().map(|entry| entry.host.to_string()).collect();
+        let mut changes = Vec::new();
+        let own = Owner::Account(context.target.name.clone());
+        let meta = match (&before, self.file) {
+            (Some(seen), File::System) => Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode },
+            (None, File::System) => Meta { owner: Owner::Root, mode: 0o644 },
+            (seen, File::Account) => Meta {
+                owner: own.clone(),
+                mode: seen.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
+            },
+        };
+        if before.is_none() {
+            changes.extend(self.directory(context, own)?);
+        }
+        let mut names: Vec<&str> = hosts.iter().map(String::as_str).collect();
+        names.dedup();
+        changes.push(Change {
+            kind: "known_hosts",
+            id: place.to_string(),
+            why: format!("it lacks keys of {}: ssh would refuse to connect", names.join(", ")),
+            op: Op::File(Box::new(FileOp {
+                place,
+                before,
+                after: Some(Content::ready(merged.text)),
+                meta,
+                check: Check::None,
+                shown: Shown::Text,
+                swap: Swap::Replace,
+            })),
+        });
+        Ok(changes)
+    }
+}
+
+impl KnownHosts {
+    /// The file and what is in it.
+    fn look(&self, context: &Context<'_>) -> Result<(Place, Option<Seen>)> {
+        let target = context.target;
+        let (place, seen) = match self.file {
+            File::System => {
+                let path = Path::new(SYSTEM);
+                let seen = context.facts.file(path, MOST_BYTES)?;
+                let resolved = seen.as_ref().and_then(|seen| seen.resolved.clone());
+                (Place::System(resolved.unwrap_or_else(|| path.into())), seen)
+            }
+            File::Account => {
+                let place = target.place(HOME);
+                (place, target.home(context.facts, &[HOME])?.into_iter().next().flatten())
+            }
+        };
+        match seen {
+            Some(seen) if seen.kind != FileKind::Regular || seen.links != 1 => Err(fault(
+                "known-hosts-kind",
+                format!("{place} is {} with {} names: it is not followed or replaced", seen.kind, seen.links),
+                format!("see what it is, and remove it: ls -l {place}"),
+            )),
+            seen => Ok((place, seen)),
+        }
+    }
+
+    /// The directory that a new file needs.
+    fn directory(&self, context: &Context<'_>, own: Owner) -> Result<Option<Change>> {
+        let (place, meta, exists) = match self.file {
+            File::System => {
+                let path = Path::new("/etc/ssh");
+                let exists = context.facts.stat(path)?.is_some();
+                (Place::System(path.into()), Meta { owner: Owner::Root, mode: 0o755 }, exists)
+            }
+            File::Account => {
+                let exists = context.target.home(context.facts, &[".ssh"])?.iter().any(Option::is_some);
+                (context.target.place(".ssh"), Meta { owner: own, mode: 0o700 }, exists)
+            }
+        };
+        Ok((!exists).then(|| Change {
+            kind: "known_hosts",
+            id: place.to_string(),
+            why: "there is no directory for host keys".to_owned(),
+            op: Op::Directory { place, before: None, after: meta },
+        }))
+    }
+}
+
+impl Host {
+    /// The keys that are wanted, from wherever the profile says.
+    fn keys(&self, context: &Context<'_>, existing: &[u8], notes: &mut Notes) -> Result<Vec<Entry>> {
+        let name = &self.name;
+        match &self.source {
+            Source::Keys(keys) => Ok(keys.clone()),
+            Source::File(path) => {
+                let shown = path.display();
+                let file =
+                    context.facts.file(path, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
+                let keys = file.map(|file| known_hosts::keys_of(&file.bytes, name)).unwrap_or_default();
+                if keys.is_empty() {
+                    return Err(fault(
+                        "host-key-missing",
+                        format!("{shown} has no key of {name}"),
+                        format!(
+                            "put the server's key lines there, or name another file in known_hosts.hosts: {shown}"
+                        ),
+                    ));
+                }
+                Ok(self.entries(keys))
+            }
+            Source::Fingerprint(wanted) => self.by_fingerprint(context, existing, wanted, notes),
+        }
+    }
+
+    fn by_fingerprint(
+        &self,
+        context: &Context<'_>,
+        existing: &[u8],
+        wanted: &str,
+        notes: &mut Notes,
+    ) -> Result<Vec<Entry>> {
+        let name = &self.name;
+        let fits = |keys: Vec<HostKey>| -> Vec<HostKey> {
+            keys.into_iter().filter(|key| key.fingerprint() == wanted).collect()
+        };
+        let known = fits(known_hosts::keys_of(existing, name));
+        if !known.is_empty() {
+            return Ok(self.entries(known));
+        }
+        if !context.options.scan_host_keys {
+            notes.wait(
+                "host-key-unscanned",
+                format!("the key {wanted} of {name} is not known yet, and the network is not asked"),
+                "run again with --scan-host-keys, or give the key line in the profile",
+            );
+            return Ok(Vec::new());
+        }
+        let scanned = context.facts.scan_host_keys(name.host(), name.port())?;
+        let scanned = known_hosts::keys_of(scanned.as_bytes(), name);
+        let found: Vec<String> = scanned.iter().map(HostKey::fingerprint).collect();
+        let keys = fits(scanned);
+        if keys.is_empty() {
+            let found = if found.is_empty() { "no key".to_owned() } else { found.join(", ") };
+            return Err(fault(
+                "host-key-differs",
+                format!("{name} does not show the key {wanted} but {found}"),
+                "a wrong fingerprint in the profile, or an attack: ask the server's administrator",
+            ));
+        }
+        Ok(self.entries(keys))
+    }
+
+    fn entries(&self, keys: Vec<HostKey>) -> Vec<Entry> {
+        keys.into_iter().map(|key| Entry { host: self.name.clone(), key }).collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! `~/.bash_logout` of the distributions' skeletons: it fails without a console, and with it every shell
+//! job ("prepare environment: exit status 1").
+//!
+//! Owns the known texts and their repair, which only puts comment marks before their commands. What
+//! somebody wrote is named and not touched.
+
+use anyhow::Result;
+
+use super::Context;
+use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Shown, Swap};
+
+const FILE: &str = ".bash_logout";
+
+/// The commands of the known skeletons, without comments and indentation: Debian and Ubuntu, then the
+/// older ones of Red Hat and SUSE.
+const SKELETONS: [&[&str]; 4] = [
+    &["if [ \"$SHLVL\" = 1 ]; then", "[ -x /usr/bin/clear_console ] && /usr/bin/clear_console -q", "fi"],
+    &["/usr/bin/clear"],
+    &["clear"],
+    &["[ -x /usr/bin/clear ] && /usr/bin/clear"],
+];
+
+/// Words that mark a command that needs a console.
+const SUSPICIOUS: [&str; 3] = ["clear_console", "/usr/bin/clear", "tput "];
+
+/// The repair of the login shell, if it is needed and safe.
+pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Change>> {
+    let target = context.target;
+    let Some(seen) = target.home(context.facts, &[FILE])?.into_iter().next().flatten() else {
+        return Ok(None);
+    };
+    let place = target.place(FILE);
+    if seen.kind != FileKind::Regular || seen.links != 1 {
+        notes.warn(
+            "login-shell",
+            format!(
+                "{place} is {} with {} names; the login shell of every job reads it",
+                seen.kind, seen.links
+            ),
+            format!("see what it is, and remove it: ls -l {place}"),
+        );
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&seen.bytes).into_owned();
+    let commands: Vec<&str> = commands(&text).collect();
+    if commands.is_empty() {
+        return Ok(None);
+    }
+    if !SKELETONS.contains(&&commands[..]) {
+        if commands.iter().any(|line| SUSPICIOUS.iter().any(|word| line.contains(word))) {
+            notes.warn(
+                "login-shell",
+                format!(
+                    "{place} clears the console, which fails in a job; it is not the distribution's own text"
+                ),
+                format!("make it end with 0: echo true >> {place}"),
+            );
+        }
+        return Ok(None);
+    }
+    let repaired: String = text.split_inclusive('\n').map(comment_out).collect();
+    Ok(Some(Change {
+        kind: "account",
+        id: place.to_string(),
+        why: "it fails without a console, and with it every shell job".to_owned(),
+        op: Op::File(Box::new(FileOp {
+            place,
+            meta: Meta { owner: Owner::Account(target.name.clone()), mode: seen.mode },
+            before: Some(seen),
+            after: Some(Content::ready(repaired.into_bytes())),
+            check: Check::None,
+            shown: Shown::Text,
+            swap: Swap::Replace,
+        })),
+    }))
+}
+
+fn commands(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn comment_out(line: &str) -> String {
+    if commands(line).next().is_some() { format!("# {line}") } else { line.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_repaired_skeleton_has_no_command_left() {
+        let text = "# ~/.bash_logout\n\nif [ \"$SHLVL\" = 1 ]; then\n    [ -x /usr/bin/clear_console ] && /usr/bin/clear_console -q\nfi\n";
+        let lines: Vec<&str> = commands(text).collect();
+        assert!(SKELETONS.contains(&&lines[..]));
+        let repaired: String = text.split_inclusive('\n').map(comment_out).collect();
+        assert_eq!(commands(&repaired).count(), 0);
+        assert_eq!(repaired.replace("# if", "if").replace("#     [", "    [").replace("# fi", "fi"), text);
+    }
+}
