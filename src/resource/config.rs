@@ -159,8 +159,8 @@ impl Config {
             "runner-not-registered",
             why,
             format!(
-                "runner-prep template --profile {profiles} > /root/runner-template.toml && gitlab-runner register \
-                 --non-interactive --url https://gitlab.com --token \"$TOKEN\" --executor {executor}{image} \
+                "runner-prep template --profile {profiles} > /root/runner-template.toml && CI_SERVER_TOKEN=glrt-… gitlab-runner register \
+                 --non-interactive --url https://gitlab.com --executor {executor}{image} \
                  --template-config /root/runner-template.toml; then run runner-prep again"
             ),
         );

@@ -1,0 +1,162 @@
+//! The two shell pipelines, end to end, with real programs: an account fresh from `apply --profile shell`
+//! rsyncs a checkout into a root-owned directory, and clones, commits and pushes through a real sshd whose
+//! host key was pinned. Each piece is then taken away, and the job fails with its well-known message.
+
+mod support;
+
+use support::{Host, Run, have, skip};
+
+/// What the shell executor starts: the script on the standard input of a login shell. Its script ends with
+/// `exit 0`, and only then bash reads `.bash_logout`.
+fn job(host: &Host, script: &str) -> Run {
+    let script = script.replace('\'', "'\\''");
+    host.sh(&format!(
+        "printf '%s\\n' 'set -e' '{script}' 'exit 0' | su -s /bin/bash gitlab-runner -c 'bash -l'"
+    ))
+}
+
+const PUSH: &str = r#"cd "$(mktemp -d)"
+git clone -q ssh://git@git.example.com/srv/git/project.git .
+echo "image: app:$RANDOM$RANDOM" >pod.yaml
+git add pod.yaml
+git commit -qm "Change the tag"
+git push -q origin HEAD:main"#;
+
+const RSYNC: &str = r#"mkdir -p ~/builds/app/.git
+echo hello >~/builds/app/index.html
+RUNNER_DIR=~/builds/app
+TARGET_DIR=/srv/www/app
+sudo rsync -avu --exclude ".git" --chown=root:root ${RUNNER_DIR}/ ${TARGET_DIR}"#;
+
+/// A Git server on the host itself, and a profile that pins its key.
+fn server(host: &Host) {
+    host.sh(
+        "useradd --system --create-home --shell /bin/sh --password '*' git
+         install -d -o git -g git /srv/git /srv/www
+         chown root:root /srv/www
+         su git -c 'git init -q --bare -b main /srv/git/project.git'
+         grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
+         mkdir -p /run/sshd /etc/ssh /etc/runner-prep/profiles
+         ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\n' >/etc/ssh/sshd_config
+         echo '127.0.0.1 git.example.com' >>/etc/hosts
+         { printf 'extends = [\"shell\"]\\n[known_hosts]\\nhosts = [{ host = \"git.example.com\", keys = [\"'
+           cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub | tr -d '\\n'
+           printf '\"] }]\\n'; } >/etc/runner-prep/profiles/ours.toml
+         /usr/sbin/sshd -f /etc/ssh/sshd_config",
+    )
+    .ok();
+}
+
+fn allow_key(host: &Host) {
+    host.sh("install -d -m 0700 -o git -g git /home/git/.ssh
+         /opt/under-test/runner-prep key >/home/git/.ssh/authorized_keys
+         chown git:git /home/git/.ssh/authorized_keys")
+        .ok();
+}
+
+#[test]
+fn the_shell_pipelines_are_green_and_fail_as_known_without_each_piece() {
+    if !have(&["sudo", "sshd", "ssh", "git", "rsync", "clear_console"]) {
+        return skip("sudo, sshd, ssh, git, rsync or clear_console is missing");
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    server(&host);
+    // No key to push with, nobody who commits, a server that is not known: what an unprepared host says.
+    host.prep(&["apply", "--profile", "ours"]).ok();
+    allow_key(&host);
+    job(&host, PUSH).ok();
+    job(&host, RSYNC).ok();
+    let deployed = host.sh("stat -c '%U:%G %n' /srv/www/app/index.html; test ! -e /srv/www/app/.git");
+    assert_eq!(deployed.ok().stdout.trim(), "root:root /srv/www/app/index.html");
+
+    // Each piece is taken away, and put back by the next run.
+    let pieces: [(&str, &str, &str); 5] = [
+        ("rm /etc/ssh/ssh_known_hosts", PUSH, "Host key verification failed."),
+        ("rm /home/gitlab-runner/.gitconfig", PUSH, "Please tell me who you are."),
+        ("chmod 0644 /home/gitlab-runner/.ssh/id_ed25519", PUSH, "Permission denied (publickey)"),
+        ("rm /etc/sudoers.d/gitlab-runner", RSYNC, "a password is required"),
+        // Where a real host has no console, this program fails; the machine of a test may have one.
+        (
+            "mount --bind /bin/false /usr/bin/clear_console
+             install -o gitlab-runner /etc/skel/.bash_logout /home/gitlab-runner/.bash_logout",
+            "true",
+            "",
+        ),
+    ];
+    for (take_away, script, message) in pieces {
+        host.sh(take_away).ok();
+        let failed = job(&host, script);
+        assert_ne!(failed.status, 0, "the job does not need it: {take_away}");
+        let said = format!("{}{}", failed.stdout, failed.stderr);
+        assert!(said.contains(message), "{take_away}: {said}");
+        host.prep(&["check", "--profile", "ours"]).exit(1);
+        host.prep(&["apply", "--profile", "ours"]).ok();
+        job(&host, script).ok();
+    }
+
+    // Without the key a new one is made, which the server does not know yet.
+    host.sh("rm /home/gitlab-runner/.ssh/id_ed25519*").ok();
+    host.prep(&["apply", "--profile", "ours"]).ok().says("Deploy keys");
+    let failed = job(&host, PUSH);
+    assert!(failed.stderr.contains("Permission denied (publickey)"), "{failed}");
+    allow_key(&host);
+    job(&host, PUSH).ok();
+}
+
+#[test]
+fn a_key_is_fetched_only_when_asked_and_only_by_its_fingerprint() {
+    if !have(&["sshd", "ssh-keyscan", "git"]) {
+        return skip("sshd, ssh-keyscan or git is missing");
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    server(&host);
+    let profile = |fingerprint: &str| {
+        host.sh(&format!(
+            "printf '[known_hosts]\\nhosts = [{{ host = \"git.example.com\", fingerprint = \"%s\" }}]\\n' {fingerprint} \
+             >/etc/runner-prep/profiles/printed.toml"
+        ))
+        .ok();
+    };
+    let right =
+        host.sh("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2").ok().stdout.clone();
+    profile(right.trim());
+    host.prep(&["apply", "-p", "printed"]).exit(3).says("--scan-host-keys");
+    host.prep(&["apply", "-p", "printed", "--scan-host-keys"]).ok();
+    host.sh("ssh-keygen -F git.example.com -f /etc/ssh/ssh_known_hosts").ok();
+    // Known now: the network is not needed any more.
+    host.sh("pkill sshd").ok();
+    host.prep(&["check", "-p", "printed"]).ok();
+    host.sh("rm /etc/ssh/ssh_known_hosts; /usr/sbin/sshd -f /etc/ssh/sshd_config").ok();
+    profile("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    host.prep(&["apply", "-p", "printed", "--scan-host-keys"]).exit(2).says(right.trim());
+    host.sh("test ! -e /etc/ssh/ssh_known_hosts").ok();
+}
+
+#[test]
+fn another_key_of_a_known_server_is_refused_with_both_fingerprints() {
+    if !have(&["ssh-keygen"]) {
+        return skip("ssh-keygen is missing");
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    host.sh("mkdir -p /etc/ssh
+         ssh-keygen -q -t ed25519 -N '' -f /root/other
+         echo \"gitlab.com $(cut -d' ' -f1,2 /root/other.pub)\" >/etc/ssh/ssh_known_hosts
+         ssh-keygen -q -H -f /etc/ssh/ssh_known_hosts; rm /etc/ssh/*.old")
+        .ok();
+    let before = host.stamps();
+    let other = host.sh("ssh-keygen -lf /root/other.pub | cut -d' ' -f2").ok().stdout.clone();
+    host.prep(&["apply", "-p", "shell"])
+        .exit(2)
+        .says(other.trim())
+        .says("SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8");
+    support::assert_unchanged(&before, &host.stamps());
+    host.prep(&["apply", "-p", "shell", "--accept-new-host-keys"]).ok();
+    host.sh(
+        "ssh-keygen -F gitlab.com -f /etc/ssh/ssh_known_hosts | grep -q AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn",
+    )
+    .ok();
+}
