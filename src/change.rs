@@ -347,6 +347,8 @@ pub struct Notes {
     pub warnings: Vec<Note>,
     /// Can't be done yet: waits for a person or another program.
     pub pending: Vec<Note>,
+    /// The account's public key, as it is now.
+    pub public_key: Option<PublicKey>,
 }
 
 impl Notes {

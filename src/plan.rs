@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use crate::change::{Change, Note, Notes, Op};
+use crate::change::{Change, Note, Notes, Op, PublicKey};
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
 
@@ -17,6 +17,8 @@ pub struct Plan {
     pub warnings: Vec<Note>,
     /// What waits for a person or another program.
     pub pending: Vec<Note>,
+    /// The account's public key, as it is now.
+    pub public_key: Option<PublicKey>,
 }
 
 impl Plan {
@@ -42,7 +44,7 @@ impl Plan {
             }
             changes.push(change);
         }
-        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending })
+        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending, public_key: notes.public_key })
     }
 }
 

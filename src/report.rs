@@ -131,12 +131,7 @@ impl Report {
             Status::Pending => format!("as wanted, but {} for you", waits(plan.pending.len())),
             _ => "the host is as the profile wants it".to_owned(),
         };
-        Self {
-            status,
-            changed: count > 0,
-            msg,
-            ..Self::of(profiles, &changes, &plan.warnings, &plan.pending)
-        }
+        Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan) }
     }
 
     /// A report of what was done. `after` is the plan made again at the end.
@@ -146,7 +141,7 @@ impl Report {
             plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
         let rest = after.unwrap_or(plan);
         let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
-        let base = Self::of(profiles, &changes, &rest.warnings, &rest.pending);
+        let base = Self::of(profiles, &changes, rest);
         let mut report = Self { changed: made > 0, ..base };
         if let Some(error) = &outcome.error {
             report.fail(error);
@@ -195,12 +190,7 @@ impl Report {
         self
     }
 
-    fn of(
-        profiles: &[String],
-        changes: &[(&Change, &'static str)],
-        warnings: &[Note],
-        pending: &[Note],
-    ) -> Self {
+    fn of(profiles: &[String], changes: &[(&Change, &'static str)], notes: &Plan) -> Self {
         let remarks = |notes: &[Note]| {
             let remark = |note: &Note| Remark {
                 code: note.code.to_owned(),
@@ -214,11 +204,12 @@ impl Report {
             profiles: profiles.to_vec(),
             diff: changes.iter().map(|(change, _)| diff(change)).collect(),
             changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
-            warnings: remarks(warnings),
-            pending: remarks(pending),
+            warnings: remarks(&notes.warnings),
+            pending: remarks(&notes.pending),
             shown: changes.iter().map(|(change, _)| text::details(change)).collect(),
             ..Self::default()
         }
+        .with_key(notes.public_key.clone())
     }
 }
 

@@ -132,19 +132,14 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     };
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
-    let build = || -> Result<(Plan, Target)> {
+    let build = || -> Result<Plan> {
         let target = Target::find(&facts, name.clone())?;
         let context = Context { facts: &facts, target: &target, options: &options };
-        Ok((Plan::build(&wanted, &context)?, target))
+        Plan::build(&wanted, &context)
     };
-    let (plan, target) = build()?;
-    let has_key = wanted.kinds().any(|kind| kind == "ssh_key");
-    let key = |target: &Target| match &target.account {
-        Some(account) if has_key => resource::public_key(&facts, account),
-        _ => Ok(None),
-    };
+    let plan = build()?;
     if plan.changes.is_empty() || !write {
-        return Ok(Report::planned(names, &plan).with_key(key(&target)?));
+        return Ok(Report::planned(names, &plan));
     }
     let session = Session::open(&root, machine)?;
     let outcome = session.apply(&plan.changes);
@@ -152,8 +147,8 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         return Ok(Report::applied(names, &plan, &outcome, None));
     }
     // The same question again: what is left now is an error, never silence.
-    let (after, target) = build()?;
-    let mut report = Report::applied(names, &plan, &outcome, Some(&after)).with_key(key(&target)?);
+    let after = build()?;
+    let mut report = Report::applied(names, &plan, &outcome, Some(&after));
     if let Some(left) = after.changes.first() {
         report.fail(&fault(
             "not-converged",

@@ -1,6 +1,8 @@
 //! Facts of a real host or tree.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
@@ -8,10 +10,10 @@ use super::{Account, Facts, MOST_BYTES};
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::fault;
 use crate::sys::accounts;
-use crate::sys::dir::{Entry, Kind, Stat};
+use crate::sys::dir::{Dir, Entry, Kind, Stat};
 use crate::sys::exec::{self, Tool};
 use crate::sys::identity::{self, Identity};
-use crate::sys::root::{Root, below};
+use crate::sys::root::{Root, descend};
 
 /// The host or tree as it is now.
 #[derive(Debug)]
@@ -78,15 +80,26 @@ impl Facts for Live<'_> {
         let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
             return Ok(vec![None; relative.len()]);
         };
+        // One taking of the account's rights and one look at each directory for the whole batch.
+        let _rights = home.act()?;
+        let mut directories: BTreeMap<&Path, Option<Rc<Dir>>> = BTreeMap::new();
         let mut found = Vec::with_capacity(relative.len());
-        for name in relative {
+        for name in relative.iter().map(Path::new) {
             let path = account.home.join(name);
-            let entry = match below(&home, Path::new(name)) {
-                Ok(Some((dir, name))) => dir.read(&name, MOST_BYTES),
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
+            let cannot = |error| unreadable(&path, MOST_BYTES, error);
+            let (parent, file) = (name.parent().unwrap_or(name), name.file_name().unwrap_or_default());
+            let dir = if let Some(dir) = directories.get(parent) {
+                dir.clone()
+            } else {
+                let dir = descend(&home, parent).map_err(cannot)?;
+                directories.insert(parent, dir.clone());
+                dir
             };
-            found.push(entry.map_err(|error| unreadable(&path, MOST_BYTES, error))?.map(seen));
+            let entry = match dir {
+                Some(dir) => dir.read(file, MOST_BYTES).map_err(cannot)?,
+                None => None,
+            };
+            found.push(entry.map(seen));
         }
         Ok(found)
     }

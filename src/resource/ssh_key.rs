@@ -90,6 +90,7 @@ impl Resource for SshKey {
             Some(account) => observe(context.facts, account)?,
             None => Found::default(),
         };
+        notes.public_key = found.usable.as_ref().map(|usable| usable.shown(&target.home));
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
@@ -237,11 +238,17 @@ impl SshKey {
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
 pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
-    Ok(observe(facts, account)?.usable.map(|usable| PublicKey {
-        path: account.home.join(SSH).join(format!("{}.pub", usable.name)),
-        fingerprint: usable.line.key().fingerprint(),
-        line: usable.line.to_string(),
-    }))
+    Ok(observe(facts, account)?.usable.map(|usable| usable.shown(&account.home)))
+}
+
+impl Usable {
+    fn shown(&self, home: &std::path::Path) -> PublicKey {
+        PublicKey {
+            path: home.join(SSH).join(format!("{}.pub", self.name)),
+            fingerprint: self.line.key().fingerprint(),
+            line: self.line.to_string(),
+        }
+    }
 }
 
 /// Look at the directory and at every key of a usual name.

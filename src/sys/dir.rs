@@ -16,7 +16,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
-use super::identity::{Guard, Identity};
+use super::identity::{Guard, Identity, Lifted};
 
 /// An open directory.
 #[derive(Debug)]
@@ -198,6 +198,7 @@ impl Dir {
         let Some(identity) = self.identity else {
             return Err(refused);
         };
+        let _root = Lifted::new();
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
@@ -281,7 +282,11 @@ impl Dir {
         if foreign && stat.uid != 0 {
             return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
         }
-        let _rights = if foreign { None } else { self.act()? };
+        if foreign {
+            let _root = Lifted::new();
+            return set_meta(file.as_fd(), owner, mode);
+        }
+        let _rights = self.act()?;
         set_meta(file.as_fd(), owner, mode)
     }
 

@@ -5,6 +5,8 @@
 //! nor trace a process in that state (`kill(2)`, `ptrace(2)`), and no child has to be trusted.
 //! Must not read or write files.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
@@ -49,26 +51,79 @@ pub fn harden() -> Result<()> {
     Ok(())
 }
 
-/// While it lives, system calls are made with the account's rights. Does not nest.
+thread_local! {
+    /// The account whose rights are used now. The rights themselves belong to the process; this only saves
+    /// asking the kernel, and the process has one thread while it uses them.
+    static ENTERED: Cell<Option<Identity>> = const { Cell::new(None) };
+}
+
+/// While it lives, system calls are made with the account's rights. Inside another guard of the same
+/// account it costs nothing, so that a batch can take one around all its steps.
 #[derive(Debug)]
-pub struct Guard(());
+pub struct Guard {
+    /// False inside another guard, which restores.
+    outermost: bool,
+}
 
 impl Guard {
     /// Take the rights of `identity`.
     pub fn enter(identity: Identity) -> std::io::Result<Self> {
+        match ENTERED.get() {
+            Some(entered) if entered == identity => return Ok(Self { outermost: false }),
+            Some(_) => return Err(std::io::Error::other("the rights of another account are in use")),
+            None => {}
+        }
         // The group first: once the user is no longer root, the group can't be changed.
         setegid(Gid::from_raw(identity.gid))?;
         if let Err(error) = seteuid(Uid::from_raw(identity.uid)) {
             restore();
             return Err(error.into());
         }
-        Ok(Self(()))
+        ENTERED.set(Some(identity));
+        Ok(Self { outermost: true })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        restore();
+        if self.outermost {
+            restore();
+            ENTERED.set(None);
+        }
+    }
+}
+
+/// While it lives, root's own rights are used again, also inside a [`Guard`].
+#[derive(Debug)]
+pub struct Lifted(Option<Identity>);
+
+impl Lifted {
+    /// Lay the account's rights down, if they are in use.
+    #[must_use]
+    pub fn new() -> Self {
+        let entered = ENTERED.take();
+        if entered.is_some() {
+            restore();
+        }
+        Self(entered)
+    }
+}
+
+impl Default for Lifted {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Lifted {
+    fn drop(&mut self) {
+        if let Some(identity) = self.0 {
+            // Going on with root's rights in the account's home is what must never happen.
+            match Guard::enter(identity) {
+                Ok(guard) => std::mem::forget(guard),
+                Err(_) => std::process::abort(),
+            }
+        }
     }
 }
 

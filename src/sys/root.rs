@@ -272,18 +272,22 @@ impl Root {
 /// The directory and name of a path below an open directory, following no link; `None` when a directory
 /// on the way is missing.
 pub fn below(dir: &Rc<Dir>, relative: &Path) -> io::Result<Option<(Rc<Dir>, OsString)>> {
-    let mut names = parts(relative);
-    let Some(last) = names.pop_back() else {
+    let (Some(parent), Some(name)) = (relative.parent(), relative.file_name()) else {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     };
+    Ok(descend(dir, parent)?.map(|dir| (dir, name.to_owned())))
+}
+
+/// The directory at a path below an open one, following no link; `None` when it is missing.
+pub fn descend(dir: &Rc<Dir>, relative: &Path) -> io::Result<Option<Rc<Dir>>> {
     let mut here = Rc::clone(dir);
-    for name in names {
+    for name in parts(relative) {
         match here.child(&name)? {
             Some(child) => here = Rc::new(child),
             None => return Ok(None),
         }
     }
-    Ok(Some((here, last)))
+    Ok(Some(here))
 }
 
 fn unusable_home(path: &Path, why: &str) -> anyhow::Error {
