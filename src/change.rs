@@ -368,6 +368,8 @@ impl Notes {
 /// A name that a report shows beside the changes: the public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
+    /// The account whose key it is.
+    pub account: String,
     /// Where the `.pub` file is.
     pub path: PathBuf,
     /// The line for *Deploy keys*, without a newline.

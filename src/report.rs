@@ -107,6 +107,8 @@ pub struct Remark {
 /// The public half of the account's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Key {
+    /// The account whose key it is.
+    pub account: String,
     /// Where the `.pub` file is.
     pub path: String,
     /// The line for *Deploy keys*.
@@ -182,7 +184,8 @@ impl Report {
     /// Add the public key.
     #[must_use]
     pub fn with_key(mut self, key: Option<PublicKey>) -> Self {
-        self.public_key = key.map(|PublicKey { path, line, fingerprint }| Key {
+        self.public_key = key.map(|PublicKey { account, path, line, fingerprint }| Key {
+            account,
             path: path.display().to_string(),
             line,
             fingerprint,

@@ -40,8 +40,8 @@ pub struct Streams<'a> {
     pub out: &'a mut dyn Write,
     /// Problems.
     pub err: &'a mut dyn Write,
-    /// Results go to a terminal.
-    pub terminal: bool,
+    /// Columns of the terminal that results go to; `None` when they go elsewhere.
+    pub columns: Option<usize>,
 }
 
 /// Run the program.
@@ -50,16 +50,18 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     let color = match cli.global.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => streams.terminal && !environment.plain,
+        Color::Auto => streams.columns.is_some() && !environment.plain,
     };
+    let style =
+        Style { color, quiet: cli.global.quiet, details: cli.global.verbose, columns: streams.columns };
     match &cli.command {
         Command::Profile(_) | Command::Key(_) | Command::Template(_) => {
-            answer(cli, environment, streams, color)
+            answer(cli, environment, streams, style)
         }
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
-            let style = Style { color, quiet: cli.global.quiet, details: !write || cli.global.verbose };
+            let style = Style { details: !write || cli.global.verbose, ..style };
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.allow_pending => Exit::Converged,
@@ -71,7 +73,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Plan(plan) => {
             let report = host(cli, environment, &plan.selection, false);
-            print(&report, cli, Style { color, quiet: cli.global.quiet, details: true }, streams);
+            print(&report, cli, Style { details: true, ..style }, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs if plan.exit_code => Exit::Differs,
@@ -80,12 +82,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Check(selection) => {
             let report = host(cli, environment, selection, false);
-            print(
-                &report,
-                cli,
-                Style { color, quiet: cli.global.quiet, details: cli.global.verbose },
-                streams,
-            );
+            print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs => Exit::Differs,
@@ -287,14 +284,14 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
     }
 }
 
-fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, color: bool) -> Exit {
+fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Exit {
     match ask(cli, environment) {
         Ok(text) => {
             write(streams.out, &text);
             Exit::Converged
         }
         Err(error) => {
-            print(&Report::failed(&[], &error), cli, Style { color, ..Style::default() }, streams);
+            print(&Report::failed(&[], &error), cli, style, streams);
             Exit::Error
         }
     }

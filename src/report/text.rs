@@ -16,9 +16,16 @@ pub struct Style {
     pub quiet: bool,
     /// Show the diffs.
     pub details: bool,
+    /// Columns of the terminal; `None` where there is none.
+    pub columns: Option<usize>,
 }
 
 impl Style {
+    /// Lines are made to fit: the terminal's, or the 80 columns of mails and logs.
+    fn width(self) -> usize {
+        self.columns.unwrap_or(80).clamp(40, 120)
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
@@ -47,8 +54,15 @@ impl Report {
                 (_, "remove") => ("-", RED),
                 _ => ("~", YELLOW),
             };
-            let _ = writeln!(out, "{} {:<11} {}", style.paint(code, symbol), line.kind, escape(&line.id));
-            let _ = writeln!(out, "    {}", style.paint(DIM, &escape(&line.why)));
+            let (what, why) = (format!("{:<11} {}", line.kind, escape(&line.id)), escape(&line.why));
+            if what.chars().count() + why.chars().count() + 4 <= style.width() {
+                let _ = writeln!(out, "{} {what}: {}", style.paint(code, symbol), style.paint(DIM, &why));
+            } else {
+                let _ = writeln!(out, "{} {what}", style.paint(code, symbol));
+                for part in wrap(&why, style.width() - 4) {
+                    let _ = writeln!(out, "    {}", style.paint(DIM, &part));
+                }
+            }
             if style.details {
                 for detail in details {
                     let code = match detail.chars().next() {
@@ -60,13 +74,15 @@ impl Report {
                 }
             }
         }
-        if let (Some(key), true) = (&self.public_key, self.status != Status::Converged) {
+        let made = self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied");
+        if let Some(key) = self.public_key.as_ref().filter(|_| made) {
             let _ = writeln!(out, "key {}", escape(&key.fingerprint));
             let _ = writeln!(out, "    {}", escape(&key.line));
-            if self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied") {
-                let _ = writeln!(out, "    Paste that line in GitLab: Settings, Repository, Deploy keys,");
-                let _ = writeln!(out, "    with \"Grant write permissions to this key\".");
-            }
+            let _ =
+                writeln!(out, "    In GitLab: Settings, Repository, Deploy keys, add that line and check");
+            let _ =
+                writeln!(out, "    \"Grant write permissions to this key\". Then, as the account, test it:");
+            let _ = writeln!(out, "    sudo -H -u {} ssh -T git@gitlab.com", escape(&key.account));
         }
         if !self.failed {
             let code = if self.status == Status::Pending { YELLOW } else { BOLD };
@@ -83,21 +99,50 @@ impl Report {
             let is_error = self.failed && index == 0;
             let (word, code) = if is_error { ("error", RED) } else { ("warning", YELLOW) };
             if is_error || !style.quiet {
-                problem(&mut out, &style.paint(code, word), remark);
+                problem(&mut out, style, word, code, remark);
             }
         }
         for remark in &self.pending {
-            problem(&mut out, &style.paint(YELLOW, "waiting"), remark);
+            problem(&mut out, style, "waiting", YELLOW, remark);
         }
         out
     }
 }
 
-fn problem(out: &mut String, word: &str, remark: &Remark) {
-    let _ = writeln!(out, "{word}: {}", escape_lines(&remark.message));
-    if !remark.repair.is_empty() {
-        let _ = writeln!(out, "    {}", escape_lines(&remark.repair));
+fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Remark) {
+    let mut lines = remark.message.lines();
+    let first = escape(lines.next().unwrap_or_default());
+    // The caret of a profile's error stands below its word: those lines keep their shape.
+    let room = style.width().saturating_sub(word.len() + 2);
+    for (index, part) in wrap(&first, room).iter().enumerate() {
+        let word = if index == 0 { style.paint(code, word) + ": " } else { "  ".to_owned() };
+        let _ = writeln!(out, "{word}{part}");
     }
+    for line in lines {
+        let _ = writeln!(out, "{}", escape(line));
+    }
+    // Commands are for copying: they are not wrapped.
+    for line in remark.repair.lines() {
+        let _ = writeln!(out, "    {}", escape(line));
+    }
+}
+
+/// Break a text at spaces into lines of at most `width` characters; a longer word has a line of its own.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last > 0 && last + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
 }
 
 /// What a change does to the content, a line for each difference.
@@ -169,11 +214,6 @@ pub fn escape(text: &str) -> String {
         }
     }
     clean
-}
-
-/// The same, line breaks kept.
-fn escape_lines(text: &str) -> String {
-    text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

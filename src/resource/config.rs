@@ -159,9 +159,11 @@ impl Config {
             "runner-not-registered",
             why,
             format!(
-                "runner-prep template --profile {profiles} > /root/runner-template.toml && CI_SERVER_TOKEN=glrt-… gitlab-runner register \
-                 --non-interactive --url https://gitlab.com --executor {executor}{image} \
-                 --template-config /root/runner-template.toml; then run runner-prep again"
+                "runner-prep template --profile {profiles} > /root/runner.toml\n\
+                 CI_SERVER_TOKEN=glrt-… gitlab-runner register --non-interactive \\\n    \
+                 --url https://gitlab.com --executor {executor}{image} \\\n    \
+                 --template-config /root/runner.toml\n\
+                 then run this again; to see what else jobs need: runner-prep doctor"
             ),
         );
     }

@@ -113,7 +113,7 @@ impl Resource for Git {
         Ok(vec![Change {
             kind: "git",
             id: place.to_string(),
-            why: format!("{} has no value: git refuses to commit", names.join(" and ")),
+            why: format!("git has no {} and refuses to commit", names.join(" and no ")),
             op: Op::File(Box::new(FileOp {
                 meta: Meta {
                     owner: Owner::Account(target.name.clone()),

@@ -90,7 +90,8 @@ impl Resource for SshKey {
             Some(account) => observe(context.facts, account)?,
             None => Found::default(),
         };
-        notes.public_key = found.usable.as_ref().map(|usable| usable.shown(&target.home));
+        notes.public_key =
+            found.usable.as_ref().map(|usable| usable.shown(target.name.clone(), &target.home));
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
@@ -238,12 +239,13 @@ impl SshKey {
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
 pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
-    Ok(observe(facts, account)?.usable.map(|usable| usable.shown(&account.home)))
+    Ok(observe(facts, account)?.usable.map(|usable| usable.shown(account.name.clone(), &account.home)))
 }
 
 impl Usable {
-    fn shown(&self, home: &std::path::Path) -> PublicKey {
+    fn shown(&self, account: String, home: &std::path::Path) -> PublicKey {
         PublicKey {
+            account,
             path: home.join(SSH).join(format!("{}.pub", self.name)),
             fingerprint: self.line.key().fingerprint(),
             line: self.line.to_string(),
