@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::change::{Change, Check, Op};
+use crate::change::{Allowed, Change, Check, Op};
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::root::Root;
@@ -112,8 +112,8 @@ impl<'a> Session<'a> {
             worker.reach(*index);
             judge.check_not_worse(before)?;
             if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[*index]) {
-                for command in allowed {
-                    judge.check_effect(account, command)?;
+                for Allowed { run_as, command } in allowed {
+                    judge.check_effect(account, run_as.as_deref(), command)?;
                 }
             }
         }

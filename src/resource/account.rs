@@ -4,7 +4,7 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::target::check_name;
+use super::target::{Name, ROOT_GROUPS};
 use super::{Context, Resource};
 use crate::change::{AccountOp, Change, Notes, Op};
 use crate::fault::fault;
@@ -19,35 +19,6 @@ pub(super) struct Account {
     #[serde(default)]
     pub(super) groups: Vec<Name>,
 }
-
-/// A checked name of an account or group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(super) struct Name(String);
-
-impl TryFrom<String> for Name {
-    type Error = anyhow::Error;
-    fn try_from(name: String) -> Result<Self> {
-        check_name(&name)?;
-        Ok(Self(name))
-    }
-}
-
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
-        name.0
-    }
-}
-
-/// Groups whose members are root by another way, with the way.
-const ROOT_GROUPS: [(&str, &str); 6] = [
-    ("docker", "a member starts a container that mounts the host's /"),
-    ("lxd", "a member starts a container that mounts the host's /"),
-    ("sudo", "its members run everything as root"),
-    ("wheel", "its members run everything as root"),
-    ("disk", "a member writes the disks below the file systems"),
-    ("shadow", "a member reads every password hash"),
-];
 
 impl Resource for Account {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
@@ -65,8 +36,8 @@ impl Resource for Account {
                 }),
             });
         }
-        for Name(group) in &self.groups {
-            if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| root_group == group) {
+        for group in self.groups.iter().map(Name::as_str) {
+            if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
                 notes.warn(
                     "root-equivalent-group",
                     format!("membership in the group {group} makes every job root: {way}"),
@@ -85,7 +56,7 @@ impl Resource for Account {
                     kind: "account",
                     id: format!("{name}:{group}"),
                     why: format!("{name} is no member of the group {group}"),
-                    op: Op::Account(AccountOp::Join { name: name.clone(), group: group.clone() }),
+                    op: Op::Account(AccountOp::Join { name: name.clone(), group: group.to_owned() }),
                 });
             }
         }

@@ -5,6 +5,7 @@
 
 mod account;
 mod config;
+mod drop_in;
 mod git;
 mod known_hosts;
 mod login_shell;

@@ -1,31 +1,23 @@
-//! The sudo rule of the account: one file, `/etc/sudoers.d/gitlab-runner`, in the subset that sudo 1.8
-//! to 1.9 and sudo-rs read alike (DESIGN section 6).
+//! The sudo rules of the account: one file, `/etc/sudoers.d/gitlab-runner`.
 //!
-//! Owns the typed rule and its rendering. Whether sudo accepts it is asked by `apply`, from the real
-//! `visudo`; here only what the host must have for the rule to mean what it says is looked at.
+//! Owns what the section means. The rendering is [`crate::text::sudo_rule`]'s, the file that of
+//! [`super::drop_in`]. A section without any rule takes a file of ours away: that is how a host leaves a
+//! profile whose rule made every job root.
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Deserialize;
 
-use super::target::check_name;
+use super::drop_in::{DropIn, Policy, check_command};
+use super::target::{Name, ROOT_GROUPS, check_name};
 use super::{Context, Resource};
-use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Allowed, Change, Notes};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
+use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 
-const DIRECTORY: &str = "/etc/sudoers.d";
 const FILE: &str = "/etc/sudoers.d/gitlab-runner";
-const MODE: u32 = 0o440;
-
-/// The first line of a file of ours.
-const MARK: &str = "# Managed by runner-prep";
-
-/// sudo's own default where no `secure_path` is set.
-const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
 const ROOT_EQUIVALENT: &[(&str, &str)] = &[
@@ -64,255 +56,125 @@ const ROOT_EQUIVALENT: &[(&str, &str)] = &[
 pub(super) struct Sudoers {
     /// Programs that run as anybody, with any arguments.
     #[serde(default)]
-    commands: Vec<Command>,
+    commands: Vec<Program>,
+    /// Commands that run with the rights of one other account.
+    #[serde(default)]
+    rule: Vec<AsAccount>,
 }
 
-/// A program by its absolute path, free of all that means something in a sudoers file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-struct Command(String);
-
-impl TryFrom<String> for Command {
-    type Error = anyhow::Error;
-    fn try_from(path: String) -> Result<Self> {
-        let refuse = |why: &str| Err(anyhow::anyhow!("the command {path:?} can't be in a sudo rule: {why}"));
-        if !path.starts_with('/') {
-            return refuse("it must be an absolute path");
-        }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._/+-".contains(c);
-        if let Some(bad) = path.chars().find(|c| !allowed(*c)) {
-            return refuse(&format!("{bad:?} is not allowed; letters, digits and ._/+- are"));
-        }
-        if path.ends_with('/')
-            || path.split('/').any(|part| part == ".." || part == ".")
-            || path.contains("//")
-        {
-            return refuse("it must name one file, without `..`, `.`, `//` or a `/` at its end");
-        }
-        Ok(Self(path))
-    }
+/// A `[[sudoers.rule]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AsAccount {
+    run_as: Name,
+    commands: Vec<CommandLine>,
 }
 
 impl Resource for Sudoers {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
-        let facts = context.facts;
-        check_name(&context.target.name)?;
-        if self.commands.is_empty() {
-            return Ok(Vec::new());
+        let account = &context.target.name;
+        check_name(account)?;
+        let mut drop_in = DropIn {
+            kind: "sudoers",
+            path: FILE,
+            rules: Vec::new(),
+            allowed: Vec::new(),
+            missing: format!("{account} may run nothing through sudo without a password"),
+        };
+        let simple: Vec<CommandLine> = self.commands.iter().cloned().map(CommandLine::from).collect();
+        if !simple.is_empty() {
+            for command in &simple {
+                warn_of_root(command.program().as_str(), notes);
+            }
+            add(&mut drop_in, &Rule { account, run_as: RunAs::Anyone, commands: &simple });
         }
-        let policy = Policy::read(facts)?;
-        for command in &self.commands {
-            check_command(facts, &policy, Path::new(&command.0))?;
-            warn_of_root(&command.0, notes);
-        }
-        let text = self.render(&context.target.name);
-        let meta = Meta { owner: Owner::Root, mode: MODE };
-        let place = Place::System(FILE.into());
-        let before = facts.entry(Path::new(FILE))?;
-        let before = match before {
-            None => None,
-            Some(seen) if seen.kind == FileKind::Regular => facts.file(Path::new(FILE), MOST_BYTES)?,
-            Some(seen) => {
+        for AsAccount { run_as, commands } in &self.rule {
+            let name = run_as.as_str();
+            check_run_as(context, name, notes)?;
+            if commands.is_empty() {
                 return Err(fault(
-                    "sudoers-kind",
-                    format!("{FILE} is {}", seen.kind),
-                    format!("see what it is for, and remove it: ls -l {FILE}"),
+                    "sudo-rule-empty",
+                    format!("the sudo rule for {name} has no commands"),
+                    "name at least one program in its commands, or take the rule out",
                 ));
             }
-        };
-        let change = |why: String, op: Op| vec![Change { kind: "sudoers", id: FILE.to_owned(), why, op }];
-        let Some(seen) = before else {
-            let why = format!("{} may run nothing through sudo without a password", context.target.name);
-            return Ok(change(why, self.file(context, place, None, text, meta)));
-        };
-        let found = String::from_utf8_lossy(&seen.bytes).into_owned();
-        if rules(&found) != rules(&text) {
-            if !found.starts_with(MARK) && !context.options.adopt {
-                return Err(foreign(&found));
-            }
-            let why = "its rules are not the ones of the profile".to_owned();
-            return Ok(change(why, self.file(context, place, Some(seen), text, meta)));
+            add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
-        let root = facts.ids(&Owner::Root)?;
-        if seen.mode == MODE && root == Some((seen.uid, seen.gid)) {
-            return Ok(Vec::new());
-        }
-        let why = format!(
-            "it has mode {:04o} and owner {}:{}; sudo wants 0440 and root",
-            seen.mode, seen.uid, seen.gid
-        );
-        Ok(change(why, Op::Metadata { place, before: seen, after: meta }))
-    }
-}
-
-impl Sudoers {
-    fn file(
-        &self,
-        context: &Context<'_>,
-        place: Place,
-        before: Option<Seen>,
-        text: String,
-        meta: Meta,
-    ) -> Op {
-        let allowed = self.commands.iter().map(|command| vec![command.0.clone()]).collect();
-        Op::File(Box::new(FileOp {
-            place,
-            before,
-            after: Some(Content::ready(text.into_bytes())),
-            meta,
-            check: Check::Sudoers { account: context.target.name.clone(), allowed },
-            shown: Shown::Text,
-            swap: Swap::Replace,
-        }))
-    }
-
-    /// The whole file.
-    fn render(&self, account: &str) -> String {
-        let commands: Vec<&str> = self.commands.iter().map(|command| command.0.as_str()).collect();
-        format!(
-            "{MARK}: edit its profile, not this file.\n{account} ALL=(ALL) NOPASSWD: {}\n",
-            commands.join(", ")
-        )
-    }
-}
-
-/// What a sudoers file says, without comments and spacing at the ends.
-fn rules(text: &str) -> Vec<&str> {
-    let lines = text.lines().map(str::trim);
-    let is_include = |line: &str| line.starts_with("#include") || line.starts_with("#includedir");
-    lines.filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line))).collect()
-}
-
-fn foreign(found: &str) -> anyhow::Error {
-    let lines = found.lines().take(40);
-    let lines: Vec<String> = lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
-    let shown = lines.join("\n    ");
-    fault(
-        "sudoers-foreign",
-        format!("{FILE} was written by somebody else and says:\n    {shown}"),
-        "compare it with the plan; to replace it: runner-prep apply --adopt …",
-    )
-}
-
-/// The parts of sudo's policy that decide whether a drop-in means anything.
-struct Policy {
-    secure_path: String,
-}
-
-impl Policy {
-    /// Read `/etc/sudoers` and look at the drop-in directory.
-    fn read(facts: &dyn Facts) -> Result<Self> {
-        let main = Path::new("/etc/sudoers");
-        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
-        let Some(file) = file else {
-            return Err(fault(
-                "sudo-missing",
-                "/etc/sudoers does not exist: sudo is not installed",
-                "install sudo",
-            ));
-        };
-        let text = String::from_utf8_lossy(&file.bytes).into_owned();
-        if !text.lines().any(includes_directory) {
-            return Err(fault(
-                "sudoers-not-included",
-                format!("/etc/sudoers does not include {DIRECTORY}, a rule there would be dead"),
-                format!("add this line at its end with visudo: @includedir {DIRECTORY}"),
-            ));
-        }
-        let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
-        match facts.entry(Path::new(DIRECTORY))? {
-            Some(seen) if seen.kind == FileKind::Directory => {}
-            Some(seen) => {
-                return Err(fault("sudoers-directory", format!("{DIRECTORY} is {}", seen.kind), repair));
-            }
-            None => {
-                return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair));
+        if !drop_in.rules.is_empty() {
+            let policy = Policy::read(context.facts)?;
+            let all = self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
+            for command in all {
+                check_command(context.facts, &policy, Path::new(command.program().as_str()))?;
             }
         }
-        if let Some(reason) = facts.distrust(Path::new(DIRECTORY))? {
-            return Err(fault(
-                "sudoers-directory",
-                format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
-                format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
-            ));
-        }
-        let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
-        Ok(Self { secure_path })
+        drop_in.plan(context)
     }
 }
 
-/// True for `@includedir /etc/sudoers.d` and its old form with `#`.
-fn includes_directory(line: &str) -> bool {
-    let line = line.trim();
-    let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
-    rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DIRECTORY)
+fn add(drop_in: &mut DropIn, rule: &Rule<'_>) {
+    drop_in.rules.push(rule.to_string());
+    let run_as = match rule.run_as {
+        RunAs::Anyone => None,
+        RunAs::Account(name) => Some(name.to_owned()),
+    };
+    let allowed = |command: &CommandLine| Allowed { run_as: run_as.clone(), command: command.words() };
+    drop_in.allowed.extend(rule.commands.iter().map(allowed));
 }
 
-/// The value of `Defaults secure_path="…"`.
-fn secure_path(line: &str) -> Option<&str> {
-    let rest = line.trim().strip_prefix("Defaults")?.trim_start();
-    let value = rest.strip_prefix("secure_path")?.trim_start().strip_prefix('=')?;
-    Some(value.trim().trim_matches('"'))
-}
-
-/// The program must be root's own, and the one that `sudo NAME` finds.
-fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
-    let shown = path.display();
-    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
-    let seen = facts.stat(path)?.ok_or_else(|| {
+/// The account must be there and must not be root by any name.
+fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<()> {
+    let account = context.facts.account(name)?.ok_or_else(|| {
         fault(
-            "command-missing",
-            format!("the command {shown} does not exist"),
-            format!("install it, or correct sudoers.commands: apt-get install {name}"),
+            "run-as-missing",
+            format!("there is no account {name} for a sudo rule to run as"),
+            format!("make it: useradd --system --user-group --shell /usr/sbin/nologin {name}"),
         )
     })?;
-    if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
+    if account.uid == 0 {
         return Err(fault(
-            "command-kind",
-            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
-            "name an executable file in sudoers.commands",
+            "run-as-root",
+            format!("the account {name} of a sudo rule has uid 0"),
+            "name an account that owns the target of the deployment and nothing else; as root there is [[deploy]]",
         ));
     }
-    if let Some(reason) = facts.distrust(path)? {
+    if name == context.target.name {
         return Err(fault(
-            "command-untrusted",
+            "run-as-itself",
+            format!("{name} needs no sudo rule to run as {name}"),
+            "name the account that owns the target of the deployment",
+        ));
+    }
+    // The rule lets jobs choose the group of that name, too.
+    if let Some(gid) = group_id(context.facts, name)?.filter(|gid| *gid != account.gid) {
+        return Err(fault(
+            "run-as-group",
             format!(
-                "the command {shown} can be changed by others than root, who would then be root: {reason}"
+                "the group {name} (gid {gid}) is not the own group of the account {name} (gid {}): the rule would give jobs both",
+                account.gid
             ),
-            "make the program and every directory above it root's own, not writable by group or others",
+            format!("name an account with a group of its own: useradd --system --user-group NAME; id {name}"),
         ));
     }
-    let found = policy
-        .secure_path
-        .split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| Path::new(dir).join(&*name));
-    for candidate in found {
-        let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else {
-            continue;
-        };
-        if first.identity == seen.identity {
-            return Ok(());
+    for (group, way) in ROOT_GROUPS {
+        if context.facts.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) {
+            notes.warn(
+                "root-equivalent-account",
+                format!("sudo as {name} makes every job root: {name} is in the group {group}, and {way}"),
+                format!("take it out of the group: gpasswd --delete {name} {group}"),
+            );
         }
-        return Err(not_found_first(path, &candidate));
     }
-    Err(fault(
-        "command-not-in-secure-path",
-        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
-        format!("secure_path is {}; name a program that lies there", policy.secure_path),
-    ))
+    Ok(())
 }
 
-fn not_found_first(path: &Path, candidate: &Path) -> anyhow::Error {
-    fault(
-        "command-shadowed",
-        format!(
-            "`sudo` finds {} before {}, and the rule would not match it",
-            candidate.display(),
-            path.display()
-        ),
-        format!("put {} into sudoers.commands, or remove it", candidate.display()),
-    )
+/// The number of a group in the host's own file.
+fn group_id(facts: &dyn Facts, name: &str) -> Result<Option<u32>> {
+    let file = facts.file(Path::new("/etc/group"), MOST_BYTES)?;
+    let text = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    Ok(text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next() == Some(name) { fields.nth(1)?.parse().ok() } else { None }
+    }))
 }
 
 fn warn_of_root(command: &str, notes: &mut Notes) {
@@ -321,7 +183,7 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
         notes.warn(
             "root-equivalent-command",
             format!("sudo {name} without a password makes every job root: {way}"),
-            "run it as an account that owns the target instead of as root; README, section Security",
+            "run it as an account that owns the target ([[sudoers.rule]]), or use [[deploy]]: runner-prep profile show shell-hardened",
         );
     }
 }

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde::Deserialize;
 
 use crate::change::Place;
 use crate::facts::{Account, Facts, MOST_BYTES, service};
@@ -12,6 +13,16 @@ use crate::fault::fault;
 
 /// The names that GitLab's package looks for, the newer one first.
 const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
+
+/// Groups whose members are root by another way, with the way.
+pub(super) const ROOT_GROUPS: [(&str, &str); 6] = [
+    ("docker", "a member starts a container that mounts the host's /"),
+    ("lxd", "a member starts a container that mounts the host's /"),
+    ("sudo", "its members run everything as root"),
+    ("wheel", "its members run everything as root"),
+    ("disk", "a member writes the disks below the file systems"),
+    ("shadow", "a member reads every password hash"),
+];
 
 /// The account that jobs run as, whether it exists yet or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +90,33 @@ impl Target {
             Some(account) => facts.home(account, relative),
             None => Ok(vec![None; relative.len()]),
         }
+    }
+}
+
+/// A checked name of an account or group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = anyhow::Error;
+    fn try_from(name: String) -> Result<Self> {
+        check_name(&name)?;
+        Ok(Self(name))
+    }
+}
+
+impl Name {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Name> for String {
+    fn from(name: Name) -> Self {
+        name.0
     }
 }
 

@@ -131,11 +131,12 @@ impl<'a> Judges<'a> {
     ///
     /// # Errors
     /// When it may not: another rule takes the right away.
-    pub fn check_effect(&self, account: &str, command: &[String]) -> Result<()> {
+    pub fn check_effect(&self, account: &str, run_as: Option<&str>, command: &[String]) -> Result<()> {
         let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else {
             return Ok(());
         };
-        let done = Tool::new(&sudo).args(["-n", "-l", "-U", account]).args(command).run()?;
+        let run_as = ["-u", run_as.unwrap_or("root")];
+        let done = Tool::new(&sudo).args(["-n", "-l", "-U", account]).args(run_as).args(command).run()?;
         if done.success() {
             return Ok(());
         }

@@ -5,6 +5,7 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod position;
 pub mod public_key;
+pub mod sudo_rule;
 pub mod toml_patch;
 
 mod ssh_wire;

@@ -1,0 +1,256 @@
+//! What every sudo drop-in has in common: what the host must have for a rule to mean what it says, and the
+//! file that holds it.
+//!
+//! Whether sudo accepts a rule is asked by `apply`, from the real `visudo`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use crate::change::{
+    Allowed, Change, Check, Content, FileKind, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap,
+};
+use crate::facts::{Facts, MOST_BYTES};
+use crate::fault::fault;
+
+const DIRECTORY: &str = "/etc/sudoers.d";
+const MODE: u32 = 0o440;
+
+/// The first line of a file of ours.
+const MARK: &str = "# Managed by runner-prep";
+
+/// sudo's own default where no `secure_path` is set.
+const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A file of rules below `/etc/sudoers.d`.
+pub(super) struct DropIn {
+    /// The kind of the resource that it belongs to.
+    pub(super) kind: &'static str,
+    /// Where it is.
+    pub(super) path: &'static str,
+    /// Its lines, without newlines. None: the account may run nothing, and a file of ours goes away.
+    pub(super) rules: Vec<String>,
+    /// What must be allowed by them.
+    pub(super) allowed: Vec<Allowed>,
+    /// Why it is made when it is missing.
+    pub(super) missing: String,
+}
+
+impl DropIn {
+    /// The change that makes the file what it must be; none when it is.
+    pub(super) fn plan(&self, context: &Context<'_>) -> Result<Vec<Change>> {
+        let facts = context.facts;
+        let path = Path::new(self.path);
+        let place = Place::System(path.into());
+        let meta = Meta { owner: Owner::Root, mode: MODE };
+        let text = format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"));
+        let before = match facts.entry(path)? {
+            None => None,
+            Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
+            Some(seen) => {
+                return Err(fault(
+                    "sudoers-kind",
+                    format!("{} is {}", self.path, seen.kind),
+                    format!("see what it is for, and remove it: ls -l {}", self.path),
+                ));
+            }
+        };
+        let change =
+            |why: String, op: Op| vec![Change { kind: self.kind, id: self.path.to_owned(), why, op }];
+        let Some(seen) = before else {
+            if self.rules.is_empty() {
+                return Ok(Vec::new());
+            }
+            return Ok(change(self.missing.clone(), self.file(context, place, None, Some(text), meta)));
+        };
+        let found = String::from_utf8_lossy(&seen.bytes).into_owned();
+        let is_ours = found.starts_with(MARK) || context.options.adopt;
+        if self.rules.is_empty() {
+            if !is_ours && !rules(&found).is_empty() {
+                return Err(self.foreign(&found));
+            }
+            if !is_ours {
+                return Ok(Vec::new());
+            }
+            let why = "the profile allows nothing of it".to_owned();
+            return Ok(change(why, self.file(context, place, Some(seen), None, meta)));
+        }
+        if rules(&found) != rules(&text) {
+            if !is_ours {
+                return Err(self.foreign(&found));
+            }
+            let why = "its rules are not the ones of the profile".to_owned();
+            return Ok(change(why, self.file(context, place, Some(seen), Some(text), meta)));
+        }
+        let root = facts.ids(&Owner::Root)?;
+        if seen.mode == MODE && root == Some((seen.uid, seen.gid)) {
+            return Ok(Vec::new());
+        }
+        let why = format!(
+            "it has mode {:04o} and owner {}:{}; sudo wants 0440 and root",
+            seen.mode, seen.uid, seen.gid
+        );
+        Ok(change(why, Op::Metadata { place, before: seen, after: meta }))
+    }
+
+    fn file(
+        &self,
+        context: &Context<'_>,
+        place: Place,
+        before: Option<Seen>,
+        text: Option<String>,
+        meta: Meta,
+    ) -> Op {
+        let check = Check::Sudoers { account: context.target.name.clone(), allowed: self.allowed.clone() };
+        Op::File(Box::new(FileOp {
+            place,
+            before,
+            after: text.map(|text| Content::ready(text.into_bytes())),
+            meta,
+            check,
+            shown: Shown::Text,
+            swap: Swap::Replace,
+        }))
+    }
+
+    fn foreign(&self, found: &str) -> anyhow::Error {
+        let lines = found.lines().take(40);
+        let lines: Vec<String> =
+            lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
+        let shown = lines.join("\n    ");
+        fault(
+            "sudoers-foreign",
+            format!("{} was written by somebody else and says:\n    {shown}", self.path),
+            "compare it with the plan; to replace it: runner-prep apply --adopt …",
+        )
+    }
+}
+
+/// What a sudoers file says, without comments and spacing at the ends.
+fn rules(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim);
+    let is_include = |line: &str| line.starts_with("#include") || line.starts_with("#includedir");
+    lines.filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line))).collect()
+}
+
+/// The parts of sudo's policy that decide whether a drop-in means anything.
+pub(super) struct Policy {
+    secure_path: String,
+}
+
+impl Policy {
+    /// Read `/etc/sudoers` and look at the drop-in directory.
+    pub(super) fn read(facts: &dyn Facts) -> Result<Self> {
+        let main = Path::new("/etc/sudoers");
+        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
+        let Some(file) = file else {
+            return Err(fault(
+                "sudo-missing",
+                "/etc/sudoers does not exist: sudo is not installed",
+                "install sudo",
+            ));
+        };
+        let text = String::from_utf8_lossy(&file.bytes).into_owned();
+        if !text.lines().any(includes_directory) {
+            return Err(fault(
+                "sudoers-not-included",
+                format!("/etc/sudoers does not include {DIRECTORY}, a rule there would be dead"),
+                format!("add this line at its end with visudo: @includedir {DIRECTORY}"),
+            ));
+        }
+        let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
+        match facts.entry(Path::new(DIRECTORY))? {
+            Some(seen) if seen.kind == FileKind::Directory => {}
+            Some(seen) => {
+                return Err(fault("sudoers-directory", format!("{DIRECTORY} is {}", seen.kind), repair));
+            }
+            None => {
+                return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair));
+            }
+        }
+        if let Some(reason) = facts.distrust(Path::new(DIRECTORY))? {
+            return Err(fault(
+                "sudoers-directory",
+                format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
+                format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
+            ));
+        }
+        let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
+        Ok(Self { secure_path })
+    }
+}
+
+/// True for `@includedir /etc/sudoers.d` and its old form with `#`.
+fn includes_directory(line: &str) -> bool {
+    let line = line.trim();
+    let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
+    rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DIRECTORY)
+}
+
+/// The value of `Defaults secure_path="…"`.
+fn secure_path(line: &str) -> Option<&str> {
+    let rest = line.trim().strip_prefix("Defaults")?.trim_start();
+    let value = rest.strip_prefix("secure_path")?.trim_start().strip_prefix('=')?;
+    Some(value.trim().trim_matches('"'))
+}
+
+/// The program must be root's own, and the one that `sudo NAME` finds.
+pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
+    let seen = facts.stat(path)?.ok_or_else(|| {
+        fault(
+            "command-missing",
+            format!("the command {shown} does not exist"),
+            format!("install it, or correct sudoers.commands: apt-get install {name}"),
+        )
+    })?;
+    if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
+        return Err(fault(
+            "command-kind",
+            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
+            "name an executable file in sudoers.commands",
+        ));
+    }
+    if let Some(reason) = facts.distrust(path)? {
+        return Err(fault(
+            "command-untrusted",
+            format!(
+                "the command {shown} can be changed by others than root, who would then be root: {reason}"
+            ),
+            "make the program and every directory above it root's own, not writable by group or others",
+        ));
+    }
+    let found = policy
+        .secure_path
+        .split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Path::new(dir).join(&*name));
+    for candidate in found {
+        let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else {
+            continue;
+        };
+        if first.identity == seen.identity {
+            return Ok(());
+        }
+        return Err(not_found_first(path, &candidate));
+    }
+    Err(fault(
+        "command-not-in-secure-path",
+        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
+        format!("secure_path is {}; name a program that lies there", policy.secure_path),
+    ))
+}
+
+fn not_found_first(path: &Path, candidate: &Path) -> anyhow::Error {
+    fault(
+        "command-shadowed",
+        format!(
+            "`sudo` finds {} before {}, and the rule would not match it",
+            candidate.display(),
+            path.display()
+        ),
+        format!("put {} into sudoers.commands, or remove it", candidate.display()),
+    )
+}

@@ -1,0 +1,196 @@
+//! `[sudoers]` and `[[sudoers.rule]]`: what is rendered is what sudo reads, and what can't be is refused.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use proptest::prelude::*;
+use runner_prep::text::sudo_rule::{CommandLine, Rule, RunAs};
+use support::{Host, Run, Tree, have, run_limited};
+
+const ACCOUNT: &str = "gitlab-runner";
+
+fn profile(sudoers: &str) -> String {
+    format!("summary = \"test\"\n{sudoers}\n")
+}
+
+/// A tree with the profile at a path of its own.
+fn tree(sudoers: &str) -> Tree {
+    Tree::new().account(ACCOUNT, 998, "/home/gitlab-runner").file("etc/test.toml", profile(sudoers))
+}
+
+fn run(tree: &Tree, command: &str) -> Run {
+    let profile = tree.path("etc/test.toml").display().to_string();
+    tree.run(&[command, "--profile", &profile])
+}
+
+const AS_WWW: &str = "[[sudoers.rule]]\nrun_as = \"deploy-www\"\ncommands = [\"/usr/bin/rsync\"]";
+
+#[test]
+fn the_simple_form_is_rendered_as_ever() {
+    let tree = tree("[sudoers]\ncommands = [\"/usr/bin/rsync\"]");
+    if !have(&["visudo"]) {
+        return;
+    }
+    run(&tree, "apply").ok().says("makes every job root");
+    let text = tree.text("etc/sudoers.d/gitlab-runner");
+    assert!(text.ends_with("\ngitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync\n"), "{text}");
+}
+
+#[test]
+fn a_rule_for_another_account_is_rendered_and_converges() {
+    if !have(&["visudo"]) {
+        return;
+    }
+    let tree = tree(&AS_WWW.replace("rsync\"", "rsync -a --chown=deploy-www:deploy-www . /srv/www\""))
+        .account("deploy-www", 997, "/srv/deploy");
+    run(&tree, "apply").ok().says_not("warning");
+    let text = tree.text("etc/sudoers.d/gitlab-runner");
+    let rule = r"gitlab-runner ALL=(deploy-www:deploy-www) NOPASSWD: /usr/bin/rsync -a --chown\=deploy-www\:deploy-www . /srv/www";
+    assert!(text.ends_with(&format!("\n{rule}\n")), "{text}");
+    let before = tree.stamps();
+    run(&tree, "apply").ok();
+    support::assert_unchanged(&before, &tree.stamps());
+}
+
+#[test]
+fn what_no_sudo_reads_alike_is_refused_with_the_reason() {
+    for (rule, code) in [
+        ("run_as = \"root\"\ncommands = [\"/usr/bin/rsync\"]", "uid 0"),
+        ("run_as = \"toor\"\ncommands = [\"/usr/bin/rsync\"]", "no account toor"),
+        ("run_as = \"ALL\"\ncommands = [\"/usr/bin/rsync\"]", "can't be the name"),
+        ("run_as = \"#0\"\ncommands = [\"/usr/bin/rsync\"]", "can't be the name"),
+        ("run_as = \"%sudo\"\ncommands = [\"/usr/bin/rsync\"]", "can't be the name"),
+        ("run_as = \"gitlab-runner\"\ncommands = [\"/usr/bin/rsync\"]", "needs no sudo rule"),
+        ("run_as = \"deploy-www\"\ncommands = []", "no commands"),
+        ("run_as = \"deploy-www\"\ncommands = [\"rsync\"]", "absolute path"),
+        ("run_as = \"deploy-www\"\ncommands = [\"/usr/bin/rsync *\"]", "pattern"),
+        ("run_as = \"deploy-www\"\ncommands = [\"/usr/bin/rsync ^a$\"]", "regular expressions"),
+        ("run_as = \"deploy-www\"\ncommands = [\"/usr/bin/rsync 'a b'\"]", "quotes"),
+        ("run_as = \"deploy-www\"\ncommands = [\"/usr/bin/rsync a\\\\ b\"]", "backslash"),
+        ("run_as = \"deploy-www\"\ncommands = [\"/usr/bin/nothing\"]", "does not exist"),
+        ("run_as = \"deploy-www\"\ncommand = [\"/usr/bin/rsync\"]", "did you mean `commands`"),
+        ("run_as = \"other-group\"\ncommands = [\"/usr/bin/rsync\"]", "the rule would give jobs both"),
+    ] {
+        let tree = tree(&format!("[[sudoers.rule]]\n{rule}"))
+            .account("deploy-www", 997, "/srv/deploy")
+            .file("etc/group", "root:x:0:\nother-group:x:4242:\n");
+        let passwd = tree.text("etc/passwd");
+        tree.put("etc/passwd", passwd + "toor-not:x:0:0::/:/bin/sh\nother-group:x:996:996::/:/bin/sh\n");
+        let before = tree.stamps();
+        run(&tree, "apply").exit(2).says(code);
+        support::assert_unchanged(&before, &tree.stamps());
+    }
+}
+
+#[test]
+fn a_section_without_rules_takes_our_file_away_and_no_other() {
+    if !have(&["visudo"]) {
+        return;
+    }
+    let tree = tree("[sudoers]\ncommands = [\"/usr/bin/rsync\"]");
+    run(&tree, "apply").ok();
+    tree.put("etc/test.toml", profile("[sudoers]\ncommands = []"));
+    run(&tree, "plan").ok().says("- gitlab-runner ALL");
+    run(&tree, "apply").ok();
+    assert!(!tree.exists("etc/sudoers.d/gitlab-runner"));
+    let before = tree.stamps();
+    run(&tree, "apply").ok();
+    support::assert_unchanged(&before, &tree.stamps());
+    let tree = tree.file_mode("etc/sudoers.d/gitlab-runner", "gitlab-runner ALL=(ALL) ALL\n", 0o440);
+    run(&tree, "apply").exit(2).says("written by somebody else").says("--adopt");
+}
+
+#[test]
+fn jobs_run_as_the_other_account_and_as_nobody_else() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync", "su"]) {
+        return;
+    }
+    let host = host
+        .account(ACCOUNT, 2001, "/home/gitlab-runner")
+        .account("deploy-www", 2002, "/srv/www")
+        .file("/etc/runner-prep/profiles/site.toml", profile(AS_WWW))
+        .start();
+    host.prep(&["apply", "--profile", "site"]).ok();
+    host.as_account(ACCOUNT, "sudo -n -u deploy-www rsync --version").ok();
+    host.as_account(ACCOUNT, "echo hello > f; sudo -n -u deploy-www rsync f /srv/www/f").ok();
+    assert_eq!(host.sh("stat -c %U:%G /srv/www/f").ok().stdout, "deploy-www:deploy-www\n");
+    for script in [
+        "sudo -n rsync --version",
+        "sudo -n -u root rsync --version",
+        "sudo -n -u deploy-www id",
+        "sudo -n -u deploy-www rsync /etc/shadow /tmp/s",
+        "sudo -n -u deploy-www -g root rsync --version",
+    ] {
+        assert_ne!(host.as_account(ACCOUNT, script).status, 0, "{script}");
+    }
+}
+
+fn word() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9._/@%+,:=-]{1,20}"
+}
+
+fn command() -> impl Strategy<Value = String> {
+    let path = "(/[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,8}){1,4}";
+    (path, proptest::collection::vec(word(), 0..5))
+        .prop_map(|(path, words)| words.iter().fold(path, |line, word| format!("{line} {word}")))
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z_][a-z0-9_-]{0,30}"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_rule_is_accepted_and_read_back_as_it_was_meant(
+        account in name(),
+        run_as in proptest::option::of(name()),
+        lines in proptest::collection::vec(command(), 1..5),
+    ) {
+        let (Some(visudo), Some(cvtsudoers)) = (support::tool("visudo"), support::tool("cvtsudoers")) else {
+            support::skip("not installed: visudo or cvtsudoers");
+            return Ok(());
+        };
+        let commands: Vec<CommandLine> =
+            lines.iter().map(|line| CommandLine::try_from(line.clone()).unwrap()).collect();
+        let run_as = run_as.as_deref().map_or(RunAs::Anyone, RunAs::Account);
+        let rule = Rule { account: &account, run_as, commands: &commands };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("rule");
+        std::fs::write(&file, format!("{rule}\n")).unwrap();
+        let call = |tool: &Path, arguments: &[&str]| run_limited(Command::new(tool).args(arguments).arg(&file));
+        let checked = call(&visudo, &["-c", "-f"]);
+        prop_assert!(checked.status == 0, "{rule}: {checked}");
+        let read = call(&cvtsudoers, &["-f", "json"]);
+        let specs = &read.json()["User_Specs"];
+        prop_assert_eq!(specs.as_array().map(Vec::len), Some(1));
+        prop_assert_eq!(&specs[0]["User_List"], &serde_json::json!([{ "username": account }]));
+        prop_assert_eq!(&specs[0]["Host_List"], &serde_json::json!([{ "hostname": "ALL" }]));
+        let spec = &specs[0]["Cmnd_Specs"][0];
+        let (user, group) = match run_as {
+            RunAs::Anyone => (serde_json::json!([{ "username": "ALL" }]), serde_json::Value::Null),
+            RunAs::Account(name) => {
+                (serde_json::json!([{ "username": name }]), serde_json::json!([{ "usergroup": name }]))
+            }
+        };
+        prop_assert_eq!(&spec["runasusers"], &user);
+        prop_assert_eq!(&spec["runasgroups"], &group);
+        prop_assert_eq!(&spec["Options"], &serde_json::json!([{ "authenticate": false }]));
+        let found: Vec<&str> =
+            spec["Commands"].as_array().unwrap().iter().filter_map(|c| c["command"].as_str()).collect();
+        prop_assert_eq!(found, lines.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Whatever the text, either it is refused or it is one line of plain characters.
+    #[test]
+    fn nothing_else_gets_through(text in "\\PC{0,40}|/[ -~\\n\\t]{0,40}") {
+        if let Ok(command) = CommandLine::try_from(text.clone()) {
+            prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b" ._/@%+-,:=".contains(&b)), "{text:?}");
+            prop_assert_eq!(command.words().join(" "), text);
+        }
+    }
+}
