@@ -46,7 +46,12 @@ pub fn of(section: &str) -> impl Iterator<Item = Key> {
 /// The key of that name in a section.
 #[must_use]
 pub fn find(section: &str, name: &str) -> Option<Key> {
-    of(section).find(|key| key.name == name)
+    // Most lines are passed over by their beginning: a converged run asks this for every key of its profile.
+    let is_it = |line: &&str| {
+        let rest = line.strip_prefix(section).and_then(|rest| rest.strip_prefix('\t'));
+        rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('\t'))
+    };
+    DATA.lines().find(is_it).and_then(parse)
 }
 
 fn parse(line: &'static str) -> Option<Key> {

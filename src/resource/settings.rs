@@ -76,6 +76,9 @@ impl<'de> Deserialize<'de> for Config {
     }
 }
 
+/// Keys of `[[runners]]` that say who a runner is.
+const IDENTITY: [&str; 5] = ["name", "url", "id", "token", "executor"];
+
 /// Reads the keys of one section of `config.toml`.
 #[derive(Clone, Copy)]
 struct Section {
@@ -123,20 +126,24 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
     type Value = String;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
         let key = String::deserialize(deserializer)?;
-        let settable =
-            keys::of(self.0.name).filter(|known| known.kind != Type::Other).map(|known| known.name);
-        let known: Vec<&str> = self.0.extra.iter().copied().chain(settable).collect();
-        // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
-        let identity =
-            ["name", "url", "id", "token", "executor"].contains(&key.as_str()) && self.0.name == "runners";
-        if known.contains(&key.as_str()) && !identity {
+        let Self(Section { name: section, extra }) = self;
+        if extra.contains(&key.as_str()) {
             return Ok(key);
         }
-        if identity || keys::find(self.0.name, &key).is_some() {
-            return Err(de::Error::custom(format!("`{key}` can't be set by a profile")));
+        // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
+        let identity = section == "runners" && IDENTITY.contains(&key.as_str());
+        match keys::find(section, &key) {
+            Some(known) if known.kind != Type::Other && !identity => Ok(key),
+            Some(_) => Err(de::Error::custom(format!("`{key}` can't be set by a profile"))),
+            None => {
+                let settable =
+                    keys::of(section).filter(|known| known.kind != Type::Other).map(|known| known.name);
+                let settable = settable.filter(|name| section != "runners" || !IDENTITY.contains(name));
+                let list: Vec<String> =
+                    extra.iter().copied().chain(settable).map(|name| format!("`{name}`")).collect();
+                Err(de::Error::custom(format!("unknown field `{key}`, expected one of {}", list.join(", "))))
+            }
         }
-        let list: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-        Err(de::Error::custom(format!("unknown field `{key}`, expected one of {}", list.join(", "))))
     }
 }
 
