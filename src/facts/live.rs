@@ -1,5 +1,6 @@
 //! Facts of a real host or tree.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -21,13 +22,17 @@ pub struct Live<'a> {
     root: &'a Root,
     /// Where tools are taken from: the machine itself, also for a tree.
     machine: &'a Root,
+    /// Asked of NSS once; only accounts that exist, since a missing one may be made.
+    known: RefCell<Vec<Account>>,
+    /// The account's home, opened once; only one that exists.
+    opened: RefCell<Option<(PathBuf, Rc<Dir>)>>,
 }
 
 impl<'a> Live<'a> {
     /// Look at `root` with the tools of `machine`.
     #[must_use]
     pub fn new(root: &'a Root, machine: &'a Root) -> Self {
-        Self { root, machine }
+        Self { root, machine, known: RefCell::default(), opened: RefCell::default() }
     }
 }
 
@@ -76,10 +81,7 @@ impl Facts for Live<'_> {
     }
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
-        let identity = Identity { uid: account.uid, gid: account.gid };
-        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
-            return Ok(vec![None; relative.len()]);
-        };
+        let Some(home) = self.home_of(account)? else { return Ok(vec![None; relative.len()]) };
         // One taking of the account's rights and one look at each directory for the whole batch.
         let _rights = home.act()?;
         let mut directories: BTreeMap<&Path, Option<Rc<Dir>>> = BTreeMap::new();
@@ -105,7 +107,12 @@ impl Facts for Live<'_> {
     }
 
     fn account(&self, name: &str) -> Result<Option<Account>> {
-        accounts::account(self.root, name)
+        if let Some(known) = self.known.borrow().iter().find(|known| known.name == name) {
+            return Ok(Some(known.clone()));
+        }
+        let found = accounts::account(self.root, name)?;
+        self.known.borrow_mut().extend(found.clone());
+        Ok(found)
     }
 
     fn members(&self, group: &str) -> Result<Option<Vec<String>>> {
@@ -198,6 +205,18 @@ impl Facts for Live<'_> {
 }
 
 impl Live<'_> {
+    fn home_of(&self, account: &Account) -> Result<Option<Rc<Dir>>> {
+        if let Some((path, home)) = self.opened.borrow().as_ref() {
+            if *path == account.home {
+                return Ok(Some(Rc::clone(home)));
+            }
+        }
+        let identity = self.owner_in_tree(Identity { uid: account.uid, gid: account.gid });
+        let home = self.root.home(&account.home, identity)?;
+        *self.opened.borrow_mut() = home.clone().map(|home| (account.home.clone(), home));
+        Ok(home)
+    }
+
     fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
         let stat = self.root.stat(path, follow).map_err(|error| unreadable(path, 0, error))?;
         Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))

@@ -28,6 +28,8 @@ const MOST_LINKS: usize = 40;
 pub struct Root {
     top: Rc<Dir>,
     host: bool,
+    /// Who owns what belongs to root.
+    owner: Identity,
     /// The tree's own path on the machine, for tools that need one.
     location: PathBuf,
     /// User ids whose directories are as good as root's: root, and in a tree its owner.
@@ -68,7 +70,9 @@ impl Root {
         #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
         let location =
             std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
-        Ok(Self { top: Rc::new(top), host, location, trusted, open: RefCell::default() })
+        let me = Identity::current();
+        let owner = if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me };
+        Ok(Self { top: Rc::new(top), host, owner, location, trusted, open: RefCell::default() })
     }
 
     /// Where a path of the tree is on the machine.
@@ -92,8 +96,7 @@ impl Root {
     /// Who owns what belongs to root: in a tree that an ordinary user prepares, that user.
     #[must_use]
     pub fn owner(&self) -> Identity {
-        let me = Identity::current();
-        if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me }
+        self.owner
     }
 
     /// The open directory at `path`, links resolved; `None` when it does not exist.
@@ -127,6 +130,18 @@ impl Root {
             if let Some(dir) = cached {
                 above.push(std::mem::replace(&mut here, dir));
                 continue;
+            }
+            if !last {
+                // Nearly always a directory: open it and look at it then.
+                match self.enter(&here, &part) {
+                    Ok(Some(dir)) => {
+                        above.push(std::mem::replace(&mut here, dir));
+                        continue;
+                    }
+                    Ok(None) => return Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+                    Err(error) => return Err(error),
+                }
             }
             match here.stat_entry(&part)? {
                 Some(stat) if stat.kind == Kind::Link => {
@@ -190,25 +205,31 @@ impl Root {
 
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
     pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Resolved)>> {
-        let Some(found) = self.walk(path, true)? else {
-            return Ok(None);
-        };
-        if found.name.is_empty() {
-            let stat = found.dir.stat()?;
-            return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
+        // Mostly there is no link at the end, and the file itself says when there is.
+        for follow in [false, true] {
+            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
+            if found.name.is_empty() {
+                let stat = found.dir.stat()?;
+                return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
+            }
+            match found.dir.read(&found.name, cap)? {
+                Some(entry) if entry.stat.kind == Kind::Link && !follow => {}
+                read => return Ok(read.map(|entry| (entry, found))),
+            }
         }
-        Ok(found.dir.read(&found.name, cap)?.map(|entry| (entry, found)))
+        Ok(None)
     }
 
     /// Facts of `path`; a link at its end is followed if `follow`.
     pub fn stat(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
-        let Some(found) = self.walk(path, follow)? else {
-            return Ok(None);
+        let look = |follow| {
+            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
+            if found.name.is_empty() { found.dir.stat().map(Some) } else { found.dir.stat_entry(&found.name) }
         };
-        if found.name.is_empty() {
-            return found.dir.stat().map(Some);
+        match look(false)? {
+            Some(stat) if follow && stat.kind == Kind::Link => look(true),
+            seen => Ok(seen),
         }
-        found.dir.stat_entry(&found.name)
     }
 
     /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
