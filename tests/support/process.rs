@@ -43,18 +43,23 @@ impl Run {
     /// Demands a text in what was printed, on whichever stream.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "nothing says `{text}`\n{self}");
+        assert!(self.contains(text), "nothing says `{text}`\n{self}");
         self
     }
 
     /// Demands that a text was not printed.
     #[track_caller]
     pub(crate) fn says_not(&self, text: &str) -> &Self {
-        assert!(
-            !self.stdout.contains(text) && !self.stderr.contains(text),
-            "something says `{text}`\n{self}"
-        );
+        assert!(!self.contains(text), "something says `{text}`\n{self}");
         self
+    }
+
+    /// Text for people is broken into lines where a space was.
+    fn contains(&self, text: &str) -> bool {
+        let joined = |stream: &str| stream.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        [&self.stdout, &self.stderr]
+            .iter()
+            .any(|stream| stream.contains(text) || joined(stream).contains(text))
     }
 
     /// Standard output as the one JSON document that it has to be.
