@@ -22,7 +22,11 @@ pub const DIRECTORY: &str = "/etc/runner-prep/profiles";
 /// The profiles compiled into the program: name and text.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("dind", include_str!("../../profiles/dind.toml")),
+    ("dind-hardened", include_str!("../../profiles/dind-hardened.toml")),
     ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
+    ("dind-rootless", include_str!("../../profiles/dind-rootless.toml")),
+    ("dind-socket", include_str!("../../profiles/dind-socket.toml")),
+    ("docker-socket", include_str!("../../profiles/docker-socket.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),
 ];
 

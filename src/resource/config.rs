@@ -45,14 +45,15 @@ impl Resource for Config {
             );
             return Ok(Vec::new());
         }
-        let mut edits = Edits::default();
+        let mut work = Work { toml: &toml, file: &shown, notes, edits: Vec::new(), values: Vec::new() };
         for runner in meant {
-            self.plan_runner(runner, &toml, &shown, notes, &mut edits)?;
+            self.plan_runner(runner, &mut work)?;
         }
-        if edits.edits.is_empty() {
+        let Work { edits, values, .. } = work;
+        if edits.is_empty() {
             return Ok(Vec::new());
         }
-        let patched = toml.patch(&edits.edits).map_err(|error| {
+        let patched = toml.patch(&edits).map_err(|error| {
             fault(
                 "config-shape",
                 format!("{shown}: {error}"),
@@ -70,7 +71,7 @@ impl Resource for Config {
         }
         let place = Place::System(seen.resolved.clone().unwrap_or(path));
         let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
-        let why = edits.shown.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default());
+        let why = values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default());
         let mut names: Vec<&str> = why.collect();
         names.dedup();
         Ok(vec![Change {
@@ -83,21 +84,23 @@ impl Resource for Config {
                 after: Some(Content::ready(patched.text.into_bytes())),
                 meta,
                 check: Check::RunnerConfig,
-                shown: Shown::Values(edits.shown),
+                shown: Shown::Values(values),
                 swap: Swap::Shared,
             })),
         }])
     }
 }
 
-/// The edits of all runners, and the same for people.
-#[derive(Default)]
-struct Edits {
+/// One file being held against a profile: the edits of all runners, and the same for people.
+struct Work<'a> {
+    toml: &'a Toml,
+    file: &'a str,
+    notes: &'a mut Notes,
     edits: Vec<Edit>,
-    shown: Vec<ValueChange>,
+    values: Vec<ValueChange>,
 }
 
-impl Edits {
+impl Work<'_> {
     fn push(
         &mut self,
         runner: &Runner<'_>,
@@ -112,32 +115,74 @@ impl Edits {
         machine.extend(keys.iter().map(|key| (*key).to_owned()));
         let name = format!("{}: {}", runner.title(), keys.join("."));
         self.edits.push(Edit::new(path, action));
-        self.shown.push(ValueChange { name, path: machine, before, after: Some(after) });
+        self.values.push(ValueChange { name, path: machine, before, after: Some(after) });
+    }
+
+    /// Hold one value against the file.
+    fn plan_value(
+        &mut self,
+        runner: &Runner<'_>,
+        keys: &[&str],
+        item: Option<&Item>,
+        setting: &Setting,
+    ) -> Result<()> {
+        match setting {
+            Setting::Scalar(wanted) => {
+                let now = item.and_then(scalar);
+                if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default()) {
+                    return Ok(());
+                }
+                // A value of another type is not the value of this key: it is not shown.
+                let before =
+                    item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
+                self.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
+            }
+            Setting::List(wanted) => {
+                let found = match item {
+                    None => Vec::new(),
+                    Some(item) => strings(item)
+                        .ok_or_else(|| runner.wrong(self.toml, item, keys, "a list of strings", self.file))?,
+                };
+                let key = keys.last().copied().unwrap_or_default();
+                if key.starts_with("allowed_privileged_") {
+                    runner.warn_of_extra(key, &found, wanted, self.notes);
+                }
+                for element in wanted {
+                    let same = found
+                        .iter()
+                        .position(|old| runner::identity(key, old) == runner::identity(key, element));
+                    let quoted = Scalar::from(element.as_str()).to_string();
+                    match same {
+                        Some(index) if key == "environment" && found[index] != element.as_str() => {
+                            let before = Some(Scalar::from(found[index]).to_string());
+                            let action = Action::Replace { index, value: element.clone() };
+                            self.push(runner, keys, before, quoted, action);
+                        }
+                        Some(_) => {}
+                        None => self.push(runner, keys, None, quoted, Action::Insert(element.clone())),
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl Config {
-    fn plan_runner(
-        &self,
-        runner: &Runner<'_>,
-        toml: &Toml,
-        shown: &str,
-        notes: &mut Notes,
-        edits: &mut Edits,
-    ) -> Result<()> {
-        let docker = runner.docker(toml, shown)?;
+    fn plan_runner(&self, runner: &Runner<'_>, work: &mut Work<'_>) -> Result<()> {
+        let docker = runner.docker(work.toml, work.file)?;
         if !self.docker.is_empty() {
-            runner.refuse_clash(docker, &self.docker, shown)?;
-            runner.warn(docker, notes);
+            runner.refuse_clash(docker, &self.docker, work.file, work.notes)?;
+            runner.warn(docker, work.notes);
         }
         for (key, setting) in &self.runner {
-            plan_value(runner, &[key], runner.table.get(key), setting, toml, shown, edits)?;
+            work.plan_value(runner, &[key], runner.table.get(key), setting)?;
         }
         for (key, setting) in &self.docker {
             let item = docker.and_then(|docker| docker.get(key));
             if key == "tls_verify" && Runner::is_remote(docker) {
                 if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default() {
-                    notes.warn(
+                    work.notes.warn(
                         "tls-verify-remote",
                         format!("{}: tls_verify is left alone, `host` is a remote address", runner.title()),
                         "it is about the link from gitlab-runner to that daemon, not about dind",
@@ -145,7 +190,7 @@ impl Config {
                 }
                 continue;
             }
-            plan_value(runner, &["docker", key], item, setting, toml, shown, edits)?;
+            work.plan_value(runner, &["docker", key], item, setting)?;
         }
         Ok(())
     }
@@ -167,54 +212,6 @@ impl Config {
             ),
         );
     }
-}
-
-/// Hold one value against the file.
-fn plan_value(
-    runner: &Runner<'_>,
-    keys: &[&str],
-    item: Option<&Item>,
-    setting: &Setting,
-    toml: &Toml,
-    shown: &str,
-    edits: &mut Edits,
-) -> Result<()> {
-    match setting {
-        Setting::Scalar(wanted) => {
-            let now = item.and_then(scalar);
-            if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default()) {
-                return Ok(());
-            }
-            // A value of another type is not the value of this key: it is not shown.
-            let before =
-                item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
-            edits.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
-        }
-        Setting::List(wanted) => {
-            let found = match item {
-                None => Vec::new(),
-                Some(item) => {
-                    strings(item).ok_or_else(|| runner.wrong(toml, item, keys, "a list of strings", shown))?
-                }
-            };
-            let key = keys.last().copied().unwrap_or_default();
-            for element in wanted {
-                let same =
-                    found.iter().position(|old| runner::identity(key, old) == runner::identity(key, element));
-                let quoted = Scalar::from(element.as_str()).to_string();
-                match same {
-                    Some(index) if key == "environment" && found[index] != element.as_str() => {
-                        let before = Some(Scalar::from(found[index]).to_string());
-                        let action = Action::Replace { index, value: element.clone() };
-                        edits.push(runner, keys, before, quoted, action);
-                    }
-                    Some(_) => {}
-                    None => edits.push(runner, keys, None, quoted, Action::Insert(element.clone())),
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 fn scalar(item: &Item) -> Option<Scalar> {

@@ -162,6 +162,7 @@ impl<'a> Runner<'a> {
         docker: Option<&dyn TableLike>,
         wanted: &[(String, Setting)],
         shown: &str,
+        notes: &mut Notes,
     ) -> Result<()> {
         let found = volumes(docker);
         let asked: Vec<&str> = wanted
@@ -190,6 +191,16 @@ impl<'a> Runner<'a> {
                 ),
                 "take docker.sock (or /certs/client) out of its volumes, or name other runners with --runner",
             ));
+        }
+        if wants_socket {
+            notes.warn(
+                "root-equivalent-socket",
+                format!(
+                    "{}: a job that reaches docker.sock is root on the host (docker run -v /:/host)",
+                    self.title()
+                ),
+                "keep such a runner for jobs that you would let administer the host",
+            );
         }
         Ok(())
     }
@@ -226,6 +237,24 @@ impl<'a> Runner<'a> {
                     "use the bare /certs/client: one volume for each project and job slot",
                 );
             }
+        }
+    }
+
+    /// An allow-list of privileged images is only as narrow as its widest element, and elements that are
+    /// there stay.
+    pub(super) fn warn_of_extra(&self, key: &str, found: &[&str], wanted: &[String], notes: &mut Notes) {
+        let extra: Vec<&str> =
+            found.iter().copied().filter(|element| !wanted.iter().any(|wanted| wanted == element)).collect();
+        if !extra.is_empty() {
+            notes.warn(
+                "allow-list-wider",
+                format!(
+                    "{}: {key} also allows {}, which the profile does not ask for",
+                    self.title(),
+                    extra.join(", ")
+                ),
+                format!("take those elements out of {key} by hand if nobody needs them"),
+            );
         }
     }
 
