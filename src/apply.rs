@@ -4,6 +4,7 @@
 
 mod steps;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::change::{Allowed, Change, Check, Op};
+use crate::fault::fault;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::root::Root;
@@ -80,8 +82,9 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn apply(&self, changes: &[Change]) -> Outcome {
         let mut worker = Worker::new(self.root, self.machine);
-        let error = self.work(changes, &mut worker).err();
-        let Some(error) = error else {
+        let work = catch_unwind(AssertUnwindSafe(|| self.work(changes, &mut worker)));
+        let bug = || fault("internal", "a bug in runner-prep ended the work", "please report it");
+        let Some(error) = work.unwrap_or_else(|_| Err(bug())).err() else {
             return Outcome { fates: vec![Fate::Applied; changes.len()], error: None };
         };
         let fates = worker.fates(changes.len());
@@ -180,10 +183,12 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
     Ok(dir)
 }
 
-/// INT, TERM and HUP wait until the work is done or taken back.
+/// What asks a process to end waits until the work is done or taken back. A file that grows over the
+/// limit (`ulimit -f`) is an error of the write then, not the end in the middle of it.
 fn hold_signals() -> Result<()> {
+    use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
     let mut held = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ] {
         held.add(signal);
     }
     held.thread_block().context("cannot hold signals back")

@@ -1,19 +1,34 @@
 //! The `runner-prep` program.
 
 use std::io::{IsTerminal, stderr, stdout};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use clap::Parser;
 use runner_prep::cli::{Cli, Environment};
-use runner_prep::run::{Streams, run, usage};
+use runner_prep::run::{Streams, crashed, run, usage};
+
+/// Where the last panic was.
+static PLACE: Mutex<String> = Mutex::new(String::new());
 
 fn main() -> ExitCode {
+    // Not what a panic says: that could be a part of what was being worked on.
+    std::panic::set_hook(Box::new(|panic| {
+        if let (Some(place), Ok(mut last)) = (panic.location(), PLACE.lock()) {
+            *last = format!("{}:{}", place.file(), place.line());
+        }
+    }));
     let size = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(stdout()));
     let columns = size.map(|size| size.map_or(80, |size| usize::from(size.ws_col)));
     let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), columns };
-    let exit = match Cli::try_parse() {
+    let work = AssertUnwindSafe(|| match Cli::try_parse() {
         Ok(cli) => run(&cli, Environment::read(), &mut streams),
         Err(error) => usage(&error, &mut streams),
-    };
+    });
+    let exit = catch_unwind(work).unwrap_or_else(|_| {
+        let place = PLACE.lock().map(|place| place.clone()).unwrap_or_default();
+        crashed(&place, &mut streams)
+    });
     ExitCode::from(exit as u8)
 }

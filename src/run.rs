@@ -305,7 +305,7 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
         write(streams.out, &text.to_string());
         return Exit::Converged;
     }
-    if std::env::args_os().any(|argument| argument == "--json") {
+    if asks_for_json() {
         let text = text.to_string();
         let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
@@ -313,6 +313,29 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
         write(streams.err, &text.to_string());
     }
     Exit::Error
+}
+
+/// After a panic at `place`, which is a bug. One in the middle of the writing does not come here: there
+/// everything is taken back first.
+#[must_use]
+pub fn crashed(place: &str, streams: &mut Streams<'_>) -> Exit {
+    let error = fault(
+        "internal",
+        format!("a bug in runner-prep ended the work ({place})"),
+        "please report it with the command and this line",
+    );
+    let report = Report::failed(&[], &error);
+    if asks_for_json() {
+        write(streams.out, &json(&report));
+    } else {
+        write(streams.err, &report.problems(Style::default()));
+    }
+    Exit::Error
+}
+
+/// When there are no parsed arguments to ask.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
@@ -185,7 +185,9 @@ impl Dir {
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
     ///
     /// What the account locked itself out of, or what root once made in its home, is opened with root's
-    /// rights: only a thing with one name that belongs to the account or to root.
+    /// rights: only a thing with one name that belongs to the account or to root. A file of root's also only
+    /// where the kernel keeps others from giving it names (`fs.protected_hardlinks`): else the account could
+    /// have linked a file that root replaced since, and that has this one name now.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let refused = {
             let _rights = self.act()?;
@@ -202,7 +204,8 @@ impl Dir {
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
-        if single && (stat.uid == identity.uid || stat.uid == 0) { Ok(file) } else { Err(refused) }
+        let handed_over = stat.uid == 0 && (stat.kind == Kind::Directory || hard_links_are_protected());
+        if single && (stat.uid == identity.uid || handed_over) { Ok(file) } else { Err(refused) }
     }
 
     /// The directory of that name; `None` when there is none, an error when it is something else.
@@ -309,6 +312,12 @@ impl Dir {
             openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(fsync(&fd)?)
     }
+}
+
+/// Whether an account can make no hard link to what it does not own (proc(5)). When in doubt, it can.
+fn hard_links_are_protected() -> bool {
+    let setting = open("/proc/sys/fs/protected_hardlinks", READ, Mode::empty());
+    setting.is_ok_and(|fd| read_all(&File::from(fd), 1, 2).is_ok_and(|bytes| bytes.starts_with(b"1")))
 }
 
 impl AsFd for Dir {

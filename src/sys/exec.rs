@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -25,6 +26,9 @@ pub const TOOL_PATH: [&str; 6] =
 
 /// No tool that we start works longer than this, unless it is stopped or waits for somebody.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a killed tool has to be gone.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// As much of a tool's output as is kept.
 const MOST_OUTPUT: usize = 256 * 1024;
@@ -130,7 +134,7 @@ impl<'a> Tool<'a> {
             command.uid(identity.uid).gid(identity.gid);
         }
         raw::in_new_session(&mut command);
-        let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        let mut child = start(&mut command).with_context(|| format!("cannot start {name}"))?;
         if let Some(mut stdin) = child.stdin.take() {
             // A tool that does not read its input says so by its exit code.
             stdin.write_all(self.input).ok();
@@ -151,8 +155,7 @@ impl<'a> Tool<'a> {
             std::thread::sleep(Duration::from_millis(2));
         };
         let Some(status) = status else {
-            child.kill().ok();
-            child.wait().ok();
+            stop(&mut child);
             return Err(fault(
                 "tool-hangs",
                 format!("{name} did not finish within {} s", PATIENCE.as_secs()),
@@ -162,6 +165,22 @@ impl<'a> Tool<'a> {
         listened.with_context(|| format!("cannot read what {name} prints"))?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Finished { code: status.code(), stdout: text(out), stderr: text(err) })
+    }
+}
+
+/// `spawn` panics when it can't hear from the child whether the program was started.
+fn start(command: &mut Command) -> io::Result<Child> {
+    let quiet = AssertUnwindSafe(|| command.spawn());
+    catch_unwind(quiet).unwrap_or_else(|_| Err(io::Error::other("the kernel does not say whether it runs")))
+}
+
+/// Kill it and take its exit status, but wait for that only a moment: whoever traces a process is told of
+/// its end first, and an account can trace what runs with its rights and keep quiet about it.
+fn stop(child: &mut Child) {
+    child.kill().ok();
+    let deadline = Instant::now() + FAREWELL;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

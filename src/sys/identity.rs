@@ -40,7 +40,7 @@ pub fn is_root() -> bool {
 pub fn harden() -> Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
-    nix::sys::prctl::set_dumpable(false).context("cannot switch tracing off")?;
+    hide().context("cannot switch tracing off")?;
     if is_root() && !getgroups().context("cannot list the supplementary groups")?.is_empty() {
         match setgroups(&[]) {
             // A user namespace with a single id forbids it, and then no other account exists in it.
@@ -55,6 +55,12 @@ thread_local! {
     /// The account whose rights are used now. The rights themselves belong to the process; this only saves
     /// asking the kernel, and the process has one thread while it uses them.
     static ENTERED: Cell<Option<Identity>> = const { Cell::new(None) };
+}
+
+/// Neither tracing nor core dumps. The kernel sets this anew at every change of an effective id, to what
+/// `fs.suid_dumpable` says, and systemd-coredump for one sets that to 2.
+fn hide() -> nix::Result<()> {
+    nix::sys::prctl::set_dumpable(false)
 }
 
 /// While it lives, system calls are made with the account's rights. Inside another guard of the same
@@ -75,7 +81,7 @@ impl Guard {
         }
         // The group first: once the user is no longer root, the group can't be changed.
         setegid(Gid::from_raw(identity.gid))?;
-        if let Err(error) = seteuid(Uid::from_raw(identity.uid)) {
+        if let Err(error) = seteuid(Uid::from_raw(identity.uid)).and_then(|()| hide()) {
             restore();
             return Err(error.into());
         }
@@ -133,4 +139,6 @@ fn restore() {
     if seteuid(Uid::from_raw(0)).is_err() || setegid(Gid::from_raw(0)).is_err() {
         std::process::abort();
     }
+    // It can't fail with a valid argument, and what it guards against needs a crash as well.
+    hide().ok();
 }

@@ -6,15 +6,35 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::libc;
+
 /// Start the child in a session of its own, so that it has no controlling terminal: with one, it could
-/// type into root's shell (`TIOCSTI`).
+/// type into root's shell (`TIOCSTI`). And without any handle but the standard three, whatever our own
+/// caller left open: an account can trace what runs with its rights and use its handles.
 pub(super) fn in_new_session(command: &mut Command) {
-    // SAFETY: the hook runs between fork and exec and makes one system call, setsid(2), which is
+    // SAFETY: the hook runs between fork and exec and makes system calls only, which are
     // async-signal-safe; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
+            close_handles_at_exec();
             Ok(())
         });
+    }
+}
+
+/// Mark every handle above the standard three. Where the kernel is older than 5.11, one by one.
+fn close_handles_at_exec() {
+    /// As many as a process can have open unless it asked for more (`ulimit -n`).
+    const USUAL: libc::c_int = 1024;
+    let (first, last): (libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX);
+    // SAFETY: the call takes three numbers and no memory; a handle marked like this stays open, so that
+    // nothing that Rust owns is closed.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+    if marked != 0 {
+        for handle in 3..USUAL {
+            // SAFETY: as above; for a number that is no handle it fails and does nothing.
+            unsafe { libc::fcntl(handle, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
     }
 }
