@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use super::host::{Host, HostBuilder};
-use super::process::{Run, run_limited, run_within};
+use super::process::{Run, program, run_limited, run_within};
 use super::{PATH, have, skip, source, tool};
 
 /// Ansible takes seconds where the program takes milliseconds, more of them on a busy machine.
@@ -39,7 +39,7 @@ impl Fleet {
     /// As many hosts as there are builders, named `host1` and so on in the inventory group `runners`; `None` where
     /// that or Ansible cannot be.
     pub(crate) fn or_skip(hosts: Vec<HostBuilder>) -> Option<Self> {
-        if !have(&["ip", "ssh", "ssh-keygen", "sshd", "sudo"]) {
+        if !have(&["ip", "ssh", "ssh-keygen", "sshd", "strip", "sudo"]) {
             return None;
         }
         let Some(ansible) = ansible() else {
@@ -92,6 +92,13 @@ impl Fleet {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
         std::fs::write(path, bytes).expect("a file");
+    }
+
+    /// Copies the program under test to the managing machine, without what only a debugger wants: a copy to each host
+    /// is what costs time.
+    pub(crate) fn put_program(&self, name: &str) {
+        self.put(name, "");
+        run_limited(Command::new("strip").arg("-o").arg(self.path(name)).arg(program())).ok();
     }
 
     /// Runs `ansible-playbook` against the hosts, and holds it and what it started to the rule about secrets.
