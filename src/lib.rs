@@ -7,6 +7,7 @@
 //!           → Plan = Vec<Change> → apply (the only writer) → Outcome → report
 //! ```
 
+pub mod ansible;
 pub mod apply;
 pub mod change;
 pub mod cli;

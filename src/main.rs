@@ -1,11 +1,13 @@
 //! The `runner-prep` program.
 
+use std::env::args_os;
 use std::io::{IsTerminal, stderr, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Parser;
+use runner_prep::ansible;
 use runner_prep::cli::{Cli, Environment};
 use runner_prep::run::{Streams, crashed, run, usage};
 
@@ -22,9 +24,12 @@ fn main() -> ExitCode {
     let size = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(stdout()));
     let columns = size.map(|size| size.map_or(80, |size| usize::from(size.ws_col)));
     let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), columns };
-    let work = AssertUnwindSafe(|| match Cli::try_parse() {
-        Ok(cli) => run(&cli, Environment::read(), &mut streams),
-        Err(error) => usage(&error, &mut streams),
+    let work = AssertUnwindSafe(|| match ansible::called(args_os()) {
+        Some(arguments) => ansible::module(&arguments, Environment::read(), &mut streams),
+        None => match Cli::try_parse() {
+            Ok(cli) => run(&cli, Environment::read(), &mut streams),
+            Err(error) => usage(&error, &mut streams),
+        },
     });
     let exit = catch_unwind(work).unwrap_or_else(|_| {
         let place = PLACE.lock().map(|place| place.clone()).unwrap_or_default();

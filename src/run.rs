@@ -94,7 +94,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
 }
 
 /// Plan, and write if asked to; every error becomes part of the report.
-fn host(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Report {
+#[must_use]
+pub fn host(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Report {
     let names = &selection.profile;
     work(cli, environment, selection, write).unwrap_or_else(|error| Report::failed(names, &error))
 }
@@ -352,7 +353,7 @@ fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {
 }
 
 /// A closed pipe or a full disk behind the stream is no reason to stop or to panic: the work is done.
-fn write(stream: &mut dyn Write, text: &str) {
+pub(crate) fn write(stream: &mut dyn Write, text: &str) {
     if stream.write_all(text.as_bytes()).is_ok() {
         stream.flush().ok();
     }

@@ -30,17 +30,28 @@ setfattr:attr
 strace:strace
 shellcheck:shellcheck
 cc:gcc
+strip:binutils
+systemd-analyze:systemd
 '
+# No developer's machine should get this one for the sake of a test: it would run at the next start.
+if [ -n "${CI:-}" ]; then
+    needs="$needs cloud-init:cloud-init"
+fi
 
 # Where an ordinary user's PATH does not lead to, but the tests do.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 missing() {
-    for need in $needs; do
-        command -v "${need%%:*}" >/dev/null 2>&1 || printf '%s\n' "${need#*:}"
-    done | sort -u | tr '\n' ' '
+    {
+        for need in $needs; do
+            command -v "${need%%:*}" >/dev/null 2>&1 || printf '%s\n' "${need#*:}"
+        done
+        # Ansible comes from PyPI, into an environment that this makes.
+        [ -x "$ansible/bin/ansible-playbook" ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    } | sort -u | tr '\n' ' '
 }
 
+ansible=${CARGO_TARGET_DIR:-target}/ansible
 packages=$(missing)
 if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     printf 'tests/run.sh: installing %s\n' "$packages" >&2
@@ -65,6 +76,13 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&
 fi
 if [ -n "$packages" ]; then
     printf 'tests/run.sh: not installed, so tests that need it are skipped; as packages of Debian: %s\n' "$packages" >&2
+fi
+
+# Only root has hosts to manage.
+if [ "$(id -u)" = 0 ] && [ ! -x "$ansible/bin/ansible-playbook" ]; then
+    printf 'tests/run.sh: installing ansible-core from PyPI into %s\n' "$ansible" >&2
+    /usr/bin/python3 -m venv "$ansible" >&2 && "$ansible/bin/pip" install -q --disable-pip-version-check ansible-core >&2 </dev/null ||
+        printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

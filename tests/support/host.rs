@@ -136,6 +136,16 @@ impl Host {
         run
     }
 
+    /// The process that holds the host's namespaces.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What [`Host::prep`] looks for, for what reaches the program by another way.
+    pub(crate) fn secrets(&self) -> Secrets {
+        Secrets::below(self.place.top())
+    }
+
     /// A command in this host as root, with the environment of a service.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("nsenter");

@@ -27,18 +27,22 @@
     reason = "a test that cannot be set up has to stop, and to say why"
 )]
 
+mod fleet;
 mod host;
 mod listing;
 mod place;
 mod process;
+mod readme;
 mod secrets;
 mod tree;
 
 use std::path::PathBuf;
 
+pub(crate) use fleet::Fleet;
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
-pub(crate) use process::{Run, program, run_limited};
+pub(crate) use process::{Run, program, run_limited, run_within};
+pub(crate) use readme::readme_block;
 pub(crate) use tree::Tree;
 
 /// The text that every token and secret of a fixture contains, so that a leak is found wherever it shows up.

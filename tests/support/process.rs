@@ -95,6 +95,12 @@ pub(crate) fn program() -> PathBuf {
 /// leaves behind cannot block us.
 #[track_caller]
 pub(crate) fn run_limited(command: &mut Command) -> Run {
+    run_within(LIMIT, command)
+}
+
+/// [`run_limited`] with another limit.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Run {
     let shown = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
@@ -110,7 +116,7 @@ pub(crate) fn run_limited(command: &mut Command) -> Run {
         .process_group(0)
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start `{shown}`: {error}"));
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + limit;
     let ended = loop {
         if let Some(status) = child.try_wait().expect("the state of a child") {
             break Some(status);
@@ -125,7 +131,7 @@ pub(crate) fn run_limited(command: &mut Command) -> Run {
     };
     let mut run = Run { command: shown, status: 0, stdout: rewound(out), stderr: rewound(err) };
     let Some(status) = ended else {
-        panic!("no end after {} s\n{run}", LIMIT.as_secs());
+        panic!("no end after {} s\n{run}", limit.as_secs());
     };
     run.status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     run

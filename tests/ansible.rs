@@ -1,0 +1,136 @@
+//! Fleets: the playbooks of README.md, run by the real Ansible against hosts of their own.
+
+mod support;
+
+use support::{Fleet, Host, Run, differences, fixture, readme_block};
+
+/// Three hosts: one from nothing, one with the account, one with a registered runner.
+fn fleet() -> Option<Fleet> {
+    let new = || Host::or_skip().map(|host| host.file("/etc/ssh/ssh_known_hosts", ""));
+    Fleet::or_skip(vec![
+        new()?,
+        new()?.account("gitlab-runner", 998, "/home/gitlab-runner"),
+        new()?.config_toml(fixture("config-docker-runner.toml")),
+    ])
+}
+
+/// What the hosts are, without what Ansible and sudo leave behind by themselves.
+fn state(fleet: &Fleet, stamps: bool) -> Vec<String> {
+    let own = |line: &String| {
+        let path = line.split(' ').nth(5).unwrap_or_default();
+        !["home/ops", "root/.ansible", "run", "tmp", "var"].iter().any(|top| path.starts_with(top))
+            && !["root", "."].contains(&path)
+    };
+    let of = |host: &Host| if stamps { host.stamps() } else { host.listing() };
+    fleet.hosts().iter().flat_map(|host| of(host).into_iter().filter(own)).collect()
+}
+
+/// Demands of each host's line in the summary this number of changed tasks, and none failed.
+#[track_caller]
+fn assert_recap(run: &Run, changed: [u32; 3]) {
+    for (index, wanted) in changed.iter().enumerate() {
+        let name = format!("host{} ", index + 1);
+        let recap = run.stdout.lines().rev().find(|line| line.starts_with(&name)).unwrap_or_default();
+        assert!(recap.contains(&format!(" changed={wanted} ")), "{name}: not changed={wanted}\n{run}");
+        assert!(recap.contains(" unreachable=0 ") && recap.contains(" failed=0 "), "{run}");
+    }
+}
+
+/// Demands that the file of all keys holds what each host has.
+fn assert_keys(fleet: &Fleet) {
+    let collected = fleet.text("deploy-keys.txt");
+    assert_eq!(collected.lines().count(), 3, "{collected}");
+    for (index, host) in fleet.hosts().iter().enumerate() {
+        let key = host.text("/home/gitlab-runner/.ssh/id_ed25519.pub");
+        assert!(collected.contains(&format!("host{} {key}", index + 1)), "{collected}");
+        host.sh("sudo -n -l -U gitlab-runner /usr/bin/rsync").ok();
+    }
+    assert!(fleet.hosts()[2].text("/etc/gitlab-runner/config.toml").contains("privileged = true"));
+}
+
+#[test]
+fn a_binary_module_prepares_hosts_that_have_nothing() {
+    let Some(fleet) = fleet() else { return };
+    fleet.put("module.yml", readme_block("module.yml"));
+    fleet.put_program("library/runner_prep");
+    // There is no Python on these hosts, as far as Ansible is concerned.
+    let inventory = fleet.text("inventory").replace("/usr/bin/python3", "/nonexistent");
+    fleet.put("inventory", inventory);
+
+    let before = state(&fleet, true);
+    let run = fleet.playbook(&["module.yml", "--check", "--diff"]);
+    assert_recap(run.ok(), [2, 1, 1]);
+    run.says("+gitlab-runner ALL=(ALL)").says("privileged = true").says("no runner is registered yet");
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0], "{run}");
+    assert!(!fleet.path("deploy-keys.txt").exists());
+
+    assert_recap(fleet.playbook(&["module.yml"]).ok(), [2, 1, 1]);
+    assert_keys(&fleet);
+
+    let before = state(&fleet, true);
+    let run = fleet.playbook(&["module.yml", "--diff", "-vvv"]);
+    assert_recap(run.ok(), [0, 0, 0]);
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0], "{run}");
+}
+
+#[test]
+fn a_module_fails_as_ansible_expects() {
+    let Some(host) = Host::or_skip() else { return };
+    let Some(fleet) = Fleet::or_skip(vec![host]) else { return };
+    fleet.put_program("library/runner_prep");
+    let tasks = [
+        ("true", "{profile: dind, profle: dind}"),
+        ("true", "{only: account}"),
+        ("true", "{profile: shell, only: [acount]}"),
+        ("false", "{profile: shell}"),
+    ];
+    let mut play = String::from("- hosts: runners\n  gather_facts: false\n  tasks:\n");
+    for (root, arguments) in tasks {
+        play += &format!("    - runner_prep: {arguments}\n      become: {root}\n      ignore_errors: true\n");
+    }
+    fleet.put("refused.yml", play);
+    let before = state(&fleet, true);
+    let run = fleet.playbook(&["refused.yml"]);
+    run.ok().says(" failed=0 ").says(" ignored=4 ");
+    run.says("Unsupported parameters").says("Supported parameters include: accept_new_host_keys");
+    run.says("missing required arguments: profile").says("did you mean account?").says("set become: true");
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+
+    fleet.put(
+        "waits.yml",
+        "- hosts: runners\n  gather_facts: false\n  tasks:\n    - runner_prep: {profile: dind, only: 'account,config'}\n      become: true\n",
+    );
+    let run = fleet.playbook(&["waits.yml"]);
+    run.exit(2).says("no runner is registered yet").says("or set allow_pending");
+    // All that could be done was done, and the next task of the play would have seen the failure.
+    fleet.hosts()[0].sh("getent passwd gitlab-runner").ok();
+}
+
+#[test]
+fn the_command_module_prepares_hosts_and_checks_them() {
+    let Some(fleet) = fleet() else { return };
+    fleet.put("command.yml", readme_block("command.yml"));
+    fleet.put_program("runner-prep");
+
+    let before = state(&fleet, true);
+    assert_recap(fleet.playbook(&["command.yml", "--check", "--diff"]).ok(), [1, 1, 1]);
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+
+    let run = fleet.playbook(&["command.yml", "--diff"]);
+    assert_recap(run.ok(), [3, 2, 2]);
+    run.says("gitlab-runner ALL=(ALL)").says("privileged = true");
+    assert_keys(&fleet);
+
+    let before = state(&fleet, true);
+    assert_recap(fleet.playbook(&["command.yml"]).ok(), [0, 0, 0]);
+    assert_recap(fleet.playbook(&["command.yml", "--check"]).ok(), [0, 0, 0]);
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+
+    // What somebody changed by hand is found, and stays until it is asked for.
+    fleet.hosts()[1].sh("rm /etc/sudoers.d/gitlab-runner").ok();
+    let before = state(&fleet, true);
+    let run = fleet.playbook(&["command.yml", "--check", "--diff"]);
+    assert_recap(run.ok(), [0, 1, 0]);
+    run.says("NOPASSWD: /usr/bin/rsync");
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+}
