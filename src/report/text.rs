@@ -68,6 +68,7 @@ impl Report {
                     let code = match detail.chars().next() {
                         Some('+') => GREEN,
                         Some('-') => RED,
+                        Some('~') => YELLOW,
                         _ => DIM,
                     };
                     let _ = writeln!(out, "    {}", style.paint(code, &escape(detail)));
@@ -168,7 +169,7 @@ pub(super) fn details(change: &Change) -> Vec<String> {
 
 fn value(value: &ValueChange) -> Vec<String> {
     match (&value.before, &value.after) {
-        (Some(before), Some(after)) => vec![format!("{}: {before} -> {after}", value.name)],
+        (Some(before), Some(after)) => vec![format!("~ {}: {before} -> {after}", value.name)],
         (None, Some(after)) => vec![format!("+ {}: {after}", value.name)],
         (Some(before), None) => vec![format!("- {}: {before}", value.name)],
         (None, None) => Vec::new(),
