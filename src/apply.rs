@@ -1,6 +1,6 @@
 //! The only writer: stages all changes, has them checked, commits them, and takes all back on an error.
 //!
-//! Knows the closed set of operations and no resource.
+//! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
 mod steps;
 
@@ -11,8 +11,9 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::change::{Allowed, Change, Check, Op};
+use crate::change::{Allowed, Change, Check, Op, Place};
 use crate::fault::fault;
+use crate::journal::{Id, Journal, State};
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::root::Root;
@@ -63,11 +64,13 @@ pub struct Session<'a> {
     root: &'a Root,
     machine: &'a Root,
     state: Rc<Dir>,
+    journal: Journal<'a>,
     _lock: Lock,
 }
 
 impl<'a> Session<'a> {
-    /// Take the lock, and keep signals from ending the work half way until the process exits.
+    /// Take the lock, keep signals from ending the work half way until the process exits, and remove what
+    /// killed runs left.
     ///
     /// # Errors
     /// When the state directory can't be used or another run holds the lock too long.
@@ -75,30 +78,83 @@ impl<'a> Session<'a> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state)?;
         hold_signals()?;
-        Ok(Self { root, machine, state, _lock: lock })
+        let journal = Journal::make(root, &state)?;
+        let session = Self { root, machine, state, journal, _lock: lock };
+        session.sweep_after_killed()?;
+        Ok(session)
     }
 
-    /// Do all changes or none. Accounts that were made stay: they may own files by then.
+    /// Do all changes or none, and keep in the journal what is needed to undo them. Accounts that were made
+    /// stay: they may own files by then.
     #[must_use]
-    pub fn apply(&self, changes: &[Change]) -> Outcome {
+    pub fn apply(&self, changes: &[Change], profiles: &[String]) -> Outcome {
+        let id = match caught(|| self.journal.begin(profiles, changes)) {
+            Ok(id) => id,
+            Err(error) => {
+                return Outcome { fates: vec![Fate::NotReached; changes.len()], error: Some(error) };
+            }
+        };
+        let (outcome, back) = self.carry_out(changes, Purpose::Apply(&id));
+        if back {
+            // One that can't be removed is incomplete, and its undoing finds nothing to do.
+            self.journal.remove(&id).ok();
+        }
+        // Too many are no reason to fail: the next run removes them.
+        self.journal.prune().ok();
+        outcome
+    }
+
+    /// Do the changes that undo others, all or none. `places` are swept of what a killed undo left there.
+    #[must_use]
+    pub fn undo(&self, changes: &[Change], places: &[Place]) -> Outcome {
+        let swept = places.iter().try_for_each(|place| Worker::new(self.root, self.machine).sweep(place));
+        if let Err(error) = swept {
+            return Outcome { fates: vec![Fate::NotReached; changes.len()], error: Some(error) };
+        }
+        self.carry_out(changes, Purpose::Undo).0
+    }
+
+    /// The journal, for reading and for marking what was undone.
+    #[must_use]
+    pub fn journal(&self) -> &Journal<'a> {
+        &self.journal
+    }
+
+    /// Old bytes that a killed run left beside its files hold secrets and room.
+    fn sweep_after_killed(&self) -> Result<()> {
+        for entry in self.journal.unswept()? {
+            let worker = Worker::new(self.root, self.machine);
+            for thing in entry.changes.iter().filter_map(|record| record.op.thing()) {
+                worker.sweep(&thing.place)?;
+            }
+            self.journal.mark_swept(&entry.id)?;
+        }
+        Ok(())
+    }
+
+    /// The outcome, and whether everything was taken back.
+    fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> (Outcome, bool) {
         let mut worker = Worker::new(self.root, self.machine);
-        let work = catch_unwind(AssertUnwindSafe(|| self.work(changes, &mut worker)));
-        let bug = || fault("internal", "a bug in runner-prep ended the work", "please report it");
-        let Some(error) = work.unwrap_or_else(|_| Err(bug())).err() else {
-            return Outcome { fates: vec![Fate::Applied; changes.len()], error: None };
+        let Some(error) = caught(|| self.work(changes, &mut worker, purpose)).err() else {
+            return (Outcome { fates: vec![Fate::Applied; changes.len()], error: None }, false);
         };
         let fates = worker.fates(changes.len());
-        let error = match worker.roll_back() {
-            Ok(()) => error,
-            Err(second) => error.context(format!("and taking the changes back failed: {second:#}")),
-        };
-        Outcome { fates, error: Some(error) }
+        match worker.roll_back() {
+            Ok(()) => (Outcome { fates, error: Some(error) }, true),
+            Err(second) => {
+                let error = error.context(format!("and taking the changes back failed: {second:#}"));
+                (Outcome { fates, error: Some(error) }, false)
+            }
+        }
     }
 
-    fn work(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<()> {
+    fn work(&self, changes: &[Change], worker: &mut Worker<'_>, purpose: Purpose<'_>) -> Result<()> {
         let context = |change: &Change| format!("{} {}", change.kind, change.id);
         // What lies outside the home needs no account, and is checked before one is made.
-        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_system(change)) {
+        let late = |change: &Change| purpose.is_late(change);
+        let early = |change: &Change| !late(change);
+        let system = |(_, change): &(usize, &Change)| steps::is_system(change) && early(change);
+        for (index, change) in changes.iter().enumerate().filter(system) {
             worker.stage(index, change).with_context(|| context(change))?;
         }
         let judges = self.judge(changes, worker)?;
@@ -107,10 +163,14 @@ impl<'a> Session<'a> {
                 worker.account(index, account)?;
             }
         }
-        for (index, change) in changes.iter().enumerate().filter(|(_, change)| steps::is_home(change)) {
+        let home = |(_, change): &(usize, &Change)| steps::is_home(change) && early(change);
+        for (index, change) in changes.iter().enumerate().filter(home) {
             worker.stage(index, change).with_context(|| context(change))?;
         }
         worker.commit(changes)?;
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| late(change)) {
+            worker.stage(index, change).with_context(|| context(change))?;
+        }
         for Judged { index, judge, before } in &judges {
             worker.reach(*index);
             judge.check_not_worse(before)?;
@@ -119,6 +179,9 @@ impl<'a> Session<'a> {
                     judge.check_effect(account, run_as.as_deref(), command)?;
                 }
             }
+        }
+        if let Purpose::Apply(id) = purpose {
+            self.journal.mark(id, State::Complete)?;
         }
         worker.finish()
     }
@@ -142,6 +205,29 @@ impl<'a> Session<'a> {
             judges.push(Judged { index, judge, before });
         }
         Ok(judges)
+    }
+}
+
+/// A panic becomes an error: the work is taken back all the same.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let bug = || fault("internal", "a bug in runner-prep ended the work", "please report it");
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(bug()))
+}
+
+/// Why changes are made.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    /// For a profile; the journal entry is there already.
+    Apply(&'a Id),
+    /// To take others back.
+    Undo,
+}
+
+impl Purpose<'_> {
+    /// A directory gets its former owner and mode back when the files in it have theirs: until then they
+    /// may be what lets us in.
+    fn is_late(self, change: &Change) -> bool {
+        matches!(self, Self::Undo) && matches!(change.op, Op::Directory { before: Some(_), .. })
     }
 }
 

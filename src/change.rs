@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
 /// One wanted change of the host, with its reason.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -33,6 +35,13 @@ pub enum Op {
         before: Option<Meta>,
         /// Owner and mode wanted.
         after: Meta,
+    },
+    /// Remove a directory that an undone change made: last of all, and only when nothing is in it by then.
+    RemoveDirectory {
+        /// Where it is.
+        place: Place,
+        /// Owner and mode now.
+        before: Meta,
     },
     /// Make, replace or remove a regular file, whole.
     File(Box<FileOp>),
@@ -88,7 +97,7 @@ pub struct FileOp {
 }
 
 /// How a candidate becomes the live file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swap {
     /// Rename over the old file.
     Replace,
@@ -97,6 +106,8 @@ pub enum Swap {
     /// Other programs rewrite this file without a lock: exchange under a lease and look back
     /// (DESIGN section 7). Attributes and links of the old file are kept.
     Shared,
+    /// For a removal: the file gets this free name in the same directory. An SSH key is never deleted.
+    Aside(String),
 }
 
 /// Which tool reads the file, so that the candidate is put before it.
@@ -149,7 +160,8 @@ pub struct ValueChange {
 }
 
 /// A place on the host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Place {
     /// An absolute path that only root may change.
     System(PathBuf),
@@ -192,7 +204,8 @@ pub struct Meta {
 }
 
 /// The owner of a file, by role: numbers are known only when the account exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// `root:root`; in a `--root` tree of an ordinary user, that user.
     Root,
@@ -317,7 +330,9 @@ impl Op {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Account(_) => None,
-            Self::Directory { place, .. } | Self::Metadata { place, .. } => Some(place),
+            Self::Directory { place, .. }
+            | Self::RemoveDirectory { place, .. }
+            | Self::Metadata { place, .. } => Some(place),
             Self::File(file) => Some(&file.place),
         }
     }
@@ -329,6 +344,7 @@ impl Op {
             Self::Account(AccountOp::Join { .. }) => "update",
             Self::Account(AccountOp::Create { .. }) | Self::Directory { before: None, .. } => "create",
             Self::Directory { .. } | Self::Metadata { .. } => "repair",
+            Self::RemoveDirectory { .. } => "remove",
             Self::File(file) => match (&file.before, &file.after) {
                 (_, None) => "remove",
                 (None, Some(_)) => "create",

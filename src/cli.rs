@@ -60,6 +60,12 @@ pub enum Command {
     Key(Key),
     /// Print the file for `gitlab-runner register --template-config`
     Template(Template),
+    /// Put back what the last apply changed; another undo goes one run further back
+    ///
+    /// Files get their former bytes, owner and mode. Of config.toml only the values are put back when
+    /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
+    /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
+    Undo(Undo),
     /// Show the built-in and local profiles
     #[command(subcommand)]
     Profile(Profile),
@@ -120,6 +126,20 @@ pub struct Selection {
     /// Ask servers for their host keys where the profile gives a fingerprint; the only use of the network
     #[arg(long)]
     pub scan_host_keys: bool,
+}
+
+/// Options of `undo`.
+#[derive(Debug, Clone, Args)]
+pub struct Undo {
+    /// Show the runs that are kept, the newest first
+    #[arg(long, conflicts_with_all = ["to", "dry_run"])]
+    pub list: bool,
+    /// Undo this run and all that came after it
+    #[arg(long, value_name = "ID")]
+    pub to: Option<String>,
+    /// Write nothing, show what would be put back
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `key`.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::apply::{Fate, Outcome};
 use crate::change::{Change, Note, Op, PublicKey, Shown};
 use crate::plan::Plan;
-pub use text::{Style, escape};
+pub use text::{Style, changed_lines, escape};
 
 /// The version of the document; it only ever gains fields.
 const SCHEMA: u32 = 1;
@@ -42,6 +42,9 @@ pub struct Report {
     /// The account's public key, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key: Option<Key>,
+    /// The runs that were undone, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<String>,
     #[serde(skip)]
     shown: Vec<Vec<String>>,
 }
@@ -236,6 +239,7 @@ fn diff(change: &Change) -> Diff {
             before.as_ref().map(|meta| format!("mode {:04o}\n", meta.mode)).unwrap_or_default(),
             format!("mode {:04o}\n", after.mode),
         ),
+        Op::RemoveDirectory { before, .. } => (format!("mode {:04o}\n", before.mode), String::new()),
         Op::Metadata { before, after, .. } => {
             (format!("mode {:04o}, owner {}:{}\n", before.mode, before.uid, before.gid), text::meta(after))
         }

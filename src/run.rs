@@ -2,6 +2,8 @@
 //!
 //! Owns the order of the steps. Decides nothing about a resource.
 
+mod undo;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -13,6 +15,7 @@ use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::facts::live::Live;
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
+use crate::journal::Journal;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
 use crate::report::{Report, Status, Style};
@@ -58,6 +61,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Profile(_) | Command::Key(_) | Command::Template(_) => {
             answer(cli, environment, streams, style)
         }
+        Command::Undo(command) => undo::run(cli, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
@@ -110,16 +114,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let read = |path: &Path| read_profile(&facts, machine, environment, path);
     let profile = Profile::load(names, &resource::names(), &read)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
-    if root.is_host() && !identity::is_root() {
-        return Err(fault(
-            "not-root",
-            "runner-prep works on the whole host and must be root",
-            format!(
-                "sudo runner-prep …; or prepare a tree of your own: --root DIR --profile {}",
-                names.join(",")
-            ),
-        ));
-    }
+    require_root(&root, &format!("--profile {}", names.join(",")))?;
     let options = Options {
         adopt: selection.adopt,
         config: selection.config.clone(),
@@ -136,11 +131,14 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         Plan::build(&wanted, &context)
     };
     let plan = build()?;
+    if plan.changes.is_empty() && write && left_by_killed(&root)? {
+        Session::open(&root, machine)?;
+    }
     if plan.changes.is_empty() || !write {
         return Ok(Report::planned(names, &plan));
     }
     let session = Session::open(&root, machine)?;
-    let outcome = session.apply(&plan.changes);
+    let outcome = session.apply(&plan.changes, names);
     if outcome.error.is_some() {
         return Ok(Report::applied(names, &plan, &outcome, None));
     }
@@ -155,6 +153,25 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         ));
     }
     Ok(report)
+}
+
+/// What works on the whole host needs all of root's rights.
+fn require_root(root: &Root, example: &str) -> Result<()> {
+    if !root.is_host() || identity::is_root() {
+        return Ok(());
+    }
+    Err(fault(
+        "not-root",
+        "runner-prep works on the whole host and must be root",
+        format!("sudo runner-prep …; or prepare a tree of your own: --root DIR {example}"),
+    ))
+}
+
+/// True when a run was killed that nobody cleaned up after: its files may be as wanted, but not what lies
+/// beside them.
+fn left_by_killed(root: &Root) -> Result<bool> {
+    // An ordinary user has no business in the state directory, and an unreadable one is for `apply` to report.
+    Ok(Journal::open(root)?.is_some_and(|journal| journal.unswept().is_ok_and(|entries| !entries.is_empty())))
 }
 
 /// Which kinds `--only` and `--skip` leave.

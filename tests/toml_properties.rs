@@ -196,6 +196,32 @@ proptest! {
     }
 
     #[test]
+    fn a_value_that_goes_takes_nothing_along(
+        bytes in vec(any::<u8>(), 0..300),
+        choice in choices(),
+    ) {
+        let source = document(&bytes);
+        let before = Toml::parse(source.as_bytes()).expect(&source);
+        let values = plain_table(before.root());
+        let set = edit(&values, choice, "x");
+        let remove = Edit::new(set.path.clone(), Action::Remove);
+        // What the document holds goes, and what was put in goes again.
+        let filled = before.patch(std::slice::from_ref(&set)).expect("an edit").text;
+        for text in [&source, &filled] {
+            let toml = Toml::parse(text.as_bytes()).expect("TOML");
+            match toml.patch(std::slice::from_ref(&remove)) {
+                Ok(patched) => {
+                    let after = Toml::parse(patched.text.as_bytes()).expect("the result is TOML");
+                    let expected = plain_table(toml.root()).edited(&remove).pruned();
+                    prop_assert_eq!(plain_table(after.root()).pruned(), expected);
+                    prop_assert_eq!(&after.patch(std::slice::from_ref(&remove)).expect("again").text, &patched.text);
+                }
+                Err(error) => prop_assert!(error.message.contains("dotted keys between braces"), "{}\n{}", error, text),
+            }
+        }
+    }
+
+    #[test]
     fn many_edits_at_once_equal_one_after_another(
         bytes in vec(any::<u8>(), 0..300),
         choices in vec((choices(), "[a-z]{1,3}"), 1..8),

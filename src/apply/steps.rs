@@ -32,6 +32,8 @@ enum WayBack {
     File(Staged),
     /// A directory was made.
     Made(Rc<Dir>, OsString),
+    /// A directory goes when nothing can fail any more.
+    Last(Rc<Dir>, OsString),
     /// Owner and mode were changed from these.
     Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
 }
@@ -106,6 +108,14 @@ impl<'a> Worker<'a> {
         let (dir, name) = self.locate(place)?;
         match &change.op {
             Op::Account(_) => {}
+            Op::RemoveDirectory { before, .. } => {
+                let now = dir.stat_entry(&name)?.filter(|now| now.kind == Kind::Directory);
+                let now = now.ok_or_else(|| changed(place))?;
+                if self.meta_differs(before, now.mode, now.uid, now.gid)? {
+                    return Err(changed(place));
+                }
+                self.done(WayBack::Last(dir, name));
+            }
             Op::Directory { before: None, after, .. } => {
                 let owner = self.owner(&after.owner)?;
                 dir.make_child(&name, inside(&dir, owner), after.mode)?;
@@ -129,19 +139,31 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// Remove what a killed run left beside a file. A place that is gone has nothing beside it.
+    pub(super) fn sweep(&self, place: &Place) -> Result<()> {
+        if let Ok((dir, name)) = self.locate(place) {
+            staged::sweep(&dir, &name)
+                .with_context(|| format!("cannot remove what a killed run left beside {place}"))?;
+        }
+        Ok(())
+    }
+
     fn stage_file(&mut self, file: &FileOp, dir: &Rc<Dir>, name: &OsString) -> Result<()> {
         staged::sweep(dir, name).context("cannot remove what a killed run left behind")?;
         recheck(dir, name, file.before.as_ref(), &file.place)?;
         let staged = match (&file.after, &file.before) {
             (Some(content), before) => {
                 let owner = self.owner(&file.meta.owner)?;
-                let like = match (file.swap, before) {
+                let like = match (&file.swap, before) {
                     (Swap::Shared, Some(_)) => Some(dir.open(name)?),
                     _ => None,
                 };
                 create(dir, name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
             }
-            (None, Some(before)) => Staged::removal(dir, name, before.identity)?,
+            (None, Some(before)) => match &file.swap {
+                Swap::Aside(aside) => Staged::aside(dir, name, aside.as_ref(), before.identity),
+                _ => Staged::removal(dir, name, before.identity)?,
+            },
             (None, None) => return Ok(()),
         };
         self.done(WayBack::File(staged));
@@ -173,21 +195,32 @@ impl<'a> Worker<'a> {
             let dir = match &step.way_back {
                 WayBack::None => continue,
                 WayBack::File(staged) => staged.dir(),
-                WayBack::Made(dir, _) | WayBack::Repaired { dir, .. } => dir,
+                WayBack::Made(dir, _) | WayBack::Last(dir, _) | WayBack::Repaired { dir, .. } => dir,
             };
             dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
         Ok(())
     }
 
-    /// Nothing can fail any more that would be taken back: drop the old files.
+    /// Nothing can fail any more that would be taken back: drop the old files, then empty directories.
     pub(super) fn finish(&mut self) -> Result<()> {
         for step in &mut self.steps {
             if let WayBack::File(staged) = &mut step.way_back {
                 staged.finish().with_context(|| format!("cannot remove {}", staged.path().display()))?;
             }
         }
-        self.sync()
+        self.sync()?;
+        for step in &self.steps {
+            if let WayBack::Last(dir, name) = &step.way_back {
+                match dir.remove_child(name) {
+                    // Somebody put something there meanwhile, and that stays.
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => continue,
+                    removed => removed.and_then(|()| dir.sync()),
+                }
+                .with_context(|| format!("cannot remove {}", dir.path().join(name).display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Take everything back, the last first; goes on after an error and returns the first one.
@@ -195,7 +228,7 @@ impl<'a> Worker<'a> {
         let mut first = None;
         for step in self.steps.iter_mut().rev() {
             let undone = match &mut step.way_back {
-                WayBack::None => Ok(()),
+                WayBack::None | WayBack::Last(..) => Ok(()),
                 WayBack::File(staged) => staged.roll_back(),
                 WayBack::Made(dir, name) => dir.remove_child(name),
                 WayBack::Repaired { dir, name, identity, owner, mode } => {

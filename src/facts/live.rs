@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -33,6 +34,21 @@ impl<'a> Live<'a> {
     #[must_use]
     pub fn new(root: &'a Root, machine: &'a Root) -> Self {
         Self { root, machine, known: RefCell::default(), opened: RefCell::default() }
+    }
+
+    /// The names in a directory below the account's home, no link followed; empty when it does not exist.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn home_names(&self, account: &Account, relative: &Path) -> Result<Vec<OsString>> {
+        let path = account.home.join(relative);
+        let identity = Identity { uid: account.uid, gid: account.gid };
+        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
+            return Ok(Vec::new());
+        };
+        let names =
+            descend(&home, relative).and_then(|dir| dir.map_or_else(|| Ok(Vec::new()), |dir| dir.names()));
+        names.map_err(|error| unreadable(&path, 0, error))
     }
 }
 

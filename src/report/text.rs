@@ -87,7 +87,9 @@ impl Report {
         }
         if !self.failed {
             let code = if self.status == Status::Pending { YELLOW } else { BOLD };
-            let _ = writeln!(out, "{}: {}", self.profiles.join(","), style.paint(code, &escape(&self.msg)));
+            let about = self.profiles.join(",");
+            let colon = if about.is_empty() { "" } else { ": " };
+            let _ = writeln!(out, "{about}{colon}{}", style.paint(code, &escape(&self.msg)));
         }
         out
     }
@@ -149,7 +151,7 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 /// What a change does to the content, a line for each difference.
 pub(super) fn details(change: &Change) -> Vec<String> {
     match &change.op {
-        Op::Account(_) => Vec::new(),
+        Op::Account(_) | Op::RemoveDirectory { .. } => Vec::new(),
         Op::Directory { after, .. } | Op::Metadata { after, .. } => {
             vec![meta(after).trim().to_owned()]
         }
@@ -189,6 +191,13 @@ fn lines(before: &str, after: &str) -> Vec<String> {
     changes
         .map(|change| format!("{} {}", sign(change.tag()), change.value().trim_end_matches('\n')))
         .collect()
+}
+
+/// The lines that differ between two texts, `-` for old and `+` for new; at most `most` of them.
+#[must_use]
+pub fn changed_lines(before: &str, after: &str, most: usize) -> Vec<String> {
+    let differs = |line: &String| !line.starts_with(' ');
+    lines(before, after).into_iter().filter(differs).take(most).collect()
 }
 
 /// Owner and mode in words.

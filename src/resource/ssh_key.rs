@@ -221,14 +221,7 @@ impl SshKey {
             ),
             change(
                 why,
-                file(
-                    place(&format!("{name}.pub")),
-                    None,
-                    public,
-                    public_meta,
-                    shown("public"),
-                    Swap::Replace,
-                ),
+                file(place(&format!("{name}.pub")), None, public, public_meta, shown("public"), Swap::Fresh),
             ),
         ])
     }

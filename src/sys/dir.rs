@@ -285,7 +285,13 @@ impl Dir {
         if foreign && stat.uid != 0 {
             return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
         }
-        if foreign {
+        // Back to root, which only root can do; no such file ever gets a bit that lends its owner's rights.
+        let away = self.identity.zip(owner).is_some_and(|(account, owner)| owner.uid != account.uid);
+        if away && owner.is_some_and(|owner| owner.uid != 0) {
+            return Err(io::Error::other("it would belong to a third account"));
+        }
+        let mode = if away { mode & 0o1777 } else { mode };
+        if foreign || away {
             let _root = Lifted::new();
             return set_meta(file.as_fd(), owner, mode);
         }

@@ -28,6 +28,8 @@ pub struct Staged {
     name: OsString,
     temp: OsString,
     made: (u64, u64),
+    /// The temporary name is none: the file stays under it.
+    keep: bool,
     state: State,
 }
 
@@ -65,6 +67,7 @@ impl Staged {
             name: name.to_owned(),
             temp,
             made: Stat::from(fstat(&file)?).identity,
+            keep: false,
             state: State::Waiting,
         };
         {
@@ -83,7 +86,21 @@ impl Staged {
     /// Prepare to take away the file `name` of `dir`.
     pub fn removal(dir: &Rc<Dir>, name: &OsStr, made: (u64, u64)) -> io::Result<Self> {
         let temp = temp_name(name)?;
-        Ok(Self { dir: Rc::clone(dir), name: name.to_owned(), temp, made, state: State::Waiting })
+        Ok(Self {
+            dir: Rc::clone(dir),
+            name: name.to_owned(),
+            temp,
+            made,
+            keep: false,
+            state: State::Waiting,
+        })
+    }
+
+    /// Prepare to give the file `name` of `dir` the name `aside`, which must be free.
+    #[must_use]
+    pub fn aside(dir: &Rc<Dir>, name: &OsStr, aside: &OsStr, made: (u64, u64)) -> Self {
+        let (name, temp) = (name.to_owned(), aside.to_owned());
+        Self { dir: Rc::clone(dir), name, temp, made, keep: true, state: State::Waiting }
     }
 
     /// The candidate's path, for the tools that check it.
@@ -127,7 +144,7 @@ impl Staged {
 
     /// The commit holds: drop the old file.
     pub fn finish(&mut self) -> io::Result<()> {
-        if matches!(self.state, State::Exchanged | State::Removed) {
+        if matches!(self.state, State::Exchanged | State::Removed) && !self.keep {
             let _rights = self.dir.act()?;
             unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
         }
@@ -140,6 +157,7 @@ impl Staged {
         let _rights = self.dir.act()?;
         let state = std::mem::replace(&mut self.state, State::Done);
         match state {
+            State::Waiting if self.keep => {}
             State::Waiting => match unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(error) => return Err(error.into()),

@@ -74,6 +74,31 @@ impl Plain {
         }
     }
 
+    fn remove(&mut self, path: &[Step]) {
+        match (self, path) {
+            (Self::Table(table), [Step::Key(key)]) => drop(table.remove(key)),
+            (Self::Table(table), [Step::Key(key), rest @ ..]) => {
+                if let Some(below) = table.get_mut(key) {
+                    below.remove(rest);
+                }
+            }
+            (Self::List(list), [Step::Index(index), rest @ ..]) => list[*index].remove(rest),
+            _ => {}
+        }
+    }
+
+    /// Without tables that hold nothing: the last dotted key takes its table along.
+    pub(crate) fn pruned(&self) -> Self {
+        match self {
+            Self::Table(table) => {
+                let kept = table.iter().map(|(key, value)| (key.clone(), value.pruned()));
+                Self::Table(kept.filter(|(_, value)| *value != Self::Table(BTreeMap::new())).collect())
+            }
+            Self::List(list) => Self::List(list.iter().map(Self::pruned).collect()),
+            Self::Scalar(_) => self.clone(),
+        }
+    }
+
     /// What one edit makes of the whole document.
     pub(crate) fn edited(&self, edit: &Edit) -> Self {
         let mut new = self.clone();
@@ -90,6 +115,7 @@ impl Plain {
                 new.put(&edit.path, Self::Scalar(format!("integer {value}")));
             }
             Action::Set(Scalar::String(value)) => new.put(&edit.path, Self::string(value)),
+            Action::Remove => new.remove(&edit.path),
             Action::SetList(values) => new.put(&edit.path, Self::strings(values)),
             Action::Insert(value) => {
                 list.push(Self::string(value));

@@ -79,6 +79,8 @@ impl fmt::Display for Scalar {
 pub enum Action {
     /// Give the key this value, in place of another scalar of any type.
     Set(Scalar),
+    /// Take the key with its value away; nothing happens if it is not there. A comment on its line stays.
+    Remove,
     /// Make the list hold exactly these strings. Elements that stay keep their bytes.
     SetList(Vec<String>),
     /// Append a string to the list, and make the list if there is none.

@@ -28,11 +28,15 @@ impl<'t, 'e> Walk<'t, 'e> {
                 Some(Value::InlineTable(below)) if below.is_dotted() && node.wish.is_none() => {
                     self.inline_table(below, node, braces)?;
                 }
+                Some(value) if node.removes() => {
+                    self.can_go(value)?;
+                }
                 Some(value) => self.value(value, node)?,
                 None => fresh.add(self, key, node, table.span().as_ref())?,
             }
             self.path.pop();
         }
+        self.remove_entries(table, node)?;
         if fresh.is_empty() {
             return Ok(());
         }

@@ -22,6 +22,7 @@ mod inline;
 mod layout;
 mod list;
 mod quote;
+mod remove;
 mod standard;
 mod style;
 mod verify;

@@ -1,6 +1,6 @@
 //! New keys in tables with headers, and new headers.
 
-use toml_edit::Table;
+use toml_edit::{Item, Table};
 
 use super::edit::PatchError;
 use super::fresh::Fresh;
@@ -57,8 +57,9 @@ impl<'t, 'e> Walk<'t, 'e> {
         let mut fresh = Fresh::default();
         for (key, node) in &node.keys {
             self.path.push(Crumb::Key(key));
-            match table.get(key) {
-                Some(item) => self.item(&place, item, node)?,
+            match table.get_key_value(key) {
+                Some((key, Item::Value(value))) if node.removes() => self.remove_line(key, value)?,
+                Some((_, item)) => self.item(&place, item, node)?,
                 None => fresh.add(self, key, node, table.span().as_ref())?,
             }
             self.path.pop();

@@ -101,7 +101,8 @@ impl<'c> Check<'c> {
                 self.unless(same(old, new), before, "is another value")
             }
             (Some(View::Table(_)) | None, Some(View::Table(_)) | None) => {
-                let wanted = before.is_some() == after.is_some() || (before.is_none() && node.is_some());
+                // Dotted keys make a table by being there, and the last one that goes takes it along.
+                let wanted = before.is_some() == after.is_some() || node.is_some();
                 self.unless(wanted, before, "is there only before or only after")?;
                 self.tables(before, after, node)
             }
@@ -163,6 +164,9 @@ impl<'c> Check<'c> {
 }
 
 fn wish_met(before: Option<&View<'_>>, after: Option<&View<'_>>, wish: &Wish<'_>) -> bool {
+    if let Wish::Absent = wish {
+        return after.is_none();
+    }
     if let Wish::Scalar(wanted) = wish {
         return matches!(after, Some(View::Scalar(value)) if same_scalar(value, wanted));
     }

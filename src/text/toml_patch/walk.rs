@@ -81,7 +81,15 @@ impl<'t, 'e> Walk<'t, 'e> {
         self.splices.sort_by_key(|splice| (splice.range.start, splice.rank));
         out.reserve(self.text.len());
         let mut done = 0;
+        let mut deleted = false;
         for splice in &self.splices {
+            // Lines that go side by side may both claim the line ending between them.
+            let is_deletion = splice.text.is_empty();
+            if deleted && is_deletion && splice.range.start < done {
+                done = done.max(splice.range.end);
+                continue;
+            }
+            deleted = is_deletion;
             let Some(kept) = self.text.get(done..splice.range.start) else {
                 return Err(error(self.text, &[], done, "two edits of one patch overlap"));
             };

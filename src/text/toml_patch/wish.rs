@@ -24,6 +24,7 @@ pub(super) struct Node<'e> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wish<'e> {
     Scalar(&'e Scalar),
+    Absent,
     List(&'e [String]),
     Elements(Elements<'e>),
 }
@@ -86,6 +87,11 @@ impl<'e> Node<'e> {
         self.keys.get(place).map(|(_, node)| node)
     }
 
+    /// Whether the value is to go.
+    pub(super) fn removes(&self) -> bool {
+        self.wish == Some(Wish::Absent)
+    }
+
     fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.indexes.is_empty()
     }
@@ -96,6 +102,7 @@ impl<'e> Wish<'e> {
     fn add(slot: &mut Option<Self>, action: &'e Action) -> Option<()> {
         match action {
             Action::Set(value) => Self::only(slot, Self::Scalar(value)),
+            Action::Remove => Self::only(slot, Self::Absent),
             Action::SetList(values) => Self::only(slot, Self::List(values)),
             Action::Insert(value) => {
                 Self::elements(slot)?.insert.push(value);
@@ -131,6 +138,7 @@ impl<'e> Wish<'e> {
     pub(super) fn fresh(&self) -> Result<Option<String>, String> {
         match self {
             Self::Scalar(value) => Ok(Some(value.to_string())),
+            Self::Absent => Ok(None),
             _ => Ok(self.list(None)?.map(quote::list)),
         }
     }
@@ -138,7 +146,7 @@ impl<'e> Wish<'e> {
     /// The list that a list becomes; `Ok(None)` if there is none and none is to be made.
     pub(super) fn list<'a>(&'a self, old: Option<&[&'a str]>) -> Result<Option<Vec<&'a str>>, String> {
         match self {
-            Self::Scalar(_) => Err("is a list, and a single value is asked for".to_owned()),
+            Self::Scalar(_) | Self::Absent => Err("is a list, and a single value is asked for".to_owned()),
             Self::List(new) => Ok(Some(new.iter().map(String::as_str).collect())),
             Self::Elements(elements) => elements.list(old),
         }

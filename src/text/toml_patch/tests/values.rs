@@ -97,3 +97,43 @@ fn dotted_keys_stay_dotted_and_the_report_says_so() {
     let patched = parse("[a]\n").patch(&[set("a.b.c", true)]).unwrap();
     assert!(!patched.used_dotted_key);
 }
+
+fn remove(words: &str) -> Edit {
+    Edit::new(path(words), Action::Remove)
+}
+
+#[test]
+fn a_key_goes_with_its_line_and_nothing_else() {
+    let text = "a = 1\n[t] # t\n  b = [\n    'x',\n  ]\n  # c\n  c = 2 # mine\nd = 3\n";
+    check(text, &[remove("t.b")], "a = 1\n[t] # t\n  # c\n  c = 2 # mine\nd = 3\n");
+    check(text, &[remove("t.c")], "a = 1\n[t] # t\n  b = [\n    'x',\n  ]\n  # c\n  # mine\nd = 3\n");
+    check(text, &[remove("a"), remove("t.d")], "[t] # t\n  b = [\n    'x',\n  ]\n  # c\n  c = 2 # mine\n");
+    check(text, &[remove("t.x"), remove("x.y")], text);
+    check("[t]\na.b = 1\na.c = 2\n", &[remove("t.a.b")], "[t]\na.c = 2\n");
+    check("[t]\na.b = 1\n", &[remove("t.a.b")], "[t]\n");
+}
+
+#[test]
+fn the_last_line_goes_as_it_came() {
+    check("[t]\na = 1\nb = 2", &[remove("t.b")], "[t]\na = 1");
+    check("[t]\na = 1", &[remove("t.a")], "[t]");
+    let all = patch("[t]\na = 1\nb = 2", &[remove("t.a"), remove("t.b")]);
+    assert_eq!(all.trim_end(), "[t]");
+}
+
+#[test]
+fn an_entry_goes_with_one_comma() {
+    let text = "t = { a = 1, b = 2, c = 3 }\n";
+    check(text, &[remove("t.a")], "t = { b = 2, c = 3 }\n");
+    check(text, &[remove("t.b")], "t = { a = 1, c = 3 }\n");
+    check(text, &[remove("t.c")], "t = { a = 1, b = 2 }\n");
+    check(text, &[remove("t.a"), remove("t.b")], "t = { c = 3 }\n");
+    check(text, &[remove("t.c"), remove("t.b")], "t = { a = 1 }\n");
+    check(text, &[remove("t.c"), remove("t.b"), remove("t.a")], "t = { }\n");
+}
+
+#[test]
+fn a_whole_table_never_goes() {
+    fails("a = { b = 1 }\n", &[remove("a")], "line 1, column 5: a: is a table, not a value");
+    fails("[a]\nb = 1\n", &[remove("a")], "line 1, column 1: a: is a table, not a value");
+}

@@ -1,0 +1,337 @@
+//! What one run changed, as it stands in `entry.json`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::stamp::Id;
+use super::values::{self, Value};
+use crate::change::{AccountOp, Change, Check, Content, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap};
+
+/// The version of this format. A reader refuses another one.
+pub const SCHEMA: u32 = 1;
+
+/// One run that changed the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The entry's name, also that of its directory.
+    pub id: Id,
+    /// When it began, UTC.
+    pub time: String,
+    /// The version of the program.
+    pub version: String,
+    /// The profiles that were applied.
+    pub profiles: Vec<String>,
+    /// How far it came.
+    pub state: State,
+    /// What a killed run left beside its files was looked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub swept: bool,
+    /// What it changed, in the order of application.
+    pub changes: Vec<Record>,
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It was killed, or what it did could not be taken back: some changes may be live.
+    Incomplete,
+    /// All changes are live.
+    Complete,
+    /// All changes were taken back.
+    Undone,
+}
+
+impl State {
+    /// The word for people and for `--json`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Incomplete => "incomplete",
+            Self::Complete => "complete",
+            Self::Undone => "undone",
+        }
+    }
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The kind of resource.
+    pub kind: String,
+    /// What was changed.
+    pub id: String,
+    /// `create`, `update`, `remove` or `repair`.
+    pub action: String,
+    /// What was done to it.
+    pub op: Deed,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Deed {
+    /// An account was made, or with `group` joined to that group.
+    Account {
+        /// Login name.
+        name: String,
+        /// The group.
+        group: Option<String>,
+    },
+    /// A directory was made or repaired.
+    Directory(Thing),
+    /// A file was made, replaced or removed.
+    File(Thing),
+    /// Owner and mode of a file were repaired.
+    Metadata(Thing),
+}
+
+impl Deed {
+    /// The file or directory; `None` for an account.
+    #[must_use]
+    pub fn thing(&self) -> Option<&Thing> {
+        match self {
+            Self::Account { .. } => None,
+            Self::Directory(thing) | Self::File(thing) | Self::Metadata(thing) => Some(thing),
+        }
+    }
+}
+
+/// A file or directory, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thing {
+    /// Where it is.
+    pub place: Place,
+    /// What it was; `None` when it was missing.
+    pub before: Option<Side>,
+    /// What it became; `None` when it was removed.
+    pub after: Option<Side>,
+    /// What may be shown of it.
+    #[serde(default, skip_serializing_if = "Show::is_label")]
+    pub shown: Show,
+    /// It is an SSH key that we made: it is moved aside, never removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
+    /// Which program reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reader: Option<Reader>,
+    /// For `config.toml`: the single values that were changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<Value>>,
+}
+
+/// What may be shown of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Show {
+    /// Its text.
+    Text,
+    /// Only [`Thing::values`].
+    Values,
+    /// Nothing.
+    #[default]
+    Label,
+}
+
+impl Show {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    fn is_label(&self) -> bool {
+        *self == Self::Label
+    }
+}
+
+/// Which program reads a file, so that it checks the former bytes too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Reader {
+    /// sudo; the rule is about this account.
+    Sudo {
+        /// Login name.
+        account: String,
+    },
+    /// gitlab-runner.
+    Runner,
+}
+
+/// A file or directory at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Side {
+    /// Who owned it.
+    pub owner: Owner,
+    /// Its permission bits.
+    pub mode: u32,
+    /// SHA-256 of its bytes; `None` where they were not ours to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The file beside `entry.json` that has its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<PathBuf>,
+}
+
+/// A file beside `entry.json`, to be written.
+pub(super) struct Blob {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// SHA-256 in hexadecimal.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What is to be kept of one change.
+pub(super) fn record(index: usize, change: &Change, blobs: &mut Vec<Blob>) -> Result<Record> {
+    let op = match &change.op {
+        Op::Account(AccountOp::Create { name, .. }) => Deed::Account { name: name.clone(), group: None },
+        Op::Account(AccountOp::Join { name, group }) => {
+            Deed::Account { name: name.clone(), group: Some(group.clone()) }
+        }
+        Op::Directory { place, before, after } => {
+            Deed::Directory(Thing::plain(place, before.as_ref().map(side), Some(side(after))))
+        }
+        Op::RemoveDirectory { place, before } => {
+            Deed::Directory(Thing::plain(place, Some(side(before)), None))
+        }
+        Op::Metadata { place, before, after } => {
+            Deed::Metadata(Thing::plain(place, Some(seen_side(before)), Some(side(after))))
+        }
+        Op::File(file) => Deed::File(file_thing(index, file, blobs)?),
+    };
+    let (kind, action) = (change.kind.to_owned(), change.op.action().to_owned());
+    Ok(Record { kind, id: change.id.clone(), action, op })
+}
+
+impl Thing {
+    fn plain(place: &Place, before: Option<Side>, after: Option<Side>) -> Self {
+        let place = place.clone();
+        Self { place, before, after, shown: Show::Label, fresh: false, reader: None, values: None }
+    }
+}
+
+fn side(meta: &Meta) -> Side {
+    Side { owner: meta.owner.clone(), mode: meta.mode, digest: None, bytes: None }
+}
+
+fn seen_side(seen: &Seen) -> Side {
+    Side { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode, digest: None, bytes: None }
+}
+
+fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thing> {
+    let fresh = file.swap == Swap::Fresh;
+    let mut keep = |name: String, bytes: &[u8]| {
+        blobs.push(Blob { name: name.clone(), bytes: bytes.to_vec() });
+        Some(PathBuf::from(name))
+    };
+    let before = file.before.as_ref().map(|seen| Side {
+        digest: Some(digest(&seen.bytes)),
+        bytes: keep(format!("{index}.before"), &seen.bytes),
+        ..seen_side(seen)
+    });
+    let bytes = file.after.as_ref().map(Content::bytes).transpose()?;
+    let after = bytes.map(|bytes| Side {
+        digest: Some(digest(bytes)),
+        // For a refusal that shows what somebody changed since.
+        bytes: if file.shown == Shown::Text { keep(format!("{index}.after"), bytes) } else { None },
+        ..side(&file.meta)
+    });
+    let (shown, values) = match (&file.shown, &file.before, bytes) {
+        (Shown::Text, ..) => (Show::Text, None),
+        (Shown::Label(_), ..) => (Show::Label, None),
+        (Shown::Values(_), Some(before), Some(after)) => {
+            (Show::Values, values::changed(&before.bytes, after))
+        }
+        (Shown::Values(_), ..) => (Show::Values, None),
+    };
+    let reader = match &file.check {
+        Check::None => None,
+        Check::Sudoers { account, .. } => Some(Reader::Sudo { account: account.clone() }),
+        Check::RunnerConfig => Some(Reader::Runner),
+    };
+    Ok(Thing { place: file.place.clone(), before, after, shown, fresh, reader, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The format on disk: a change here needs another [`SCHEMA`].
+    #[test]
+    fn an_entry_is_written_like_this() {
+        let config = FileOp {
+            place: Place::System("/etc/gitlab-runner/config.toml".into()),
+            before: Some(Seen {
+                kind: crate::change::FileKind::Regular,
+                bytes: b"[[runners]]\n".to_vec(),
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+                links: 1,
+                identity: (1, 2),
+                resolved: None,
+            }),
+            after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),
+            meta: Meta { owner: Owner::Ids(0, 0), mode: 0o600 },
+            check: Check::RunnerConfig,
+            shown: Shown::Values(Vec::new()),
+            swap: Swap::Shared,
+        };
+        let key = FileOp {
+            place: Place::Home {
+                account: "ci".into(),
+                home: "/home/ci".into(),
+                relative: ".ssh/id_rsa".into(),
+            },
+            before: None,
+            after: Some(Content::later(|| Ok(b"secret".to_vec()))),
+            meta: Meta { owner: Owner::Account("ci".into()), mode: 0o600 },
+            check: Check::None,
+            shown: Shown::Label("new key".into()),
+            swap: Swap::Fresh,
+        };
+        let change = |kind, op: Op| Change { kind, id: "x".into(), why: String::new(), op };
+        let mut blobs = Vec::new();
+        let mut text = String::new();
+        let joined = AccountOp::Join { name: "ci".into(), group: "docker".into() };
+        for (index, change) in [
+            change("account", Op::Account(joined)),
+            change("ssh_key", Op::File(Box::new(key))),
+            change("config", Op::File(Box::new(config))),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let record = record(index, change, &mut blobs).unwrap();
+            let json = serde_json::to_string(&record).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+            text += &(json + "\n");
+        }
+        let digests = [b"secret".as_slice(), b"[[runners]]\n", b"[[runners]]\nlimit = 1\n"].map(digest);
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"kind":"account","id":"x","action":"update","op":{{"account":{{"name":"ci","group":"docker"}}}}}}
+{{"kind":"ssh_key","id":"x","action":"create","op":{{"file":{{"place":{{"home":{{"account":"ci","home":"/home/ci","relative":".ssh/id_rsa"}}}},"before":null,"after":{{"owner":{{"account":"ci"}},"mode":384,"digest":"{}"}},"fresh":true}}}}}}
+{{"kind":"config","id":"x","action":"update","op":{{"file":{{"place":{{"system":"/etc/gitlab-runner/config.toml"}},"before":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}","bytes":"2.before"}},"after":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}"}},"shown":"values","reader":"runner","values":[{{"path":["runners",0,"limit"],"before":null,"after":1}}]}}}}}}
+"#,
+                digests[0], digests[1], digests[2]
+            )
+        );
+        let names: Vec<&str> = blobs.iter().map(|blob| blob.name.as_str()).collect();
+        assert_eq!(names, ["2.before"]);
+        assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

@@ -1,0 +1,306 @@
+//! Which single values differ between two TOML documents: what a change of `config.toml` did.
+
+use serde::{Deserialize, Serialize};
+use toml_edit::{ArrayOfTables, Item, TableLike};
+
+use crate::text::toml_patch::{self, Toml};
+
+/// One value that was changed: a scalar, or an element of a list of strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    /// The way from the root of the document; for an element, to its list.
+    pub path: Vec<Step>,
+    /// It is an element of a list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub element: bool,
+    /// What it was; `None` when it was absent.
+    pub before: Option<Scalar>,
+    /// What it became; `None` when it went away.
+    pub after: Option<Scalar>,
+}
+
+/// A key, or a place in a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Step {
+    /// A place, counted from 0.
+    Index(usize),
+    /// A key.
+    Key(String),
+}
+
+/// A value that is no list and no table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A text.
+    String(String),
+}
+
+impl From<&Scalar> for toml_patch::Scalar {
+    fn from(scalar: &Scalar) -> Self {
+        match scalar {
+            Scalar::Bool(value) => Self::Bool(*value),
+            Scalar::Integer(value) => Self::Integer(*value),
+            Scalar::String(value) => Self::String(value.clone()),
+        }
+    }
+}
+
+impl From<&Step> for toml_patch::Step {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::Index(index) => Self::Index(*index),
+            Step::Key(key) => Self::Key(key.clone()),
+        }
+    }
+}
+
+impl Scalar {
+    /// A value of a document; `None` for what is none of the three.
+    #[must_use]
+    pub fn of(value: &toml_edit::Value) -> Option<Self> {
+        match value {
+            toml_edit::Value::Boolean(value) => Some(Self::Bool(*value.value())),
+            toml_edit::Value::Integer(value) => Some(Self::Integer(*value.value())),
+            toml_edit::Value::String(value) => Some(Self::String(value.value().clone())),
+            _ => None,
+        }
+    }
+}
+
+/// What differs between two documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The single values that differ.
+    pub values: Vec<Value>,
+    /// The places where something else than a single value differs.
+    pub others: Vec<Vec<Step>>,
+}
+
+/// Compare two documents.
+#[must_use]
+pub fn compare(before: &Toml, after: &Toml) -> Difference {
+    let mut search = Search::default();
+    search.views(View::Table(before.root()), View::Table(after.root()));
+    search.found
+}
+
+/// The values that differ; `None` when more than single values does, or one of the texts is no TOML.
+#[must_use]
+pub fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Value>> {
+    let difference = compare(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);
+    difference.others.is_empty().then_some(difference.values)
+}
+
+#[derive(Default)]
+struct Search {
+    path: Vec<Step>,
+    found: Difference,
+}
+
+/// What is at one place of one document.
+#[derive(Clone, Copy)]
+pub enum View<'t> {
+    /// Nothing is there.
+    Nothing,
+    /// A table, however it is written.
+    Table(&'t dyn TableLike),
+    /// `[[tables]]`.
+    Tables(&'t ArrayOfTables),
+    /// Anything else.
+    Value(&'t toml_edit::Value),
+}
+
+impl<'t> View<'t> {
+    /// The whole document.
+    #[must_use]
+    pub fn root(toml: &'t Toml) -> Self {
+        Self::Table(toml.root())
+    }
+
+    /// What is below it.
+    #[must_use]
+    pub fn below(self, step: &Step) -> Self {
+        match (self, step) {
+            (Self::Table(table), Step::Key(key)) => Self::item(table.get(key)),
+            (list, Step::Index(index)) => {
+                let children = list.children().unwrap_or_default();
+                children.get(*index).copied().unwrap_or(Self::Nothing)
+            }
+            _ => Self::Nothing,
+        }
+    }
+
+    fn item(item: Option<&'t Item>) -> Self {
+        match item {
+            None | Some(Item::None) => Self::Nothing,
+            Some(Item::Table(table)) => Self::Table(table),
+            Some(Item::ArrayOfTables(tables)) => Self::Tables(tables),
+            Some(Item::Value(value)) => Self::value(value),
+        }
+    }
+
+    fn value(value: &'t toml_edit::Value) -> Self {
+        match value {
+            toml_edit::Value::InlineTable(table) => Self::Table(table),
+            value => Self::Value(value),
+        }
+    }
+
+    /// The keys of a table; nothing counts as one without keys. `None` when it is something else.
+    fn keys(self) -> Option<Vec<&'t str>> {
+        match self {
+            Self::Nothing => Some(Vec::new()),
+            Self::Table(table) => Some(table.iter().map(|(key, _)| key).collect()),
+            _ => None,
+        }
+    }
+
+    /// As a list of strings; nothing counts as an empty one. `None` when it is something else.
+    #[must_use]
+    pub fn strings(self) -> Option<Vec<&'t str>> {
+        match self {
+            Self::Nothing => Some(Vec::new()),
+            Self::Value(toml_edit::Value::Array(array)) => {
+                array.iter().map(toml_edit::Value::as_str).collect()
+            }
+            _ => None,
+        }
+    }
+
+    /// As a scalar that may be absent; `None` when it is something else.
+    #[must_use]
+    pub fn scalar(self) -> Option<Option<Scalar>> {
+        match self {
+            Self::Nothing => Some(None),
+            Self::Value(value) => Scalar::of(value).map(Some),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list of any kind.
+    #[must_use]
+    pub fn children(self) -> Option<Vec<Self>> {
+        match self {
+            Self::Tables(tables) => Some(tables.iter().map(|table| Self::Table(table)).collect()),
+            Self::Value(toml_edit::Value::Array(array)) => Some(array.iter().map(Self::value).collect()),
+            _ => None,
+        }
+    }
+}
+
+impl Search {
+    fn below(&mut self, step: Step, before: View<'_>, after: View<'_>) {
+        self.path.push(step);
+        self.views(before, after);
+        self.path.pop();
+    }
+
+    fn views(&mut self, before: View<'_>, after: View<'_>) {
+        if let (Some(mut keys), Some(new)) = (before.keys(), after.keys()) {
+            let known = keys.len();
+            keys.extend(new);
+            for (index, key) in keys.iter().enumerate() {
+                let step = Step::Key((*key).to_owned());
+                let below = before.below(&step);
+                // A key that both have was seen on the first side.
+                if index < known || matches!(below, View::Nothing) {
+                    let other = after.below(&step);
+                    self.below(step, below, other);
+                }
+            }
+        } else if let (Some(before), Some(after)) = (before.strings(), after.strings()) {
+            self.elements(&before, &after);
+        } else if let (Some(before), Some(after)) = (before.scalar(), after.scalar()) {
+            if before != after {
+                self.found.values.push(Value { path: self.path.clone(), element: false, before, after });
+            }
+        } else if let (Some(before), Some(after)) = (before.children(), after.children()) {
+            if before.len() != after.len() {
+                self.found.others.push(self.path.clone());
+            }
+            for (index, (before, after)) in before.into_iter().zip(after).enumerate() {
+                self.below(Step::Index(index), before, after);
+            }
+        } else if !alike(before, after) {
+            self.found.others.push(self.path.clone());
+        }
+    }
+
+    /// Elements keep their places; what is longer has elements of its own at the end.
+    fn elements(&mut self, before: &[&str], after: &[&str]) {
+        let scalar = |text: Option<&&str>| text.map(|text| Scalar::String((*text).to_owned()));
+        for index in 0..before.len().max(after.len()) {
+            let (before, after) = (scalar(before.get(index)), scalar(after.get(index)));
+            if before != after {
+                self.found.values.push(Value { path: self.path.clone(), element: true, before, after });
+            }
+        }
+    }
+}
+
+/// Times and fractions, which only people write here.
+fn alike(before: View<'_>, after: View<'_>) -> bool {
+    match (before, after) {
+        (View::Value(before), View::Value(after)) => before.to_string().trim() == after.to_string().trim(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(before: &str, after: &str) -> Option<Vec<String>> {
+        let values = changed(before.as_bytes(), after.as_bytes())?;
+        Some(values.iter().map(|value| serde_json::to_string(value).unwrap()).collect())
+    }
+
+    #[test]
+    fn the_values_that_differ_are_found_with_their_places() {
+        let before = "a = 1\nt = 1.5\n[[r]]\ntoken = 'x'\nenv = ['A=1', 'B=1']\n[r.d]\ni = 'u'\n[[r]]\n";
+        let after = "a = 2 # c\nt = 1.5\n[[r]]\ntoken = \"x\"\nenv = ['A=2', 'B=1', 'C=1']\n[r.d]\ni = 'u'\np = true\n[[r]]\n[r.d]\nv = ['/x']\n";
+        assert_eq!(
+            shown(before, after).unwrap(),
+            [
+                r#"{"path":["a"],"before":1,"after":2}"#,
+                r#"{"path":["r",0,"env"],"element":true,"before":"A=1","after":"A=2"}"#,
+                r#"{"path":["r",0,"env"],"element":true,"before":null,"after":"C=1"}"#,
+                r#"{"path":["r",0,"d","p"],"before":null,"after":true}"#,
+                r#"{"path":["r",1,"d","v"],"element":true,"before":null,"after":"/x"}"#,
+            ]
+        );
+        assert_eq!(
+            shown("r = [{a = 1}]", "r = [{a = 2}]").unwrap(),
+            [r#"{"path":["r",0,"a"],"before":1,"after":2}"#]
+        );
+        assert_eq!(shown(before, before).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn other_differences_are_no_single_values() {
+        for (before, after) in [
+            ("[[r]]", "[[r]]\n[[r]]"),
+            ("a = 1.5", "a = 2.5"),
+            ("a = {}", "a = 1"),
+            ("a = [1]", "a = [2, 3]"),
+            ("a = ", "a = 1"),
+        ] {
+            assert_eq!(shown(before, after), None, "{before} -> {after}");
+        }
+    }
+
+    #[test]
+    fn values_are_read_as_they_were_written() {
+        let text = r#"{"path":["r",0,"0"],"element":true,"before":null,"after":"0"}"#;
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value.path, [Step::Key("r".into()), Step::Index(0), Step::Key("0".into())]);
+        assert_eq!(serde_json::to_string(&value).unwrap(), text);
+    }
+}

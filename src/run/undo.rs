@@ -1,0 +1,159 @@
+//! `runner-prep undo`: what can be undone, what would be, and the undoing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Exit, Streams, print, require_root};
+use crate::apply::Session;
+use crate::cli::{Cli, Undo as Command};
+use crate::facts::live::Live;
+use crate::fault::fault;
+use crate::journal::{Entry, Id, Journal, Named, State};
+use crate::report::{Report, Status, Style, escape};
+use crate::resource;
+use crate::sys::identity;
+use crate::sys::root::Root;
+use crate::undo::{self, Undo};
+
+pub(super) fn run(cli: &Cli, command: &Command, streams: &mut Streams<'_>, style: Style) -> Exit {
+    if command.list {
+        return match list(cli) {
+            Ok(text) => {
+                super::write(streams.out, &text);
+                Exit::Converged
+            }
+            Err(error) => failed(cli, &error, streams, style),
+        };
+    }
+    match work(cli, command) {
+        Ok(report) => {
+            let details = command.dry_run || style.details;
+            print(&report, cli, Style { details, ..style }, streams);
+            if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
+        }
+        Err(error) => failed(cli, &error, streams, style),
+    }
+}
+
+fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: Style) -> Exit {
+    print(&Report::failed(&[], error), cli, style, streams);
+    Exit::Error
+}
+
+fn work(cli: &Cli, command: &Command) -> Result<Report> {
+    identity::harden()?;
+    let root = Root::open(&cli.global.root)?;
+    require_root(&root, "undo")?;
+    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    let kinds = resource::names();
+    let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
+    let found = match Journal::open(&root)? {
+        Some(journal) => plan(&journal)?,
+        None => Undo::default(),
+    };
+    if found.ids.is_empty() || command.dry_run {
+        return Ok(planned(&found));
+    }
+    let session = Session::open(&root, machine)?;
+    // Once more: nobody else undoes or applies anything from here on.
+    let found = plan(session.journal())?;
+    let outcome = session.undo(&found.plan.changes, &found.places);
+    let mut report = Report::applied(&found.profiles, &found.plan, &outcome, None);
+    if outcome.error.is_some() {
+        return Ok(report);
+    }
+    if let Some(left) = plan(session.journal())?.plan.changes.first() {
+        report.fail(&fault(
+            "not-converged",
+            format!("{} {} is not as it was after it was put back: {}", left.kind, left.id, left.why),
+            "another program may be changing it; see: runner-prep undo --dry-run",
+        ));
+        return Ok(report);
+    }
+    for id in &found.ids {
+        session.journal().mark(id, State::Undone)?;
+    }
+    if found.plan.changes.is_empty() {
+        report.status = Status::Converged;
+        report.msg = format!("{}: nothing of it was left to put back", names(&found.ids));
+    } else {
+        report.msg = format!("{}, {} undone", report.msg, names(&found.ids));
+    }
+    report.undone = found.ids.iter().map(ToString::to_string).collect();
+    Ok(report)
+}
+
+fn planned(found: &Undo) -> Report {
+    let mut report = Report::planned(&found.profiles, &found.plan);
+    report.msg = match (found.ids.is_empty(), found.plan.changes.is_empty()) {
+        (true, _) => "nothing to undo".to_owned(),
+        (_, true) => format!("{}: nothing of it is left to put back", names(&found.ids)),
+        (_, false) => format!("{} to undo {}", report.msg, names(&found.ids)),
+    };
+    report
+}
+
+fn names(ids: &[Id]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The runs that are kept, as text or as one document.
+fn list(cli: &Cli) -> Result<String> {
+    identity::harden()?;
+    let root = Root::open(&cli.global.root)?;
+    require_root(&root, "undo --list")?;
+    let entries = match Journal::open(&root)? {
+        Some(journal) => journal.list()?,
+        None => Vec::new(),
+    };
+    if cli.global.json {
+        let runs: Vec<Value> = entries.iter().map(document).collect();
+        let msg = format!("{} runs", runs.len());
+        return Ok(super::json(
+            &json!({ "changed": false, "failed": false, "msg": msg, "schema": 1, "runs": runs }),
+        ));
+    }
+    if entries.is_empty() {
+        return Ok("no run is kept\n".to_owned());
+    }
+    Ok(entries.iter().map(line).collect())
+}
+
+fn document((id, entry): &Named) -> Value {
+    let Ok(Entry { time, version, profiles, state, changes, .. }) = entry else {
+        let error = entry.as_ref().err().map(|error| format!("{error:#}"));
+        return json!({ "id": id, "state": "damaged", "error": error });
+    };
+    let changes: Vec<Value> = changes
+        .iter()
+        .map(|record| json!({ "kind": record.kind, "id": record.id, "action": record.action }))
+        .collect();
+    json!({ "id": id, "state": state.word(), "time": time, "version": version, "profiles": profiles, "changes": changes })
+}
+
+fn line((id, entry): &Named) -> String {
+    let mut text = String::new();
+    match entry {
+        Ok(entry) => {
+            let profiles = escape(&entry.profiles.join(","));
+            let _ = writeln!(text, "{id}  {:<10}  {}  {profiles}", entry.state.word(), escape(&entry.time));
+            for record in &entry.changes {
+                let symbol = match record.action.as_str() {
+                    "create" => '+',
+                    "remove" => '-',
+                    _ => '~',
+                };
+                let _ = writeln!(text, "    {symbol} {:<11} {}", escape(&record.kind), escape(&record.id));
+            }
+        }
+        Err(error) => {
+            let _ = writeln!(text, "{id}  {:<10}  {}", "damaged", escape(&format!("{error:#}")));
+        }
+    }
+    text
+}

@@ -1,0 +1,92 @@
+//! Keys that go: a line of a table, or an entry between braces.
+
+use std::ops::Range;
+
+use toml_edit::{InlineTable, Key, Value};
+
+use super::edit::PatchError;
+use super::layout::{line_end, line_start, slice};
+use super::walk::{Splice, Walk};
+use super::wish::Node;
+
+impl<'e> Walk<'_, 'e> {
+    /// A whole table never goes: it may hold more than was asked about.
+    pub(super) fn can_go(&self, value: &Value) -> Result<Range<usize>, PatchError> {
+        match value {
+            Value::InlineTable(_) => Err(self.fail(value.span(), "is a table, not a value")),
+            _ => value.span().ok_or_else(|| self.fail(None, "has no place")),
+        }
+    }
+
+    /// Takes `key = value` off its line, and the line with it if nothing else is on it.
+    pub(super) fn remove_line(&mut self, key: &Key, value: &Value) -> Result<(), PatchError> {
+        let value = self.can_go(value)?;
+        let key = key.span().ok_or_else(|| self.fail(None, "has no place"))?;
+        let start = line_start(self.text, key.start);
+        let end = line_end(self.text, value.end);
+        let rest = slice(self.text, value.end..end);
+        let comment = rest.trim_start_matches([' ', '\t']);
+        let range = if !comment.is_empty() {
+            let line = slice(self.text, start..value.end);
+            let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+            start + indent..end - comment.len()
+        } else if end < self.text.len() {
+            let ending = if slice(self.text, end..self.text.len()).starts_with('\r') { 2 } else { 1 };
+            start..end + ending
+        } else {
+            // The last line has no ending: the one before it becomes like it.
+            let above = slice(self.text, 0..start);
+            let above = above.strip_suffix('\n').unwrap_or(above);
+            above.strip_suffix('\r').unwrap_or(above).len()..end
+        };
+        self.splices.push(Splice::new(range, String::new()));
+        Ok(())
+    }
+
+    /// Takes entries out of an inline table, each with one comma.
+    pub(super) fn remove_entries(&mut self, table: &InlineTable, node: &Node<'e>) -> Result<(), PatchError> {
+        if !node.keys.iter().any(|(key, node)| node.removes() && table.contains_key(key)) {
+            return Ok(());
+        }
+        if table.is_dotted() {
+            return Err(self.fail(table.span(), "is written with dotted keys between braces"));
+        }
+        let mut entries = Vec::new();
+        for (path, value) in table.get_values() {
+            let span = path.first().and_then(|key| key.span()).zip(value.span());
+            let (key, value) = span.ok_or_else(|| self.fail(table.span(), "has no place"))?;
+            let goes = match path[..] {
+                [key] => node.key(key.get()).is_some_and(Node::removes),
+                _ => false,
+            };
+            entries.push((key.start..value.end, goes));
+        }
+        entries.sort_by_key(|(span, _)| span.start);
+        let mut kept_before: Option<usize> = None;
+        let mut run: Option<Range<usize>> = None;
+        for (span, goes) in &entries {
+            if *goes {
+                run = Some(run.map_or(span.start, |run| run.start)..span.end);
+                continue;
+            }
+            if let Some(run) = run.take() {
+                let range = kept_before.map_or(run.start..span.start, |end| end..run.end);
+                self.splices.push(Splice::new(range, String::new()));
+            }
+            kept_before = Some(span.end);
+        }
+        if let Some(run) = run {
+            let range = kept_before.map_or_else(|| self.with_blanks(&run), |end| end..run.end);
+            self.splices.push(Splice::new(range, String::new()));
+        }
+        Ok(())
+    }
+
+    /// All entries with the blanks in front of them and a comma behind the last one, which is TOML 1.1.
+    fn with_blanks(&self, entries: &Range<usize>) -> Range<usize> {
+        let start = slice(self.text, 0..entries.start).trim_end_matches([' ', '\t']).len();
+        let rest = slice(self.text, entries.end..self.text.len());
+        let comma = rest.trim_start().starts_with(',').then(|| rest.find(',')).flatten();
+        start..entries.end + comma.map_or(0, |comma| comma + 1)
+    }
+}

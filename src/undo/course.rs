@@ -1,0 +1,321 @@
+//! One place through the runs that changed it: from what it is now back to what it was.
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+
+use super::values::{self, Layer};
+use crate::change::{FileKind, Owner, Place, Seen, Shown};
+use crate::facts::{Facts, live::Live};
+use crate::journal::{self, Deed, Entry, Id, Journal, Reader, Record, Show, Side};
+use crate::report::changed_lines;
+use crate::text::toml_patch::Toml;
+
+/// Lines of a text diff that a refusal shows.
+const MOST_LINES: usize = 40;
+
+/// A file or directory as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thing {
+    pub(super) kind: FileKind,
+    pub(super) bytes: Vec<u8>,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl From<&Seen> for Thing {
+    fn from(seen: &Seen) -> Self {
+        let Seen { kind, bytes, mode, uid, gid, .. } = seen.clone();
+        Self { kind, bytes, mode, uid, gid }
+    }
+}
+
+/// Where the way back leads.
+pub(super) enum Rewound {
+    /// To this; `None` is nothing at all.
+    To { state: Option<Thing>, shown: Option<Shown>, gone: Vec<String> },
+    /// Somebody changed it since: the reasons, a line each.
+    Refused(Vec<String>),
+}
+
+/// What the runs did to one place, the newest first.
+pub(super) struct Course<'a> {
+    pub(super) place: Place,
+    links: Vec<Link<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    id: &'a Id,
+    record: &'a Record,
+    thing: &'a journal::Thing,
+}
+
+/// The courses of all places, in the order in which they were changed last.
+pub(super) fn all(entries: &[Entry]) -> Vec<Course<'_>> {
+    let mut courses: Vec<Course<'_>> = Vec::new();
+    for entry in entries {
+        for record in entry.changes.iter().rev() {
+            let Some(thing) = record.op.thing() else {
+                continue;
+            };
+            let link = Link { id: &entry.id, record, thing };
+            match courses.iter_mut().find(|course| course.place == thing.place) {
+                Some(course) => course.links.push(link),
+                None => courses.push(Course { place: thing.place.clone(), links: vec![link] }),
+            }
+        }
+    }
+    courses
+}
+
+impl Course<'_> {
+    /// The kind of resource that changed it.
+    pub(super) fn kind(&self) -> &str {
+        self.links.first().map_or("", |link| &link.record.kind)
+    }
+
+    /// The oldest run.
+    pub(super) fn oldest(&self) -> String {
+        self.links.last().map(|link| link.id.to_string()).unwrap_or_default()
+    }
+
+    /// The run that made it as an SSH key.
+    pub(super) fn made_key(&self) -> Option<&Id> {
+        self.links.iter().find(|link| link.thing.fresh && link.thing.before.is_none()).map(|link| link.id)
+    }
+
+    /// The program that reads it.
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        self.links.iter().find_map(|link| link.thing.reader.as_ref())
+    }
+
+    /// True for gitlab-runner's own file, of which single values are ours.
+    pub(super) fn is_config(&self) -> bool {
+        self.reader() == Some(&Reader::Runner)
+    }
+
+    /// What may be shown of it: as little as the strictest of the runs.
+    pub(super) fn shown(&self) -> Show {
+        let files = self.links.iter().filter(|link| matches!(link.record.op, Deed::File(_)));
+        let mut shown = files.map(|link| link.thing.shown);
+        let first = shown.next().unwrap_or_default();
+        if shown.all(|other| other == first) { first } else { Show::Label }
+    }
+
+    /// What a person does to get past a refusal.
+    pub(super) fn by_hand(&self, journal: &Journal<'_>) -> String {
+        let place = &self.place;
+        let oldest = self.links.last().map(|link| (link.id, link.thing.before.as_ref()));
+        match oldest {
+            // Of config.toml the former bytes would bring back tokens that are no longer valid.
+            _ if self.is_config() => "set those values as runner-prep left them".to_owned(),
+            Some((_, None)) => format!("move it away: mv {place} /root/"),
+            Some((id, Some(Side { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => format!(
+                "put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {} {place}",
+                journal.path(id).join(bytes).display()
+            ),
+            _ => format!("set owner and mode of {place} as runner-prep left them"),
+        }
+    }
+
+    /// Go back from what is there now.
+    pub(super) fn rewind(
+        &self,
+        live: &Live<'_>,
+        journal: &Journal<'_>,
+        place: &Place,
+        now: Option<&Seen>,
+    ) -> Result<Rewound> {
+        let mut state = now.map(Thing::from);
+        let fits = |state: Option<&Thing>, link: &Link<'_>, side: Option<&Side>| {
+            fits(live, place, state, link, side)
+        };
+        let mut at = 0;
+        while let Some(link) = self.links.get(at) {
+            let before = link.thing.before.as_ref();
+            if fits(state.as_ref(), link, link.thing.after.as_ref())? {
+                state = former(journal, link, state)?;
+                at += 1;
+                continue;
+            }
+            // Never done, or undone already: by hand, or by an undo that was killed, perhaps one of several runs.
+            let mut done = None;
+            for (index, older) in self.links.iter().enumerate().skip(at) {
+                if fits(state.as_ref(), older, older.thing.before.as_ref())? {
+                    done = Some(index);
+                    break;
+                }
+            }
+            // What was repaired is gone, and there is nothing to put back.
+            let is_repair = !matches!(link.record.op, Deed::File(_)) && before.is_some();
+            match done {
+                Some(index) => at = index + 1,
+                None if state.is_none() && is_repair => at += 1,
+                None => return self.by_values(live, journal, at, state),
+            }
+        }
+        let shown = match (self.is_config(), now) {
+            (true, Some(now)) => self.shown_values(journal, now)?,
+            _ => None,
+        };
+        Ok(Rewound::To { state, shown, gone: Vec::new() })
+    }
+
+    /// The bytes are not ours any more. Of a file whose single values are ours, those can still be.
+    fn by_values(
+        &self,
+        live: &Live<'_>,
+        journal: &Journal<'_>,
+        at: usize,
+        state: Option<Thing>,
+    ) -> Result<Rewound> {
+        let mut thing = match state {
+            Some(thing) if self.is_config() && thing.kind == FileKind::Regular => thing,
+            state => return Ok(Rewound::Refused(self.differences(live, journal, at, state.as_ref())?)),
+        };
+        let toml = match Toml::parse(&thing.bytes) {
+            Ok(toml) if !thing.bytes.trim_ascii().is_empty() => toml,
+            Ok(_) => return Ok(Rewound::Refused(vec!["it is empty".to_owned()])),
+            Err(error) => return Ok(Rewound::Refused(vec![format!("it can't be read: {error}")])),
+        };
+        let Some(layers) = self.layers(journal, at)? else {
+            return Ok(Rewound::Refused(vec![
+                "its bytes are others, and what runner-prep changed were not single values".to_owned(),
+            ]));
+        };
+        let done = match values::put_back(&toml, &layers) {
+            Ok(done) => done,
+            Err(lines) => return Ok(Rewound::Refused(lines)),
+        };
+        thing.bytes = done.text.into_bytes();
+        Ok(Rewound::To { state: Some(thing), shown: Some(Shown::Values(done.shown)), gone: done.gone })
+    }
+
+    /// The values that the runs changed, with the documents before them; `None` when one changed more.
+    fn layers(&self, journal: &Journal<'_>, from: usize) -> Result<Option<Vec<Layer<'_>>>> {
+        let mut layers = Vec::new();
+        for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, Deed::File(_))) {
+            let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
+                return Ok(None);
+            };
+            let Ok(before) = Toml::parse(&journal.bytes(link.id, before)?) else {
+                return Ok(None);
+            };
+            layers.push(Layer { values, before });
+        }
+        Ok(Some(layers))
+    }
+
+    /// The same values for people, where the former bytes are put back.
+    fn shown_values(&self, journal: &Journal<'_>, now: &Seen) -> Result<Option<Shown>> {
+        let Ok(toml) = Toml::parse(&now.bytes) else {
+            return Ok(None);
+        };
+        let layers = self.layers(journal, 0)?;
+        Ok(layers.map(|layers| Shown::Values(values::shown(&toml, &layers))))
+    }
+
+    /// In what the thing differs from what the run left.
+    fn differences(
+        &self,
+        live: &Live<'_>,
+        journal: &Journal<'_>,
+        at: usize,
+        state: Option<&Thing>,
+    ) -> Result<Vec<String>> {
+        let Some(link) = self.links.get(at) else {
+            return Ok(Vec::new());
+        };
+        let (Some(thing), Some(after)) = (state, &link.thing.after) else {
+            let word =
+                if state.is_some() { "it is there again, and runner-prep removed it" } else { "it is gone" };
+            return Ok(vec![word.to_owned()]);
+        };
+        let expected = kind(link);
+        if thing.kind != expected {
+            return Ok(vec![format!("it is {} now, runner-prep left {expected}", thing.kind)]);
+        }
+        let mut lines = Vec::new();
+        if thing.mode != after.mode {
+            lines.push(format!("its mode is {:04o}, runner-prep left {:04o}", thing.mode, after.mode));
+        }
+        match live.ids(&after.owner)? {
+            Some((uid, gid)) if (uid, gid) != (thing.uid, thing.gid) => {
+                lines
+                    .push(format!("it belongs to {}:{}, runner-prep left {uid}:{gid}", thing.uid, thing.gid));
+            }
+            _ => {}
+        }
+        if after.digest.as_ref().is_some_and(|digest| *digest != journal::digest(&thing.bytes)) {
+            match (&after.bytes, link.thing.shown) {
+                (Some(_), Show::Text) => {
+                    let ours = journal.bytes(link.id, after)?;
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    let mut shown = String::new();
+                    for line in changed_lines(&text(&ours), &text(&thing.bytes), MOST_LINES) {
+                        let _ = writeln!(shown, "{line}");
+                    }
+                    lines.extend(shown.lines().map(str::to_owned));
+                }
+                _ => lines.push("its bytes are others than runner-prep wrote".to_owned()),
+            }
+        }
+        Ok(lines)
+    }
+}
+
+fn kind(link: &Link<'_>) -> FileKind {
+    match link.record.op {
+        Deed::Directory(_) => FileKind::Directory,
+        _ => FileKind::Regular,
+    }
+}
+
+/// True when a thing is as a run found or left it.
+fn fits(
+    live: &Live<'_>,
+    place: &Place,
+    state: Option<&Thing>,
+    link: &Link<'_>,
+    side: Option<&Side>,
+) -> Result<bool> {
+    let (Some(thing), Some(side)) = (state, side) else {
+        return Ok(state.is_none() && side.is_none());
+    };
+    if thing.kind != kind(link) || thing.mode != side.mode {
+        return Ok(false);
+    }
+    let owner = Some((thing.uid, thing.gid));
+    if live.ids(&side.owner)? != owner && !is_own(live, place, link, owner)? {
+        return Ok(false);
+    }
+    Ok(side.digest.as_ref().is_none_or(|digest| *digest == journal::digest(&thing.bytes)))
+}
+
+/// In a home files are made with the account's rights, so that one of root's comes back as the account's.
+fn is_own(live: &Live<'_>, place: &Place, link: &Link<'_>, owner: Option<(u32, u32)>) -> Result<bool> {
+    let Place::Home { account, .. } = place else {
+        return Ok(false);
+    };
+    Ok(matches!(link.record.op, Deed::File(_)) && live.ids(&Owner::Account(account.clone()))? == owner)
+}
+
+/// What it was before a run.
+fn former(journal: &Journal<'_>, link: &Link<'_>, now: Option<Thing>) -> Result<Option<Thing>> {
+    let Some(side) = &link.thing.before else {
+        return Ok(None);
+    };
+    let bytes = match (&link.record.op, now) {
+        (Deed::File(_), _) => journal.bytes(link.id, side)?,
+        (_, Some(now)) => now.bytes,
+        (_, None) => Vec::new(),
+    };
+    let (uid, gid) = match side.owner {
+        Owner::Ids(uid, gid) => (uid, gid),
+        // Before a run it is always known by number.
+        Owner::Root | Owner::Account(_) => (0, 0),
+    };
+    Ok(Some(Thing { kind: kind(link), bytes, mode: side.mode, uid, gid }))
+}

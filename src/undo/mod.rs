@@ -1,0 +1,323 @@
+//! The way back: turns journal entries into changes that bring the former state.
+//!
+//! Decides what is put back and what is refused; `apply` carries it out, with the same staging, checks and
+//! rollback as everything else. Must not write.
+
+mod course;
+mod values;
+
+use anyhow::Result;
+
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
+};
+use crate::facts::Facts;
+use crate::facts::live::Live;
+use crate::fault::fault;
+use crate::journal::{Deed, Entry, Id, Journal, Named, Reader, Show, State};
+use crate::plan::Plan;
+use course::{Course, Rewound, Thing};
+
+/// What is to be undone, and by which changes.
+#[derive(Debug, Default)]
+pub struct Undo {
+    /// The changes and what is to be said beside them.
+    pub plan: Plan,
+    /// The entries, the newest first; none when there is nothing to undo.
+    pub ids: Vec<Id>,
+    /// Their profiles.
+    pub profiles: Vec<String>,
+    /// Every place that they changed.
+    pub places: Vec<Place>,
+}
+
+/// Plan the undoing of the last run, or of all back to `to` and with it.
+///
+/// # Errors
+/// When an entry can't be used, or somebody changed since what it changed.
+pub fn plan(
+    live: &Live<'_>,
+    journal: &Journal<'_>,
+    to: Option<&str>,
+    kinds: &[&'static str],
+) -> Result<Undo> {
+    let entries = select(journal.list()?, to)?;
+    let mut undo = Undo::default();
+    let mut notes = Notes::default();
+    for entry in &entries {
+        undo.ids.push(entry.id.clone());
+        for profile in &entry.profiles {
+            if !undo.profiles.contains(profile) {
+                undo.profiles.push(profile.clone());
+            }
+        }
+        for record in &entry.changes {
+            if let Deed::Account { name, group } = &record.op {
+                warn_of_account(live, name, group.as_deref(), &mut notes)?;
+            }
+        }
+    }
+    let courses = course::all(&entries);
+    undo.places = courses.iter().map(|course| course.place.clone()).collect();
+    let mut refused = Vec::new();
+    let mut changes = Vec::new();
+    for course in &courses {
+        let Some(place) = present(live, course, &mut notes)? else {
+            continue;
+        };
+        let now = look(live, &place, course.is_config())?;
+        match course.rewind(live, journal, &place, now.as_ref())? {
+            Rewound::Refused(lines) => refused.push((course, lines)),
+            Rewound::To { state, shown, gone } => {
+                for runner in gone {
+                    notes.warn(
+                        "runner-gone",
+                        format!("{runner} is no longer in {place}: there is nothing to put back for it"),
+                        "nothing; a runner that is registered again is another one",
+                    );
+                }
+                let kind = kinds.iter().find(|kind| **kind == course.kind()).copied().unwrap_or("other");
+                let why = format!("as it was before {}", course.oldest());
+                if let Some(op) = operation(course, place.clone(), now, state, shown)? {
+                    changes.push(Change { kind, id: place.to_string(), why, op });
+                }
+            }
+        }
+    }
+    if !refused.is_empty() {
+        return Err(refusal(journal, &refused));
+    }
+    for change in &changes {
+        warn_of_key(change, &mut notes);
+    }
+    let changes = directories_last(live, changes)?;
+    undo.plan = Plan { changes, warnings: notes.warnings, pending: notes.pending, public_key: None };
+    Ok(undo)
+}
+
+/// The entries that are meant, the newest first.
+fn select(entries: Vec<Named>, to: Option<&str>) -> Result<Vec<Entry>> {
+    if let Some(to) = to
+        && !entries.iter().any(|(id, _)| id.to_string() == to)
+    {
+        return Err(fault(
+            "undo-unknown",
+            format!("there is no run {to:?} in the journal"),
+            "see which there are: runner-prep undo --list",
+        ));
+    }
+    let mut meant = Vec::new();
+    for (id, entry) in entries {
+        if to.map_or(!meant.is_empty(), |to| id.to_string().as_str() < to) {
+            break;
+        }
+        let entry = entry?;
+        if entry.state != State::Undone {
+            meant.push(entry);
+        }
+    }
+    Ok(meant)
+}
+
+/// An account may own files by now, and other programs may know its number.
+fn warn_of_account(live: &Live<'_>, name: &str, group: Option<&str>, notes: &mut Notes) -> Result<()> {
+    if live.account(name)?.is_none() {
+        return Ok(());
+    }
+    let prefix = if live.is_host() { "" } else { "--prefix DIR " };
+    match group {
+        None => notes.warn(
+            "account-stays",
+            format!("the account {name}, which runner-prep made, stays: it may own files by now"),
+            format!("if nothing needs it, as root: userdel {prefix}-r {name}"),
+        ),
+        Some(group)
+            if live.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) =>
+        {
+            notes.warn(
+                "membership-stays",
+                format!("{name} stays a member of the group {group}"),
+                format!("if nothing needs it, as root: gpasswd --delete {name} {group}"),
+            );
+        }
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// A key may be in use: it is moved, and GitLab still knows it.
+fn warn_of_key(change: &Change, notes: &mut Notes) {
+    if let Op::File(file) = &change.op
+        && let Swap::Aside(name) = &file.swap
+    {
+        let path = file.place.path();
+        if path.extension().is_some() {
+            return;
+        }
+        let aside = path.with_file_name(name);
+        notes.warn(
+            "ssh-key-aside",
+            format!("the SSH key {} is moved to {}, not removed", path.display(), aside.display()),
+            "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys",
+        );
+    }
+}
+
+/// The place where it is now; `None` when its account is gone, and with it whatever was in its home.
+fn present(live: &Live<'_>, course: &Course<'_>, notes: &mut Notes) -> Result<Option<Place>> {
+    let Place::Home { account, relative, .. } = &course.place else {
+        return Ok(Some(course.place.clone()));
+    };
+    let Some(found) = live.account(account)? else {
+        notes.warn(
+            "account-gone",
+            format!("the account {account} does not exist any more: {} is left as it is", course.place),
+            "remove what is left of its home by hand",
+        );
+        return Ok(None);
+    };
+    Ok(Some(Place::Home { account: account.clone(), home: found.home, relative: relative.clone() }))
+}
+
+/// What is at a place now, no link followed.
+fn look(live: &Live<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>> {
+    match place {
+        Place::Home { account, relative, .. } => {
+            let Some(account) = live.account(account)? else {
+                return Ok(None);
+            };
+            Ok(live.home(&account, &[&relative.to_string_lossy()])?.into_iter().next().flatten())
+        }
+        Place::System(path) => match live.entry(path)? {
+            Some(seen) if seen.kind == FileKind::Regular => {
+                let whole = |bytes: &[u8]| {
+                    !is_config
+                        || !bytes.trim_ascii().is_empty()
+                            && crate::text::toml_patch::Toml::parse(bytes).is_ok()
+                };
+                live.settled(path, crate::facts::MOST_CONFIG_BYTES, &whole)
+            }
+            other => Ok(other),
+        },
+    }
+}
+
+/// The operation that brings the wanted state; `None` when it is there already.
+fn operation(
+    course: &Course<'_>,
+    place: Place,
+    now: Option<Seen>,
+    wanted: Option<Thing>,
+    shown: Option<Shown>,
+) -> Result<Option<Op>> {
+    let meta = |thing: &Thing| Meta { owner: Owner::Ids(thing.uid, thing.gid), mode: thing.mode };
+    let seen_meta = |seen: &Seen| Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
+    let same_meta =
+        |seen: &Seen, thing: &Thing| (seen.uid, seen.gid, seen.mode) == (thing.uid, thing.gid, thing.mode);
+    Ok(match (now, wanted) {
+        (None, None) => None,
+        (Some(seen), Some(thing)) if same_meta(&seen, &thing) && seen.bytes == thing.bytes => None,
+        (Some(seen), None) if seen.kind == FileKind::Directory => {
+            Some(Op::RemoveDirectory { before: seen_meta(&seen), place })
+        }
+        (Some(seen), Some(thing)) if seen.kind == FileKind::Directory => {
+            Some(Op::Directory { place, before: Some(seen_meta(&seen)), after: meta(&thing) })
+        }
+        (Some(seen), Some(thing)) if seen.bytes == thing.bytes => {
+            Some(Op::Metadata { place, before: seen, after: meta(&thing) })
+        }
+        (None, Some(thing)) if thing.kind == FileKind::Directory => {
+            Some(Op::Directory { place, before: None, after: meta(&thing) })
+        }
+        (now, wanted) => {
+            let meta = wanted.as_ref().map(meta).or_else(|| now.as_ref().map(seen_meta));
+            let Some(meta) = meta else {
+                return Ok(None);
+            };
+            let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
+            let aside = course.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
+            let (check, is_config) = match course.reader() {
+                None => (Check::None, false),
+                // What the former file allowed is its own affair: only the policy must stay whole.
+                Some(Reader::Sudo { account }) => {
+                    (Check::Sudoers { account: account.clone(), allowed: Vec::new() }, false)
+                }
+                Some(Reader::Runner) => (Check::RunnerConfig, true),
+            };
+            let swap = match (&wanted, aside) {
+                (None, Some(aside)) => Swap::Aside(aside),
+                (Some(_), _) if is_config => Swap::Shared,
+                _ => Swap::Replace,
+            };
+            let label = match &swap {
+                Swap::Aside(name) => format!("moved to {name}"),
+                _ => "the former bytes".to_owned(),
+            };
+            let shown = shown.unwrap_or(match course.shown() {
+                Show::Text => Shown::Text,
+                Show::Values | Show::Label => Shown::Label(label),
+            });
+            let after = wanted.map(|thing| Content::ready(thing.bytes));
+            Some(Op::File(Box::new(FileOp { place, before: now, after, meta, check, shown, swap })))
+        }
+    })
+}
+
+/// Directories after what is in them, the deepest first; those that would not be empty stay.
+fn directories_last(live: &Live<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
+    let (mut directories, mut ordered): (Vec<Change>, Vec<Change>) =
+        changes.into_iter().partition(|change| {
+            matches!(change.op, Op::RemoveDirectory { .. } | Op::Directory { before: Some(_), .. })
+        });
+    directories.sort_by_key(|change| std::cmp::Reverse(depth(change)));
+    for change in directories {
+        if let Op::RemoveDirectory { place, .. } = &change.op {
+            let path = place.path();
+            let names = match place {
+                Place::System(path) => live.names(path)?.into_iter().map(Into::into).collect(),
+                Place::Home { account, relative, .. } => match live.account(account)? {
+                    Some(account) => live.home_names(&account, relative)?,
+                    None => Vec::new(),
+                },
+            };
+            let goes = |change: &Change| match &change.op {
+                Op::RemoveDirectory { .. } => true,
+                Op::File(file) => file.after.is_none() && !matches!(file.swap, Swap::Aside(_)),
+                _ => false,
+            };
+            let leaves = |name: &std::ffi::OsString| {
+                let entry = path.join(name);
+                ordered.iter().any(|change| {
+                    goes(change) && change.op.place().is_some_and(|place| place.path() == entry)
+                })
+            };
+            if !names.iter().all(leaves) {
+                continue;
+            }
+        }
+        ordered.push(change);
+    }
+    Ok(ordered)
+}
+
+fn depth(change: &Change) -> usize {
+    change.op.place().map_or(0, |place| place.path().components().count())
+}
+
+/// What stands in the way, all of it at once.
+fn refusal(journal: &Journal<'_>, refused: &[(&Course<'_>, Vec<String>)]) -> anyhow::Error {
+    let mut what = "nothing was undone, because somebody changed since what runner-prep wrote:".to_owned();
+    for (course, lines) in refused {
+        what.extend(["\n", &course.place.to_string()]);
+        for line in lines {
+            what.extend(["\n    ", line]);
+        }
+    }
+    let mut repair = String::new();
+    for (course, _) in refused {
+        repair.push_str(&course.by_hand(journal));
+        repair.push('\n');
+    }
+    repair.push_str("then run runner-prep undo again");
+    fault("undo-changed-since", what, repair)
+}

@@ -1,0 +1,301 @@
+//! The way back for single values of a `config.toml` that was rewritten since: the tokens in it are new,
+//! and the old bytes would lose them.
+//!
+//! Shows of the file only the values that a profile named, and the names of keys.
+
+use std::collections::BTreeMap;
+
+use crate::change::ValueChange;
+use crate::journal::values::{self, Scalar, Step, Value, View};
+use crate::text::toml_patch::{self, Action, Edit, Toml};
+
+/// What one run changed, and the document before it.
+pub(super) struct Layer<'a> {
+    pub(super) values: &'a [Value],
+    pub(super) before: Toml,
+}
+
+/// A document with the values put back.
+pub(super) struct PutBack {
+    pub(super) text: String,
+    pub(super) shown: Vec<ValueChange>,
+    /// Runners that are no longer there.
+    pub(super) gone: Vec<String>,
+}
+
+/// One value through all layers: its states from the newest to the oldest. The last one is wanted.
+struct Course {
+    states: Vec<Option<Scalar>>,
+}
+
+impl Course {
+    fn target(&self) -> Option<&Scalar> {
+        self.states.last().and_then(Option::as_ref)
+    }
+
+    fn newest(&self) -> Option<&Scalar> {
+        self.states.first().and_then(Option::as_ref)
+    }
+}
+
+/// All values through all layers.
+#[derive(Default)]
+struct Courses {
+    scalars: BTreeMap<Vec<Step>, Course>,
+    elements: BTreeMap<Vec<Step>, Vec<Course>>,
+    gone: Vec<String>,
+}
+
+/// Put the values back, the newest layer first.
+///
+/// # Errors
+/// When one of them is no longer what was set: a line for each value, none with anything else of the file.
+pub(super) fn put_back(live: &Toml, layers: &[Layer<'_>]) -> Result<PutBack, Vec<String>> {
+    let courses = courses(live, layers)?;
+    let mut change =
+        Changes { live, edits: Vec::new(), shown: Vec::new(), lines: Vec::new(), refused: false };
+    for (path, course) in &courses.scalars {
+        change.scalar(path, course);
+    }
+    for (path, list) in &courses.elements {
+        for course in list {
+            change.element(path, course);
+        }
+    }
+    if change.refused {
+        change.lines.extend(other_keys(live, layers));
+        return Err(change.lines);
+    }
+    let patched = live.patch(&change.edits).map_err(|error| vec![error.to_string()])?;
+    Ok(PutBack { text: patched.text, shown: change.shown, gone: courses.gone })
+}
+
+/// What a report shows of the way from one document to another that is its former bytes.
+pub(super) fn shown(live: &Toml, layers: &[Layer<'_>]) -> Vec<ValueChange> {
+    put_back(live, layers).map(|done| done.shown).unwrap_or_default()
+}
+
+fn courses(live: &Toml, layers: &[Layer<'_>]) -> Result<Courses, Vec<String>> {
+    let mut courses = Courses::default();
+    for Layer { values, before } in layers {
+        for Value { path, element, before: old, after: new } in *values {
+            let path = match find(before, live, path) {
+                Found::At(path) => path,
+                Found::Gone(name) => {
+                    if !courses.gone.contains(&name) {
+                        courses.gone.push(name);
+                    }
+                    continue;
+                }
+                Found::Several(name) => {
+                    return Err(vec![format!("{name}: several runners could be the one that was changed")]);
+                }
+            };
+            let states = vec![new.clone(), old.clone()];
+            if *element {
+                let list = courses.elements.entry(path).or_default();
+                // An older layer that made what a newer one found is the same element's course.
+                let same = list.iter_mut().find(|course| new.is_some() && course.states.last() == Some(new));
+                match same {
+                    Some(course) => course.states.push(old.clone()),
+                    None => list.push(Course { states }),
+                }
+            } else {
+                courses
+                    .scalars
+                    .entry(path)
+                    .or_insert_with(|| Course { states: vec![new.clone()] })
+                    .states
+                    .push(old.clone());
+            }
+        }
+    }
+    Ok(courses)
+}
+
+struct Changes<'a> {
+    live: &'a Toml,
+    edits: Vec<Edit>,
+    shown: Vec<ValueChange>,
+    lines: Vec<String>,
+    refused: bool,
+}
+
+impl Changes<'_> {
+    fn scalar(&mut self, path: &[Step], course: &Course) {
+        let name = self.name(path);
+        let set = text(course.newest());
+        let Some(now) = at(self.live, path).scalar() else {
+            return self.refuse(format!("{name} is no single value, runner-prep set {set}"));
+        };
+        if !course.states.contains(&now) {
+            return self.refuse(format!("{name} is {}, runner-prep set {set}", text(now.as_ref())));
+        }
+        self.lines.push(format!("{name} still is {}", text(now.as_ref())));
+        let action = match course.target() {
+            wanted if wanted == now.as_ref() => return,
+            Some(wanted) => Action::Set(wanted.into()),
+            None => Action::Remove,
+        };
+        self.push(path, name, now.as_ref(), course.target(), action);
+    }
+
+    fn element(&mut self, path: &[Step], course: &Course) {
+        let name = self.name(path);
+        let set = text(course.newest());
+        let Some(list) = at(self.live, path).strings() else {
+            return self.refuse(format!("{name} is no list of strings, runner-prep added {set}"));
+        };
+        let place = |wanted: &Scalar| match wanted {
+            Scalar::String(wanted) => list.iter().position(|element| element == wanted),
+            _ => None,
+        };
+        let present = course.states.iter().flatten().find_map(|state| Some((state, place(state)?)));
+        let absent_is_known = course.states.contains(&None);
+        let Some((now, index)) = present else {
+            // Where absence is one of the known states, and the wanted one, all is as it was.
+            if absent_is_known && course.target().is_none() {
+                return;
+            }
+            return self.refuse(format!("{name} no longer has {set}"));
+        };
+        self.lines.push(format!("{name} still has {}", text(Some(now))));
+        let action = match (now, course.target()) {
+            (now, Some(wanted)) if now == wanted => return,
+            (_, Some(Scalar::String(value))) => Action::Replace { index, value: value.clone() },
+            (Scalar::String(value), None) => Action::RemoveElement(value.clone()),
+            _ => return self.refuse(format!("{name} has no strings")),
+        };
+        self.push(path, name, Some(now), course.target(), action);
+    }
+
+    fn push(
+        &mut self,
+        path: &[Step],
+        name: String,
+        now: Option<&Scalar>,
+        wanted: Option<&Scalar>,
+        action: Action,
+    ) {
+        let words = path.iter().map(|step| match step {
+            Step::Key(key) => key.clone(),
+            Step::Index(index) => index.to_string(),
+        });
+        let toml = |value: Option<&Scalar>| value.map(|value| toml_patch::Scalar::from(value).to_string());
+        self.shown.push(ValueChange { name, path: words.collect(), before: toml(now), after: toml(wanted) });
+        self.edits.push(Edit::new(path.iter().map(Into::into).collect::<Vec<_>>(), action));
+    }
+
+    fn refuse(&mut self, line: String) {
+        self.lines.push(line);
+        self.refused = true;
+    }
+
+    /// `runners[0] "name": docker.privileged`, as a plan names it.
+    fn name(&self, path: &[Step]) -> String {
+        let Some(end) = path.iter().rposition(|step| matches!(step, Step::Index(_))) else {
+            return dotted(path);
+        };
+        let (element, rest) = path.split_at(end + 1);
+        format!("{}: {}", title(at(self.live, element), element), dotted(rest))
+    }
+}
+
+fn text(value: Option<&Scalar>) -> String {
+    value.map_or_else(|| "absent".to_owned(), |value| toml_patch::Scalar::from(value).to_string())
+}
+
+fn at<'t>(toml: &'t Toml, path: &[Step]) -> View<'t> {
+    path.iter().fold(View::root(toml), View::below)
+}
+
+fn key(view: View<'_>, key: &str) -> Option<Scalar> {
+    view.below(&Step::Key(key.to_owned())).scalar().flatten()
+}
+
+fn title(element: View<'_>, path: &[Step]) -> String {
+    match key(element, "name") {
+        Some(Scalar::String(name)) => format!("{} {name:?}", dotted(path)),
+        _ => dotted(path),
+    }
+}
+
+fn dotted(path: &[Step]) -> String {
+    let mut shown = String::new();
+    for step in path {
+        match step {
+            Step::Index(index) => shown.extend(["[", &index.to_string(), "]"]),
+            Step::Key(key) => {
+                let dot = if shown.is_empty() { "" } else { "." };
+                shown.extend([dot, key]);
+            }
+        }
+    }
+    shown
+}
+
+enum Found {
+    At(Vec<Step>),
+    Gone(String),
+    Several(String),
+}
+
+/// The same place in the live document: runners may have come and gone in front of it.
+fn find(before: &Toml, live: &Toml, path: &[Step]) -> Found {
+    let (mut old, mut new) = (View::root(before), View::root(live));
+    let mut found = Vec::new();
+    for (depth, step) in path.iter().enumerate() {
+        let below = old.below(step);
+        let is_table = matches!(below, View::Table(_));
+        let step = match (step, new.children()) {
+            (Step::Index(_), Some(candidates)) if is_table => match same_element(below, &candidates) {
+                Ok(Some(index)) => Step::Index(index),
+                Ok(None) => return Found::Gone(title(below, &path[..=depth])),
+                Err(()) => return Found::Several(title(below, &path[..=depth])),
+            },
+            (Step::Index(_), None) if is_table => return Found::Gone(title(below, &path[..=depth])),
+            _ => step.clone(),
+        };
+        old = below;
+        new = new.below(&step);
+        found.push(step);
+    }
+    Found::At(found)
+}
+
+/// Which element is the one of old: by its number at its server, by its token, by its name.
+fn same_element(old: View<'_>, candidates: &[View<'_>]) -> Result<Option<usize>, ()> {
+    let number = |view: View<'_>| key(view, "id").zip(key(view, "url"));
+    let another =
+        |view: View<'_>| matches!((number(old), number(view)), (Some(old), Some(new)) if old != new);
+    let mut several = false;
+    for word in ["id", "token", "name"] {
+        let Some(wanted) = key(old, word) else {
+            continue;
+        };
+        let same =
+            |(_, view): &(usize, &View<'_>)| key(**view, word).as_ref() == Some(&wanted) && !another(**view);
+        let mut fits = candidates.iter().enumerate().filter(same).map(|(index, _)| index);
+        match (fits.next(), fits.next()) {
+            (Some(index), None) => return Ok(Some(index)),
+            (Some(_), Some(_)) => several = true,
+            (None, _) => {}
+        }
+    }
+    if several { Err(()) } else { Ok(None) }
+}
+
+/// The names of other keys that are not as the newest run found them.
+fn other_keys(live: &Toml, layers: &[Layer<'_>]) -> Option<String> {
+    const MOST: usize = 8;
+    let newest = layers.first()?;
+    let difference = values::compare(&newest.before, live);
+    let ours =
+        |path: &Vec<Step>| layers.iter().flat_map(|layer| layer.values).any(|value| value.path == *path);
+    let paths = difference.values.into_iter().map(|value| value.path).chain(difference.others);
+    let mut names: Vec<String> = paths.filter(|path| !ours(path)).map(|path| dotted(&path)).collect();
+    names.dedup();
+    let more = if names.len() > MOST { ", …" } else { "" };
+    names.truncate(MOST);
+    (!names.is_empty()).then(|| format!("also changed since: {}{more}", names.join(", ")))
+}
