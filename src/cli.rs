@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::keys::Version;
+
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
 #[command(name = "runner-prep", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -56,6 +58,8 @@ pub enum Command {
     Plan(Plan),
     /// Exit 1 where the host differs; writes nothing
     Check(Selection),
+    /// Find out what keeps pipelines from working on this host; writes nothing
+    Doctor(Doctor),
     /// Print the account's public SSH key, for Deploy keys in GitLab
     Key(Key),
     /// Print the file for `gitlab-runner register --template-config`
@@ -126,6 +130,29 @@ pub struct Selection {
     /// Ask servers for their host keys where the profile gives a fingerprint; the only use of the network
     #[arg(long)]
     pub scan_host_keys: bool,
+    /// The version of gitlab-runner, for images that do not have it yet
+    #[arg(long, value_name = "X.Y.Z")]
+    pub runner_version: Option<Version>,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// Profiles whose pipelines are meant, by name or path; by default what the registered runners suggest
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
+    pub profile: Vec<String>,
+    /// Only this runner of config.toml; may be repeated
+    #[arg(long, value_name = "NAME_OR_ID")]
+    pub runner: Vec<String>,
+    /// The account that jobs run as
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The configuration file of gitlab-runner
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The version of gitlab-runner, whatever is installed
+    #[arg(long, value_name = "X.Y.Z")]
+    pub runner_version: Option<Version>,
 }
 
 /// Options of `undo`.

@@ -1,7 +1,10 @@
-//! The keys of gitlab-runner's `config.toml`, as data (`keys.tsv`): section, type, first version.
+//! The keys of gitlab-runner's `config.toml`, as data (`keys.tsv`): section, type, versions.
 //!
 //! Imports nothing of the crate. A profile is checked against it, so that a typing error never reaches
-//! a host: gitlab-runner ignores unknown keys without a word.
+//! a host: gitlab-runner ignores unknown keys without a word. `doctor` checks the host's own file.
+
+use std::fmt;
+use std::str::FromStr;
 
 /// The type of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,24 +15,85 @@ pub enum Type {
     Bool,
     /// A whole number.
     Int,
+    /// A number.
+    Float,
     /// A list of texts.
     List,
-    /// Anything that a profile does not set: tables, lists of tables, times.
+    /// A text or a list of texts.
+    Strings,
+    /// A time span: a text like `1h30m`, or nanoseconds.
+    Duration,
+    /// A table of free names.
+    Map,
+    /// A table.
+    Table,
+    /// A list of tables.
+    Tables,
+    /// Anything else: times, lists of numbers.
     Other,
+}
+
+impl Type {
+    /// True for values that a profile may give.
+    #[must_use]
+    pub fn is_settable(self) -> bool {
+        matches!(self, Self::String | Self::Bool | Self::Int | Self::List | Self::Strings | Self::Duration)
+    }
+}
+
+/// A version of gitlab-runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32, pub u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// A text that is no version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoVersion;
+
+impl fmt::Display for NoVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version is X.Y.Z, as gitlab-runner --version prints it")
+    }
+}
+
+impl std::error::Error for NoVersion {}
+
+impl FromStr for Version {
+    type Err = NoVersion;
+
+    /// Read `16.1.0`, `16.1`, `v16.1.0`, and what packages add: `16.1.0-1`, `16.1.0~beta.5.g1`.
+    fn from_str(text: &str) -> Result<Self, NoVersion> {
+        let text = text.trim().trim_start_matches('v');
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let mut parts = text[..end].trim_end_matches('.').split('.').map(|part| part.parse().ok());
+        let mut next = || parts.next().flatten();
+        let (major, minor) = (next().ok_or(NoVersion)?, next().ok_or(NoVersion)?);
+        Ok(Self(major, minor, next().unwrap_or(0)))
+    }
 }
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// The table it belongs to: `runners`, `runners.docker`, …
+    /// The table it belongs to: `runners`, `runners.docker`, …; [`GLOBAL`] for the top.
     pub section: &'static str,
     /// Its name.
     pub name: &'static str,
     /// The type of its value.
     pub kind: Type,
-    /// The first version of gitlab-runner that reads it, as (major, minor); `None` for old ones.
-    pub since: Option<(u32, u32)>,
+    /// The first version of gitlab-runner that reads it; `None` for old ones.
+    pub since: Option<Version>,
+    /// The first version that no longer does.
+    pub until: Option<Version>,
 }
+
+/// The name of the section of keys outside all tables.
+pub const GLOBAL: &str = "global";
 
 const DATA: &str = include_str!("keys.tsv");
 
@@ -54,6 +118,31 @@ pub fn find(section: &str, name: &str) -> Option<Key> {
     DATA.lines().find(is_it).and_then(parse)
 }
 
+/// The same as gitlab-runner finds it, which does not mind upper and lower case.
+#[must_use]
+pub fn find_ignoring_case(section: &str, name: &str) -> Option<Key> {
+    find(section, name).or_else(|| of(section).find(|key| key.name.eq_ignore_ascii_case(name)))
+}
+
+/// Keys of `[runners.docker]` that take rights away. A version that ignores one of them gives the rights.
+const RESTRICTING: [&str; 8] = [
+    "allowed_images",
+    "allowed_privileged_images",
+    "allowed_privileged_services",
+    "allowed_pull_policies",
+    "allowed_services",
+    "allowed_users",
+    "services_limit",
+    "services_security_opt",
+];
+
+/// True when a value of this key keeps something from jobs, so that ignoring it fails open.
+/// `services_privileged = false` does, where `privileged` is true.
+#[must_use]
+pub fn is_restricting(name: &str, value_is_false: bool) -> bool {
+    RESTRICTING.contains(&name) || (name == "services_privileged" && value_is_false)
+}
+
 fn parse(line: &'static str) -> Option<Key> {
     let mut fields = line.split('\t');
     let (section, name, kind) = (fields.next()?, fields.next()?, fields.next()?);
@@ -61,12 +150,17 @@ fn parse(line: &'static str) -> Option<Key> {
         "string" => Type::String,
         "bool" => Type::Bool,
         "int" => Type::Int,
+        "float" => Type::Float,
         "list" => Type::List,
+        "strings" => Type::Strings,
+        "duration" => Type::Duration,
+        "map" => Type::Map,
+        "table" => Type::Table,
+        "tables" => Type::Tables,
         _ => Type::Other,
     };
-    let since = fields.next().and_then(|version| version.split_once('.'));
-    let since = since.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    Some(Key { section, name, kind, since })
+    let mut version = || fields.next().and_then(|version| version.parse().ok());
+    Some(Key { section, name, kind, since: version(), until: version() })
 }
 
 #[cfg(test)]
@@ -79,9 +173,43 @@ mod tests {
         assert_eq!(all().count(), lines);
         assert_eq!(
             find("runners.docker", "allowed_privileged_services").and_then(|key| key.since),
-            Some((16, 1))
+            Some(Version(16, 1, 0))
         );
+        assert_eq!(find("runners", "pre_clone_script").and_then(|key| key.until), Some(Version(16, 0, 0)));
         assert_eq!(find("runners.docker", "privileged").map(|key| key.kind), Some(Type::Bool));
         assert_eq!(find("runners", "privileged"), None);
+        assert!(find_ignoring_case("runners.machine", "idlecount").is_some());
+    }
+
+    #[test]
+    fn no_key_stands_twice_and_every_section_is_a_table() {
+        let mut seen = std::collections::BTreeSet::new();
+        for key in all() {
+            assert!(seen.insert((key.section, key.name)), "{} {}", key.section, key.name);
+            let (parent, name) = key.section.rsplit_once('.').unwrap_or((GLOBAL, key.section));
+            let is_table =
+                find(parent, name).is_some_and(|key| matches!(key.kind, Type::Table | Type::Tables));
+            assert!(key.section == GLOBAL || is_table, "{}", key.section);
+        }
+        for name in RESTRICTING {
+            assert!(find("runners.docker", name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn versions_are_read_as_programs_and_packages_write_them() {
+        for (text, version) in [
+            ("16.1.0", Version(16, 1, 0)),
+            ("16.1", Version(16, 1, 0)),
+            ("v15.6.1", Version(15, 6, 1)),
+            ("17.11.2-1", Version(17, 11, 2)),
+            ("18.0.0~pre.5.gabc", Version(18, 0, 0)),
+        ] {
+            assert_eq!(text.parse(), Ok(version), "{text}");
+        }
+        for text in ["", "16", "x", "16.x", "development version"] {
+            assert_eq!(text.parse::<Version>(), Err(NoVersion), "{text}");
+        }
+        assert!(Version(15, 6, 1) < Version(15, 10, 0));
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the one JSON document and the text. Shows of a file only what its change allows
 //! ([`Shown`]); must not write to the host.
 
+mod findings;
 mod text;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::apply::{Fate, Outcome};
 use crate::change::{Change, Note, Op, PublicKey, Shown};
 use crate::plan::Plan;
+pub use findings::Diagnosis;
 pub use text::{Style, changed_lines, escape};
 
 /// The version of the document; it only ever gains fields.

@@ -2,6 +2,7 @@
 //!
 //! Owns the order of the steps. Decides nothing about a resource.
 
+mod doctor;
 mod undo;
 
 use std::io::Write;
@@ -58,6 +59,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     let style =
         Style { color, quiet: cli.global.quiet, details: cli.global.verbose, columns: streams.columns };
     match &cli.command {
+        Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
         Command::Profile(_) | Command::Key(_) | Command::Template(_) => {
             answer(cli, environment, streams, style)
         }
@@ -122,6 +124,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         profiles: names.clone(),
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
+        runner_version: selection.runner_version,
     };
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;

@@ -8,14 +8,18 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Account, Facts, MOST_BYTES};
+use super::{Account, Facts, MOST_BYTES, Times, package};
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::fault;
+use crate::keys::Version;
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Kind, Stat};
 use crate::sys::exec::{self, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, descend};
+
+/// How long a program may take to say its version.
+const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The host or tree as it is now.
 #[derive(Debug)]
@@ -120,6 +124,38 @@ impl Facts for Live<'_> {
             found.push(entry.map(seen));
         }
         Ok(found)
+    }
+
+    fn home_names(&self, account: &Account, relative: &str) -> Result<Vec<String>> {
+        let names = Live::home_names(self, account, Path::new(relative))?;
+        Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn times(&self, path: &Path) -> Result<Option<Times>> {
+        let stat = self.root.stat(path, true).map_err(|error| unreadable(path, 0, error))?;
+        Ok(stat.map(|stat| Times { modified: stat.modified.0, changed: stat.changed.0 }))
+    }
+
+    fn runner_version(&self, start: bool) -> Result<Option<Version>> {
+        if let Some(version) = package::debian(self)? {
+            return Ok(Some(version));
+        }
+        if !start || !self.root.is_host() {
+            return Ok(None);
+        }
+        for (tool, arguments) in [
+            ("gitlab-runner", &["--version"][..]),
+            ("rpm", &["-q", "--queryformat", "Version: %{VERSION}\\n", "gitlab-runner"]),
+        ] {
+            if let Some(program) = self.tool(tool) {
+                let said = Tool::new(&program).args(arguments).patience(ASKING).run()?;
+                let version = package::said(&said.stdout).filter(|_| said.success());
+                if version.is_some() {
+                    return Ok(version);
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn account(&self, name: &str) -> Result<Option<Account>> {

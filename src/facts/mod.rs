@@ -4,6 +4,8 @@
 //! anything by construction; tests feed facts instead of a host.
 
 pub mod live;
+pub mod machine;
+mod package;
 pub mod service;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{Owner, Seen};
+use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
@@ -18,6 +21,15 @@ pub const MOST_BYTES: u64 = 1024 * 1024;
 
 /// A `config.toml` of 50,000 runners is a legitimate one.
 pub const MOST_CONFIG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// When a file last changed, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Its bytes, or what somebody set with `touch`.
+    pub modified: i64,
+    /// Its bytes, owner, mode or names: nobody can set that.
+    pub changed: i64,
+}
 
 /// The read-only view of a host or of a tree.
 pub trait Facts {
@@ -48,6 +60,20 @@ pub trait Facts {
 
     /// Things below the account's home, no link followed, in the order asked for.
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>>;
+
+    /// The names in a directory below the account's home, no link followed; empty when it does not exist.
+    fn home_names(&self, account: &Account, relative: &str) -> Result<Vec<String>>;
+
+    /// When the file at an absolute path was written and changed, links resolved.
+    fn times(&self, path: &Path) -> Result<Option<Times>>;
+
+    /// The version of the installed gitlab-runner; `None` when none is installed or it does not say.
+    /// The package database is read first. Where it says nothing the program itself is asked, but only
+    /// on the host, and only if `start`: a converged run starts no process.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    fn runner_version(&self, start: bool) -> Result<Option<Version>>;
 
     /// The account of that name.
     fn account(&self, name: &str) -> Result<Option<Account>>;

@@ -71,22 +71,30 @@ fn parse(text: &str) -> Service {
             }
         }
     }
-    let value = |names: [&str; 2]| {
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let (name, value) =
-                word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
-            if names.contains(&name) {
-                return value.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
+    Service::of_arguments(&words)
+}
+
+impl Service {
+    /// What a command line says, without a unit.
+    #[must_use]
+    pub fn of_arguments(words: &[String]) -> Self {
+        let value = |names: [&str; 2]| {
+            let mut words = words.iter();
+            while let Some(word) = words.next() {
+                let (name, value) =
+                    word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
+                if names.contains(&name) {
+                    return value.or_else(|| words.next().cloned()).filter(|value| !value.is_empty());
+                }
             }
+            None
+        };
+        Service {
+            unit: PathBuf::new(),
+            user: value(["--user", "-u"]),
+            config: value(["--config", "-c"]).map(PathBuf::from),
+            directory: value(["--working-directory", "-d"]).map(PathBuf::from),
         }
-        None
-    };
-    Service {
-        unit: PathBuf::new(),
-        user: value(["--user", "-u"]),
-        config: value(["--config", "-c"]).map(PathBuf::from),
-        directory: value(["--working-directory", "-d"]).map(PathBuf::from),
     }
 }
 

@@ -22,20 +22,20 @@ pub struct Style {
 
 impl Style {
     /// Lines are made to fit: the terminal's, or the 80 columns of mails and logs.
-    fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         self.columns.unwrap_or(80).clamp(40, 120)
     }
 
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
-const GREEN: &str = "32";
-const RED: &str = "31";
-const YELLOW: &str = "33";
-const DIM: &str = "2";
-const BOLD: &str = "1";
+pub(super) const GREEN: &str = "32";
+pub(super) const RED: &str = "31";
+pub(super) const YELLOW: &str = "33";
+pub(super) const DIM: &str = "2";
+pub(super) const BOLD: &str = "1";
 
 impl Report {
     /// The results: what changes or was changed, and the summary. For standard output.

@@ -4,10 +4,11 @@
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::target::{Name, ROOT_GROUPS};
+use super::target::Name;
 use super::{Context, Resource};
 use crate::change::{AccountOp, Change, Notes, Op};
 use crate::fault::fault;
+use crate::policy::ROOT_GROUPS;
 
 /// The `[account]` section.
 #[derive(Debug, Clone, Default, Deserialize)]

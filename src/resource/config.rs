@@ -9,23 +9,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::runner::{self, Runner};
 use super::settings::{Config, Setting};
-use super::{Context, Resource};
+use super::{Context, Resource, gate, runner};
 use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap, ValueChange,
 };
 use crate::facts::MOST_CONFIG_BYTES;
 use crate::fault::fault;
+use crate::runner_config::{self, Runner, USUAL_PATH, strings};
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml};
-
-/// Where GitLab's package has it.
-const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
 
 impl Resource for Config {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let path = path(context);
         let Some((seen, toml)) = read(context, &path)? else {
+            gate::check(self, context, &|_| false, true, notes)?;
             self.wait(
                 context,
                 notes,
@@ -35,9 +33,14 @@ impl Resource for Config {
         };
         let shown = path.display().to_string();
         report_file(&seen, &toml, &shown, notes);
-        let runners = runner::list(&toml, &shown)?;
+        let runners = runner_config::list(&toml, &shown)?;
         let meant = runner::select(&runners, &self.executors, &context.options.runners, &shown)?;
+        let is_on = |key: &str| {
+            let value = |runner: &&Runner<'_>| runner.docker_table()?.get(key)?.as_bool();
+            meant.iter().any(|runner| value(runner).unwrap_or_default())
+        };
         if meant.is_empty() {
+            gate::check(self, context, &is_on, true, notes)?;
             self.wait(
                 context,
                 notes,
@@ -46,10 +49,11 @@ impl Resource for Config {
             return Ok(Vec::new());
         }
         let mut work = Work { toml: &toml, file: &shown, notes, edits: Vec::new(), values: Vec::new() };
-        for runner in meant {
+        for runner in &meant {
             self.plan_runner(runner, &mut work)?;
         }
         let Work { edits, values, .. } = work;
+        gate::check(self, context, &is_on, !edits.is_empty(), notes)?;
         if edits.is_empty() {
             return Ok(Vec::new());
         }
@@ -145,7 +149,7 @@ impl Work<'_> {
                 };
                 let key = keys.last().copied().unwrap_or_default();
                 if key.starts_with("allowed_privileged_") {
-                    runner.warn_of_extra(key, &found, wanted, self.notes);
+                    runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
                 for element in wanted {
                     let same = found
@@ -172,8 +176,8 @@ impl Config {
     fn plan_runner(&self, runner: &Runner<'_>, work: &mut Work<'_>) -> Result<()> {
         let docker = runner.docker(work.toml, work.file)?;
         if !self.docker.is_empty() {
-            runner.refuse_clash(docker, &self.docker, work.file, work.notes)?;
-            runner.warn(docker, work.notes);
+            runner::refuse_clash(runner, docker, &self.docker, work.file, work.notes)?;
+            runner::warn(runner, docker, work.notes);
         }
         for (key, setting) in &self.runner {
             work.plan_value(runner, &[key], runner.table.get(key), setting)?;
@@ -219,15 +223,17 @@ fn scalar(item: &Item) -> Option<Scalar> {
     item.as_bool().map(Scalar::Bool).or_else(|| item.as_integer().map(Scalar::Integer)).or_else(text)
 }
 
-/// The elements of a list of strings; `None` when it is something else.
-pub(super) fn strings(item: &Item) -> Option<Vec<&str>> {
-    item.as_array()?.iter().map(toml_edit::Value::as_str).collect()
-}
-
 /// The configuration file: as asked, as the service has it, or the usual one.
 fn path(context: &Context<'_>) -> PathBuf {
     let by_service = context.target.service.as_ref().and_then(|service| service.config.clone());
     context.options.config.clone().or(by_service).unwrap_or_else(|| USUAL_PATH.into())
+}
+
+/// Where the configuration file is, and what was found there: `None` when nothing is.
+pub fn look(context: &Context<'_>) -> (PathBuf, Result<Option<(Seen, Toml)>>) {
+    let path = path(context);
+    let found = read(context, &path);
+    (path, found)
 }
 
 /// Read the file; what can't be a configuration is refused.

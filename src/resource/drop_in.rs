@@ -13,15 +13,12 @@ use crate::change::{
 };
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
+use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY};
 
-const DIRECTORY: &str = "/etc/sudoers.d";
 const MODE: u32 = 0o440;
 
 /// The first line of a file of ours.
 const MARK: &str = "# Managed by runner-prep";
-
-/// sudo's own default where no `secure_path` is set.
-const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A file of rules below `/etc/sudoers.d`.
 pub(super) struct DropIn {

@@ -6,6 +6,7 @@
 mod account;
 mod config;
 mod drop_in;
+mod gate;
 mod git;
 mod known_hosts;
 mod login_shell;
@@ -22,7 +23,9 @@ use serde::de::DeserializeOwned;
 
 use crate::change::{Change, Notes};
 use crate::facts::Facts;
+use crate::keys::Version;
 use crate::profile::Profile;
+pub use config::look as config_file;
 pub use ssh_key::public_key;
 pub use target::Target;
 
@@ -60,6 +63,8 @@ pub struct Options {
     pub accept_new_host_keys: bool,
     /// Ask servers for their keys where the profile gives a fingerprint.
     pub scan_host_keys: bool,
+    /// The version of gitlab-runner, whatever is installed.
+    pub runner_version: Option<Version>,
 }
 
 type Parsed = Result<Option<Box<dyn Resource>>>;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use crate::keys::{self, Type};
+use crate::runner_config::EXECUTORS;
 use crate::text::toml_patch::Scalar;
 
 /// The `[config]` section.
@@ -54,21 +55,6 @@ impl fmt::Display for Setting {
         }
     }
 }
-
-/// The executors that gitlab-runner knows.
-const EXECUTORS: [&str; 11] = [
-    "shell",
-    "custom",
-    "instance",
-    "docker",
-    "docker-windows",
-    "docker-autoscaler",
-    "docker+machine",
-    "kubernetes",
-    "ssh",
-    "parallels",
-    "virtualbox",
-];
 
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -133,11 +119,11 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
         // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
         let identity = section == "runners" && IDENTITY.contains(&key.as_str());
         match keys::find(section, &key) {
-            Some(known) if known.kind != Type::Other && !identity => Ok(key),
+            Some(known) if known.kind.is_settable() && !identity => Ok(key),
             Some(_) => Err(de::Error::custom(format!("`{key}` can't be set by a profile"))),
             None => {
                 let settable =
-                    keys::of(section).filter(|known| known.kind != Type::Other).map(|known| known.name);
+                    keys::of(section).filter(|known| known.kind.is_settable()).map(|known| known.name);
                 let settable = settable.filter(|name| section != "runners" || !IDENTITY.contains(name));
                 let list: Vec<String> =
                     extra.iter().copied().chain(settable).map(|name| format!("`{name}`")).collect();
@@ -156,8 +142,8 @@ impl<'de> DeserializeSeed<'de> for Value {
         Ok(match self.0 {
             Type::Bool => Setting::Scalar(Scalar::Bool(bool::deserialize(deserializer)?)),
             Type::Int => Setting::Scalar(Scalar::Integer(i64::deserialize(deserializer)?)),
-            Type::List => Setting::List(Vec::deserialize(deserializer)?),
-            Type::String | Type::Other => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
+            Type::List | Type::Strings => Setting::List(Vec::deserialize(deserializer)?),
+            _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
         })
     }
 }

@@ -10,11 +10,12 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use super::drop_in::{DropIn, Policy, check_command};
-use super::target::{Name, ROOT_GROUPS, check_name};
+use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Allowed, Change, Notes};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
+use crate::policy::ROOT_GROUPS;
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 
 const FILE: &str = "/etc/sudoers.d/gitlab-runner";

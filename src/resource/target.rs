@@ -14,16 +14,6 @@ use crate::fault::fault;
 /// The names that GitLab's package looks for, the newer one first.
 const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
 
-/// Groups whose members are root by another way, with the way.
-pub(super) const ROOT_GROUPS: [(&str, &str); 6] = [
-    ("docker", "a member starts a container that mounts the host's /"),
-    ("lxd", "a member starts a container that mounts the host's /"),
-    ("sudo", "its members run everything as root"),
-    ("wheel", "its members run everything as root"),
-    ("disk", "a member writes the disks below the file systems"),
-    ("shadow", "a member reads every password hash"),
-];
-
 /// The account that jobs run as, whether it exists yet or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {

@@ -59,6 +59,8 @@ pub struct Stat {
     pub identity: (u64, u64),
     /// Modification time, seconds and nanoseconds.
     pub modified: (i64, i64),
+    /// When bytes, owner, mode or names last changed, likewise.
+    pub changed: (i64, i64),
 }
 
 impl From<FileStat> for Stat {
@@ -81,6 +83,7 @@ impl From<FileStat> for Stat {
             size: u64::try_from(stat.st_size).unwrap_or_default(),
             identity: (stat.st_dev, stat.st_ino),
             modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
         }
     }
 }

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::identity::Identity;
 use super::raw;
@@ -26,6 +28,9 @@ pub const TOOL_PATH: [&str; 6] =
 
 /// No tool that we start works longer than this, unless it is stopped or waits for somebody.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a tool may take to end once it was asked to; `su` gives its shell two seconds.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// How long a killed tool has to be gone.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -70,13 +75,21 @@ pub struct Tool<'a> {
     input: &'a [u8],
     identity: Option<Identity>,
     environment: Vec<(&'static str, OsString)>,
+    patience: Duration,
 }
 
 impl<'a> Tool<'a> {
     /// A call of the program at this absolute path.
     #[must_use]
     pub fn new(program: &'a Path) -> Self {
-        Self { program, arguments: Vec::new(), input: &[], identity: None, environment: Vec::new() }
+        Self {
+            program,
+            arguments: Vec::new(),
+            input: &[],
+            identity: None,
+            environment: Vec::new(),
+            patience: PATIENCE,
+        }
     }
 
     /// Add an argument. Never a secret: arguments are visible to every account.
@@ -115,6 +128,13 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Wait no longer than this for it.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
@@ -139,7 +159,7 @@ impl<'a> Tool<'a> {
             // A tool that does not read its input says so by its exit code.
             stdin.write_all(self.input).ok();
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let listened = match (child.stdout.take(), child.stderr.take()) {
             (Some(stdout), Some(stderr)) => listen(stdout, &mut out, stderr, &mut err, deadline),
@@ -158,7 +178,7 @@ impl<'a> Tool<'a> {
             stop(&mut child);
             return Err(fault(
                 "tool-hangs",
-                format!("{name} did not finish within {} s", PATIENCE.as_secs()),
+                format!("{name} did not finish within {} s", self.patience.as_secs()),
                 format!("run it by hand to see what it waits for: {name}"),
             ));
         };
@@ -174,14 +194,24 @@ fn start(command: &mut Command) -> io::Result<Child> {
     catch_unwind(quiet).unwrap_or_else(|_| Err(io::Error::other("the kernel does not say whether it runs")))
 }
 
-/// Kill it and take its exit status, but wait for that only a moment: whoever traces a process is told of
-/// its end first, and an account can trace what runs with its rights and keep quiet about it.
+/// Ask it to end, then kill it and take its exit status: `su` and `sudo` pass only the polite signal on to
+/// what they started in a session of its own. For the status it waits only a moment: whoever traces a
+/// process is told of its end first, and an account can trace what runs with its rights and keep quiet.
 fn stop(child: &mut Child) {
-    child.kill().ok();
-    let deadline = Instant::now() + FAREWELL;
-    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(2));
+    let ended = |child: &mut Child, patience: Duration| {
+        let deadline = Instant::now() + patience;
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    // It leads a session and a group of its own.
+    if let Ok(group) = i32::try_from(child.id()).map(Pid::from_raw) {
+        killpg(group, Signal::SIGTERM).ok();
+        ended(child, GRACE);
+        killpg(group, Signal::SIGKILL).ok();
     }
+    child.kill().ok();
+    ended(child, FAREWELL);
 }
 
 /// Read two streams until both end or the deadline passes.

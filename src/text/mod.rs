@@ -1,6 +1,7 @@
 //! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
 
 pub mod git_config;
+pub mod glob;
 pub mod key_pair;
 pub mod known_hosts;
 pub mod position;

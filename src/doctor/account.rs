@@ -1,0 +1,73 @@
+//! The account that jobs run as: its home and its groups.
+
+use anyhow::Result;
+
+use super::Patient;
+use crate::change::{FileKind, Seen};
+use crate::facts::Account;
+use crate::finding::Findings;
+use crate::policy::ROOT_GROUPS;
+
+/// The home exists, belongs to the account, and nobody else can put anything into it.
+pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = patient.account else { return Ok(()) };
+    let path = account.home.display().to_string();
+    let Some(seen) = patient.facts.stat(&account.home)? else {
+        findings.problem(
+            "home-missing",
+            format!("{} has no home: {path} does not exist", account.name),
+            format!("make it: install -d -m 0755 -o {0} -g {1} {path}", account.name, account.gid),
+        );
+        return Ok(());
+    };
+    if seen.kind != FileKind::Directory {
+        findings.problem(
+            "home-unusable",
+            format!("the home of {} is {}: {path}", account.name, seen.kind),
+            format!("see what it is: ls -ld {path}; then usermod --home DIR --move-home {}", account.name),
+        );
+        return Ok(());
+    }
+    if is_writable_by_others(&seen, account) {
+        findings.problem(
+            "home-writable",
+            format!("others than {} can write in its home {path}: mode {:04o}", account.name, seen.mode),
+            format!("chmod go-w {path}"),
+        );
+    }
+    if let Some(ssh) = patient.facts.home(account, &[".ssh"])?.into_iter().next().flatten() {
+        if ssh.kind == FileKind::Directory && is_writable_by_others(&ssh, account) {
+            findings.problem(
+                "ssh-directory-writable",
+                format!("others than {} can write in {path}/.ssh: mode {:04o}", account.name, ssh.mode),
+                format!("chmod 0700 {path}/.ssh"),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine(format!("{}, uid {}, home {path}", account.name, account.uid));
+    }
+    Ok(())
+}
+
+fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
+    seen.mode & 0o002 != 0 || (seen.mode & 0o020 != 0 && seen.gid != account.gid && seen.gid != 0)
+}
+
+/// Groups that make every job root, said.
+pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    for (group, way) in ROOT_GROUPS {
+        let members = patient.facts.members(group)?.unwrap_or_default();
+        if members.iter().any(|member| member == patient.name) {
+            findings.note(
+                "root-equivalent-group",
+                format!("{} is in the group {group}, which makes every job root: {way}", patient.name),
+                format!("unless the jobs are trusted like root: gpasswd --delete {} {group}", patient.name),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("in no group that equals root");
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `[runners.docker]` of the runners that are meant: what keeps Docker-in-Docker from working, or opens it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use toml_edit::{Item, TableLike};
+
+use super::Patient;
+use crate::finding::Findings;
+use crate::runner_config::{self, Runner, strings_at};
+use crate::text::glob;
+
+/// Services as jobs name them, by both spellings of the image.
+const DIND: [&str; 8] = [
+    "docker:dind",
+    "docker:19.03-dind",
+    "docker:28.0.4-dind",
+    "docker:dind-rootless",
+    "docker:28-dind-rootless",
+    "docker.io/library/docker:dind",
+    "docker.io/library/docker:28-dind",
+    "docker.io/library/docker:dind-rootless",
+];
+/// How many of them are the short spelling.
+const SHORT: usize = 5;
+
+/// Files that `tls_verify` needs in `tls_cert_path`.
+const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+
+/// Look at every runner that is meant.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    for runner in patient.docker_runners()? {
+        let docker = runner.docker_table();
+        let title = runner.title();
+        if patient.wants_dind() {
+            allow_lists(&title, docker, findings);
+            waiting(&title, docker, findings);
+            environment(&runner, findings);
+        }
+        link(patient, &title, docker, findings)?;
+    }
+    if findings.is_empty() {
+        findings.fine("nothing in [runners.docker] stands in the way");
+    }
+    Ok(())
+}
+
+/// Lists that no usual dind image matches: the service then runs unprivileged, or not at all.
+fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
+    for (key, effect) in [
+        ("allowed_privileged_services", "so that dind runs unprivileged and dies"),
+        ("allowed_services", "so that jobs with dind are refused"),
+    ] {
+        let patterns = strings_at(docker, key);
+        if patterns.is_empty() {
+            continue;
+        }
+        for (index, _) in
+            patterns.iter().enumerate().filter(|(_, pattern)| glob::matches(pattern, "").is_none())
+        {
+            findings.problem(
+                "allow-list-malformed",
+                format!("{title}: element {index} of {key} is no pattern and matches nothing"),
+                "correct its brackets; `*` stops at a `/`, `**` does not",
+            );
+        }
+        let is_allowed =
+            |image: &&&str| patterns.iter().any(|pattern| glob::matches(pattern, image) == Some(true));
+        let (short, full) = DIND.split_at(SHORT);
+        if DIND.iter().find(is_allowed).is_none() {
+            findings.problem(
+                "allow-list-misses-dind",
+                format!("{title}: {key} matches no usual dind image, {effect}"),
+                format!(
+                    "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {key}"
+                ),
+            );
+        } else if short.iter().find(is_allowed).is_none() || full.iter().find(is_allowed).is_none() {
+            findings.note(
+                "allow-list-one-spelling",
+                format!("{title}: {key} matches only one of docker:… and docker.io/library/docker:…"),
+                "the name counts as the job writes it; list both spellings",
+            );
+        }
+    }
+}
+
+/// Without the wait a job starts before dind has made its certificates.
+fn waiting(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
+    let timeout =
+        docker.and_then(|docker| docker.get("wait_for_services_timeout")).and_then(Item::as_integer);
+    if timeout.is_some_and(|timeout| timeout < 0) {
+        findings.problem(
+            "wait-for-services-off",
+            format!(
+                "{title}: wait_for_services_timeout is negative: jobs start before dind has its certificates"
+            ),
+            "take it out (30 seconds), or give a positive number",
+        );
+    }
+}
+
+/// Variables of the client in the runner's environment reach jobs that did not ask for them.
+fn environment(runner: &Runner<'_>, findings: &mut Findings) {
+    let names = strings_at(Some(runner.table), "environment");
+    for name in ["DOCKER_TLS_VERIFY", "DOCKER_HOST"] {
+        if names.iter().any(|element| element.split_once('=').is_some_and(|(key, _)| key == name)) {
+            findings.note(
+                "environment-docker",
+                format!(
+                    "{}: {name} in `environment` reaches every job, also those without TLS",
+                    runner.title()
+                ),
+                format!("let the jobs that need {name} set it"),
+            );
+        }
+    }
+}
+
+/// `tls_verify` is about gitlab-runner's own link to the daemon, not about dind.
+fn link(
+    patient: &Patient<'_>,
+    title: &str,
+    docker: Option<&dyn TableLike>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let get = |key: &str| docker.and_then(|docker| docker.get(key));
+    if !get("tls_verify").and_then(Item::as_bool).unwrap_or_default() {
+        return Ok(());
+    }
+    let host = get("host").and_then(Item::as_str).unwrap_or_default();
+    if host.is_empty() || host.starts_with("unix://") {
+        findings.note(
+            "tls-verify-local",
+            format!("{title}: tls_verify has no effect on the local daemon, and nothing to do with dind"),
+            "take it out; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR",
+        );
+        return Ok(());
+    }
+    let Some(directory) = get("tls_cert_path").and_then(Item::as_str).filter(|path| path.starts_with('/'))
+    else {
+        findings.problem(
+            "tls-cert-path",
+            format!("{title}: tls_verify needs tls_cert_path, the directory of {}", CERTIFICATES.join(", ")),
+            "give tls_cert_path an absolute path",
+        );
+        return Ok(());
+    };
+    for name in CERTIFICATES {
+        if patient.facts.stat(&Path::new(directory).join(name))?.is_none() {
+            // The path is a value of config.toml: it is not shown.
+            findings.problem(
+                "tls-cert-path",
+                format!("{title}: there is no {name} in its tls_cert_path"),
+                format!("put {} there, or take tls_verify out", CERTIFICATES.join(", ")),
+            );
+        }
+    }
+    if runner_config::Runner::is_remote(docker) {
+        findings.note("tls-verify-remote", format!("{title}: the daemon is another machine's"), "");
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The runners in `config.toml`: registered, allowed to work, with tokens that live.
+
+use anyhow::Result;
+use toml_edit::Item;
+
+use super::Patient;
+use crate::finding::Findings;
+use crate::runner_config::{EXECUTORS, Runner};
+
+/// There are runners, each with an executor that exists, and enough slots for all of them.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(toml) = patient.config.toml() else { return Ok(()) };
+    let runners = patient.all_runners()?;
+    let shown = patient.shown();
+    if runners.is_empty() {
+        findings.problem(
+            "no-runner",
+            format!("{shown} has no [[runners]]: nothing is registered"),
+            "register one: gitlab-runner register",
+        );
+        return Ok(());
+    }
+    for runner in &runners {
+        let executor = runner.text("executor").unwrap_or_default();
+        if !EXECUTORS.contains(&executor) {
+            findings.problem(
+                "executor-unknown",
+                format!("{}: gitlab-runner has no such executor", runner.title()),
+                format!("`executor` is one of {}", EXECUTORS.join(", ")),
+            );
+        }
+    }
+    let concurrent = match toml.root().get("concurrent") {
+        None => 1,
+        Some(item) => item.as_integer().unwrap_or(1),
+    };
+    let needed = i64::try_from(runners.len()).unwrap_or(i64::MAX);
+    if concurrent < 1 {
+        findings.problem(
+            "concurrent-zero",
+            format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting"),
+            format!("concurrent = {needed}"),
+        );
+    } else if concurrent < needed {
+        findings.problem(
+            "concurrent-low",
+            format!(
+                "{shown}: `concurrent` is lower than the {needed} runners: they wait for one another, also while \
+                 they only ask for jobs"
+            ),
+            format!("concurrent = {needed}, or more"),
+        );
+    }
+    let is_shell = |runner: &&Runner<'_>| runner.text("executor") == Some("shell");
+    if patient.wants("sudoers") && !runners.iter().any(|runner| is_shell(&runner)) {
+        findings.note(
+            "no-shell-runner",
+            format!("{shown} has no runner with executor shell: sudo rule and SSH key serve no job yet"),
+            "register one for the jobs that deploy: gitlab-runner register --executor shell",
+        );
+    }
+    if findings.is_empty() {
+        findings.fine(format!(
+            "{} registered",
+            if needed == 1 { "1 runner".to_owned() } else { format!("{needed} runners") }
+        ));
+    }
+    Ok(())
+}
+
+/// Tokens: never shown, only what becomes of them.
+pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let runners = patient.all_runners()?;
+    for (position, runner) in runners.iter().enumerate() {
+        let title = runner.title();
+        let token = runner.text("token").unwrap_or_default();
+        if token.is_empty() {
+            findings.problem(
+                "token-missing",
+                format!("{title} has no token: it can't ask for jobs"),
+                "register it again: gitlab-runner register",
+            );
+            continue;
+        }
+        if runners[..position].iter().any(|other| other.text("token") == Some(token)) {
+            findings.note(
+                "runner-twice",
+                format!("{title} is registered twice: two entries have one token"),
+                "take one of the two entries out",
+            );
+        }
+        let expires = runner.table.get("token_expires_at").and_then(seconds);
+        let Some(expires) = expires.filter(|expires| *expires > 0) else { continue };
+        let is_variable =
+            ["token", "url"].iter().any(|key| runner.text(key).is_some_and(|text| text.contains('$')));
+        if is_variable {
+            findings.problem(
+                "token-variable",
+                format!(
+                    "{title}: `token` or `url` holds a variable, and the token will be rotated: gitlab-runner then \
+                     writes the value itself into the file"
+                ),
+                "write the token itself, or register a runner whose token does not expire",
+            );
+        }
+        if patient.machine.is_some_and(|machine| machine.now() > expires) {
+            findings.problem(
+                "token-expired",
+                format!("{title}: its token has expired; GitLab refuses it"),
+                "register it again: gitlab-runner register",
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("every runner has a token of its own");
+    }
+    Ok(())
+}
+
+/// Seconds since 1970; what is before means "never" to gitlab-runner, which writes the year 1.
+fn seconds(item: &Item) -> Option<i64> {
+    let datetime = item.as_datetime()?;
+    let (date, time) = (datetime.date?, datetime.time?);
+    let (year, month, day) = (i64::from(date.year), i64::from(date.month), i64::from(date.day));
+    // Days from the civil calendar, years beginning in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let clock = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60;
+    let offset = match datetime.offset {
+        Some(toml_edit::Offset::Custom { minutes }) => i64::from(minutes) * 60,
+        _ => 0,
+    };
+    Some(days * 86_400 + clock - offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::toml_patch::Toml;
+
+    #[test]
+    fn times_are_seconds() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-03-01T00:00:00Z", 951_868_800),
+            ("2024-02-29T12:00:00+02:00", 1_709_200_800),
+            ("2023-12-31T23:59:00Z", 1_704_067_140),
+        ] {
+            let toml = Toml::parse(format!("a = {text}").as_bytes()).unwrap();
+            assert_eq!(seconds(&toml.root()["a"]), Some(expected), "{text}");
+        }
+        let toml = Toml::parse(b"a = 0001-01-01T00:00:00Z\nb = 1\n").unwrap();
+        assert!(seconds(&toml.root()["a"]).unwrap() < 0);
+        assert_eq!(seconds(&toml.root()["b"]), None);
+    }
+}

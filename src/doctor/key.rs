@@ -1,0 +1,181 @@
+//! The key that jobs push with, beyond what the profile's resource repairs; and the server they push to.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Patient;
+use crate::change::FileKind;
+use crate::facts::MOST_BYTES;
+use crate::finding::Findings;
+use crate::text::key_pair::{self, Inspection, public_line};
+use crate::text::known_hosts::{self, HostName};
+use crate::text::public_key::PublicKey;
+
+const SSH: &str = ".ssh";
+
+/// The names that ssh tries by itself, and `id_dsa`, which it no longer does.
+const NAMES: [&str; 4] = ["id_ed25519", "id_ecdsa", "id_rsa", "id_dsa"];
+
+/// Servers of today refuse what is shorter.
+const LEAST_RSA_BITS: u32 = 2048;
+/// What `ssh-keygen` makes.
+const USUAL_RSA_BITS: u32 = 3072;
+
+/// Types and sizes that servers refuse.
+pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = patient.account else { return Ok(()) };
+    let mut paths = Vec::new();
+    for name in NAMES {
+        paths.extend([format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]);
+    }
+    let asked: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let seen = patient.facts.home(account, &asked)?;
+    for (name, pair) in NAMES.iter().zip(seen.chunks(2)) {
+        let [private, public] = pair else { continue };
+        let Some(private) = private.as_ref().filter(|seen| seen.kind == FileKind::Regular) else { continue };
+        let path = account.home.join(SSH).join(name);
+        let key = match key_pair::inspect(&private.bytes) {
+            Inspection::OpenSsh { public, .. } => Some(public.key().clone()),
+            _ => {
+                public.as_ref().and_then(|seen| public_line(&seen.bytes).ok()).map(|line| line.key().clone())
+            }
+        };
+        if *name == "id_dsa" || key.as_ref().is_some_and(|key| key.kind() == "ssh-dss") {
+            findings.problem(
+                "ssh-key-dsa",
+                format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
+                format!(
+                    "move it away, then make another: mv {0} {0}.old; {1}",
+                    path.display(),
+                    patient.apply()
+                ),
+            );
+        } else if let Some(key) = key {
+            weigh(&key, &path, findings);
+        }
+    }
+    Ok(())
+}
+
+fn weigh(key: &PublicKey, path: &Path, findings: &mut Findings) {
+    let path = path.display();
+    let bits = key.bits();
+    if key.kind() != "ssh-rsa" || bits >= USUAL_RSA_BITS {
+        findings.fine(format!("{path}: {}, {bits} bits, {}", key.kind(), key.fingerprint()));
+    } else if bits >= LEAST_RSA_BITS {
+        findings.note(
+            "ssh-key-short",
+            format!("{path} is an RSA key of {bits} bits: it works, and is below today's {USUAL_RSA_BITS}"),
+            format!("at the next chance, move it away and make another: mv {path} {path}.old"),
+        );
+    } else {
+        findings.problem(
+            "ssh-key-weak",
+            format!("{path} is an RSA key of only {bits} bits, which servers refuse"),
+            format!("move it away, then make another: mv {path} {path}.old; runner-prep apply …"),
+        );
+    }
+}
+
+/// A key under another name, which ssh does not try.
+pub(super) fn names(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = patient.account else { return Ok(()) };
+    let all = patient.facts.home_names(account, SSH)?;
+    if all.iter().any(|name| NAMES.contains(&name.as_str())) {
+        findings.fine("the key has a name that ssh tries by itself");
+        return Ok(());
+    }
+    let config = patient.facts.home(account, &[".ssh/config"])?.into_iter().next().flatten();
+    let config = config.map(|seen| String::from_utf8_lossy(&seen.bytes).to_ascii_lowercase());
+    if config.is_some_and(|text| text.contains("identityfile")) {
+        findings.note("ssh-key-configured", "~/.ssh/config names the key", "");
+        return Ok(());
+    }
+    for name in all.iter().take(50).filter(|name| name.strip_suffix(".pub").is_none()) {
+        let path = format!("{SSH}/{name}");
+        let Some(seen) = patient.facts.home(account, &[&path])?.into_iter().next().flatten() else {
+            continue;
+        };
+        let is_key = !matches!(key_pair::inspect(&seen.bytes), Inspection::NotAKey { .. });
+        if seen.kind == FileKind::Regular && is_key {
+            let path = account.home.join(&path);
+            findings.problem(
+                "ssh-key-name",
+                format!("{} is a key, but ssh tries only {}", path.display(), NAMES[..3].join(", ")),
+                format!(
+                    "rename it and its .pub, for example to id_ed25519 or id_rsa, or name it in {}/.ssh/config",
+                    account.home.display()
+                ),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("there is no key of another name");
+    }
+    Ok(())
+}
+
+/// The GitLab server that the runners are registered with is the one they most likely push to.
+pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let system = patient.facts.file(Path::new("/etc/ssh/ssh_known_hosts"), MOST_BYTES)?;
+    let own = match patient.account {
+        Some(account) => patient.facts.home(account, &[".ssh/known_hosts"])?.into_iter().next().flatten(),
+        None => None,
+    };
+    let known: Vec<Vec<u8>> = [system, own].into_iter().flatten().map(|seen| seen.bytes).collect();
+    // Whoever names other servers in a profile has thought about where jobs push to.
+    let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
+    let mut hosts = Vec::new();
+    for runner in patient.all_runners()? {
+        let host = runner.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok());
+        let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
+        if known.iter().all(|text| known_hosts::keys_of(text, &host).is_empty()) {
+            // The address is a value of config.toml: it is not shown.
+            let message = format!(
+                "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",
+                runner.title()
+            );
+            let repair = "name that server in known_hosts.hosts of a profile, with its key lines";
+            if is_default {
+                findings.problem("server-host-key", message, repair);
+            } else {
+                findings.note("server-host-key", message, repair);
+            }
+        }
+        hosts.push(host);
+    }
+    if findings.is_empty() {
+        findings.fine("the host keys of the registered servers are known");
+    }
+    Ok(())
+}
+
+/// The host in an address like `https://user@git.example.com:8443/path`.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host =
+        if host.starts_with('[') { host.split_inclusive(']').next()? } else { host.split(':').next()? };
+    Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn the_host_of_an_address() {
+        for (url, host) in [
+            ("https://gitlab.com/", Some("gitlab.com")),
+            ("https://gitlab.com", Some("gitlab.com")),
+            ("http://u:p@git.example.com:8443/ci?x", Some("git.example.com")),
+            ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
+            ("gitlab.com", None),
+            ("https:///x", None),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The login shell of the account, started as gitlab-runner starts it for a job of the shell executor.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Patient;
+use crate::fault;
+use crate::finding::Findings;
+
+/// The one trial of the login shell, which two checks ask for.
+#[derive(Debug, Default)]
+pub struct Tried(OnceCell<Login>);
+
+/// How the login shell did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Login {
+    /// It ended with 0, and programs are found in these directories.
+    Good(String),
+    /// It ended with another code, or by a signal.
+    Ended(Option<i32>),
+    /// It did not end.
+    Hangs,
+    /// It could not be tried.
+    NotTried(String),
+}
+
+/// Where programs are found when nobody says otherwise.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+/// Files of the account that a login shell reads, the usual culprit first.
+const DOTFILES: [&str; 7] =
+    [".bash_logout", ".bash_profile", ".bash_login", ".profile", ".bashrc", ".condarc", ".rvmrc"];
+
+/// Marks our line in what the account's own files may print.
+const MARK: &str = "runner-prep-path:";
+
+impl Tried {
+    /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it; its script is `exit 0` and
+    /// one line that says the search path.
+    fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
+        if let Some(login) = self.0.get() {
+            return Ok(login);
+        }
+        let Some(machine) = patient.machine else {
+            return Ok(self.0.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
+        };
+        let script = format!("printf '{MARK}%s\\n' \"$PATH\"\nexit 0\n");
+        let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
+        let login = match machine.ask("su", &arguments, script.as_bytes()) {
+            Ok(None) => Login::NotTried("su is not installed".to_owned()),
+            Ok(Some(done)) if done.success() => {
+                let path = done.stdout.lines().find_map(|line| line.strip_prefix(MARK));
+                Login::Good(path.unwrap_or(USUAL_PATH).to_owned())
+            }
+            Ok(Some(done)) => Login::Ended(done.code),
+            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => Login::Hangs,
+            Err(error) => return Err(error),
+        };
+        Ok(self.0.get_or_init(|| login))
+    }
+}
+
+/// A shell that fails at its beginning or end fails every job before its first line.
+pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = patient.account else { return Ok(()) };
+    let command = format!("su -s /bin/bash {} -c 'bash -l'", patient.name);
+    let what = match patient.login.get(patient)? {
+        Login::Good(_) => {
+            findings.fine("it starts and ends as jobs need it");
+            return Ok(());
+        }
+        Login::NotTried(why) => {
+            findings.unknown("tool-missing", format!("the login shell was not tried: {why}"), "");
+            return Ok(());
+        }
+        Login::Ended(Some(code)) => format!("ended with code {code} where jobs need 0"),
+        Login::Ended(None) => "was ended by a signal".to_owned(),
+        Login::Hangs => "does not end".to_owned(),
+    };
+    // What it printed is the account's word, and may hold anything: not shown.
+    let there = patient.facts.home(account, &DOTFILES)?;
+    let culprits: Vec<&str> =
+        DOTFILES.iter().zip(there).filter(|(_, seen)| seen.is_some()).map(|(name, _)| *name).collect();
+    let culprits = if culprits.is_empty() { "/etc/profile".to_owned() } else { culprits.join(", ") };
+    findings.problem(
+        "login-shell-fails",
+        format!("the login shell of {} {what}; it reads {culprits}", patient.name),
+        format!("see why: echo exit 0 | {command}; then correct the file in {}", account.home.display()),
+    );
+    Ok(())
+}
+
+/// The programs that jobs call by name.
+pub(super) fn programs(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let path = match patient.login.get(patient)? {
+        Login::Good(path) => path.clone(),
+        _ => USUAL_PATH.to_owned(),
+    };
+    let commands = patient.wanted_strings("sudoers", "commands");
+    let wants_rsync =
+        patient.wants("deploy") || commands.iter().any(|command| Path::new(command).ends_with("rsync"));
+    let in_docker =
+        patient.facts.members("docker")?.unwrap_or_default().iter().any(|name| name == patient.name);
+    let needed = [
+        ("git", true, "git"),
+        ("ssh", patient.wants_any(&["ssh_key", "known_hosts"]), "openssh-client"),
+        ("rsync", wants_rsync, "rsync"),
+        ("docker", in_docker, "docker-cli"),
+    ];
+    let mut found = Vec::new();
+    for (name, _, package) in needed.into_iter().filter(|(_, needed, _)| *needed) {
+        if patient.find(path.split(':'), name).is_some() {
+            found.push(name);
+        } else {
+            findings.problem(
+                &format!("{name}-not-found"),
+                format!("{} does not find {name}", patient.name),
+                format!("install it: apt-get install {package}; or put it into a directory of its PATH"),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine(format!("{} finds {}", patient.name, found.join(", ")));
+    }
+    Ok(())
+}

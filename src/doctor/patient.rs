@@ -1,0 +1,162 @@
+//! What every check may ask: the host, and what the profile wants of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use toml_edit::{Item, TableLike};
+
+use super::login::Tried;
+use crate::change::Seen;
+use crate::facts::machine::Machine;
+use crate::facts::service::Service;
+use crate::facts::{Account, Facts};
+use crate::keys::Version;
+use crate::plan::Plan;
+use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
+use crate::text::toml_patch::Toml;
+
+/// The host or tree, and what is wanted of it.
+pub struct Patient<'a> {
+    /// The host or tree.
+    pub facts: &'a dyn Facts,
+    /// The running machine; `None` for a tree.
+    pub machine: Option<&'a Machine<'a>>,
+    /// The profiles, by name.
+    pub profiles: &'a [String],
+    /// Where `runner-prep` is to work, as options of its command line; empty for the host as it is.
+    pub options: String,
+    /// The merged profile.
+    pub wanted: &'a Toml,
+    /// What each of its sections plans.
+    pub plans: Vec<(&'static str, Result<Plan>)>,
+    /// The name of the account that jobs run as.
+    pub name: &'a str,
+    /// The account, when it exists.
+    pub account: Option<&'a Account>,
+    /// The installed service.
+    pub service: Option<&'a Service>,
+    /// The configuration file.
+    pub config: Config,
+    /// Names or ids of the runners that are meant; empty: all of the profile's executors.
+    pub runners: &'a [String],
+    /// The version of gitlab-runner, where it is known.
+    pub version: Result<Option<Version>>,
+    /// The account's login shell, tried once.
+    pub login: Tried,
+}
+
+/// The configuration file of gitlab-runner.
+pub struct Config {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What was found there.
+    pub found: Result<Option<(Seen, Toml)>>,
+}
+
+impl Config {
+    /// Its values, when it could be read.
+    #[must_use]
+    pub fn toml(&self) -> Option<&Toml> {
+        self.found.as_ref().ok()?.as_ref().map(|(_, toml)| toml)
+    }
+}
+
+impl<'a> Patient<'a> {
+    /// True when the profile has one of these sections; every profile has none of them.
+    #[must_use]
+    pub fn wants_any(&self, sections: &[&str]) -> bool {
+        sections.is_empty() || sections.iter().any(|section| self.wants(section))
+    }
+
+    /// The version of gitlab-runner, where it could be read.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.version.as_ref().ok().copied().flatten()
+    }
+
+    /// True when the profile has this section.
+    #[must_use]
+    pub fn wants(&self, section: &str) -> bool {
+        self.plans.iter().any(|(kind, _)| *kind == section)
+    }
+
+    /// The list of strings at a place of the profile.
+    pub(super) fn wanted_strings(&self, section: &str, key: &str) -> Vec<&str> {
+        let section = self.wanted.root().get(section).and_then(Item::as_table_like);
+        runner_config::strings_at(section, key)
+    }
+
+    /// The servers in the profile's `[known_hosts]`, by name.
+    pub(super) fn wanted_hosts(&self) -> Vec<&str> {
+        let hosts = || self.wanted.root().get("known_hosts")?.as_table_like()?.get("hosts")?.as_array();
+        let name = |host: &'a toml_edit::Value| {
+            host.as_str().or_else(|| host.as_inline_table()?.get("host")?.as_str())
+        };
+        hosts().into_iter().flatten().filter_map(name).collect()
+    }
+
+    /// The `[config.docker]` of the profile.
+    pub(super) fn wanted_docker(&self) -> Option<&dyn TableLike> {
+        self.wanted.root().get("config")?.as_table_like()?.get("docker")?.as_table_like()
+    }
+
+    /// True when the profile wants Docker-in-Docker: privileged services.
+    pub(super) fn wants_dind(&self) -> bool {
+        let on = |key: &str| self.wanted_docker()?.get(key)?.as_bool();
+        on("privileged").unwrap_or_default() || on("services_privileged").unwrap_or_default()
+    }
+
+    /// `runner-prep apply` as this profile needs it.
+    pub(super) fn apply(&self) -> String {
+        format!("runner-prep apply --profile {}{}", self.profiles.join(","), self.options)
+    }
+
+    /// The path of the configuration, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.config.path.display().to_string()
+    }
+
+    /// All runners.
+    pub(super) fn all_runners(&self) -> Result<Vec<Runner<'_>>> {
+        match self.config.toml() {
+            Some(toml) => runner_config::list(toml, &self.shown()),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The runners that the profile means.
+    pub(super) fn meant_runners(&self) -> Result<Vec<Runner<'_>>> {
+        let executors = self.wanted_strings("config", "executors");
+        let is_meant = |runner: &Runner<'_>| match self.runners {
+            [] => runner.text("executor").is_some_and(|executor| executors.contains(&executor)),
+            names => names.iter().any(|name| runner.is_called(name)),
+        };
+        Ok(self.all_runners()?.into_iter().filter(is_meant).collect())
+    }
+
+    /// The runners that the profile means and that start containers.
+    pub(super) fn docker_runners(&self) -> Result<Vec<Runner<'_>>> {
+        let starts_containers = |runner: &Runner<'_>| {
+            runner.text("executor").is_some_and(|executor| DOCKER_EXECUTORS.contains(&executor))
+        };
+        Ok(self.meant_runners()?.into_iter().filter(starts_containers).collect())
+    }
+
+    /// The first of these directories that has a program of this name.
+    pub(super) fn find<'d>(
+        &self,
+        directories: impl IntoIterator<Item = &'d str>,
+        name: &str,
+    ) -> Option<PathBuf> {
+        for directory in directories.into_iter().filter(|directory| directory.starts_with('/')) {
+            let path = Path::new(directory).join(name);
+            // Directories that nobody but their owner can enter are no reason to stop looking.
+            let Ok(seen) = self.facts.stat(&path) else { continue };
+            if seen
+                .is_some_and(|seen| seen.kind == crate::change::FileKind::Regular && seen.mode & 0o111 != 0)
+            {
+                return Some(path);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,93 @@
+//! What the profile's own resources say: every change that `apply` would make is a problem here.
+
+use anyhow::Result;
+
+use super::Patient;
+use super::refuse;
+use crate::change::{Change, Note, Op, Shown};
+use crate::finding::Findings;
+use crate::plan::Plan;
+
+/// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
+const HARMFUL: [&str; 5] =
+    ["certs-ca-shared", "certs-shared", "login-shell", "config-key-too-new", "foreign-owner"];
+
+/// Warnings that a check of its own gives, with more to say.
+const OWNED: [&str; 5] =
+    ["config-misplaced", "config-bom", "config-dotted-keys", "config-mode", "root-equivalent-group"];
+
+/// Hold every section of the profile against the host.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    for (kind, plan) in &patient.plans {
+        let mut own = Findings::of(&kind.replace('_', "-"));
+        match plan {
+            Err(error) => refuse(&mut own, error),
+            Ok(plan) => tell(patient, plan, &mut own),
+        }
+        if own.is_empty() {
+            own.fine("as the profile wants it");
+        }
+        findings.extend(own);
+    }
+    Ok(())
+}
+
+fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
+    let mut said = (String::new(), "");
+    for change in &plan.changes {
+        for (code, message) in differences(change) {
+            // Both halves of a key are missing for one reason.
+            let again = said == (code.clone(), &change.why) && code.ends_with("-missing");
+            if !again {
+                findings.problem(&code, message, patient.apply());
+            }
+            said = (code, &change.why);
+        }
+    }
+    for Note { code, message, repair } in &plan.pending {
+        findings.problem(code, message, repair);
+    }
+    for Note { code, message, repair } in &plan.warnings {
+        if HARMFUL.contains(code) {
+            findings.problem(code, message, repair);
+        } else if !OWNED.contains(code) {
+            findings.note(code, message, repair);
+        }
+    }
+}
+
+/// A change in words, with a code made of its kind and of what is to be done. Only what the change itself
+/// allows is shown.
+fn differences(change: &Change) -> Vec<(String, String)> {
+    let kind = change.kind.replace('_', "-");
+    let message = format!("{}: {}", change.id, change.why);
+    let one = |what: &str| vec![(format!("{kind}-{what}"), message.clone())];
+    match &change.op {
+        // Whether the file is there does not matter to whom it is missing.
+        Op::File(_) if kind == "git" => vec![("git-identity".to_owned(), message)],
+        Op::File(_) if kind == "known-hosts" => vec![("host-key-missing".to_owned(), message)],
+        Op::Account(crate::change::AccountOp::Create { .. }) => one("missing"),
+        Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),
+        Op::Directory { before: None, .. } => one("directory-missing"),
+        Op::Directory { .. } => one("directory-mode"),
+        Op::RemoveDirectory { .. } => one("differs"),
+        Op::Metadata { .. } => one("mode"),
+        Op::File(file) => match &file.shown {
+            Shown::Values(values) if kind == "config" => values
+                .iter()
+                .map(|value| {
+                    let key = value.path.last().map_or("value", String::as_str).replace('_', "-");
+                    let after = value.after.as_deref().unwrap_or("nothing");
+                    let what = match &value.before {
+                        Some(before) => format!("{}: {before}, wanted is {after}", value.name),
+                        None => format!("{}: {after} is missing", value.name),
+                    };
+                    (format!("{kind}-{key}"), what)
+                })
+                .collect(),
+            _ if change.id.ends_with("/.bash_logout") => one("logout"),
+            _ if file.before.is_none() => one("missing"),
+            _ => one("differs"),
+        },
+    }
+}

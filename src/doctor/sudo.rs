@@ -1,0 +1,221 @@
+//! sudo: there, reading the rules that were written, and letting the account do what the profile wants.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Patient;
+use super::sudo_list::{Entry, entries};
+use crate::change::FileKind;
+use crate::facts::MOST_BYTES;
+use crate::finding::Findings;
+use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY};
+
+const MAIN: &str = "/etc/sudoers";
+/// What sudo-rs reads instead of [`MAIN`] when it is there.
+const RUST_MAIN: &str = "/etc/sudoers-rs";
+/// The name of our file in the directory.
+const OURS: &str = "gitlab-runner";
+
+/// The program is there and can become root.
+pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(path) = patient.find(SECURE_PATH.split(':'), "sudo") else {
+        findings.problem("sudo-missing", "sudo is not installed", "install it: apt-get install sudo");
+        return Ok(());
+    };
+    let shown = path.display();
+    let seen = patient.facts.stat(&path)?;
+    let (root, _) = patient.facts.ids(&crate::change::Owner::Root)?.unwrap_or_default();
+    if seen.is_some_and(|seen| seen.mode & 0o4000 == 0 || seen.uid != root) {
+        findings.problem(
+            "sudo-not-setuid",
+            format!("{shown} can't become root: it is not a setuid program of root's"),
+            format!("chown root: {shown}; chmod 4755 {shown}"),
+        );
+    }
+    let said = match patient.machine {
+        Some(machine) => machine.ask("sudo", &["--version"], &[])?,
+        None => None,
+    };
+    let version = said.map(|said| said.stdout.lines().next().unwrap_or_default().trim().to_owned());
+    let is_rust = version.as_ref().is_some_and(|version| version.starts_with("sudo-rs"));
+    if is_rust && patient.facts.stat(Path::new(RUST_MAIN))?.is_some() {
+        findings.problem(
+            "sudoers-rs",
+            format!(
+                "sudo-rs reads {RUST_MAIN} instead of {MAIN}: rules in {SUDOERS_DIRECTORY} may not be read"
+            ),
+            format!("let {RUST_MAIN} include the directory (@includedir {SUDOERS_DIRECTORY}), or remove it"),
+        );
+    }
+    if findings.is_empty() {
+        findings.fine(
+            version.filter(|version| !version.is_empty()).unwrap_or_else(|| format!("{shown} is there")),
+        );
+    }
+    Ok(())
+}
+
+/// What the files themselves show: rules in files that sudo skips, later ones that take rights away.
+pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let directory = Path::new(SUDOERS_DIRECTORY);
+    let mut names = patient.facts.names(directory)?;
+    names.sort();
+    let has_ours = names.iter().any(|name| name == OURS);
+    let mut texts = vec![(MAIN.to_owned(), text(patient, Path::new(MAIN))?)];
+    for name in &names {
+        let path = directory.join(name);
+        let shown = path.display().to_string();
+        let text = text(patient, &path)?;
+        let is_skipped = name.contains('.') || name.ends_with('~');
+        let rules = text.lines().filter(|line| first_word(line) == patient.name).count();
+        if is_skipped && rules > 0 {
+            let message =
+                format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
+            let repair = format!("remove it once the rules are in {SUDOERS_DIRECTORY}/{OURS}: rm {shown}");
+            if has_ours {
+                findings.note("sudoers-name-skipped", message, repair);
+            } else {
+                findings.problem("sudoers-name-skipped", message, repair);
+            }
+        }
+        if !is_skipped {
+            let takes_away = |line: &str| {
+                first_word(line) == patient.name && !line.contains("NOPASSWD") && line.contains('=')
+            };
+            if has_ours && name.as_str() > OURS && text.lines().any(takes_away) {
+                findings.note(
+                    "sudo-later-rule",
+                    format!("{shown} comes after our file and has a rule of {} with a password: the last match wins", patient.name),
+                    format!("see what sudo makes of it: sudo -l -U {}", patient.name),
+                );
+            }
+            texts.push((shown, text));
+        }
+    }
+    for (shown, text) in texts {
+        if text.lines().any(|line| demands_terminal(line, patient.name)) {
+            findings.problem(
+                "sudo-requiretty",
+                format!("{shown} says `Defaults requiretty`: jobs have no terminal"),
+                format!("take it out with visudo, or add: Defaults:{} !requiretty", patient.name),
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("no file stands in the way of the rule");
+    }
+    Ok(())
+}
+
+fn text(patient: &Patient<'_>, path: &Path) -> Result<String> {
+    let seen = match patient.facts.stat(path)? {
+        Some(seen) if seen.kind == FileKind::Regular => patient.facts.file(path, MOST_BYTES)?,
+        _ => None,
+    };
+    Ok(seen.map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned()).unwrap_or_default())
+}
+
+fn first_word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
+}
+
+/// `Defaults requiretty`, or the same for the account alone.
+fn demands_terminal(line: &str, account: &str) -> bool {
+    let Some(rest) = line.trim().strip_prefix("Defaults") else { return false };
+    let settings = match rest.strip_prefix(':') {
+        Some(rest) => rest.trim_start().strip_prefix(account).unwrap_or_default(),
+        None => rest,
+    };
+    settings.starts_with([' ', '\t']) && settings.split([',', ' ', '\t']).any(|word| word == "requiretty")
+}
+
+/// The whole policy, in visudo's own eyes.
+pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = patient.machine else { return Ok(()) };
+    match machine.ask("visudo", &["-c"], &[])? {
+        None => findings.unknown("tool-missing", "visudo is not installed: nobody can judge the policy", ""),
+        Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
+        Some(done) => findings.problem(
+            "policy-broken",
+            format!("visudo objects: {}", done.complaint()),
+            "see all of it, and correct that file with visudo: visudo -c",
+        ),
+    }
+    Ok(())
+}
+
+/// The effect, asked from sudo itself.
+pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = patient.machine else { return Ok(()) };
+    let commands = patient.wanted_strings("sudoers", "commands");
+    let Some(done) = machine.ask("sudo", &["-n", "-l", "-U", patient.name], &[])? else {
+        findings.unknown("tool-missing", "sudo is not installed", "");
+        return Ok(());
+    };
+    let rules = entries(&done.stdout);
+    for command in commands {
+        judge(patient.name, command, &rules, findings);
+    }
+    Ok(())
+}
+
+fn judge(account: &str, command: &str, rules: &[Entry], findings: &mut Findings) {
+    let last = rules.iter().rev().find(|entry| entry.is_about(command));
+    let repair = format!("see which rule wins, the last match does: sudo -l -U {account}");
+    match last {
+        None => findings.problem(
+            "rule-without-effect",
+            format!("sudo does not let {account} run {command}"),
+            repair,
+        ),
+        Some(entry) if entry.denies() => findings.problem(
+            "rule-without-effect",
+            format!("a rule takes {command} away from {account}"),
+            repair,
+        ),
+        Some(entry) if !entry.free => findings.problem(
+            "sudo-password-asked",
+            format!("sudo asks {account} for a password before it runs {command}: another rule comes later"),
+            repair,
+        ),
+        Some(entry) => {
+            findings.fine(format!("{account} runs {command} as ({}) without a password", entry.run_as));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::FINE;
+
+    #[test]
+    fn requiretty_is_found_where_it_counts() {
+        for (line, expected) in [
+            ("Defaults requiretty", true),
+            ("Defaults\tenv_reset, requiretty", true),
+            ("Defaults:ci requiretty", true),
+            ("Defaults:other requiretty", false),
+            ("Defaults !requiretty", false),
+            ("# Defaults requiretty", false),
+            ("Defaultsx requiretty", false),
+        ] {
+            assert_eq!(demands_terminal(line, "ci"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_rule_about_a_command_counts() {
+        let code = |text: &str| {
+            let mut findings = Findings::of("x");
+            judge("ci", "/usr/bin/rsync", &entries(text), &mut findings);
+            findings.into_list().remove(0).code
+        };
+        assert_eq!(code("    (ALL) NOPASSWD: /usr/bin/rsync\n"), FINE);
+        assert_eq!(code("    (ALL) NOPASSWD: ALL\n"), FINE);
+        assert_eq!(code(""), "rule-without-effect");
+        assert_eq!(code("    (ALL) NOPASSWD: ALL\n    (ALL) !/usr/bin/rsync\n"), "rule-without-effect");
+        assert_eq!(code("    (ALL) NOPASSWD: /usr/bin/rsync\n    (ALL) ALL\n"), "sudo-password-asked");
+    }
+}

@@ -1,0 +1,93 @@
+//! What only the running machine can tell, not a tree: its processes, daemons, and what tools say.
+//!
+//! Read-only as all facts are: the tools that are started are those that look. Each has a time limit.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::service::Service;
+pub use crate::sys::exec::Finished;
+use crate::sys::exec::{self, Tool};
+use crate::sys::process_list::{self, Process};
+use crate::sys::root::Root;
+use crate::sys::unix_http;
+
+/// No tool that looks at something takes longer, unless it waits for somebody.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The names that the program had.
+const NAMES: [&str; 2] = ["gitlab-runner", "gitlab-ci-multi-runner"];
+
+/// The running machine.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    root: &'a Root,
+}
+
+/// A running `gitlab-runner run`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningRunner {
+    /// Its number.
+    pub pid: u32,
+    /// The user it runs as.
+    pub uid: u32,
+    /// When it was started, in seconds since 1970.
+    pub started: i64,
+    /// What its command line says.
+    pub says: Service,
+}
+
+impl<'a> Machine<'a> {
+    /// The machine whose `/` this is.
+    #[must_use]
+    pub fn new(root: &'a Root) -> Self {
+        Self { root }
+    }
+
+    /// What a tool says; `None` when it is not installed.
+    ///
+    /// # Errors
+    /// When it can't be started, or does not end in time.
+    pub fn ask(&self, tool: &str, arguments: &[&str], input: &[u8]) -> Result<Option<Finished>> {
+        let Some(program) = exec::find(self.root, tool) else { return Ok(None) };
+        Tool::new(&program).args(arguments).input(input).patience(PATIENCE).run().map(Some)
+    }
+
+    /// The processes that take jobs.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read.
+    pub fn runners(&self) -> Result<Vec<RunningRunner>> {
+        let all = process_list::named(self.root, &NAMES).context("cannot list the processes in /proc")?;
+        let takes_jobs = |process: &Process| process.arguments.iter().skip(1).any(|word| word == "run");
+        Ok(all
+            .into_iter()
+            .filter(takes_jobs)
+            .map(|Process { pid, uid, arguments, started }| RunningRunner {
+                pid,
+                uid,
+                started,
+                says: Service::of_arguments(&arguments),
+            })
+            .collect())
+    }
+
+    /// What the Docker daemon behind a Unix socket says of itself (`docker info`).
+    ///
+    /// # Errors
+    /// When it does not answer, or not with what Docker says.
+    pub fn docker_info(&self, socket: &Path) -> Result<serde_json::Value> {
+        let (status, body) = unix_http::get(socket, "/info").context("it does not answer")?;
+        anyhow::ensure!(status == 200, "it answers with status {status}");
+        serde_json::from_str(&body).context("its answer is not Docker's")
+    }
+
+    /// The time, in seconds since 1970.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,66 @@
+//! The version of gitlab-runner, as the package database or the program itself writes it down.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Facts;
+use crate::keys::Version;
+
+/// dpkg's list of what is installed: some megabytes on a machine with a desktop.
+const STATUS: &str = "/var/lib/dpkg/status";
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The version in dpkg's database; `None` when the package is not installed from a Debian package.
+pub(super) fn debian(facts: &dyn Facts) -> Result<Option<Version>> {
+    let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&seen.bytes);
+    Ok(["gitlab-runner", "gitlab-runner-fips"].iter().find_map(|name| installed(&text, name)))
+}
+
+/// The version in the stanza of a package that is installed, not merely remembered.
+fn installed(status: &str, name: &str) -> Option<Version> {
+    let head = format!("Package: {name}");
+    let stanza = status.split("\n\n").find(|stanza| stanza.lines().any(|line| line == head))?;
+    let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    if !field("Status")?.ends_with(" installed") {
+        return None;
+    }
+    let version = field("Version")?;
+    version.split_once(':').map_or(version, |(_epoch, version)| version).parse().ok()
+}
+
+/// The version in what `gitlab-runner --version` prints: a line `Version:      16.1.0`.
+pub(super) fn said(text: &str) -> Option<Version> {
+    text.lines().find_map(|line| line.trim().strip_prefix("Version:")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_installed_package_counts() {
+        let status = |state: &str, version: &str| {
+            format!(
+                "Package: git\nStatus: install ok installed\nVersion: 1:2.39.5-0\n\nPackage: gitlab-runner\n\
+                 Status: {state}\nPriority: extra\nDescription: x\n Package: y\nVersion: {version}\n\nPackage: z\n"
+            )
+        };
+        let version = |state, version| installed(&status(state, version), "gitlab-runner");
+        assert_eq!(version("install ok installed", "15.6.0-1"), Some(Version(15, 6, 0)));
+        assert_eq!(version("hold ok installed", "1:16.1.0-1"), Some(Version(16, 1, 0)));
+        assert_eq!(version("deinstall ok config-files", "16.1.0-1"), None);
+        assert_eq!(version("install ok half-installed", "16.1.0-1"), None);
+        assert_eq!(installed(&status("install ok installed", "1.2"), "gitlab"), None);
+    }
+
+    #[test]
+    fn the_programs_own_word_is_read() {
+        let text = "Version:      17.4.0\nGit revision: b92ee590\nGit branch:   17-4-stable\n";
+        assert_eq!(said(text), Some(Version(17, 4, 0)));
+        assert_eq!(said("Version: development version\n"), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! What an examination of a host found, as plain data: the vocabulary between `doctor` and `report`.
+//!
+//! Must not touch the host. A finding is shown and logged: it never holds a value of `config.toml` that a
+//! profile does not name, nor a line of a file that can hold secrets.
+
+use serde::Serialize;
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Fine; with another code than `ok`, fine and worth knowing.
+    Ok,
+    /// Jobs fail or are at risk because of it.
+    Problem,
+    /// Nobody could look: the reason is in the message.
+    Unknown,
+}
+
+/// The code of a finding that is nothing but fine.
+pub const FINE: &str = "ok";
+
+/// The code where looking failed, so that nothing is known although it could be.
+pub const COULD_NOT_LOOK: &str = "could-not-look";
+
+/// One answer of one check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The check's name.
+    pub check: String,
+    /// Stable identifier, in `kebab-case`.
+    pub code: String,
+    /// What it came to.
+    pub status: Verdict,
+    /// The reason in one line.
+    pub message: String,
+    /// What to do: a command or a setting; empty where nothing is to be done.
+    pub repair: String,
+}
+
+/// The answers of one check while it is made.
+#[derive(Debug)]
+pub struct Findings {
+    check: String,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// No answer yet.
+    #[must_use]
+    pub fn of(check: &str) -> Self {
+        Self { check: check.to_owned(), list: Vec::new() }
+    }
+
+    /// Take over the answers of another check.
+    pub fn extend(&mut self, other: Self) {
+        self.list.extend(other.list);
+    }
+
+    /// All is well: what was seen.
+    pub fn fine(&mut self, message: impl Into<String>) {
+        self.add(Verdict::Ok, FINE, message, "");
+    }
+
+    /// It works, and is worth knowing.
+    pub fn note(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+        self.add(Verdict::Ok, code, message, repair);
+    }
+
+    /// It does not work, or will not.
+    pub fn problem(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+        self.add(Verdict::Problem, code, message, repair);
+    }
+
+    /// It could not be looked at.
+    pub fn unknown(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+        self.add(Verdict::Unknown, code, message, repair);
+    }
+
+    /// True while there is no answer.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// True when a problem is among the answers.
+    #[must_use]
+    pub fn has_problem(&self) -> bool {
+        self.list.iter().any(|finding| finding.status == Verdict::Problem)
+    }
+
+    /// The answers.
+    #[must_use]
+    pub fn into_list(self) -> Vec<Finding> {
+        self.list
+    }
+
+    fn add(&mut self, status: Verdict, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+        self.list.push(Finding {
+            check: self.check.clone(),
+            code: code.to_owned(),
+            status,
+            message: message.into(),
+            repair: repair.into(),
+        });
+    }
+}

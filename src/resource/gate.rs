@@ -1,0 +1,102 @@
+//! Keys that came with a certain version of gitlab-runner, against the version that is installed.
+//!
+//! An older one ignores them without a word. Where that only has no effect it is a warning; where the key
+//! keeps something from jobs, ignoring it gives it to them, and the profile is refused.
+//!
+//! An image is often built before gitlab-runner is in it. Then there is no version to read, and the profile
+//! is applied with a warning: whoever builds the image knows which version goes in, and says so with
+//! `--runner-version X.Y.Z`, which counts before whatever is installed and turns the warning into an answer.
+
+use anyhow::Result;
+
+use super::Context;
+use super::settings::{Config, Setting};
+use crate::change::Notes;
+use crate::fault::fault;
+use crate::keys::{self, Version};
+use crate::text::toml_patch::Scalar;
+
+/// Refuse or warn. `is_on` tells whether a truth value of `[runners.docker]` is true for a runner that is
+/// meant; only where something is to be written is gitlab-runner started to ask for its version.
+pub(super) fn check(
+    config: &Config,
+    context: &Context<'_>,
+    is_on: &dyn Fn(&str) -> bool,
+    will_write: bool,
+    notes: &mut Notes,
+) -> Result<()> {
+    let gated: Vec<Gated<'_>> = gated(config).collect();
+    if gated.is_empty() {
+        return Ok(());
+    }
+    let version = match context.options.runner_version {
+        Some(version) => Some(version),
+        None => context.facts.runner_version(will_write)?,
+    };
+    let Some(version) = version else {
+        if will_write {
+            warn_unknown(&gated, notes);
+        }
+        return Ok(());
+    };
+    let is_on = |key: &str| is_on(key) || is_wanted(config, key);
+    for Gated { key, since, setting } in gated {
+        if version >= since {
+            continue;
+        }
+        let name = key.rsplit('.').next().unwrap_or(key);
+        let restricts = keys::is_restricting(name, *setting == Setting::Scalar(Scalar::Bool(false)));
+        let opens = match name {
+            "allowed_privileged_images" | "services_privileged" => is_on("privileged"),
+            "allowed_privileged_services" => is_on("privileged") || is_on("services_privileged"),
+            _ => true,
+        };
+        if restricts && opens {
+            return Err(fault(
+                "runner-too-old",
+                format!(
+                    "gitlab-runner {version} ignores `{key}`, which came with {since}: jobs would get what it is to \
+                     keep from them"
+                ),
+                format!(
+                    "update gitlab-runner to {since} or later; or, for an image, say which one goes in: --runner-version X.Y.Z"
+                ),
+            ));
+        }
+        notes.warn(
+            "config-key-too-new",
+            format!("gitlab-runner {version} ignores `{key}`, which came with {since}: it has no effect"),
+            format!("update gitlab-runner to {since} or later"),
+        );
+    }
+    Ok(())
+}
+
+/// A value of the profile whose key has a first version.
+struct Gated<'a> {
+    key: &'a str,
+    since: Version,
+    setting: &'a Setting,
+}
+
+fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
+    let runner = config.runner.iter().map(|(key, setting)| ("runners", key, setting));
+    let docker = config.docker.iter().map(|(key, setting)| ("runners.docker", key, setting));
+    runner.chain(docker).filter_map(|(section, key, setting)| {
+        let since = keys::find(section, key)?.since?;
+        Some(Gated { key, since, setting })
+    })
+}
+
+fn is_wanted(config: &Config, key: &str) -> bool {
+    config.docker.iter().any(|(name, setting)| name == key && *setting == Setting::Scalar(Scalar::Bool(true)))
+}
+
+fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {
+    let names: Vec<String> = gated.iter().map(|gated| format!("`{}` ({})", gated.key, gated.since)).collect();
+    notes.warn(
+        "runner-version-unknown",
+        format!("the version of gitlab-runner is not known here; older ones ignore {}", names.join(", ")),
+        "say which one runs, or goes into this image: --runner-version X.Y.Z",
+    );
+}

@@ -1,0 +1,172 @@
+//! `runner-prep doctor`: from the arguments to findings and an exit code.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Exit, Streams, json, read_profile, write};
+use crate::cli::{Cli, Doctor, Environment};
+use crate::doctor::{self, Config, Patient, Tried};
+use crate::facts::Facts;
+use crate::facts::live::Live;
+use crate::facts::machine::Machine;
+use crate::fault::{self, fault};
+use crate::finding::Findings;
+use crate::plan::Plan;
+use crate::profile::Profile;
+use crate::report::{Diagnosis, Status, Style};
+use crate::resource::{self, Context, Options, Target, Wanted};
+use crate::runner_config::{self, DOCKER_EXECUTORS};
+use crate::sys::identity;
+use crate::sys::root::Root;
+use crate::text::toml_patch::Toml;
+
+/// Faults of the search for the account that are findings rather than errors.
+const FINDINGS: [&str; 2] = ["account-is-root", "account-name"];
+
+/// Examine the host, and say what was found.
+pub(super) fn run(
+    cli: &Cli,
+    environment: Environment,
+    asked: &Doctor,
+    streams: &mut Streams<'_>,
+    style: Style,
+) -> Exit {
+    let diagnosis =
+        examine(cli, environment, asked).unwrap_or_else(|error| Diagnosis::failed(&asked.profile, &error));
+    if cli.global.json {
+        write(streams.out, &json(&diagnosis));
+    } else {
+        write(streams.out, &diagnosis.results(style));
+        write(streams.err, &diagnosis.problems(style));
+    }
+    match diagnosis.status {
+        Status::Failed => Exit::Error,
+        Status::Differs => Exit::Differs,
+        // What could have been seen and was not is not fine.
+        _ if diagnosis.is_incomplete() => Exit::Error,
+        _ => Exit::Converged,
+    }
+}
+
+fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagnosis> {
+    identity::harden()?;
+    let root = Root::open(&cli.global.root)?;
+    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
+    let tools = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, tools);
+    if root.is_host() && !identity::is_root() {
+        return Err(fault(
+            "not-root",
+            "runner-prep looks at the whole host and must be root",
+            "sudo runner-prep doctor …; or look at a tree of your own: --root DIR",
+        ));
+    }
+    let mut options = Options {
+        config: asked.config.clone(),
+        runners: asked.runner.clone(),
+        runner_version: asked.runner_version,
+        ..Options::default()
+    };
+    let (names, chosen) = match &asked.profile[..] {
+        [] => choose(&facts, asked, &options)?,
+        names => (names.to_vec(), None),
+    };
+    options.profiles.clone_from(&names);
+    let read = |path: &Path| read_profile(&facts, tools, environment, path);
+    let profile = Profile::load(&names, &resource::names(), &read)?;
+    let kinds: Vec<&str> = Wanted::resolve(&profile, &|_| true)?.kinds().collect();
+    let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
+    let target = match Target::find(&facts, name) {
+        Ok(target) => target,
+        Err(error) => return no_account(&names, chosen, error),
+    };
+    let context = Context { facts: &facts, target: &target, options: &options };
+    let mut plans = Vec::new();
+    for kind in kinds {
+        let wanted = Wanted::resolve(&profile, &|one| one == kind)?;
+        plans.push((kind, Plan::build(&wanted, &context)));
+    }
+    let wanted = Toml::parse(profile.text().as_bytes()).map_err(|error| {
+        fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
+    })?;
+    let machine = root.is_host().then(|| Machine::new(&root));
+    let (path, found) = resource::config_file(&context);
+    let version = match asked.runner_version {
+        Some(version) => Ok(Some(version)),
+        None => facts.runner_version(true),
+    };
+    let patient = Patient {
+        facts: &facts,
+        machine: machine.as_ref(),
+        profiles: &names,
+        options: same_options(cli, asked),
+        wanted: &wanted,
+        plans,
+        name: &target.name,
+        account: target.account.as_ref(),
+        service: target.service.as_ref(),
+        config: Config { path, found },
+        runners: &asked.runner,
+        version,
+        login: Tried::default(),
+    };
+    Ok(Diagnosis::of(&names, chosen, doctor::examine(&patient)))
+}
+
+/// The options that let another command work on what was looked at, for a shell.
+fn same_options(cli: &Cli, asked: &Doctor) -> String {
+    let mut words: Vec<(&str, String)> = Vec::new();
+    if cli.global.root != Path::new("/") {
+        words.push(("--root", cli.global.root.display().to_string()));
+    }
+    words.extend(asked.config.iter().map(|path| ("--config", path.display().to_string())));
+    words.extend(asked.user.iter().map(|name| ("--user", name.clone())));
+    words.extend(asked.runner.iter().map(|name| ("--runner", name.clone())));
+    words.extend(asked.runner_version.iter().map(|version| ("--runner-version", version.to_string())));
+    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
+    let quoted = |text: &str| {
+        if is_plain(text) && !text.is_empty() {
+            text.to_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    words.iter().map(|(option, value)| [" ", option, " ", &quoted(value)].concat()).collect()
+}
+
+/// Without a profile: the one that the registered runners suggest, and why.
+fn choose(facts: &Live<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<String>, Option<String>)> {
+    let answer = |name: &str, why: &str| Ok((vec![name.to_owned()], Some(why.to_owned())));
+    let target = match Target::find(facts, asked.user.clone()) {
+        Ok(target) => target,
+        Err(error) if fault::find(&error).is_some_and(|fault| FINDINGS.contains(&fault.code)) => {
+            return answer("shell", "no profile was named");
+        }
+        Err(error) => return Err(error),
+    };
+    let (path, found) = resource::config_file(&Context { facts, target: &target, options });
+    let toml = found.ok().flatten().map(|(_, toml)| toml);
+    let runners = toml.as_ref().and_then(|toml| runner_config::list(toml, &path.display().to_string()).ok());
+    let starts_containers = runners
+        .into_iter()
+        .flatten()
+        .any(|runner| runner.text("executor").is_some_and(|executor| DOCKER_EXECUTORS.contains(&executor)));
+    if starts_containers {
+        answer("dind", "no profile was named, and a runner starts containers")
+    } else {
+        answer("shell", "no profile was named, and no runner starts containers")
+    }
+}
+
+/// Without a usable account nothing else can be looked at: that is the finding.
+fn no_account(names: &[String], chosen: Option<String>, error: anyhow::Error) -> Result<Diagnosis> {
+    match fault::find(&error) {
+        Some(found) if FINDINGS.contains(&found.code) => {
+            let mut findings = Findings::of("account");
+            findings.problem(found.code, format!("{error:#}"), &found.repair);
+            Ok(Diagnosis::of(names, chosen, findings.into_list()))
+        }
+        _ => Err(error),
+    }
+}
