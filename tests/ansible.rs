@@ -86,7 +86,9 @@ fn a_module_fails_as_ansible_expects() {
     ];
     let mut play = String::from("- hosts: runners\n  gather_facts: false\n  tasks:\n");
     for (root, arguments) in tasks {
-        play += &format!("    - runner_prep: {arguments}\n      become: {root}\n      ignore_errors: true\n");
+        play +=
+            &["    - runner_prep: ", arguments, "\n      become: ", root, "\n      ignore_errors: true\n"]
+                .concat();
     }
     fleet.put("refused.yml", play);
     let before = state(&fleet, true);

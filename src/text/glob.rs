@@ -216,6 +216,7 @@ mod tests {
 
     #[test]
     fn a_pattern_of_stars_ends() {
-        assert_eq!(matches(&"*a".repeat(40), &"a".repeat(60)), None);
+        assert_eq!(matches(&"*a".repeat(40), &"a".repeat(60)), Some(true));
+        assert_eq!(matches(&"*a".repeat(40), &("a".repeat(60) + "b")), None);
     }
 }
