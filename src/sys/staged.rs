@@ -115,6 +115,34 @@ impl Staged {
         &self.dir
     }
 
+    /// The candidate's device and inode.
+    pub(super) fn made(&self) -> (u64, u64) {
+        self.made
+    }
+
+    /// The file under the temporary name: the candidate, or after the commit the old file.
+    pub(super) fn set_aside(&self) -> io::Result<File> {
+        self.dir.open(&self.temp)
+    }
+
+    /// True when the candidate has the place, and the old file the temporary name.
+    pub(super) fn is_exchanged(&self) -> bool {
+        self.state == State::Exchanged
+    }
+
+    /// Exchange back after a commit, and keep the candidate for now.
+    pub(super) fn retreat(&mut self) -> io::Result<()> {
+        let _rights = self.dir.act()?;
+        exchange(&self.dir, &self.temp, &self.name)?;
+        self.state = State::Waiting;
+        Ok(())
+    }
+
+    /// Leave everything as it is now: both files hold what must not be lost.
+    pub(super) fn leave(&mut self) {
+        self.state = State::Done;
+    }
+
     /// Put the candidate in the place of the file with the identity `old`, or where nothing is.
     pub fn commit(&mut self, old: Option<(u64, u64)>) -> io::Result<()> {
         let _rights = self.dir.act()?;
@@ -196,17 +224,34 @@ impl Drop for Staged {
 
 /// Remove temporary files that a killed run left beside `name`; returns how many.
 pub fn sweep(dir: &Rc<Dir>, name: &OsStr) -> io::Result<usize> {
+    let names = leftovers(dir, name)?;
+    for entry in &names {
+        dir.unlink(entry)?;
+    }
+    Ok(names.len())
+}
+
+/// Remove every temporary file in a directory that only we write to.
+pub(super) fn sweep_all(dir: &Dir) -> io::Result<()> {
+    for name in dir.names()?.iter().filter(|name| is_temp(name)) {
+        dir.unlink(name)?;
+    }
+    Ok(())
+}
+
+/// The temporary files that a killed run left beside `name`.
+pub(super) fn leftovers(dir: &Dir, name: &OsStr) -> io::Result<Vec<OsString>> {
     let mut prefix = OsString::from(".");
     prefix.push(name);
     prefix.push(MARK);
-    let mut swept = 0;
-    for entry in dir.names()? {
-        if entry.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-            dir.unlink(&entry)?;
-            swept += 1;
-        }
-    }
-    Ok(swept)
+    let mut names = dir.names()?;
+    names.retain(|entry| entry.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()));
+    Ok(names)
+}
+
+fn is_temp(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') && name.contains(MARK)
 }
 
 fn temp_name(name: &OsStr) -> io::Result<OsString> {
@@ -263,7 +308,10 @@ fn exchange(dir: &Dir, temp: &OsStr, name: &OsStr) -> io::Result<()> {
             let mut aside = temp.to_owned();
             aside.push(".old");
             linkat(dir, name, dir, aside.as_os_str(), AtFlags::empty())?;
-            renameat(dir, temp, dir, name)?;
+            if let Err(error) = renameat(dir, temp, dir, name) {
+                unlinkat(dir, aside.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+                return Err(error.into());
+            }
             Ok(renameat(dir, aside.as_os_str(), dir, temp)?)
         }
         Err(error) => Err(error.into()),
