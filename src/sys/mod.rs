@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod dir;
 pub mod exec;
 pub mod identity;
+mod lease;
 pub mod lock;
 pub mod process_list;
 mod raw;

@@ -3,10 +3,13 @@
 //! Each block states why it is sound. Nothing else belongs here.
 #![expect(unsafe_code, reason = "pre_exec(3p)-style hooks and F_SETLEASE have no safe wrapper")]
 
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::libc;
+use nix::errno::Errno;
+use nix::libc::{self, c_int};
 
 /// Start the child in a session of its own, so that it has no controlling terminal: with one, it could
 /// type into root's shell (`TIOCSTI`). And without any handle but the standard three, whatever our own
@@ -37,4 +40,32 @@ fn close_handles_at_exec() {
             unsafe { libc::fcntl(handle, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }
+}
+
+/// The commands of fcntl(2) that are about leases and take a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LeaseCommand {
+    /// Take (`F_RDLCK`, `F_WRLCK`) or give back (`F_UNLCK`) a lease.
+    Set(c_int),
+    /// The type that the lease has, or will have when the break that is pending is done.
+    Get,
+    /// Which signal tells of a break, instead of SIGIO, whose default action ends the process.
+    Signal(c_int),
+}
+
+/// `F_SETSIG`, which the libc crate lacks; the number is the same in all of Linux's architectures that Rust
+/// has a standard library for.
+const F_SETSIG: c_int = 10;
+
+/// Ask the kernel about the lease on an open file.
+pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> io::Result<c_int> {
+    let (command, argument) = match command {
+        LeaseCommand::Set(kind) => (libc::F_SETLEASE, kind),
+        LeaseCommand::Get => (libc::F_GETLEASE, 0),
+        LeaseCommand::Signal(signal) => (F_SETSIG, signal),
+    };
+    // SAFETY: the descriptor is open as long as the borrow lives; each of the three commands takes its
+    // argument by value, so that the kernel reads and writes none of our memory.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    Ok(Errno::result(result)?)
 }

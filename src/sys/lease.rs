@@ -1,0 +1,122 @@
+//! Noticing who else opens a file, while they have to wait: file leases (`F_SETLEASE`, fcntl(2)).
+//!
+//! Owns taking a lease and the question whether somebody came. While a read lease is held, an open for
+//! writing waits in the kernel; while a write lease is held, any open does.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SIGURG};
+use nix::sys::stat::fstat;
+
+use super::dir::Stat;
+use super::raw::{self, LeaseCommand};
+
+/// How long others may keep a file open before we give up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often we look whether they are done.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Whom a lease keeps waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Against {
+    /// Everybody who opens the file for writing, or truncates it.
+    Writers,
+    /// Everybody who opens the file.
+    All,
+}
+
+/// An open file that is watched until the value goes.
+#[derive(Debug)]
+pub(super) struct Watch {
+    file: File,
+    /// The lease's type; without leases on this file system, nothing.
+    lease: Option<i32>,
+    begun: Stat,
+}
+
+impl Watch {
+    /// Watch a file as soon as nobody has it open that the lease would keep out; `None` when somebody has it open all the time.
+    ///
+    /// Where there are no leases (NFS, some FUSE), only what became of the file is seen, not who waits.
+    pub(super) fn over(file: File, against: Against) -> io::Result<Option<Self>> {
+        let kind = match against {
+            Against::Writers => F_RDLCK,
+            Against::All => F_WRLCK,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let lease = loop {
+            // SIGURG is ignored unless a program asks for it; the default of SIGIO is to end it.
+            let taken = raw::lease(file.as_fd(), LeaseCommand::Signal(SIGURG))
+                .and_then(|_| raw::lease(file.as_fd(), LeaseCommand::Set(kind)));
+            match taken {
+                Ok(_) => break Some(kind),
+                Err(error) if is(&error, Errno::EINTR) => {}
+                Err(error) if is(&error, Errno::EAGAIN) => {
+                    if Instant::now() >= deadline {
+                        return Ok(None);
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(_) => break None,
+            }
+        };
+        let begun = fstat(&file)?.into();
+        Ok(Some(Self { file, lease, begun }))
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The facts of the file when the watch began.
+    pub(super) fn begun(&self) -> Stat {
+        self.begun
+    }
+
+    /// False where the file system has no leases.
+    pub(super) fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    /// True when somebody waits for the file, or wrote to it.
+    pub(super) fn is_disturbed(&self) -> io::Result<bool> {
+        if let Some(kind) = self.lease
+            && raw::lease(self.file.as_fd(), LeaseCommand::Get)? != kind
+        {
+            return Ok(true);
+        }
+        let now = Stat::from(fstat(&self.file)?);
+        Ok((now.size, now.modified) != (self.begun.size, self.begun.modified))
+    }
+
+    /// Look for that long; true as soon as somebody came.
+    pub(super) fn is_disturbed_within(&self, time: Duration) -> io::Result<bool> {
+        let end = Instant::now() + time;
+        loop {
+            if self.is_disturbed()? {
+                return Ok(true);
+            }
+            if Instant::now() >= end {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The end of the file handle would end it, too, if no child has inherited a copy.
+        raw::lease(self.file.as_fd(), LeaseCommand::Set(F_UNLCK)).ok();
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}
