@@ -8,6 +8,7 @@ pub mod exec;
 pub mod identity;
 mod lease;
 pub mod lock;
+mod mounts;
 pub mod process_list;
 mod raw;
 pub mod root;

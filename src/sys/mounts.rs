@@ -1,0 +1,170 @@
+//! Who else has a single file mounted, as `/proc` shows it.
+//!
+//! A container that was given `config.toml` alone keeps the old inode after a rename, and with it the tokens
+//! that it writes. Reads `/proc` only; what it finds is a snapshot.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use super::dir::Dir;
+use super::root::Root;
+
+/// No file in `/proc` that is read here is larger on any host in use.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A process in whose view the file is a mount of its own.
+pub(super) fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
+    let proc = machine.dir(Path::new("/proc"))?.ok_or(io::ErrorKind::NotFound)?;
+    let Some(spot) = Spot::of(&proc, file)? else {
+        return Ok(None);
+    };
+    let mut views = BTreeSet::new();
+    for name in proc.names()? {
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process may end while we look, and those of other accounts are root's to see.
+        let Ok(Some(process)) = proc.child(&name) else { continue };
+        if let Ok(view) = view(&process)
+            && views.insert(view)
+            && let Ok(mounts) = bytes(&process, "mountinfo")
+            && mounts
+                .split(|byte| *byte == b'\n')
+                .filter_map(Mount::parse)
+                .any(|mount| spot.is_root_of(&mount))
+        {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+/// Processes with the same namespace and root directory see the same mounts.
+fn view(process: &Dir) -> io::Result<(PathBuf, PathBuf)> {
+    let ns = process.child("ns".as_ref())?.ok_or(io::ErrorKind::NotFound)?;
+    Ok((ns.read_link("mnt".as_ref())?, process.read_link("root".as_ref())?))
+}
+
+/// Where a file lies in its file system, whatever is mounted where.
+#[derive(Debug, PartialEq, Eq)]
+struct Spot {
+    device: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Spot {
+    /// `None` when the kernel does not tell, for example for a file that was removed.
+    fn of(proc: &Dir, file: &File) -> io::Result<Option<Self>> {
+        let own = proc.read_link("self".as_ref())?;
+        let Some(own) = proc.child(own.as_os_str())? else {
+            return Ok(None);
+        };
+        let (Some(infos), Some(files)) = (own.child("fdinfo".as_ref())?, own.child("fd".as_ref())?) else {
+            return Ok(None);
+        };
+        let number = file.as_fd().as_raw_fd().to_string();
+        let info = bytes(&infos, &number)?;
+        let id = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"));
+        let path = files.read_link(number.as_ref())?;
+        let mounts = bytes(&own, "mountinfo")?;
+        let mut mounts = mounts.split(|byte| *byte == b'\n').filter_map(Mount::parse);
+        Ok(id.and_then(|id| mounts.find(|mount| mount.id == id.trim_ascii())).and_then(|mount| {
+            let inside = path.strip_prefix(&mount.point).ok()?;
+            // `join` with nothing would add a slash.
+            let path =
+                if inside.as_os_str().is_empty() { mount.root.clone() } else { mount.root.join(inside) };
+            Some(Self { device: mount.device.to_vec(), path })
+        }))
+    }
+
+    fn is_root_of(&self, mount: &Mount<'_>) -> bool {
+        mount.device == self.device && mount.root == self.path
+    }
+}
+
+/// A line of `/proc/PID/mountinfo`, proc(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Mount<'a> {
+    id: &'a [u8],
+    device: &'a [u8],
+    /// The path in the file system that is seen at `point`.
+    root: PathBuf,
+    point: PathBuf,
+}
+
+impl<'a> Mount<'a> {
+    /// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`
+    fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let (id, _parent, device) = (fields.next()?, fields.next()?, fields.next()?);
+        Some(Self { id, device, root: unescape(fields.next()?), point: unescape(fields.next()?) })
+    }
+}
+
+/// Space, tab, newline and backslash are written as `\` and three octal digits.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = |digits: &[u8]| digits.iter().all(|digit| (b'0'..=b'7').contains(digit));
+        match tail.first_chunk::<3>() {
+            Some(digits) if first == b'\\' && octal(digits) => {
+                bytes.push(digits.iter().fold(0_u8, |value, digit| (value << 3) | (digit - b'0')));
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// The whole of a file in `/proc`, whose size says nothing.
+fn bytes(dir: &Dir, name: &str) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    dir.open(name.as_ref())?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_mountinfo_is_taken_apart() {
+        let line = br"73 46 254:0 /x/B/h/config.toml /x/B/c/a\040b\134c\011 rw,relatime shared:1 master:2 - ext4 /dev/vda rw";
+        let mount = Mount::parse(line).unwrap();
+        assert_eq!((mount.id, mount.device), (b"73".as_slice(), b"254:0".as_slice()));
+        assert_eq!(mount.root, Path::new("/x/B/h/config.toml"));
+        assert_eq!(mount.point, Path::new("/x/B/c/a b\\c\t"));
+        assert_eq!(Mount::parse(b"73 46 254:0 /x"), None);
+        assert_eq!(Mount::parse(b""), None);
+    }
+
+    #[test]
+    fn only_the_same_file_of_the_same_device_is_meant() {
+        let spot = Spot { device: b"254:0".to_vec(), path: "/srv/config.toml".into() };
+        let is = |line: &str| Mount::parse(line.as_bytes()).is_some_and(|mount| spot.is_root_of(&mount));
+        assert!(is("1 2 254:0 /srv/config.toml /etc/gitlab-runner/config.toml rw - ext4 /dev/vda rw"));
+        assert!(!is("1 2 254:1 /srv/config.toml /etc/gitlab-runner/config.toml rw - ext4 /dev/vdb rw"));
+        assert!(!is("1 2 254:0 /srv /etc/gitlab-runner rw - ext4 /dev/vda rw"));
+        // The kernel marks the mount of a file that was replaced.
+        assert!(!is("1 2 254:0 /srv/config.toml//deleted /etc/config.toml rw - ext4 /dev/vda rw"));
+    }
+
+    #[test]
+    fn a_file_of_this_machine_has_its_spot() {
+        let root = Root::open(Path::new("/")).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let proc = root.dir(Path::new("/proc")).unwrap().unwrap();
+        let spot = Spot::of(&proc, file.as_file()).unwrap().unwrap();
+        assert_eq!(spot.path.file_name(), file.path().file_name());
+        assert_eq!(holder(&root, file.as_file()).unwrap(), None);
+    }
+}
