@@ -12,6 +12,7 @@ mod mounts;
 pub mod process_list;
 mod raw;
 pub mod root;
+pub mod shared;
 pub mod staged;
 pub mod sudo;
 pub mod unix_http;

@@ -1,0 +1,63 @@
+//! What a run that was killed between two steps left beside the file.
+
+use rustix::fs::{AtFlags, StatxFlags, statx};
+
+use std::ffi::OsStr;
+use std::io;
+
+use anyhow::{Context, Result};
+
+use super::super::dir::{Dir, Kind};
+use super::super::staged;
+use super::Target;
+use crate::fault::Fault;
+
+/// Remove it. Only an old file that somebody wrote to after it had been exchanged is kept first: that writer
+/// believes in its update.
+pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
+    let mut kept = Vec::new();
+    let cannot = || format!("cannot remove what a killed run left in {}", target.dir.path().display());
+    for name in staged::leftovers(&target.dir, &target.name).with_context(cannot)? {
+        if holds_an_update(target, &name).with_context(cannot)? {
+            let path = target.keep(&target.dir.open(&name)?)?;
+            kept.push(Fault {
+                code: "conflict",
+                what: format!(
+                    "an earlier run was killed while another program wrote {}; what it wrote is kept",
+                    target.path().display()
+                ),
+                repair: format!(
+                    "compare them, move what is missing to the live file, then remove the other: diff {} {}",
+                    target.path().display(),
+                    path.display()
+                ),
+            });
+        }
+        target.dir.unlink(&name).with_context(cannot)?;
+    }
+    Ok(kept)
+}
+
+/// The live file was made later (so the leftover had the place), but the leftover was written later.
+fn holds_an_update(target: &Target, leftover: &OsStr) -> io::Result<bool> {
+    let (Some(live), Some(left)) = (target.dir.stat_entry(&target.name)?, target.dir.stat_entry(leftover)?)
+    else {
+        return Ok(false);
+    };
+    if left.kind != Kind::Regular || left.identity == live.identity || left.modified <= live.modified {
+        return Ok(false);
+    }
+    let (born, left_born) = (birth(&target.dir, &target.name)?, birth(&target.dir, leftover)?);
+    // Where birth is not recorded, better one copy too many.
+    Ok(left_born.is_none() || left_born < born)
+}
+
+fn birth(dir: &Dir, name: &OsStr) -> io::Result<Option<(i64, u32)>> {
+    let stat = match statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME) {
+        Ok(stat) => stat,
+        Err(rustix::io::Errno::NOSYS) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let known = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Ok(known.then_some((stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec)))
+}

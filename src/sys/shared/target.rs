@@ -1,0 +1,180 @@
+//! The file itself: where it is, what it was, what it becomes, and what can't be done with it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use nix::sys::stat::{fstat, futimens};
+use nix::sys::time::TimeSpec;
+
+use super::super::dir::{Dir, Stat, read_all};
+use super::super::identity::Identity;
+use super::super::lease::PATIENCE;
+use super::super::process_list::{self, Process};
+use super::super::root::Root;
+use super::super::staged::Staged;
+use crate::fault::fault;
+
+/// Where the file is, and where what must not be lost is kept.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The directory that the file lies in.
+    pub dir: Rc<Dir>,
+    /// Its name there.
+    pub name: OsString,
+    /// Root's own directory on the host, 0700.
+    pub state: Rc<Dir>,
+}
+
+/// The file as the plan saw it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Before {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Device and inode.
+    pub identity: (u64, u64),
+    /// Permission bits, user and group.
+    pub meta: (u32, u32, u32),
+}
+
+/// What it becomes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct After {
+    /// The new bytes.
+    pub bytes: Vec<u8>,
+    /// The owner, when files can be given away.
+    pub owner: Option<Identity>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Target {
+    /// The file's path in the tree.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join(&self.name)
+    }
+
+    pub(super) fn changed(&self) -> anyhow::Error {
+        fault(
+            "changed-meanwhile",
+            format!("{} was changed since it was looked at", self.path().display()),
+            "run the same command again",
+        )
+    }
+
+    /// Keep the bytes of a file that loses its name in the state directory, never beside the target: others
+    /// may publish what lies there.
+    pub(super) fn keep(&self, file: &File) -> Result<PathBuf> {
+        let mut name = self.name.clone();
+        let (seconds, nanos) = now();
+        name.push(format!(".conflict-{seconds}.{nanos:09}"));
+        let bytes = read_all(file, Stat::from(fstat(file)?).size, u64::MAX)?;
+        let mut kept = Staged::create(&self.state, &name, &bytes, None, 0o600, None)?;
+        kept.commit(None)?;
+        kept.finish()?;
+        self.state.sync()?;
+        Ok(self.state.path().join(name))
+    }
+}
+
+/// Hard links would be split, and an immutable file can't be replaced: say so before anything is written.
+pub(super) fn refuse(file: &File, stat: Stat, path: &Path) -> Result<()> {
+    use rustix::fs::IFlags;
+    let path = path.display();
+    if stat.links > 1 {
+        return Err(fault(
+            "hard-links",
+            format!("{path} has {} names (hard links), and a new file would get only this one", stat.links),
+            format!("find the others and leave one: find / -xdev -samefile {path}"),
+        ));
+    }
+    // A file system without such flags has none to respect.
+    let flags = rustix::fs::ioctl_getflags(file).unwrap_or(IFlags::empty());
+    for (flag, word, letter) in [(IFlags::IMMUTABLE, "immutable", "i"), (IFlags::APPEND, "append-only", "a")]
+    {
+        if flags.contains(flag) {
+            return Err(fault(
+                "immutable",
+                format!("{path} is {word}"),
+                format!("chattr -{letter} {path}, and again + after the change if you want it so"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The commands of gitlab-runner that load `config.toml`, take their time, and write it whole: those that run.
+pub(super) fn writers(machine: &Root) -> io::Result<Vec<(u32, &'static str)>> {
+    const COMMANDS: [&str; 4] = ["register", "unregister", "verify", "reset-token"];
+    let command = |process: &Process| {
+        let mut arguments = process.arguments.iter().skip(1);
+        let found = arguments.find_map(|argument| COMMANDS.into_iter().find(|command| command == argument));
+        Some((process.pid, found?))
+    };
+    let runners = process_list::named(machine, &["gitlab-runner", "gitlab-ci-multi-runner"])?;
+    Ok(runners.iter().filter_map(command).collect())
+}
+
+pub(super) fn in_use(path: &Path) -> anyhow::Error {
+    let path = path.display();
+    fault(
+        "in-use",
+        format!("another program has kept {path} open for {} s", PATIENCE.as_secs()),
+        format!("see who it is, and run the same command again: fuser -v {path}"),
+    )
+}
+
+pub(super) fn conflict(path: &Path, kept: &Path) -> anyhow::Error {
+    fault(
+        "conflict",
+        format!(
+            "two programs wrote {} in the same instant; one version is live, the other is kept",
+            path.display()
+        ),
+        format!(
+            "compare them, move what is missing to the live file, then remove the other: diff {} {}",
+            path.display(),
+            kept.display()
+        ),
+    )
+}
+
+pub(super) fn is_same(file: &File, bytes: &[u8]) -> io::Result<bool> {
+    let size = Stat::from(fstat(file)?).size;
+    Ok(size == bytes.len() as u64 && read_all(file, size, size)? == bytes)
+}
+
+pub(super) fn now() -> (i64, i64) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos().into())
+}
+
+/// Set the modification time to now, and in any case later than `than`: gitlab-runner reloads only what is
+/// newer, also when the clock was set back or the file system counts in seconds.
+pub(super) fn stamp(file: &File, than: (i64, i64)) -> io::Result<()> {
+    let wanted = now();
+    let next = (than.0.saturating_add(1), than.1);
+    for (seconds, nanos) in [if wanted > than { wanted } else { next }, next] {
+        futimens(file, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, nanos))?;
+        if Stat::from(fstat(file)?).modified > than {
+            break;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn not_taken_back(path: &Path) -> anyhow::Error {
+    fault(
+        "not-taken-back",
+        format!(
+            "{} was written by another program after our change, so it stays as that program left it",
+            path.display()
+        ),
+        "look at what it holds now: runner-prep plan …",
+    )
+}
