@@ -2,6 +2,7 @@
 //!
 //! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
+mod attempts;
 mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +12,13 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::change::{Allowed, Change, Check, Op, Place};
-use crate::fault::fault;
+use crate::change::{Allowed, Change, Check, Note, Op, Place};
+use crate::fault::{Fault, fault};
 use crate::journal::{Id, Journal, State};
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::root::Root;
+use crate::sys::shared;
 use crate::sys::sudo::Judges;
 use steps::Worker;
 
@@ -50,12 +52,22 @@ impl Fate {
 }
 
 /// What an application did.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// For each change, in order.
     pub fates: Vec<Fate>,
     /// Why it ended early.
     pub error: Option<anyhow::Error>,
+    /// What it met on the way that a person should know.
+    pub warnings: Vec<Note>,
+    /// How it was done, for those who ask for details; each with the index of its change.
+    pub details: Vec<(usize, String)>,
+}
+
+impl Outcome {
+    fn not_begun(changes: &[Change], error: anyhow::Error) -> Self {
+        Self { fates: vec![Fate::NotReached; changes.len()], error: Some(error), ..Self::default() }
+    }
 }
 
 /// Holds the lock; made only when there is something to write.
@@ -65,12 +77,20 @@ pub struct Session<'a> {
     machine: &'a Root,
     state: Rc<Dir>,
     journal: Journal<'a>,
+    repaired: Vec<Note>,
     _lock: Lock,
 }
 
+/// True when an earlier run died while it wrote a file in place, so that nobody can plan before
+/// [`Session::open`] has repaired that file.
+#[must_use]
+pub fn is_interrupted(root: &Root) -> bool {
+    matches!(root.dir(Path::new(STATE)), Ok(Some(state)) if shared::interrupted(&state))
+}
+
 impl<'a> Session<'a> {
-    /// Take the lock, keep signals from ending the work half way until the process exits, and remove what
-    /// killed runs left.
+    /// Take the lock, keep signals from ending the work half way until the process exits, repair what killed
+    /// runs left half written, and remove what else they left.
     ///
     /// # Errors
     /// When the state directory can't be used or another run holds the lock too long.
@@ -78,10 +98,18 @@ impl<'a> Session<'a> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state)?;
         hold_signals()?;
+        let repaired = shared::repair(root, &state)?;
         let journal = Journal::make(root, &state)?;
-        let session = Self { root, machine, state, journal, _lock: lock };
-        session.sweep_after_killed()?;
+        let mut session = Self { root, machine, state, journal, repaired: Vec::new(), _lock: lock };
+        let kept = session.sweep_after_killed()?;
+        session.repaired = repaired.into_iter().chain(kept).map(note).collect();
         Ok(session)
+    }
+
+    /// What killed runs had left that a person should know of.
+    #[must_use]
+    pub fn repaired(&self) -> &[Note] {
+        &self.repaired
     }
 
     /// Do all changes or none, and keep in the journal what is needed to undo them. Accounts that were made
@@ -91,7 +119,7 @@ impl<'a> Session<'a> {
         let id = match caught(|| self.journal.begin(profiles, changes)) {
             Ok(id) => id,
             Err(error) => {
-                return Outcome { fates: vec![Fate::NotReached; changes.len()], error: Some(error) };
+                return Outcome::not_begun(changes, error);
             }
         };
         let (outcome, back) = self.carry_out(changes, Purpose::Apply(&id));
@@ -107,11 +135,16 @@ impl<'a> Session<'a> {
     /// Do the changes that undo others, all or none. `places` are swept of what a killed undo left there.
     #[must_use]
     pub fn undo(&self, changes: &[Change], places: &[Place]) -> Outcome {
-        let swept = places.iter().try_for_each(|place| Worker::new(self.root, self.machine).sweep(place));
-        if let Err(error) = swept {
-            return Outcome { fates: vec![Fate::NotReached; changes.len()], error: Some(error) };
+        let mut kept = Vec::new();
+        for place in places {
+            match self.worker().sweep(place) {
+                Ok(mut faults) => kept.append(&mut faults),
+                Err(error) => return Outcome::not_begun(changes, error),
+            }
         }
-        self.carry_out(changes, Purpose::Undo).0
+        let (mut outcome, _) = self.carry_out(changes, Purpose::Undo);
+        outcome.warnings.extend(kept.into_iter().map(note));
+        outcome
     }
 
     /// The journal, for reading and for marking what was undone.
@@ -120,30 +153,40 @@ impl<'a> Session<'a> {
         &self.journal
     }
 
-    /// Old bytes that a killed run left beside its files hold secrets and room.
-    fn sweep_after_killed(&self) -> Result<()> {
+    /// Old bytes that a killed run left beside its files hold secrets and room. Returns what had to be kept.
+    fn sweep_after_killed(&self) -> Result<Vec<Fault>> {
+        let mut kept = Vec::new();
         for entry in self.journal.unswept()? {
-            let worker = Worker::new(self.root, self.machine);
+            let worker = self.worker();
             for thing in entry.changes.iter().filter_map(|record| record.op.thing()) {
-                worker.sweep(&thing.place)?;
+                kept.append(&mut worker.sweep(&thing.place)?);
             }
             self.journal.mark_swept(&entry.id)?;
         }
-        Ok(())
+        Ok(kept)
+    }
+
+    fn worker(&self) -> Worker<'_> {
+        Worker::new(self.root, self.machine, &self.state)
     }
 
     /// The outcome, and whether everything was taken back.
     fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> (Outcome, bool) {
-        let mut worker = Worker::new(self.root, self.machine);
-        let Some(error) = caught(|| self.work(changes, &mut worker, purpose)).err() else {
-            return (Outcome { fates: vec![Fate::Applied; changes.len()], error: None }, false);
+        let mut worker = self.worker();
+        let error = caught(|| self.work(changes, &mut worker, purpose)).err();
+        let warnings = worker.warnings().into_iter().map(note).collect();
+        let details = worker.details();
+        let Some(error) = error else {
+            let fates = vec![Fate::Applied; changes.len()];
+            return (Outcome { fates, error: None, warnings, details }, false);
         };
         let fates = worker.fates(changes.len());
         match worker.roll_back() {
-            Ok(()) => (Outcome { fates, error: Some(error) }, true),
+            Ok(()) => (Outcome { fates, error: Some(error), warnings, details }, true),
+            // The second is the one to act on.
             Err(second) => {
-                let error = error.context(format!("and taking the changes back failed: {second:#}"));
-                (Outcome { fates, error: Some(error) }, false)
+                let error = second.context(format!("{error:#}; and taking the changes back failed"));
+                (Outcome { fates, error: Some(error), warnings, details }, false)
             }
         }
     }
@@ -180,6 +223,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        worker.settle()?;
         if let Purpose::Apply(id) = purpose {
             self.journal.mark(id, State::Complete)?;
         }
@@ -206,6 +250,10 @@ impl<'a> Session<'a> {
         }
         Ok(judges)
     }
+}
+
+fn note(fault: Fault) -> Note {
+    Note { code: fault.code, message: fault.what, repair: fault.repair }
 }
 
 /// A panic becomes an error: the work is taken back all the same.

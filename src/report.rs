@@ -150,6 +150,12 @@ impl Report {
         let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
         let base = Self::of(profiles, &changes, rest);
         let mut report = Self { changed: made > 0, ..base };
+        report.warn(&outcome.warnings);
+        for (index, detail) in &outcome.details {
+            if let Some(shown) = report.shown.get_mut(*index) {
+                shown.push(detail.clone());
+            }
+        }
         if let Some(error) = &outcome.error {
             report.fail(error);
         } else if rest.pending.is_empty() {
@@ -186,6 +192,11 @@ impl Report {
         );
     }
 
+    /// Add what was met beside the plan.
+    pub fn warn(&mut self, notes: &[Note]) {
+        self.warnings.extend(notes.iter().map(Remark::from));
+    }
+
     /// Add the public key.
     #[must_use]
     pub fn with_key(mut self, key: Option<PublicKey>) -> Self {
@@ -199,14 +210,7 @@ impl Report {
     }
 
     fn of(profiles: &[String], changes: &[(&Change, &'static str)], notes: &Plan) -> Self {
-        let remarks = |notes: &[Note]| {
-            let remark = |note: &Note| Remark {
-                code: note.code.to_owned(),
-                message: note.message.clone(),
-                repair: note.repair.clone(),
-            };
-            notes.iter().map(remark).collect()
-        };
+        let remarks = |notes: &[Note]| notes.iter().map(Remark::from).collect();
         Self {
             schema: SCHEMA,
             profiles: profiles.to_vec(),
@@ -218,6 +222,13 @@ impl Report {
             ..Self::default()
         }
         .with_key(notes.public_key.clone())
+    }
+}
+
+impl From<&Note> for Remark {
+    fn from(note: &Note) -> Self {
+        let Note { code, message, repair } = note.clone();
+        Self { code: code.to_owned(), message, repair }
     }
 }
 

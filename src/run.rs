@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::apply::Session;
+use crate::apply::{Session, is_interrupted};
 use crate::change::FileKind;
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::facts::live::Live;
@@ -133,20 +133,42 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         let context = Context { facts: &facts, target: &target, options: &options };
         Plan::build(&wanted, &context)
     };
-    let plan = build()?;
-    if plan.changes.is_empty() && write && left_by_killed(&root)? {
-        Session::open(&root, machine)?;
+    // A file that an earlier run left half written is repaired before anybody plans on it.
+    let mut session = None;
+    if is_interrupted(&root) {
+        if !write {
+            return Err(fault(
+                "interrupted-write",
+                "a run was killed while it wrote a file in place, or one is at it now",
+                format!("repair it, and go on: runner-prep apply --profile {}", names.join(",")),
+            ));
+        }
+        session = Some(Session::open(&root, machine)?);
     }
-    if plan.changes.is_empty() || !write {
+    let mut plan = build()?;
+    if session.is_none() && write && (!plan.changes.is_empty() || left_by_killed(&root)?) {
+        session = Some(Session::open(&root, machine)?);
+    }
+    let Some(session) = session else {
         return Ok(Report::planned(names, &plan));
+    };
+    if plan.changes.is_empty() {
+        let mut report = Report::planned(names, &plan);
+        report.warn(session.repaired());
+        return Ok(report);
     }
-    let session = Session::open(&root, machine)?;
-    let outcome = session.apply(&plan.changes, names);
+    let outcome = session.apply_settled(&mut plan, names, &build);
     if outcome.error.is_some() {
         return Ok(Report::applied(names, &plan, &outcome, None));
     }
     // The same question again: what is left now is an error, never silence.
     let after = build()?;
+    if plan.changes.is_empty() {
+        // Somebody else made the change meanwhile.
+        let mut report = Report::planned(names, &after);
+        report.warn(&outcome.warnings);
+        return Ok(report);
+    }
     let mut report = Report::applied(names, &plan, &outcome, Some(&after));
     if let Some(left) = after.changes.first() {
         report.fail(&fault(

@@ -1,7 +1,6 @@
 //! The steps of an application, each with the way back.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -10,11 +9,12 @@ use anyhow::{Context, Result};
 
 use super::Fate;
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
-use crate::fault::fault;
+use crate::fault::{Fault, fault};
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
+use crate::sys::shared::{self, After, Before, Shared, Target};
 use crate::sys::staged::{self, Staged};
 
 /// Something that was done for the change of that index, with what is needed to take it back.
@@ -30,6 +30,8 @@ enum WayBack {
     None,
     /// A file is staged, then committed.
     File(Staged),
+    /// The same for a file that other programs write to.
+    Shared(Box<Shared>),
     /// A directory was made.
     Made(Rc<Dir>, OsString),
     /// A directory goes when nothing can fail any more.
@@ -43,6 +45,7 @@ enum WayBack {
 pub(super) struct Worker<'a> {
     root: &'a Root,
     machine: &'a Root,
+    state: &'a Rc<Dir>,
     steps: Vec<Step>,
     reached: usize,
 }
@@ -58,8 +61,27 @@ pub(super) fn is_home(change: &Change) -> bool {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(root: &'a Root, machine: &'a Root) -> Self {
-        Self { root, machine, steps: Vec::new(), reached: 0 }
+    pub(super) fn new(root: &'a Root, machine: &'a Root, state: &'a Rc<Dir>) -> Self {
+        Self { root, machine, state, steps: Vec::new(), reached: 0 }
+    }
+
+    fn shared(&self) -> impl Iterator<Item = (usize, &Shared)> {
+        self.steps.iter().filter_map(|step| match &step.way_back {
+            WayBack::Shared(shared) => Some((step.index, &**shared)),
+            _ => None,
+        })
+    }
+
+    /// What a person should know of the files that other programs write to.
+    pub(super) fn warnings(&self) -> Vec<Fault> {
+        self.shared().flat_map(|(_, shared)| shared.warnings().iter().cloned()).collect()
+    }
+
+    /// How changes were made, for those who ask for details; each with its change.
+    pub(super) fn details(&self) -> Vec<(usize, String)> {
+        self.shared()
+            .flat_map(|(index, shared)| shared.details().iter().map(move |detail| (index, detail.clone())))
+            .collect()
     }
 
     /// The change that is worked on, for the report of an error.
@@ -139,26 +161,31 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Remove what a killed run left beside a file. A place that is gone has nothing beside it.
-    pub(super) fn sweep(&self, place: &Place) -> Result<()> {
-        if let Ok((dir, name)) = self.locate(place) {
-            staged::sweep(&dir, &name)
-                .with_context(|| format!("cannot remove what a killed run left beside {place}"))?;
+    /// Remove what a killed run left beside a file. A place that is gone has nothing beside it. Returns what had
+    /// to be kept, because another program wrote it.
+    pub(super) fn sweep(&self, place: &Place) -> Result<Vec<Fault>> {
+        let Ok((dir, name)) = self.locate(place) else {
+            return Ok(Vec::new());
+        };
+        if matches!(place, Place::System(_)) {
+            return shared::sweep(&Target { dir, name, state: Rc::clone(self.state) });
         }
-        Ok(())
+        staged::sweep(&dir, &name)
+            .with_context(|| format!("cannot remove what a killed run left beside {place}"))?;
+        Ok(Vec::new())
     }
 
     fn stage_file(&mut self, file: &FileOp, dir: &Rc<Dir>, name: &OsString) -> Result<()> {
+        if let (Swap::Shared, Some(before), Some(content)) = (&file.swap, &file.before, &file.after) {
+            return self.stage_shared(file, before, content.bytes()?, dir, name);
+        }
         staged::sweep(dir, name).context("cannot remove what a killed run left behind")?;
         recheck(dir, name, file.before.as_ref(), &file.place)?;
         let staged = match (&file.after, &file.before) {
-            (Some(content), before) => {
+            (Some(content), _) => {
                 let owner = self.owner(&file.meta.owner)?;
-                let like = match (&file.swap, before) {
-                    (Swap::Shared, Some(_)) => Some(dir.open(name)?),
-                    _ => None,
-                };
-                create(dir, name, content.bytes()?, owner, file.meta.mode, like.as_ref(), &file.place)?
+                Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, None)
+                    .map_err(|error| explain(error, &file.place))?
             }
             (None, Some(before)) => match &file.swap {
                 Swap::Aside(aside) => Staged::aside(dir, name, aside.as_ref(), before.identity),
@@ -170,22 +197,45 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    fn stage_shared(
+        &mut self,
+        file: &FileOp,
+        before: &Seen,
+        bytes: &[u8],
+        dir: &Rc<Dir>,
+        name: &OsString,
+    ) -> Result<()> {
+        let target = Target { dir: Rc::clone(dir), name: name.clone(), state: Rc::clone(self.state) };
+        let meta = (before.mode, before.uid, before.gid);
+        let before = Before { bytes: before.bytes.clone(), identity: before.identity, meta };
+        let after =
+            After { bytes: bytes.to_vec(), owner: self.owner(&file.meta.owner)?, mode: file.meta.mode };
+        // The processes of this machine have nothing to do with another tree.
+        let machine = self.root.is_host().then_some(self.machine);
+        let shared =
+            Shared::create(target, before, after, machine).map_err(|error| explained(error, &file.place))?;
+        self.done(WayBack::Shared(Box::new(shared)));
+        Ok(())
+    }
+
     /// Make all staged files live, in order, and make that durable.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<()> {
         for position in 0..self.steps.len() {
-            let Some(Step { index, way_back: WayBack::File(staged) }) = self.steps.get_mut(position) else {
+            let Some(Step { index, way_back }) = self.steps.get_mut(position) else {
                 continue;
             };
             let Some(Change { op: Op::File(file), kind, id, .. }) = changes.get(*index) else {
                 continue;
             };
             self.reached = *index;
-            let committed = match (&file.before, &file.after) {
-                (Some(before), None) => staged.commit_removal(before.identity),
-                (Some(_), Some(_)) if file.swap == Swap::Fresh => Err(io::ErrorKind::AlreadyExists.into()),
-                (before, _) => staged.commit(before.as_ref().map(|before| before.identity)),
+            let committed = match way_back {
+                WayBack::File(staged) => commit(staged, file).map_err(anyhow::Error::from),
+                WayBack::Shared(shared) => shared.commit(),
+                _ => continue,
             };
-            committed.map_err(|error| explain(error, &file.place)).with_context(|| format!("{kind} {id}"))?;
+            committed
+                .map_err(|error| explained(error, &file.place))
+                .with_context(|| format!("{kind} {id}"))?;
         }
         self.sync()
     }
@@ -195,6 +245,7 @@ impl<'a> Worker<'a> {
             let dir = match &step.way_back {
                 WayBack::None => continue,
                 WayBack::File(staged) => staged.dir(),
+                WayBack::Shared(shared) => shared.dir(),
                 WayBack::Made(dir, _) | WayBack::Last(dir, _) | WayBack::Repaired { dir, .. } => dir,
             };
             dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
@@ -202,12 +253,26 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// The last look at the files that other programs write to; the way back is open until then.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        for step in &mut self.steps {
+            if let WayBack::Shared(shared) = &mut step.way_back {
+                self.reached = step.index;
+                shared.settle()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing can fail any more that would be taken back: drop the old files, then empty directories.
     pub(super) fn finish(&mut self) -> Result<()> {
         for step in &mut self.steps {
-            if let WayBack::File(staged) = &mut step.way_back {
-                staged.finish().with_context(|| format!("cannot remove {}", staged.path().display()))?;
-            }
+            let finished = match &mut step.way_back {
+                WayBack::File(staged) => staged.finish().map_err(anyhow::Error::from),
+                WayBack::Shared(shared) => shared.finish(),
+                _ => continue,
+            };
+            finished.context("cannot remove the former version of a file")?;
         }
         self.sync()?;
         for step in &self.steps {
@@ -229,16 +294,17 @@ impl<'a> Worker<'a> {
         for step in self.steps.iter_mut().rev() {
             let undone = match &mut step.way_back {
                 WayBack::None | WayBack::Last(..) => Ok(()),
-                WayBack::File(staged) => staged.roll_back(),
-                WayBack::Made(dir, name) => dir.remove_child(name),
+                WayBack::File(staged) => staged.roll_back().map_err(anyhow::Error::from),
+                WayBack::Shared(shared) => shared.roll_back(),
+                WayBack::Made(dir, name) => dir.remove_child(name).map_err(anyhow::Error::from),
                 WayBack::Repaired { dir, name, identity, owner, mode } => {
-                    dir.repair(name, *identity, *owner, *mode)
+                    dir.repair(name, *identity, *owner, *mode).map_err(anyhow::Error::from)
                 }
             };
             first = first.or(undone.err());
         }
         self.sync().ok();
-        first.map_or(Ok(()), |error| Err(error.into()))
+        first.map_or(Ok(()), Err)
     }
 
     fn repair(
@@ -332,16 +398,12 @@ fn inside(dir: &Dir, owner: Option<Identity>) -> Option<Identity> {
     owner.filter(|_| dir.identity().is_none())
 }
 
-fn create(
-    dir: &Rc<Dir>,
-    name: &OsString,
-    bytes: &[u8],
-    owner: Option<Identity>,
-    mode: u32,
-    like: Option<&File>,
-    place: &Place,
-) -> Result<Staged> {
-    Staged::create(dir, name, bytes, owner, mode, like).map_err(|error| explain(error, place))
+fn commit(staged: &mut Staged, file: &FileOp) -> io::Result<()> {
+    match (&file.before, &file.after) {
+        (Some(before), None) => staged.commit_removal(before.identity),
+        (Some(_), Some(_)) if file.swap == Swap::Fresh => Err(io::ErrorKind::AlreadyExists.into()),
+        (before, _) => staged.commit(before.as_ref().map(|before| before.identity)),
+    }
 }
 
 fn changed(place: &Place) -> anyhow::Error {
@@ -350,6 +412,14 @@ fn changed(place: &Place) -> anyhow::Error {
         format!("{place} was changed since it was looked at"),
         "run the same command again",
     )
+}
+
+/// An error of the system gets its explanation, one that has its own keeps it.
+fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
+    match error.downcast::<io::Error>() {
+        Ok(error) => explain(error, place),
+        Err(error) => error,
+    }
 }
 
 /// The errors that administrators meet, with the repair.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Exit, Streams, print, require_root};
-use crate::apply::Session;
+use crate::apply::{Session, is_interrupted};
 use crate::cli::{Cli, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
@@ -52,6 +52,10 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
     let facts = Live::new(&root, machine);
     let kinds = resource::names();
     let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
+    if is_interrupted(&root) && !command.dry_run {
+        // Repairs what was left half written, before it is held against the journal.
+        drop(Session::open(&root, machine)?);
+    }
     let found = match Journal::open(&root)? {
         Some(journal) => plan(&journal)?,
         None => Undo::default(),

@@ -1,0 +1,73 @@
+//! Again from the plan, when somebody else wrote a file between our look at it and our write.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Fate, Outcome, Session};
+use crate::change::Change;
+use crate::fault;
+use crate::plan::Plan;
+
+/// How often and how long; whoever still writes then does nothing else.
+const MOST_ATTEMPTS: u32 = 50;
+const MOST_TIME: Duration = Duration::from_secs(60);
+
+/// Time for the other program to end its write.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Session<'_> {
+    /// Apply a plan, and where a file was changed meanwhile, ask `again` for a new plan and apply that.
+    ///
+    /// `plan` becomes what was applied in the end, together with what earlier attempts did that stays.
+    #[must_use]
+    pub fn apply_settled(
+        &self,
+        plan: &mut Plan,
+        profiles: &[String],
+        again: &dyn Fn() -> Result<Plan>,
+    ) -> Outcome {
+        let began = Instant::now();
+        let mut stays = Vec::new();
+        let mut warnings = self.repaired().to_vec();
+        let mut attempt = 0;
+        let mut outcome = loop {
+            attempt += 1;
+            let mut outcome = self.apply(&plan.changes, profiles);
+            warnings.append(&mut outcome.warnings);
+            let is_last = attempt >= MOST_ATTEMPTS || began.elapsed() >= MOST_TIME;
+            if is_last || !outcome.error.as_ref().is_some_and(is_changed_meanwhile) {
+                break outcome;
+            }
+            std::thread::sleep(PAUSE);
+            match again() {
+                Ok(next) => {
+                    stays.append(&mut applied(plan, &outcome));
+                    *plan = next;
+                }
+                Err(error) => break Outcome { error: Some(error), ..outcome },
+            }
+            if plan.changes.is_empty() {
+                break Outcome::default();
+            }
+        };
+        let shift = stays.len();
+        outcome.fates.splice(0..0, vec![Fate::Applied; shift]);
+        plan.changes.splice(0..0, stays);
+        for (index, _) in &mut outcome.details {
+            *index += shift;
+        }
+        warnings.dedup();
+        Outcome { warnings, ..outcome }
+    }
+}
+
+fn is_changed_meanwhile(error: &anyhow::Error) -> bool {
+    fault::find(error).is_some_and(|fault| fault.code == "changed-meanwhile")
+}
+
+/// What can't be taken back: accounts.
+fn applied(plan: &Plan, outcome: &Outcome) -> Vec<Change> {
+    let fates = plan.changes.iter().zip(&outcome.fates);
+    fates.filter(|(_, fate)| **fate == Fate::Applied).map(|(change, _)| change.clone()).collect()
+}
