@@ -37,8 +37,9 @@ const DOTFILES: [&str; 7] =
 const MARK: &str = "runner-prep-path:";
 
 impl Tried {
-    /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it; its script is `exit 0` and
-    /// one line that says the search path.
+    /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
+    /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
+    /// the search path and ends.
     fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
         if let Some(login) = self.0.get() {
             return Ok(login);
@@ -46,7 +47,7 @@ impl Tried {
         let Some(machine) = patient.machine else {
             return Ok(self.0.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
         };
-        let script = format!("printf '{MARK}%s\\n' \"$PATH\"\nexit 0\n");
+        let script = format!("set -eo pipefail\nprintf '{MARK}%s\\n' \"$PATH\"\nexit 0\n");
         let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
         let login = match machine.ask("su", &arguments, script.as_bytes()) {
             Ok(None) => Login::NotTried("su is not installed".to_owned()),
@@ -87,7 +88,10 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     findings.problem(
         "login-shell-fails",
         format!("the login shell of {} {what}; it reads {culprits}", patient.name),
-        format!("see why: echo exit 0 | {command}; then correct the file in {}", account.home.display()),
+        format!(
+            "see why: printf 'set -e\\nexit 0\\n' | {command}; then correct the file in {}",
+            account.home.display()
+        ),
     );
     Ok(())
 }

@@ -1,0 +1,191 @@
+//! `doctor`: a host that lacks nothing has no problem, and whatever is wrong is found.
+
+mod patients;
+mod support;
+
+use std::collections::BTreeSet;
+
+use patients::{Fault, HOST_FAULTS, Patient, TREE_FAULTS, infect, tree};
+use serde_json::Value;
+use support::{Run, Tree, assert_unchanged, fixture, have, is_root, source};
+
+/// Checks that look at the machine's kernel, which no test can make good or bad.
+const KERNEL: [&str; 2] = ["kernel", "cgroup"];
+
+fn findings(run: &Run) -> Vec<Value> {
+    let document = run.json();
+    assert_eq!(document["changed"], false, "{run}");
+    assert_eq!(document["schema"], 1, "{run}");
+    document["findings"].as_array().cloned().unwrap_or_default()
+}
+
+fn text<'v>(finding: &'v Value, key: &str) -> &'v str {
+    finding[key].as_str().unwrap_or_default()
+}
+
+fn has(findings: &[Value], status: &str, code: &str) -> bool {
+    findings.iter().any(|finding| text(finding, "status") == status && text(finding, "code") == code)
+}
+
+fn doctor(tree: &Tree) -> Run {
+    tree.run(&["doctor", "--profile", "dind", "--json"])
+}
+
+fn sick(fault: &Fault) -> Tree {
+    let tree = tree();
+    infect(&tree, fault);
+    tree
+}
+
+#[test]
+fn a_tree_that_lacks_nothing_has_no_problem() {
+    let tree = tree();
+    let before = tree.stamps();
+    let run = doctor(&tree);
+    for finding in findings(&run.exit(0)) {
+        let is_fine = text(&finding, "status") == "ok" || text(&finding, "code") == "needs-host";
+        assert!(is_fine, "{finding}");
+    }
+    assert_unchanged(&before, &tree.stamps());
+    // The same words for people.
+    tree.run(&["doctor", "--profile", "dind"]).ok().says("no problem found").says("✓ config-keys");
+    assert_eq!(tree.run(&["doctor", "--profile", "dind", "-q"]).ok().stdout, "");
+}
+
+#[test]
+fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
+    let mut wrong = Vec::new();
+    let (mut all, mut troubled) = (BTreeSet::new(), BTreeSet::new());
+    for fault in TREE_FAULTS {
+        let tree = sick(fault);
+        let before = tree.stamps();
+        let run = doctor(&tree);
+        let found = findings(&run);
+        assert_unchanged(&before, &tree.stamps());
+        if !has(&found, fault.status, fault.code) {
+            let codes: Vec<&str> = found
+                .iter()
+                .map(|finding| text(finding, "code"))
+                .filter(|code| !["ok", "needs-host"].contains(code))
+                .collect();
+            wrong.push(format!("{}: no {} among {codes:?}", fault.name, fault.code));
+        }
+        let expected = i32::from(found.iter().any(|finding| text(finding, "status") == "problem"));
+        if run.status != expected {
+            wrong.push(format!("{}: exit code {} with {}", fault.name, run.status, run.json()["msg"]));
+        }
+        for finding in &found {
+            let (status, code) = (text(finding, "status"), text(finding, "code"));
+            if status == "problem" && text(finding, "repair").is_empty() {
+                wrong.push(format!("{}: no repair in {finding}", fault.name));
+            }
+            let check = text(finding, "check").to_owned();
+            if code != "ok" && status != "unknown" {
+                troubled.insert(check.clone());
+            }
+            if code != "needs-host" {
+                all.insert(check);
+            }
+        }
+    }
+    // Every check that a tree can answer has found something.
+    wrong.extend(all.difference(&troubled).map(|check| format!("{check} has no fault")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_host_that_lacks_nothing_has_no_problem() {
+    if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
+        return;
+    }
+    let Some(Patient { host }) = Patient::admit(None) else { return };
+    let before = host.stamps();
+    let run = host.prep(&["doctor", "--profile", "dind", "--json"]);
+    for finding in findings(&run) {
+        let is_kernel = KERNEL.contains(&text(&finding, "check"));
+        assert!(is_kernel || text(&finding, "status") == "ok", "{finding}");
+    }
+    assert_unchanged(&before, &host.stamps());
+}
+
+#[test]
+fn every_fault_of_a_host_is_found() {
+    if !is_root() || !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for fault in HOST_FAULTS {
+        let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
+        let found = findings(&host.prep(&["doctor", "--profile", "dind", "--json"]));
+        if !has(&found, fault.status, fault.code) {
+            let codes: Vec<&str> =
+                found.iter().map(|finding| text(finding, "code")).filter(|code| *code != "ok").collect();
+            wrong.push(format!("{}: no {} among {codes:?}", fault.name, fault.code));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_error_text_leads_to_its_fault() {
+    let table = std::fs::read_to_string(source().join("tests/error_texts.tsv")).unwrap();
+    let lines = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    for line in lines {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [error, fault, code] = fields[..] else { panic!("three fields: {line}") };
+        assert!(!error.is_empty());
+        // That the fault is found by its code is what the tests of the two tables prove.
+        let in_tree = TREE_FAULTS.iter().any(|one| (one.name, one.code) == (fault, code));
+        let in_host = HOST_FAULTS.iter().any(|one| (one.name, one.code) == (fault, code));
+        assert!(in_tree || in_host, "no fault {fault:?} with code {code}");
+    }
+}
+
+#[test]
+fn the_profile_is_chosen_by_the_registered_runners() {
+    let tree = tree();
+    tree.run(&["doctor"]).ok().says("dind (no profile was named, and a runner starts containers)");
+    tree.put(
+        "/etc/gitlab-runner/config.toml",
+        "concurrent = 1\n[[runners]]\n  executor = \"shell\"\n  token = \"x\"\n",
+    );
+    tree.run(&["doctor"]).ok().says("shell (no profile was named, and no runner starts containers)");
+}
+
+#[test]
+fn repairs_work_on_what_was_looked_at() {
+    let tree = sick(TREE_FAULTS.iter().find(|fault| fault.name == "no rule").unwrap());
+    let run = tree.run(&["doctor", "--profile", "shell", "--user", "gitlab-runner"]);
+    run.exit(1).says(&format!("apply --profile shell --root {} --user gitlab-runner", tree.top().display()));
+}
+
+#[test]
+fn what_can_not_be_examined_is_an_error() {
+    let tree = tree();
+    tree.run(&["doctor", "--profile", "nonsense"]).exit(2).says("there is no profile nonsense");
+    let run = tree.run(&["doctor", "--profile", "nonsense", "--json"]);
+    let document = run.exit(2).json();
+    assert_eq!(document["failed"], true);
+    assert_eq!(document["warnings"][0]["code"], "profile-unknown");
+    tree.run(&["doctor", "--runner-version", "new"]).exit(2).says("a version is X.Y.Z");
+}
+
+#[test]
+fn hostile_configurations_neither_leak_nor_end_the_program() {
+    for name in ["config-bom.toml", "config-crlf.toml", "config-hand-kept.toml", "config-shell-between.toml"]
+    {
+        let tree = tree();
+        tree.put("/etc/gitlab-runner/config.toml", fixture(name));
+        let run = doctor(&tree);
+        assert!([0, 1].contains(&run.status), "{name}: {run}");
+        tree.run(&["doctor", "-v"]);
+    }
+    let tree = tree();
+    for text in [
+        "token = 'CANARY'\nrunners = 'CANARY'\n",
+        "[[runners]]\ndocker = 'CANARY'\ntoken = ['CANARY']\nurl = 1\n",
+    ] {
+        tree.put("/etc/gitlab-runner/config.toml", text);
+        doctor(&tree).exit(1);
+    }
+}

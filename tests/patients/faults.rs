@@ -1,0 +1,371 @@
+//! What can be wrong, one row each: a name, what is done to the good host, and the answer.
+
+use super::Do::{Edit, Mode, Put, Remove, Rename};
+use super::{Do, Fault, HostFault};
+
+const TOML: &str = "/etc/gitlab-runner/config.toml";
+const KEY: &str = "/home/gitlab-runner/.ssh/id_ed25519";
+const PUB: &str = "/home/gitlab-runner/.ssh/id_ed25519.pub";
+const LOGOUT: &str = "/home/gitlab-runner/.bash_logout";
+const RULE: &str = "/etc/sudoers.d/gitlab-runner";
+const STATUS: &str = "/var/lib/dpkg/status";
+const UNIT: &str = "/etc/systemd/system/gitlab-runner.service";
+const VOLUMES: &str = "[\"/certs/client\", \"/cache\"]";
+
+/// A key as old programs encrypt it.
+const ENCRYPTED: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,\
+                         00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n\
+                         -----END RSA PRIVATE KEY-----\n";
+const SKELETON: &str = "# ~/.bash_logout\nif [ \"$SHLVL\" = 1 ]; then\n    [ -x /usr/bin/clear_console ] && \
+                        /usr/bin/clear_console -q\nfi\n";
+/// Another key of gitlab.com's host than the true one.
+const OTHER_HOST_KEY: &str =
+    "gitlab.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n";
+const OTHER_PUBLIC: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB x\n";
+
+const fn problem(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
+    Fault { name, steps, status: "problem", code }
+}
+
+const fn note(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
+    Fault { name, steps, status: "ok", code }
+}
+
+/// What a tree shows.
+pub(crate) const TREE_FAULTS: &[Fault] = &[
+    // The account.
+    problem("no account", &[Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:")], "account-missing"),
+    problem(
+        "the account is root",
+        &[Put(
+            "/etc/passwd",
+            "root:x:0:0::/root:/bin/sh\ngitlab-runner:x:0:0::/home/gitlab-runner:/bin/bash\n",
+        )],
+        "account-is-root",
+    ),
+    problem("stock .bash_logout", &[Put(LOGOUT, SKELETON)], "account-logout"),
+    problem("own .bash_logout", &[Put(LOGOUT, "date\n/usr/bin/clear\n")], "login-shell"),
+    problem("home writable", &[Mode("/home/gitlab-runner", 0o777)], "home-writable"),
+    problem("no home", &[Rename("/home/gitlab-runner", "/home/gone")], "home-missing"),
+    problem(
+        "home is a file",
+        &[Rename("/home/gitlab-runner", "/home/gone"), Put("/home/gitlab-runner", "")],
+        "home-unusable",
+    ),
+    problem(".ssh writable", &[Mode("/home/gitlab-runner/.ssh", 0o777)], "ssh-directory-writable"),
+    problem(".ssh open", &[Mode("/home/gitlab-runner/.ssh", 0o755)], "ssh-key-directory-mode"),
+    note(
+        "docker group",
+        &[Edit("/etc/group", "sudo:x:27:", "sudo:x:27:\ndocker:x:970:gitlab-runner")],
+        "root-equivalent-group",
+    ),
+    problem(
+        "docker group without docker",
+        &[Edit("/etc/group", "sudo:x:27:", "docker:x:970:gitlab-runner\nsudo:x:27:")],
+        "docker-not-found",
+    ),
+    problem("no git", &[Remove("/usr/bin/git")], "git-not-found"),
+    problem("no ssh", &[Remove("/usr/bin/ssh")], "ssh-not-found"),
+    problem("no rsync", &[Remove("/usr/bin/rsync")], "rsync-not-found"),
+    // The key, and the servers.
+    problem("no key", &[Remove(KEY), Remove(PUB)], "ssh-key-missing"),
+    problem("key 0644", &[Mode(KEY, 0o644)], "ssh-key-mode"),
+    problem("key with a passphrase", &[Put(KEY, ENCRYPTED), Remove(PUB)], "ssh-key-encrypted"),
+    problem("key is no key", &[Put(KEY, "hello\n")], "ssh-key-unreadable"),
+    problem("pair does not match", &[Put(PUB, OTHER_PUBLIC)], "ssh-key-differs"),
+    problem(
+        "key under another name",
+        &[Rename(KEY, "/home/gitlab-runner/.ssh/deploy"), Remove(PUB)],
+        "ssh-key-name",
+    ),
+    note(
+        "key named in .ssh/config",
+        &[
+            Rename(KEY, "/home/gitlab-runner/.ssh/deploy"),
+            Remove(PUB),
+            Put("/home/gitlab-runner/.ssh/config", "Host *\n  IdentityFile ~/.ssh/deploy\n"),
+        ],
+        "ssh-key-configured",
+    ),
+    problem("DSA key", &[Put("/home/gitlab-runner/.ssh/id_dsa", "x\n")], "ssh-key-dsa"),
+    problem("no known_hosts", &[Remove("/etc/ssh/ssh_known_hosts")], "host-key-missing"),
+    problem("other host key", &[Put("/etc/ssh/ssh_known_hosts", OTHER_HOST_KEY)], "host-key-differs"),
+    problem(
+        "other server",
+        &[Edit(TOML, "https://gitlab.com/", "https://git.example.com/")],
+        "server-host-key",
+    ),
+    problem("no git identity", &[Remove("/home/gitlab-runner/.gitconfig")], "git-identity"),
+    problem(
+        "git configuration broken",
+        &[Put("/home/gitlab-runner/.gitconfig", "[user\n")],
+        "git-config-invalid",
+    ),
+    // sudo.
+    problem("no sudo", &[Remove("/usr/bin/sudo"), Remove("/etc/sudoers")], "sudo-missing"),
+    problem("sudo without setuid", &[Mode("/usr/bin/sudo", 0o755)], "sudo-not-setuid"),
+    problem("no rule", &[Remove(RULE)], "sudoers-missing"),
+    problem(
+        "rule in a file with a dot",
+        &[Rename(RULE, "/etc/sudoers.d/gitlab-runner.conf")],
+        "sudoers-name-skipped",
+    ),
+    problem("rule 0666", &[Mode(RULE, 0o666)], "sudoers-mode"),
+    problem(
+        "rule names another path",
+        &[Edit(RULE, "/usr/bin/rsync", "/usr/local/bin/rsync")],
+        "sudoers-differs",
+    ),
+    problem("rule of somebody else", &[Put(RULE, "gitlab-runner ALL=(ALL) ALL\n")], "sudoers-foreign"),
+    note("later rule", &[Put("/etc/sudoers.d/zz", "gitlab-runner ALL=(ALL) ALL\n")], "sudo-later-rule"),
+    problem(
+        "directory not included",
+        &[Edit("/etc/sudoers", "@includedir", "# @includedir")],
+        "sudoers-not-included",
+    ),
+    problem("directory writable", &[Mode("/etc/sudoers.d", 0o777)], "sudoers-directory"),
+    problem(
+        "requiretty",
+        &[Edit("/etc/sudoers", "Defaults\tuse_pty", "Defaults\trequiretty")],
+        "sudo-requiretty",
+    ),
+    problem("command missing", &[Remove("/usr/bin/rsync")], "command-missing"),
+    problem("command writable", &[Mode("/usr/bin/rsync", 0o777)], "command-untrusted"),
+    // config.toml as a file.
+    problem("no config.toml", &[Remove(TOML)], "config-missing"),
+    problem("nothing registered", &[Remove(TOML)], "runner-not-registered"),
+    problem("config.toml empty", &[Put(TOML, "")], "config-empty"),
+    problem("config.toml broken", &[Edit(TOML, "privileged = true", "privileged = yes")], "config-invalid"),
+    problem("config.toml 0644", &[Mode(TOML, 0o644)], "config-mode"),
+    problem("config.toml writable", &[Mode(TOML, 0o666)], "config-untrusted"),
+    note(
+        "dotted keys",
+        &[
+            Remove(STATUS),
+            Edit(TOML, "[runners.docker]\n    tls_verify", "docker.tls_verify"),
+            Edit(TOML, "    image", "    docker.image"),
+            Edit(TOML, "    privileged", "    docker.privileged"),
+            Edit(TOML, "    volumes", "    docker.volumes"),
+        ],
+        "config-dotted-keys",
+    ),
+    problem(
+        "dotted keys for an old runner",
+        &[
+            Edit(STATUS, "17.4.0", "13.12.0"),
+            Edit(TOML, "[runners.docker]\n    tls_verify", "docker.tls_verify"),
+            Edit(TOML, "    image", "    docker.image"),
+            Edit(TOML, "    privileged", "    docker.privileged"),
+            Edit(TOML, "    volumes", "    docker.volumes"),
+        ],
+        "config-dotted-keys",
+    ),
+    problem(
+        "byte order mark for an old runner",
+        &[Edit(STATUS, "17.4.0", "13.12.0"), Edit(TOML, "concurrent", "\u{feff}concurrent")],
+        "config-bom",
+    ),
+    problem(
+        "TOML 1.1",
+        &[Edit(TOML, "    volumes", "    tmpfs = { \"/a\" = \"rw\", }\n    volumes")],
+        "config-toml-1-1",
+    ),
+    // Keys.
+    problem("misspelt key", &[Edit(TOML, "privileged", "privilaged")], "config-key-unknown"),
+    note(
+        "key of somebody else",
+        &[Edit(TOML, "  executor", "  x_team_note = \"CANARY\"\n  executor")],
+        "config-key-foreign",
+    ),
+    problem(
+        "key in the wrong place",
+        &[Edit(TOML, "  [runners.docker]\n", "  privileged = true\n  [runners.docker]\n")],
+        "config-misplaced",
+    ),
+    problem("volumes is a string", &[Edit(TOML, VOLUMES, "\"/certs/client\"")], "config-type"),
+    problem(
+        "key too new",
+        &[Edit(TOML, "    volumes", "    volume_keep = true\n    volumes")],
+        "config-key-too-new",
+    ),
+    problem(
+        "key removed",
+        &[Edit(TOML, "  executor", "  pre_clone_script = \"CANARY\"\n  executor")],
+        "config-key-removed",
+    ),
+    // Values.
+    problem("not privileged", &[Edit(TOML, "privileged = true", "privileged = false")], "config-privileged"),
+    problem(
+        "neither privileged nor certificates",
+        &[Edit(TOML, "privileged = true", "privileged = false"), Edit(TOML, VOLUMES, "[\"/cache\"]")],
+        "config-privileged",
+    ),
+    problem("no volume for certificates", &[Edit(TOML, VOLUMES, "[\"/cache\"]")], "config-volumes"),
+    problem("other certificate directory", &[Edit(TOML, "=/certs", "=/tls")], "config-environment"),
+    problem("tls_verify on", &[Edit(TOML, "tls_verify = false", "tls_verify = true")], "config-tls-verify"),
+    note(
+        "tls_verify on a local daemon",
+        &[Edit(TOML, "tls_verify = false", "tls_verify = true")],
+        "tls-verify-local",
+    ),
+    problem(
+        "tls_verify without certificates",
+        &[Edit(
+            TOML,
+            "tls_verify = false",
+            "tls_verify = true\n    host = \"tcp://10.0.0.1:2376\"\n    tls_cert_path = \"/etc/gitlab-runner/certs\"",
+        )],
+        "tls-cert-path",
+    ),
+    note(
+        "remote daemon",
+        &[Edit(TOML, "tls_verify = false", "tls_verify = true\n    host = \"tcp://10.0.0.1:2376\"")],
+        "tls-verify-remote",
+    ),
+    problem(
+        "docker.sock and dind",
+        &[Edit(TOML, "\"/cache\"", "\"/var/run/docker.sock:/var/run/docker.sock\"")],
+        "docker-sock-and-dind",
+    ),
+    problem(
+        "shared certificates",
+        &[Edit(TOML, "\"/certs/client\"", "\"certs:/certs/client\"")],
+        "certs-shared",
+    ),
+    problem(
+        "shared authority",
+        &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"/certs\"")],
+        "certs-ca-shared",
+    ),
+    problem(
+        "allow-list misses dind",
+        &[Edit(TOML, "    volumes", "    allowed_privileged_services = [\"docker:2?\"]\n    volumes")],
+        "allow-list-misses-dind",
+    ),
+    problem(
+        "allow-list stops at a slash",
+        &[Edit(TOML, "    volumes", "    allowed_services = [\"docker/*\"]\n    volumes")],
+        "allow-list-misses-dind",
+    ),
+    problem(
+        "allow-list malformed",
+        &[Edit(TOML, "    volumes", "    allowed_services = [\"docker:[\", \"**\"]\n    volumes")],
+        "allow-list-malformed",
+    ),
+    note(
+        "allow-list with one spelling",
+        &[Edit(TOML, "    volumes", "    allowed_services = [\"docker:*\"]\n    volumes")],
+        "allow-list-one-spelling",
+    ),
+    problem(
+        "no wait for services",
+        &[Edit(TOML, "    volumes", "    wait_for_services_timeout = -1\n    volumes")],
+        "wait-for-services-off",
+    ),
+    note(
+        "client variables for all jobs",
+        &[Edit(
+            TOML,
+            "\"DOCKER_TLS_CERTDIR=/certs\"",
+            "\"DOCKER_TLS_CERTDIR=/certs\", \"DOCKER_TLS_VERIFY=1\"",
+        )],
+        "environment-docker",
+    ),
+    // Runners.
+    problem("no runners", &[Put(TOML, "concurrent = 1\n")], "no-runner"),
+    problem("unknown executor", &[Edit(TOML, "\"shell\"", "\"shel\"")], "executor-unknown"),
+    note("no shell runner", &[Edit(TOML, "\"shell\"", "\"ssh\"")], "no-shell-runner"),
+    problem("too few slots", &[Edit(TOML, "concurrent = 2", "concurrent = 1")], "concurrent-low"),
+    problem("no slot at all", &[Edit(TOML, "concurrent = 2", "concurrent = 0")], "concurrent-zero"),
+    problem("no token", &[Edit(TOML, "glrt-CANARY-patient-1", "")], "token-missing"),
+    note("registered twice", &[Edit(TOML, "glrt-CANARY-patient-2", "glrt-CANARY-patient-1")], "runner-twice"),
+    problem(
+        "variable in a token that is rotated",
+        &[Edit(TOML, "glrt-CANARY-patient-1", "$CANARY_TOKEN"), Edit(TOML, "0001-01-01", "2999-01-01")],
+        "token-variable",
+    ),
+    // The service.
+    problem("no gitlab-runner", &[Remove(STATUS), Remove("/usr/bin/gitlab-runner")], "runner-missing"),
+    note("version not known", &[Remove(STATUS)], "runner-version-unknown"),
+    problem("no unit", &[Remove(UNIT)], "service-missing"),
+    problem(
+        "unit of a missing account",
+        &[Edit(UNIT, "--user gitlab-runner", "--user ci")],
+        "service-user-missing",
+    ),
+];
+
+const fn ill(name: &'static str, before: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before, after, status: "problem", code }
+}
+
+const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before: "", after, status: "unknown", code }
+}
+
+/// What only a running host shows.
+pub(crate) const HOST_FAULTS: &[HostFault] = &[
+    ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
+    ill(
+        "sudoers syntax error",
+        "install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL NOPASSWD' > /etc/sudoers.d/aa",
+        "",
+        "policy-broken",
+    ),
+    ill(
+        "rule taken away",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) !/usr/bin/rsync' > /etc/sudoers.d/zz",
+        "",
+        "rule-without-effect",
+    ),
+    ill(
+        "later rule asks for a password",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) ALL' > /etc/sudoers.d/zz",
+        "",
+        "sudo-password-asked",
+    ),
+    ill(
+        "gitlab-runner is stopped",
+        "",
+        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1",
+        "runner-not-running",
+    ),
+    ill(
+        "unit changed, not restarted",
+        "",
+        "sed -i 's/--user gitlab-runner/--user daemon/' /etc/systemd/system/gitlab-runner.service",
+        "process-outdated",
+    ),
+    ill(
+        "lint objects",
+        "printf '#!/bin/sh\\ncase $1 in --version) echo Version: 19.4.0;; lint) echo CANARY; exit 1;; esac\\n' > /usr/local/bin/gitlab-runner",
+        "",
+        "config-lint",
+    ),
+    ill(
+        "reload failed",
+        "",
+        "sleep 2.1; touch /etc/gitlab-runner/config.toml; printf '#!/bin/sh\\necho Configuration loaded; echo ERROR: Failed to load config CANARY\\n' > /usr/local/bin/journalctl",
+        "config-not-loaded",
+    ),
+    unsure(
+        "reload not proven",
+        "sleep 2.1; touch -d '15 seconds' /dev/null; touch -d '-1 hour' /etc/gitlab-runner/config.toml",
+        "config-old-mtime",
+    ),
+    unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
+    ill("Docker daemon down", "rm /run/docker.sock", "", "docker-daemon-down"),
+    ill(
+        "poor storage driver",
+        "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",
+        "",
+        "docker-storage-driver",
+    ),
+    ill(
+        "token expired",
+        "sed -i 's/0001-01-01/2020-01-01/' /etc/gitlab-runner/config.toml",
+        "",
+        "token-expired",
+    ),
+];
