@@ -2,7 +2,7 @@
 //!
 //! One table of small checks ([`CHECKS`]). Each looks at one thing and answers: fine, a problem with its
 //! repair, or could not look. Writes nothing, needs no network. What the profile's resources plan is an
-//! answer too ([`planned`]), so that `doctor` and `apply` cannot disagree.
+//! answer too (`planned`), so that `doctor` and `apply` cannot disagree.
 
 #![expect(clippy::unnecessary_wraps, reason = "all checks have one form, also those that can always look")]
 

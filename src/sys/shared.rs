@@ -5,7 +5,7 @@
 //! file without a name. So: a lease on the old file makes writers wait in the kernel; under it the file is
 //! compared once more and exchanged with the candidate; then a look back. Whoever came to the old file
 //! meanwhile wins: it gets its place back and the caller plans again on what that writer wrote. Where both
-//! files were written, both are kept. A file that is a mount of its own is written in place ([`in_place`]).
+//! files were written, both are kept. A file that is a mount of its own is written in place (`in_place`).
 //!
 //! Owns the order of these steps and every way back. Must not know what is written.
 
