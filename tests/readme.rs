@@ -150,3 +150,39 @@ fn readme_names_every_profile_and_no_other() {
     let files = std::fs::read_dir(source().join("profiles")).unwrap().count();
     assert_eq!(files, runner_prep::profile::BUILT_IN.len(), "a profile is not built in");
 }
+
+/// The table of `tests/error_texts.tsv`, whose rows `tests/doctor.rs` proves: a job's error, and the codes
+/// by which doctor finds what is behind it.
+fn job_errors() -> String {
+    let data = std::fs::read_to_string(source().join("tests/error_texts.tsv")).unwrap();
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for line in data.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (text, code) = (fields[0].to_owned(), format!("`{}`", fields[2]));
+        match rows.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, codes)) if codes.contains(&code) => {}
+            Some((_, codes)) => codes.push(code),
+            None => rows.push((text, vec![code])),
+        }
+    }
+    let row = |(text, codes): &(String, Vec<String>)| format!("| `{text}` | {} |\n", codes.join(", "));
+    ["| the job shows | doctor finds |\n|---|---|\n".to_owned()]
+        .into_iter()
+        .chain(rows.iter().map(row))
+        .collect()
+}
+
+#[test]
+fn the_page_on_failed_jobs_is_the_proven_table() {
+    const BEGIN: &str = "<!-- job errors: made from tests/error_texts.tsv -->\n\n";
+    let path = source().join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once("\n\n").unwrap();
+    let wanted = job_errors();
+    if std::env::var_os("UPDATE_README").is_some() {
+        std::fs::write(path, [before, BEGIN, wanted.trim_end(), "\n\n", after].concat()).unwrap();
+    } else {
+        assert_eq!(table, wanted.trim_end(), "UPDATE_README=1 corrects it");
+    }
+}
