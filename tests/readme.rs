@@ -39,7 +39,21 @@ fn blocks(text: &str) -> Vec<Block> {
 fn normal(text: &str) -> String {
     let text = replace_runs(text, "SHA256:", 43, SAMPLE_FINGERPRINT);
     let text = replace_runs(&text, "AAAAC3NzaC1lZDI1NTE5AAAAI", 43, SAMPLE_KEY);
+    let text = replace_ids(&text);
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The ids of the journal are times.
+fn replace_ids(text: &str) -> String {
+    let is_id = |word: &str| {
+        let shape: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        shape == "00000000T000000Z-0000"
+    };
+    let replace = |word: &str| if is_id(word) { "20261124T101502Z-0001".to_owned() } else { word.to_owned() };
+    text.split(' ')
+        .map(|word| word.split('\n').map(replace).collect::<Vec<_>>().join("\n"))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn replace_runs(text: &str, prefix: &str, length: usize, sample: &str) -> String {
