@@ -3,6 +3,7 @@
 //! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
 mod attempts;
+mod explain;
 mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -193,20 +194,21 @@ impl<'a> Session<'a> {
 
     fn work(&self, changes: &[Change], worker: &mut Worker<'_>, purpose: Purpose<'_>) -> Result<()> {
         let context = |change: &Change| format!("{} {}", change.kind, change.id);
-        // What lies outside the home needs no account, and is checked before one is made.
+        // Asked before anything is touched: a refusal leaves not even a newer mtime.
+        let judges = self.judge(changes, worker)?;
+        // What lies outside the home needs no account, and is staged before one is made.
         let late = |change: &Change| purpose.is_late(change);
         let early = |change: &Change| !late(change);
-        let system = |(_, change): &(usize, &Change)| steps::is_system(change) && early(change);
+        let system = |(_, change): &(usize, &Change)| change.op.is_system() && early(change);
         for (index, change) in changes.iter().enumerate().filter(system) {
             worker.stage(index, change).with_context(|| context(change))?;
         }
-        let judges = self.judge(changes, worker)?;
         for (index, change) in changes.iter().enumerate() {
             if let Op::Account(account) = &change.op {
                 worker.account(index, account)?;
             }
         }
-        let home = |(_, change): &(usize, &Change)| steps::is_home(change) && early(change);
+        let home = |(_, change): &(usize, &Change)| change.op.is_home() && early(change);
         for (index, change) in changes.iter().enumerate().filter(home) {
             worker.stage(index, change).with_context(|| context(change))?;
         }

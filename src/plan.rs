@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use crate::change::{Change, Note, Notes, Op, PublicKey};
+use crate::change::{Change, Note, Notes, Op, Place, PublicKey};
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
 
@@ -44,8 +44,27 @@ impl Plan {
             }
             changes.push(change);
         }
+        check_home(&changes, context)?;
         Ok(Self { changes, warnings: notes.warnings, pending: notes.pending, public_key: notes.public_key })
     }
+}
+
+/// What lies in the home needs one; `useradd` makes it only with a new account.
+fn check_home(changes: &[Change], context: &Context<'_>) -> Result<()> {
+    let target = context.target;
+    let is_home = |change: &&Change| matches!(change.op.place(), Some(Place::Home { .. }));
+    let Some(change) = changes.iter().find(is_home).filter(|_| target.account.is_some()) else {
+        return Ok(());
+    };
+    if context.facts.stat(&target.home)?.is_some() {
+        return Ok(());
+    }
+    let (name, home) = (&target.name, target.home.display());
+    Err(fault(
+        "home-missing",
+        format!("the home directory {home} of {name} does not exist, and {} belongs into it", change.id),
+        format!("make it: install -d -m 0755 -o {name} -g {name} {home}"),
+    ))
 }
 
 /// Two resources may need the same directory.

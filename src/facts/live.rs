@@ -108,17 +108,23 @@ impl Facts for Live<'_> {
         let mut found = Vec::with_capacity(relative.len());
         for name in relative.iter().map(Path::new) {
             let path = account.home.join(name);
-            let cannot = |error| unreadable(&path, MOST_BYTES, error);
+            let cannot = |owner: Option<u32>, error| match home.identity() {
+                Some(_) => locked(account, &path, owner, error),
+                None => unreadable(&path, MOST_BYTES, error),
+            };
             let (parent, file) = (name.parent().unwrap_or(name), name.file_name().unwrap_or_default());
             let dir = if let Some(dir) = directories.get(parent) {
                 dir.clone()
             } else {
-                let dir = descend(&home, parent).map_err(cannot)?;
+                let dir = descend(&home, parent).map_err(|error| cannot(None, error))?;
                 directories.insert(parent, dir.clone());
                 dir
             };
             let entry = match dir {
-                Some(dir) => dir.read(file, MOST_BYTES).map_err(cannot)?,
+                Some(dir) => dir.read(file, MOST_BYTES).map_err(|error| {
+                    let stat = dir.stat_entry(file).ok().flatten();
+                    cannot(stat.map(|stat| stat.uid), error)
+                })?,
                 None => None,
             };
             found.push(entry.map(seen));
@@ -289,6 +295,24 @@ fn seen(Entry { stat, bytes }: Entry) -> Seen {
         Kind::Special(name) => FileKind::Special(name),
     };
     Seen { kind, bytes, mode, uid, gid, links, identity, resolved: None }
+}
+
+/// With the account's rights, which root takes in its home, root may be refused, too.
+fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Error) -> anyhow::Error {
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return unreadable(path, MOST_BYTES, error);
+    }
+    let name = &account.name;
+    let why = match owner {
+        Some(uid) if uid != account.uid => format!("it belongs to uid {uid}, not to {name}"),
+        _ => format!("a directory on the way shuts {name} out"),
+    };
+    let path = path.display();
+    fault(
+        "foreign-owner",
+        format!("{path} can't be used by {name}: {why}"),
+        format!("see who owns what: namei -l {path}; find out why, then: chown -h {name}: {path}"),
+    )
 }
 
 fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {

@@ -225,7 +225,8 @@ pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> 
         .filter(|dir| dir.starts_with('/'))
         .map(|dir| Path::new(dir).join(&*name));
     for candidate in found {
-        let Some(first) = facts.stat(&candidate)?.filter(|first| first.kind == FileKind::Regular) else {
+        let is_program = |seen: &Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
+        let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
             continue;
         };
         if first.identity == seen.identity {

@@ -258,6 +258,9 @@ impl Root {
     /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's
     /// and are followed; the home itself must belong to the account.
     pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
+        if !path.is_absolute() {
+            return Err(unusable_home(path, "it is no absolute path"));
+        }
         let cannot = || format!("cannot open the home directory {}", path.display());
         let Some(found) = self.walk(path, true).with_context(cannot)? else {
             return Ok(None);

@@ -69,6 +69,11 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Whether the tests that can go on for ever shall go on for long (`RUNNER_PREP_LONG=1`).
+pub(crate) fn long() -> bool {
+    std::env::var_os("RUNNER_PREP_LONG").is_some_and(|value| !value.is_empty())
+}
+
 /// Says that a test cannot run here and why. Where skipping would hide a missing test (`CI` or
 /// `RUNNER_PREP_NO_SKIP` is set) it fails instead.
 pub(crate) fn skip(reason: &str) {

@@ -55,7 +55,7 @@ impl Run {
     }
 
     /// Text for people is broken into lines where a space was.
-    fn contains(&self, text: &str) -> bool {
+    pub(crate) fn contains(&self, text: &str) -> bool {
         let joined = |stream: &str| stream.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         [&self.stdout, &self.stderr]
             .iter()

@@ -1,0 +1,52 @@
+//! What is said beside the changes: warnings, what waits, the public key.
+
+use std::path::PathBuf;
+
+/// Something a person should know that is no change: a warning, or what waits for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Stable identifier for `--json`, in `kebab-case`.
+    pub code: &'static str,
+    /// What it is, in one line.
+    pub message: String,
+    /// What to do about it.
+    pub repair: String,
+}
+
+/// What resources have to say beside their changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// True and worth knowing, asks for nothing.
+    pub warnings: Vec<Note>,
+    /// Can't be done yet: waits for a person or another program.
+    pub pending: Vec<Note>,
+    /// The account's public key, as it is now.
+    pub public_key: Option<PublicKey>,
+}
+
+impl Notes {
+    /// Add a warning.
+    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        let (message, repair) = (message.into(), repair.into());
+        self.warnings.push(Note { code, message, repair });
+    }
+
+    /// Add something that waits.
+    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        let (message, repair) = (message.into(), repair.into());
+        self.pending.push(Note { code, message, repair });
+    }
+}
+
+/// A name that a report shows beside the changes: the public key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    /// The account whose key it is.
+    pub account: String,
+    /// Where the `.pub` file is.
+    pub path: PathBuf,
+    /// The line for *Deploy keys*, without a newline.
+    pub line: String,
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+}

@@ -1,0 +1,69 @@
+//! The way out: one document or text, and nothing that a closed stream could end half way.
+
+use std::io::Write;
+
+use super::{Exit, Streams};
+use crate::cli::Cli;
+use crate::fault::fault;
+use crate::report::{Report, Style};
+
+/// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
+#[must_use]
+pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
+    let text = error.render();
+    if !error.use_stderr() {
+        write(streams.out, &text.to_string());
+        return Exit::Converged;
+    }
+    if asks_for_json() {
+        let text = text.to_string();
+        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
+    } else {
+        write(streams.err, &text.to_string());
+    }
+    Exit::Error
+}
+
+/// After a panic at `place`, which is a bug. One in the middle of the writing does not come here: there
+/// everything is taken back first.
+#[must_use]
+pub fn crashed(place: &str, streams: &mut Streams<'_>) -> Exit {
+    let error = fault(
+        "internal",
+        format!("a bug in runner-prep ended the work ({place})"),
+        "please report it with the command and this line",
+    );
+    let report = Report::failed(&[], &error);
+    if asks_for_json() {
+        write(streams.out, &json(&report));
+    } else {
+        write(streams.err, &report.problems(Style::default()));
+    }
+    Exit::Error
+}
+
+/// When there are no parsed arguments to ask.
+fn asks_for_json() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+}
+
+pub(super) fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {
+    if cli.global.json {
+        write(streams.out, &json(report));
+        return;
+    }
+    write(streams.out, &report.results(style));
+    write(streams.err, &report.problems(style));
+}
+
+/// A closed pipe or a full disk behind the stream is no reason to stop or to panic: the work is done.
+pub(crate) fn write(stream: &mut dyn Write, text: &str) {
+    if stream.write_all(text.as_bytes()).is_ok() {
+        stream.flush().ok();
+    }
+}

@@ -1,0 +1,267 @@
+//! The account exchanges what is in its home for links to root's things in a tight loop, while root works there.
+//!
+//! What root owns must never be touched. `RUNNER_PREP_LONG=1` makes ten times as many rounds.
+
+#![expect(clippy::disallowed_methods, reason = "the test lays out what is attacked, and attacks it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "an attack that can't be made has to stop the test")]
+
+mod support;
+
+use std::fs::{File, set_permissions};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, renameat2};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, setgid, setgroups, setuid, unlinkat};
+use support::{Tree, assert_unchanged, have, is_root, long, program, skip, stamps};
+
+const ACCOUNT: u32 = 61_998;
+const HOME: &str = "/home/gitlab-runner";
+/// Tells the test `attacker` what to exchange: two paths, and the directory with what root made.
+const ORDERS: &str = "RUNNER_PREP_TEST_ATTACK";
+
+/// Not a test: the attacker, started by [`Attack::start`] as a process of its own.
+#[test]
+fn attacker() {
+    let Some(orders) = std::env::var_os(ORDERS) else { return };
+    let orders = orders.into_string().unwrap();
+    let [one, other, made] = orders.split('\n').collect::<Vec<_>>().try_into().unwrap();
+    setgroups(&[]).unwrap();
+    setgid(Gid::from_raw(ACCOUNT)).unwrap();
+    setuid(Uid::from_raw(ACCOUNT)).unwrap();
+    let made = open(made, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    println!("ready");
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0_u64.. {
+        // Now at once, now after a while: the program has to get past each of its steps sometimes.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let pause = Duration::from_micros((random >> 32) % 8 * (random % 128));
+        let began = Instant::now();
+        while began.elapsed() < pause {
+            std::hint::spin_loop();
+        }
+        renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).ok();
+        if round % 21 == 0 {
+            // So that root has something to do again: a key to make, or a mode to repair.
+            for name in ["id_ed25519", "id_ed25519.pub", ".gitconfig"] {
+                if !other.ends_with(name) && !one.ends_with(name) {
+                    unlinkat(&made, name, UnlinkatFlags::NoRemoveDir).ok();
+                }
+            }
+            fchmodat(&made, ".", Mode::from_bits_truncate(0o755), FchmodatFlags::FollowSymlink).ok();
+            let key = "id_ed25519";
+            let loose = Mode::from_bits_truncate(0o644);
+            fchmodat(&made, key, loose, FchmodatFlags::NoFollowSymlink).ok();
+            if nix::unistd::getppid().as_raw() == 1 {
+                return;
+            }
+        }
+    }
+}
+
+/// A running attacker.
+struct Attack(Child);
+
+impl Attack {
+    fn start(one: &Path, other: &Path, made: &Path) -> Self {
+        use std::io::{BufRead, BufReader};
+        let orders = [one, other, made].map(|path| path.to_str().unwrap().to_owned()).join("\n");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "attacker", "--nocapture"])
+            .env(ORDERS, orders)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with("ready")), "the attacker does not start");
+        Self(child)
+    }
+}
+
+impl Drop for Attack {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A tree with an account and, outside its home, what it wants root to change.
+fn scene() -> (Tree, PathBuf) {
+    let tree = Tree::new()
+        .account("gitlab-runner", ACCOUNT, HOME)
+        .dir("home/gitlab-runner/.ssh", 0o755)
+        .own("home/gitlab-runner/.ssh", ACCOUNT)
+        .dir("victim", 0o755)
+        .file_mode("victim/secret", "root's own\n", 0o600);
+    let victim = tree.path("victim");
+    (tree, victim)
+}
+
+/// A key of root's, which would be given away if a link to it were followed.
+fn root_key(path: &Path) {
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "root", "-f"])
+        .arg(path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+}
+
+/// What came of the rounds.
+#[derive(Debug, Default)]
+struct Figures {
+    rounds: u32,
+    done: u32,
+    refused: u32,
+    touched: u32,
+}
+
+/// Let the program work under attack; after each round root's things must be what they were.
+fn attack(tree: &Tree, victim: &Path, swap: (&str, &str), made: &str, rounds: u32) -> Figures {
+    let attack = Attack::start(&tree.path(swap.0), &tree.path(swap.1), &tree.path(made));
+    let before = stamps(victim);
+    let mut figures = Figures { rounds, ..Figures::default() };
+    for _ in 0..rounds {
+        let mut command = tree.command(&["apply", "--profile", "shell", "--only", "ssh_key,git"]);
+        let exit = command.output().unwrap();
+        match exit.status.code() {
+            Some(0) => figures.done += 1,
+            Some(2) => figures.refused += 1,
+            other => panic!("exit code {other:?}"),
+        }
+        figures.touched += u32::from(stamps(victim) != before);
+    }
+    drop(attack);
+    assert_unchanged(&before, &stamps(victim));
+    figures
+}
+
+fn rounds(short: u32) -> u32 {
+    if long() { short * 10 } else { short }
+}
+
+fn possible() -> bool {
+    if !is_root() {
+        skip("only root can work as another account");
+        return false;
+    }
+    have(&["ssh-keygen"])
+}
+
+#[test]
+fn a_directory_exchanged_for_a_link_leads_nowhere() {
+    if !possible() {
+        return;
+    }
+    let began = Instant::now();
+    let mut all = Figures::default();
+    for with_key in [false, true] {
+        let (tree, victim) = scene();
+        if with_key {
+            root_key(&victim.join("id_ed25519"));
+            set_permissions(victim.join("id_ed25519"), PermissionsExt::from_mode(0o644)).unwrap();
+        }
+        symlink(&victim, tree.path("home/gitlab-runner/lnk")).unwrap();
+        chown_link(&tree.path("home/gitlab-runner/lnk"));
+        // The link does not lead out of the tree for the program, so that its own way to the place is tried, too.
+        let inside = tree.path("home/gitlab-runner/inside");
+        symlink("/victim", &inside).unwrap();
+        let swap = |link: &'static str| ("home/gitlab-runner/.ssh", link);
+        for link in ["home/gitlab-runner/lnk", "home/gitlab-runner/inside"] {
+            let real = "home/gitlab-runner/.ssh";
+            let found = attack(&tree, &victim, swap(link), real, rounds(500));
+            put_back(&tree, link);
+            all.rounds += found.rounds;
+            all.done += found.done;
+            all.refused += found.refused;
+            all.touched += found.touched;
+        }
+    }
+    println!("~/.ssh exchanged: {all:?}, {:.1} s", began.elapsed().as_secs_f64());
+    println!("touched: {}", all.touched);
+    assert_eq!(all.touched, 0);
+    // Both sides have to have had their chances, or nothing was tried.
+    assert!(all.done > 0 && all.refused > 0, "the attacker never met the program: {all:?}");
+}
+
+#[test]
+fn a_file_exchanged_for_a_link_leads_nowhere() {
+    if !possible() {
+        return;
+    }
+    let began = Instant::now();
+    let (tree, victim) = scene();
+    root_key(&victim.join("id_ed25519"));
+    let key = tree.path("home/gitlab-runner/.ssh/id_ed25519");
+    root_key(&key);
+    chown(&key, Some(ACCOUNT), Some(ACCOUNT)).unwrap();
+    chown(key.with_extension("pub"), Some(ACCOUNT), Some(ACCOUNT)).unwrap();
+    symlink(victim.join("id_ed25519"), tree.path("home/gitlab-runner/.ssh/lnk")).unwrap();
+    let swap = ("home/gitlab-runner/.ssh/id_ed25519", "home/gitlab-runner/.ssh/lnk");
+    let keys = attack(&tree, &victim, swap, "home/gitlab-runner/.ssh", rounds(300));
+
+    let (tree, victim) = scene();
+    let tree = tree.file("home/gitlab-runner/.gitconfig", "[core]\n\tbare = false\n");
+    let tree = tree.own("home/gitlab-runner/.gitconfig", ACCOUNT);
+    std::fs::write(victim.join("gitconfig"), "[core]\n").unwrap();
+    symlink(victim.join("gitconfig"), tree.path("home/gitlab-runner/lnk")).unwrap();
+    let swap = ("home/gitlab-runner/.gitconfig", "home/gitlab-runner/lnk");
+    let git = attack(&tree, &victim, swap, "home/gitlab-runner/.ssh", rounds(200));
+
+    println!("a key: {keys:?}, ~/.gitconfig: {git:?}, {:.1} s", began.elapsed().as_secs_f64());
+    println!("touched: {}", keys.touched + git.touched);
+    assert_eq!(keys.touched + git.touched, 0);
+}
+
+/// That the attack is one: what programs usually do falls to it.
+#[test]
+fn the_attack_works_against_the_usual_way() {
+    if !possible() {
+        return;
+    }
+    let (tree, victim) = scene();
+    symlink(&victim, tree.path("home/gitlab-runner/lnk")).unwrap();
+    let ssh = tree.path("home/gitlab-runner/.ssh");
+    let link = tree.path("home/gitlab-runner/lnk");
+    let _attack = Attack::start(&ssh, &link, &ssh);
+    let before = stamps(&victim);
+    let began = Instant::now();
+    for round in 1.. {
+        // Is it a directory of the account's? Then go ahead, by name.
+        if std::fs::symlink_metadata(&ssh).is_ok_and(|meta| meta.is_dir()) {
+            std::fs::write(ssh.join("id_ed25519"), "a key").ok();
+            chown(ssh.join("id_ed25519"), Some(ACCOUNT), Some(ACCOUNT)).ok();
+        }
+        if stamps(&victim) != before {
+            println!("the usual way: touched in round {round}");
+            return;
+        }
+        assert!(began.elapsed().as_secs() < 60, "the attacker is too weak: {round} rounds");
+    }
+}
+
+/// After an attack either name may have the directory.
+fn put_back(tree: &Tree, link: &str) {
+    let (ssh, link) = (tree.path("home/gitlab-runner/.ssh"), tree.path(link));
+    if ssh.is_symlink() {
+        renameat2(AT_FDCWD, &ssh, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE).unwrap();
+    }
+    File::open(&ssh).unwrap();
+    assert!(program().exists());
+}
+
+fn chown_link(path: &Path) {
+    nix::unistd::fchownat(
+        AT_FDCWD,
+        path,
+        Some(Uid::from_raw(ACCOUNT)),
+        Some(Gid::from_raw(ACCOUNT)),
+        AtFlags::AT_SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+}
