@@ -1,5 +1,8 @@
 //! Hosts for `doctor`: one that lacks nothing, and what can be wrong with it, as data.
 
+#![allow(dead_code, unused_imports, reason = "every test file uses another part of it")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests lay out their hosts themselves")]
+
 mod faults;
 
 use std::io::{BufRead, BufReader, Write};
