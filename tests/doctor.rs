@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use patients::{Fault, HOST_FAULTS, Patient, TREE_FAULTS, infect, tree};
 use serde_json::Value;
-use support::{Run, Tree, assert_unchanged, fixture, have, is_root, source};
+use support::{Run, Tree, assert_unchanged, fixture, have, is_root};
 
 /// Checks that look at the machine's kernel, which no test can make good or bad.
 const KERNEL: [&str; 2] = ["kernel", "cgroup"];
@@ -42,7 +42,7 @@ fn a_tree_that_lacks_nothing_has_no_problem() {
     let tree = tree();
     let before = tree.stamps();
     let run = doctor(&tree);
-    for finding in findings(&run.exit(0)) {
+    for finding in findings(run.exit(0)) {
         let is_fine = text(&finding, "status") == "ok" || text(&finding, "code") == "needs-host";
         assert!(is_fine, "{finding}");
     }
@@ -128,8 +128,8 @@ fn every_fault_of_a_host_is_found() {
 
 #[test]
 fn every_error_text_leads_to_its_fault() {
-    let table = std::fs::read_to_string(source().join("tests/error_texts.tsv")).unwrap();
-    let lines = table.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let lines =
+        include_str!("error_texts.tsv").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     for line in lines {
         let fields: Vec<&str> = line.split('\t').collect();
         let [error, fault, code] = fields[..] else { panic!("three fields: {line}") };

@@ -163,7 +163,26 @@ fn host_of(url: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::host_of;
+    use super::*;
+
+    /// An RSA key with a modulus of that many bits.
+    fn rsa(bits: usize) -> PublicKey {
+        let mut modulus = vec![0, 0x80];
+        modulus.resize(bits / 8 + 1, 1);
+        let fields: [&[u8]; 3] = [b"ssh-rsa", &[1, 0, 1], &modulus];
+        let length = |field: &[u8]| u32::try_from(field.len()).unwrap().to_be_bytes();
+        let blob: Vec<u8> = fields.iter().flat_map(|field| [&length(field), *field].concat()).collect();
+        PublicKey::from_blob(&blob).unwrap()
+    }
+
+    #[test]
+    fn short_keys_are_named() {
+        for (bits, code) in [(1024, "ssh-key-weak"), (2048, "ssh-key-short"), (3072, "ok"), (4096, "ok")] {
+            let mut findings = Findings::of("x");
+            weigh(&rsa(bits), Path::new("/k"), &mut findings);
+            assert_eq!(findings.into_list()[0].code, code, "{bits}");
+        }
+    }
 
     #[test]
     fn the_host_of_an_address() {

@@ -94,6 +94,19 @@ impl<'a> Patient<'a> {
         hosts().into_iter().flatten().filter_map(name).collect()
     }
 
+    /// The commands of the profile's `[[sudoers.rule]]`, each with the account that it runs as.
+    pub(super) fn wanted_rules(&self) -> Vec<(&str, &str)> {
+        let rules =
+            || runner_config::tables(self.wanted.root().get("sudoers")?.as_table_like()?.get("rule")?);
+        let mut found = Vec::new();
+        for rule in rules().unwrap_or_default() {
+            let Some(run_as) = rule.get("run_as").and_then(Item::as_str) else { continue };
+            let commands = runner_config::strings_at(Some(rule), "commands");
+            found.extend(commands.into_iter().map(|command| (run_as, command)));
+        }
+        found
+    }
+
     /// The `[config.docker]` of the profile.
     pub(super) fn wanted_docker(&self) -> Option<&dyn TableLike> {
         self.wanted.root().get("config")?.as_table_like()?.get("docker")?.as_table_like()

@@ -155,13 +155,16 @@ pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     };
     let rules = entries(&done.stdout);
     for command in commands {
-        judge(patient.name, command, &rules, findings);
+        judge(patient.name, "root", command, &rules, findings);
+    }
+    for (run_as, command) in patient.wanted_rules() {
+        judge(patient.name, run_as, command, &rules, findings);
     }
     Ok(())
 }
 
-fn judge(account: &str, command: &str, rules: &[Entry], findings: &mut Findings) {
-    let last = rules.iter().rev().find(|entry| entry.is_about(command));
+fn judge(account: &str, run_as: &str, command: &str, rules: &[Entry], findings: &mut Findings) {
+    let last = rules.iter().rev().find(|entry| entry.lets_become(run_as) && entry.is_about(command));
     let repair = format!("see which rule wins, the last match does: sudo -l -U {account}");
     match last {
         None => findings.problem(
@@ -179,8 +182,8 @@ fn judge(account: &str, command: &str, rules: &[Entry], findings: &mut Findings)
             format!("sudo asks {account} for a password before it runs {command}: another rule comes later"),
             repair,
         ),
-        Some(entry) => {
-            findings.fine(format!("{account} runs {command} as ({}) without a password", entry.run_as));
+        Some(_) => {
+            findings.fine(format!("{account} runs {command} as {run_as} without a password"));
         }
     }
 }
@@ -209,7 +212,7 @@ mod tests {
     fn the_last_rule_about_a_command_counts() {
         let code = |text: &str| {
             let mut findings = Findings::of("x");
-            judge("ci", "/usr/bin/rsync", &entries(text), &mut findings);
+            judge("ci", "root", "/usr/bin/rsync", &entries(text), &mut findings);
             findings.into_list().remove(0).code
         };
         assert_eq!(code("    (ALL) NOPASSWD: /usr/bin/rsync\n"), FINE);

@@ -87,14 +87,19 @@ fn split(commands: &str) -> Vec<String> {
 }
 
 impl Entry {
-    /// True when the rule is about this program, whatever its arguments.
-    pub(super) fn is_about(&self, program: &str) -> bool {
+    /// True when the rule is about this command: the program with any arguments, or with these.
+    pub(super) fn is_about(&self, wanted: &str) -> bool {
         let command = self.command.trim_start_matches('!');
-        let in_directory = || {
-            command.ends_with('/')
-                && program.rsplit_once('/').map(|(dir, _)| dir) == Some(&command[..command.len() - 1])
-        };
-        command == "ALL" || command == program || in_directory()
+        let program = wanted.split(' ').next().unwrap_or(wanted);
+        let directory = command.strip_suffix('/');
+        let is_in = |directory| program.rsplit_once('/').is_some_and(|(above, _)| above == directory);
+        command == "ALL" || command == program || command == wanted || directory.is_some_and(is_in)
+    }
+
+    /// True when it lets the account become this one.
+    pub(super) fn lets_become(&self, account: &str) -> bool {
+        let users = self.run_as.split(':').next().unwrap_or_default();
+        users.split(',').map(str::trim).any(|user| user == "ALL" || user == account)
     }
 
     /// True when it takes the right away.
@@ -130,6 +135,8 @@ mod tests {
         assert_eq!(about, [true, false, false, false, true]);
         assert!(found[3].is_about("/opt/bin/x") && !found[3].is_about("/opt/bin/x/y"));
         assert!(found[4].denies());
+        assert!(found[1].is_about("/usr/bin/a b\\, c") && !found[1].is_about("/usr/bin/a"));
+        assert!(found[3].lets_become("root") && !found[3].lets_become("www") && found[0].lets_become("www"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::fault::fault;
 use crate::keys::{self, Version};
 use crate::text::toml_patch::Scalar;
 
-/// Refuse or warn. `is_on` tells whether a truth value of `[runners.docker]` is true for a runner that is
+/// Refuse or warn. `is_on` tells whether a truth value of `[runners.docker]` is true now for a runner that is
 /// meant; only where something is to be written is gitlab-runner started to ask for its version.
 pub(super) fn check(
     config: &Config,
@@ -39,7 +39,7 @@ pub(super) fn check(
         }
         return Ok(());
     };
-    let is_on = |key: &str| is_on(key) || is_wanted(config, key);
+    let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
     for Gated { key, since, setting } in gated {
         if version >= since {
             continue;
@@ -88,8 +88,13 @@ fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
     })
 }
 
-fn is_wanted(config: &Config, key: &str) -> bool {
-    config.docker.iter().any(|(name, setting)| name == key && *setting == Setting::Scalar(Scalar::Bool(true)))
+/// The truth value that the profile gives a key of `[runners.docker]`.
+fn wanted(config: &Config, key: &str) -> Option<bool> {
+    config
+        .docker
+        .iter()
+        .find(|(name, _)| name == key)
+        .map(|(_, setting)| *setting == Setting::Scalar(Scalar::Bool(true)))
 }
 
 fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {

@@ -1,5 +1,8 @@
 //! Hosts for `doctor`: one that lacks nothing, and what can be wrong with it, as data.
 
+#![allow(dead_code, unused_imports, reason = "every test file uses another part of it")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests lay out their hosts themselves")]
+
 mod faults;
 
 use std::io::{BufRead, BufReader, Write};
@@ -107,17 +110,28 @@ pub(crate) fn infect(tree: &Tree, fault: &Fault) {
         match *step {
             Do::Put(path, text) => {
                 let is_new = !tree.exists(path);
-                tree.put(path, text);
+                write(tree, path, text);
                 if is_new && path.starts_with(HOME) {
                     give(&tree.path(path));
                 }
             }
-            Do::Edit(path, from, to) => tree.put(path, edited(&tree.text(path), from, to)),
+            Do::Edit(path, from, to) => write(tree, path, &edited(&tree.text(path), from, to)),
             Do::Rename(from, to) => std::fs::rename(tree.path(from), tree.path(to)).unwrap(),
             Do::Remove(path) => tree.remove(path),
             Do::Mode(path, mode) => tree.chmod(path, mode),
         }
     }
+}
+
+/// Write a file, also one that its own owner may only read.
+fn write(tree: &Tree, path: &str, text: &str) {
+    if !tree.exists(path) {
+        return tree.put(path, text);
+    }
+    let (mode, ..) = tree.metadata(path);
+    tree.chmod(path, mode | 0o200);
+    tree.put(path, text);
+    tree.chmod(path, mode);
 }
 
 /// A running host that lacks nothing; its Docker daemon answers as long as the value lives.
