@@ -1,5 +1,7 @@
 //! `[sudoers]` and `[[sudoers.rule]]`: what is rendered is what sudo reads, and what can't be is refused.
 
+#![expect(clippy::disallowed_methods, reason = "a test calls the tools itself")]
+
 mod support;
 
 use std::path::Path;
