@@ -10,6 +10,7 @@
 pub mod apply;
 pub mod change;
 pub mod cli;
+pub mod deploy;
 pub mod facts;
 pub mod fault;
 pub mod keys;

@@ -8,6 +8,9 @@ use runner_prep::cli::{Cli, Environment};
 use runner_prep::run::{Streams, run, usage};
 
 fn main() -> ExitCode {
+    if let Some(code) = runner_prep::deploy::run(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     let size = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(stdout()));
     let columns = size.map(|size| size.map_or(80, |size| usize::from(size.ws_col)));
     let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), columns };
