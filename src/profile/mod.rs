@@ -24,6 +24,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("dind", include_str!("../../profiles/dind.toml")),
     ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),
+    ("shell-hardened", include_str!("../../profiles/shell-hardened.toml")),
 ];
 
 /// Profiles extend one another no deeper than this.

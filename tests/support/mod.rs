@@ -39,7 +39,7 @@ use std::path::PathBuf;
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use process::{Run, program, run_limited};
-pub(crate) use tree::Tree;
+pub(crate) use tree::{SUDOERS, Tree};
 
 /// The text that every token and secret of a fixture contains, so that a leak is found wherever it shows up.
 pub(crate) const CANARY: &str = "CANARY";
