@@ -15,6 +15,9 @@ use runner_prep::run::{Streams, crashed, run, usage};
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
 fn main() -> ExitCode {
+    if let Some(code) = runner_prep::deploy::run(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
     // Not what a panic says: that could be a part of what was being worked on.
     std::panic::set_hook(Box::new(|panic| {
         if let (Some(place), Ok(mut last)) = (panic.location(), PLACE.lock()) {

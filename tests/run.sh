@@ -20,6 +20,7 @@ mount:mount
 chattr:e2fsprogs
 ip:iproute2
 ps:procps
+script:bsdutils
 ssh-keygen:openssh-client
 ssh:openssh-client
 sshd:openssh-server

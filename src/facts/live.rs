@@ -177,6 +177,10 @@ impl Facts for Live<'_> {
         accounts::members(self.root, group)
     }
 
+    fn group_id(&self, group: &str) -> Result<Option<u32>> {
+        accounts::group_id(self.root, group)
+    }
+
     fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>> {
         let identity = match owner {
             Owner::Root => self.root.owner(),
@@ -206,6 +210,10 @@ impl Facts for Live<'_> {
 
     fn tool(&self, name: &str) -> Option<PathBuf> {
         exec::find(self.machine, name)
+    }
+
+    fn program(&self) -> Option<PathBuf> {
+        self.root.is_host().then(exec::own_program).flatten()
     }
 
     fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>> {

@@ -81,6 +81,12 @@ pub trait Facts {
     /// The members of a group; `None` when there is no such group.
     fn members(&self, group: &str) -> Result<Option<Vec<String>>>;
 
+    /// The number of a group; `None` when there is no such group.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    fn group_id(&self, group: &str) -> Result<Option<u32>>;
+
     /// The numbers behind an owner; `None` when the account does not exist yet.
     fn ids(&self, owner: &Owner) -> Result<Option<(u32, u32)>>;
 
@@ -90,6 +96,9 @@ pub trait Facts {
 
     /// A program of the machine (not of a tree), found where distributions install programs.
     fn tool(&self, name: &str) -> Option<PathBuf>;
+
+    /// The file of this very program on the host; `None` in a tree, which has another one or none.
+    fn program(&self) -> Option<PathBuf>;
 
     /// Ask `ssh-keygen -y` for the public half of a private key that only OpenSSH can read. It runs
     /// with the account's rights. `None` when it refuses the key.

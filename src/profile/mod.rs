@@ -28,6 +28,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("dind-socket", include_str!("../../profiles/dind-socket.toml")),
     ("docker-socket", include_str!("../../profiles/docker-socket.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),
+    ("shell-hardened", include_str!("../../profiles/shell-hardened.toml")),
 ];
 
 /// Profiles extend one another no deeper than this.

@@ -176,6 +176,13 @@ impl Policy {
         let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
         Ok(Self { secure_path })
     }
+
+    /// What to type for a program: its name where sudo finds it by that, else its path.
+    pub(super) fn name_of(&self, path: &Path) -> String {
+        let found = self.secure_path.split(':').any(|dir| Some(Path::new(dir)) == path.parent());
+        let shown = if found { path.file_name() } else { Some(path.as_os_str()) };
+        shown.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
 }
 
 /// True for `@includedir /etc/sudoers.d` and its old form with `#`.

@@ -5,6 +5,7 @@
 
 mod account;
 mod config;
+mod deploy;
 mod drop_in;
 mod gate;
 mod git;
@@ -85,6 +86,7 @@ pub const KINDS: &[Kind] = &[
     kind::<known_hosts::KnownHosts>("known_hosts", "host keys of the servers that jobs push to"),
     kind::<git::Git>("git", "the identity with which jobs commit"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
+    kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
     kind::<settings::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];
 

@@ -13,7 +13,6 @@ use super::drop_in::{DropIn, Policy, check_command};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Allowed, Change, Notes};
-use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 use crate::policy::ROOT_GROUPS;
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
@@ -146,7 +145,7 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
         ));
     }
     // The rule lets jobs choose the group of that name, too.
-    if let Some(gid) = group_id(context.facts, name)?.filter(|gid| *gid != account.gid) {
+    if let Some(gid) = context.facts.group_id(name)?.filter(|gid| *gid != account.gid) {
         return Err(fault(
             "run-as-group",
             format!(
@@ -166,16 +165,6 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
         }
     }
     Ok(())
-}
-
-/// The number of a group in the host's own file.
-fn group_id(facts: &dyn Facts, name: &str) -> Result<Option<u32>> {
-    let file = facts.file(Path::new("/etc/group"), MOST_BYTES)?;
-    let text = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
-    Ok(text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        if fields.next() == Some(name) { fields.nth(1)?.parse().ok() } else { None }
-    }))
 }
 
 fn warn_of_root(command: &str, notes: &mut Notes) {

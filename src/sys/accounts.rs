@@ -75,6 +75,20 @@ pub fn members(root: &Root, group: &str) -> Result<Option<Vec<String>>> {
     }))
 }
 
+/// The number of a group; `None` when there is no such group.
+pub fn group_id(root: &Root, name: &str) -> Result<Option<u32>> {
+    if root.is_host() {
+        return Ok(users::get_group_by_name(name).map(|group| group.gid()));
+    }
+    Ok(lines(root, "/etc/group")?.iter().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            [group, _, gid, _] if group == name => gid.parse().ok(),
+            _ => None,
+        }
+    }))
+}
+
 fn lines(root: &Root, path: &str) -> Result<Vec<String>> {
     let read = root.read(Path::new(path), MOST_BYTES).with_context(|| format!("cannot read {path}"))?;
     let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();

@@ -266,6 +266,23 @@ fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
+/// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,
+/// its time and its rights.
+#[must_use]
+pub fn clean(program: &Path) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the one file that starts programs")]
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", TOOL_PATH.join(":")).env("LC_ALL", "C");
+    command
+}
+
+/// The file that this process runs.
+#[must_use]
+pub fn own_program() -> Option<PathBuf> {
+    // After an update its name ends in ` (deleted)`, and leads nowhere.
+    std::env::current_exe().ok().filter(|path| path.is_absolute() && path.exists())
+}
+
 /// The program of that name in the directories of [`TOOL_PATH`]; `None` when it is not installed.
 #[must_use]
 pub fn find(root: &Root, name: &str) -> Option<PathBuf> {

@@ -3,8 +3,10 @@
 //! Knows nothing of profiles, runners or reports. Imports nothing of the crate but [`crate::fault`].
 
 pub mod accounts;
+pub mod confine;
 pub mod dir;
 pub mod exec;
+pub mod handover;
 pub mod identity;
 mod lease;
 pub mod lock;

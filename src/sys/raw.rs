@@ -3,8 +3,9 @@
 //! Each block states why it is sound. Nothing else belongs here.
 #![expect(unsafe_code, reason = "pre_exec(3p)-style hooks and F_SETLEASE have no safe wrapper")]
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -26,8 +27,19 @@ pub(super) fn in_new_session(command: &mut Command) {
     }
 }
 
+/// Own a handle that the process was started with; `None` when there is none of that number.
+pub(super) fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl(2) with F_GETFD reads a flag and takes no pointer; any number is allowed.
+    if number <= 2 || unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: the handle is open, and nothing else in this program owns one above 2 that it was started
+    // with: its caller made it for this purpose, and this is called once, before any other is opened.
+    Some(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Mark every handle above the standard three. Where the kernel is older than 5.11, one by one.
-fn close_handles_at_exec() {
+pub(super) fn close_handles_at_exec() {
     /// As many as a process can have open unless it asked for more (`ulimit -n`).
     const USUAL: libc::c_int = 1024;
     let (first, last): (libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX);
@@ -68,4 +80,24 @@ pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> io::Result<c
     // argument by value, so that the kernel reads and writes none of our memory.
     let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
     Ok(Errno::result(result)?)
+}
+
+/// Make the mount at a path, and all below it, read-only or writable again (`mount_setattr(2)`, Linux 5.12).
+pub(super) fn set_mounts_read_only(path: &CStr, read_only: bool) -> io::Result<()> {
+    let flag = libc::MOUNT_ATTR_RDONLY;
+    let (attr_set, attr_clr) = if read_only { (flag, 0) } else { (0, flag) };
+    let attributes = libc::mount_attr { attr_set, attr_clr, propagation: 0, userns_fd: 0 };
+    // SAFETY: the kernel reads a string that ends in NUL and a structure of the size that is given with it;
+    // both live until the call returns.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -43,7 +43,7 @@ pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use process::{Run, program, run_limited, run_within};
 pub(crate) use readme::readme_block;
-pub(crate) use tree::Tree;
+pub(crate) use tree::{SUDOERS, Tree};
 
 /// The text that every token and secret of a fixture contains, so that a leak is found wherever it shows up.
 pub(crate) const CANARY: &str = "CANARY";

@@ -1,0 +1,335 @@
+//! `runner-deploy NAME`: what jobs call through sudo to put their checkout where root said.
+//!
+//! `/usr/local/sbin/runner-deploy` is a text of one line, `#!/usr/local/bin/runner-prep deploy`: the kernel starts
+//! this program with it. No shell reads anything, an update of the program updates it too, and even a sudo
+//! rule that lost its argument allows nothing but the deployments that root described.
+//!
+//! Two processes of rsync do the work, and this one has neither's rights nor eyes:
+//!
+//! ```text
+//! runner-deploy (root) ── reads the description, opens nothing of the job's
+//!  ├─ deploy-receive (root, or the owner) ── walls up, then rsync: the receiver, in the target
+//!  │   └─ deploy-connect ── what rsync takes for a remote shell: hands its two pipes to runner-deploy
+//!  └─ deploy-send (the account) ── root's rights given up, then rsync: the sender, in the job's directory
+//! ```
+//!
+//! The job can do to the sender what it likes: it is the job's own. What the sender says is untrusted, and the
+//! receiver believes it within the target alone. Which directory is copied needs no check, because the
+//! account reads it. Who calls is of no interest either: the account is the one in the description.
+//!
+//! Must not open anything by a name that the job chose.
+
+mod stages;
+
+use std::ffi::OsString;
+use std::io::{Read, Write, stderr};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::fault::{self, fault};
+use crate::sys::accounts;
+use crate::sys::dir::Kind;
+use crate::sys::exec;
+use crate::sys::handover::{Parcel, Socket};
+use crate::sys::identity::{self, Identity};
+use crate::sys::root::Root;
+use crate::text::deployment::{DIRECTORY, Description, Name, refuse_place};
+
+/// No description is larger.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// How long a sender may live on when the receiver has ended.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Our own exit code for errors, as everywhere in this program. Everything else is rsync's.
+const ERROR: u8 = 2;
+
+/// What rsync calls the other side; nobody reads it.
+const PEER: &str = "checkout";
+
+/// The exit code when the arguments are those of a deployment; `None` when they are another command's.
+#[must_use]
+pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
+    let mut words = arguments.skip(1);
+    let stage = words.next()?;
+    let work: fn(&[String]) -> Result<u8> = match stage.to_str()? {
+        "deploy" => deploy,
+        "deploy-receive" => stages::receive,
+        "deploy-send" => stages::send,
+        "deploy-connect" => stages::connect,
+        _ => return None,
+    };
+    let words: Result<Vec<String>, _> = words.map(OsString::into_string).collect();
+    let done = words.map_err(|_| usage()).and_then(|words| work(&words));
+    Some(done.unwrap_or_else(|error| {
+        complain(&format!("error: {error:#}"));
+        if let Some(fault) = fault::find(&error) {
+            complain(&format!("    {}", fault.repair));
+        }
+        ERROR
+    }))
+}
+
+fn usage() -> anyhow::Error {
+    fault(
+        "usage",
+        "runner-deploy takes the name of a deployment and nothing else",
+        format!("the names are those of the files in {DIRECTORY}"),
+    )
+}
+
+/// A line for people, on standard error; a closed one is no reason to stop.
+fn complain(text: &str) {
+    writeln!(stderr(), "runner-deploy: {}", plain(text)).ok();
+}
+
+/// The text without characters that a terminal obeys.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
+}
+
+/// Everything that is needed, found and checked.
+struct Job {
+    description: Description,
+    /// Who reads.
+    account: Identity,
+    /// Who writes and owns.
+    owner: Identity,
+    /// The target after all links.
+    target: PathBuf,
+    rsync: PathBuf,
+    program: PathBuf,
+}
+
+/// The arguments are the entry point's path, which the kernel adds, and the name.
+fn deploy(words: &[String]) -> Result<u8> {
+    let [_, name] = words else {
+        return Err(usage());
+    };
+    let name = Name::try_from(name.clone()).map_err(|why| fault("deploy-name", why, usage_names()))?;
+    if !identity::is_root() {
+        return Err(fault(
+            "not-root",
+            "runner-deploy works with root's rights",
+            format!("in a job: sudo runner-deploy {}", name.as_str()),
+        ));
+    }
+    identity::harden()?;
+    let job = Job::find(&name)?;
+    // Before any thread or child: they all are to leave them to the one that waits for them.
+    let signals: SigSet =
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();
+    signals.thread_block().context("cannot hold signals back")?;
+
+    let (ours, theirs) = Socket::pair().context("cannot make a socket")?;
+    let mut receiver = job.start_receiver(theirs)?;
+    let receiver_id = Pid::from_raw(i32::try_from(receiver.id())?);
+    std::thread::spawn(move || {
+        // rsync removes its temporary file and ends by itself.
+        while let Ok(signal) = signals.wait() {
+            kill(receiver_id, signal).ok();
+        }
+    });
+    let sender = match ours.receive() {
+        Ok(Some(parcel)) => Some(job.start_sender(parcel)),
+        Ok(None) => None,
+        Err(error) => Some(Err(error.into())),
+    };
+    match sender {
+        None => Ok(code(receiver.wait()?)),
+        Some(Err(error)) => {
+            ours.answer(ERROR).ok();
+            drop(ours);
+            receiver.wait()?;
+            Err(error.context("cannot start the reading side"))
+        }
+        Some(Ok(sender)) => {
+            let said = sender.watch(ours);
+            let ended = receiver.wait()?;
+            // What the sender left in its pipe is worth seeing; a sender that hangs is not worth waiting for.
+            said.recv_timeout(PATIENCE).ok();
+            Ok(code(ended))
+        }
+    }
+}
+
+fn usage_names() -> String {
+    format!("the names are those of the files in {DIRECTORY}")
+}
+
+/// As a shell says it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(ERROR)
+}
+
+impl Job {
+    fn find(name: &Name) -> Result<Self> {
+        let root = Root::open(Path::new("/"))?;
+        let description = read(&root, name)?;
+        let account = accounts::account(&root, &description.account)?.filter(|account| account.uid != 0);
+        let account = account.ok_or_else(|| {
+            fault(
+                "deploy-account",
+                format!("there is no account {} that is not root's", description.account),
+                "run again: runner-prep apply …",
+            )
+        })?;
+        let owner = &description.deployment.owner;
+        let user = accounts::account(&root, &owner.user)?;
+        let group = accounts::group_id(&root, &owner.group)?;
+        let owner = user.zip(group).map(|(user, gid)| Identity { uid: user.uid, gid }).ok_or_else(|| {
+            fault(
+                "deploy-owner",
+                format!("there is no {}:{} to own what is deployed", owner.user, owner.group),
+                "make the account, or correct the profile",
+            )
+        })?;
+        let target = target(&root, description.deployment.target.path(), owner)?;
+        let rsync = exec::find(&root, "rsync").ok_or_else(|| {
+            fault("rsync-missing", "rsync is not installed", "install it: apt-get install rsync")
+        })?;
+        let program = exec::own_program().context("this program is gone: it was replaced a moment ago")?;
+        for path in [&rsync, &program] {
+            trust(&root, path)?;
+        }
+        let account = Identity { uid: account.uid, gid: account.gid };
+        Ok(Self { description, account, owner, target, rsync, program })
+    }
+
+    fn start_receiver(&self, socket: Socket) -> Result<Child> {
+        let Identity { uid, gid } = self.owner;
+        let given_to = self.description.deployment.owner.is_root().then_some((uid, gid));
+        exec::clean(&self.program)
+            .arg("deploy-receive")
+            .args([uid.to_string(), gid.to_string()])
+            .args([self.target.as_path(), &self.rsync, &self.program])
+            .args(self.description.deployment.rsync_options(given_to))
+            .current_dir("/")
+            .stdin(Stdio::from(socket.into_handle()))
+            .spawn()
+            .context("cannot start the writing side")
+    }
+
+    /// Start what rsync wanted a remote shell to start, in the directory that we were started in.
+    fn start_sender(&self, parcel: Parcel) -> Result<Sender> {
+        let wanted = match parcel.words.split_first() {
+            Some((peer, [rsync, options @ ..])) if peer == PEER && rsync == "rsync" => options,
+            _ => anyhow::bail!("rsync calls its other side in a way that is not known"),
+        };
+        let Identity { uid, gid } = self.account;
+        let child = exec::clean(&self.program)
+            .arg("deploy-send")
+            .arg(&self.description.account)
+            .args([uid.to_string(), gid.to_string()])
+            .arg(&self.rsync)
+            .args(wanted)
+            .stdin(Stdio::from(parcel.input))
+            .stdout(Stdio::from(parcel.output))
+            .stderr(Stdio::piped())
+            .spawn()?;
+        Ok(Sender(child))
+    }
+}
+
+/// The reading side. Belongs to the job.
+struct Sender(Child);
+
+impl Sender {
+    /// Pass on what it says, and when it has ended tell the receiver how. The answer comes when all is said.
+    fn watch(self, socket: Socket) -> Receiver<()> {
+        let Self(mut child) = self;
+        let (done, said) = channel();
+        if let Some(mut pipe) = child.stderr.take() {
+            std::thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(count) = pipe.read(&mut chunk) {
+                    if count == 0 {
+                        break;
+                    }
+                    // The job wrote it, and root's terminal may be what shows it.
+                    let text = plain(&String::from_utf8_lossy(&chunk[..count]));
+                    stderr().write_all(text.as_bytes()).ok();
+                }
+                done.send(()).ok();
+            });
+        }
+        std::thread::spawn(move || {
+            let ended = child.wait().map_or(ERROR, code);
+            socket.answer(ended).ok();
+        });
+        said
+    }
+}
+
+/// The description, from a file that nobody but root can write.
+fn read(root: &Root, name: &Name) -> Result<Description> {
+    let path = Path::new(DIRECTORY).join(format!("{}.toml", name.as_str()));
+    let shown = path.display();
+    let unknown =
+        || fault("deploy-unknown", format!("there is no deployment {}", name.as_str()), usage_names());
+    let read = root.read(&path, MOST_BYTES).with_context(|| format!("cannot read {shown}"))?;
+    let (entry, _) = read.filter(|(entry, _)| entry.stat.kind == Kind::Regular).ok_or_else(unknown)?;
+    trust(root, &path)?;
+    let text = String::from_utf8(entry.bytes).with_context(|| format!("{shown} is no text"))?;
+    let description = Description::parse(&text).map_err(|why| {
+        fault("deploy-description", format!("{shown}: {why}"), "write it anew: runner-prep apply …")
+    })?;
+    if description.deployment.name == *name { Ok(description) } else { Err(unknown()) }
+}
+
+/// Nobody but root may have a hand in a file.
+fn trust(root: &Root, path: &Path) -> Result<()> {
+    let cannot = || format!("cannot look at {}", path.display());
+    let found = root.walk(path, true).with_context(cannot)?.with_context(cannot)?;
+    let stat = found.dir.stat_entry(&found.name).with_context(cannot)?.with_context(cannot)?;
+    let reason = found.dir.untrusted().map(str::to_owned).or_else(|| root.distrust(&found.path(), stat));
+    match reason {
+        None => Ok(()),
+        Some(reason) => Err(fault(
+            "untrusted",
+            format!("{} can be changed by others than root: {reason}", path.display()),
+            "make it and every directory above it root's own, not writable by group or others",
+        )),
+    }
+}
+
+/// The target after all links: root's way there, and itself root's or the owner's.
+fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
+    let missing = || {
+        fault(
+            "deploy-target",
+            format!("the target {} is not there", path.display()),
+            "make it: runner-prep apply …",
+        )
+    };
+    let cannot = || format!("cannot look at {}", path.display());
+    let dir = root.dir(path).with_context(cannot)?.ok_or_else(missing)?;
+    let resolved = dir.path().to_path_buf();
+    let parent = root.secure_dir(resolved.parent().unwrap_or(Path::new("/")))?;
+    let stat = dir.stat().with_context(cannot)?;
+    let is_its_own = owner.uid != 0 && stat.uid == owner.uid && stat.mode & 0o002 == 0;
+    if let (false, Some(reason)) = (is_its_own, dir.untrusted()) {
+        return Err(fault(
+            "deploy-target",
+            format!("the target {} can be changed by others than its owner: {reason}", path.display()),
+            format!("chown it to its owner, and: chmod go-w {}", path.display()),
+        ));
+    }
+    drop(parent);
+    match refuse_place(&resolved) {
+        None => Ok(resolved),
+        Some(why) => Err(fault(
+            "deploy-target",
+            format!("{} leads to {}: {why}", path.display(), resolved.display()),
+            "name another target in the profile",
+        )),
+    }
+}

@@ -1,0 +1,104 @@
+//! The processes of a deployment between their start and the moment they become rsync.
+//!
+//! Each is this program again, with one thread and nothing read, so that giving up rights is a plain
+//! sequence of calls. Called by [`super`] alone; called by anybody else they have no rights to give up.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use super::{PEER, complain};
+use crate::sys::handover::{Socket, close_standard_streams};
+use crate::sys::identity::{Identity, is_root};
+use crate::sys::{confine, exec};
+
+/// `deploy-receive UID GID TARGET RSYNC PROGRAM OPTION…`, with the socket as standard input: put up the walls
+/// and become the receiving rsync in the target.
+pub(super) fn receive(words: &[String]) -> Result<u8> {
+    let [uid, gid, target, rsync, program, options @ ..] = words else {
+        bail!("deploy-receive is runner-deploy's own");
+    };
+    if !is_root() {
+        bail!("deploy-receive is runner-deploy's own");
+    }
+    let owner = Identity { uid: uid.parse()?, gid: gid.parse()? };
+    let (target, rsync, program) = (Path::new(target), Path::new(rsync), Path::new(program));
+    // The path becomes a word of a command line that rsync takes apart at spaces.
+    let is_word = |path: &str| path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c));
+    if !program.to_str().is_some_and(is_word) {
+        bail!("{} has characters that rsync would take apart; install it elsewhere", program.display());
+    }
+    confine::begin(Signal::SIGTERM)?;
+    let socket = Socket::from_standard_input().and_then(Socket::bequeath).context("no socket")?;
+    let mut missing = Vec::new();
+    if let Err(error) = confine::read_only_but(target) {
+        missing.push(format!("read-only file systems ({error:#})"));
+    }
+    std::env::set_current_dir(target).context("cannot enter the target")?;
+    if owner.uid == 0 {
+        if let Err(error) = confine::keep_file_powers() {
+            missing.push(format!("fewer capabilities ({error:#})"));
+        }
+    } else {
+        confine::become_account(None, owner)?;
+        confine::end_with_parent(Signal::SIGTERM)?;
+    }
+    confine::no_new_privileges()?;
+    match confine::reach_only(target, &[rsync, program]) {
+        Ok(true) => {}
+        Ok(false) => missing.push("Landlock (not in this kernel)".to_owned()),
+        Err(error) => missing.push(format!("Landlock ({error:#})")),
+    }
+    match confine::no_setuid_files() {
+        Ok(true) => {}
+        Ok(false) => missing.push("the filter against setuid files (not for this machine)".to_owned()),
+        Err(error) => missing.push(format!("the filter against setuid files ({error:#})")),
+    }
+    if !missing.is_empty() {
+        complain(&format!("the receiver goes without {}", missing.join(", ")));
+    }
+    let shell = format!("{} deploy-connect {socket}", program.display());
+    let mut command = exec::clean(rsync);
+    command.args(options).arg("-e").arg(shell).arg(format!("{PEER}:./")).arg("./");
+    become_it(command, rsync)
+}
+
+/// `deploy-send ACCOUNT UID GID RSYNC OPTION…`, with rsync's pipes as standard streams: give root's rights up for
+/// good and become the sending rsync in the directory where the job called.
+pub(super) fn send(words: &[String]) -> Result<u8> {
+    let [account, uid, gid, rsync, options @ ..] = words else {
+        bail!("deploy-send is runner-deploy's own");
+    };
+    if !is_root() {
+        bail!("deploy-send is runner-deploy's own");
+    }
+    let identity = Identity { uid: uid.parse()?, gid: gid.parse()? };
+    confine::begin(Signal::SIGKILL)?;
+    confine::leave_terminal()?;
+    confine::become_account(Some(account), identity)?;
+    confine::end_with_parent(Signal::SIGKILL)?;
+    confine::no_new_privileges()?;
+    let rsync = Path::new(rsync);
+    let mut command = exec::clean(rsync);
+    command.args(options);
+    become_it(command, rsync)
+}
+
+/// `deploy-connect SOCKET PEER RSYNC OPTION…`: what rsync takes for a remote shell.
+pub(super) fn connect(words: &[String]) -> Result<u8> {
+    let [socket, wanted @ ..] = words else {
+        bail!("deploy-connect is runner-deploy's own");
+    };
+    let socket = Socket::inherited(socket.parse()?).context("deploy-connect is runner-deploy's own")?;
+    socket.send(wanted).context("cannot hand rsync's pipes over")?;
+    close_standard_streams().context("cannot let rsync's pipes go")?;
+    Ok(socket.wait_for_answer().unwrap_or(super::ERROR))
+}
+
+/// Become another program; comes back only with an error.
+fn become_it(mut command: Command, program: &Path) -> Result<u8> {
+    Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
+}

@@ -1,0 +1,327 @@
+//! Deployments: `[[deploy]]` lets jobs put their checkout into a root-owned directory, and nothing else.
+//!
+//! Owns what must be there for `sudo runner-deploy NAME` ([`crate::deploy`]): the description of each deployment, the
+//! entry point, the target, and the sudo rule. The rule has a drop-in of its own,
+//! `/etc/sudoers.d/gitlab-runner-deploy`, so that each of the two sections of a profile is the whole truth
+//! about one file, that `--only deploy` gives something that works, and that an administrator sees by
+//! the file's name what it is for. It is read after `gitlab-runner`, so no rule of ours takes it back.
+//!
+//! The entry point is one line that names this program as its interpreter. It is no copy and no link: `sudo`
+//! compares paths as they are typed, an update of the program must reach it, and the truncated rule
+//! `… NOPASSWD: /usr/local/sbin/runner-deploy` still allows deployments alone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::drop_in::{DropIn, Policy};
+use super::{Context, Resource};
+use crate::change::{
+    Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap,
+};
+use crate::facts::{Facts, MOST_BYTES};
+use crate::fault::fault;
+use crate::text::deployment::{DIRECTORY, Deployment, Description, refuse_place};
+use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
+
+/// What jobs call.
+const ENTRY: &str = "/usr/local/sbin/runner-deploy";
+const DROP_IN: &str = "/etc/sudoers.d/gitlab-runner-deploy";
+
+/// Where `install.sh` and packages put the program.
+const PROGRAMS: [&str; 2] = ["/usr/local/bin/runner-prep", "/usr/bin/runner-prep"];
+/// Where rsync is looked for.
+const RSYNC: [&str; 2] = ["/usr/bin/rsync", "/usr/local/bin/rsync"];
+
+/// The `[[deploy]]` sections.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Vec<Deployment>")]
+pub(super) struct Deployments(Vec<Deployment>);
+
+impl TryFrom<Vec<Deployment>> for Deployments {
+    type Error = String;
+    fn try_from(all: Vec<Deployment>) -> Result<Self, String> {
+        for (index, one) in all.iter().enumerate() {
+            if all[..index].iter().any(|other| other.name == one.name) {
+                return Err(format!("there are two deployments named {}", one.name.as_str()));
+            }
+        }
+        Ok(Self(all))
+    }
+}
+
+impl Resource for Deployments {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let account = &context.target.name;
+        super::target::check_name(account)?;
+        let mut changes = Vec::new();
+        let mut drop_in = DropIn {
+            kind: "deploy",
+            path: DROP_IN,
+            rules: Vec::new(),
+            allowed: Vec::new(),
+            missing: String::new(),
+        };
+        if self.0.is_empty() {
+            return drop_in.plan(context);
+        }
+        let facts = context.facts;
+        let policy = Policy::read(facts)?;
+        check_rsync(facts)?;
+        warn_of_kernel(facts, notes)?;
+        for deployment in &self.0 {
+            plan_target(context, deployment, &mut changes)?;
+        }
+        plan_directories(facts, Path::new(DIRECTORY), &mut changes)?;
+        for deployment in &self.0 {
+            let path = Path::new(DIRECTORY).join(format!("{}.toml", deployment.name.as_str()));
+            let description = Description { account: account.clone(), deployment: deployment.clone() };
+            let text = format!(
+                "# Managed by runner-prep: edit its profile, not this file.\n{}",
+                description.render()
+            );
+            let why = format!("{} is not described as the profile has it", deployment.name.as_str());
+            plan_file(facts, &path, text, 0o644, &why, &mut changes)?;
+        }
+        let entry = format!(
+            "#!{} deploy\n# Managed by runner-prep. Called by jobs: sudo runner-deploy NAME\n",
+            find_program(facts)?.display()
+        );
+        plan_directories(facts, Path::new("/usr/local/sbin"), &mut changes)?;
+        plan_file(
+            facts,
+            Path::new(ENTRY),
+            entry,
+            0o755,
+            "the entry point of deployments is not as it must be",
+            &mut changes,
+        )?;
+        let mut lines = Vec::new();
+        for deployment in &self.0 {
+            let name = deployment.name.as_str();
+            let command = CommandLine::try_from(format!("{ENTRY} {name}")).map_err(anyhow::Error::msg)?;
+            drop_in.allowed.push(Allowed { run_as: None, command: command.words() });
+            let rule = Rule { account, run_as: RunAs::Account("root"), commands: &[command] };
+            drop_in.rules.push(rule.to_string());
+            lines.push(format!("`sudo {} {name}`", policy.name_of(Path::new(ENTRY))));
+        }
+        drop_in.missing = format!("jobs deploy with {} in their checkout", lines.join(", "));
+        changes.extend(drop_in.plan(context)?);
+        Ok(changes)
+    }
+}
+
+fn change(path: &Path, why: String, op: Op) -> Change {
+    Change { kind: "deploy", id: path.display().to_string(), why, op }
+}
+
+/// Make the missing ones of a directory and those above it, root's at 0755.
+fn plan_directories(facts: &dyn Facts, path: &Path, changes: &mut Vec<Change>) -> Result<()> {
+    let mut missing: Vec<&Path> = Vec::new();
+    for directory in path.ancestors() {
+        if facts.stat(directory)?.is_some() {
+            break;
+        }
+        missing.push(directory);
+    }
+    for directory in missing.into_iter().rev() {
+        if changes.iter().any(|change| Path::new(&change.id) == directory) {
+            continue;
+        }
+        let after = Meta { owner: Owner::Root, mode: 0o755 };
+        let op = Op::Directory { place: Place::System(directory.into()), before: None, after };
+        changes.push(change(directory, "the directory is missing".to_owned(), op));
+    }
+    Ok(())
+}
+
+/// Make a file of root's what it must be.
+fn plan_file(
+    facts: &dyn Facts,
+    path: &Path,
+    text: String,
+    mode: u32,
+    why: &str,
+    changes: &mut Vec<Change>,
+) -> Result<()> {
+    let shown = path.display();
+    let before = match facts.entry(path)? {
+        None => None,
+        Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
+        Some(seen) => {
+            return Err(fault(
+                "deploy-file-kind",
+                format!("{shown} is {}", seen.kind),
+                format!("see what it is for, and remove it: ls -l {shown}"),
+            ));
+        }
+    };
+    let root = facts.ids(&Owner::Root)?;
+    let place = Place::System(path.into());
+    let meta = Meta { owner: Owner::Root, mode };
+    if let Some(seen) = &before {
+        if seen.bytes == text.as_bytes() {
+            if (seen.mode, Some((seen.uid, seen.gid))) != (mode, root) {
+                let why = format!(
+                    "it has mode {:04o} and owner {}:{} instead of {mode:04o} and root",
+                    seen.mode, seen.uid, seen.gid
+                );
+                changes.push(change(path, why, Op::Metadata { place, before: seen.clone(), after: meta }));
+            }
+            return Ok(());
+        }
+    }
+    let op = Op::File(Box::new(FileOp {
+        place,
+        before,
+        after: Some(Content::ready(text.into_bytes())),
+        meta,
+        check: Check::None,
+        shown: Shown::Text,
+        swap: Swap::Replace,
+    }));
+    changes.push(change(path, why.to_owned(), op));
+    Ok(())
+}
+
+/// The target must be its owner's alone, and what leads to it root's.
+fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec<Change>) -> Result<()> {
+    let facts = context.facts;
+    let path = deployment.target.path();
+    let shown = path.display();
+    let owner = &deployment.owner;
+    if owner.user == context.target.name {
+        return Err(fault(
+            "deploy-owner",
+            format!("{} itself is to own {shown}: jobs can write there without help", owner.user),
+            "leave the deployment out, or give it another owner",
+        ));
+    }
+    let (uid, gid) = owner_ids(facts, deployment)?;
+    let seen = facts.file(path, MOST_BYTES)?;
+    if let Some(seen) = &seen {
+        if seen.kind != FileKind::Directory {
+            return Err(fault(
+                "deploy-target",
+                format!("the target {shown} is {}", seen.kind),
+                format!("see what it is for, and move it away: ls -l {shown}"),
+            ));
+        }
+        let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);
+        let is_owned = seen.uid == uid || (owner.is_root() && Some(seen.uid) == root);
+        if !is_owned || seen.mode & 0o002 != 0 {
+            return Err(fault(
+                "deploy-target",
+                format!(
+                    "the target {shown} belongs to uid {} with mode {:04o}; it must belong to {} and be closed to others",
+                    seen.uid, seen.mode, owner.user
+                ),
+                format!("chown {}:{} {shown}; chmod go-w {shown}", owner.user, owner.group),
+            ));
+        }
+    }
+    let is_there = seen.is_some();
+    let checked = if is_there && owner.is_root() { path } else { path.parent().unwrap_or(path) };
+    let there = checked.ancestors().find(|path| matches!(facts.stat(path), Ok(Some(_)))).unwrap_or(checked);
+    if let Some(reason) = facts.distrust(there)? {
+        return Err(fault(
+            "deploy-target",
+            format!("the target {shown} can be exchanged by others than root: {reason}"),
+            format!(
+                "make every directory above it root's own, not writable by group or others: namei -l {shown}"
+            ),
+        ));
+    }
+    if let Some(why) = seen.and_then(|seen| seen.resolved).and_then(|path| refuse_place(&path)) {
+        return Err(fault("deploy-target", format!("{shown}: {why}"), "name another target in the profile"));
+    }
+    if is_there {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        plan_directories(facts, parent, changes)?;
+    }
+    let meta = if owner.is_root() && gid == 0 { Owner::Root } else { Owner::Ids(uid, gid) };
+    let after = Meta { owner: meta, mode: 0o755 };
+    let op = Op::Directory { place: Place::System(path.into()), before: None, after };
+    changes.push(change(path, format!("the target of {} is missing", deployment.name.as_str()), op));
+    Ok(())
+}
+
+/// The numbers of the owner, who must be there already.
+fn owner_ids(facts: &dyn Facts, deployment: &Deployment) -> Result<(u32, u32)> {
+    let owner = &deployment.owner;
+    let user = facts.account(&owner.user)?.map(|account| account.uid);
+    let (Some(uid), Some(gid)) = (user, facts.group_id(&owner.group)?) else {
+        return Err(fault(
+            "deploy-owner",
+            format!(
+                "there is no {}:{} to own what {} deploys",
+                owner.user,
+                owner.group,
+                deployment.name.as_str()
+            ),
+            format!("make it: useradd --system --user-group --shell /usr/sbin/nologin {}", owner.user),
+        ));
+    };
+    if uid == 0 && !owner.is_root() {
+        return Err(fault(
+            "deploy-owner",
+            format!("the account {} is root by another name", owner.user),
+            "write root, or name an account that is not root's",
+        ));
+    }
+    Ok((uid, gid))
+}
+
+fn check_rsync(facts: &dyn Facts) -> Result<()> {
+    for path in RSYNC {
+        if facts.stat(Path::new(path))?.is_some_and(|seen| seen.kind == FileKind::Regular) {
+            return Ok(());
+        }
+    }
+    Err(fault("rsync-missing", "rsync is not installed", "install it: apt-get install rsync"))
+}
+
+/// The program that the entry point names: the installed one, so that it stays the same whichever copy plans.
+fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
+    let mut reasons = Vec::new();
+    for path in PROGRAMS.map(PathBuf::from).into_iter().chain(facts.program()) {
+        let Some(seen) = facts.stat(&path)? else {
+            continue;
+        };
+        let is_program = seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
+        // The kernel takes the first line apart at spaces and reads 127 bytes of it.
+        let is_word =
+            path.to_str().is_some_and(|path| path.len() < 100 && !path.contains(char::is_whitespace));
+        match facts.distrust(&path)? {
+            None if is_program && is_word => return Ok(path),
+            None => reasons.push(format!("{} is no program that an entry point can name", path.display())),
+            Some(reason) => reasons.push(reason),
+        }
+    }
+    let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+    Err(fault(
+        "program-not-installed",
+        format!("runner-prep is not installed where nobody but root can change it{why}"),
+        format!("install it as {} with install.sh (for a tree: DESTDIR=TREE ./install.sh)", PROGRAMS[0]),
+    ))
+}
+
+/// Say it where the kernel is known to lack the inner wall. Where it is not known, each deployment says it.
+fn warn_of_kernel(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+    if !facts.is_host() {
+        return Ok(());
+    }
+    let file = facts.file(Path::new("/sys/kernel/security/lsm"), MOST_BYTES)?;
+    let modules = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    if !modules.is_empty() && !modules.split(',').any(|module| module.trim() == "landlock") {
+        notes.warn(
+            "deploy-without-landlock",
+            "this kernel runs without Landlock: one of three walls around the receiving rsync is missing",
+            "switch it on with the kernel's parameter lsm=landlock,…",
+        );
+    }
+    Ok(())
+}

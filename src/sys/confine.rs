@@ -1,0 +1,192 @@
+//! Walls around this process, each only ever added: for good, and for every program it becomes or starts.
+//!
+//! Owns the order of system calls within one wall. Which ones are put up is the caller's to decide. To be used
+//! while the process has one thread.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
+};
+use nix::errno::Errno;
+use nix::libc;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid, setsid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+use super::identity::Identity;
+use super::raw;
+
+/// What a program needs to read that writes files: itself, its libraries, the names of accounts.
+const READ: [&str; 12] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+];
+
+/// Start afresh: default signals, a usual umask, no core dump, no handle but the first three for programs
+/// that are started, and an end when the parent ends.
+pub fn begin(at_parents_end: Signal) -> Result<()> {
+    raw::close_handles_at_exec();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot let signals in")?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)
+        .context("cannot switch core dumps off")?;
+    end_with_parent(at_parents_end)
+}
+
+/// Get this signal when the parent ends. A change of rights takes that back.
+pub fn end_with_parent(signal: Signal) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(signal).context("cannot tie this process to its parent")
+}
+
+/// Leave the session, and with it the terminal: a program on root's terminal can type into root's shell.
+pub fn leave_terminal() -> Result<()> {
+    setsid().map(drop).context("cannot leave the session")
+}
+
+/// Become an account for good. With its name it gets all its groups, without it the one group.
+pub fn become_account(name: Option<&str>, identity: Identity) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    if uid.is_root() {
+        bail!("uid 0 is no account to give rights up for");
+    }
+    let groups = match name {
+        Some(name) => nix::unistd::initgroups(&CString::new(name)?, gid),
+        None => setgroups(&[gid]),
+    };
+    groups.context("cannot take the account's groups")?;
+    setresgid(gid, gid, gid).context("cannot take the account's group")?;
+    setresuid(uid, uid, uid).context("cannot take the account's user id")?;
+    let (user, group) = (getresuid()?, getresgid()?);
+    let is_it = [user.real, user.effective, user.saved] == [uid; 3]
+        && [group.real, group.effective, group.saved] == [gid; 3];
+    if !is_it || setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok() {
+        bail!("root's rights could not be given up");
+    }
+    Ok(())
+}
+
+/// No program that is started gets more rights than this process has.
+pub fn no_new_privileges() -> Result<()> {
+    nix::sys::prctl::set_no_new_privs().context("cannot refuse new privileges")
+}
+
+/// Keep of root's powers those over owners and modes of files alone.
+pub fn keep_file_powers() -> Result<()> {
+    let keep = CapabilitySet::CHOWN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER;
+    let now = rustix::thread::capabilities(None).context("cannot read the capabilities")?;
+    for capability in CapabilitySet::all().difference(keep).iter() {
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // INVAL: this kernel has no such capability.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(error).context("cannot drop capabilities"),
+        }
+    }
+    let kept = now.permitted & keep;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    rustix::thread::set_capabilities(None, sets).context("cannot drop capabilities")
+}
+
+/// Make every file system read-only for this process, but `target`: Landlock has no say over modes and owners.
+///
+/// # Errors
+/// Where namespaces are forbidden (a container), or the kernel is older than Linux 5.12.
+pub fn read_only_but(target: &Path) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace")?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("no private mounts")?;
+    mount(Some(target), target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+        .context("no mount of the target")?;
+    let path = CString::new(target.as_os_str().as_bytes())?;
+    raw::set_mounts_read_only(c"/", true).context("no read-only mounts")?;
+    raw::set_mounts_read_only(&path, false).context("the target can't be made writable again")
+}
+
+/// Let the process reach nothing but `target` for writing and what programs need for reading; no network,
+/// no signal to others. False where the kernel has no Landlock.
+pub fn reach_only(target: &Path, programs: &[&Path]) -> Result<bool> {
+    let abi = ABI::V6;
+    let read = AccessFs::from_read(abi);
+    let special = AccessFs::MakeChar
+        | AccessFs::MakeBlock
+        | AccessFs::MakeFifo
+        | AccessFs::MakeSock
+        | AccessFs::Execute
+        | AccessFs::IoctlDev;
+    let inside: BitFlags<AccessFs> = AccessFs::from_all(abi) & !special;
+    let target = PathFd::new(target).context("cannot open the target")?;
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .add_rules(path_beneath_rules(READ, read))?
+        .add_rules(path_beneath_rules(programs, read))?
+        .add_rules(path_beneath_rules(["/dev/null"], AccessFs::ReadFile | AccessFs::WriteFile))?
+        .add_rule(PathBeneath::new(target, inside))?
+        .restrict_self()
+        .context("cannot put up Landlock")?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// Refuse to make setuid and setgid files, whatever the program becomes: root's would be a way to root.
+/// False on a machine that the filter does not know.
+pub fn no_setuid_files() -> Result<bool> {
+    let Ok(machine) = std::env::consts::ARCH.try_into() else {
+        return Ok(false);
+    };
+    let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = BTreeMap::new();
+    let mut modes = vec![
+        (libc::SYS_openat, 3),
+        (libc::SYS_mknodat, 2),
+        (libc::SYS_fchmod, 1),
+        (libc::SYS_fchmodat, 2),
+        (libc::SYS_fchmodat2, 2),
+    ];
+    #[cfg(target_arch = "x86_64")]
+    modes.extend([(libc::SYS_open, 2), (libc::SYS_creat, 1), (libc::SYS_mknod, 1), (libc::SYS_chmod, 1)]);
+    for (call, argument) in modes {
+        for bit in [u64::from(libc::S_ISUID), u64::from(libc::S_ISGID)] {
+            let has_bit =
+                SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bit), bit)?;
+            rules.entry(call).or_default().push(SeccompRule::new(vec![has_bit])?);
+        }
+    }
+    // Its entries are system calls that no filter sees.
+    rules.insert(libc::SYS_io_uring_setup, Vec::new());
+    install(rules, Errno::EPERM, machine)?;
+    // Its mode lies in memory, where no filter looks; programs go on with openat(2) when it is missing.
+    install(BTreeMap::from([(libc::SYS_openat2, Vec::new())]), Errno::ENOSYS, machine)?;
+    Ok(true)
+}
+
+fn install(
+    rules: BTreeMap<libc::c_long, Vec<SeccompRule>>,
+    error: Errno,
+    machine: seccompiler::TargetArch,
+) -> Result<()> {
+    let code = u32::try_from(error as i32)?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(code), machine)?;
+    let program: BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter(&program).context("cannot put up the filter of system calls")
+}

@@ -1,0 +1,417 @@
+//! A deployment: which account's checkouts go into which directory, and with which owner and modes.
+//!
+//! The same description stands in a profile (`[[deploy]]`) and, with the account, in the file that only root
+//! can write and that `runner-deploy` obeys. Everything in it is checked when it is read, in both places.
+
+use std::fmt::Write as _;
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+/// Where the descriptions lie, a file `NAME.toml` each.
+pub const DIRECTORY: &str = "/etc/runner-prep/deploy";
+
+/// Directories below which lie programs, or texts that root's programs obey: whoever writes there is root.
+const ROOTS_OWN: &[&str] = &[
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/var/lib/runner-prep",
+    "/var/run",
+    "/var/spool",
+];
+
+/// Directories for data among them.
+const DATA: &[&str] = &["/usr/share", "/usr/local/share"];
+
+/// The name of a deployment: the one argument of `runner-deploy`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// What a profile says of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// What jobs call it by.
+    pub name: Name,
+    /// The directory whose content is replaced.
+    pub target: Target,
+    /// Who owns what lies in it.
+    #[serde(default)]
+    pub owner: Owner,
+    /// What becomes of the modes in the checkout.
+    #[serde(default)]
+    pub chmod: Modes,
+    /// What is left out, in rsync's patterns.
+    #[serde(default = "exclude_git")]
+    pub exclude: Vec<Pattern>,
+    /// Remove what the checkout does not have.
+    #[serde(default)]
+    pub delete: bool,
+}
+
+/// What `runner-deploy` reads.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Whose rights the reading side has, whoever calls.
+    pub account: String,
+    /// The deployment itself.
+    #[serde(rename = "deploy")]
+    pub deployment: Deployment,
+}
+
+/// An absolute path of a directory for data.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Target(String);
+
+/// `user:group`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Owner {
+    /// Login name.
+    pub user: String,
+    /// Name of the group.
+    pub group: String,
+}
+
+/// Modes as `chmod(1)` takes them, the part that gives nothing away.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Modes(String);
+
+/// A pattern of rsync's `--exclude`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(String);
+
+fn exclude_git() -> Vec<Pattern> {
+    vec![Pattern(".git".to_owned())]
+}
+
+impl Default for Owner {
+    fn default() -> Self {
+        Self { user: "root".to_owned(), group: "root".to_owned() }
+    }
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        Self("u=rwX,go=rX".to_owned())
+    }
+}
+
+impl Owner {
+    /// True when the receiving side needs root's rights.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.user == "root"
+    }
+}
+
+impl Target {
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl Name {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why content that others choose must not lie at a path; `None` when it may.
+#[must_use]
+pub fn refuse_place(path: &Path) -> Option<String> {
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    if names < 2 {
+        return Some(format!("{} is no directory of one application", path.display()));
+    }
+    if DATA.iter().any(|top| path.starts_with(top) && path != Path::new(top)) {
+        return None;
+    }
+    let top = ROOTS_OWN.iter().find(|top| path.starts_with(top))?;
+    Some(format!("programs that run as root obey what lies below {top}, so jobs would be root"))
+}
+
+impl TryFrom<String> for Name {
+    type Error = String;
+    fn try_from(name: String) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.chars().all(allowed) {
+            return Ok(Self(name));
+        }
+        Err(format!(
+            "{name:?} can't be the name of a deployment: names are lower-case letters, digits and `-`"
+        ))
+    }
+}
+
+impl TryFrom<String> for Target {
+    type Error = String;
+    fn try_from(path: String) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("{path:?} can't be the target of a deployment: {why}"));
+        if !path.starts_with('/') {
+            return refuse("it must be an absolute path");
+        }
+        if path.chars().any(char::is_control) {
+            return refuse("it has control characters in it");
+        }
+        if path[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return refuse("it must name one directory, without `..`, `.`, `//` or a `/` at its end");
+        }
+        match refuse_place(Path::new(&path)) {
+            Some(why) => refuse(&why),
+            None => Ok(Self(path)),
+        }
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = String;
+    fn try_from(owner: String) -> Result<Self, String> {
+        let (user, group) = owner.split_once(':').unwrap_or((&owner, &owner));
+        let valid = |name: &str| {
+            let mut characters = name.chars();
+            characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+                && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c))
+                && name.len() <= 32
+        };
+        if valid(user) && valid(group) {
+            return Ok(Self { user: user.to_owned(), group: group.to_owned() });
+        }
+        Err(format!("{owner:?} can't be an owner: write user:group, names of [a-z_][a-z0-9_-]*"))
+    }
+}
+
+impl TryFrom<String> for Modes {
+    type Error = String;
+    fn try_from(modes: String) -> Result<Self, String> {
+        for clause in modes.split(',') {
+            if let Some(why) = refuse_clause(clause) {
+                return Err(format!("{modes:?} can't be the modes of a deployment: {why}"));
+            }
+        }
+        Ok(Self(modes))
+    }
+}
+
+/// Why a clause like `Dgo=rX` is not possible; `None` when it is.
+fn refuse_clause(clause: &str) -> Option<String> {
+    let rest = clause.strip_prefix(['D', 'F']).unwrap_or(clause);
+    let shape = || Some(format!("{clause:?} is none of u=rwX, go=rX, Dg+w, … (numbers are not understood)"));
+    let Some((at, operator)) = rest.char_indices().find(|(_, c)| "=+-".contains(*c)) else {
+        return shape();
+    };
+    let (who, what) = (&rest[..at], &rest[at + 1..]);
+    if who.is_empty() || !who.chars().all(|c| "ugoa".contains(c)) {
+        return shape();
+    }
+    if what.contains(['s', 't']) {
+        return Some(format!("{clause:?}: setuid, setgid and sticky bits are always taken off"));
+    }
+    if !what.chars().all(|c| "rwxX".contains(c)) {
+        return shape();
+    }
+    let others = who.contains(['o', 'a']) && operator != '-' && what.contains('w');
+    others.then(|| format!("{clause:?} lets everybody write there"))
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+    fn try_from(pattern: String) -> Result<Self, String> {
+        let refuse = |why: &str| Err(format!("{pattern:?} can't be excluded: {why}"));
+        if pattern.is_empty() || pattern.chars().any(char::is_control) {
+            return refuse("it is empty or has control characters in it");
+        }
+        if pattern == "!" || pattern.starts_with("+ ") || pattern.starts_with("- ") {
+            return refuse("rsync reads it as a rule of another kind");
+        }
+        Ok(Self(pattern))
+    }
+}
+
+macro_rules! into_string {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for String {
+            fn from(value: $kind) -> Self {
+                value.0
+            }
+        })*
+    };
+}
+into_string!(Name, Target, Modes, Pattern);
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        format!("{}:{}", owner.user, owner.group)
+    }
+}
+
+impl Description {
+    /// Read a description.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml_edit::de::from_str(text).map_err(|error| error.message().to_owned())
+    }
+
+    /// The text that [`Description::parse`] reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let value = |text: &str| toml_edit::Value::from(text).to_string();
+        let Deployment { name, target, owner, chmod, exclude, delete } = &self.deployment;
+        let mut text = format!("account = {}\n\n[deploy]\n", value(&self.account));
+        let exclude: Vec<String> = exclude.iter().map(|pattern| value(&pattern.0)).collect();
+        for (key, value) in [
+            ("name", value(&name.0)),
+            ("target", value(&target.0)),
+            ("owner", value(&String::from(owner.clone()))),
+            ("chmod", value(&chmod.0)),
+            ("exclude", format!("[{}]", exclude.join(", "))),
+            ("delete", delete.to_string()),
+        ] {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+        text
+    }
+}
+
+impl Deployment {
+    /// The options of the receiving rsync. `owner` is what everything is given to: numbers of user and group;
+    /// `None` when the receiver is the owner itself.
+    #[must_use]
+    pub fn rsync_options(&self, owner: Option<(u32, u32)>) -> Vec<String> {
+        // Not -a: no devices, no owners of the sender's choice. --perms, so that old files get the modes too.
+        let mut options: Vec<String> =
+            ["-v", "-rlptu", "--safe-links", "--no-devices", "--no-specials"].map(str::to_owned).to_vec();
+        // Not with --perms alone: u=rwX keeps a setuid bit.
+        options.push(format!("--chmod={},ug-s,-t", self.chmod.0));
+        if let Some((user, group)) = owner {
+            options.push(format!("--chown={user}:{group}"));
+        }
+        options.extend(self.exclude.iter().map(|pattern| format!("--exclude={}", pattern.0)));
+        if self.delete {
+            options.push("--delete".to_owned());
+        }
+        options
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(target: &str) -> Result<Description, String> {
+        Description::parse(&format!("account = \"ci\"\n[deploy]\nname = \"app\"\ntarget = {target:?}\n"))
+    }
+
+    #[test]
+    fn a_description_is_read_as_it_was_written() {
+        let mut one = description("/srv/www/app").unwrap();
+        assert_eq!(one.deployment.owner, Owner::default());
+        assert!(!one.deployment.delete);
+        assert_eq!(Description::parse(&one.render()).as_ref(), Ok(&one));
+        one.deployment.exclude = vec![Pattern("a \"quoted\" 'one'".to_owned()), Pattern("*.o".to_owned())];
+        one.deployment.delete = true;
+        assert_eq!(Description::parse(&one.render()), Ok(one));
+    }
+
+    #[test]
+    fn places_that_root_obeys_are_no_targets() {
+        for target in [
+            "/",
+            "/srv",
+            "/etc/cron.d",
+            "/etc/nginx",
+            "/usr/bin",
+            "/usr",
+            "/usr/share",
+            "/lib/systemd/system",
+            "/root/x",
+            "/var/spool/cron",
+            "/boot/x",
+            "/srv/../etc/x",
+            "srv/www",
+            "/srv//x",
+            "/srv/x/",
+            "/srv/./x",
+            "/srv/a\nb",
+            "/usr/local/bin/x",
+            "/var/lib/runner-prep/x",
+        ] {
+            assert!(description(target).is_err(), "{target}");
+        }
+        for target in ["/srv/www/app", "/var/www/html", "/usr/share/nginx/html", "/opt/app", "/srv/mit Leer"]
+        {
+            assert_eq!(description(target).map(|_| ()), Ok(()), "{target}");
+        }
+    }
+
+    #[test]
+    fn modes_that_give_something_away_are_refused() {
+        for modes in ["u=rwX,go=rX", "Du=rwx,Dg=rx,Fu=rw,g+r,o-rwx", "ug=rwX,o="] {
+            assert!(Modes::try_from(modes.to_owned()).is_ok(), "{modes}");
+        }
+        for modes in [
+            "u+s",
+            "g=rws",
+            "+t",
+            "o+w",
+            "a=rwX",
+            "a+w",
+            "+w",
+            "",
+            "4755",
+            "0777",
+            "u=rwX,,",
+            "u",
+            "x=r",
+            "u=rwX -e sh",
+        ] {
+            assert!(Modes::try_from(modes.to_owned()).is_err(), "{modes}");
+        }
+    }
+
+    #[test]
+    fn names_owners_and_patterns_are_checked() {
+        for name in ["", "-x", "a b", "a/b", "..", "A", "a\n", "é", "--root"] {
+            assert!(Name::try_from(name.to_owned()).is_err(), "{name}");
+        }
+        for owner in ["", ":", "root:", "#0", "a b", "www:ALL"] {
+            assert!(Owner::try_from(owner.to_owned()).is_err(), "{owner}");
+        }
+        assert_eq!(Owner::try_from("www-data".to_owned()).unwrap().group, "www-data");
+        for pattern in ["", "!", "- x", "+ x", "a\nb"] {
+            assert!(Pattern::try_from(pattern.to_owned()).is_err(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let text = description("/srv/www/x").unwrap().render();
+        assert!(Description::parse(&(text.clone() + "extra = 1\n")).is_err());
+        assert!(Description::parse(&("extra = 1\n".to_owned() + &text)).is_err());
+    }
+}

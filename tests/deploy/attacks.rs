@@ -1,0 +1,228 @@
+//! What a job of ill will gets: nothing.
+
+use super::{JOB, TARGET, job, nobody_left, nothing_gained, outside, with_every_sudo};
+use crate::support::{Host, assert_unchanged, have};
+
+/// Runs an attack and demands that nothing was gained, in the target or outside.
+fn attack(host: &Host, script: &str) -> i32 {
+    let before = outside(host);
+    let run = job(host, script);
+    nothing_gained(host);
+    assert_unchanged(&before, &outside(host));
+    run.status
+}
+
+#[test]
+fn s1_s2_set_id_bits_and_wide_modes_do_not_arrive() {
+    with_every_sudo(|host| {
+        let script = "cp /bin/bash suid; chmod 4755 suid; cp /bin/bash sgid; chmod 2755 sgid; cp /bin/bash both; chmod 6777 both
+            mkdir wide; chmod 7777 wide; mkdir sticky; chmod 1777 sticky; touch w; chmod 0666 w; chmod 0777 .
+            sudo -n runner-deploy app; test -x /srv/www/app/suid; test -d /srv/www/app/wide
+            ! /srv/www/app/suid -p -c 'test $(id -u) != $(id -ru)'";
+        assert_eq!(attack(host, script), 0);
+        // Onto what is there already, and by way of a file that grew its bits later.
+        host.sh(&format!("chmod 0755 {TARGET}/suid")).ok();
+        assert_eq!(attack(host, "echo more >> suid; chmod 6777 suid; sudo -n runner-deploy app"), 0);
+    });
+}
+
+#[test]
+fn s3_links_out_of_the_target_do_not_arrive() {
+    with_every_sudo(|host| {
+        let script = "ln -s /etc/shadow a; ln -s /etc b; ln -s ../../../etc/shadow c; mkdir d; ln -s ../../x d/e; ln -s d/../../x f
+            ln -s /proc/self/root g; ln -s d h; touch ok; sudo -n runner-deploy app; test -e /srv/www/app/ok; test -L /srv/www/app/h
+            # A directory that becomes a link, and then is written through.
+            rm -r d; ln -s /etc d; sudo -n runner-deploy app
+            rm d; mkdir d; touch d/evil; sudo -n runner-deploy app";
+        assert_eq!(attack(host, script), 0);
+        assert!(!host.path("/etc/evil").exists());
+    });
+}
+
+#[test]
+fn s4_what_root_may_read_and_the_account_may_not_is_not_read() {
+    with_every_sudo(|host| {
+        host.sh(&format!("echo 'root:secret' > {JOB}/roots; chmod 0600 {JOB}/roots")).ok();
+        // By a name of the file's own, by a hard link where the kernel lets it, by a link to it.
+        attack(
+            host,
+            "ln /etc/shadow hard 2>/dev/null || true; ln -s /etc/shadow soft; sudo -n runner-deploy app",
+        );
+        host.sh(&format!("test ! -e {TARGET}/roots")).ok();
+    });
+}
+
+#[test]
+fn s5_b6_b7_a_link_as_the_checkout_shows_what_the_account_may_read() {
+    with_every_sudo(|host| {
+        host.sh("echo root:secret > /root/secret").ok();
+        for place in ["/root", "/etc/sudoers.d", "/proc/1/root/root"] {
+            let script = format!("ln -sfn {place} link; cd link && sudo -n runner-deploy app");
+            assert_ne!(attack(host, &script), 0, "{place}");
+        }
+        // The link is exchanged while the job stands in the directory.
+        let script = "mkdir -p real; cd real; touch file; cd ..; mv real moved; ln -s /root real; cd moved
+            sudo -n runner-deploy app";
+        assert_eq!(attack(host, script), 0);
+        // The directory is gone, or can't be read any more.
+        assert_ne!(attack(host, "mkdir gone; cd gone; rmdir ../gone; sudo -n runner-deploy app"), 0);
+        assert_ne!(attack(host, "mkdir shut; cd shut; chmod 0 ../shut; sudo -n runner-deploy app"), 0);
+        job(host, "chmod 0700 shut; rmdir shut").ok();
+    });
+}
+
+#[test]
+fn s6_fifos_sockets_and_devices_hold_nothing_up() {
+    with_every_sudo(|host| {
+        let script = "mkfifo fifo; mkfifo .rsync-filter; touch file
+            perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local=>\"socket\", Listen=>1)' || true
+            sudo -n runner-deploy app; test -e /srv/www/app/file; test ! -e /srv/www/app/fifo";
+        assert_eq!(attack(host, script), 0);
+        host.sh(&format!("mknod {JOB}/null c 1 3; chmod 0666 {JOB}/null")).ok();
+        assert_eq!(attack(host, "sudo -n runner-deploy app"), 0);
+        // A FIFO in the target in the place of a file is none of the account's doing.
+        host.sh(&format!("rm {TARGET}/file; mkfifo {TARGET}/file")).ok();
+        job(host, "sudo -n runner-deploy app").ok();
+        nothing_gained(host);
+    });
+}
+
+#[test]
+fn s7_r8_other_arguments_are_refused() {
+    with_every_sudo(|host| {
+        job(host, "touch file").ok();
+        for arguments in [
+            "",
+            "app x",
+            "'app x'",
+            "app --root /tmp",
+            "'app --root=/tmp'",
+            "--root / app",
+            "-e sh",
+            "--help",
+            "--version",
+            "'app\n'",
+            "'\napp'",
+            "'app '",
+            "' app'",
+            "''",
+            "app ''",
+            "'app' '' ''",
+            "App",
+            "other",
+            "../app",
+            "/etc/runner-prep/deploy/app.toml",
+            "'*'",
+            "'a?p'",
+            "'app\\'",
+            "\"$(printf 'app\\303\\251')\"",
+        ] {
+            assert_ne!(attack(host, &format!("sudo -n runner-deploy {arguments}")), 0, "{arguments:?}");
+            assert_ne!(
+                attack(host, &format!("/usr/local/sbin/runner-deploy {arguments}")),
+                0,
+                "{arguments:?} without sudo"
+            );
+        }
+        for call in [
+            "sudo -n runner-prep deploy x app",
+            "sudo -n runner-prep apply --profile shell",
+            "sudo -n runner-prep deploy-receive 0 0 /etc /usr/bin/rsync /bin/sh",
+            "sudo -n /usr/local/sbin/../sbin/runner-deploy app; false",
+            "sudo -n /usr/local/bin/runner-prep deploy /usr/local/sbin/runner-deploy app",
+            "ln -s /usr/local/sbin/runner-deploy /tmp/runner-deploy; sudo -n /tmp/runner-deploy x",
+            "cp /bin/sh runner-deploy; PATH=.:$PATH sudo -n ./runner-deploy app",
+            "sudo -n rsync -a . /srv/www/app",
+            "sudo -n -u gitlab-runner -g root runner-deploy app",
+            "runner-prep deploy-send root 0 0 /bin/sh -c id",
+            "runner-prep deploy-connect 1 x; runner-prep deploy-connect 9 x",
+            "runner-prep deploy-receive 0 0 /etc /bin/true /bin/true",
+        ] {
+            assert_ne!(attack(host, call), 0, "{call}");
+        }
+        host.sh(&format!("test ! -e {TARGET}/runner-deploy")).ok();
+    });
+}
+
+#[test]
+fn the_environment_and_files_of_the_caller_have_no_effect() {
+    with_every_sudo(|host| {
+        let script = "touch file
+            printf 'rsync alias -a --log-file=/etc/popt\\nrsync alias -v --log-file=/etc/popt\\n' > ~/.popt
+            printf '#!/bin/sh\\nid > /tmp/ran; chmod 666 /tmp/ran\\n' > evil; chmod 755 evil
+            export HOME RSYNC_RSH=$PWD/evil RSYNC_PROXY=127.0.0.1:1 RSYNC_PARTIAL_DIR=/etc RSYNC_OLD_ARGS=1
+            export RSYNC_CONNECT_PROG=$PWD/evil RSYNC_CHECKSUM_LIST=none IFS=/ LD_PRELOAD=$PWD/evil BASH_ENV=$PWD/evil ENV=$PWD/evil
+            export RUST_BACKTRACE=full PERL5OPT=-Mx TMPDIR=/etc GCONV_PATH=$PWD LOCPATH=$PWD
+            cp evil rsync; export PATH=$PWD:$PATH
+            umask 000; ulimit -c unlimited; ulimit -f unlimited
+            /usr/bin/env -u LD_PRELOAD \"$(command -v sudo)\" -n /usr/local/sbin/runner-deploy app";
+        assert_eq!(attack(host, script), 0);
+        assert!(!host.path("/tmp/ran").exists());
+    });
+}
+
+#[test]
+fn hostile_names_are_data() {
+    with_every_sudo(|host| {
+        let script = "touch -- '-e sh' '--rsync-path=x' '--delete' '-e' '$(id>x)' '`id`' '*' '?' \"new
+line\" 'a b' ';id' '|id' 'a\"b' \"a'b\" '\\' \"$(printf '\\033[2J')\" \"$(printf '\\377')\" 'checkout:x' '::x' '.~tmp~'
+            mkdir -- '-d' '..x' '...'; touch -- '-d/-e' '..x/f'
+            sudo -n runner-deploy app
+            diff -r --exclude .git . /srv/www/app";
+        assert_eq!(attack(host, script), 0);
+    });
+}
+
+#[test]
+fn a_sender_that_is_killed_stopped_or_traced_gains_nothing() {
+    with_every_sudo(|host| {
+        job(host, "for i in $(seq 300); do echo $i > f$i; done; head -c 50000000 /dev/zero > large").ok();
+        // The sender is the account's, and the account does to it what it likes.
+        let script = "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!
+            for i in $(seq 400); do pkill -KILL -u $(id -u) -x rsync && break; sleep 0.01; done
+            wait $p && exit 1; exit 0";
+        assert_eq!(attack(host, script), 0);
+        let script = "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!
+            for i in $(seq 400); do pkill -STOP -u $(id -u) -x rsync && break; sleep 0.01; done
+            sleep 0.3; kill $p; wait $p && exit 1; exit 0";
+        assert_eq!(attack(host, script), 0);
+        nobody_left(host);
+        if have(&["strace"]) {
+            let mut traced = 0;
+            for fault in [
+                "read:error=EIO:when=9+",
+                "write:retval=1:when=3+",
+                "openat:error=ENOENT",
+                "write:error=EPIPE:when=4",
+            ] {
+                let script = format!(
+                    "rm -f traced; (for i in $(seq 400); do q=$(pgrep -u $(id -u) -x rsync | head -n 1)
+                     if [ -n \"$q\" ]; then timeout 5 strace -qq -f -o /dev/null -e inject={fault} -p $q && touch traced; break; fi; done) &
+                     timeout 10 sudo -n runner-deploy app >/dev/null 2>&1 || true; wait"
+                );
+                attack(host, &script);
+                traced += usize::from(host.path(&format!("{JOB}/traced")).exists());
+            }
+            assert!(traced > 0, "no sender was traced, so nothing was tried");
+        }
+        // The receiver and this program are root's: no signal and no tracer reaches them.
+        let script = "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!; sleep 0.05
+            for q in $(pgrep -u root 'runner-prep|rsync'); do kill -KILL $q 2>/dev/null && exit 9; done; wait $p; exit 0";
+        assert_eq!(attack(host, script), 0);
+    });
+}
+
+#[test]
+fn directories_that_change_under_the_feet_gain_nothing() {
+    with_every_sudo(|host| {
+        let script = "mkdir -p d e; for i in $(seq 50); do touch d/f$i; done; ln -s /etc l
+            (while :; do mv d x; mv l d; mv d l; mv x d; done) 2>/dev/null & loop=$!
+            (cd ..; while :; do mv project y; ln -s /root project; rm project; mv y project; done) 2>/dev/null & loop2=$!
+            for i in 1 2 3 4 5 6; do sudo -n runner-deploy app >/dev/null 2>&1 || true; done
+            kill $loop $loop2; wait || true";
+        let before = outside(host);
+        job(host, script);
+        nothing_gained(host);
+        assert_unchanged(&before, &outside(host));
+    });
+}

@@ -1,0 +1,128 @@
+//! What `apply` and `runner-deploy` refuse, each with the reason.
+
+use super::{ACCOUNT, PROFILE, TARGET, job, prepared};
+use crate::support::{Tree, assert_unchanged};
+
+fn tree(deploy: &str) -> Tree {
+    Tree::new()
+        .account(ACCOUNT, 2001, "/home/gitlab-runner")
+        .file_mode("usr/local/bin/runner-prep", "#!/bin/sh\n", 0o755)
+        .dir("srv/www", 0o755)
+        .file("etc/test.toml", format!("summary = \"test\"\n{deploy}\n"))
+}
+
+fn profile(tree: &Tree) -> String {
+    tree.path("etc/test.toml").display().to_string()
+}
+
+#[test]
+fn a_profile_that_would_give_root_away_is_refused() {
+    for (values, reason) in [
+        ("name = \"app\"\ntarget = \"/etc/cron.d\"", "obey what lies below /etc"),
+        ("name = \"app\"\ntarget = \"/usr/local/bin/x\"", "obey what lies below /usr"),
+        ("name = \"app\"\ntarget = \"/srv\"", "no directory of one application"),
+        ("name = \"app\"\ntarget = \"/\"", "can't be the target"),
+        ("name = \"app\"\ntarget = \"srv/www\"", "absolute"),
+        ("name = \"app\"\ntarget = \"/srv/www/../../etc\"", "`..`"),
+        ("name = \"app\"", "target"),
+        ("target = \"/srv/www/app\"", "name"),
+        ("name = \"../app\"\ntarget = \"/srv/www/app\"", "can't be the name"),
+        ("name = \"--root\"\ntarget = \"/srv/www/app\"", "can't be the name"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nchmod = \"u+s\"", "always taken off"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nchmod = \"a=rwX\"", "lets everybody write"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nchmod = \"0777\"", "numbers"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nexclude = [\"- /\"]", "another kind"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"#0\"", "can't be an owner"),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"nobody-there\"", "there is no nobody-there"),
+        (
+            "name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"gitlab-runner\"",
+            "can write there without help",
+        ),
+        ("name = \"app\"\ntarget = \"/srv/www/app\"\ndeletes = true", "did you mean `delete`"),
+        (
+            "name = \"app\"\ntarget = \"/srv/www/a\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/b\"",
+            "two deployments named app",
+        ),
+        ("name = \"app\"\ntarget = \"/home/gitlab-runner/app\"", "home/gitlab-runner belongs to uid"),
+        ("name = \"app\"\ntarget = \"/tmp/app\"", "/tmp has mode 1777"),
+        ("name = \"app\"\ntarget = \"/srv/www/file\"", "is a regular file"),
+        ("name = \"app\"\ntarget = \"/srv/www/open\"", "closed to others"),
+        ("name = \"app\"\ntarget = \"/srv/www/link\"", "obey what lies below /etc"),
+    ] {
+        let tree = tree(&format!("[[deploy]]\n{values}"))
+            .file("srv/www/file", "")
+            .dir("srv/www/open", 0o777)
+            .link("srv/www/link", "/etc/ssh");
+        // Who owns the whole tree owns the home as well, and then there is nobody to protect from.
+        if !crate::support::is_root() && values.contains("/home/") {
+            continue;
+        }
+        let before = tree.stamps();
+        tree.run(&["apply", "--profile", &profile(&tree)]).exit(2).says(reason);
+        assert_unchanged(&before, &tree.stamps());
+    }
+}
+
+#[test]
+fn a_tree_gets_all_files_and_converges() {
+    if !crate::support::have(&["visudo"]) {
+        return;
+    }
+    let tree = tree("[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/deep/app\"");
+    tree.run(&["apply", "--profile", &profile(&tree)]).ok();
+    for (path, mode) in [
+        ("etc/runner-prep/deploy/app.toml", 0o644),
+        ("usr/local/sbin/runner-deploy", 0o755),
+        ("etc/sudoers.d/gitlab-runner-deploy", 0o440),
+        ("srv/www/deep", 0o755),
+        ("srv/www/deep/app", 0o755),
+    ] {
+        assert_eq!(tree.metadata(path).0, mode, "{path}");
+    }
+    let before = tree.stamps();
+    tree.run(&["apply", "--profile", &profile(&tree)]).ok();
+    assert_unchanged(&before, &tree.stamps());
+    tree.remove("usr/local/bin/runner-prep");
+    tree.run(&["check", "--profile", &profile(&tree)]).exit(2).says("not installed").says("DESTDIR");
+}
+
+#[test]
+fn a_host_that_was_loosened_since_is_refused_at_run_time() {
+    let Some(host) = prepared(PROFILE) else { return };
+    job(&host, "touch file").ok();
+    for (loosen, reason, tighten) in [
+        (
+            "chmod 0666 /etc/runner-prep/deploy/app.toml",
+            "can be changed by others",
+            "chmod 0644 /etc/runner-prep/deploy/app.toml",
+        ),
+        ("chown 2001 /etc/runner-prep/deploy", "can be changed by others", "chown 0 /etc/runner-prep/deploy"),
+        ("chmod 0777 /srv/www", "can be changed by others", "chmod 0755 /srv/www"),
+        ("chown 2001 /srv/www/app", "can be changed by others", "chown 0 /srv/www/app"),
+        (
+            "mv /srv/www/app /srv/www/x; ln -s /etc /srv/www/app",
+            "jobs would be root|no directory of one",
+            "rm /srv/www/app; mv /srv/www/x /srv/www/app",
+        ),
+        ("mv /srv/www/app /srv/www/x", "is not there", "mv /srv/www/x /srv/www/app"),
+        ("chmod 0777 /usr/local/bin", "can be changed by others", "chmod 0755 /usr/local/bin"),
+        (
+            "sed -i s/gitlab-runner/root/ /etc/runner-prep/deploy/app.toml",
+            "not root's",
+            "sed -i s/root/gitlab-runner/ /etc/runner-prep/deploy/app.toml; sed -i '/owner/s/.*/owner = \"root:root\"/' /etc/runner-prep/deploy/app.toml",
+        ),
+        (
+            "sed -i 's/name = .*/name = \"other\"/' /etc/runner-prep/deploy/app.toml",
+            "no deployment app",
+            "sed -i 's/name = .*/name = \"app\"/' /etc/runner-prep/deploy/app.toml",
+        ),
+    ] {
+        host.sh(loosen).ok();
+        let run = job(&host, "sudo -n runner-deploy app");
+        assert!(reason.split('|').any(|reason| run.stderr.contains(reason)), "{loosen}: {run}");
+        run.exit(2);
+        host.sh(tighten).ok();
+    }
+    host.sh(&format!("test ! -e {TARGET}/file; test ! -e /etc/file")).ok();
+    job(&host, "sudo -n runner-deploy app").ok();
+}
