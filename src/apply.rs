@@ -226,10 +226,16 @@ impl<'a> Session<'a> {
             }
         }
         worker.settle()?;
-        if let Purpose::Apply(id) = purpose {
-            self.journal.mark(id, State::Complete)?;
+        // Marked last: until then the next run knows that something may be left to sweep. And from here on there
+        // is no way back, so that nothing of it is an error of the run.
+        let finished = worker.finish();
+        match purpose {
+            Purpose::Apply(id) => {
+                finished.and_then(|()| self.journal.mark(id, State::Complete)).ok();
+                Ok(())
+            }
+            _ => finished,
         }
-        worker.finish()
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.

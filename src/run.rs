@@ -166,7 +166,14 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         return Ok(Report::applied(names, &plan, &outcome, None));
     }
     // The same question again: what is left now is an error, never silence.
-    let after = build()?;
+    let after = match build() {
+        Ok(after) => after,
+        Err(error) => {
+            let mut report = Report::applied(names, &plan, &outcome, None);
+            report.fail(&error.context("everything was changed, but the host can't be looked at again"));
+            return Ok(report);
+        }
+    };
     if plan.changes.is_empty() {
         // Somebody else made the change meanwhile.
         let mut report = Report::planned(names, &after);

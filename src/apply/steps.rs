@@ -255,17 +255,19 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Nothing can fail any more that would be taken back: drop the old files, then empty directories.
+    /// Nothing is taken back any more: drop the old files, then empty directories. Goes on after an error and
+    /// returns the first one; what is left is swept by the next run.
     pub(super) fn finish(&mut self) -> Result<()> {
+        let mut first = Ok(());
         for step in &mut self.steps {
             let finished = match &mut step.way_back {
                 WayBack::File(staged) => staged.finish().map_err(anyhow::Error::from),
                 WayBack::Shared(shared) => shared.finish(),
                 _ => continue,
             };
-            finished.context("cannot remove the former version of a file")?;
+            first = first.and(finished.context("cannot remove the former version of a file"));
         }
-        self.sync()?;
+        first.and(self.sync())?;
         for step in &self.steps {
             if let WayBack::Last(dir, name) = &step.way_back {
                 match dir.remove_child(name) {

@@ -21,7 +21,7 @@ use crate::change::Change;
 use crate::fault::fault;
 use crate::sys::dir::{Dir, Entry as File, Kind};
 use crate::sys::root::Root;
-use crate::sys::staged::Staged;
+use crate::sys::staged::{self, Staged};
 
 /// Where the entries are.
 pub const DIRECTORY: &str = "/var/lib/runner-prep/journal";
@@ -143,6 +143,8 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// When the entry can't be read or written.
     pub fn mark_swept(&self, id: &Id) -> Result<()> {
+        let dir = self.child(id)?;
+        staged::sweep(&dir, ENTRY.as_ref()).with_context(|| self.cannot(id))?;
         self.rewrite(id, |entry| entry.swept = true)
     }
 

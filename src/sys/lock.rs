@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::dir::Dir;
@@ -21,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Held until dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its Drop")] Flock<std::os::fd::OwnedFd>);
+pub struct Lock {
+    /// The kernel gives the lock back when this is closed.
+    _held: std::os::fd::OwnedFd,
+}
 
 impl Lock {
     /// Wait for the lock in `dir`.
@@ -29,16 +31,17 @@ impl Lock {
         let path = dir.path().join("lock");
         let cannot = || format!("cannot lock {}", path.display());
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
+        let fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
             .map_err(io::Error::from)
             .with_context(cannot)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            fd = match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(Self(lock)),
-                Err((fd, Errno::EWOULDBLOCK)) => fd,
-                Err((_, error)) => return Err(io::Error::from(error)).with_context(cannot),
-            };
+            // Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
+            match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _held: fd }),
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error)).with_context(cannot),
+            }
             if Instant::now() >= deadline {
                 return Err(fault(
                     "locked",

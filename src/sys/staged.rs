@@ -172,11 +172,12 @@ impl Staged {
 
     /// The commit holds: drop the old file.
     pub fn finish(&mut self) -> io::Result<()> {
-        if matches!(self.state, State::Exchanged | State::Removed) && !self.keep {
+        // There is no way back from here, also when the old file can't be removed: others may be gone already.
+        let state = std::mem::replace(&mut self.state, State::Done);
+        if matches!(state, State::Exchanged | State::Removed) && !self.keep {
             let _rights = self.dir.act()?;
             unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
         }
-        self.state = State::Done;
         Ok(())
     }
 

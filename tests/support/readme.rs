@@ -5,14 +5,8 @@ use super::source;
 /// The code block whose opening fence ends in this name, as ```` ```yaml playbook.yml ````.
 #[track_caller]
 pub(crate) fn readme_block(name: &str) -> String {
-    let parts = source().join("tests/readme-parts");
-    let mut files = vec![source().join("README.md")];
-    files.extend(std::fs::read_dir(parts).into_iter().flatten().flatten().map(|entry| entry.path()));
-    let texts = files.iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    texts
-        .into_iter()
-        .find_map(|text| block(&text, name))
-        .unwrap_or_else(|| panic!("README.md has no code block called {name}"))
+    let text = std::fs::read_to_string(source().join("README.md")).expect("README.md can be read");
+    block(&text, name).unwrap_or_else(|| panic!("README.md has no code block called {name}"))
 }
 
 fn block(text: &str, name: &str) -> Option<String> {
