@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
                 finished.and_then(|()| self.journal.mark(id, State::Complete)).ok();
                 Ok(())
             }
-            _ => finished,
+            Purpose::Undo => finished,
         }
     }
 

@@ -30,6 +30,7 @@ const RANKS: &[(&str, u32)] = &[
     ("undo", 6),
     ("doctor", 5),
     ("cli", 6),
+    ("deploy", 6),
     ("run", 7),
     ("ansible", 8),
     ("main", 9),
@@ -41,7 +42,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
     &[("report", "apply", "what became of each change is apply's result, and report shows it")];
 
 /// Who may touch the operating system.
-const MAY_USE_SYS: &[&str] = &["facts", "journal", "apply", "undo", "run", "ansible", "main"];
+const MAY_USE_SYS: &[&str] = &["facts", "journal", "apply", "undo", "run", "deploy", "ansible", "main"];
 
 /// Files of `src/resource` that several resources use, each with its reason.
 const SHARED: &[(&str, &str)] = &[
