@@ -22,6 +22,7 @@ ip:iproute2
 ps:procps
 script:bsdutils
 ssh-keygen:openssh-client
+python3:python3
 ssh:openssh-client
 sshd:openssh-server
 rsync:rsync

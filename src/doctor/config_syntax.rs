@@ -9,9 +9,10 @@ use crate::keys::Version;
 use crate::runner_config::place_at;
 use crate::text::toml_patch::Toml;
 
-/// From here on dotted keys and a byte order mark are read; 13.12 refuses them.
+/// From here on dotted keys and a byte order mark are read: the oldest release that was looked at. 13.12
+/// refuses them, those between may.
 const READS_TOML_1_0: Version = Version(16, 0, 0);
-/// From here on the additions of TOML 1.1 are read.
+/// From here on the additions of TOML 1.1 are read: the release that was looked at; some of 18 may, too.
 const READS_TOML_1_1: Version = Version(19, 0, 0);
 
 /// Look at every value's notation.
@@ -40,7 +41,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     }
     for (offset, what, repair) in walk.newer {
         let message = format!(
-            "{shown}: {}{what} is TOML 1.1, which gitlab-runner before {} refuses",
+            "{shown}: {}{what} is TOML 1.1, which gitlab-runner before {} may refuse",
             place_at(toml, offset),
             READS_TOML_1_1.0
         );

@@ -44,6 +44,14 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
 /// The unit starts it for the right account, with the right file.
 pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(service) = patient.service else {
+        if let Some(process) = patient.machine.map(running).transpose()?.flatten() {
+            findings.note(
+                "service-other",
+                format!("gitlab-runner runs (process {}), but not by a unit of systemd", process.pid),
+                "see that whatever started it does so after the next start of the machine, too",
+            );
+            return Ok(());
+        }
         findings.problem(
             "service-missing",
             "there is no unit gitlab-runner.service: nothing starts gitlab-runner with the machine",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::text::{BOLD, DIM, GREEN, RED, YELLOW};
+use super::text::{BOLD, DIM, GREEN, RED, YELLOW, wrap};
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, Verdict};
 
@@ -91,7 +91,11 @@ impl Diagnosis {
                 Verdict::Ok => ("!", YELLOW),
             };
             let shown = if style.details && code != FINE { format!(" [{code}]") } else { String::new() };
-            let _ = writeln!(out, "{} {check:width$}  {}{shown}", style.paint(color, symbol), lines(message));
+            // Programs that read lines get one for each finding; a terminal gets lines that fit.
+            let indent = width + 4;
+            let room = style.columns.map_or(usize::MAX, |_| style.width().saturating_sub(indent).max(20));
+            let text = wrap(&(lines(message) + &shown), room).join(&format!("\n{:indent$}", ""));
+            let _ = writeln!(out, "{} {check:width$}  {text}", style.paint(color, symbol));
             if !repair.is_empty() && (*status == Verdict::Problem || style.details) {
                 let _ = writeln!(out, "    {}", style.paint(DIM, &lines(repair)));
             }

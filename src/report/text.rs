@@ -131,7 +131,7 @@ fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Rema
 }
 
 /// Break a text at spaces into lines of at most `width` characters; a longer word has a line of its own.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.last().map_or(0, |line| line.chars().count());

@@ -300,6 +300,10 @@ const fn ill(name: &'static str, before: &'static str, after: &'static str, code
     HostFault { name, before, after, status: "problem", code }
 }
 
+const fn remark(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before: "", after, status: "ok", code }
+}
+
 const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
     HostFault { name, before: "", after, status: "unknown", code }
 }
@@ -367,5 +371,19 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "sed -i 's/0001-01-01/2020-01-01/' /etc/gitlab-runner/config.toml",
         "",
         "token-expired",
+    ),
+    remark("started by something else", "rm /etc/systemd/system/gitlab-runner.service", "service-other"),
+    ill(
+        "neither unit nor process",
+        "",
+        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1; rm /etc/systemd/system/gitlab-runner.service",
+        "service-missing",
+    ),
+    remark(
+        "runs in user mode",
+        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1
+        mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
+            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
+        "runner-user-mode",
     ),
 ];
