@@ -8,7 +8,11 @@
     clippy::disallowed_methods,
     reason = "the test starts the program under strace and reads what is left"
 )]
-#![allow(clippy::unwrap_used, reason = "a scene that can't be laid out has to stop the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a scene that can't be laid out stops the test; it prints its figures"
+)]
 
 mod support;
 
@@ -151,7 +155,7 @@ fn run_all(name: &str, injections: &[String], config: &[u8], sudoers: &[u8]) {
         }
     });
     let wrong = wrong.into_inner().unwrap();
-    println!("{name}: {} runs, {} violations", injections.len(), wrong.len());
+    eprintln!("{name}: {} runs, {} violations", injections.len(), wrong.len());
     assert!(wrong.is_empty(), "{name}: {} violations\n{}", wrong.len(), wrong.join("\n"));
 }
 

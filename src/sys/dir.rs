@@ -338,9 +338,7 @@ impl AsFd for Dir {
 /// Owner before mode, so that a file never has the mode for the wrong owner; no call where nothing differs.
 pub(super) fn set_meta(fd: BorrowedFd<'_>, owner: Option<Identity>, mode: u32) -> io::Result<()> {
     let now = Stat::from(fstat(fd)?);
-    if let Some(owner) = owner
-        && (now.uid, now.gid) != (owner.uid, owner.gid)
-    {
+    if let Some(owner) = owner.filter(|owner| (now.uid, now.gid) != (owner.uid, owner.gid)) {
         fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
     }
     if Stat::from(fstat(fd)?).mode != mode {

@@ -86,10 +86,10 @@ impl Watch {
 
     /// True when somebody waits for the file, or wrote to it.
     pub(super) fn is_disturbed(&self) -> io::Result<bool> {
-        if let Some(kind) = self.lease
-            && raw::lease(self.file.as_fd(), LeaseCommand::Get)? != kind
-        {
-            return Ok(true);
+        if let Some(kind) = self.lease {
+            if raw::lease(self.file.as_fd(), LeaseCommand::Get)? != kind {
+                return Ok(true);
+            }
         }
         let now = Stat::from(fstat(&self.file)?);
         Ok((now.size, now.modified) != (self.begun.size, self.begun.modified))

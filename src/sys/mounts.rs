@@ -29,14 +29,13 @@ pub(super) fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
         };
         // A process may end while we look, and those of other accounts are root's to see.
         let Ok(Some(process)) = proc.child(&name) else { continue };
-        if let Ok(view) = view(&process)
-            && views.insert(view)
-            && let Ok(mounts) = bytes(&process, "mountinfo")
-            && mounts
-                .split(|byte| *byte == b'\n')
-                .filter_map(Mount::parse)
-                .any(|mount| spot.is_root_of(&mount))
-        {
+        let Ok(view) = view(&process) else { continue };
+        if !views.insert(view) {
+            continue;
+        }
+        let Ok(mounts) = bytes(&process, "mountinfo") else { continue };
+        let mut mounts = mounts.split(|byte| *byte == b'\n').filter_map(Mount::parse);
+        if mounts.any(|mount| spot.is_root_of(&mount)) {
             return Ok(Some(pid));
         }
     }

@@ -97,9 +97,7 @@ pub fn plan(
 
 /// The entries that are meant, the newest first.
 fn select(entries: Vec<Named>, to: Option<&str>) -> Result<Vec<Entry>> {
-    if let Some(to) = to
-        && !entries.iter().any(|(id, _)| id.to_string() == to)
-    {
+    if let Some(to) = to.filter(|to| !entries.iter().any(|(id, _)| id.to_string() == *to)) {
         return Err(fault(
             "undo-unknown",
             format!("there is no run {to:?} in the journal"),
@@ -147,9 +145,8 @@ fn warn_of_account(live: &Live<'_>, name: &str, group: Option<&str>, notes: &mut
 
 /// A key may be in use: it is moved, and GitLab still knows it.
 fn warn_of_key(change: &Change, notes: &mut Notes) {
-    if let Op::File(file) = &change.op
-        && let Swap::Aside(name) = &file.swap
-    {
+    let Op::File(file) = &change.op else { return };
+    if let Swap::Aside(name) = &file.swap {
         let path = file.place.path();
         if path.extension().is_some() {
             return;
