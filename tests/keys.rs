@@ -138,7 +138,8 @@ fn a_converged_run_does_not_start_gitlab_runner() {
 #[test]
 fn what_a_profile_applies_has_no_problem_for_doctor() {
     for (name, _) in runner_prep::profile::BUILT_IN {
-        let tree = tree();
+        // What `shell-hardened` lets jobs call is the installed program.
+        let tree = tree().file_mode("/usr/local/bin/runner-prep", "the program", 0o755);
         let registered = patients::CONFIG
             .replace("  environment = [\"DOCKER_TLS_CERTDIR=/certs\"]\n", "")
             .replace("privileged = true", "privileged = false")
