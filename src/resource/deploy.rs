@@ -22,11 +22,9 @@ use crate::change::{
 };
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
-use crate::text::deployment::{DIRECTORY, Deployment, Description, refuse_place};
+use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
-/// What jobs call.
-const ENTRY: &str = "/usr/local/sbin/runner-deploy";
 const DROP_IN: &str = "/etc/sudoers.d/gitlab-runner-deploy";
 
 /// Where `install.sh` and packages put the program.
@@ -67,7 +65,7 @@ impl Resource for Deployments {
             return drop_in.plan(context);
         }
         let facts = context.facts;
-        let policy = Policy::read(facts)?;
+        let policy = Policy::read(facts, notes)?;
         check_rsync(facts)?;
         warn_of_kernel(facts, notes)?;
         for deployment in &self.0 {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::Context;
 use crate::change::{
-    Allowed, Change, Check, Content, FileKind, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap,
+    Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
@@ -138,7 +138,7 @@ pub(super) struct Policy {
 
 impl Policy {
     /// Read `/etc/sudoers` and look at the drop-in directory.
-    pub(super) fn read(facts: &dyn Facts) -> Result<Self> {
+    pub(super) fn read(facts: &dyn Facts, notes: &mut Notes) -> Result<Self> {
         let main = Path::new("/etc/sudoers");
         let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
         let Some(file) = file else {
@@ -173,6 +173,7 @@ impl Policy {
                 format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
             ));
         }
+        look_around(facts, notes)?;
         let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
         Ok(Self { secure_path })
     }
@@ -183,6 +184,35 @@ impl Policy {
         let shown = if found { path.file_name() } else { Some(path.as_os_str()) };
         shown.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
     }
+}
+
+/// What lies in the directory and is no file, where sudo looks for files.
+fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+    // The names that every sudo skips (sudoers(5), "Including other files").
+    let is_read = |name: &String| !name.contains('.') && !name.ends_with('~');
+    for name in facts.names(Path::new(DIRECTORY))?.into_iter().filter(is_read) {
+        let path = Path::new(DIRECTORY).join(name);
+        let shown = path.display();
+        let repair = format!("see what it is for, and move it away: ls -ld {shown}");
+        match facts.stat(&path)?.map(|seen| seen.kind) {
+            Some(FileKind::Regular) => {}
+            Some(FileKind::Special(kind)) => {
+                let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
+                return Err(fault("sudoers-special-file", what, repair));
+            }
+            Some(kind) => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is {kind}: sudo passes over it, and sudo-rs complains of it at every call"),
+                repair,
+            ),
+            None => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is a link that leads nowhere: sudo passes over it, sudo-rs complains of it"),
+                repair,
+            ),
+        }
+    }
+    Ok(())
 }
 
 /// True for `@includedir /etc/sudoers.d` and its old form with `#`.

@@ -101,7 +101,7 @@ impl Resource for Sudoers {
             add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
         if !drop_in.rules.is_empty() {
-            let policy = Policy::read(context.facts)?;
+            let policy = Policy::read(context.facts, notes)?;
             let all = self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
             for command in all {
                 check_command(context.facts, &policy, Path::new(command.program().as_str()))?;

@@ -37,6 +37,9 @@ const ROOTS_OWN: &[&str] = &[
 /// Directories for data among them.
 const DATA: &[&str] = &["/usr/share", "/usr/local/share"];
 
+/// What jobs call.
+pub const ENTRY: &str = "/usr/local/sbin/runner-deploy";
+
 /// The name of a deployment: the one argument of `runner-deploy`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
