@@ -19,7 +19,6 @@ mod patient;
 mod planned;
 mod service;
 mod sudo;
-mod sudo_list;
 
 use anyhow::Result;
 

@@ -13,6 +13,7 @@ use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
 use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
+use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
 
 /// The host or tree, and what is wanted of it.
@@ -94,15 +95,21 @@ impl<'a> Patient<'a> {
         hosts().into_iter().flatten().filter_map(name).collect()
     }
 
-    /// The commands of the profile's `[[sudoers.rule]]`, each with the account that it runs as.
-    pub(super) fn wanted_rules(&self) -> Vec<(&str, &str)> {
-        let rules =
-            || runner_config::tables(self.wanted.root().get("sudoers")?.as_table_like()?.get("rule")?);
+    /// The commands of the profile's `[[sudoers.rule]]` and `[[deploy]]`, each with the account that it runs as.
+    pub(super) fn wanted_rules(&self) -> Vec<(String, String)> {
+        let root = self.wanted.root();
+        let rules = || runner_config::tables(root.get("sudoers")?.as_table_like()?.get("rule")?);
         let mut found = Vec::new();
         for rule in rules().unwrap_or_default() {
             let Some(run_as) = rule.get("run_as").and_then(Item::as_str) else { continue };
             let commands = runner_config::strings_at(Some(rule), "commands");
-            found.extend(commands.into_iter().map(|command| (run_as, command)));
+            found.extend(commands.into_iter().map(|command| (run_as.to_owned(), command.to_owned())));
+        }
+        let deployments = || runner_config::tables(root.get("deploy")?);
+        for deployment in deployments().unwrap_or_default() {
+            if let Some(name) = deployment.get("name").and_then(Item::as_str) {
+                found.push(("root".to_owned(), format!("{ENTRY} {name}")));
+            }
         }
         found
     }

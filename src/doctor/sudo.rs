@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Patient;
-use super::sudo_list::{Entry, entries};
 use crate::change::FileKind;
 use crate::facts::MOST_BYTES;
 use crate::finding::Findings;
 use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY};
+use crate::text::sudo_list::{Entry, Verdict, entries, verdict};
 
 const MAIN: &str = "/etc/sudoers";
 /// What sudo-rs reads instead of [`MAIN`] when it is there.
@@ -149,7 +149,7 @@ pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = patient.machine else { return Ok(()) };
     let commands = patient.wanted_strings("sudoers", "commands");
-    let Some(done) = machine.ask("sudo", &["-n", "-l", "-U", patient.name], &[])? else {
+    let Some(done) = machine.ask("sudo", &["-n", "-ll", "-U", patient.name], &[])? else {
         findings.unknown("tool-missing", "sudo is not installed", "");
         return Ok(());
     };
@@ -158,33 +158,34 @@ pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         judge(patient.name, "root", command, &rules, findings);
     }
     for (run_as, command) in patient.wanted_rules() {
-        judge(patient.name, run_as, command, &rules, findings);
+        judge(patient.name, &run_as, &command, &rules, findings);
     }
     Ok(())
 }
 
 fn judge(account: &str, run_as: &str, command: &str, rules: &[Entry], findings: &mut Findings) {
-    let last = rules.iter().rev().find(|entry| entry.lets_become(run_as) && entry.is_about(command));
-    let repair = format!("see which rule wins, the last match does: sudo -l -U {account}");
-    match last {
-        None => findings.problem(
+    let repair = format!("see which rule wins, the last match does: sudo -ll -U {account}");
+    let at = |entry: &Entry| entry.file.as_ref().map(|file| format!(" ({file})")).unwrap_or_default();
+    match verdict(rules, run_as, command) {
+        Verdict::Unknown => findings.problem(
             "rule-without-effect",
             format!("sudo does not let {account} run {command}"),
             repair,
         ),
-        Some(entry) if entry.denies() => findings.problem(
+        Verdict::Denied(entry) => findings.problem(
             "rule-without-effect",
-            format!("a rule takes {command} away from {account}"),
+            format!("a rule takes {command} away from {account}{}", at(entry)),
             repair,
         ),
-        Some(entry) if !entry.free => findings.problem(
+        Verdict::Asks(entry) => findings.problem(
             "sudo-password-asked",
-            format!("sudo asks {account} for a password before it runs {command}: another rule comes later"),
+            format!(
+                "sudo asks {account} for a password before it runs {command}: another rule comes later{}",
+                at(entry)
+            ),
             repair,
         ),
-        Some(_) => {
-            findings.fine(format!("{account} runs {command} as {run_as} without a password"));
-        }
+        Verdict::Free(_) => findings.fine(format!("{account} runs {command} as {run_as} without a password")),
     }
 }
 
@@ -210,15 +211,19 @@ mod tests {
 
     #[test]
     fn the_last_rule_about_a_command_counts() {
-        let code = |text: &str| {
+        let rule = |options: &str, command: &str| {
+            format!("Sudoers entry:\n    RunAsUsers: ALL\n{options}    Commands:\n\t{command}\n\n")
+        };
+        let free = "    Options: !authenticate\n";
+        let code = |rules: &[String]| {
             let mut findings = Findings::of("x");
-            judge("ci", "root", "/usr/bin/rsync", &entries(text), &mut findings);
+            judge("ci", "root", "/usr/bin/rsync", &entries(&rules.concat()), &mut findings);
             findings.into_list().remove(0).code
         };
-        assert_eq!(code("    (ALL) NOPASSWD: /usr/bin/rsync\n"), FINE);
-        assert_eq!(code("    (ALL) NOPASSWD: ALL\n"), FINE);
-        assert_eq!(code(""), "rule-without-effect");
-        assert_eq!(code("    (ALL) NOPASSWD: ALL\n    (ALL) !/usr/bin/rsync\n"), "rule-without-effect");
-        assert_eq!(code("    (ALL) NOPASSWD: /usr/bin/rsync\n    (ALL) ALL\n"), "sudo-password-asked");
+        assert_eq!(code(&[rule(free, "/usr/bin/rsync")]), FINE);
+        assert_eq!(code(&[rule(free, "ALL")]), FINE);
+        assert_eq!(code(&[]), "rule-without-effect");
+        assert_eq!(code(&[rule(free, "ALL"), rule("", "!/usr/bin/rsync")]), "rule-without-effect");
+        assert_eq!(code(&[rule(free, "/usr/bin/rsync"), rule("", "ALL")]), "sudo-password-asked");
     }
 }
