@@ -3,9 +3,11 @@
 //! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
 mod attempts;
+mod effect;
 mod explain;
 mod steps;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -18,6 +20,7 @@ use crate::fault::{Fault, fault};
 use crate::journal::{Id, Journal, State};
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
+use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
 use crate::sys::shared;
 use crate::sys::sudo::Judges;
@@ -174,8 +177,9 @@ impl<'a> Session<'a> {
     /// The outcome, and whether everything was taken back.
     fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> (Outcome, bool) {
         let mut worker = self.worker();
-        let error = caught(|| self.work(changes, &mut worker, purpose)).err();
-        let warnings = worker.warnings().into_iter().map(note).collect();
+        let mut noticed = Vec::new();
+        let error = caught(|| self.work(changes, &mut worker, purpose, &mut noticed)).err();
+        let warnings = worker.warnings().into_iter().chain(noticed).map(note).collect();
         let details = worker.details();
         let Some(error) = error else {
             let fates = vec![Fate::Applied; changes.len()];
@@ -192,7 +196,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn work(&self, changes: &[Change], worker: &mut Worker<'_>, purpose: Purpose<'_>) -> Result<()> {
+    fn work(
+        &self,
+        changes: &[Change],
+        worker: &mut Worker<'_>,
+        purpose: Purpose<'_>,
+        noticed: &mut Vec<Fault>,
+    ) -> Result<()> {
         let context = |change: &Change| format!("{} {}", change.kind, change.id);
         // Asked before anything is touched: a refusal leaves not even a newer mtime.
         let judges = self.judge(changes, worker)?;
@@ -216,13 +226,14 @@ impl<'a> Session<'a> {
         for (index, change) in changes.iter().enumerate().filter(|(_, change)| late(change)) {
             worker.stage(index, change).with_context(|| context(change))?;
         }
-        for Judged { index, judge, before } in &judges {
-            worker.reach(*index);
-            judge.check_not_worse(before)?;
-            if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[*index]) {
+        for judged in &judges {
+            worker.reach(judged.index);
+            judged.judge.check_not_worse(&judged.before)?;
+            if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[judged.index]) {
                 for Allowed { run_as, command } in allowed {
-                    judge.check_effect(account, run_as.as_deref(), command)?;
+                    judged.judge.check_effect(account, run_as.as_deref(), command)?;
                 }
+                noticed.extend(effect::look(judged, account, allowed)?);
             }
         }
         worker.settle()?;
@@ -248,13 +259,14 @@ impl<'a> Session<'a> {
             worker.reach(index);
             let path = file.place.path();
             let name = path.file_name().context("a sudoers file has a name")?;
+            let lock = PolicyLock::take(self.root, &path)?;
             let mut judge = Judges::find(self.root, self.machine)?;
             judge.keep_content(&self.state, name)?;
             if let Some(content) = &file.after {
                 judge.check(&self.state, name, content.bytes()?)?;
             }
             let before = judge.live()?;
-            judges.push(Judged { index, judge, before });
+            judges.push(Judged { index, name: name.to_owned(), judge, before, _lock: lock });
         }
         Ok(judges)
     }
@@ -290,8 +302,12 @@ impl Purpose<'_> {
 /// A sudoers change with its judges and what they said of the live policy before it.
 struct Judged<'a> {
     index: usize,
+    /// The name of the drop-in.
+    name: OsString,
     judge: Judges<'a>,
     before: Vec<Option<String>>,
+    /// Nobody edits the file until we are done.
+    _lock: Option<PolicyLock>,
 }
 
 fn check_of(change: &Change) -> Option<&Check> {

@@ -130,6 +130,94 @@ fn jobs_run_as_the_other_account_and_as_nobody_else() {
     }
 }
 
+/// A host with the simple rule in its profile and the account.
+fn host() -> Option<Host> {
+    let host = Host::or_skip()?;
+    if !have(&["sudo", "visudo", "rsync", "su"]) {
+        return None;
+    }
+    let profile = profile("[sudoers]\ncommands = [\"/usr/bin/rsync\"]");
+    let host = host.account(ACCOUNT, 2001, "/home/gitlab-runner");
+    Some(host.file("/etc/runner-prep/profiles/site.toml", profile).start())
+}
+
+const FILE: &str = "/etc/sudoers.d/gitlab-runner";
+
+#[test]
+fn a_file_that_visudo_has_open_is_left_alone() {
+    let Some(host) = host() else { return };
+    let old = "# Managed by runner-prep\ngitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/id\n";
+    std::fs::write(host.path(FILE), old).unwrap();
+    host.sh("chmod 0440 /etc/sudoers.d/gitlab-runner").ok();
+    // visudo of sudo: its editor waits until it is told to end.
+    host.sh(
+        "printf '#!/bin/sh\\ntouch /run/edits; while [ -e /run/edits ]; do sleep 0.02; done\\n' > /run/editor
+        chmod 0755 /run/editor
+        (EDITOR=/run/editor visudo -f /etc/sudoers.d/gitlab-runner) >/dev/null 2>&1 &
+        for i in $(seq 300); do test -e /run/edits && break; sleep 0.02; done; test -e /run/edits",
+    )
+    .ok();
+    let before = host.stamps();
+    host.prep(&["apply", "--profile", "site"]).exit(2).says("in visudo").says("wait until they are done");
+    let of_file = |stamps: &[String]| {
+        stamps.iter().find(|line| line.contains(" etc/sudoers.d/gitlab-runner ")).cloned()
+    };
+    assert_eq!(of_file(&before), of_file(&host.stamps()));
+    host.sh("rm /run/edits; for i in $(seq 300); do ps -C visudo -o stat= | grep -q '^[^Z]' || break; sleep 0.02; done")
+        .ok();
+    // visudo of sudo-rs: flock(2).
+    host.sh("flock -n /etc/sudoers.d/gitlab-runner -c 'touch /run/held; while [ -e /run/held ]; do sleep 0.02; done' &
+        for i in $(seq 300); do test -e /run/held && break; sleep 0.02; done; test -e /run/held")
+    .ok();
+    host.prep(&["apply", "--profile", "site"]).exit(2).says("in visudo");
+    assert_eq!(host.text(FILE), old);
+    host.sh("rm /run/held; for i in $(seq 300); do flock -n /etc/sudoers.d/gitlab-runner true && break; sleep 0.02; done").ok();
+    host.prep(&["apply", "--profile", "site"]).ok();
+    assert!(host.text(FILE).ends_with("NOPASSWD: /usr/bin/rsync\n"));
+}
+
+#[test]
+fn a_later_rule_that_asks_for_a_password_is_named() {
+    let Some(host) = host() else { return };
+    std::fs::write(host.path("/etc/sudoers.d/zz-all"), "gitlab-runner ALL=(ALL) ALL\n").unwrap();
+    host.sh("chmod 0440 /etc/sudoers.d/zz-all").ok();
+    let run = host.prep(&["apply", "--profile", "site"]);
+    run.ok()
+        .says("asks gitlab-runner for a password")
+        .says("/etc/sudoers.d/zz-all")
+        .says("the last one counts");
+    assert_ne!(host.as_account(ACCOUNT, "sudo -n rsync --version").status, 0);
+    // The other way round there is nothing to warn of.
+    host.sh("mv /etc/sudoers.d/zz-all /etc/sudoers.d/aa-all; rm /etc/sudoers.d/gitlab-runner").ok();
+    host.prep(&["apply", "--profile", "site"]).ok().says_not("asks gitlab-runner");
+    host.as_account(ACCOUNT, "sudo -n rsync --version").ok();
+    // A rule at the end of the main file.
+    host.sh("rm /etc/sudoers.d/gitlab-runner; chmod u+w /etc/sudoers; echo 'gitlab-runner ALL=(ALL) ALL' >> /etc/sudoers; chmod u-w /etc/sudoers").ok();
+    host.prep(&["apply", "--profile", "site"]).ok().says("asks gitlab-runner").says("/etc/sudoers, after");
+    // One that takes the right away is an error, and everything is as before.
+    host.sh("rm /etc/sudoers.d/gitlab-runner; sed -i '$d' /etc/sudoers; echo 'gitlab-runner ALL=(ALL) !/usr/bin/rsync' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz").ok();
+    host.prep(&["apply", "--profile", "site"]).exit(2).says("does not allow gitlab-runner");
+    assert!(!host.path(FILE).exists());
+}
+
+#[test]
+fn what_is_no_file_in_the_directory_is_reported_before_anything_is_written() {
+    let tree = tree("[sudoers]\ncommands = [\"/usr/bin/rsync\"]").fifo("etc/sudoers.d/pipe");
+    let before = tree.stamps();
+    run(&tree, "apply").exit(2).says("etc/sudoers.d/pipe is a FIFO").says("sudo-rs waits");
+    support::assert_unchanged(&before, &tree.stamps());
+    tree.remove("etc/sudoers.d/pipe");
+    let tree = tree
+        .dir("etc/sudoers.d/dir", 0o755)
+        .link("etc/sudoers.d/gone", "/nowhere")
+        .fifo("etc/sudoers.d/pipe.off");
+    run(&tree, "plan")
+        .ok()
+        .says("dir is a directory")
+        .says("gone is a link that leads nowhere")
+        .says_not("pipe");
+}
+
 fn word() -> impl Strategy<Value = String> {
     "[A-Za-z0-9._/@%+,:=-]{1,20}"
 }

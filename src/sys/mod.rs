@@ -11,6 +11,7 @@ pub mod identity;
 mod lease;
 pub mod lock;
 mod mounts;
+pub mod policy_lock;
 pub mod process_list;
 mod raw;
 pub mod root;

@@ -149,6 +149,24 @@ impl<'a> Judges<'a> {
         ))
     }
 
+    /// What `sudo -ll` says of an account's rules; `None` where there is no sudo to ask. Only on the host.
+    pub fn listing(&self, account: &str) -> Result<Option<String>> {
+        let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else {
+            return Ok(None);
+        };
+        let done = Tool::new(&sudo).args(["-n", "-ll", "-U", account]).run()?;
+        Ok(done.success().then_some(done.stdout))
+    }
+
+    /// The drop-ins that sudo reads after this one, in its order: their rules win.
+    pub fn later_than(&self, name: &OsStr) -> Result<Vec<PathBuf>> {
+        let dir = self.root.dir(Path::new(DROP_INS)).context("cannot list the drop-ins of sudo")?;
+        let names = dir.map(|dir| dir.names()).transpose().context("cannot list the drop-ins of sudo")?;
+        let later =
+            names.unwrap_or_default().into_iter().filter(|other| is_read(other) && other.as_os_str() > name);
+        Ok(later.map(|other| Path::new(DROP_INS).join(other)).collect())
+    }
+
     fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {
         let path = self.root.on_machine(file);
         let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run()?;

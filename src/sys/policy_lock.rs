@@ -1,0 +1,83 @@
+//! The locks that the two visudo take on a file while somebody edits it.
+//!
+//! visudo of sudo locks with `lockf(3)`, the one of sudo-rs with `flock(2)`. Neither waits for the other kind,
+//! so both are taken. Ours are held while the file is replaced; visudo then says that it is busy.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, openat};
+use nix::libc;
+use nix::sys::stat::Mode;
+
+use super::dir::Kind;
+use super::root::Root;
+use crate::fault::fault;
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct PolicyLock(#[expect(dead_code, reason = "held for its Drop")] Flock<OwnedFd>);
+
+impl PolicyLock {
+    /// Lock the file at `path`; `None` where there is none, or where it is a tree that nobody edits live.
+    ///
+    /// # Errors
+    /// When somebody has it open in visudo. There is no waiting for a person.
+    pub fn take(root: &Root, path: &Path) -> Result<Option<Self>> {
+        let cannot = || format!("cannot lock {}", path.display());
+        if !root.is_host() {
+            return Ok(None);
+        }
+        let Some(found) = root.walk(path, false).with_context(cannot)? else {
+            return Ok(None);
+        };
+        if found
+            .dir
+            .stat_entry(&found.name)
+            .with_context(cannot)?
+            .is_none_or(|stat| stat.kind != Kind::Regular)
+        {
+            return Ok(None);
+        }
+        // A lock for writing wants a handle for writing.
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let name: &OsStr = &found.name;
+        let handle = match openat(&*found.dir, name, flags, Mode::empty()) {
+            Ok(handle) => handle,
+            // Nothing is replaced where nothing can be written; the writer will say it better.
+            Err(Errno::EPERM | Errno::EROFS | Errno::ENOENT) => return Ok(None),
+            Err(error) => return Err(io::Error::from(error)).with_context(cannot),
+        };
+        let lock = match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(busy(path)),
+            Err((_, error)) => return Err(io::Error::from(error)).with_context(cannot),
+        };
+        // Of the open file, not of the process: closing another handle of the same file must not drop it.
+        let all = libc::flock {
+            l_type: libc::c_short::try_from(libc::F_WRLCK)?,
+            l_whence: libc::c_short::try_from(libc::SEEK_SET)?,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        match fcntl(&*lock, FcntlArg::F_OFD_SETLK(&all)) {
+            Ok(_) => Ok(Some(Self(lock))),
+            Err(Errno::EAGAIN | Errno::EACCES) => Err(busy(path)),
+            Err(error) => Err(io::Error::from(error)).with_context(cannot),
+        }
+    }
+}
+
+fn busy(path: &Path) -> anyhow::Error {
+    let path = path.display();
+    fault(
+        "policy-locked",
+        format!("somebody has {path} open in visudo"),
+        format!("wait until they are done, then run again; see who it is: fuser -v {path}"),
+    )
+}
