@@ -67,7 +67,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
         _ => return None,
     };
     let words: Result<Vec<String>, _> = words.map(OsString::into_string).collect();
-    let done = words.map_err(|_| usage()).and_then(|words| work(&words));
+    let done = words.map_err(|_| usage()).and_then(|words| {
+        // What a panic says could be a part of what was worked on.
+        std::panic::set_hook(Box::new(|_| {}));
+        let bug = |_| Err(anyhow::anyhow!("this is a bug in runner-prep; nothing more was done"));
+        std::panic::catch_unwind(|| work(&words)).unwrap_or_else(bug)
+    });
     Some(done.unwrap_or_else(|error| {
         complain(&format!("error: {error:#}"));
         if let Some(fault) = fault::find(&error) {

@@ -195,15 +195,18 @@ fn a_sender_that_is_killed_stopped_or_traced_gains_nothing() {
                 "openat:error=ENOENT",
                 "write:error=EPIPE:when=4",
             ] {
+                // All of it is to be sent again, and the sender stands still until the tracer holds it.
+                host.sh(&format!("rm -rf {TARGET}/*")).ok();
                 let script = format!(
-                    "rm -f traced; (for i in $(seq 400); do q=$(pgrep -u $(id -u) -x rsync | head -n 1)
-                     if [ -n \"$q\" ]; then timeout 5 strace -qq -f -o /dev/null -e inject={fault} -p $q && touch traced; break; fi; done) &
+                    "rm -f traced; (for i in $(seq 800); do q=$(pgrep -u $(id -u) -x rsync | head -n 1)
+                     if [ -n \"$q\" ]; then kill -STOP $q; (sleep 0.5; kill -CONT $q) &
+                     timeout 5 strace -qq -f -o /dev/null -e inject={fault} -p $q; touch traced; break; fi; sleep 0.005; done) &
                      timeout 10 sudo -n runner-deploy app >/dev/null 2>&1 || true; wait"
                 );
                 attack(host, &script);
                 traced += usize::from(host.path(&format!("{JOB}/traced")).exists());
             }
-            assert!(traced > 0, "no sender was traced, so nothing was tried");
+            assert!(traced > 2, "senders were not traced, so nothing was tried");
         }
         // The receiver and this program are root's: no signal and no tracer reaches them.
         let script = "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!; sleep 0.05
