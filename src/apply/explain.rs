@@ -24,7 +24,7 @@ pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
 }
 
 /// The errors that administrators meet, with the repair.
-pub(super) fn explain(error: io::Error, place: &Place) -> anyhow::Error {
+fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
     let parent = place.path().parent().unwrap_or(Path::new("/")).display().to_string();
     let (code, what, repair) = match error.raw_os_error().map(Errno::from_raw) {

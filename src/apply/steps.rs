@@ -8,7 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::Fate;
-use super::explain::{changed, explain, explained};
+use super::explain::{changed, explained};
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{Fault, fault};
 use crate::sys::accounts;
@@ -118,6 +118,10 @@ impl<'a> Worker<'a> {
         let Some(place) = change.op.place() else {
             return Ok(());
         };
+        self.prepare(place, change).map_err(|error| explained(error, place))
+    }
+
+    fn prepare(&mut self, place: &Place, change: &Change) -> Result<()> {
         let (dir, name) = self.locate(place)?;
         match &change.op {
             Op::Account(_) => {}
@@ -175,8 +179,7 @@ impl<'a> Worker<'a> {
         let staged = match (&file.after, &file.before) {
             (Some(content), _) => {
                 let owner = self.owner(&file.meta.owner)?;
-                Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, None)
-                    .map_err(|error| explain(error, &file.place))?
+                Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, None)?
             }
             (None, Some(before)) => match &file.swap {
                 Swap::Aside(aside) => Staged::aside(dir, name, aside.as_ref(), before.identity),
@@ -203,8 +206,7 @@ impl<'a> Worker<'a> {
             After { bytes: bytes.to_vec(), owner: self.owner(&file.meta.owner)?, mode: file.meta.mode };
         // The processes of this machine have nothing to do with another tree.
         let machine = self.root.is_host().then_some(self.machine);
-        let shared =
-            Shared::create(target, before, after, machine).map_err(|error| explained(error, &file.place))?;
+        let shared = Shared::create(target, before, after, machine)?;
         self.done(WayBack::Shared(Box::new(shared)));
         Ok(())
     }
@@ -330,19 +332,12 @@ impl<'a> Worker<'a> {
                 let rights = Identity { uid: account.uid, gid: account.gid };
                 let rights = if identity::is_root() { rights } else { self.root.owner() };
                 let missing = || {
-                    fault(
-                        "home-missing",
-                        format!("the home directory {} does not exist", home.display()),
-                        format!(
-                            "make it: install -d -m 0755 -o {0} -g {0} {1}",
-                            account.name,
-                            home.display()
-                        ),
-                    )
+                    let (name, home) = (&account.name, home.display());
+                    let repair = format!("make it: install -d -m 0755 -o {name} -g {name} {home}");
+                    fault("home-missing", format!("the home directory {home} does not exist"), repair)
                 };
                 let home_dir = self.root.home(home, rights)?.ok_or_else(missing)?;
-                below(&home_dir, relative)
-                    .map_err(|error| explain(error, place))?
+                below(&home_dir, relative)?
                     .with_context(|| format!("the directory of {place} does not exist"))
             }
         }
