@@ -73,6 +73,18 @@ pub enum Command {
     /// Show the built-in and local profiles
     #[command(subcommand)]
     Profile(Profile),
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// The page of one command
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
 }
 
 /// Options of `apply`.

@@ -18,6 +18,7 @@ pub mod fault;
 pub mod finding;
 pub mod journal;
 pub mod keys;
+pub mod manual;
 pub mod plan;
 pub mod policy;
 pub mod profile;

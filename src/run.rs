@@ -18,6 +18,7 @@ use crate::facts::live::Live;
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 use crate::journal::Journal;
+use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
 use crate::report::{Report, Status, Style};
@@ -64,9 +65,11 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Style { color, quiet: cli.global.quiet, details: cli.global.verbose, columns: streams.columns };
     match &cli.command {
         Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
-        Command::Profile(_) | Command::Key(_) | Command::Template(_) => {
-            answer(cli, environment, streams, style)
-        }
+        Command::Profile(_)
+        | Command::Key(_)
+        | Command::Template(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => answer(cli, environment, streams, style),
         Command::Undo(command) => undo::run(cli, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
@@ -270,6 +273,11 @@ fn read_profile(
 
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(cli: &Cli, environment: Environment) -> Result<String> {
+    match &cli.command {
+        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Man { command } => return manual::page(command.as_deref()),
+        _ => {}
+    }
     identity::harden()?;
     let root = Root::open(&cli.global.root)?;
     let machine = Root::open(Path::new("/"))?;

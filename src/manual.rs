@@ -1,0 +1,93 @@
+//! Manual pages and completions, made from the command line's own definition.
+//!
+//! Owns what a page says beyond that: files, exit codes, examples.
+
+use anyhow::Result;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::cli::Cli;
+use crate::fault::fault;
+use crate::profile::suggest;
+
+/// What the page of the program says after its options, as roff.
+const MORE: &str = include_str!("manual.roff");
+
+/// The completions for a shell, as a script.
+///
+/// # Errors
+/// When they are no UTF-8 text, which would be a fault of the generator.
+pub fn completions(shell: Shell) -> Result<String> {
+    let mut command = Cli::command();
+    let mut bytes = Vec::new();
+    clap_complete::generate(shell, &mut command, "runner-prep", &mut bytes);
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// A manual page: of the program, or of one of its commands.
+///
+/// # Errors
+/// When there is no such command.
+pub fn page(command: Option<&str>) -> Result<String> {
+    let mut top = Cli::command().disable_help_subcommand(true);
+    top.build();
+    let mut bytes = Vec::new();
+    let Some(name) = command else {
+        let man = Man::new(top);
+        man.render_title(&mut bytes)?;
+        man.render_name_section(&mut bytes)?;
+        man.render_synopsis_section(&mut bytes)?;
+        man.render_description_section(&mut bytes)?;
+        man.render_options_section(&mut bytes)?;
+        man.render_subcommands_section(&mut bytes)?;
+        bytes.extend_from_slice(MORE.as_bytes());
+        return Ok(String::from_utf8(bytes)?);
+    };
+    let pages = pages(&top);
+    let names: Vec<&str> = pages.iter().filter_map(|(name, _)| name.strip_prefix("runner-prep-")).collect();
+    let Some((title, found)) =
+        pages.iter().find(|(title, _)| title.strip_prefix("runner-prep-") == Some(name))
+    else {
+        let near = suggest(name, &names).map(|near| format!("; did you mean {near}?"));
+        return Err(fault(
+            "usage",
+            format!("there is no command {name}{}", near.unwrap_or_default()),
+            format!("the commands are {}", names.join(", ")),
+        ));
+    };
+    Man::new((*found).clone()).title(title).render(&mut bytes)?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// All commands with the titles of their pages, those of a command after it.
+fn pages(command: &clap::Command) -> Vec<(String, &clap::Command)> {
+    let below = command.get_subcommands().flat_map(|below| {
+        let title = below.get_display_name().unwrap_or(below.get_name()).to_owned();
+        std::iter::once((title, below)).chain(pages(below))
+    });
+    below.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page() {
+        for command in Cli::command().get_subcommands() {
+            let text = page(Some(command.get_name())).unwrap();
+            assert!(text.contains(&format!(".TH runner-prep-{}", command.get_name())), "{text}");
+        }
+        assert!(page(Some("profile-show")).unwrap().contains(".TH runner-prep-profile-show"));
+        assert!(page(None).unwrap().contains("EXIT STATUS"));
+        assert!(page(Some("aply")).unwrap_err().to_string().ends_with("did you mean apply?"));
+    }
+
+    #[test]
+    fn every_shell_completes_the_commands() {
+        for shell in [Shell::Bash, Shell::Elvish, Shell::Fish, Shell::PowerShell, Shell::Zsh] {
+            assert!(completions(shell).unwrap().contains("apply"), "{shell}");
+        }
+    }
+}
