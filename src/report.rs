@@ -4,7 +4,7 @@
 //! ([`Shown`]); must not write to the host.
 
 mod findings;
-mod text;
+pub mod text;
 
 use serde::Serialize;
 

@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
+use crate::report::text::escape;
 use crate::report::{Report, Status, Style};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::sys::identity;
@@ -320,7 +321,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
             if cli.global.json {
                 return Ok(json(&Report::default().with_key(Some(found))));
             }
-            Ok(if key.fingerprint { found.fingerprint } else { found.line } + "\n")
+            Ok(if key.fingerprint { found.fingerprint } else { escape(&found.line) } + "\n")
         }
         _ => {
             let local = facts.names(Path::new(profile::DIRECTORY))?;

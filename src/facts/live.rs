@@ -336,7 +336,11 @@ fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
         PermissionDenied => fault(
             "not-permitted",
             format!("{path} can't be read: permission denied"),
-            "run as root: sudo runner-prep …",
+            if identity::is_root() {
+                format!("see whose it is, and give it to its account or move it away: namei -l {path}")
+            } else {
+                "run as root: sudo runner-prep …".to_owned()
+            },
         ),
         kind if is_loop || kind == NotADirectory => fault(
             "path-unusable",

@@ -215,15 +215,33 @@ pub(super) fn meta(meta: &Meta) -> String {
 pub fn escape(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
-        // Besides control characters also those that turn the direction of text around.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
+        if acts(c) {
             clean.extend(c.escape_default());
         } else {
             clean.push(c);
         }
     }
     clean
+}
+
+/// The same in a JSON document, whose line breaks are its own: in its strings nothing acts any more.
+#[must_use]
+pub fn escape_json(document: &str) -> String {
+    use std::fmt::Write as _;
+    let mut clean = String::with_capacity(document.len());
+    for c in document.chars() {
+        if acts(c) && c != '\n' {
+            let _ = write!(clean, "\\u{:04x}", u32::from(c));
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+/// True for control characters, and for those that turn the direction of text around.
+fn acts(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -233,6 +251,14 @@ mod tests {
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
         assert_eq!(escape("a\u{1b}[2Jb\u{9b}\u{202e}é"), "a\\u{1b}[2Jb\\u{9b}\\u{202e}é");
+    }
+
+    #[test]
+    fn a_document_means_the_same_without_them() {
+        let value = serde_json::json!({ "a": "\u{1b}[2J\u{9b}\u{202e}é\n\"" });
+        let document = escape_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(document.contains("\\u009b\\u202eé\\n"));
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap(), value);
     }
 
     #[test]

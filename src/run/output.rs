@@ -5,6 +5,7 @@ use std::io::Write;
 use super::{Exit, Streams};
 use crate::cli::Cli;
 use crate::fault::fault;
+use crate::report::text::escape_json;
 use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
@@ -49,7 +50,7 @@ fn asks_for_json() -> bool {
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").unwrap_or_default()
+    serde_json::to_string_pretty(value).map(|text| escape_json(&text) + "\n").unwrap_or_default()
 }
 
 pub(super) fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {

@@ -170,12 +170,11 @@ impl Dir {
         let file = match self.open(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // A link or a socket can't be opened like this: say what it is instead.
+            // A link or a socket can't be opened like this, nor a directory of somebody else: say what it is
+            // instead.
             Err(error) => {
                 return match self.stat_entry(name)? {
-                    Some(stat) if matches!(stat.kind, Kind::Link | Kind::Special(_)) => {
-                        Ok(Some(Entry { stat, bytes: Vec::new() }))
-                    }
+                    Some(stat) if stat.kind != Kind::Regular => Ok(Some(Entry { stat, bytes: Vec::new() })),
                     _ => Err(error),
                 };
             }

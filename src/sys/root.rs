@@ -262,6 +262,9 @@ impl Root {
             return Err(unusable_home(path, "it is no absolute path"));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
+        if !path.is_absolute() {
+            return Err(unusable_home(path, "it is no absolute path"));
+        }
         let Some(found) = self.walk(path, true).with_context(cannot)? else {
             return Ok(None);
         };
