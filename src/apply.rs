@@ -178,12 +178,15 @@ impl<'a> Session<'a> {
     fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> (Outcome, bool) {
         let mut worker = self.worker();
         let mut noticed = Vec::new();
-        let error = caught(|| self.work(changes, &mut worker, purpose, &mut noticed)).err();
+        let done = caught(|| self.work(changes, &mut worker, purpose, &mut noticed));
         let warnings = worker.warnings().into_iter().chain(noticed).map(note).collect();
         let details = worker.details();
-        let Some(error) = error else {
-            let fates = vec![Fate::Applied; changes.len()];
-            return (Outcome { fates, error: None, warnings, details }, false);
+        let error = match done {
+            Ok(error) => {
+                let fates = vec![Fate::Applied; changes.len()];
+                return (Outcome { fates, error, warnings, details }, false);
+            }
+            Err(error) => error,
         };
         let fates = worker.fates(changes.len());
         match worker.roll_back() {
@@ -196,36 +199,31 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Returns what went wrong after everything was live.
     fn work(
         &self,
         changes: &[Change],
         worker: &mut Worker<'_>,
         purpose: Purpose<'_>,
         noticed: &mut Vec<Fault>,
-    ) -> Result<()> {
+    ) -> Result<Option<anyhow::Error>> {
         let context = |change: &Change| format!("{} {}", change.kind, change.id);
         // Asked before anything is touched: a refusal leaves not even a newer mtime.
         let judges = self.judge(changes, worker)?;
         // What lies outside the home needs no account, and is staged before one is made.
-        let late = |change: &Change| purpose.is_late(change);
-        let early = |change: &Change| !late(change);
-        let system = |(_, change): &(usize, &Change)| change.op.is_system() && early(change);
-        for (index, change) in changes.iter().enumerate().filter(system) {
-            worker.stage(index, change).with_context(|| context(change))?;
+        let late = matches!(purpose, Purpose::Undo);
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| change.op.is_system()) {
+            worker.stage(index, change, late).with_context(|| context(change))?;
         }
         for (index, change) in changes.iter().enumerate() {
             if let Op::Account(account) = &change.op {
                 worker.account(index, account)?;
             }
         }
-        let home = |(_, change): &(usize, &Change)| change.op.is_home() && early(change);
-        for (index, change) in changes.iter().enumerate().filter(home) {
-            worker.stage(index, change).with_context(|| context(change))?;
+        for (index, change) in changes.iter().enumerate().filter(|(_, change)| change.op.is_home()) {
+            worker.stage(index, change, late).with_context(|| context(change))?;
         }
         worker.commit(changes)?;
-        for (index, change) in changes.iter().enumerate().filter(|(_, change)| late(change)) {
-            worker.stage(index, change).with_context(|| context(change))?;
-        }
         for judged in &judges {
             worker.reach(judged.index);
             judged.judge.check_not_worse(&judged.before)?;
@@ -243,10 +241,15 @@ impl<'a> Session<'a> {
         match purpose {
             Purpose::Apply(id) => {
                 finished.and_then(|()| self.journal.mark(id, State::Complete)).ok();
-                Ok(())
             }
-            Purpose::Undo => finished,
+            // Not marked as undone then: undone once more, it finds what is left.
+            Purpose::Undo => {
+                let repair = "run the same command again, it goes on where this one ended";
+                let left = |error| fault("left-behind", format!("not all was cleaned up: {error:#}"), repair);
+                return Ok(finished.err().map(left));
+            }
         }
+        Ok(None)
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.
@@ -289,14 +292,6 @@ enum Purpose<'a> {
     Apply(&'a Id),
     /// To take others back.
     Undo,
-}
-
-impl Purpose<'_> {
-    /// A directory gets its former owner and mode back when the files in it have theirs: until then they
-    /// may be what lets us in.
-    fn is_late(self, change: &Change) -> bool {
-        matches!(self, Self::Undo) && matches!(change.op, Op::Directory { before: Some(_), .. })
-    }
 }
 
 /// A sudoers change with its judges and what they said of the live policy before it.

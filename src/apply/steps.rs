@@ -1,5 +1,7 @@
 //! The steps of an application, each with the way back.
 
+mod ending;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -35,10 +37,23 @@ enum WayBack {
     Shared(Box<Shared>),
     /// A directory was made.
     Made(Rc<Dir>, OsString),
-    /// A directory goes when nothing can fail any more.
-    Last(Rc<Dir>, OsString),
+    /// A directory that changes when its files are finished.
+    Last(Last),
     /// Owner and mode were changed from these.
     Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
+}
+
+type Directory = ((u64, u64), (u32, u32, u32));
+
+/// A directory that was checked, and what is done to it at the very end: until then what is in it may have
+/// to be reached.
+#[derive(Debug)]
+struct Last {
+    dir: Rc<Dir>,
+    name: OsString,
+    identity: (u64, u64),
+    /// Owner and mode that it gets; `None` removes it, if it is empty.
+    after: Option<(Option<Identity>, u32)>,
 }
 
 /// Does the steps and remembers them.
@@ -112,8 +127,9 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Prepare a change: a file beside its target, a directory and a repair at once.
-    pub(super) fn stage(&mut self, index: usize, change: &Change) -> Result<()> {
+    /// Prepare a change: a file beside its target, a directory and a repair at once; where `late`, the repair of
+    /// a directory at the end.
+    pub(super) fn stage(&mut self, index: usize, change: &Change, late: bool) -> Result<()> {
         self.reach(index);
         let Some(place) = change.op.place() else {
             return Ok(());
@@ -126,12 +142,8 @@ impl<'a> Worker<'a> {
         match &change.op {
             Op::Account(_) => {}
             Op::RemoveDirectory { before, .. } => {
-                let now = dir.stat_entry(&name)?.filter(|now| now.kind == Kind::Directory);
-                let now = now.ok_or_else(|| changed(place))?;
-                if self.meta_differs(before, now.mode, now.uid, now.gid)? {
-                    return Err(changed(place));
-                }
-                self.done(WayBack::Last(dir, name));
+                let (identity, _) = self.directory(&dir, &name, before, place)?;
+                self.done(WayBack::Last(Last { dir, name, identity, after: None }));
             }
             Op::Directory { before: None, after, .. } => {
                 let owner = self.owner(&after.owner)?;
@@ -139,12 +151,13 @@ impl<'a> Worker<'a> {
                 self.done(WayBack::Made(dir, name));
             }
             Op::Directory { before: Some(before), after, .. } => {
-                let now = dir.stat_entry(&name)?.filter(|now| now.kind == Kind::Directory);
-                let now = now.ok_or_else(|| changed(place))?;
-                if self.meta_differs(before, now.mode, now.uid, now.gid)? {
-                    return Err(changed(place));
+                let (identity, old) = self.directory(&dir, &name, before, place)?;
+                if late {
+                    let after = Some((self.owner(&after.owner)?, after.mode));
+                    self.done(WayBack::Last(Last { dir, name, identity, after }));
+                } else {
+                    self.repair(dir, name, identity, after, old)?;
                 }
-                self.repair(dir, name, now.identity, after, (now.uid, now.gid, now.mode))?;
             }
             Op::Metadata { before, after, .. } => {
                 recheck(&dir, &name, Some(before), place)?;
@@ -239,67 +252,13 @@ impl<'a> Worker<'a> {
                 WayBack::None => continue,
                 WayBack::File(staged) => staged.dir(),
                 WayBack::Shared(shared) => shared.dir(),
-                WayBack::Made(dir, _) | WayBack::Last(dir, _) | WayBack::Repaired { dir, .. } => dir,
+                WayBack::Made(dir, _) | WayBack::Last(Last { dir, .. }) | WayBack::Repaired { dir, .. } => {
+                    dir
+                }
             };
             dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
         Ok(())
-    }
-
-    /// The last look at the files that other programs write to; the way back is open until then.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        for step in &mut self.steps {
-            if let WayBack::Shared(shared) = &mut step.way_back {
-                self.reached = step.index;
-                shared.settle()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing is taken back any more: drop the old files, then empty directories. Goes on after an error and
-    /// returns the first one; what is left is swept by the next run.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        let mut first = Ok(());
-        for step in &mut self.steps {
-            let finished = match &mut step.way_back {
-                WayBack::File(staged) => staged.finish().map_err(anyhow::Error::from),
-                WayBack::Shared(shared) => shared.finish(),
-                _ => continue,
-            };
-            first = first.and(finished.context("cannot remove the former version of a file"));
-        }
-        first.and(self.sync())?;
-        for step in &self.steps {
-            if let WayBack::Last(dir, name) = &step.way_back {
-                match dir.remove_child(name) {
-                    // Somebody put something there meanwhile, and that stays.
-                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => continue,
-                    removed => removed.and_then(|()| dir.sync()),
-                }
-                .with_context(|| format!("cannot remove {}", dir.path().join(name).display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Take everything back, the last first; goes on after an error and returns the first one.
-    pub(super) fn roll_back(mut self) -> Result<()> {
-        let mut first = None;
-        for step in self.steps.iter_mut().rev() {
-            let undone = match &mut step.way_back {
-                WayBack::None | WayBack::Last(..) => Ok(()),
-                WayBack::File(staged) => staged.roll_back().map_err(anyhow::Error::from),
-                WayBack::Shared(shared) => shared.roll_back(),
-                WayBack::Made(dir, name) => dir.remove_child(name).map_err(anyhow::Error::from),
-                WayBack::Repaired { dir, name, identity, owner, mode } => {
-                    dir.repair(name, *identity, *owner, *mode).map_err(anyhow::Error::from)
-                }
-            };
-            first = first.or(undone.err());
-        }
-        self.sync().ok();
-        first.map_or(Ok(()), Err)
     }
 
     fn repair(
@@ -357,6 +316,16 @@ impl<'a> Worker<'a> {
                 Identity { uid: account.uid, gid: account.gid }
             }
         }))
+    }
+
+    /// The directory as it was planned with: its identity, and its owner and mode.
+    fn directory(&self, dir: &Dir, name: &OsString, before: &Meta, place: &Place) -> Result<Directory> {
+        let now = dir.stat_entry(name)?.filter(|now| now.kind == Kind::Directory);
+        let now = now.ok_or_else(|| changed(place))?;
+        if self.meta_differs(before, now.mode, now.uid, now.gid)? {
+            return Err(changed(place));
+        }
+        Ok((now.identity, (now.uid, now.gid, now.mode)))
     }
 
     fn meta_differs(&self, meta: &Meta, mode: u32, uid: u32, gid: u32) -> Result<bool> {

@@ -24,6 +24,22 @@ pub(super) struct Thing {
     pub(super) gid: u32,
 }
 
+impl Thing {
+    /// True for a private key in any of the usual formats.
+    fn is_private_key(&self) -> bool {
+        const MARK: &[u8] = b"PRIVATE KEY-----";
+        self.kind == FileKind::Regular && self.bytes.windows(MARK.len()).any(|part| part == MARK)
+    }
+
+    /// The mode that it gets back: a private key stays its owner's alone, and what belongs to root in a home
+    /// lends nobody root's rights.
+    fn kept_mode(&self, place: &Place, side: &Side) -> u32 {
+        let lends = matches!((place, &side.owner), (Place::Home { .. }, Owner::Ids(0, _)));
+        let mode = if lends { side.mode & 0o1777 } else { side.mode };
+        if mode & 0o077 != 0 && self.is_private_key() { mode & !0o077 } else { mode }
+    }
+}
+
 impl From<&Seen> for Thing {
     fn from(seen: &Seen) -> Self {
         let Seen { kind, bytes, mode, uid, gid, .. } = seen.clone();
@@ -102,6 +118,12 @@ impl Course<'_> {
         let mut shown = files.map(|link| link.thing.shown);
         let first = shown.next().unwrap_or_default();
         if shown.all(|other| other == first) { first } else { Show::Label }
+    }
+
+    /// The mode before the oldest run, where a thing does not get it back.
+    pub(super) fn refused_mode(&self, state: &Thing) -> Option<u32> {
+        let side = self.links.last()?.thing.before.as_ref()?;
+        (side.mode != state.kept_mode(&self.place, side)).then_some(side.mode)
     }
 
     /// What a person does to get past a refusal.
@@ -284,7 +306,8 @@ fn fits(
     let (Some(thing), Some(side)) = (state, side) else {
         return Ok(state.is_none() && side.is_none());
     };
-    if thing.kind != kind(link) || thing.mode != side.mode {
+    let modes = [side.mode, thing.kept_mode(place, side)];
+    if thing.kind != kind(link) || !modes.contains(&thing.mode) {
         return Ok(false);
     }
     let owner = Some((thing.uid, thing.gid));
@@ -317,5 +340,7 @@ fn former(journal: &Journal<'_>, link: &Link<'_>, now: Option<Thing>) -> Result<
         // Before a run it is always known by number.
         Owner::Root | Owner::Account(_) => (0, 0),
     };
-    Ok(Some(Thing { kind: kind(link), bytes, mode: side.mode, uid, gid }))
+    let thing = Thing { kind: kind(link), bytes, mode: side.mode, uid, gid };
+    let mode = thing.kept_mode(&link.thing.place, side);
+    Ok(Some(Thing { mode, ..thing }))
 }

@@ -76,6 +76,13 @@ pub fn plan(
                         "nothing; a runner that is registered again is another one",
                     );
                 }
+                if let Some(mode) = state.as_ref().and_then(|state| course.refused_mode(state)) {
+                    notes.warn(
+                        "mode-stays",
+                        format!("{place} does not get its mode {mode:04o} back: it would let others in"),
+                        format!("if it must have it: chmod {mode:04o} {place}"),
+                    );
+                }
                 let kind = kinds.iter().find(|kind| **kind == course.kind()).copied().unwrap_or("other");
                 let why = format!("as it was before {}", course.oldest());
                 if let Some(op) = operation(course, place.clone(), now, state, shown)? {

@@ -42,8 +42,16 @@ impl Course {
 #[derive(Default)]
 struct Courses {
     scalars: BTreeMap<Vec<Step>, Course>,
-    elements: BTreeMap<Vec<Step>, Vec<Course>>,
+    elements: BTreeMap<Vec<Step>, List>,
     gone: Vec<String>,
+}
+
+/// One list of which elements are ours.
+#[derive(Default)]
+struct List {
+    courses: Vec<Course>,
+    /// The whole list was not there before the oldest layer.
+    made: bool,
 }
 
 /// Put the values back, the newest layer first.
@@ -58,9 +66,7 @@ pub(super) fn put_back(live: &Toml, layers: &[Layer<'_>]) -> Result<PutBack, Vec
         change.scalar(path, course);
     }
     for (path, list) in &courses.elements {
-        for course in list {
-            change.element(path, course);
-        }
+        change.list(path, list);
     }
     if change.refused {
         change.lines.extend(other_keys(live, layers));
@@ -78,8 +84,8 @@ pub(super) fn shown(live: &Toml, layers: &[Layer<'_>]) -> Vec<ValueChange> {
 fn courses(live: &Toml, layers: &[Layer<'_>]) -> Result<Courses, Vec<String>> {
     let mut courses = Courses::default();
     for Layer { values, before } in layers {
-        for Value { path, element, before: old, after: new } in *values {
-            let path = match find(before, live, path) {
+        for Value { path: old_path, element, before: old, after: new } in *values {
+            let path = match find(before, live, old_path) {
                 Found::At(path) => path,
                 Found::Gone(name) => {
                     if !courses.gone.contains(&name) {
@@ -94,6 +100,8 @@ fn courses(live: &Toml, layers: &[Layer<'_>]) -> Result<Courses, Vec<String>> {
             let states = vec![new.clone(), old.clone()];
             if *element {
                 let list = courses.elements.entry(path).or_default();
+                list.made = matches!(at(before, old_path), View::Nothing);
+                let list = &mut list.courses;
                 // An older layer that made what a newer one found is the same element's course.
                 let same = list.iter_mut().find(|course| new.is_some() && course.states.last() == Some(new));
                 match same {
@@ -140,6 +148,23 @@ impl Changes<'_> {
         self.push(path, name, now.as_ref(), course.target(), action);
     }
 
+    fn list(&mut self, path: &[Step], list: &List) {
+        let first = self.edits.len();
+        for course in &list.courses {
+            self.element(path, course);
+        }
+        // A list that only our elements brought into being goes with the last of them.
+        let rest = at(self.live, path).strings().unwrap_or_default();
+        let goes = |element: &&str| {
+            let removes = Action::RemoveElement((*element).to_owned());
+            self.edits.iter().skip(first).any(|edit| edit.action == removes)
+        };
+        if list.made && !rest.is_empty() && rest.iter().all(goes) {
+            self.edits.truncate(first);
+            self.edits.push(edit(path, Action::Remove));
+        }
+    }
+
     fn element(&mut self, path: &[Step], course: &Course) {
         let name = self.name(path);
         let set = text(course.newest());
@@ -153,7 +178,11 @@ impl Changes<'_> {
         let present = course.states.iter().flatten().find_map(|state| Some((state, place(state)?)));
         let absent_is_known = course.states.contains(&None);
         let Some((now, index)) = present else {
-            // Where absence is one of the known states, and the wanted one, all is as it was.
+            // Where absence is one of the known states, and the wanted one, all is as it was; unless
+            // somebody gave the same variable another value.
+            if let Some(other) = course.newest().and_then(|set| same_variable(path, set, &list)) {
+                return self.refuse(format!("{name} has {}, runner-prep set {set}", text(Some(&other))));
+            }
             if absent_is_known && course.target().is_none() {
                 return;
             }
@@ -183,7 +212,7 @@ impl Changes<'_> {
         });
         let toml = |value: Option<&Scalar>| value.map(|value| toml_patch::Scalar::from(value).to_string());
         self.shown.push(ValueChange { name, path: words.collect(), before: toml(now), after: toml(wanted) });
-        self.edits.push(Edit::new(path.iter().map(Into::into).collect::<Vec<_>>(), action));
+        self.edits.push(edit(path, action));
     }
 
     fn refuse(&mut self, line: String) {
@@ -199,6 +228,21 @@ impl Changes<'_> {
         let (element, rest) = path.split_at(end + 1);
         format!("{}: {}", title(at(self.live, element), element), dotted(rest))
     }
+}
+
+/// The element that gives the variable of an environment list its value.
+fn same_variable(path: &[Step], set: &Scalar, list: &[&str]) -> Option<Scalar> {
+    let is_environment = path.last() == Some(&Step::Key("environment".to_owned()));
+    let (Scalar::String(set), true) = (set, is_environment) else {
+        return None;
+    };
+    let variable = set.split_once('=')?.0;
+    let found = list.iter().find(|element| element.split_once('=').is_some_and(|(name, _)| name == variable));
+    found.map(|element| Scalar::String((*element).to_owned()))
+}
+
+fn edit(path: &[Step], action: Action) -> Edit {
+    Edit::new(path.iter().map(Into::into).collect::<Vec<_>>(), action)
 }
 
 fn text(value: Option<&Scalar>) -> String {
@@ -298,4 +342,78 @@ fn other_keys(live: &Toml, layers: &[Layer<'_>]) -> Option<String> {
     let more = if names.len() > MOST { ", …" } else { "" };
     names.truncate(MOST);
     (!names.is_empty()).then(|| format!("also changed since: {}{more}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toml(text: &str) -> Toml {
+        Toml::parse(text.as_bytes()).unwrap()
+    }
+
+    /// Each pair is what a run found and left, the newest first.
+    fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
+        let changed = |(before, after): &(&str, &str)| values::changed(before.as_bytes(), after.as_bytes());
+        let all: Vec<Vec<Value>> = runs.iter().map(|run| changed(run).unwrap()).collect();
+        let layers = all.iter().zip(runs).map(|(values, run)| Layer { values, before: toml(run.0) });
+        super::put_back(&toml(live), &layers.collect::<Vec<_>>()).map(|done| done.text)
+    }
+
+    const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
+    const AFTER: &str =
+        "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 2\nshell = 'x'\nvolumes = ['/v']\n";
+
+    #[test]
+    fn only_the_values_of_the_run_go_back() {
+        let live = "# new\n[[runners]]\nid = 1\nurl = 'u'\ntoken = 'b'\nlimit = 2\nshell = 'x'\nvolumes = ['/v', '/w']\n";
+        let back = "# new\n[[runners]]\nid = 1\nurl = 'u'\ntoken = 'b'\nlimit = 1\nvolumes = ['/w']\n";
+        assert_eq!(put_back(live, &[(BEFORE, AFTER)]).unwrap(), back);
+        assert_eq!(put_back(back, &[(BEFORE, AFTER)]).unwrap(), back, "twice is once");
+        assert_eq!(put_back(AFTER, &[(BEFORE, AFTER)]).unwrap(), BEFORE);
+    }
+
+    #[test]
+    fn several_runs_go_back_together_also_when_it_was_done_before() {
+        let middle = AFTER.replace("limit = 2", "limit = 3").replace("'x'", "'y'").replace("/v", "/u");
+        let runs = [(AFTER, middle.as_str()), (BEFORE, AFTER)];
+        let token = |text: &str| text.replace("'a'", "'b'");
+        for live in [middle.as_str(), AFTER, BEFORE] {
+            assert_eq!(put_back(&token(live), &runs).unwrap(), token(BEFORE), "{live}");
+        }
+    }
+
+    #[test]
+    fn a_changed_value_is_named_with_those_that_are_not() {
+        let live = AFTER.replace("limit = 2", "limit = 7").replace("'a'", "'secret'");
+        let lines = put_back(&live, &[(BEFORE, AFTER)]).unwrap_err();
+        assert_eq!(
+            lines,
+            [
+                "runners[0]: limit is 7, runner-prep set 2",
+                "runners[0]: shell still is \"x\"",
+                "runners[0]: volumes still has \"/v\"",
+                "also changed since: runners[0].token",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_runner_is_known_by_its_number_then_token_then_name() {
+        let run = |keys: &str| (format!("[[runners]]\n{keys}"), format!("[[runners]]\n{keys}limit = 2\n"));
+        let other = "[[runners]]\nname = 'o'\ntoken = 'o'\nlimit = 2\n";
+        for keys in ["id = 1\nurl = 'u'\n", "token = 't'\n", "name = 'n'\n"] {
+            let (before, after) = run(keys);
+            let live = format!("{other}{after}");
+            assert_eq!(put_back(&live, &[(&before, &after)]).unwrap(), format!("{other}{before}"));
+            // It is gone: another one that looks alike keeps its values.
+            assert_eq!(put_back(other, &[(&before, &after)]).unwrap(), other);
+        }
+        let (before, after) = run("id = 1\nurl = 'u'\nname = 'n'\n");
+        let again = after.replace("id = 1", "id = 2");
+        assert_eq!(put_back(&again, &[(&before, &after)]).unwrap(), again, "registered anew");
+        let (before, after) = run("name = 'n'\n");
+        let twice = format!("{after}{after}");
+        assert!(put_back(&twice, &[(&before, &after)]).unwrap_err()[0].contains("several runners"));
+    }
 }
