@@ -537,13 +537,14 @@ fn killed(tree: &Tree, arguments: &[&str], call: &str, nth: u32) -> bool {
     run.status == 137
 }
 
+const APPLY: &[&str] = &["apply", "--profile", "dind", "--skip", "ssh_key"];
+
 /// `RUNNER_PREP_LONG=1` kills at more kinds of calls.
 #[test]
 fn a_kill_at_any_step_of_apply_or_undo_can_be_undone() {
     if !have(&["strace", "visudo"]) {
         return;
     }
-    const APPLY: &[&str] = &["apply", "--profile", "dind", "--skip", "ssh_key"];
     let long = std::env::var_os("RUNNER_PREP_LONG").is_some();
     let calls: &[&str] =
         if long { &["renameat2", "unlinkat", "fsync", "fchmod", "mkdirat"] } else { &["renameat2"] };

@@ -1,0 +1,71 @@
+//! Small documents there and back.
+
+use super::*;
+
+fn toml(text: &str) -> Toml {
+    Toml::parse(text.as_bytes()).unwrap()
+}
+
+/// Each pair is what a run found and left, the newest first.
+fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
+    let changed = |(before, after): &(&str, &str)| values::changed(before.as_bytes(), after.as_bytes());
+    let all: Vec<Vec<Value>> = runs.iter().map(|run| changed(run).unwrap()).collect();
+    let layers = all.iter().zip(runs).map(|(values, run)| Layer { values, before: toml(run.0) });
+    super::put_back(&toml(live), &layers.collect::<Vec<_>>()).map(|done| done.text)
+}
+
+const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
+const AFTER: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 2\nshell = 'x'\nvolumes = ['/v']\n";
+
+#[test]
+fn only_the_values_of_the_run_go_back() {
+    let live = "# new\n[[runners]]\nid = 1\nurl = 'u'\ntoken = 'b'\nlimit = 2\nshell = 'x'\nvolumes = ['/v', '/w']\n";
+    let back = "# new\n[[runners]]\nid = 1\nurl = 'u'\ntoken = 'b'\nlimit = 1\nvolumes = ['/w']\n";
+    assert_eq!(put_back(live, &[(BEFORE, AFTER)]).unwrap(), back);
+    assert_eq!(put_back(back, &[(BEFORE, AFTER)]).unwrap(), back, "twice is once");
+    assert_eq!(put_back(AFTER, &[(BEFORE, AFTER)]).unwrap(), BEFORE);
+}
+
+#[test]
+fn several_runs_go_back_together_also_when_it_was_done_before() {
+    let middle = AFTER.replace("limit = 2", "limit = 3").replace("'x'", "'y'").replace("/v", "/u");
+    let runs = [(AFTER, middle.as_str()), (BEFORE, AFTER)];
+    let token = |text: &str| text.replace("'a'", "'b'");
+    for live in [middle.as_str(), AFTER, BEFORE] {
+        assert_eq!(put_back(&token(live), &runs).unwrap(), token(BEFORE), "{live}");
+    }
+}
+
+#[test]
+fn a_changed_value_is_named_with_those_that_are_not() {
+    let live = AFTER.replace("limit = 2", "limit = 7").replace("'a'", "'secret'");
+    let lines = put_back(&live, &[(BEFORE, AFTER)]).unwrap_err();
+    assert_eq!(
+        lines,
+        [
+            "runners[0]: limit is 7, runner-prep set 2",
+            "runners[0]: shell still is \"x\"",
+            "runners[0]: volumes still has \"/v\"",
+            "also changed since: runners[0].token",
+        ]
+    );
+}
+
+#[test]
+fn a_runner_is_known_by_its_number_then_token_then_name() {
+    let run = |keys: &str| (format!("[[runners]]\n{keys}"), format!("[[runners]]\n{keys}limit = 2\n"));
+    let other = "[[runners]]\nname = 'o'\ntoken = 'o'\nlimit = 2\n";
+    for keys in ["id = 1\nurl = 'u'\n", "token = 't'\n", "name = 'n'\n"] {
+        let (before, after) = run(keys);
+        let live = format!("{other}{after}");
+        assert_eq!(put_back(&live, &[(&before, &after)]).unwrap(), format!("{other}{before}"));
+        // It is gone: another one that looks alike keeps its values.
+        assert_eq!(put_back(other, &[(&before, &after)]).unwrap(), other);
+    }
+    let (before, after) = run("id = 1\nurl = 'u'\nname = 'n'\n");
+    let again = after.replace("id = 1", "id = 2");
+    assert_eq!(put_back(&again, &[(&before, &after)]).unwrap(), again, "registered anew");
+    let (before, after) = run("name = 'n'\n");
+    let twice = format!("{after}{after}");
+    assert!(put_back(&twice, &[(&before, &after)]).unwrap_err()[0].contains("several runners"));
+}
