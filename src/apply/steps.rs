@@ -134,10 +134,10 @@ impl<'a> Worker<'a> {
         let Some(place) = change.op.place() else {
             return Ok(());
         };
-        self.prepare(place, change).map_err(|error| explained(error, place))
+        self.prepare(place, change, late).map_err(|error| explained(error, place))
     }
 
-    fn prepare(&mut self, place: &Place, change: &Change) -> Result<()> {
+    fn prepare(&mut self, place: &Place, change: &Change, late: bool) -> Result<()> {
         let (dir, name) = self.locate(place)?;
         match &change.op {
             Op::Account(_) => {}
