@@ -30,11 +30,12 @@ const RANKS: &[(&str, u32)] = &[
     ("undo", 6),
     ("doctor", 5),
     ("cli", 6),
+    ("manual", 7),
     ("deploy", 6),
-    ("run", 7),
-    ("ansible", 8),
-    ("main", 9),
-    ("lib", 9),
+    ("run", 8),
+    ("ansible", 9),
+    ("main", 10),
+    ("lib", 10),
 ];
 
 /// Imports beside the ranks, each with its reason.

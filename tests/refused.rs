@@ -678,7 +678,7 @@ fn sudo_policies_that_no_rule_can_join() {
         &dind,
         ("sudoers-kind", &["gitlab-runner is a directory", "ls -l"]),
     );
-    refused("FIFO", &host().fifo(DROP_IN), &dind, ("sudoers-kind", &["gitlab-runner is a FIFO"]));
+    refused("FIFO", &host().fifo(DROP_IN), &dind, ("sudoers-special-file", &["gitlab-runner is a FIFO"]));
     refused(
         "link",
         &host().link(DROP_IN, "/etc/passwd"),
