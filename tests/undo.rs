@@ -148,7 +148,9 @@ fn a_hand_edit_is_shown_and_nothing_is_undone() {
     let tree = tree();
     tree.run(&["apply", "--profile", "dind"]).ok();
     let text = tree.text(SUDOERS).replace("/usr/bin/rsync", "/usr/bin/rsync, /usr/bin/true");
+    tree.chmod(SUDOERS, 0o640);
     tree.put(SUDOERS, &text);
+    tree.chmod(SUDOERS, 0o440);
     let before = tree.stamps();
     let run = tree.run(&["undo"]);
     run.exit(2).says("nothing was undone").says("/etc/sudoers.d/gitlab-runner");
