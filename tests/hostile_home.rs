@@ -340,6 +340,30 @@ fn host_with_tool(script: &str) -> Option<Host> {
     Some(host.start())
 }
 
+/// Formats that only `ssh-keygen` reads: it is asked with the account's rights, and has to get at what it is asked.
+#[test]
+fn keys_in_old_formats_are_kept() {
+    if !have(&["ssh-keygen"]) {
+        return;
+    }
+    // Not RSA in PKCS8: there a line that holds only the modulus stands in the public key as well, letter by letter.
+    for (kind, format) in [("rsa", "PEM"), ("ecdsa", "PEM"), ("ecdsa", "PKCS8")] {
+        let Some(host) = Host::or_skip() else { return };
+        let host = host.account("gitlab-runner", ACCOUNT, "/home/gitlab-runner").start();
+        let make = format!(
+            "mkdir -m 700 ~/.ssh && ssh-keygen -q -t {kind} -m {format} -N '' -f ~/.ssh/id_{kind} &&
+            mv ~/.ssh/id_{kind}.pub ~/was.pub && sha256sum ~/.ssh/id_{kind} >~/was.sum"
+        );
+        host.as_account("gitlab-runner", &make).ok();
+        host.prep(&ONLY_KEY).ok();
+        let same = format!(
+            "cut -d' ' -f1,2 ~/was.pub >~/was && cut -d' ' -f1,2 ~/.ssh/id_{kind}.pub | cmp - ~/was && sha256sum -c ~/was.sum"
+        );
+        host.as_account("gitlab-runner", &same).ok();
+        host.prep(&["check", "--profile", "shell", "--only", "ssh_key"]).ok();
+    }
+}
+
 /// A child that runs as the account has no terminal to type into, and no handle of ours or our caller's.
 #[test]
 fn a_child_gets_no_terminal_and_no_handles() {

@@ -3,8 +3,9 @@
 //! Owns the search for tools and their environment. What a tool prints is data, never trusted text.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 
 use super::identity::Identity;
 use super::raw;
@@ -147,17 +148,28 @@ impl<'a> Tool<'a> {
             .env("LC_ALL", "C")
             .envs(self.environment)
             .current_dir("/")
-            .stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        let input = if self.input.is_empty() {
+            command.stdin(Stdio::null());
+            None
+        } else {
+            let (theirs, ours) =
+                pipe(self.identity).with_context(|| format!("cannot make a pipe for {name}"))?;
+            command.stdin(theirs);
+            Some(ours)
+        };
         if let Some(identity) = self.identity {
             command.uid(identity.uid).gid(identity.gid);
         }
         raw::in_new_session(&mut command);
-        let mut child = start(&mut command).with_context(|| format!("cannot start {name}"))?;
-        if let Some(mut stdin) = child.stdin.take() {
+        let child = start(&mut command).with_context(|| format!("cannot start {name}"));
+        // Closes our copy of the reading end: a tool that ends early is then noticed by the write.
+        drop(command);
+        let mut child = child?;
+        if let Some(ours) = input {
             // A tool that does not read its input says so by its exit code.
-            stdin.write_all(self.input).ok();
+            File::from(ours).write_all(self.input).ok();
         }
         let deadline = Instant::now() + self.patience;
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -186,6 +198,16 @@ impl<'a> Tool<'a> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Finished { code: status.code(), stdout: text(out), stderr: text(err) })
     }
+}
+
+/// A pipe whose reading end belongs to whoever reads it: a tool that opens `/dev/stdin` by name is asked for its
+/// rights on the pipe, and one made by root is closed to an account.
+fn pipe(reader: Option<Identity>) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+    if let Some(Identity { uid, gid }) = reader {
+        fchown(&theirs, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    }
+    Ok((theirs, ours))
 }
 
 /// `spawn` panics when it can't hear from the child whether the program was started.
