@@ -150,6 +150,9 @@ impl Report {
         let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
         let base = Self::of(profiles, &changes, rest);
         let mut report = Self { changed: made > 0, ..base };
+        // What is to be said of a change is found before it, and not by the second look.
+        let of_changes = plan.warnings.iter().filter(|note| !rest.warnings.contains(note)).cloned();
+        report.warn(&of_changes.collect::<Vec<_>>());
         report.warn(&outcome.warnings);
         for (index, detail) in &outcome.details {
             if let Some(shown) = report.shown.get_mut(*index) {

@@ -88,6 +88,19 @@ fn key_prints_the_line_alone_and_says_when_there_is_none() {
     assert_eq!(document["public_key"]["fingerprint"].as_str(), Some(fingerprint.stdout.trim()));
 }
 
+/// The change is made by then, and the second look has nothing to say of it.
+#[test]
+fn the_report_of_an_apply_says_with_which_address_jobs_commit() {
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner");
+    let said = "gitlab-runner@runner-host";
+    let arguments = ["apply", "--profile", "shell", "--only", "git", "--json"];
+    let first = tree.run(&arguments);
+    assert_eq!(first.ok().json()["warnings"][0]["code"], "git-email-default", "{first:?}");
+    first.says(said);
+    let second = tree.run(&arguments);
+    assert_eq!(second.ok().json()["warnings"], serde_json::json!([]));
+}
+
 #[test]
 fn bad_words_in_known_hosts_and_git_are_refused_with_their_place() {
     let cases = [
