@@ -804,7 +804,7 @@ fn homes_and_keys_that_are_not_followed() {
     );
     let tree = ssh().link(&key("id_ed25519.pub"), "/etc/shadow");
     refused("public half is a link", &tree, &dind, ("ssh-key-kind", &["id_ed25519.pub is a symbolic link"]));
-    let tree = ssh().file_mode(&key("id_rsa"), "", 0o600);
+    let tree = ssh().file_mode(&key("id_rsa"), "", 0o600).own(&key("id_rsa"), 998);
     std::fs::File::options().write(true).open(tree.path(&key("id_rsa"))).unwrap().set_len(1 << 40).unwrap();
     refused("sparse key", &tree, &dind, ("file-too-large", &["id_rsa is larger than 1048576 bytes"]));
     let tree = ssh().file_mode(&key("id_rsa"), "x", 0o600).own(&key("id_rsa"), 998);

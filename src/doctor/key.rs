@@ -94,9 +94,9 @@ pub(super) fn names(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     }
     for name in all.iter().take(50).filter(|name| name.strip_suffix(".pub").is_none()) {
         let path = format!("{SSH}/{name}");
-        let Some(seen) = patient.facts.home(account, &[&path])?.into_iter().next().flatten() else {
-            continue;
-        };
+        // What the account can't read, ssh can't either.
+        let Ok(seen) = patient.facts.home(account, &[&path]) else { continue };
+        let Some(seen) = seen.into_iter().next().flatten() else { continue };
         let is_key = !matches!(key_pair::inspect(&seen.bytes), Inspection::NotAKey { .. });
         if seen.kind == FileKind::Regular && is_key {
             let path = account.home.join(&path);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Account, Facts, MOST_BYTES, Times, package};
+use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package};
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
@@ -310,16 +310,16 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
     if error.kind() != std::io::ErrorKind::PermissionDenied {
         return unreadable(path, MOST_BYTES, error);
     }
-    let name = &account.name;
-    let why = match owner {
-        Some(uid) if uid != account.uid => format!("it belongs to uid {uid}, not to {name}"),
-        _ => format!("a directory on the way shuts {name} out"),
-    };
-    let path = path.display();
+    if let Some(uid) = owner.filter(|uid| *uid != account.uid) {
+        return foreign_owner(account, path, uid);
+    }
+    let (name, path) = (&account.name, path.display());
     fault(
         "foreign-owner",
-        format!("{path} can't be used by {name}: {why}"),
-        format!("see who owns what: namei -l {path}; find out why, then: chown -h {name}: {path}"),
+        format!("{path} can't be used by {name}: a directory on the way shuts {name} out"),
+        format!(
+            "see who owns what: namei -l {path}; find out why, then give that directory to {name} or open it"
+        ),
     )
 }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{Owner, Seen};
+use crate::fault::fault;
 use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 
@@ -124,4 +125,18 @@ pub trait Facts {
 #[must_use]
 pub fn caller() -> u32 {
     crate::sys::identity::Identity::current().uid
+}
+
+/// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it
+/// to that name can't be told.
+#[must_use]
+pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error {
+    let (name, path) = (&account.name, path.display());
+    fault(
+        "foreign-owner",
+        format!("{path} can't be used by {name}: it belongs to uid {uid}, not to {name}"),
+        format!(
+            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs: chown -h {name}: {path}"
+        ),
+    )
 }

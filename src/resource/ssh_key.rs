@@ -154,8 +154,9 @@ impl Resource for SshKey {
             ));
         }
         let public_place = place(&format!("{}.pub", usable.name));
+        let own = |seen: &Seen| ids.is_none_or(|(uid, _)| seen.uid == uid);
         match usable.public {
-            Some(seen) if public_line(&seen.bytes).is_ok_and(|line| line.same_key(&usable.line)) => {
+            Some(seen) if is_of(&usable.line, &seen) && own(&seen) => {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
                     changes.push(change(
                         wrong_meta(&seen, "0644"),
@@ -164,13 +165,15 @@ impl Resource for SshKey {
                 }
             }
             before => {
-                let why = match before {
-                    None => "the public half of the key is missing",
-                    Some(_) => "the public half does not belong to the private key",
-                };
                 let text = format!("{}\n", usable.line).into_bytes();
+                let (why, text) = match &before {
+                    None => ("the public half of the key is missing".to_owned(), text),
+                    // Written anew with the account's rights: root gives nothing away.
+                    Some(seen) if is_of(&usable.line, seen) => (wrong_meta(seen, "0644"), seen.bytes.clone()),
+                    Some(_) => ("the public half does not belong to the private key".to_owned(), text),
+                };
                 changes.push(change(
-                    why.to_owned(),
+                    why,
                     file(public_place, before, Content::ready(text), public_meta, Shown::Text, Swap::Replace),
                 ));
             }
@@ -272,7 +275,7 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
         let path = path.join(name);
         let public_path = path.with_extension("pub");
         if let Some(public) = &public {
-            check_regular(public, account, &public_path)?;
+            check_regular(public, &public_path)?;
         }
         let Some(private) = private else {
             if public.is_some() {
@@ -280,7 +283,8 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
             }
             continue;
         };
-        check_regular(&private, account, &path)?;
+        check_regular(&private, &path)?;
+        check_owner(&private, account, &path)?;
         match half_of(facts, account, &private, public.as_ref())? {
             Half::Encrypted => found.encrypted.push(name),
             Half::Public(line) if found.usable.is_none() => {
@@ -329,7 +333,12 @@ fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<
     })
 }
 
-fn check_regular(seen: &Seen, account: &Account, path: &std::path::Path) -> Result<()> {
+/// True when a file holds that public key.
+fn is_of(line: &PublicLine, seen: &Seen) -> bool {
+    public_line(&seen.bytes).is_ok_and(|found| found.same_key(line))
+}
+
+fn check_regular(seen: &Seen, path: &std::path::Path) -> Result<()> {
     let shown = path.display();
     if seen.kind != FileKind::Regular {
         return Err(fault(
@@ -345,20 +354,18 @@ fn check_regular(seen: &Seen, account: &Account, path: &std::path::Path) -> Resu
             format!("remove the other names: find / -xdev -samefile {shown}"),
         ));
     }
-    check_owner(seen, account, path)
+    Ok(())
 }
 
-/// Root may have made it for the account; what belongs to a third account is not ours to give away.
+/// What belongs to others is not ours to give away, what belongs to root least of all: in its home the account
+/// can move such a thing to any name, a private key of root's for one.
 fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path) -> Result<()> {
+    // Whoever prepares a tree as an ordinary user owns all of it.
     let me = crate::facts::caller();
-    if [account.uid, 0, me].contains(&seen.uid) {
+    if seen.uid == account.uid || me != 0 && seen.uid == me {
         return Ok(());
     }
-    Err(fault(
-        "foreign-owner",
-        format!("{} belongs to uid {}, not to {}", path.display(), seen.uid, account.name),
-        format!("find out why, then: chown -h {0}: {1}", account.name, path.display()),
-    ))
+    Err(crate::facts::foreign_owner(account, path, seen.uid))
 }
 
 fn wrong_meta(seen: &Seen, mode: &str) -> String {

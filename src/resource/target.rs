@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Deserialize;
 
-use crate::change::{FileKind, Place, Seen};
+use crate::change::{Place, Seen};
 use crate::facts::{Account, Facts, MOST_BYTES, service};
 use crate::fault::fault;
 
@@ -71,34 +71,13 @@ impl Target {
         Place::Home { account: self.name.clone(), home: self.home.clone(), relative: relative.into() }
     }
 
-    /// Files of the account that are read and written anew; all missing when the account is.
+    /// Files of the account; all missing when the account is.
     ///
     /// # Errors
-    /// When something in the home can't be read, or is a file of root's that the account can't read: the
-    /// account can move such a file to any name in its home, and what we write there it can read.
+    /// When something in the home can't be read with the account's rights.
     pub fn home(&self, facts: &dyn Facts, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
         let Some(account) = &self.account else { return Ok(vec![None; relative.len()]) };
-        let found = facts.home(account, relative)?;
-        for (name, seen) in relative.iter().zip(&found) {
-            if let Some(seen) = seen.as_ref().filter(|seen| is_kept_from(account, seen)) {
-                let path = self.home.join(name);
-                return Err(fault(
-                    "foreign-owner",
-                    format!(
-                        "{} belongs to uid {}, and {} can't read it",
-                        path.display(),
-                        seen.uid,
-                        self.name
-                    ),
-                    format!(
-                        "if it holds no secret: chown {}: {}; else move it away",
-                        self.name,
-                        path.display()
-                    ),
-                ));
-            }
-        }
-        Ok(found)
+        facts.home(account, relative)
     }
 }
 
@@ -127,13 +106,6 @@ impl From<Name> for String {
     fn from(name: Name) -> Self {
         name.0
     }
-}
-
-/// Whether its owner keeps a file from the account.
-fn is_kept_from(account: &Account, seen: &Seen) -> bool {
-    let readable = if seen.gid == account.gid { 0o040 } else { 0o004 };
-    let own = seen.uid == account.uid || seen.uid == crate::facts::caller() && seen.uid != 0;
-    seen.kind == FileKind::Regular && !own && seen.mode & readable == 0
 }
 
 /// Refuse names that mean something else in a sudoers file: `ALL`, `#0`, `%group`, `!name`.

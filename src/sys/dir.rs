@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
@@ -186,10 +186,8 @@ impl Dir {
 
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
     ///
-    /// What the account locked itself out of, or what root once made in its home, is opened with root's
-    /// rights: only a thing with one name that belongs to the account or to root. A file of root's also only
-    /// where the kernel keeps others from giving it names (`fs.protected_hardlinks`): else the account could
-    /// have linked a file that root replaced since, and that has this one name now.
+    /// What the account locked itself out of is opened with root's rights: only a thing with one name that
+    /// belongs to the account. What root keeps in a home stays shut: the account can move it to any name there.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let refused = {
             let _rights = self.act()?;
@@ -206,8 +204,7 @@ impl Dir {
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
-        let handed_over = stat.uid == 0 && (stat.kind == Kind::Directory || hard_links_are_protected());
-        if single && (stat.uid == identity.uid || handed_over) { Ok(file) } else { Err(refused) }
+        if single && stat.uid == identity.uid { Ok(file) } else { Err(refused) }
     }
 
     /// The directory of that name; `None` when there is none, an error when it is something else.
@@ -267,7 +264,8 @@ impl Dir {
 
     /// Set owner and mode of an entry that still is what was seen (`identity`), through its handle.
     ///
-    /// In the account's home a change of owner needs root's rights; [`Dir::open`] says which things get them.
+    /// In the account's home only what is the account's, and it stays the account's: who moved something there
+    /// can't be told, and root must give nothing away.
     pub fn repair(
         &self,
         name: &OsStr,
@@ -283,19 +281,19 @@ impl Dir {
         if stat.kind != Kind::Directory && (stat.kind != Kind::Regular || stat.links != 1) {
             return Err(io::Error::other("it is no single regular file or directory"));
         }
-        let foreign = self.identity.is_some_and(|account| stat.uid != account.uid);
-        if foreign && stat.uid != 0 {
+        let Some(account) = self.identity else {
+            return set_meta(file.as_fd(), owner, mode);
+        };
+        if stat.uid != account.uid {
             return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
         }
-        // Back to root, which only root can do; no such file ever gets a bit that lends its owner's rights.
-        let away = self.identity.zip(owner).is_some_and(|(account, owner)| owner.uid != account.uid);
-        if away && owner.is_some_and(|owner| owner.uid != 0) {
-            return Err(io::Error::other("it would belong to a third account"));
+        if owner.is_some_and(|owner| owner.uid != account.uid) {
+            return Err(io::Error::other("it would belong to another account"));
         }
-        let mode = if away { mode & 0o1777 } else { mode };
-        if foreign || away {
+        if owner.is_some_and(|owner| owner.gid != account.gid) {
+            // Back to a group that it was found with, which only root can do; nothing ever lends that group's rights.
             let _root = Lifted::new();
-            return set_meta(file.as_fd(), owner, mode);
+            return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         let _rights = self.act()?;
         set_meta(file.as_fd(), owner, mode)
@@ -320,12 +318,6 @@ impl Dir {
             openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(fsync(&fd)?)
     }
-}
-
-/// Whether an account can make no hard link to what it does not own (proc(5)). When in doubt, it can.
-fn hard_links_are_protected() -> bool {
-    let setting = open("/proc/sys/fs/protected_hardlinks", READ, Mode::empty());
-    setting.is_ok_and(|fd| read_all(&File::from(fd), 1, 2).is_ok_and(|bytes| bytes.starts_with(b"1")))
 }
 
 impl AsFd for Dir {

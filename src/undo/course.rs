@@ -31,11 +31,10 @@ impl Thing {
         self.kind == FileKind::Regular && self.bytes.windows(MARK.len()).any(|part| part == MARK)
     }
 
-    /// The mode that it gets back: a private key stays its owner's alone, and what belongs to root in a home
-    /// lends nobody root's rights.
+    /// The mode that it gets back: a private key stays its owner's alone, and what lies in a home lends nobody
+    /// the rights of its owner or group.
     fn kept_mode(&self, place: &Place, side: &Side) -> u32 {
-        let lends = matches!((place, &side.owner), (Place::Home { .. }, Owner::Ids(0, _)));
-        let mode = if lends { side.mode & 0o1777 } else { side.mode };
+        let mode = if matches!(place, Place::Home { .. }) { side.mode & 0o1777 } else { side.mode };
         if mode & 0o077 != 0 && self.is_private_key() { mode & !0o077 } else { mode }
     }
 }
@@ -158,7 +157,7 @@ impl Course<'_> {
         while let Some(link) = self.links.get(at) {
             let before = link.thing.before.as_ref();
             if fits(state.as_ref(), link, link.thing.after.as_ref())? {
-                state = former(journal, link, state)?;
+                state = former(live, journal, link, state)?;
                 at += 1;
                 continue;
             }
@@ -326,7 +325,12 @@ fn is_own(live: &Live<'_>, place: &Place, link: &Link<'_>, owner: Option<(u32, u
 }
 
 /// What it was before a run.
-fn former(journal: &Journal<'_>, link: &Link<'_>, now: Option<Thing>) -> Result<Option<Thing>> {
+fn former(
+    live: &Live<'_>,
+    journal: &Journal<'_>,
+    link: &Link<'_>,
+    now: Option<Thing>,
+) -> Result<Option<Thing>> {
     let Some(side) = &link.thing.before else {
         return Ok(None);
     };
@@ -335,11 +339,11 @@ fn former(journal: &Journal<'_>, link: &Link<'_>, now: Option<Thing>) -> Result<
         (_, Some(now)) => now.bytes,
         (_, None) => Vec::new(),
     };
-    let (uid, gid) = match side.owner {
-        Owner::Ids(uid, gid) => (uid, gid),
-        // Before a run it is always known by number.
-        Owner::Root | Owner::Account(_) => (0, 0),
+    let owner = match (&link.thing.place, &link.record.op) {
+        (Place::Home { account, .. }, Deed::File(_)) => Owner::Account(account.clone()),
+        _ => side.owner.clone(),
     };
+    let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
     let thing = Thing { kind: kind(link), bytes, mode: side.mode, uid, gid };
     let mode = thing.kept_mode(&link.thing.place, side);
     Ok(Some(Thing { mode, ..thing }))

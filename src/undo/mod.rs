@@ -79,7 +79,7 @@ pub fn plan(
                 if let Some(mode) = state.as_ref().and_then(|state| course.refused_mode(state)) {
                     notes.warn(
                         "mode-stays",
-                        format!("{place} does not get its mode {mode:04o} back: it would let others in"),
+                        format!("{place} does not get its mode {mode:04o} back: it would let others in or lend them rights"),
                         format!("if it must have it: chmod {mode:04o} {place}"),
                     );
                 }

@@ -1,0 +1,178 @@
+//! What root keeps in the account's home stays root's, wherever the account moves it.
+//!
+//! The account may rename what lies in its home, and who gave a thing its name can't be told. So nothing of
+//! root's is ever given to the account; the report has the command for whoever means it.
+
+#![allow(clippy::disallowed_methods, reason = "a test prepares and inspects the file system itself")]
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has to stop")]
+
+mod support;
+
+use std::process::Command;
+
+use support::{PATH, Tree, assert_unchanged, have, is_root, run_limited, skip};
+
+const ACCOUNT: u32 = 61_997;
+const HOME: &str = "home/gitlab-runner";
+const SSH: &str = "home/gitlab-runner/.ssh";
+const KEY: &str = "home/gitlab-runner/.ssh/id_ed25519";
+const PUBLIC: &str = "home/gitlab-runner/.ssh/id_ed25519.pub";
+const APPLY: [&str; 5] = ["apply", "--profile", "shell", "--only", "ssh_key"];
+
+fn possible() -> bool {
+    if !is_root() {
+        skip("to an ordinary user everything in a tree belongs");
+    }
+    is_root() && have(&["ssh-keygen", "setpriv"])
+}
+
+fn home() -> Tree {
+    Tree::new().account("gitlab-runner", ACCOUNT, "/home/gitlab-runner")
+}
+
+/// A pair that belongs to this account, with the modes that ssh-keygen gives it.
+fn key_pair(tree: Tree, path: &str, owner: u32) -> Tree {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-t", "ed25519", "-N", "", "-C", "x", "-f"]).arg(tree.path(path));
+    assert!(command.status().unwrap().success());
+    tree.own(path, owner).own(&format!("{path}.pub"), owner)
+}
+
+/// What the account does in its home.
+fn as_account(tree: &Tree, script: &str) {
+    let mut command = Command::new("setpriv");
+    let ids = [format!("--reuid={ACCOUNT}"), format!("--regid={ACCOUNT}"), "--clear-groups".into()];
+    command.args(ids).args(["sh", "-euc", script]).env("PATH", PATH).current_dir(tree.path(HOME));
+    run_limited(&mut command).ok();
+}
+
+/// Neither looked into nor changed; returns the command that the report has for whoever means it.
+#[track_caller]
+fn refused(tree: &Tree, path: &str) -> String {
+    let before = home_stamps(tree);
+    for arguments in [&APPLY[..], &["plan", "--profile", "shell", "--only", "ssh_key"], &["key"]] {
+        let run = tree.run(arguments);
+        run.exit(2).says(&format!("/{path} can't be used by gitlab-runner: it belongs to uid 0"));
+        run.says_not("ssh-ed25519");
+    }
+    assert_unchanged(&before, &home_stamps(tree));
+    let json = tree.run(&[&APPLY[..], &["--json"]].concat()).json();
+    let repair = json["warnings"][0]["repair"].as_str().unwrap().to_owned();
+    let (_, command) = repair.rsplit_once(": chown").unwrap();
+    format!("chown{command}")
+}
+
+fn home_stamps(tree: &Tree) -> Vec<String> {
+    tree.stamps().into_iter().filter(|line| line.contains(HOME)).collect()
+}
+
+/// The accounts of a tree are none of the machine, so the test gives the numbers.
+fn carry_out(tree: &Tree, command: &str) {
+    let path = command.strip_prefix("chown -h gitlab-runner: /").unwrap();
+    std::os::unix::fs::lchown(tree.path(path), Some(ACCOUNT), Some(ACCOUNT)).unwrap();
+}
+
+#[test]
+fn a_private_key_of_root_that_the_account_moved_stays_roots() {
+    if !possible() {
+        return;
+    }
+    for mode in [0o600, 0o644] {
+        let tree = key_pair(home(), "home/gitlab-runner/backup.key", 0);
+        tree.chmod("home/gitlab-runner/backup.key", mode);
+        as_account(&tree, "mkdir .ssh; mv backup.key .ssh/id_ed25519; mv backup.key.pub .ssh/id_ed25519.pub");
+        let command = refused(&tree, KEY);
+        assert_eq!(tree.metadata(KEY), (mode, 0, 0));
+        // Root meant it.
+        carry_out(&tree, &command);
+        tree.run(&APPLY).ok();
+        assert_eq!(tree.metadata(KEY), (0o600, ACCOUNT, ACCOUNT));
+    }
+}
+
+#[test]
+fn a_directory_of_root_that_the_account_moved_stays_roots() {
+    if !possible() {
+        return;
+    }
+    for mode in [0o700, 0o750, 0o755] {
+        let tree = home().file("home/gitlab-runner/backup/secret", "of root\n");
+        let tree = tree.dir("home/gitlab-runner/backup", mode);
+        as_account(&tree, "mv backup .ssh");
+        let command = refused(&tree, SSH);
+        assert_eq!(tree.metadata(SSH), (mode, 0, 0));
+        carry_out(&tree, &command);
+        tree.run(&APPLY).ok();
+    }
+    // An empty one may be mounted somewhere else, where it means more.
+    let tree = home().dir("home/gitlab-runner/empty", 0o755);
+    as_account(&tree, "mv empty .ssh");
+    refused(&tree, SSH);
+    // A key of root's in a directory of root's that was moved as a whole.
+    let tree = home().dir("home/gitlab-runner/backup", 0o755);
+    let tree = key_pair(tree, "home/gitlab-runner/backup/id_ed25519", 0);
+    as_account(&tree, "mv backup .ssh");
+    refused(&tree, SSH);
+}
+
+#[test]
+fn keys_of_every_usual_name_are_meant() {
+    if !possible() {
+        return;
+    }
+    for name in ["id_ecdsa", "id_rsa"] {
+        let tree = key_pair(home(), "home/gitlab-runner/backup", 0);
+        as_account(&tree, &format!("mkdir -m 700 .ssh; mv backup .ssh/{name}"));
+        refused(&tree, &format!("{SSH}/{name}"));
+    }
+}
+
+#[test]
+fn a_public_half_that_root_made_is_written_anew_as_the_account() {
+    if !possible() {
+        return;
+    }
+    let tree = key_pair(home().dir(SSH, 0o700).own(SSH, ACCOUNT), KEY, ACCOUNT).own(PUBLIC, 0);
+    let (bytes, inode) = (tree.read(PUBLIC), inode(&tree, PUBLIC));
+    tree.run(&APPLY).ok().says("owner 0:0");
+    assert_eq!((tree.read(PUBLIC), tree.metadata(PUBLIC)), (bytes.clone(), (0o644, ACCOUNT, ACCOUNT)));
+    assert_ne!(self::inode(&tree, PUBLIC), inode, "root's file was given away");
+    let before = tree.stamps();
+    tree.run(&APPLY).ok();
+    assert_unchanged(&before, &tree.stamps());
+    // What undo writes in a home is the account's, too.
+    tree.run(&["undo"]).ok();
+    assert_eq!((tree.read(PUBLIC), tree.metadata(PUBLIC)), (bytes, (0o644, ACCOUNT, ACCOUNT)));
+    tree.run(&["undo"]).ok().says("nothing to undo");
+
+    // One that the account can't read is none of its own.
+    let tree = tree.file_mode(PUBLIC, "of root\n", 0o600).own(PUBLIC, 0);
+    refused(&tree, PUBLIC);
+}
+
+#[test]
+fn a_wrong_group_is_repaired_and_put_back() {
+    if !possible() {
+        return;
+    }
+    let tree = key_pair(home().dir(SSH, 0o750).own(SSH, ACCOUNT), KEY, ACCOUNT);
+    for path in [SSH, KEY, PUBLIC] {
+        std::os::unix::fs::lchown(tree.path(path), None, Some(0)).unwrap();
+    }
+    tree.chmod(SSH, 0o2750);
+    tree.run(&APPLY).ok();
+    for (path, mode) in [(SSH, 0o700), (KEY, 0o600), (PUBLIC, 0o644)] {
+        assert_eq!(tree.metadata(path), (mode, ACCOUNT, ACCOUNT), "{path}");
+    }
+    // The bit that would lend root's group does not come back.
+    tree.run(&["undo"]).ok();
+    for (path, mode) in [(SSH, 0o750), (KEY, 0o600), (PUBLIC, 0o644)] {
+        assert_eq!(tree.metadata(path), (mode, ACCOUNT, 0), "{path}");
+    }
+    tree.run(&["undo"]).ok().says("nothing to undo");
+}
+
+fn inode(tree: &Tree, path: &str) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(tree.path(path)).unwrap().ino()
+}
