@@ -11,6 +11,7 @@ Installs runner-prep.
 
   sudo ./install.sh                                  install
   sudo ./install.sh -- apply --profile dind          install, then run `runner-prep apply --profile dind`
+  sudo ./install.sh --timer --profile dind           install, and hold the host against that profile every hour
   sudo ./install.sh --uninstall                      remove the program, keep what it did and your own profiles
 
 The program is the `runner-prep` that lies beside this script (a release archive), else it is built with cargo:
@@ -19,6 +20,11 @@ is new enough. Nothing is downloaded but crates and that package.
 
 Installed are PREFIX/bin/runner-prep and the empty directory /etc/runner-prep/profiles for profiles of your own.
 A second run changes nothing.
+
+  --timer            install systemd units that run `runner-prep check`; it changes nothing, the journal says what
+                     differs, and then `systemctl --failed` shows the unit
+  --timer=apply      install those that run `runner-prep apply` as well
+  --profile NAME     with --timer: enable and start the timer for this profile
 
 Environment:
   PREFIX     where to install, an absolute path; default /usr/local
@@ -44,11 +50,15 @@ die() {
 
 stage=
 scratch=
+text=
 
 # Nothing of ours stays behind, however we end.
 cleanup() {
     if [ -n "$stage" ]; then
         rm -f -- "$stage"
+    fi
+    if [ -n "$text" ]; then
+        rm -f -- "$text"
     fi
     if [ -n "$scratch" ]; then
         rm -rf -- "$scratch"
@@ -335,32 +345,47 @@ build() {
 
 # --- installing ---------------------------------------------------------------------------------------------
 
-install_program() {
-    if [ -d "$installed" ]; then
-        die "$installed is a directory" 'move it away and run this again'
+# Whether FILE is what we would install: the bytes of SOURCE, with MODE as `ls` shows it, and ours.
+is_installed() {
+    [ -f "$2" ] && [ ! -L "$2" ] && same_bytes "$1" "$2" && [ "$(mode_of "$2")" = "$3" ] && [ "$(owner_of "$2")" = "$uid" ]
+}
+
+# begin_file SOURCE FILE MODE: a copy beside FILE, with owner and mode, in $stage.
+begin_file() {
+    if [ -d "$2" ]; then
+        die "$2 is a directory" 'move it away and run this again'
     fi
-    if [ -f "$installed" ] && [ ! -L "$installed" ] && same_bytes "$program" "$installed" &&
-        [ "$(mode_of "$installed")" = -rwxr-xr-x ] && [ "$(owner_of "$installed")" = "$uid" ]; then
-        return
-    fi
-    mkdir -p -- "$bin" || die "cannot make the directory $bin" "$needs_root"
-    stage=$(mktemp "$bin/.runner-prep.XXXXXX") || die "cannot write in $bin" "$needs_root"
-    cp -- "$program" "$stage" || die "cannot copy $program to $bin" 'nothing was installed'
-    chmod 0755 "$stage"
+    directory=${2%/*}
+    mkdir -p -- "$directory" || die "cannot make the directory $directory" "$needs_root"
+    stage=$(mktemp "$directory/.runner-prep.XXXXXX") || die "cannot write in $directory" "$needs_root"
+    cp -- "$1" "$stage" || die "cannot copy $1 to $directory" "$2 is as it was"
+    chmod "$3" "$stage"
     if [ "$uid" = 0 ]; then
         # A setgid directory, as /usr/local/bin is on some systems, would give it another group.
         chown 0:0 "$stage"
     fi
+}
+
+# end_file FILE: gives the copy its name.
+end_file() {
+    # On the disk before it has its name: after a power cut there is the old file or the new one, whole.
+    sync "$stage" 2>/dev/null || sync
+    mv -f -- "$stage" "$1" || die "cannot replace $1" 'the former one is still there'
+    stage=
+    changed=yes
+    say "installed $1"
+}
+
+install_program() {
+    if is_installed "$program" "$installed" -rwxr-xr-x; then
+        return
+    fi
+    begin_file "$program" "$installed" 0755
     # What goes into a package may be for another kind of machine.
     if [ -z "$DESTDIR" ] && ! "$stage" --version >/dev/null; then
         die "$program does not run on this machine ($(uname -s -m))" 'take the archive made for it, or build it here'
     fi
-    # On the disk before it has its name: after a power cut there is the old program or the new one, whole.
-    sync "$stage" 2>/dev/null || sync
-    mv -f -- "$stage" "$installed" || die "cannot replace $installed" 'the former one is still there'
-    stage=
-    changed=yes
-    say "installed $installed"
+    end_file "$installed"
 }
 
 install_directory() {
@@ -377,7 +402,159 @@ install_directory() {
     say "made $profiles for profiles of your own"
 }
 
+# --- the timer ----------------------------------------------------------------------------------------------
+
+# unit ACTION KIND: the text of runner-prep-ACTION@.KIND. What stands after the @ is the profile.
+unit() {
+    case $2 in
+    timer)
+        cat <<EOF
+[Unit]
+Description=runner-prep $1 with profile %i, every hour
+
+[Timer]
+OnCalendar=hourly
+# Not all hosts of a fleet at once, and after a pause what was missed.
+RandomizedDelaySec=15min
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+EOF
+        return
+        ;;
+    esac
+    cat <<EOF
+[Unit]
+Description=runner-prep $1 with profile %i
+Documentation=https://gitlab.com/runner-prep/runner-prep
+After=nss-user-lookup.target
+
+[Service]
+Type=oneshot
+ExecStart=${PREFIX%/}/bin/runner-prep $1 --profile %i
+# 3: nothing is wrong, but something waits for a person; the journal says what. 1 (the host differs) and 2 (an
+# error) make the unit fail.
+SuccessExitStatus=3
+TimeoutStartSec=10min
+UMask=0077
+
+NoNewPrivileges=yes
+IPAddressDeny=any
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+PrivateDevices=yes
+PrivateNetwork=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+EOF
+    case $1 in
+    check)
+        cat <<'EOF'
+# It reads as root, becomes the account before it looks at its home, and asks sudo what the account may do.
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETGID CAP_SETUID
+ProtectHome=read-only
+ProtectSystem=strict
+EOF
+        ;;
+    apply)
+        cat <<'EOF'
+# It makes accounts and files for others, takes a lease on config.toml, and looks who else sees that file.
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE
+CapabilityBoundingSet=CAP_LINUX_IMMUTABLE CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
+# All may be wanted of it but programs; the entry point of a deployment lies in /usr/local.
+ProtectSystem=yes
+ReadWritePaths=-/usr/local
+EOF
+        ;;
+    esac
+}
+
+# The names of the units, without their kind.
+actions() {
+    case $timer in
+    apply) echo check apply ;;
+    *) echo check ;;
+    esac
+}
+
+install_timer() {
+    text=$(mktemp) || die 'no temporary file for a unit'
+    for action in $(actions); do
+        for kind in service timer; do
+            file=$units/runner-prep-$action@.$kind
+            unit "$action" "$kind" >"$text"
+            if ! is_installed "$text" "$file" -rw-r--r--; then
+                begin_file "$text" "$file" 0644
+                end_file "$file"
+                reload=yes
+            fi
+        done
+    done
+    if [ -n "$running" ] && [ "$reload" = yes ]; then
+        systemctl daemon-reload >&2 || die 'systemd does not read its units again' 'as it says above'
+    fi
+    if [ -z "$profile" ]; then
+        say "to start it: systemctl enable --now runner-prep-$timer@PROFILE.timer"
+        return
+    fi
+    name=runner-prep-$timer@$profile.timer
+    if [ -L "$wants/$name" ] && { [ -z "$running" ] || systemctl -q is-active "$name"; }; then
+        return
+    fi
+    # In an image there is nothing to start yet.
+    systemctl ${DESTDIR:+--root="$DESTDIR"} -q enable ${running:+--now} "$name" >&2 ||
+        die "cannot enable $name" 'as systemctl says above'
+    changed=yes
+    say "enabled $name"
+}
+
+remove_timer() {
+    for action in check apply; do
+        for file in "$wants/runner-prep-$action@"*.timer; do
+            if [ -L "$file" ]; then
+                if [ -n "$running" ]; then
+                    systemctl -q stop "${file##*/}" >&2 || :
+                fi
+                rm -f -- "$file" || die "cannot remove $file" "$needs_root"
+                changed=yes
+                say "disabled ${file##*/}"
+            fi
+            # When it ran last.
+            rm -f -- "$DESTDIR/var/lib/systemd/timers/stamp-${file##*/}"
+        done
+        for kind in service timer; do
+            file=$units/runner-prep-$action@.$kind
+            if [ -e "$file" ]; then
+                rm -f -- "$file" || die "cannot remove $file" "$needs_root"
+                reload=yes
+                changed=yes
+                say "removed $file"
+            fi
+        done
+    done
+    if [ -n "$running" ] && [ "$reload" = yes ]; then
+        # A unit that failed would be listed for ever.
+        systemctl -q stop 'runner-prep-*@*.timer' 'runner-prep-*@*.service' >&2 || :
+        systemctl -q reset-failed 'runner-prep-*@*.service' >&2 || :
+        systemctl daemon-reload >&2 || :
+    fi
+}
+
 uninstall() {
+    remove_timer
     if [ -e "$installed" ] || [ -L "$installed" ]; then
         rm -f -- "$installed" || die "cannot remove $installed" "$needs_root"
         changed=yes
@@ -407,9 +584,19 @@ uninstall() {
 
 action=install
 run=no
+timer=
+profile=
 while [ $# -gt 0 ]; do
     case $1 in
     --uninstall) action=uninstall ;;
+    --timer | --timer=check) timer=check ;;
+    --timer=apply) timer=apply ;;
+    --profile)
+        [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind'
+        profile=$2
+        shift
+        ;;
+    --profile=*) profile=${1#*=} ;;
     -h | --help)
         usage
         exit 0
@@ -426,6 +613,15 @@ done
 if [ "$action" = uninstall ] && [ "$run" = yes ]; then
     die 'what is removed cannot be run' 'leave out --uninstall, or -- and what follows it'
 fi
+if [ "$action" = uninstall ] && [ -n "$timer" ]; then
+    die 'the timer goes with the program' 'leave out --timer; to keep the program: systemctl disable --now runner-prep-check@PROFILE.timer'
+fi
+case $profile in
+'') ;;
+*[!a-z0-9-]* | -*) die "a timer is for a profile by its name, and this is none: $profile" \
+    'put a profile of your own, also one that extends several, into /etc/runner-prep/profiles' ;;
+*) [ -n "$timer" ] || die '--profile is for --timer' "to prepare the host: ./install.sh -- apply --profile $profile" ;;
+esac
 
 # Also where nobody set them: cloud-init has no HOME, and cron a short PATH.
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -452,6 +648,18 @@ uid=$(id -u)
 bin=$DESTDIR${PREFIX%/}/bin
 installed=$bin/runner-prep
 profiles=$DESTDIR/etc/runner-prep/profiles
+# A package has its units apart from an administrator's.
+case ${PREFIX%/} in
+/usr) units=$DESTDIR/usr/lib/systemd/system ;;
+*) units=$DESTDIR/etc/systemd/system ;;
+esac
+wants=$DESTDIR/etc/systemd/system/timers.target.wants
+# Whether there is a systemd to talk to.
+running=
+if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
+    running=yes
+fi
+reload=no
 needs_root='run it as root (sudo ./install.sh), or choose a place of your own: PREFIX=~/.local ./install.sh'
 changed=no
 
@@ -464,6 +672,12 @@ if [ "$action" = uninstall ]; then
 fi
 
 can_write "$bin" || die "cannot write in $bin" "$needs_root"
+if [ -n "$timer" ]; then
+    can_write "$units" || die "cannot write in $units" "$needs_root"
+    if [ -n "$profile" ] && ! command -v systemctl >/dev/null 2>&1; then
+        die 'this machine has no systemd' "run this from cron; it exits with 1 where the host differs: runner-prep check --profile $profile"
+    fi
+fi
 if [ -f "$here/runner-prep" ]; then
     program=$here/runner-prep
 elif [ -f "$here/Cargo.toml" ]; then
@@ -474,6 +688,9 @@ else
 fi
 install_program
 install_directory
+if [ -n "$timer" ]; then
+    install_timer
+fi
 if [ "$changed" = no ]; then
     say "nothing to do: $installed is this version already"
 fi

@@ -194,6 +194,45 @@ fn uninstall_keeps_profiles_of_ones_own() {
 }
 
 #[test]
+fn a_timer_is_laid_out_for_a_package_and_removed_again() {
+    let place = Place::new();
+    place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
+    let units = |directory: &str| {
+        let mut names: Vec<_> = std::fs::read_dir(place.dest().join(directory))
+            .map(|all| all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+            .unwrap_or_default();
+        names.sort();
+        names
+    };
+    let install = |arguments| run_limited(place.command(&["sh"], arguments).env("PREFIX", "/usr"));
+    install("--timer").ok().says("systemctl enable --now runner-prep-check@PROFILE.timer");
+    let directory = "usr/lib/systemd/system";
+    assert_eq!(units(directory), ["runner-prep-check@.service", "runner-prep-check@.timer"]);
+    let service = place.dest().join(directory).join("runner-prep-check@.service");
+    assert_eq!(mode(&service), 0o644);
+    assert!(
+        std::fs::read_to_string(&service)
+            .unwrap()
+            .contains("\nExecStart=/usr/bin/runner-prep check --profile %i\n")
+    );
+    let before = stamps(place.dest());
+    install("--timer=check").ok().says("nothing to do");
+    assert_unchanged(&before, &stamps(place.dest()));
+
+    install("--timer=apply").ok();
+    assert_eq!(units(directory).len(), 4);
+    // What an administrator adds is theirs.
+    place.file("dest/etc/systemd/system/runner-prep-check@.timer.d/weekly.conf", b"[Timer]\n", 0o644);
+    install("--uninstall").ok().says("runner-prep-apply@.timer");
+    assert_eq!(units(directory), [""; 0]);
+    assert_eq!(units("etc/systemd/system"), ["runner-prep-check@.timer.d"]);
+
+    // For this machine alone, where administrators put theirs.
+    place.install("--timer").ok();
+    assert_eq!(units("etc/systemd/system").len(), 3);
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_changes() {
     let place = Place::new();
     let before = listing(place.dest());
@@ -202,6 +241,13 @@ fn what_cannot_be_is_refused_before_anything_changes() {
     place.install("apply").exit(2).says("./install.sh -- apply");
     place.install("--uninstall -- check").exit(2).says("cannot be run");
     run_limited(place.command(&["sh"], "").env("PREFIX", "opt")).exit(2).says("no absolute path");
+    place.install("--profile dind").exit(2).says("./install.sh -- apply --profile dind");
+    place.install("--timer --profile").exit(2).says("needs a name");
+    for name in ["/tmp/ours.toml", "shell,dind", "-x", "a@b", "'a b'"] {
+        place.install(&format!("--timer --profile {name}")).exit(2).says("for a profile by its name");
+    }
+    place.install("--timer=undo").exit(2).says("unknown argument");
+    place.install("--uninstall --timer").exit(2).says("goes with the program");
     assert_unchanged(&before, &listing(place.dest()));
 
     std::fs::create_dir_all(place.installed()).unwrap();
@@ -403,6 +449,8 @@ fn the_scripts_pass_shellcheck() {
         return;
     }
     let mut command = Command::new("shellcheck");
-    command.args(["install.sh", "tests/run.sh", ".ci/run", "tests/support/host.sh"]).current_dir(source());
+    command
+        .args(["install.sh", "tests/run.sh", ".ci/run", "tests/support/host.sh", "tests/support/systemd.sh"])
+        .current_dir(source());
     run_limited(&mut command).ok();
 }

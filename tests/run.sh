@@ -20,6 +20,7 @@ mount:mount
 chattr:e2fsprogs
 ip:iproute2
 ps:procps
+pgrep:procps
 script:bsdutils
 ssh-keygen:openssh-client
 python3:python3
@@ -34,6 +35,8 @@ shellcheck:shellcheck
 cc:gcc
 strip:binutils
 systemd-analyze:systemd
+systemctl:systemd
+journalctl:systemd
 '
 # No developer's machine should get this one for the sake of a test: it would run at the next start.
 if [ -n "${CI:-}" ]; then

@@ -34,6 +34,7 @@ mod place;
 mod process;
 mod readme;
 mod secrets;
+mod systemd;
 mod tree;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use process::{Run, program, run_limited, run_within};
 pub(crate) use readme::readme_block;
+pub(crate) use systemd::Systemd;
 pub(crate) use tree::{SUDOERS, Tree};
 
 /// The text that every token and secret of a fixture contains, so that a leak is found wherever it shows up.
