@@ -133,7 +133,7 @@ pub struct Selection {
     /// The configuration file of gitlab-runner
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Replace a sudoers file of that name that somebody else wrote
+    /// Replace a sudoers file that somebody else wrote, and give the account a key that root keeps in its ~/.ssh
     #[arg(long)]
     pub adopt: bool,
     /// Replace host keys that differ from the profile's

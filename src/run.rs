@@ -117,7 +117,7 @@ pub fn host(cli: &Cli, environment: Environment, selection: &Selection, write: b
 fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?;
+    let root = Root::open(&cli.global.root)?.giving(selection.adopt);
     let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);

@@ -1,7 +1,7 @@
 //! What root keeps in the account's home stays root's, wherever the account moves it.
 //!
 //! The account may rename what lies in its home, and who gave a thing its name can't be told. So nothing of
-//! root's is ever given to the account; the report has the command for whoever means it.
+//! root's is given to the account that it could not read before, unless the administrator says so with `--adopt`.
 
 #![allow(clippy::disallowed_methods, reason = "a test prepares and inspects the file system itself")]
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has to stop")]
@@ -59,6 +59,7 @@ fn refused(tree: &Tree, path: &str) -> String {
     let json = tree.run(&[&APPLY[..], &["--json"]].concat()).json();
     let repair = json["warnings"][0]["repair"].as_str().unwrap().to_owned();
     let (_, command) = repair.rsplit_once(": chown").unwrap();
+    let (command, _) = command.split_once(", or run apply with --adopt").unwrap();
     format!("chown{command}")
 }
 
@@ -96,7 +97,7 @@ fn a_directory_of_root_that_the_account_moved_stays_roots() {
         return;
     }
     for mode in [0o700, 0o750, 0o755] {
-        let tree = home().file("home/gitlab-runner/backup/secret", "of root\n");
+        let tree = home().file_mode("home/gitlab-runner/backup/secret", "of root\n", 0o640);
         let tree = tree.dir("home/gitlab-runner/backup", mode);
         as_account(&tree, "mv backup .ssh");
         let command = refused(&tree, SSH);
@@ -104,15 +105,76 @@ fn a_directory_of_root_that_the_account_moved_stays_roots() {
         carry_out(&tree, &command);
         tree.run(&APPLY).ok();
     }
-    // An empty one may be mounted somewhere else, where it means more.
-    let tree = home().dir("home/gitlab-runner/empty", 0o755);
-    as_account(&tree, "mv empty .ssh");
+    // One that others can put something into, and one with a directory of root's in it.
+    let tree = home().dir("home/gitlab-runner/open", 0o777);
+    as_account(&tree, "mv open .ssh");
+    refused(&tree, SSH);
+    let tree = home().dir("home/gitlab-runner/deep/er", 0o755);
+    as_account(&tree, "mv deep .ssh");
     refused(&tree, SSH);
     // A key of root's in a directory of root's that was moved as a whole.
     let tree = home().dir("home/gitlab-runner/backup", 0o755);
     let tree = key_pair(tree, "home/gitlab-runner/backup/id_ed25519", 0);
     as_account(&tree, "mv backup .ssh");
     refused(&tree, SSH);
+}
+
+/// `sudo mkdir ~gitlab-runner/.ssh`, or one chown too many: the account could read all that is in there.
+#[test]
+fn a_directory_of_root_that_keeps_nothing_back_is_given() {
+    if !possible() {
+        return;
+    }
+    let empty = home().dir(SSH, 0o700);
+    let readable =
+        home().file(&format!("{SSH}/known_hosts"), "example.com ssh-ed25519 AAAA\n").dir(SSH, 0o700);
+    let own = key_pair(home().dir(SSH, 0o700), KEY, ACCOUNT);
+    let known = own.text(PUBLIC);
+    for tree in [empty, readable, own] {
+        assert_eq!(tree.metadata(SSH), (0o700, 0, 0));
+        let plan = ["plan", "--profile", "shell", "--only", "ssh_key"];
+        tree.run(&plan).ok().says("owner 0:0");
+        tree.run(&APPLY).ok();
+        for (path, mode) in [(SSH, 0o700), (KEY, 0o600), (PUBLIC, 0o644)] {
+            assert_eq!(tree.metadata(path), (mode, ACCOUNT, ACCOUNT), "{path}");
+        }
+        let before = tree.stamps();
+        tree.run(&APPLY).ok();
+        assert_unchanged(&before, &tree.stamps());
+        // It is the account's by then.
+        tree.run(&["undo"]).ok();
+        assert_eq!(tree.metadata(SSH), (0o700, ACCOUNT, ACCOUNT));
+        assert!(!tree.exists(KEY) || tree.text(PUBLIC) == known);
+    }
+}
+
+/// Only what is root's: whoever else owns a key there has to be asked.
+#[test]
+fn the_administrator_gives_a_key_away_with_adopt() {
+    if !possible() {
+        return;
+    }
+    let adopt = [&APPLY[..], &["--adopt"]].concat();
+    for owner in [0, ACCOUNT] {
+        let tree = key_pair(home().dir(SSH, 0o755).own(SSH, owner), KEY, 0);
+        let (key, line) = (tree.read(KEY), tree.text(PUBLIC));
+        refused(&tree, if owner == 0 { SSH } else { KEY });
+        tree.run(&adopt).ok().says(line.trim());
+        assert_eq!((tree.read(KEY), tree.text(PUBLIC)), (key, line));
+        for (path, mode) in [(SSH, 0o700), (KEY, 0o600), (PUBLIC, 0o644)] {
+            assert_eq!(tree.metadata(path), (mode, ACCOUNT, ACCOUNT), "{path}");
+        }
+        tree.run(&APPLY).ok();
+        tree.run(&["undo"]).ok();
+        assert_eq!(tree.metadata(KEY), (0o600, ACCOUNT, ACCOUNT));
+    }
+    let tree = key_pair(home().dir(SSH, 0o700).own(SSH, ACCOUNT), KEY, ACCOUNT + 1);
+    tree.run(&adopt).exit(2).says("it belongs to uid 61998");
+    // A second name could be anybody's file.
+    let tree = key_pair(home().dir(SSH, 0o700).own(SSH, ACCOUNT), KEY, 0);
+    std::fs::hard_link(tree.path(KEY), tree.path("root/key")).unwrap();
+    tree.run(&adopt).exit(2);
+    assert_eq!(tree.metadata("root/key"), (0o600, 0, 0));
 }
 
 #[test]

@@ -137,6 +137,13 @@ impl Facts for Live<'_> {
         Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
+    fn keeps_nothing_back(&self, account: &Account, relative: &str) -> Result<bool> {
+        let Some(home) = self.home_of(account)? else { return Ok(false) };
+        let dir = descend(&home, Path::new(relative));
+        let nothing = dir.and_then(|dir| dir.map_or(Ok(false), |dir| dir.keeps_nothing_back()));
+        nothing.map_err(|error| unreadable(&account.home.join(relative), 0, error))
+    }
+
     fn times(&self, path: &Path) -> Result<Option<Times>> {
         let stat = self.root.stat(path, true).map_err(|error| unreadable(path, 0, error))?;
         Ok(stat.map(|stat| Times { modified: stat.modified.0, changed: stat.changed.0 }))

@@ -65,6 +65,13 @@ pub trait Facts {
     /// The names in a directory below the account's home, no link followed; empty when it does not exist.
     fn home_names(&self, account: &Account, relative: &str) -> Result<Vec<String>>;
 
+    /// True for a directory of root's below the account's home that can become the account's and gives it nothing:
+    /// what lies in it is the account's own, or a file that everybody can read.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    fn keeps_nothing_back(&self, account: &Account, relative: &str) -> Result<bool>;
+
     /// When the file at an absolute path was written and changed, links resolved.
     fn times(&self, path: &Path) -> Result<Option<Times>>;
 
@@ -136,7 +143,8 @@ pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error 
         "foreign-owner",
         format!("{path} can't be used by {name}: it belongs to uid {uid}, not to {name}"),
         format!(
-            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs: chown -h {name}: {path}"
+            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs: chown -h {name}: {path}{}",
+            if uid == 0 { ", or run apply with --adopt" } else { "" }
         ),
     )
 }

@@ -87,7 +87,7 @@ impl Resource for SshKey {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let target = context.target;
         let found = match &target.account {
-            Some(account) => observe(context.facts, account)?,
+            Some(account) => observe(context.facts, account, context.options.adopt)?,
             None => Found::default(),
         };
         notes.public_key =
@@ -235,7 +235,7 @@ impl SshKey {
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
 pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
-    Ok(observe(facts, account)?.usable.map(|usable| usable.shown(account.name.clone(), &account.home)))
+    Ok(observe(facts, account, false)?.usable.map(|usable| usable.shown(account.name.clone(), &account.home)))
 }
 
 impl Usable {
@@ -250,7 +250,7 @@ impl Usable {
 }
 
 /// Look at the directory and at every key of a usual name.
-fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
+fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
     let mut paths: Vec<String> = vec![SSH.to_owned()];
     paths.extend(NAMES.iter().flat_map(|name| [format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]));
     // Without a real directory the paths below it would fail with less to say.
@@ -266,7 +266,8 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
             format!("see what it is, and remove it: ls -ld {}", path.display()),
         ));
     }
-    check_owner(&directory, account, &path)?;
+    let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
+    check_owner(&directory, account, &path, given)?;
     let asked: Vec<&str> = paths[1..].iter().map(String::as_str).collect();
     let mut seen = facts.home(account, &asked)?.into_iter();
     let mut found = Found { directory: Some(directory), ..Found::default() };
@@ -284,7 +285,7 @@ fn observe(facts: &dyn Facts, account: &Account) -> Result<Found> {
             continue;
         };
         check_regular(&private, &path)?;
-        check_owner(&private, account, &path)?;
+        check_owner(&private, account, &path, adopt)?;
         match half_of(facts, account, &private, public.as_ref())? {
             Half::Encrypted => found.encrypted.push(name),
             Half::Public(line) if found.usable.is_none() => {
@@ -358,11 +359,12 @@ fn check_regular(seen: &Seen, path: &std::path::Path) -> Result<()> {
 }
 
 /// What belongs to others is not ours to give away, what belongs to root least of all: in its home the account
-/// can move such a thing to any name, a private key of root's for one.
-fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path) -> Result<()> {
+/// can move such a thing to any name, a private key of root's for one. It is only given where that is harmless, or
+/// where the administrator says so.
+fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path, given: bool) -> Result<()> {
     // Whoever prepares a tree as an ordinary user owns all of it.
     let me = crate::facts::caller();
-    if seen.uid == account.uid || me != 0 && seen.uid == me {
+    if seen.uid == account.uid || me != 0 && seen.uid == me || given && seen.uid == 0 {
         return Ok(());
     }
     Err(crate::facts::foreign_owner(account, path, seen.uid))

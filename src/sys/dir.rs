@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
 use super::identity::{Guard, Identity, Lifted};
+pub use super::stat::{Kind, Stat};
 
 /// An open directory.
 #[derive(Debug)]
@@ -25,67 +26,8 @@ pub struct Dir {
     path: PathBuf,
     identity: Option<Identity>,
     untrusted: Option<String>,
-}
-
-/// What an entry is, from `stat(2)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Regular file.
-    Regular,
-    /// Directory.
-    Directory,
-    /// Symbolic link.
-    Link,
-    /// FIFO, socket, device: its name for people.
-    Special(&'static str),
-}
-
-/// The facts of `stat(2)` that matter here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// Kind of entry.
-    pub kind: Kind,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owning user.
-    pub uid: u32,
-    /// Owning group.
-    pub gid: u32,
-    /// Number of names.
-    pub links: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Device and inode.
-    pub identity: (u64, u64),
-    /// Modification time, seconds and nanoseconds.
-    pub modified: (i64, i64),
-    /// When bytes, owner, mode or names last changed, likewise.
-    pub changed: (i64, i64),
-}
-
-impl From<FileStat> for Stat {
-    fn from(stat: FileStat) -> Self {
-        let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFREG => Kind::Regular,
-            SFlag::S_IFDIR => Kind::Directory,
-            SFlag::S_IFLNK => Kind::Link,
-            SFlag::S_IFIFO => Kind::Special("a FIFO"),
-            SFlag::S_IFSOCK => Kind::Special("a socket"),
-            _ => Kind::Special("a device"),
-        };
-        Self {
-            kind,
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            #[allow(clippy::useless_conversion, reason = "the field's width differs between architectures")]
-            links: stat.st_nlink.into(),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            identity: (stat.st_dev, stat.st_ino),
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
+    /// In the account's home: what root keeps in it may be given to the account.
+    gives: bool,
 }
 
 /// An entry with the content of a regular file.
@@ -107,7 +49,7 @@ impl Dir {
     /// Wrap an open directory. `path` is for messages.
     #[must_use]
     pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>, untrusted: Option<String>) -> Self {
-        Self { fd, path, identity, untrusted }
+        Self { fd, path, identity, untrusted, gives: false }
     }
 
     /// The path by which it was opened, for messages.
@@ -130,8 +72,8 @@ impl Dir {
 
     /// The same directory, entered from now on with the rights of an account.
     #[must_use]
-    pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf) -> Self {
-        Self { path, identity, ..self }
+    pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf, gives: bool) -> Self {
+        Self { path, identity, gives, ..self }
     }
 
     /// Whose rights are used in it, when not the process's own.
@@ -187,7 +129,8 @@ impl Dir {
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
     ///
     /// What the account locked itself out of is opened with root's rights: only a thing with one name that
-    /// belongs to the account. What root keeps in a home stays shut: the account can move it to any name there.
+    /// belongs to the account. A file that root keeps in a home stays shut, unless the administrator gives it
+    /// away: the account can move it to any name there. A directory of root's shows what it is, not what is in it.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let refused = {
             let _rights = self.act()?;
@@ -204,7 +147,8 @@ impl Dir {
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
-        if single && stat.uid == identity.uid { Ok(file) } else { Err(refused) }
+        let given = stat.uid == 0 && (self.gives || stat.kind == Kind::Directory);
+        if single && (stat.uid == identity.uid || given) { Ok(file) } else { Err(refused) }
     }
 
     /// The directory of that name; `None` when there is none, an error when it is something else.
@@ -217,6 +161,7 @@ impl Dir {
                 path: self.path.join(name),
                 identity: self.identity,
                 untrusted: self.untrusted.clone(),
+                gives: self.gives,
             })),
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
@@ -226,6 +171,10 @@ impl Dir {
     /// Names of all entries, sorted by bytes.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         let _rights = self.act()?;
+        self.names_quietly()
+    }
+
+    fn names_quietly(&self) -> io::Result<Vec<OsString>> {
         let fd =
             openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut names = Vec::new();
@@ -238,6 +187,25 @@ impl Dir {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// True for a directory of root's in a home that can be given to the account and gives it nothing: what lies
+    /// in it is the account's own, or a file that everybody can read. Only root puts something into it meanwhile.
+    pub fn keeps_nothing_back(&self) -> io::Result<bool> {
+        let Some(account) = self.identity else { return Ok(false) };
+        let _root = Lifted::new();
+        let directory = self.stat()?;
+        if directory.uid != 0 || directory.mode & 0o022 != 0 {
+            return Ok(false);
+        }
+        for name in self.names_quietly()? {
+            let open_to_all =
+                |stat: &Stat| stat.kind == Kind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
+            if self.stat_quietly(&name)?.is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Where a symbolic link points.
@@ -265,7 +233,8 @@ impl Dir {
     /// Set owner and mode of an entry that still is what was seen (`identity`), through its handle.
     ///
     /// In the account's home only what is the account's, and it stays the account's: who moved something there
-    /// can't be told, and root must give nothing away.
+    /// can't be told, and root must give nothing away. Only what the administrator gives away, or a directory
+    /// that keeps nothing back, becomes the account's.
     pub fn repair(
         &self,
         name: &OsStr,
@@ -285,7 +254,15 @@ impl Dir {
             return set_meta(file.as_fd(), owner, mode);
         };
         if stat.uid != account.uid {
-            return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
+            let harmless = || match stat.kind {
+                Kind::Directory => self.child(name)?.map_or(Ok(false), |child| child.keeps_nothing_back()),
+                _ => Ok(false),
+            };
+            if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {
+                return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
+            }
+            let _root = Lifted::new();
+            return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         if owner.is_some_and(|owner| owner.uid != account.uid) {
             return Err(io::Error::other("it would belong to another account"));

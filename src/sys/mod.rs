@@ -17,5 +17,6 @@ mod raw;
 pub mod root;
 pub mod shared;
 pub mod staged;
+mod stat;
 pub mod sudo;
 pub mod unix_http;

@@ -32,6 +32,8 @@ pub struct Root {
     owner: Identity,
     /// The tree's own path on the machine, for tools that need one.
     location: PathBuf,
+    /// What root keeps in an account's home may be given to the account.
+    gives: bool,
     /// User ids whose directories are as good as root's: root, and in a tree its owner.
     trusted: [u32; 2],
     open: RefCell<BTreeMap<PathBuf, Rc<Dir>>>,
@@ -72,7 +74,14 @@ impl Root {
             std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
         let me = Identity::current();
         let owner = if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me };
-        Ok(Self { top: Rc::new(top), host, owner, location, trusted, open: RefCell::default() })
+        let (top, open) = (Rc::new(top), RefCell::default());
+        Ok(Self { top, host, owner, location, gives: false, trusted, open })
+    }
+
+    /// The same tree, where the administrator gives away (or not) what root keeps in an account's home.
+    #[must_use]
+    pub fn giving(self, gives: bool) -> Self {
+        Self { gives, ..self }
     }
 
     /// Where a path of the tree is on the machine.
@@ -292,7 +301,7 @@ impl Root {
             ));
         }
         let rights = (super::identity::is_root() && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf()))))
+        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
     }
 }
 

@@ -310,18 +310,35 @@ fn fits(
         return Ok(false);
     }
     let owner = Some((thing.uid, thing.gid));
-    if live.ids(&side.owner)? != owner && !is_own(live, place, link, owner)? {
+    if live.ids(&side.owner)? != owner && !is_own(live, place, link, side, owner)? {
         return Ok(false);
     }
     Ok(side.digest.as_ref().is_none_or(|digest| *digest == journal::digest(&thing.bytes)))
 }
 
-/// In a home files are made with the account's rights, so that one of root's comes back as the account's.
-fn is_own(live: &Live<'_>, place: &Place, link: &Link<'_>, owner: Option<(u32, u32)>) -> Result<bool> {
-    let Place::Home { account, .. } = place else {
-        return Ok(false);
-    };
-    Ok(matches!(link.record.op, Deed::File(_)) && live.ids(&Owner::Account(account.clone()))? == owner)
+/// In a home files are made with the account's rights, and what root gave away stays given: both come back as the
+/// account's own, whoever's they were.
+fn heir<'p>(place: &'p Place, link: &Link<'_>, side: &Side) -> Option<&'p String> {
+    match place {
+        Place::Home { account, .. } => {
+            let is_file = matches!(link.record.op, Deed::File(_));
+            (is_file || matches!(side.owner, Owner::Ids(0, _))).then_some(account)
+        }
+        Place::System(_) => None,
+    }
+}
+
+fn is_own(
+    live: &Live<'_>,
+    place: &Place,
+    link: &Link<'_>,
+    side: &Side,
+    ids: Option<(u32, u32)>,
+) -> Result<bool> {
+    match heir(place, link, side) {
+        Some(account) => Ok(live.ids(&Owner::Account(account.clone()))? == ids),
+        None => Ok(false),
+    }
 }
 
 /// What it was before a run.
@@ -339,10 +356,8 @@ fn former(
         (_, Some(now)) => now.bytes,
         (_, None) => Vec::new(),
     };
-    let owner = match (&link.thing.place, &link.record.op) {
-        (Place::Home { account, .. }, Deed::File(_)) => Owner::Account(account.clone()),
-        _ => side.owner.clone(),
-    };
+    let heir = heir(&link.thing.place, link, side);
+    let owner = heir.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
     let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
     let thing = Thing { kind: kind(link), bytes, mode: side.mode, uid, gid };
     let mode = thing.kept_mode(&link.thing.place, side);

@@ -1,0 +1,64 @@
+//! What `stat(2)` says of a file, as far as it matters here. Must not ask the kernel itself.
+
+use nix::sys::stat::{FileStat, SFlag};
+
+/// What an entry is, from `stat(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Regular file.
+    Regular,
+    /// Directory.
+    Directory,
+    /// Symbolic link.
+    Link,
+    /// FIFO, socket, device: its name for people.
+    Special(&'static str),
+}
+
+/// The facts of `stat(2)` that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Kind of entry.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Number of names.
+    pub links: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Device and inode.
+    pub identity: (u64, u64),
+    /// Modification time, seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// When bytes, owner, mode or names last changed, likewise.
+    pub changed: (i64, i64),
+}
+
+impl From<FileStat> for Stat {
+    fn from(stat: FileStat) -> Self {
+        let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFREG => Kind::Regular,
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFLNK => Kind::Link,
+            SFlag::S_IFIFO => Kind::Special("a FIFO"),
+            SFlag::S_IFSOCK => Kind::Special("a socket"),
+            _ => Kind::Special("a device"),
+        };
+        Self {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            #[allow(clippy::useless_conversion, reason = "the field's width differs between architectures")]
+            links: stat.st_nlink.into(),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            identity: (stat.st_dev, stat.st_ino),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
