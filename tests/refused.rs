@@ -413,6 +413,20 @@ fn profile_files_that_are_none() {
         &["--profile", "root/config.toml"],
         ("profile-invalid", &["root/config.toml"]),
     );
+    // However it is written, and whatever is wrong with it: a message must not show a line with a token.
+    for (text, says) in [
+        ("[[ runners ]]\ntoken = glrt-CANARY-x\n", "is a configuration of gitlab-runner"),
+        ("\u{feff}[[\"runners\"]]\r\ntoken = glrt-CANARY-x\r\n", "is a configuration of gitlab-runner"),
+        ("runners = [ { token = glrt-CANARY-x } ]\n", "is a configuration of gitlab-runner"),
+        ("[runners.docker]\nimage = glrt-CANARY-x\n", "is a configuration of gitlab-runner"),
+        ("x = glrt-CANARY-x\n'token' = 1\n", "line 1, column 5: "),
+        ("[registry]\ntoken = glrt-CANARY-x\n", "line 2, column 9: "),
+        ("[db]\n  Password = glrt-CANARY-x\n", "line 2, column 14: "),
+        ("[git]\ntoken = \"glrt-CANARY-x\"\n", "line 2, column 1: unknown key `token`"),
+    ] {
+        let tree = host().file_mode("root/secret.toml", text, 0o600);
+        refused(text, &tree, &["--profile", "root/secret.toml"], ("profile-invalid", &[says]));
+    }
     let tree = host().fifo("root/pipe.toml");
     refused(
         "FIFO",

@@ -99,7 +99,7 @@ impl Profile {
 impl Source {
     fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
-        if text.lines().any(|line| line.trim_start().starts_with("[[runners]]")) {
+        if text.lines().any(|line| position::first_word(line) == "runners") {
             return Err(fault(
                 "profile-invalid",
                 format!("{origin} is a configuration of gitlab-runner, not a profile"),

@@ -1,6 +1,7 @@
 //! Messages about a place in a profile: line, column, the line itself and a caret.
 //!
-//! Only for profiles. A line of `config.toml` is never shown: it may hold a token.
+//! Only for profiles. A line of `config.toml` is never shown: it may hold a token. Nor is one of another file with
+//! secrets that was given for a profile by mistake.
 
 use std::ops::Range;
 
@@ -18,6 +19,9 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
     let room = line.chars().count().saturating_sub(column - 1).max(1);
     let end = floor(text, span.end.max(start));
     let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
+    if text.lines().any(|line| SECRETS.contains(&first_word(line).as_str())) {
+        return format!("{origin}: line {number}, column {column}: {message}");
+    }
     let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let margin = " ".repeat(number.to_string().len());
     let carets = "^".repeat(length);
@@ -26,6 +30,17 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
         "{origin}: line {number}, column {column}: {message}\n\
          {margin} |\n{number} | {clean}\n{margin} | {indent}{carets}"
     )
+}
+
+/// Keys that a file with secrets has, such as the credentials of a package registry.
+const SECRETS: [&str; 5] = ["token", "password", "passwd", "secret", "key"];
+
+/// The key or the name of the table that a line begins with, in whichever way TOML writes it and in lower case:
+/// `[[runners]]`, `[ runners . docker ]`, `"runners" = …`. The text need not be TOML at all.
+pub(super) fn first_word(line: &str) -> String {
+    let line = line.trim_start_matches(|c: char| c.is_whitespace() || "[{\"'\u{feff}".contains(c));
+    let end = line.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').unwrap_or(line.len());
+    line[..end].to_ascii_lowercase()
 }
 
 /// The nearest place at or before `offset` where a character starts.

@@ -5,23 +5,23 @@ use std::io::Write;
 use super::{Exit, Streams};
 use crate::cli::Cli;
 use crate::fault::fault;
-use crate::report::text::escape_json;
+use crate::report::text::{escape, escape_json};
 use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
 #[must_use]
 pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
-    let text = error.render();
+    // It quotes the arguments, and who gave them may not be who reads this.
+    let text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
     if !error.use_stderr() {
-        write(streams.out, &text.to_string());
+        write(streams.out, &text);
         return Exit::Converged;
     }
     if asks_for_json() {
-        let text = text.to_string();
         let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
     } else {
-        write(streams.err, &text.to_string());
+        write(streams.err, &text);
     }
     Exit::Error
 }

@@ -58,7 +58,7 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
     }
     let found = match Journal::open(&root)? {
         Some(journal) => plan(&journal)?,
-        None => Undo::default(),
+        None => command.to.as_deref().map_or_else(|| Ok(Undo::default()), |to| Err(undo::unknown(to)))?,
     };
     if found.ids.is_empty() || command.dry_run {
         return Ok(planned(&found));

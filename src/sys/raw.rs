@@ -27,6 +27,15 @@ pub(super) fn in_new_session(command: &mut Command) {
     }
 }
 
+/// Hear of the end of children, also when whoever started this process had it ignored (`SIGCHLD`): then the kernel
+/// keeps no exit codes, and no tool's answer would be known.
+pub(super) fn hear_of_children() -> nix::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action runs none of our code; nothing in this program installs a handler that this
+    // could take away.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
+}
+
 /// Own a handle that the process was started with; `None` when there is none of that number.
 pub(super) fn inherited(number: RawFd) -> Option<OwnedFd> {
     // SAFETY: fcntl(2) with F_GETFD reads a flag and takes no pointer; any number is allowed.

@@ -102,14 +102,19 @@ pub fn plan(
     Ok(undo)
 }
 
+/// The error when a run is asked for that the journal does not have.
+pub fn unknown(to: &str) -> anyhow::Error {
+    fault(
+        "undo-unknown",
+        format!("there is no run {to:?} in the journal"),
+        "see which there are: runner-prep undo --list",
+    )
+}
+
 /// The entries that are meant, the newest first.
 fn select(entries: Vec<Named>, to: Option<&str>) -> Result<Vec<Entry>> {
     if let Some(to) = to.filter(|to| !entries.iter().any(|(id, _)| id.to_string() == *to)) {
-        return Err(fault(
-            "undo-unknown",
-            format!("there is no run {to:?} in the journal"),
-            "see which there are: runner-prep undo --list",
-        ));
+        return Err(unknown(to));
     }
     let mut meant = Vec::new();
     for (id, entry) in entries {
