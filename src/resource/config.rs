@@ -41,11 +41,13 @@ impl Resource for Config {
         };
         if meant.is_empty() {
             gate::check(self, context, &is_on, true, notes)?;
-            self.wait(
-                context,
-                notes,
-                &format!("{shown} has no runner with executor {}", self.executors.join(", ")),
-            );
+            let executors = self.executors.join(", ");
+            let missing = if executors.is_empty() {
+                format!("the profile names no executors, and so no runner of {shown}")
+            } else {
+                format!("{shown} has no runner with executor {executors}")
+            };
+            self.wait(context, notes, &missing);
             return Ok(Vec::new());
         }
         let mut work = Work { toml: &toml, file: &shown, notes, edits: Vec::new(), values: Vec::new() };

@@ -90,7 +90,8 @@ impl<'de> Visitor<'de> for Section {
                 }
                 _ => {
                     let kind = keys::find(self.name, &key).map_or(Type::Other, |known| known.kind);
-                    config.runner.push((key, map.next_value_seed(Value(kind))?));
+                    let setting = map.next_value_seed(Value { key: &key, kind })?;
+                    config.runner.push((key, setting));
                 }
             }
         }
@@ -134,18 +135,49 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
 }
 
 /// A value of the type that the key has.
-struct Value(Type);
+struct Value<'k> {
+    key: &'k str,
+    kind: Type,
+}
 
-impl<'de> DeserializeSeed<'de> for Value {
+impl<'de> DeserializeSeed<'de> for Value<'_> {
     type Value = Setting;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
-        Ok(match self.0 {
+        let setting = match self.kind {
             Type::Bool => Setting::Scalar(Scalar::Bool(bool::deserialize(deserializer)?)),
             Type::Int => Setting::Scalar(Scalar::Integer(i64::deserialize(deserializer)?)),
             Type::List | Type::Strings => Setting::List(Vec::deserialize(deserializer)?),
             _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
-        })
+        };
+        match objection(self.key, &setting) {
+            None => Ok(setting),
+            Some(why) => Err(de::Error::custom(why)),
+        }
     }
+}
+
+/// What keeps a text of the right type from meaning anything where gitlab-runner uses it.
+fn objection(key: &str, setting: &Setting) -> Option<String> {
+    let texts = match setting {
+        Setting::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
+        Setting::List(list) => list,
+        Setting::Scalar(_) => return None,
+    };
+    if let Some(text) = texts.iter().find(|text| text.contains('\0')) {
+        return Some(format!("`{key}`: {text:?} has a NUL in it, which no program can be given"));
+    }
+    let names_a_variable = |text: &String| {
+        let name = text.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if let Some(text) = texts.iter().find(|text| key == "environment" && !names_a_variable(text)) {
+        return Some(format!("`environment`: {text:?} is no variable: write NAME=VALUE"));
+    }
+    let is_volume = |text: &String| !text.is_empty() && !text.contains(char::is_control);
+    if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
+        return Some(format!("`volumes`: {text:?} is no volume"));
+    }
+    None
 }
 
 /// Names of executors.
