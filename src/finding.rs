@@ -23,6 +23,9 @@ pub const FINE: &str = "ok";
 /// The code where looking failed, so that nothing is known although it could be.
 pub const COULD_NOT_LOOK: &str = "could-not-look";
 
+/// The code where the running machine would have to be looked at, and a tree is.
+pub const NEEDS_HOST: &str = "needs-host";
+
 /// One answer of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -83,10 +86,10 @@ impl Findings {
         self.list.is_empty()
     }
 
-    /// True when a problem is among the answers.
+    /// True when nothing is said but that all is well.
     #[must_use]
-    pub fn has_problem(&self) -> bool {
-        self.list.iter().any(|finding| finding.status == Verdict::Problem)
+    pub fn is_all_fine(&self) -> bool {
+        self.list.iter().all(|finding| finding.code == FINE)
     }
 
     /// The answers.

@@ -15,3 +15,115 @@ pub const SUDOERS_DIRECTORY: &str = "/etc/sudoers.d";
 
 /// sudo's own default where no `secure_path` is set.
 pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const WRITES: &str = "it writes any file";
+const RUNS: &str = "it runs any program";
+const SHELL: &str = "it is a shell";
+const ESCAPE: &str = "it has a shell escape";
+const MOUNTS: &str = "a container mounts the host's /";
+
+/// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
+const WAYS_TO_ROOT: &[(&str, &[&str])] = &[
+    ("it writes any file and runs programs (-e, --rsync-path)", &["rsync"]),
+    ("it writes any file and runs programs", &["tar", "zip", "cpio", "scp", "sftp"]),
+    (
+        WRITES,
+        &[
+            "cp", "mv", "install", "tee", "dd", "sed", "patch", "unzip", "7z", "curl", "wget", "sponge",
+            "visudo",
+        ],
+    ),
+    ("it makes any program setuid", &["chmod", "setcap", "setfacl"]),
+    ("it gives any file away", &["chown", "chgrp"]),
+    ("it replaces any file by a link", &["ln", "mount", "umount"]),
+    (MOUNTS, &["docker", "podman", "nerdctl", "ctr", "lxc", "machinectl", "kubectl", "docker-compose"]),
+    ("it starts units that the caller wrote", &["systemctl", "systemd-run", "service"]),
+    ("it runs hooks given as options", &["apt-get", "apt", "aptitude", "yum", "dnf", "zypper", "git"]),
+    ("it runs the scripts of any package", &["dpkg", "rpm", "snap", "pip", "npm", "gem", "cpan", "flatpak"]),
+    ("it runs programs (-exec)", &["find"]),
+    (SHELL, &["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox", "csh", "tcsh", "su", "sudo"]),
+    (
+        RUNS,
+        &[
+            "env",
+            "python",
+            "perl",
+            "ruby",
+            "node",
+            "php",
+            "lua",
+            "awk",
+            "gawk",
+            "mawk",
+            "make",
+            "xargs",
+            "nice",
+            "nohup",
+            "timeout",
+            "time",
+            "setsid",
+            "chroot",
+            "nsenter",
+            "unshare",
+            "strace",
+            "gdb",
+            "script",
+            "expect",
+            "watch",
+            "parallel",
+            "ansible",
+            "ansible-playbook",
+            "terraform",
+            "java",
+            "go",
+            "cargo",
+            "at",
+            "crontab",
+            "runuser",
+            "setpriv",
+            "start-stop-daemon",
+            "flock",
+            "ionice",
+            "taskset",
+            "stdbuf",
+            "ssh",
+            "socat",
+            "nc",
+            "tmux",
+            "screen",
+            "capsh",
+            "insmod",
+            "modprobe",
+        ],
+    ),
+    (
+        ESCAPE,
+        &["vi", "vim", "nvim", "view", "nano", "emacs", "ed", "less", "more", "man", "journalctl", "mysql"],
+    ),
+    ("it makes accounts or changes their rights", &["useradd", "usermod", "passwd", "chpasswd", "gpasswd"]),
+];
+
+/// How a program of this name hands out root to whoever chooses its arguments; `None` where no way is known.
+#[must_use]
+pub fn way_to_root(name: &str) -> Option<&'static str> {
+    // python3.11 is python, vim.basic is vim.
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    let plain = name.split('.').next().unwrap_or(name);
+    let is_it = |names: &[&str]| [name, stem, plain].iter().any(|one| names.contains(one));
+    WAYS_TO_ROOT.iter().find(|(_, names)| is_it(names)).map(|(way, _)| *way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_known_by_any_of_its_names() {
+        for name in ["bash", "python3", "python3.11", "vim.basic", "rsync", "lua5.4", "7z"] {
+            assert!(way_to_root(name).is_some(), "{name}");
+        }
+        for name in ["runner-deploy", "true", "id", "rsync-ssl", "deploy.sh", ""] {
+            assert_eq!(way_to_root(name), None, "{name}");
+        }
+    }
+}

@@ -5,9 +5,12 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use patients::{Fault, HOST_FAULTS, Patient, TREE_FAULTS, infect, tree};
+use patients::{Fault, HOST_FAULTS, Patient, infect, tree, tree_faults};
 use serde_json::Value;
 use support::{Run, Tree, assert_unchanged, fixture, have, is_root};
+
+/// Codes of the resources that no test can bring about: what a kernel without Landlock would show.
+const UNPROVEN: [&str; 1] = ["deploy-without-landlock"];
 
 /// Checks that look at the machine's kernel, which no test can make good or bad.
 const KERNEL: [&str; 2] = ["kernel", "cgroup"];
@@ -31,6 +34,26 @@ fn doctor(tree: &Tree) -> Run {
     tree.run(&["doctor", "--profile", "dind", "--json"])
 }
 
+/// The list of all codes, which users may rely on: code, check, where it is proven, meaning.
+fn codes() -> Vec<[&'static str; 4]> {
+    let lines =
+        include_str!("doctor_codes.tsv").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let row = |line: &'static str| -> [&'static str; 4] {
+        let fields: Vec<&str> = line.split('\t').collect();
+        fields.try_into().unwrap_or_else(|_| panic!("four fields: {line}"))
+    };
+    lines.map(row).collect()
+}
+
+/// Demands that a finding is one of the list.
+fn listed(finding: &Value) -> Result<(), String> {
+    let (check, code) = (text(finding, "check"), text(finding, "code"));
+    let is_listed =
+        codes().iter().any(|[known, checks, ..]| *known == code && checks.split(',').any(|one| one == check));
+    let is_common = ["ok", "needs-host", "could-not-look"].contains(&code);
+    if is_listed || is_common { Ok(()) } else { Err(format!("not in doctor_codes.tsv: {code}\t{check}")) }
+}
+
 fn sick(fault: &Fault) -> Tree {
     let tree = tree();
     infect(&tree, fault);
@@ -48,7 +71,8 @@ fn a_tree_that_lacks_nothing_has_no_problem() {
     }
     assert_unchanged(&before, &tree.stamps());
     // The same words for people.
-    tree.run(&["doctor", "--profile", "dind"]).ok().says("no problem found").says("✓ config-keys");
+    tree.run(&["doctor", "--profile", "dind"]).ok().says("no problem found").says_not("✓");
+    tree.run(&["doctor", "--profile", "dind", "-v"]).ok().says("✓ config-keys:");
     assert_eq!(tree.run(&["doctor", "--profile", "dind", "-q"]).ok().stdout, "");
 }
 
@@ -56,12 +80,13 @@ fn a_tree_that_lacks_nothing_has_no_problem() {
 fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
     let mut wrong = Vec::new();
     let (mut all, mut troubled) = (BTreeSet::new(), BTreeSet::new());
-    for fault in TREE_FAULTS {
+    for fault in tree_faults() {
         let tree = sick(fault);
         let before = tree.stamps();
-        let run = doctor(&tree);
+        let run = tree.run(&[&["doctor", "--json"], fault.args].concat());
         let found = findings(&run);
         assert_unchanged(&before, &tree.stamps());
+        wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
         if !has(&found, fault.status, fault.code) {
             let codes: Vec<&str> = found
                 .iter()
@@ -70,7 +95,11 @@ fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
                 .collect();
             wrong.push(format!("{}: no {} among {codes:?}", fault.name, fault.code));
         }
-        let expected = i32::from(found.iter().any(|finding| text(finding, "status") == "problem"));
+        let any = |key: &str, wanted: &str| found.iter().any(|finding| text(finding, key) == wanted);
+        let expected = match (any("status", "problem"), any("code", "could-not-look")) {
+            (true, _) => 1,
+            (false, unseen) => i32::from(unseen) * 2,
+        };
         if run.status != expected {
             wrong.push(format!("{}: exit code {} with {}", fault.name, run.status, run.json()["msg"]));
         }
@@ -117,6 +146,7 @@ fn every_fault_of_a_host_is_found() {
     for fault in HOST_FAULTS {
         let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
         let found = findings(&host.prep(&["doctor", "--profile", "dind", "--json"]));
+        wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
         if !has(&found, fault.status, fault.code) {
             let codes: Vec<&str> =
                 found.iter().map(|finding| text(finding, "code")).filter(|code| *code != "ok").collect();
@@ -127,15 +157,94 @@ fn every_fault_of_a_host_is_found() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test reads the source itself")]
+fn every_code_is_listed_and_every_listed_code_is_proven() {
+    let codes = codes();
+    let mut wrong = Vec::new();
+    for [code, _, place, meaning] in &codes {
+        let proven = match *place {
+            "tree" => tree_faults().any(|fault| fault.code == *code),
+            "host" => HOST_FAULTS.iter().any(|fault| fault.code == *code),
+            // What no test can make of a running kernel is judged from data.
+            "unit" => ["Problem", "Unknown", "Ok"].iter().any(|status| {
+                include_str!("../src/doctor/kernel.rs").contains(&format!("\"{status} {code}\""))
+            }),
+            "wait" => *code == "config-load-unproven",
+            _ => false,
+        };
+        if !proven || meaning.is_empty() {
+            wrong.push(format!("{code} is not proven in a {place}, or has no meaning"));
+        }
+    }
+    let known: BTreeSet<&str> = codes.iter().map(|[code, ..]| *code).collect();
+    if known.len() != codes.len() {
+        wrong.push("a code stands twice".to_owned());
+    }
+    let faults = tree_faults().map(|fault| fault.code).chain(HOST_FAULTS.iter().map(|fault| fault.code));
+    let common = ["could-not-look"];
+    wrong.extend(
+        faults
+            .filter(|code| !known.contains(code) && !common.contains(code))
+            .map(|code| format!("{code} is not listed")),
+    );
+    // What the checks themselves say.
+    let source = support::source().join("src/doctor");
+    for entry in std::fs::read_dir(source).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for call in ["problem(", "note(", "unknown("] {
+            for rest in code.split(&["findings.", call].concat()).skip(1) {
+                let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
+                let said = said.split('"').next().unwrap();
+                if !known.contains(said) {
+                    wrong.push(format!("{said} of src/doctor is not listed"));
+                }
+            }
+        }
+    }
+    // What the resources say: `fault("code", …)`, `notes.warn("code", …)`, `notes.wait("code", …)`.
+    let source = support::source().join("src/resource");
+    for entry in std::fs::read_dir(source).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for call in [" fault(", "(fault(", "notes.warn(", "notes.wait("] {
+            for rest in code.split(call).skip(1) {
+                let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
+                let said = said.split('"').next().unwrap();
+                if !known.contains(said) && !UNPROVEN.contains(&said) {
+                    wrong.push(format!("{said} of src/resource is not listed"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// It takes as long as gitlab-runner has for its next look at the file.
+#[test]
+fn a_reload_that_nobody_vouches_for_is_not_called_fine() {
+    if !is_root() || !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
+        return;
+    }
+    let Some(Patient { host }) = Patient::admit(None) else { return };
+    host.sh("sleep 2.1; touch /etc/gitlab-runner/config.toml; sleep 10.5").ok();
+    let found = findings(host.prep(&["doctor", "--profile", "dind", "--json"]).exit(0));
+    assert!(has(&found, "unknown", "config-load-unproven"), "{found:?}");
+}
+
+#[test]
 fn every_error_text_leads_to_its_fault() {
     let lines =
         include_str!("error_texts.tsv").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     for line in lines {
         let fields: Vec<&str> = line.split('\t').collect();
         let [error, fault, code] = fields[..] else { panic!("three fields: {line}") };
-        assert!(!error.is_empty());
+        assert!(!error.is_empty() && !code.is_empty());
+        if fault == "-" {
+            continue;
+        }
         // That the fault is found by its code is what the tests of the two tables prove.
-        let in_tree = TREE_FAULTS.iter().any(|one| (one.name, one.code) == (fault, code));
+        let in_tree = tree_faults().any(|one| (one.name, one.code) == (fault, code));
         let in_host = HOST_FAULTS.iter().any(|one| (one.name, one.code) == (fault, code));
         assert!(in_tree || in_host, "no fault {fault:?} with code {code}");
     }
@@ -154,7 +263,7 @@ fn the_profile_is_chosen_by_the_registered_runners() {
 
 #[test]
 fn repairs_work_on_what_was_looked_at() {
-    let tree = sick(TREE_FAULTS.iter().find(|fault| fault.name == "no rule").unwrap());
+    let tree = sick(tree_faults().find(|fault| fault.name == "no rule").unwrap());
     let run = tree.run(&["doctor", "--profile", "shell", "--user", "gitlab-runner"]);
     run.exit(1).says(&format!("apply --profile shell --root {} --user gitlab-runner", tree.top().display()));
 }

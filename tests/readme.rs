@@ -173,7 +173,9 @@ fn job_errors() -> String {
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for line in data.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let (text, code) = (fields[0].to_owned(), format!("`{}`", fields[2]));
+        let is_code = fields[1] != "-";
+        let code = if is_code { format!("`{}`", fields[2]) } else { fields[2].to_owned() };
+        let text = fields[0].to_owned();
         match rows.iter_mut().find(|(known, _)| *known == text) {
             Some((_, codes)) if codes.contains(&code) => {}
             Some((_, codes)) => codes.push(code),

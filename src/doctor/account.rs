@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Patient;
-use crate::change::{FileKind, Seen};
+use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
@@ -28,6 +28,17 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         );
         return Ok(());
     }
+    let owner = patient.facts.ids(&Owner::Account(account.name.clone()))?.map(|(uid, _)| uid);
+    if owner.is_some_and(|owner| owner != seen.uid) {
+        findings.problem(
+            "home-owner",
+            format!(
+                "the home of {0} belongs to uid {1}: jobs of {0} can't build in {path}",
+                account.name, seen.uid
+            ),
+            format!("chown {}: {path}", account.name),
+        );
+    }
     if is_writable_by_others(&seen, account) {
         findings.problem(
             "home-writable",
@@ -45,7 +56,12 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         }
     }
     if findings.is_empty() {
-        findings.fine(format!("{}, uid {}, home {path}", account.name, account.uid));
+        findings.fine(format!(
+            "{}, uid {}, home {path}, shell {}",
+            account.name,
+            account.uid,
+            account.shell.display()
+        ));
     }
     Ok(())
 }
@@ -57,8 +73,7 @@ fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
 /// Groups that make every job root, said.
 pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     for (group, way) in ROOT_GROUPS {
-        let members = patient.facts.members(group)?.unwrap_or_default();
-        if members.iter().any(|member| member == patient.name) {
+        if patient.is_in(group)? {
             findings.note(
                 "root-equivalent-group",
                 format!("{} is in the group {group}, which makes every job root: {way}", patient.name),

@@ -42,6 +42,16 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             format!("chown root: {shown}; chmod 0600 {shown}; and likewise the directories above it"),
         );
     }
+    if let Some(pid) = patient.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {
+        findings.note(
+            "config-mounted-alone",
+            format!(
+                "{shown} alone is mounted in a container (process {pid}): an editor that replaces the file leaves the \
+                 container with the old one"
+            ),
+            "mount the directory with it instead, or restart the container after each change",
+        );
+    }
     if findings.is_empty() {
         findings.fine(format!("{shown} is root's own"));
     }
@@ -52,19 +62,37 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = patient.machine else { return Ok(()) };
     let shown = patient.shown();
-    let is_old = patient.version().is_none_or(|version| version < HAS_LINT);
-    if is_old {
-        findings.unknown("no-lint", format!("gitlab-runner has no `lint` before {HAS_LINT}"), "");
-        return Ok(());
+    match patient.version() {
+        Some(version) if version < HAS_LINT => {
+            findings.fine(format!("gitlab-runner {version} has no `lint`, which came with {HAS_LINT}"));
+            return Ok(());
+        }
+        Some(_) => {}
+        None => {
+            let message = "gitlab-runner does not say its version, so `lint` was not tried";
+            findings.unknown("no-lint", message, "say it: --runner-version X.Y.Z");
+            return Ok(());
+        }
     }
     match machine.ask("gitlab-runner", &["lint", "--config", &shown], &[])? {
-        None => findings.unknown("tool-missing", "gitlab-runner is not where programs are looked for", ""),
-        Some(done) if done.success() => findings.fine("gitlab-runner lint finds nothing wrong"),
-        Some(_) => findings.problem(
-            "config-lint",
-            format!("gitlab-runner lint objects to {shown}"),
-            format!("see why: gitlab-runner lint --config {shown}"),
+        None => findings.unknown(
+            "no-lint",
+            "gitlab-runner is not where programs are looked for",
+            "see where it is: command -v gitlab-runner",
         ),
+        Some(done) if done.success() => findings.fine("gitlab-runner lint finds nothing wrong"),
+        Some(_) => {
+            let message = format!("gitlab-runner lint objects to {shown}");
+            let repair = format!("see why: gitlab-runner lint --config {shown}");
+            // It objects to every unknown key, which gitlab-runner ignores when it runs.
+            let mut keys = Findings::of("");
+            super::config_keys::look(patient, &mut keys)?;
+            if keys.is_all_fine() {
+                findings.problem("config-lint", message, repair);
+            } else {
+                findings.note("config-lint", format!("{message}, as config-keys does"), repair);
+            }
+        }
     }
     Ok(())
 }

@@ -42,7 +42,8 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             format!("concurrent = {needed}"),
         );
     } else if concurrent < needed {
-        findings.problem(
+        // Jobs are late by it, not red: some want just that.
+        findings.note(
             "concurrent-low",
             format!(
                 "{shown}: `concurrent` is lower than the {needed} runners: they wait for one another, also while \

@@ -16,8 +16,8 @@ pub struct Tried(OnceCell<Login>);
 /// How the login shell did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Login {
-    /// It ended with 0, and programs are found in these directories.
-    Good(String),
+    /// It ended with 0, and finds these programs.
+    Good(Vec<String>),
     /// It ended with another code, or by a signal.
     Ended(Option<i32>),
     /// It did not end.
@@ -33,13 +33,16 @@ const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin
 const DOTFILES: [&str; 7] =
     [".bash_logout", ".bash_profile", ".bash_login", ".profile", ".bashrc", ".condarc", ".rvmrc"];
 
-/// Marks our line in what the account's own files may print.
-const MARK: &str = "runner-prep-path:";
+/// The programs that jobs call by name.
+const PROGRAMS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
+
+/// Marks our lines in what the account's own files may print.
+const MARK: &str = "runner-prep-finds:";
 
 impl Tried {
     /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
     /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
-    /// the search path and ends.
+    /// which programs it finds and ends. What it says is the account's word, and only a word on itself.
     fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
         if let Some(login) = self.0.get() {
             return Ok(login);
@@ -47,13 +50,17 @@ impl Tried {
         let Some(machine) = patient.machine else {
             return Ok(self.0.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
         };
-        let script = format!("set -eo pipefail\nprintf '{MARK}%s\\n' \"$PATH\"\nexit 0\n");
+        let script = format!(
+            "set -eo pipefail\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then printf '\\n{MARK}%s\\n' \"$p\"; \
+             fi\ndone\nexit 0\n",
+            PROGRAMS.join(" ")
+        );
         let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
         let login = match machine.ask("su", &arguments, script.as_bytes()) {
             Ok(None) => Login::NotTried("su is not installed".to_owned()),
             Ok(Some(done)) if done.success() => {
-                let path = done.stdout.lines().find_map(|line| line.strip_prefix(MARK));
-                Login::Good(path.unwrap_or(USUAL_PATH).to_owned())
+                let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
+                Login::Good(found.map(str::to_owned).collect())
             }
             Ok(Some(done)) => Login::Ended(done.code),
             Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => Login::Hangs,
@@ -73,7 +80,11 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             return Ok(());
         }
         Login::NotTried(why) => {
-            findings.unknown("tool-missing", format!("the login shell was not tried: {why}"), "");
+            findings.unknown(
+                "login-shell-untried",
+                format!("the login shell was not tried: {why}"),
+                "install it: apt-get install util-linux",
+            );
             return Ok(());
         }
         Login::Ended(Some(code)) => format!("ended with code {code} where jobs need 0"),
@@ -96,27 +107,25 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     Ok(())
 }
 
-/// The programs that jobs call by name.
+/// The programs that jobs call by name, found as the account finds them: by its login shell. Where that is
+/// no use, another check says so, and the usual directories are looked at.
 pub(super) fn programs(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let path = match patient.login.get(patient)? {
-        Login::Good(path) => path.clone(),
-        _ => USUAL_PATH.to_owned(),
-    };
     let commands = patient.wanted_strings("sudoers", "commands");
     let wants_rsync =
         patient.wants("deploy") || commands.iter().any(|command| Path::new(command).ends_with("rsync"));
-    let in_docker =
-        patient.facts.members("docker")?.unwrap_or_default().iter().any(|name| name == patient.name);
-    let needed = [
-        ("git", true, "git"),
-        ("ssh", patient.wants_any(&["ssh_key", "known_hosts"]), "openssh-client"),
-        ("rsync", wants_rsync, "rsync"),
-        ("docker", in_docker, "docker-cli"),
-    ];
+    let wants_ssh = patient.wants_any(&["ssh_key", "known_hosts"]);
+    let in_docker = patient.is_in("docker")?;
+    let packages = ["git", "openssh-client", "rsync", "docker-cli"];
+    let needed = [true, wants_ssh, wants_rsync, in_docker];
+    let login = patient.login.get(patient)?;
+    let is_found = |name: &str| match login {
+        Login::Good(found) => found.iter().any(|one| one == name),
+        _ => patient.find(USUAL_PATH.split(':'), name).is_some(),
+    };
     let mut found = Vec::new();
-    for (name, _, package) in needed.into_iter().filter(|(_, needed, _)| *needed) {
-        if patient.find(path.split(':'), name).is_some() {
-            found.push(name);
+    for ((name, package), _) in PROGRAMS.iter().zip(packages).zip(needed).filter(|(_, needed)| *needed) {
+        if is_found(name) {
+            found.push(*name);
         } else {
             findings.problem(
                 &format!("{name}-not-found"),

@@ -13,17 +13,22 @@ mod config_keys;
 mod config_runners;
 mod config_syntax;
 mod docker;
+mod kernel;
 mod key;
 mod login;
 mod patient;
 mod planned;
+mod process;
+mod reload;
 mod service;
 mod sudo;
+mod sudo_rights;
 
 use anyhow::Result;
 
 use crate::fault;
-use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
+use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST};
+use Need::{Account, Config as ConfigFile, Machine, Program};
 pub use login::Tried;
 pub use patient::{Config, Patient};
 
@@ -34,7 +39,7 @@ pub struct Check {
     /// The sections of a profile that need it; empty: every profile does.
     pub sections: &'static [&'static str],
     /// What must be there before it makes sense.
-    pub needs: Needs,
+    pub needs: &'static [Need],
     /// Looks, and answers. No answer at all means fine; an error means that it could not look, or, as a
     /// [`fault::Fault`], what stands in the way.
     look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
@@ -42,25 +47,21 @@ pub struct Check {
 
 /// What must be there before a check makes sense. Where it is not, another check has said so already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// Nothing: a tree can answer it, too.
-    Nothing,
-    /// The account; a tree can answer it.
+pub enum Need {
+    /// The account.
     Account,
-    /// A `config.toml` that could be read; a tree can answer it.
+    /// A `config.toml` that could be read.
     Config,
+    /// gitlab-runner, installed or running.
+    Program,
     /// The running machine: a tree can't answer it.
     Machine,
-    /// The running machine and the account.
-    MachineAndAccount,
-    /// The running machine and a `config.toml`.
-    MachineAndConfig,
 }
 
 const fn check(
     name: &'static str,
     sections: &'static [&'static str],
-    needs: Needs,
+    needs: &'static [Need],
     look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
 ) -> Check {
     Check { name, sections, needs, look }
@@ -72,35 +73,36 @@ const KEY: &[&str] = &["ssh_key"];
 const SUDO: &[&str] = &["sudoers", "deploy"];
 const CONFIG: &[&str] = &["config"];
 
-/// All checks, in the order in which they are reported.
+/// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[
-    check("profile", ALL, Needs::Nothing, planned::look),
-    check("home", SHELL, Needs::Account, account::home),
-    check("groups", ALL, Needs::Account, account::groups),
-    check("login-shell", SHELL, Needs::MachineAndAccount, login::shell),
-    check("programs", SHELL, Needs::Account, login::programs),
-    check("key-strength", KEY, Needs::Account, key::strength),
-    check("key-names", KEY, Needs::Account, key::names),
-    check("server-host-key", KEY, Needs::Config, key::server),
-    check("sudo", SUDO, Needs::Nothing, sudo::installed),
-    check("sudo-files", SUDO, Needs::Nothing, sudo::files),
-    check("sudo-policy", SUDO, Needs::Machine, sudo::policy),
-    check("sudo-effect", SUDO, Needs::MachineAndAccount, sudo::effect),
-    check("runner", ALL, Needs::Nothing, service::installed),
-    check("service", ALL, Needs::Nothing, service::unit),
-    check("process", ALL, Needs::Machine, service::process),
-    check("config-file", ALL, Needs::Nothing, config_file::look),
-    check("config-syntax", ALL, Needs::Config, config_syntax::look),
-    check("config-keys", ALL, Needs::Config, config_keys::look),
-    check("config-runners", ALL, Needs::Config, config_runners::look),
-    check("config-tokens", ALL, Needs::Config, config_runners::tokens),
-    check("config-docker", CONFIG, Needs::Config, config_docker::look),
-    check("config-lint", ALL, Needs::MachineAndConfig, config_file::lint),
-    check("config-loaded", ALL, Needs::MachineAndConfig, service::loaded),
-    check("docker-daemon", CONFIG, Needs::MachineAndConfig, docker::daemon),
-    check("docker-storage", CONFIG, Needs::MachineAndConfig, docker::storage),
-    check("kernel", CONFIG, Needs::MachineAndConfig, docker::kernel),
-    check("cgroup", CONFIG, Needs::MachineAndConfig, docker::cgroup),
+    check("profile", ALL, &[], planned::look),
+    check("home", SHELL, &[Account], account::home),
+    check("groups", ALL, &[Account], account::groups),
+    check("login-shell", SHELL, &[Account, Machine], login::shell),
+    check("programs", SHELL, &[Account], login::programs),
+    check("key-strength", KEY, &[Account], key::strength),
+    check("key-names", KEY, &[Account], key::names),
+    check("server-host-key", KEY, &[ConfigFile], key::server),
+    check("sudo", SUDO, &[], sudo::installed),
+    check("sudo-files", SUDO, &[], sudo::files),
+    check("sudo-policy", SUDO, &[Machine], sudo::policy),
+    check("sudo-effect", SUDO, &[Account, Machine], sudo::effect),
+    check("sudo-rights", ALL, &[Account, Machine], sudo_rights::look),
+    check("runner", ALL, &[], service::installed),
+    check("service", ALL, &[Program], service::unit),
+    check("process", ALL, &[Program, Machine], process::look),
+    check("config-file", ALL, &[], config_file::look),
+    check("config-syntax", ALL, &[ConfigFile], config_syntax::look),
+    check("config-keys", ALL, &[ConfigFile], config_keys::look),
+    check("config-runners", ALL, &[ConfigFile], config_runners::look),
+    check("config-tokens", ALL, &[ConfigFile], config_runners::tokens),
+    check("config-docker", CONFIG, &[ConfigFile], config_docker::look),
+    check("config-lint", ALL, &[ConfigFile, Program, Machine], config_file::lint),
+    check("config-loaded", ALL, &[ConfigFile, Program, Machine], reload::loaded),
+    check("docker-daemon", CONFIG, &[ConfigFile, Machine], docker::daemon),
+    check("docker-storage", CONFIG, &[ConfigFile, Machine], docker::storage),
+    check("kernel", CONFIG, &[ConfigFile, Machine], kernel::modules),
+    check("cgroup", CONFIG, &[ConfigFile, Machine], kernel::cgroup),
 ];
 
 /// Make every check that belongs to the profile.
@@ -115,19 +117,17 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
 
 fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Findings::of(check.name);
-    let (machine, account, config) = match check.needs {
-        Needs::Nothing => (false, false, false),
-        Needs::Account => (false, true, false),
-        Needs::Config => (false, false, true),
-        Needs::Machine => (true, false, false),
-        Needs::MachineAndAccount => (true, true, false),
-        Needs::MachineAndConfig => (true, false, true),
+    let is_there = |need: &Need| match need {
+        Account => patient.account.is_some(),
+        ConfigFile => patient.config.toml().is_some(),
+        Program => patient.has_program(),
+        Machine => true,
     };
-    if (account && patient.account.is_none()) || (config && patient.config.toml().is_none()) {
+    if !check.needs.iter().all(is_there) {
         return Vec::new();
     }
-    if machine && patient.machine.is_none() {
-        findings.unknown("needs-host", "a tree can't answer this, only the running host", "");
+    if check.needs.contains(&Machine) && patient.machine.is_none() {
+        findings.unknown(NEEDS_HOST, "a tree can't answer this, only the running host", "");
         return findings.into_list();
     }
     if let Err(error) = (check.look)(patient, &mut findings) {

@@ -6,12 +6,14 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
 use super::login::Tried;
+use super::process::{self, Running};
 use crate::change::Seen;
 use crate::facts::machine::Machine;
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
+use crate::policy::SECURE_PATH;
 use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
 use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
@@ -78,6 +80,29 @@ impl<'a> Patient<'a> {
     #[must_use]
     pub fn wants(&self, section: &str) -> bool {
         self.plans.iter().any(|(kind, _)| *kind == section)
+    }
+
+    /// True when the account is in this group, as its own or as a further one.
+    pub(super) fn is_in(&self, group: &str) -> Result<bool> {
+        let own = self.account.map(|account| account.gid);
+        let members = self.facts.members(group)?.unwrap_or_default();
+        Ok(members.iter().any(|member| member == self.name)
+            || (own.is_some() && self.facts.group_id(group)? == own))
+    }
+
+    /// True when gitlab-runner is installed, or runs.
+    pub(super) fn has_program(&self) -> bool {
+        let is_there = || self.find(SECURE_PATH.split(':'), "gitlab-runner").is_some();
+        let runs = || self.running().is_ok_and(|running| !matches!(running, Running::Nowhere));
+        !matches!(self.version, Ok(None)) || is_there() || runs()
+    }
+
+    /// The process that takes jobs.
+    pub(super) fn running(&self) -> Result<Running> {
+        match self.machine {
+            Some(machine) => process::running(self, machine),
+            None => Ok(Running::Nowhere),
+        }
     }
 
     /// The list of strings at a place of the profile.

@@ -134,7 +134,12 @@ fn demands_terminal(line: &str, account: &str) -> bool {
 pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = patient.machine else { return Ok(()) };
     match machine.ask("visudo", &["-c"], &[])? {
-        None => findings.unknown("tool-missing", "visudo is not installed: nobody can judge the policy", ""),
+        None if patient.find(SECURE_PATH.split(':'), "sudo").is_none() => {}
+        None => findings.unknown(
+            "visudo-missing",
+            "visudo is not installed: nobody can judge the policy",
+            "install it: apt-get install --reinstall sudo",
+        ),
         Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
         Some(done) => findings.problem(
             "policy-broken",
@@ -145,15 +150,18 @@ pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     Ok(())
 }
 
+/// The rules of the account as sudo itself reads them; `None` when sudo is not installed.
+pub(super) fn listed(patient: &Patient<'_>) -> Result<Option<String>> {
+    let Some(machine) = patient.machine else { return Ok(None) };
+    let done = machine.ask("sudo", &["-n", "-ll", "-U", patient.name], &[])?;
+    Ok(done.map(|done| done.stdout))
+}
+
 /// The effect, asked from sudo itself.
 pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
     let commands = patient.wanted_strings("sudoers", "commands");
-    let Some(done) = machine.ask("sudo", &["-n", "-ll", "-U", patient.name], &[])? else {
-        findings.unknown("tool-missing", "sudo is not installed", "");
-        return Ok(());
-    };
-    let rules = entries(&done.stdout);
+    let Some(text) = listed(patient)? else { return Ok(()) };
+    let rules = entries(&text);
     for command in commands {
         judge(patient.name, "root", command, &rules, findings);
     }

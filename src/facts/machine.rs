@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use super::service::Service;
 pub use crate::sys::exec::Finished;
 use crate::sys::exec::{self, Tool};
+use crate::sys::mounts;
 use crate::sys::process_list::{self, Process};
 use crate::sys::root::Root;
 use crate::sys::unix_http;
@@ -35,6 +36,8 @@ pub struct RunningRunner {
     pub uid: u32,
     /// When it was started, in seconds since 1970.
     pub started: i64,
+    /// True when its `/` is not the machine's: it runs in a container.
+    pub elsewhere: bool,
     /// What its command line says.
     pub says: Service,
 }
@@ -65,13 +68,26 @@ impl<'a> Machine<'a> {
         Ok(all
             .into_iter()
             .filter(takes_jobs)
-            .map(|Process { pid, uid, arguments, started }| RunningRunner {
+            .map(|Process { pid, uid, arguments, started, elsewhere }| RunningRunner {
                 pid,
                 uid,
                 started,
+                elsewhere,
                 says: Service::of_arguments(&arguments),
             })
             .collect())
+    }
+
+    /// A process that has this file alone mounted, as a container with `--volume FILE:FILE` does; `None` when
+    /// none has, or the file is gone.
+    ///
+    /// # Errors
+    /// When the file or `/proc` can't be read.
+    pub fn mounted_alone(&self, path: &Path) -> Result<Option<u32>> {
+        let cannot = || format!("cannot see who has {} mounted", path.display());
+        let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        let file = found.dir.open(&found.name).with_context(cannot)?;
+        mounts::holder(self.root, &file).with_context(cannot)
     }
 
     /// What the Docker daemon behind a Unix socket says of itself (`docker info`).

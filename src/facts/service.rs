@@ -2,6 +2,7 @@
 //!
 //! The unit's text is read, `systemctl` is not asked: it costs a process, and a tree has no systemd.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -10,7 +11,13 @@ use super::{Facts, MOST_BYTES};
 use crate::change::FileKind;
 
 /// Where systemd looks for units, the strongest first (systemd.unit(5)).
-const UNIT_DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+const UNIT_DIRECTORIES: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
 
 /// The unit's name in GitLab's package.
 const UNIT: &str = "gitlab-runner.service";
@@ -20,6 +27,10 @@ const UNIT: &str = "gitlab-runner.service";
 pub struct Service {
     /// The unit file.
     pub unit: PathBuf,
+    /// True when the unit can't be started: it is empty, or a link to `/dev/null`.
+    pub masked: bool,
+    /// `User=` of the unit: as whom gitlab-runner itself runs; nothing means root.
+    pub run_as: Option<String>,
     /// `--user`: the account of shell jobs.
     pub user: Option<String>,
     /// `--config`: the configuration file.
@@ -38,21 +49,16 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
         let Some(file) = facts.file(&path, MOST_BYTES)? else {
             continue;
         };
-        if file.kind != FileKind::Regular {
-            continue;
+        match file.kind {
+            FileKind::Directory => continue,
+            FileKind::Regular if !file.bytes.trim_ascii().is_empty() => {}
+            _ => return Ok(Some(Service { unit: path, masked: true, ..Service::default() })),
         }
         let mut text = String::from_utf8_lossy(&file.bytes).into_owned();
-        for directory in UNIT_DIRECTORIES.iter().rev() {
-            let drop_ins = Path::new(directory).join(format!("{UNIT}.d"));
-            for name in facts
-                .names(&drop_ins)?
-                .iter()
-                .filter(|name| Path::new(name).extension().is_some_and(|end| end == "conf"))
-            {
-                if let Some(file) = facts.file(&drop_ins.join(name), MOST_BYTES)? {
-                    text.push('\n');
-                    text.push_str(&String::from_utf8_lossy(&file.bytes));
-                }
+        for path in drop_ins(facts)?.into_values() {
+            if let Some(file) = facts.file(&path, MOST_BYTES)? {
+                text.push('\n');
+                text.push_str(&String::from_utf8_lossy(&file.bytes));
             }
         }
         return Ok(Some(Service { unit: path, ..parse(&text) }));
@@ -60,18 +66,35 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
     Ok(None)
 }
 
-/// Read the last effective `ExecStart=`; an empty one takes the earlier ones back (systemd.service(5)).
-fn parse(text: &str) -> Service {
-    let joined = text.replace("\\\n", " ");
-    let mut words: Vec<String> = Vec::new();
-    for line in joined.lines() {
-        if let Some(command) = line.trim().strip_prefix("ExecStart") {
-            if let Some(command) = command.trim_start().strip_prefix('=') {
-                words = split(command);
+/// The drop-ins in the order in which they are read: by their names, wherever they lie. Of two with one name
+/// the stronger directory's counts.
+fn drop_ins(facts: &dyn Facts) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for directory in UNIT_DIRECTORIES.iter().rev() {
+        let directory = Path::new(directory).join(format!("{UNIT}.d"));
+        for name in facts.names(&directory)? {
+            if Path::new(&name).extension().is_some_and(|end| end == "conf") {
+                let path = directory.join(&name);
+                found.insert(name, path);
             }
         }
     }
-    Service::of_arguments(&words)
+    Ok(found)
+}
+
+/// Read the last effective `ExecStart=` and `User=`; an empty one takes the earlier ones back
+/// (systemd.service(5)).
+fn parse(text: &str) -> Service {
+    let joined = text.replace("\\\n", " ");
+    let (mut words, mut run_as) = (Vec::new(), None);
+    for line in joined.lines() {
+        match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+            Some(("ExecStart", command)) => words = split(command),
+            Some(("User", user)) => run_as = Some(user.to_owned()).filter(|user| !user.is_empty()),
+            _ => {}
+        }
+    }
+    Service { run_as, ..Service::of_arguments(&words) }
 }
 
 impl Service {
@@ -91,6 +114,8 @@ impl Service {
         };
         Service {
             unit: PathBuf::new(),
+            masked: false,
+            run_as: None,
             user: value(["--user", "-u"]),
             config: value(["--config", "-c"]).map(PathBuf::from),
             directory: value(["--working-directory", "-d"]).map(PathBuf::from),
@@ -142,6 +167,13 @@ mod tests {
         );
         assert_eq!(service.user.as_deref(), Some("b"));
         assert_eq!(service.config, Some(PathBuf::from("/y")));
+    }
+
+    #[test]
+    fn the_user_of_the_unit_is_not_the_user_of_the_jobs() {
+        let service = parse("[Service]\nUser = ci\nExecStart=/x run\n");
+        assert_eq!((service.run_as.as_deref(), service.user), (Some("ci"), None));
+        assert_eq!(parse("User=ci\n[Service]\nUser=\n").run_as, None);
     }
 
     #[test]

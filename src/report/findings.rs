@@ -1,4 +1,4 @@
-//! The findings of `doctor`: one document for programs, one line a finding for people.
+//! The findings of `doctor`: one document for programs, what matters first for people.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, wrap};
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
-use crate::finding::{COULD_NOT_LOOK, FINE, Finding, Verdict};
+use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 
 /// What an examination found. Serialized, it is the document of `doctor --json`.
 #[derive(Debug, Clone, Serialize)]
@@ -73,39 +73,65 @@ impl Diagnosis {
         self.findings.iter().any(|finding| finding.code == COULD_NOT_LOOK)
     }
 
-    /// One line a finding, with the repair of problems; quiet: problems only; with details: the repair of
-    /// everything, and the codes.
+    /// Problems first, each with its repair; then what could not be seen, then what is worth knowing. Quiet:
+    /// problems only; with details: every repair, and what is fine, too.
     #[must_use]
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
-        let width = self.findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
-        for finding in &self.findings {
-            let Finding { check, code, status, message, repair } = finding;
-            if style.quiet && *status != Verdict::Problem {
-                continue;
+        let is = |wanted: Verdict, fine: bool| {
+            move |finding: &&Finding| {
+                finding.status == wanted && (finding.code == FINE) == fine && finding.code != NEEDS_HOST
             }
-            let (symbol, color) = match status {
-                Verdict::Problem => ("✗", RED),
-                Verdict::Unknown => ("?", DIM),
-                Verdict::Ok if code == FINE => ("✓", GREEN),
-                Verdict::Ok => ("!", YELLOW),
-            };
-            let shown = if style.details && code != FINE { format!(" [{code}]") } else { String::new() };
-            // Programs that read lines get one for each finding; a terminal gets lines that fit.
-            let indent = width + 4;
-            let room = style.columns.map_or(usize::MAX, |_| style.width().saturating_sub(indent).max(20));
-            let text = wrap(&(lines(message) + &shown), room).join(&format!("\n{:indent$}", ""));
-            let _ = writeln!(out, "{} {check:width$}  {text}", style.paint(color, symbol));
-            if !repair.is_empty() && (*status == Verdict::Problem || style.details) {
+        };
+        self.block(&mut out, style, ("✗", RED), true, is(Verdict::Problem, false));
+        if self.failed || style.quiet {
+            return out;
+        }
+        self.block(&mut out, style, ("?", YELLOW), true, is(Verdict::Unknown, false));
+        self.block(&mut out, style, ("!", YELLOW), style.details, is(Verdict::Ok, false));
+        if style.details {
+            self.block(&mut out, style, ("✓", GREEN), false, is(Verdict::Ok, true));
+        }
+        let of_host: Vec<&str> = self
+            .findings
+            .iter()
+            .filter(|finding| finding.code == NEEDS_HOST)
+            .map(|finding| finding.check.as_str())
+            .collect();
+        if !of_host.is_empty() {
+            let text = format!("only a running host can answer: {}", of_host.join(", "));
+            entry(&mut out, style, ("?", DIM), &text);
+        }
+        let why = self.chosen.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        let color = if self.status == Status::Differs { RED } else { BOLD };
+        let fine = self.findings.iter().filter(is(Verdict::Ok, true)).count();
+        let rest = if style.details || fine == 0 { String::new() } else { format!("; {fine} fine (-v)") };
+        let summary = escape(&format!("{}{why}: {}{rest}", self.profiles.join(","), self.msg));
+        for line in wrap(&summary, style.width()) {
+            let _ = writeln!(out, "{}", style.paint(color, &line));
+        }
+        out
+    }
+
+    /// Some of the findings, each with its repair; neighbours that one command repairs show it once.
+    fn block(
+        &self,
+        out: &mut String,
+        style: Style,
+        mark: (&str, &str),
+        with_repair: bool,
+        which: impl Fn(&&Finding) -> bool,
+    ) {
+        let mut chosen = self.findings.iter().filter(which).peekable();
+        while let Some(Finding { check, code, message, repair, .. }) = chosen.next() {
+            let code = if code == FINE { String::new() } else { format!(" [{code}]") };
+            entry(out, style, mark, &format!("{check}: {message}{code}"));
+            let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
+            if with_repair && is_last && !repair.is_empty() {
+                // Commands are for copying: they are not wrapped.
                 let _ = writeln!(out, "    {}", style.paint(DIM, &lines(repair)));
             }
         }
-        if !self.failed && !style.quiet {
-            let why = self.chosen.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            let color = if self.status == Status::Differs { RED } else { BOLD };
-            let _ = writeln!(out, "{}{why}: {}", self.profiles.join(","), style.paint(color, &self.msg));
-        }
-        out
     }
 
     /// Why there was no examination. For standard error.
@@ -120,6 +146,13 @@ impl Diagnosis {
         }
         out
     }
+}
+
+/// One entry behind its mark, on lines that fit.
+fn entry(out: &mut String, style: Style, (symbol, color): (&str, &str), text: &str) {
+    let shown = text.lines().flat_map(|line| wrap(&escape(line), style.width() - 2));
+    let shown: Vec<String> = shown.collect();
+    let _ = writeln!(out, "{} {}", style.paint(color, symbol), shown.join("\n  "));
 }
 
 /// Shown data on as many lines as it has, the further ones indented.

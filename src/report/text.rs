@@ -108,6 +108,10 @@ impl Report {
         for remark in &self.pending {
             problem(&mut out, style, "waiting", YELLOW, remark);
         }
+        if !self.pending.is_empty() && !self.profiles.is_empty() {
+            let profiles = escape(&self.profiles.join(","));
+            let _ = writeln!(out, "to see what else jobs need: runner-prep doctor --profile {profiles}");
+        }
         out
     }
 }

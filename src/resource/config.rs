@@ -214,7 +214,7 @@ impl Config {
                  CI_SERVER_TOKEN=glrt-… gitlab-runner register --non-interactive \\\n    \
                  --url https://gitlab.com --executor {executor}{image} \\\n    \
                  --template-config /root/runner.toml\n\
-                 then run this again; to see what else jobs need: runner-prep doctor"
+                 then run this again"
             ),
         );
     }

@@ -14,41 +14,10 @@ use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Allowed, Change, Notes};
 use crate::fault::fault;
-use crate::policy::ROOT_GROUPS;
+use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 
 const FILE: &str = "/etc/sudoers.d/gitlab-runner";
-
-/// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
-const ROOT_EQUIVALENT: &[(&str, &str)] = &[
-    ("rsync", "it writes any file and runs programs (-e, --rsync-path)"),
-    ("cp", "it writes any file"),
-    ("mv", "it writes any file"),
-    ("install", "it writes any file"),
-    ("tee", "it writes any file"),
-    ("dd", "it writes any file"),
-    ("tar", "it writes any file and runs programs"),
-    ("chmod", "it makes any program setuid"),
-    ("chown", "it gives any file away"),
-    ("ln", "it replaces any file by a link"),
-    ("docker", "a container mounts the host's /"),
-    ("podman", "a container mounts the host's /"),
-    ("systemctl", "it starts units that the caller wrote"),
-    ("apt-get", "it runs hooks given as options"),
-    ("find", "it runs programs (-exec)"),
-    ("env", "it runs any program"),
-    ("bash", "it is a shell"),
-    ("sh", "it is a shell"),
-    ("dash", "it is a shell"),
-    ("su", "it is a shell"),
-    ("python3", "it runs any program"),
-    ("perl", "it runs any program"),
-    ("vi", "it has a shell escape"),
-    ("vim", "it has a shell escape"),
-    ("less", "it has a shell escape"),
-    ("git", "it runs hooks and a pager"),
-    ("make", "it runs any program"),
-];
 
 /// The `[sudoers]` section.
 #[derive(Debug, Clone, Deserialize)]
@@ -169,7 +138,7 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
 
 fn warn_of_root(command: &str, notes: &mut Notes) {
     let name = command.rsplit('/').next().unwrap_or_default();
-    if let Some((_, way)) = ROOT_EQUIVALENT.iter().find(|(program, _)| *program == name) {
+    if let Some(way) = way_to_root(name) {
         notes.warn(
             "root-equivalent-command",
             format!("sudo {name} without a password makes every job root: {way}"),

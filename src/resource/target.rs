@@ -38,7 +38,12 @@ impl Target {
         let candidates: Vec<String> = if let Some(name) = asked {
             vec![name]
         } else {
-            let by_service = service.as_ref().and_then(|service| service.user.clone());
+            // Without --user jobs run as whoever gitlab-runner itself runs as.
+            let itself = |service: &service::Service| {
+                service.run_as.clone().filter(|name| name != "root" && check_name(name).is_ok())
+            };
+            let user = |service: &service::Service| service.user.clone().or_else(|| itself(service));
+            let by_service = service.as_ref().and_then(user);
             by_service.into_iter().chain(USUAL_NAMES.map(str::to_owned)).collect()
         };
         for name in &candidates {

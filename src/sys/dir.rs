@@ -98,6 +98,11 @@ impl Dir {
         self.stat_quietly(name)
     }
 
+    /// Facts of what a link of the kernel's leads to, such as `/proc/PID/root`.
+    pub(super) fn stat_through(&self, name: &OsStr) -> io::Result<Stat> {
+        Ok(fstatat(&self.fd, name, AtFlags::empty())?.into())
+    }
+
     fn stat_quietly(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat.into())),

@@ -271,10 +271,11 @@ fn listen(
     Ok(())
 }
 
-/// Read what is there; false at the end of the stream.
+/// Read what is there; false at the end of the stream. Only so much at once: a tool that prints faster than
+/// it is read must not keep us from looking at the clock.
 fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut chunk = [0; 4096];
-    loop {
+    for _ in 0..16 {
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(false),
             Ok(count) => {
@@ -286,6 +287,7 @@ fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+    Ok(true)
 }
 
 /// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,

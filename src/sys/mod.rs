@@ -10,7 +10,7 @@ pub mod handover;
 pub mod identity;
 mod lease;
 pub mod lock;
-mod mounts;
+pub mod mounts;
 pub mod policy_lock;
 pub mod process_list;
 mod raw;

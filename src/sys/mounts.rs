@@ -17,7 +17,7 @@ use super::root::Root;
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A process in whose view the file is a mount of its own.
-pub(super) fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
+pub fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
     let proc = machine.dir(Path::new("/proc"))?.ok_or(io::ErrorKind::NotFound)?;
     let Some(spot) = Spot::of(&proc, file)? else {
         return Ok(None);

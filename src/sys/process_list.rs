@@ -23,6 +23,8 @@ pub struct Process {
     pub arguments: Vec<String>,
     /// When it was started, in seconds since 1970.
     pub started: i64,
+    /// True when its `/` is not the machine's: it runs in a container, or a changed root directory.
+    pub elsewhere: bool,
 }
 
 /// The processes whose program has one of these names.
@@ -31,6 +33,7 @@ pub fn named(machine: &Root, names: &[&str]) -> io::Result<Vec<Process>> {
     let stat = text(&proc, "stat")?;
     let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
     let boot = boot.ok_or(io::ErrorKind::InvalidData)?;
+    let top = machine.dir(Path::new("/"))?.ok_or(io::ErrorKind::NotFound)?.stat()?.identity;
     let mut found = Vec::new();
     for name in proc.names()? {
         let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -46,8 +49,10 @@ pub fn named(machine: &Root, names: &[&str]) -> io::Result<Vec<Process>> {
             continue;
         }
         let (Ok(stat), Ok(owner)) = (text(&process, "stat"), process.stat()) else { continue };
+        let Ok(own_top) = process.stat_through("root".as_ref()) else { continue };
         if let Some(ticks) = start_ticks(&stat) {
-            found.push(Process { pid, uid: owner.uid, arguments, started: boot + ticks / TICKS });
+            let (started, elsewhere) = (boot + ticks / TICKS, own_top.identity != top);
+            found.push(Process { pid, uid: owner.uid, arguments, started, elsewhere });
         }
     }
     found.sort_by_key(|process| process.pid);
@@ -86,5 +91,6 @@ mod tests {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let age = i64::try_from(now).unwrap() - me.started;
         assert!((-2..3600).contains(&age), "{age}");
+        assert!(!me.elsewhere);
     }
 }

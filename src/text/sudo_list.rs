@@ -78,6 +78,17 @@ pub fn verdict<'a>(entries: &'a [Entry], run_as: &str, wanted: &str) -> Verdict<
 }
 
 impl Entry {
+    /// The program and what the rule says of its arguments, backslashes removed; the program alone where any
+    /// arguments will do.
+    #[must_use]
+    pub fn words(&self) -> (String, Option<String>) {
+        let command = self.command.replace('\\', "");
+        match command.split_once(' ') {
+            Some((program, arguments)) => (program.to_owned(), Some(arguments.trim().to_owned())),
+            None => (command, None),
+        }
+    }
+
     /// True when the rule is about this command: the program with any arguments, or with these.
     fn is_about(&self, wanted: &str) -> bool {
         let command = self.command.trim_start_matches('!').replace('\\', "");
@@ -88,7 +99,8 @@ impl Entry {
     }
 
     /// True when it lets the account become this one. Without a list it is root that sudo becomes.
-    fn lets_become(&self, account: &str) -> bool {
+    #[must_use]
+    pub fn lets_become(&self, account: &str) -> bool {
         let is_it = |user: &String| user == "ALL" || user == account;
         self.run_as.iter().any(is_it) || (self.run_as.is_empty() && account == "root")
     }

@@ -1,16 +1,16 @@
 //! What can be wrong, one row each: a name, what is done to the good host, and the answer.
 
-use super::Do::{Edit, Mode, Put, Remove, Rename};
-use super::{Do, Fault, HostFault};
+use super::Do::{Edit, Fifo, Grow, Hard, Link, Make, Mode, Put, Remove, Rename};
+use super::{Do, Fault};
 
-const TOML: &str = "/etc/gitlab-runner/config.toml";
+pub(super) const TOML: &str = "/etc/gitlab-runner/config.toml";
 const KEY: &str = "/home/gitlab-runner/.ssh/id_ed25519";
 const PUB: &str = "/home/gitlab-runner/.ssh/id_ed25519.pub";
 const LOGOUT: &str = "/home/gitlab-runner/.bash_logout";
 const RULE: &str = "/etc/sudoers.d/gitlab-runner";
-const STATUS: &str = "/var/lib/dpkg/status";
+pub(super) const STATUS: &str = "/var/lib/dpkg/status";
 const UNIT: &str = "/etc/systemd/system/gitlab-runner.service";
-const VOLUMES: &str = "[\"/certs/client\", \"/cache\"]";
+pub(super) const VOLUMES: &str = "[\"/certs/client\", \"/cache\"]";
 
 /// A key as old programs encrypt it.
 const ENCRYPTED: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,\
@@ -24,13 +24,29 @@ const OTHER_HOST_KEY: &str =
 const OTHER_PUBLIC: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB x\n";
 
-const fn problem(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
-    Fault { name, steps, status: "problem", code }
+pub(super) const fn problem(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
+    Fault { name, steps, status: "problem", code, args: DIND }
 }
 
-const fn note(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
-    Fault { name, steps, status: "ok", code }
+pub(super) const fn note(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
+    Fault { name, steps, status: "ok", code, args: DIND }
 }
+
+/// With another profile, or other options.
+pub(super) const fn with(args: &'static [&'static str], fault: Fault) -> Fault {
+    Fault { args, ..fault }
+}
+
+const DIND: &[&str] = &["--profile", "dind"];
+/// A profile of the tree's own, which the fault writes.
+pub(super) const OURS: &[&str] = &["--profile", "ours"];
+pub(super) const OUR_PROFILE: &str = "/etc/runner-prep/profiles/ours.toml";
+
+/// Public keys that are too short for today.
+const RSA_1024: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ== x\n";
+const RSA_2048: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB x\n";
+/// A private key that does not show its public half to us.
+const OLD_FORMAT: &str = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
 
 /// What a tree shows.
 pub(crate) const TREE_FAULTS: &[Fault] = &[
@@ -69,6 +85,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem("no ssh", &[Remove("/usr/bin/ssh")], "ssh-not-found"),
     problem("no rsync", &[Remove("/usr/bin/rsync")], "rsync-not-found"),
     // The key, and the servers.
+    problem("no .ssh", &[Remove("/home/gitlab-runner/.ssh")], "ssh-key-directory-missing"),
     problem("no key", &[Remove(KEY), Remove(PUB)], "ssh-key-missing"),
     problem("key 0644", &[Mode(KEY, 0o644)], "ssh-key-mode"),
     problem("key with a passphrase", &[Put(KEY, ENCRYPTED), Remove(PUB)], "ssh-key-encrypted"),
@@ -234,6 +251,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "certs-shared",
     ),
     problem(
+        "certificates in a directory of the host",
+        &[Edit(TOML, "\"/certs/client\"", "\"/srv/certs:/certs/client\"")],
+        "certs-shared",
+    ),
+    problem(
         "shared authority",
         &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"/certs\"")],
         "certs-ca-shared",
@@ -276,7 +298,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem("no runners", &[Put(TOML, "concurrent = 1\n")], "no-runner"),
     problem("unknown executor", &[Edit(TOML, "\"shell\"", "\"shel\"")], "executor-unknown"),
     note("no shell runner", &[Edit(TOML, "\"shell\"", "\"ssh\"")], "no-shell-runner"),
-    problem("too few slots", &[Edit(TOML, "concurrent = 2", "concurrent = 1")], "concurrent-low"),
+    note("too few slots", &[Edit(TOML, "concurrent = 2", "concurrent = 1")], "concurrent-low"),
     problem("no slot at all", &[Edit(TOML, "concurrent = 2", "concurrent = 0")], "concurrent-zero"),
     problem("no token", &[Edit(TOML, "glrt-CANARY-patient-1", "")], "token-missing"),
     note("registered twice", &[Edit(TOML, "glrt-CANARY-patient-2", "glrt-CANARY-patient-1")], "runner-twice"),
@@ -294,96 +316,77 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(UNIT, "--user gitlab-runner", "--user ci")],
         "service-user-missing",
     ),
-];
-
-const fn ill(name: &'static str, before: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before, after, status: "problem", code }
-}
-
-const fn remark(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before: "", after, status: "ok", code }
-}
-
-const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before: "", after, status: "unknown", code }
-}
-
-/// What only a running host shows.
-pub(crate) const HOST_FAULTS: &[HostFault] = &[
-    ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
-    ill(
-        "sudoers syntax error",
-        "install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL NOPASSWD' > /etc/sudoers.d/aa",
-        "",
-        "policy-broken",
+    problem("service masked", &[Put(UNIT, "")], "service-masked"),
+    problem("jobs as root", &[Edit(UNIT, " --user gitlab-runner", "")], "service-jobs-as-root"),
+    with(&["--profile", "dind", "--user", "other"], problem("unit of another account", &[], "service-user")),
+    with(
+        &["--profile", "dind", "--config", "/etc/other.toml"],
+        problem("unit of another file", &[], "service-config"),
     ),
-    ill(
-        "rule taken away",
-        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) !/usr/bin/rsync' > /etc/sudoers.d/zz",
-        "",
-        "rule-without-effect",
+    with(&["--profile", "dind", "--config", "x.toml"], problem("no absolute path", &[], "config-path")),
+    problem("home of a strange name", &[Edit(UNIT, "--user gitlab-runner", "--user ALL")], "account-name"),
+    // Things that are not what they should be.
+    problem("link to nowhere", &[Remove(TOML), Link(TOML, "/nowhere")], "config-dangling"),
+    problem("config.toml is a directory", &[Remove(TOML), Make(TOML)], "config-kind"),
+    problem("config.toml with two names", &[Hard(TOML, "/etc/gitlab-runner/other")], "config-links"),
+    problem("runners is a number", &[Put(TOML, "runners = 1\n")], "config-shape"),
+    problem(
+        "directory is a file",
+        &[Remove("/etc/gitlab-runner"), Put("/etc/gitlab-runner", "")],
+        "path-unusable",
     ),
-    ill(
-        "later rule asks for a password",
-        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) ALL' > /etc/sudoers.d/zz",
-        "",
-        "sudo-password-asked",
+    problem("key is a directory", &[Remove(KEY), Make(KEY)], "ssh-key-kind"),
+    problem("key with two names", &[Hard(KEY, "/home/gitlab-runner/.ssh/other")], "ssh-key-links"),
+    problem("public half alone", &[Remove(KEY)], "ssh-key-half"),
+    problem(
+        ".ssh is a file",
+        &[Remove("/home/gitlab-runner/.ssh"), Put("/home/gitlab-runner/.ssh", "")],
+        "ssh-directory",
     ),
-    ill(
-        "gitlab-runner is stopped",
-        "",
-        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1",
-        "runner-not-running",
+    problem(
+        "short key",
+        &[
+            Put("/home/gitlab-runner/.ssh/id_rsa", OLD_FORMAT),
+            Put("/home/gitlab-runner/.ssh/id_rsa.pub", RSA_1024),
+        ],
+        "ssh-key-weak",
     ),
-    ill(
-        "unit changed, not restarted",
-        "",
-        "sed -i 's/--user gitlab-runner/--user daemon/' /etc/systemd/system/gitlab-runner.service",
-        "process-outdated",
+    note(
+        "key of former days",
+        &[
+            Put("/home/gitlab-runner/.ssh/id_rsa", OLD_FORMAT),
+            Put("/home/gitlab-runner/.ssh/id_rsa.pub", RSA_2048),
+        ],
+        "ssh-key-short",
     ),
-    ill(
-        "lint objects",
-        "printf '#!/bin/sh\\ncase $1 in --version) echo Version: 19.4.0;; lint) echo CANARY; exit 1;; esac\\n' > /usr/local/bin/gitlab-runner",
-        "",
-        "config-lint",
+    problem(
+        "known_hosts is a directory",
+        &[Remove("/etc/ssh/ssh_known_hosts"), Make("/etc/ssh/ssh_known_hosts")],
+        "known-hosts-kind",
     ),
-    ill(
-        "reload failed",
-        "",
-        "sleep 2.1; touch /etc/gitlab-runner/config.toml; printf '#!/bin/sh\\necho Configuration loaded; echo ERROR: Failed to load config CANARY\\n' > /usr/local/bin/journalctl",
-        "config-not-loaded",
+    Fault {
+        status: "unknown",
+        ..problem("known_hosts is huge", &[Grow("/etc/ssh/ssh_known_hosts")], "could-not-look")
+    },
+    problem(
+        ".gitconfig is a directory",
+        &[Remove("/home/gitlab-runner/.gitconfig"), Make("/home/gitlab-runner/.gitconfig")],
+        "git-config-kind",
     ),
-    unsure(
-        "reload not proven",
-        "sleep 2.1; touch -d '15 seconds' /dev/null; touch -d '-1 hour' /etc/gitlab-runner/config.toml",
-        "config-old-mtime",
+    note("no address of git", &[Remove("/home/gitlab-runner/.gitconfig")], "git-email-default"),
+    problem("rule is a link", &[Rename(RULE, "/etc/rule"), Link(RULE, "/etc/rule")], "sudoers-kind"),
+    note("directory of rules", &[Make("/etc/sudoers.d/more")], "sudoers-no-file"),
+    problem("FIFO among the rules", &[Fifo("/etc/sudoers.d/pipe")], "sudoers-special-file"),
+    problem("command is no program", &[Mode("/usr/bin/rsync", 0o644)], "command-kind"),
+    problem(
+        "another command comes first",
+        &[Put("/usr/local/bin/rsync", "#!/bin/sh\n"), Mode("/usr/local/bin/rsync", 0o755)],
+        "command-shadowed",
     ),
-    unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
-    ill("Docker daemon down", "rm /run/docker.sock", "", "docker-daemon-down"),
-    ill(
-        "poor storage driver",
-        "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",
-        "",
-        "docker-storage-driver",
+    problem(
+        "command outside secure_path",
+        &[Edit("/etc/sudoers", "/usr/sbin:/usr/bin:/sbin:/bin", "/sbin")],
+        "command-not-in-secure-path",
     ),
-    ill(
-        "token expired",
-        "sed -i 's/0001-01-01/2020-01-01/' /etc/gitlab-runner/config.toml",
-        "",
-        "token-expired",
-    ),
-    remark("started by something else", "rm /etc/systemd/system/gitlab-runner.service", "service-other"),
-    ill(
-        "neither unit nor process",
-        "",
-        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1; rm /etc/systemd/system/gitlab-runner.service",
-        "service-missing",
-    ),
-    remark(
-        "runs in user mode",
-        "kill -9 $(cat /run/gitlab-runner.pid); sleep 0.1
-        mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
-            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
-        "runner-user-mode",
-    ),
+    note("rsync as root", &[], "root-equivalent-command"),
 ];

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests lay out their hosts themselves")]
 
 mod faults;
+mod host_faults;
+mod other_profiles;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
@@ -14,7 +16,12 @@ use runner_prep::text::known_hosts::GITLAB_COM;
 
 use crate::support::{Host, Tree};
 
-pub(crate) use faults::{HOST_FAULTS, TREE_FAULTS};
+pub(crate) use host_faults::HOST_FAULTS;
+
+/// Every fault of a tree.
+pub(crate) fn tree_faults() -> impl Iterator<Item = &'static Fault> {
+    faults::TREE_FAULTS.iter().chain(other_profiles::OTHER_FAULTS)
+}
 
 pub(crate) const HOME: &str = "/home/gitlab-runner";
 
@@ -61,6 +68,12 @@ pub(crate) enum Do {
     Rename(&'static str, &'static str),
     Remove(&'static str),
     Mode(&'static str, u32),
+    Make(&'static str),
+    Link(&'static str, &'static str),
+    Hard(&'static str, &'static str),
+    Fifo(&'static str),
+    /// Make it larger than anything that is read.
+    Grow(&'static str),
 }
 
 /// Something that is wrong, and what `doctor` says of it.
@@ -70,6 +83,8 @@ pub(crate) struct Fault {
     pub(crate) steps: &'static [Do],
     pub(crate) status: &'static str,
     pub(crate) code: &'static str,
+    /// Profile and options.
+    pub(crate) args: &'static [&'static str],
 }
 
 /// What lies in the host that lacks nothing: path, text, mode, and whether it is the account's.
@@ -119,6 +134,16 @@ pub(crate) fn infect(tree: &Tree, fault: &Fault) {
             Do::Rename(from, to) => std::fs::rename(tree.path(from), tree.path(to)).unwrap(),
             Do::Remove(path) => tree.remove(path),
             Do::Mode(path, mode) => tree.chmod(path, mode),
+            Do::Make(path) => std::fs::create_dir(tree.path(path)).unwrap(),
+            Do::Link(path, target) => std::os::unix::fs::symlink(target, tree.path(path)).unwrap(),
+            Do::Hard(path, other) => std::fs::hard_link(tree.path(path), tree.path(other)).unwrap(),
+            Do::Fifo(path) => {
+                nix::unistd::mkfifo(&tree.path(path), nix::sys::stat::Mode::S_IRUSR).unwrap();
+            }
+            Do::Grow(path) => {
+                let file = std::fs::OpenOptions::new().write(true).open(tree.path(path)).unwrap();
+                file.set_len(1 << 30).unwrap();
+            }
         }
     }
 }
@@ -152,11 +177,20 @@ pub(crate) struct HostFault {
 const RUNNER: &str = "#!/bin/sh\ncase $1 in --version) echo 'Version:      19.4.0' ;; esac\n";
 const SILENT: &str = "#!/bin/sh\nexit 1\n";
 
-const START: &str = "mkfifo /run/hold
-bash -c 'exec -a /usr/local/bin/gitlab-runner bash -s run --config /etc/gitlab-runner/config.toml \
---working-directory /home/gitlab-runner --service gitlab-runner --user gitlab-runner <>/run/hold' &
-echo $! > /run/gitlab-runner.pid
-until tr '\\0' ' ' < /proc/$(cat /run/gitlab-runner.pid)/cmdline | grep -q '^/usr/local/bin/gitlab-runner'; do sleep 0.01; done";
+/// `begin` starts what looks like gitlab-runner, `end` ends it.
+const START: &str = r#"begin() {
+    [ -p /run/hold ] || mkfifo /run/hold
+    bash -c 'exec -a /usr/local/bin/gitlab-runner bash -s run "$@" <>/run/hold' - "$@" &
+    echo $! > /run/gitlab-runner.pid
+    until tr '\0' ' ' < /proc/$!/cmdline | grep -q '^/usr/local/bin/gitlab-runner'; do sleep 0.01; done
+}
+end() {
+    kill -9 $(cat /run/gitlab-runner.pid)
+    while kill -0 $(cat /run/gitlab-runner.pid) 2>/dev/null; do sleep 0.01; done
+}
+"#;
+const BEGIN: &str = "begin --config /etc/gitlab-runner/config.toml --working-directory /home/gitlab-runner --service \
+                     gitlab-runner --user gitlab-runner";
 
 impl Patient {
     /// Start a host, with one thing wrong or none.
@@ -185,7 +219,7 @@ impl Patient {
             }
         });
         let (before, after) = fault.map_or(("", ""), |fault| (fault.before, fault.after));
-        let script = [before, "\n", START, "\n", after, "\n"].concat();
+        let script = [START, before, "\n", BEGIN, "\n", after, "\n"].concat();
         host.sh(&script).ok();
         Some(Self { host })
     }

@@ -1,0 +1,101 @@
+//! The process that takes jobs: which one it is, and whether it is what the unit starts.
+
+use anyhow::Result;
+
+use super::Patient;
+use crate::facts::machine::{Machine, RunningRunner};
+use crate::facts::service::Service;
+use crate::finding::Findings;
+
+/// The process that takes jobs. A job can start one of any name: who runs it decides what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Running {
+    /// Root's own on this machine: the service.
+    Service(RunningRunner),
+    /// The one of the user that the unit names (`User=`).
+    Own(RunningRunner),
+    /// One in a container.
+    Contained(RunningRunner),
+    /// One of some user's, which nobody but that user vouches for.
+    Stranger(RunningRunner),
+    /// None.
+    Nowhere,
+}
+
+/// Find it; of several the most trustworthy one.
+pub(super) fn running(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Running> {
+    let uid_of = |name: &String| patient.facts.account(name);
+    let by_unit = patient.service.and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
+    let by_unit = by_unit.flatten().map(|account| account.uid);
+    let of_jobs = patient.account.map(|account| account.uid);
+    let mut all = machine.runners()?;
+    let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
+        (false, 0) => 0,
+        (false, uid) if by_unit == Some(uid) => 1,
+        // The account can make containers of its own, too.
+        (true, uid) if of_jobs != Some(uid) => 2,
+        _ => 3,
+    };
+    all.sort_by_key(rank);
+    Ok(all.into_iter().next().map_or(Running::Nowhere, |one| match rank(&one) {
+        0 => Running::Service(one),
+        1 => Running::Own(one),
+        2 => Running::Contained(one),
+        _ => Running::Stranger(one),
+    }))
+}
+
+/// It runs, as the unit says.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let start = "systemctl start gitlab-runner; systemctl status gitlab-runner";
+    match patient.running()? {
+        Running::Service(process) => compare(patient, &process, findings),
+        Running::Own(RunningRunner { pid, uid, .. }) => findings.note(
+            "runner-user-mode",
+            format!("gitlab-runner (process {pid}) runs as uid {uid}, not as root: its shell jobs run as that user"),
+            "its own config.toml is ~/.gitlab-runner/config.toml unless its unit says --config; look at it with --config FILE",
+        ),
+        Running::Contained(RunningRunner { pid, .. }) => findings.note(
+            "runner-in-container",
+            format!(
+                "gitlab-runner runs in a container (process {pid}): its shell jobs run there, and its config.toml is \
+                 the one that is mounted there"
+            ),
+            "give that file: runner-prep doctor --config FILE",
+        ),
+        Running::Stranger(RunningRunner { pid, uid, .. }) => findings.problem(
+            "runner-not-running",
+            format!("gitlab-runner does not run: only process {pid} of uid {uid} calls itself so, which is no service"),
+            start,
+        ),
+        Running::Nowhere => {
+            findings.problem("runner-not-running", "gitlab-runner does not run: no job is taken", start);
+        }
+    }
+    Ok(())
+}
+
+/// The running service against what its unit says now, and where there is none, against what is looked at.
+fn compare(patient: &Patient<'_>, process: &RunningRunner, findings: &mut Findings) {
+    let RunningRunner { pid, says, .. } = process;
+    let differs = |one: &Service| says.user != one.user || says.config != one.config;
+    let user = says.user.as_deref().unwrap_or("root");
+    match patient.service.filter(|service| !service.masked) {
+        Some(service) if differs(service) => findings.problem(
+            "process-outdated",
+            format!("gitlab-runner (process {pid}) was started with other --user or --config than its unit says now"),
+            "when no job runs: systemctl daemon-reload && systemctl restart gitlab-runner",
+        ),
+        None if user != patient.name => findings.problem(
+            "process-user",
+            format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", patient.name),
+            format!("look at that account: runner-prep doctor --user {user}; or start it with --user {}", patient.name),
+        ),
+        None if says.config.as_ref().is_some_and(|path| *path != patient.config.path) => findings.problem(
+            "process-config",
+            format!("gitlab-runner (process {pid}) reads another file than {}", patient.shown()),
+            "look at that file: runner-prep doctor --config FILE",
+        ),
+        _ => findings.fine(format!("process {pid}, as root, jobs as {user}")),
+    }
+}

@@ -1,0 +1,115 @@
+//! The running process works with the file that is on disk.
+
+use anyhow::Result;
+
+use super::Patient;
+use super::process::Running;
+use crate::facts::machine::Machine;
+use crate::finding::Findings;
+
+/// Seconds between gitlab-runner's looks at the file, with some to spare.
+const RELOAD: i64 = 10;
+/// `/proc` and file systems count seconds from different ends.
+const SLACK: i64 = 1;
+
+/// What the journal says since a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Journal {
+    Loaded,
+    Failed,
+    Silent,
+}
+
+/// The running process works with the file as it is on disk. Only what is proven is called fine.
+pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = patient.machine else { return Ok(()) };
+    let process = match patient.running()? {
+        Running::Service(process) => process,
+        Running::Own(process) if process.says.config.is_some() => process,
+        Running::Contained(_) => {
+            findings.unknown(
+                "runner-in-container",
+                "whether a gitlab-runner in a container has loaded the file is in the container's log",
+                "docker logs CONTAINER",
+            );
+            return Ok(());
+        }
+        _ => {
+            findings.unknown("runner-not-running", "gitlab-runner does not run as a service", "");
+            return Ok(());
+        }
+    };
+    let path = process.says.config.as_ref().unwrap_or(&patient.config.path);
+    let Some(times) = patient.facts.times(path)? else {
+        findings.unknown("config-missing", format!("{} does not exist", path.display()), "");
+        return Ok(());
+    };
+    let shown = path.display();
+    if times.changed <= process.started + SLACK {
+        findings.fine(format!("{shown} was there when gitlab-runner started"));
+        return Ok(());
+    }
+    let log = format!("journalctl -u gitlab-runner --since @{}", times.changed);
+    match journal(machine, times.changed)? {
+        Journal::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
+        Journal::Failed => findings.problem(
+            "config-not-loaded",
+            format!("gitlab-runner could not load {shown} as it is, and goes on with the old one"),
+            format!("see why: {log}; then correct the file"),
+        ),
+        Journal::Silent if times.modified <= process.started => findings.unknown(
+            "config-old-mtime",
+            format!(
+                "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
+                 that was put back), it is not loaded"
+            ),
+            format!("to be sure that it is: touch {shown}"),
+        ),
+        Journal::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
+            "config-just-changed",
+            format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
+            "ask again in ten seconds",
+        ),
+        Journal::Silent => findings.unknown(
+            "config-load-unproven",
+            format!("{shown} was written after gitlab-runner started, and no journal says that it was loaded"),
+            format!("see its log: {log}; or restart it when no job runs"),
+        ),
+    }
+    Ok(())
+}
+
+/// The last word of the journal on loading the file. Its lines may hold values of it: not shown.
+fn journal(machine: &Machine<'_>, since: i64) -> Result<Journal> {
+    let since = format!("--since=@{since}");
+    let arguments = ["--unit=gitlab-runner", &since, "--output=cat", "--no-pager", "--quiet", "--lines=2000"];
+    let said = machine.ask("journalctl", &arguments, &[])?;
+    Ok(said.map_or(Journal::Silent, |said| last_word(&said.stdout)))
+}
+
+fn last_word(log: &str) -> Journal {
+    let word = |line: &str| {
+        if line.contains("Configuration loaded") {
+            Some(Journal::Loaded)
+        } else if line.contains("Failed to load config") {
+            Some(Journal::Failed)
+        } else {
+            None
+        }
+    };
+    log.lines().rev().find_map(word).unwrap_or(Journal::Silent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_the_journal_counts() {
+        let (loaded, failed) =
+            ("Configuration loaded     builds=0\n", "ERROR: Failed to load config Near line 20 (last key)\n");
+        assert_eq!(last_word(&[loaded, failed, "Checking for jobs\n"].concat()), Journal::Failed);
+        assert_eq!(last_word(&[failed, loaded].concat()), Journal::Loaded);
+        assert_eq!(last_word("Checking for jobs... received\n"), Journal::Silent);
+    }
+}

@@ -1,0 +1,113 @@
+//! What the account may run as root without a password, beside what the profile gives it: all of it that
+//! equals root, named.
+
+use anyhow::Result;
+
+use super::Patient;
+use super::sudo::listed;
+use crate::finding::Findings;
+use crate::policy::way_to_root;
+use crate::text::sudo_list::{Entry, Verdict, entries, verdict};
+
+/// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(text) = listed(patient)? else {
+        findings.fine("there is no sudo");
+        return Ok(());
+    };
+    judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), findings);
+    if findings.is_empty() {
+        findings.fine("no rule beside the profile's equals root");
+    }
+    Ok(())
+}
+
+/// `known` are commands that the profile wants, of which its own resource warns.
+fn judge(account: &str, known: &[&str], rules: &[Entry], findings: &mut Findings) {
+    let mut told = Vec::new();
+    for rule in rules.iter().filter(|rule| rule.free && rule.lets_become("root")) {
+        let (program, arguments) = rule.words();
+        let Some(way) = way(&program, arguments.as_deref()) else { continue };
+        if known.contains(&program.as_str()) || told.contains(&program) {
+            continue;
+        }
+        // A later rule may take it away again, or ask for a password.
+        if program != "ALL" && !program.ends_with('/') {
+            let line = arguments.as_ref().map_or(program.clone(), |rest| format!("{program} {rest}"));
+            if !matches!(verdict(rules, "root", &line), Verdict::Free(_)) {
+                continue;
+            }
+        }
+        let place = rule.file.as_ref().map(|file| format!(" ({file})")).unwrap_or_default();
+        findings.note(
+            "root-equivalent-rule",
+            format!("{account} may run {program} as root without a password{place}: {way}"),
+            format!("unless the jobs are trusted like root, take that rule out: sudo -ll -U {account}"),
+        );
+        told.push(program);
+    }
+}
+
+/// How a command of a rule hands out root. Fixed arguments leave nothing to choose, but for rsync, which
+/// brings a setuid file from the checkout.
+fn way(program: &str, arguments: Option<&str>) -> Option<&'static str> {
+    if program == "ALL" {
+        return Some("everything");
+    }
+    if program.ends_with('/') || program.contains(['*', '?', '[']) {
+        return Some("several programs, some of which give root");
+    }
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let is_fixed = arguments.is_some_and(|text| !text.contains(['*', '?', '[']) && !text.starts_with('^'));
+    way_to_root(name).filter(|_| !is_fixed || name == "rsync")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(rules: &[(&str, &str)], known: &[&str]) -> Vec<String> {
+        let block = |(options, command): &(&str, &str)| {
+            format!(
+                "Sudoers entry:\n    RunAsUsers: ALL\n    Options: {options}\n    Commands:\n\t{command}\n"
+            )
+        };
+        let text: String = rules.iter().map(block).collect();
+        let mut findings = Findings::of("x");
+        judge("ci", known, &entries(&text), &mut findings);
+        findings.into_list().into_iter().map(|finding| finding.message).collect()
+    }
+
+    #[test]
+    fn what_gives_root_is_named() {
+        let free = "!authenticate";
+        for command in [
+            "ALL",
+            "/bin/bash",
+            "/usr/bin/python3.11",
+            "/usr/bin/",
+            "/usr/bin/*",
+            "/usr/bin/tar *",
+            "/usr/bin/rsync -a x y",
+        ] {
+            assert_eq!(named(&[(free, command)], &[]).len(), 1, "{command}");
+        }
+        for command in [
+            "/usr/bin/id",
+            "/usr/bin/systemctl restart app",
+            "!/bin/bash",
+            "/usr/local/bin/runner-deploy app",
+        ] {
+            assert_eq!(named(&[(free, command)], &[]), Vec::<String>::new(), "{command}");
+        }
+        assert_eq!(named(&[("", "ALL")], &[]).len(), 0);
+        assert_eq!(named(&[(free, "/usr/bin/rsync")], &["/usr/bin/rsync"]).len(), 0);
+    }
+
+    #[test]
+    fn what_a_later_rule_takes_away_is_not() {
+        assert_eq!(named(&[("!authenticate", "/bin/bash"), ("", "!/bin/bash")], &[]).len(), 0);
+        assert_eq!(named(&[("!authenticate", "/bin/bash"), ("", "ALL")], &[]).len(), 0);
+        assert_eq!(named(&[("!authenticate", "ALL"), ("!authenticate", "ALL")], &[]).len(), 1);
+    }
+}

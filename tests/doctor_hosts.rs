@@ -1,0 +1,188 @@
+//! `doctor` on hosts as administrators have them, and against an account that does not want to be looked at.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::{Host, HostBuilder, Run, assert_unchanged, fixture, have, run_within};
+
+const HOME: &str = "/home/gitlab-runner";
+/// What no test can make of the machine's own kernel, and what depends on it.
+const KERNEL: [&str; 2] = ["kernel", "cgroup"];
+
+/// A machine with the tools, and nothing of GitLab's.
+fn plain() -> Option<HostBuilder> {
+    if have(&["sudo", "visudo", "su", "git", "ssh", "ssh-keygen", "rsync"]) { Host::or_skip() } else { None }
+}
+
+fn codes(run: &Run, status: &str) -> BTreeSet<String> {
+    let document = run.json();
+    let all = document["findings"].as_array().unwrap();
+    let is_it = |finding: &&Value| {
+        finding["status"] == status && !KERNEL.contains(&finding["check"].as_str().unwrap())
+    };
+    all.iter().filter(is_it).map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
+}
+
+fn set(codes: &[&str]) -> BTreeSet<String> {
+    codes.iter().map(|code| (*code).to_owned()).collect()
+}
+
+/// People get lines that fit, and a repair for each problem.
+fn assert_readable(run: &Run) {
+    for line in run.stdout.lines().filter(|line| !line.starts_with("    ")) {
+        assert!(line.chars().count() <= 80, "{line:?} is too long\n{run}");
+    }
+}
+
+#[test]
+fn a_plain_machine_lacks_what_it_lacks_each_told_once() {
+    let Some(host) = plain() else { return };
+    let host = host.start();
+    let before = host.stamps();
+    let run = host.prep(&["doctor", "--json"]);
+    assert_eq!(
+        codes(run.exit(1), "problem"),
+        set(&[
+            "account-missing",
+            "host-key-missing",
+            "sudoers-missing",
+            "git-identity",
+            "ssh-key-directory-missing",
+            "ssh-key-missing",
+            "runner-missing",
+            "config-missing"
+        ]),
+        "{run}"
+    );
+    assert_readable(host.prep(&["doctor"]).exit(1));
+    assert_readable(host.prep(&["doctor", "-v", "--profile", "dind"]).exit(1));
+    assert_unchanged(&before, &host.stamps());
+}
+
+#[test]
+fn what_apply_prepared_has_no_problem_but_what_apply_waits_for() {
+    for (profile, config) in [
+        ("dind", "config-docker-runner.toml"),
+        ("dind-hardened", "config-docker-runner.toml"),
+        ("docker-socket", "config-docker-runner.toml"),
+    ] {
+        let Some(host) = plain() else { return };
+        let host = host.config_toml(fixture(config)).start();
+        host.prep(&["apply", "--profile", profile, "--runner-version", "17.4.0"]).ok();
+        let run = host.prep(&["doctor", "--json", "--profile", profile]);
+        // The machine has neither gitlab-runner nor Docker.
+        assert_eq!(
+            codes(&run, "problem"),
+            set(&["runner-missing", "docker-daemon-down"]),
+            "{profile}: {run}"
+        );
+        let shown = host.prep(&["doctor", "--profile", profile]);
+        assert_readable(&shown);
+        assert!(shown.stdout.lines().count() < 30, "{shown}");
+    }
+}
+
+#[test]
+fn a_host_with_a_shell_runner_alone_needs_no_docker() {
+    let Some(host) = plain() else { return };
+    let text = "concurrent = 1\n[[runners]]\n  name = \"deploy\"\n  url = \"https://gitlab.com/\"\n  token = \"glrt-CANARY-1\"\n  executor = \"shell\"\n";
+    let host = host
+        .config_toml(text)
+        .file_mode("/usr/local/bin/gitlab-runner", "#!/bin/sh\necho Version: 17.4.0\n", 0o755)
+        .file(
+            "/etc/systemd/system/gitlab-runner.service",
+            "[Service]\nExecStart=/usr/local/bin/gitlab-runner run --config /etc/gitlab-runner/config.toml --user gitlab-runner\n",
+        )
+        .start();
+    host.prep(&["apply", "--profile", "shell"]).ok();
+    let run = host.prep(&["doctor", "--json"]);
+    assert_eq!(codes(&run, "problem"), set(&["runner-not-running"]), "{run}");
+    assert_eq!(codes(&run, "unknown"), set(&["runner-not-running"]), "{run}");
+}
+
+/// Login shells of an account that wants to stop, fool or use whoever looks at it.
+const HOSTILE: &[(&str, &str, &str)] = &[
+    ("never ends", "sleep 1000", "login-shell-fails"),
+    ("ignores signals", "trap '' TERM HUP INT; while :; do sleep 1; done", "login-shell-fails"),
+    ("writes without end", "exec cat /dev/zero", "login-shell-fails"),
+    ("writes lines without end", "exec yes runner-prep-finds:git", "login-shell-fails"),
+    ("stops itself", "kill -STOP $$", "login-shell-fails"),
+    ("leaves a child with the pipe", "sleep 1000 &", "ok"),
+    ("leaves a session of its own", "setsid sleep 1000 >/dev/null 2>&1 & exit 3", "login-shell-fails"),
+    ("kills its parent", "kill -9 $PPID; kill -9 -1; exit 1", "login-shell-fails"),
+    (
+        "writes escape sequences",
+        "printf '\\033]0;owned\\007\\033[2J'; printf '\\033[31mCANARY\\n' >&2; exit 7",
+        "login-shell-fails",
+    ),
+    ("asks for a terminal", "exec </dev/tty || exit 9", "login-shell-fails"),
+];
+
+#[test]
+fn a_hostile_login_shell_neither_stops_nor_fools_anybody() {
+    std::thread::scope(|scope| {
+        for (name, script, code) in HOSTILE {
+            scope.spawn(move || hostile(name, script, code));
+        }
+    });
+}
+
+fn hostile(name: &str, script: &str, code: &str) {
+    let Some(host) = plain() else { return };
+    let profile = format!("id -u >> /home/gitlab-runner/ids; tty >> /home/gitlab-runner/ids\n{script}\n");
+    let host = host
+        .account("gitlab-runner", 998, HOME)
+        .file_mode(&format!("{HOME}/.bash_profile"), &profile, 0o644)
+        .own(&format!("{HOME}/.bash_profile"), 998, 998)
+        .start();
+    let run = run_within(
+        Duration::from_secs(120),
+        host.command("/opt/under-test/runner-prep").args(["doctor", "--json", "--profile", "shell"]),
+    );
+    let document = run.exit(1).json();
+    let of_login = document["findings"].as_array().unwrap().iter().find(|one| one["check"] == "login-shell");
+    assert_eq!(of_login.unwrap()["code"], *code, "{name}: {run}");
+    assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{name}: {run}");
+    // It ran as the account, and had no terminal.
+    let ids = host.text(&format!("{HOME}/ids"));
+    assert_eq!(ids.lines().collect::<Vec<_>>(), ["998", "not a tty"], "{name}");
+}
+
+/// Things in the home that are no files, or larger than any memory.
+#[test]
+fn a_hostile_home_is_seen_and_not_entered() {
+    let Some(host) = plain() else { return };
+    let host = host
+        .account("gitlab-runner", 998, HOME)
+        .dir(&format!("{HOME}/.ssh"), 0o700)
+        .own(&format!("{HOME}/.ssh"), 998, 998)
+        .file_mode("/root/secret", "CANARY-secret\n", 0o600)
+        .start();
+    for (name, script) in [
+        ("FIFOs", "mkfifo .ssh/id_rsa .ssh/config .ssh/known_hosts .gitconfig .bash_logout"),
+        ("huge", "for f in .ssh/id_rsa .ssh/config .gitconfig .bash_logout; do truncate -s 1T $f; done"),
+        (
+            "links",
+            "for f in .ssh/id_rsa .ssh/deploy .ssh/config .gitconfig .bash_logout; do ln -s /root/secret $f; done",
+        ),
+        ("devices", "for f in .ssh/id_rsa .ssh/config .gitconfig; do ln -s /dev/zero $f; done"),
+        ("link for .ssh", "rmdir .ssh; ln -s /root .ssh"),
+        ("names", "cd .ssh; i=0; while [ $i -lt 3000 ]; do : > key$i; i=$((i+1)); done"),
+    ] {
+        host.sh(&format!(
+            "cd {HOME}; rm -rf .ssh .gitconfig .bash_logout; setpriv --reuid 998 --regid 998 --clear-groups mkdir -m 0700 .ssh"
+        ))
+        .ok();
+        host.sh(&format!("cd {HOME}; exec setpriv --reuid 998 --regid 998 --clear-groups sh -ec '{script}'"))
+            .ok();
+        let run = host.prep(&["doctor", "--profile", "shell"]);
+        assert!(run.status == 1, "{name}: {run}");
+        run.says_not("CANARY");
+        assert_readable(&run);
+    }
+}

@@ -1,0 +1,172 @@
+//! What only a running host shows: a name, what is done before gitlab-runner starts and after, and the answer.
+
+use super::HostFault;
+
+const fn ill(name: &'static str, before: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before, after, status: "problem", code }
+}
+
+const fn remark(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before: "", after, status: "ok", code }
+}
+
+const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
+    HostFault { name, before: "", after, status: "unknown", code }
+}
+
+/// What only a running host shows.
+pub(crate) const HOST_FAULTS: &[HostFault] = &[
+    ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
+    ill(
+        "sudoers syntax error",
+        "install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL NOPASSWD' > /etc/sudoers.d/aa",
+        "",
+        "policy-broken",
+    ),
+    ill(
+        "rule taken away",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) !/usr/bin/rsync' > /etc/sudoers.d/zz",
+        "",
+        "rule-without-effect",
+    ),
+    ill(
+        "later rule asks for a password",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) ALL' > /etc/sudoers.d/zz",
+        "",
+        "sudo-password-asked",
+    ),
+    ill(
+        "gitlab-runner is stopped",
+        "",
+        "end",
+        "runner-not-running",
+    ),
+    ill(
+        "unit changed, not restarted",
+        "",
+        "sed -i 's/--user gitlab-runner/--user daemon/' /etc/systemd/system/gitlab-runner.service",
+        "process-outdated",
+    ),
+    ill(
+        "lint objects",
+        "printf '#!/bin/sh\\ncase $1 in --version) echo Version: 19.4.0;; lint) echo CANARY; exit 1;; esac\\n' > /usr/local/bin/gitlab-runner",
+        "",
+        "config-lint",
+    ),
+    ill(
+        "reload failed",
+        "",
+        "sleep 2.1; touch /etc/gitlab-runner/config.toml; printf '#!/bin/sh\\necho Configuration loaded; echo ERROR: Failed to load config CANARY\\n' > /usr/local/bin/journalctl",
+        "config-not-loaded",
+    ),
+    unsure(
+        "reload not proven",
+        "sleep 2.1; touch -d '15 seconds' /dev/null; touch -d '-1 hour' /etc/gitlab-runner/config.toml",
+        "config-old-mtime",
+    ),
+    unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
+    ill("Docker daemon down", "rm /run/docker.sock", "", "docker-daemon-down"),
+    remark(
+        "poor storage driver",
+        "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",
+        "docker-storage-driver",
+    ),
+    ill(
+        "token expired",
+        "sed -i 's/0001-01-01/2020-01-01/' /etc/gitlab-runner/config.toml",
+        "",
+        "token-expired",
+    ),
+    remark("started by something else", "rm /etc/systemd/system/gitlab-runner.service", "service-other"),
+    ill(
+        "neither unit nor process",
+        "",
+        "end; rm /etc/systemd/system/gitlab-runner.service",
+        "service-missing",
+    ),
+    remark(
+        "runs in user mode",
+        "end; sed -i '/^ExecStart/i User=gitlab-runner' /etc/systemd/system/gitlab-runner.service
+        mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
+            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
+        "runner-user-mode",
+    ),
+    ill(
+        "a job calls itself gitlab-runner",
+        "",
+        "end; mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
+            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
+        "runner-not-running",
+    ),
+    remark(
+        "runs in a container",
+        "end; rm /etc/systemd/system/gitlab-runner.service /usr/local/bin/gitlab-runner
+        mkdir /run/image; mount -t tmpfs none /run/image; cd /run/image; mkdir usr proc dev
+        mount --bind /usr usr; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64; mknod -m 666 dev/null c 1 3
+        mkfifo hold; chroot . bash -c 'exec -a gitlab-runner bash -s run --user=gitlab-runner <>/hold' & sleep 0.3",
+        "runner-in-container",
+    ),
+    remark(
+        "file alone in a container",
+        "unshare --mount sh -c 'touch /run/alone; mount --bind /etc/gitlab-runner/config.toml /run/alone; exec sleep 60' &
+        sleep 0.3",
+        "config-mounted-alone",
+    ),
+    ill(
+        "no unit, other account",
+        "",
+        "end; rm /etc/systemd/system/gitlab-runner.service; begin --user daemon",
+        "process-user",
+    ),
+    ill(
+        "no unit, other file",
+        "",
+        "end; rm /etc/systemd/system/gitlab-runner.service; begin --user gitlab-runner --config /srv/config.toml",
+        "process-config",
+    ),
+    ill("home of root", "chown root /home/gitlab-runner", "", "home-owner"),
+    ill(
+        ".ssh made by root",
+        "chown -R root:root /home/gitlab-runner/.ssh; chmod 0700 /home/gitlab-runner/.ssh",
+        "",
+        "ssh-key-directory-mode",
+    ),
+    ill(
+        "file of root's in the home",
+        "chown root /home/gitlab-runner/.gitconfig; chmod 0600 /home/gitlab-runner/.gitconfig",
+        "",
+        "foreign-owner",
+    ),
+    ill("rule of another owner", "chown 998 /etc/sudoers.d/gitlab-runner", "", "sudoers-mode"),
+    remark(
+        "rule for everything",
+        "install -m 0440 /dev/null /etc/sudoers.d/90-cloud; echo 'gitlab-runner ALL=(ALL) NOPASSWD: ALL' > \
+         /etc/sudoers.d/90-cloud",
+        "root-equivalent-rule",
+    ),
+    ill(
+        "sudo-rs reads another file",
+        "printf '#!/bin/sh\\necho sudo-rs 0.2.8\\n' > /usr/local/sbin/sudo; chmod 4755 /usr/local/sbin/sudo
+        install -m 0440 /etc/sudoers /etc/sudoers-rs",
+        "",
+        "sudoers-rs",
+    ),
+    unsure("no visudo", "mount --bind /dev/null $(command -v visudo)", "visudo-missing"),
+    unsure("no su", "mount --bind /dev/null $(command -v su)", "login-shell-untried"),
+    unsure(
+        "version not said",
+        "printf '#!/bin/sh\\n' > /usr/local/bin/gitlab-runner",
+        "no-lint",
+    ),
+    unsure(
+        "daemon of another machine",
+        "sed -i 's|    image|    host = \"tcp://192.0.2.1:2376\"\\n    image|' /etc/gitlab-runner/config.toml",
+        "docker-remote",
+    ),
+    ill("no control groups", "mount -t tmpfs none /sys/fs/cgroup", "", "cgroup-missing"),
+    remark(
+        "new control groups alone",
+        "mount -t tmpfs none /sys/fs/cgroup; touch /sys/fs/cgroup/cgroup.controllers",
+        "cgroup-v2",
+    ),
+];

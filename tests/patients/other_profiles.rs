@@ -1,0 +1,195 @@
+//! What other profiles and options find.
+
+use super::Do::{Edit, Make, Mode, Put, Remove};
+use super::Fault;
+use super::faults::{OUR_PROFILE, OURS, STATUS, TOML, VOLUMES, note, problem, with};
+
+/// As [`super::TREE_FAULTS`].
+pub(crate) const OTHER_FAULTS: &[Fault] = &[
+    // Other profiles and options.
+    with(
+        &["--profile", "dind-hardened"],
+        note(
+            "wide allow-list",
+            &[Edit(TOML, "    volumes", "    allowed_privileged_services = [\"**\"]\n    volumes")],
+            "allow-list-wider",
+        ),
+    ),
+    with(
+        &["--profile", "dind-hardened"],
+        problem("old gitlab-runner", &[Edit(STATUS, "17.4.0", "15.11.0")], "runner-too-old"),
+    ),
+    with(
+        &["--profile", "docker-socket"],
+        note("socket for jobs", &[Edit(TOML, VOLUMES, "[\"/cache\"]")], "root-equivalent-socket"),
+    ),
+    with(
+        &["--profile", "dind", "--runner", "imges"],
+        problem("no runner of that name", &[], "runner-unknown"),
+    ),
+    with(
+        &["--profile", "dind", "--runner", "images"],
+        problem("two of one name", &[Edit(TOML, "\"deploy\"", "\"images\"")], "runner-ambiguous"),
+    ),
+    with(
+        OURS,
+        problem(
+            "group missing",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[account]\ngroups = [\"video9\"]\n")],
+            "group-missing",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "not in the group",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[account]\ngroups = [\"sudo\"]\n")],
+            "account-group",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "fingerprint alone",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[known_hosts.hosts]]\nhost = \"git.example.com\"\nfingerprint = \
+                 \"SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8\"\n",
+            )],
+            "host-key-unscanned",
+        ),
+    ),
+    with(&["--profile", "dind-hardened"], problem("jobs privileged", &[], "config-services-privileged")),
+    with(
+        &["--profile", "dind-hardened"],
+        problem("no allow-list", &[], "config-allowed-privileged-services"),
+    ),
+    with(
+        OURS,
+        problem(
+            "rule of a missing account",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"www9\"\ncommands = [\"/usr/bin/rsync\"]\n",
+            )],
+            "run-as-missing",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "rule as root",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"root\"\ncommands = [\"/usr/bin/rsync\"]\n",
+            )],
+            "run-as-root",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "rule as itself",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"gitlab-runner\"\ncommands = [\"/usr/bin/rsync\"]\n",
+            )],
+            "run-as-itself",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "rule without commands",
+            &[
+                Put(OUR_PROFILE, "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"www\"\ncommands = []\n"),
+                Edit("/etc/passwd", "gitlab-runner:x:", "www:x:970:970::/srv:/bin/sh\ngitlab-runner:x:"),
+            ],
+            "sudo-rule-empty",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "group of another number",
+            &[
+                Put(
+                    OUR_PROFILE,
+                    "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"www\"\ncommands = [\"/usr/bin/rsync\"]\n",
+                ),
+                Edit("/etc/passwd", "gitlab-runner:x:", "www:x:970:970::/srv:/bin/sh\ngitlab-runner:x:"),
+                Edit("/etc/group", "sudo:x:27:", "www:x:971:\nsudo:x:27:"),
+            ],
+            "run-as-group",
+        ),
+    ),
+    with(
+        OURS,
+        note(
+            "rule as a member of docker",
+            &[
+                Put(
+                    OUR_PROFILE,
+                    "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"www\"\ncommands = [\"/usr/bin/rsync\"]\n",
+                ),
+                Edit("/etc/passwd", "gitlab-runner:x:", "www:x:970:970::/srv:/bin/sh\ngitlab-runner:x:"),
+                Edit("/etc/group", "sudo:x:27:", "docker:x:970:www\nsudo:x:27:"),
+            ],
+            "root-equivalent-account",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "target is a file",
+            &[
+                Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),
+                Put("/srv/app", ""),
+            ],
+            "deploy-target",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "target of the account",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \"gitlab-runner:gitlab-runner\"\n",
+            )],
+            "deploy-owner",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "deployment without rsync",
+            &[
+                Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),
+                Remove("/usr/bin/rsync"),
+            ],
+            "rsync-missing",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "program not installed",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n")],
+            "program-not-installed",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "entry point is a directory",
+            &[
+                Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),
+                Put("/usr/local/bin/runner-prep", "#!/bin/sh\n"),
+                Mode("/usr/local/bin/runner-prep", 0o755),
+                Make("/usr/local/sbin/runner-deploy"),
+            ],
+            "deploy-file-kind",
+        ),
+    ),
+];
