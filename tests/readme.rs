@@ -182,7 +182,13 @@ fn job_errors() -> String {
             None => rows.push((text, vec![code])),
         }
     }
-    let row = |(text, codes): &(String, Vec<String>)| format!("| `{text}` | {} |\n", codes.join(", "));
+    let row = |(text, found): &(String, Vec<String>)| {
+        let (codes, words): (Vec<&String>, Vec<&String>) = found.iter().partition(|one| one.starts_with('`'));
+        let codes: Vec<&str> = codes.into_iter().map(String::as_str).collect();
+        let all = [codes.join(", ")].into_iter().filter(|codes| !codes.is_empty());
+        let all: Vec<String> = all.chain(words.into_iter().cloned()).collect();
+        format!("| `{text}` | {} |\n", all.join("; "))
+    };
     ["| the job shows | doctor finds |\n|---|---|\n".to_owned()]
         .into_iter()
         .chain(rows.iter().map(row))
