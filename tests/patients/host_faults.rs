@@ -129,7 +129,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         ".ssh made by root",
         "chown -R root:root /home/gitlab-runner/.ssh; chmod 0700 /home/gitlab-runner/.ssh",
         "",
-        "ssh-key-directory-mode",
+        "foreign-owner",
     ),
     ill(
         "file of root's in the home",
