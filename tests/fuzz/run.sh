@@ -10,6 +10,7 @@ unset CDPATH
 cd -- "$(dirname -- "$0")"
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
+# shellcheck disable=SC2046  # a list of names
 [ $# -gt 0 ] || set -- $(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | tail -n +2)
 
 sanitizer=address
