@@ -32,7 +32,23 @@ pub struct Account {
 }
 
 /// The account of that name; `None` when there is none.
+///
+/// # Errors
+/// When the database can't be read, or gives the account a number that is none: chown(2) and setresuid(2) take -1
+/// for "leave it as it is", and what was meant for the account would stay root's.
 pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
+    let found = look_up(root, name)?;
+    if found.as_ref().is_some_and(|account| account.uid == u32::MAX || account.gid == u32::MAX) {
+        return Err(fault(
+            "account-number",
+            format!("the account {name} has the number {}, which means none at all", u32::MAX),
+            format!("give it numbers of its own: usermod --uid UID {name}, usermod --gid GROUP {name}"),
+        ));
+    }
+    Ok(found)
+}
+
+fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
     if root.is_host() {
         return Ok(users::get_user_by_name(name).map(|user| Account {
             name: name.to_owned(),
