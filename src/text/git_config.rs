@@ -162,6 +162,8 @@ mod tests {
             ("[user]\n  NAME = x\n\n[core]\n", "[user]\n  NAME = x\n  email = a@b\n\n[core]\n".to_owned()),
             ("[user] name = x\n", "[user] name = x\n\temail = a@b\n".to_owned()),
             ("[user]\nname = x\\", "[user]\nname = x\\\n\nemail = a@b\n".to_owned()),
+            ("[user]\nname = x\\\n", "[user]\nname = x\\\n\nemail = a@b\n".to_owned()),
+            ("[core]\nx = 1\\\n", format!("[core]\nx = 1\\\n\n[user]\n{both}")),
             ("[user]\r\n\tname = x", "[user]\r\n\tname = x\r\n\temail = a@b\r\n".to_owned()),
             ("[user \"x\"]\nname = y\n", format!("[user \"x\"]\nname = y\n[user]\n{both}")),
         ] {

@@ -21,7 +21,7 @@ pub(super) enum Item {
         start: usize,
         /// Where its value ends: after the line end, or at the end of the file.
         end: usize,
-        /// The file ends in a backslash that waits for a further line.
+        /// The file ends in a backslash, perhaps with a line end, that waits for a further line.
         open: bool,
     },
 }
@@ -214,7 +214,7 @@ impl Reader<'_> {
                 Some(b'"') => quoted = !quoted,
                 Some(b'\\') => match self.next() {
                     None => open = true,
-                    Some(b'\n') => {}
+                    Some(b'\n') => open = self.peek().is_none(),
                     Some(b't') => value.push(b'\t'),
                     Some(b'b') => value.push(0x08),
                     Some(b'n') => value.push(b'\n'),

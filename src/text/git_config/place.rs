@@ -54,7 +54,8 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
 /// What is missing before a new line can start at `at`.
 fn gap(text: &[u8], at: usize, open: bool) -> &'static str {
     match text.get(..at) {
-        // The first line end would only continue the value.
+        // One line end continues the value, the next one ends it.
+        Some([.., b'\n']) if open => "\n",
         _ if open => "\n\n",
         Some([.., b'\n']) => "",
         _ => "\n",
