@@ -34,6 +34,8 @@ strace:strace
 shellcheck:shellcheck
 cc:gcc
 strip:binutils
+mmdebstrap:mmdebstrap
+chroot:coreutils
 systemd-analyze:systemd
 systemctl:systemd
 journalctl:systemd
@@ -87,6 +89,20 @@ fi
 if [ "$(id -u)" = 0 ] && [ ! -x "$ansible/bin/ansible-playbook" ]; then
     printf 'tests/run.sh: installing ansible-core from PyPI into %s\n' "$ansible" >&2
     /usr/bin/python3 -m venv "$ansible" >&2 && "$ansible/bin/pip" install -q --disable-pip-version-check ansible-core >&2 </dev/null ||
+        printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
+fi
+
+# A tree of this distribution, for the tests of images: no more than a host needs to be one.
+image=${CARGO_TARGET_DIR:-target}/image
+if [ "$(id -u)" = 0 ] && [ ! -d "$image" ] && command -v mmdebstrap >/dev/null 2>&1; then
+    printf 'tests/run.sh: making a tree of Debian in %s\n' "$image" >&2
+    rm -rf "$image.new"
+    # shellcheck source=/dev/null
+    mmdebstrap --quiet --mode=root --variant=essential --include=login,openssh-client,passwd,rsync,sudo \
+        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$image.new" >&2 </dev/null &&
+        mv "$image.new" "$image" ||
         printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
 fi
 
