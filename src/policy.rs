@@ -16,6 +16,19 @@ pub const SUDOERS_DIRECTORY: &str = "/etc/sudoers.d";
 /// sudo's own default where no `secure_path` is set.
 pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What sudo-rs reads instead of `/etc/sudoers` when it is there.
+pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
+
+/// Whether a main file of sudo reads the drop-ins: `@includedir /etc/sudoers.d`, or its old form with `#`.
+#[must_use]
+pub fn includes_drop_ins(main: &str) -> bool {
+    main.lines().any(|line| {
+        let line = line.trim();
+        let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
+        rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == SUDOERS_DIRECTORY)
+    })
+}
+
 const WRITES: &str = "it writes any file";
 const RUNS: &str = "it runs any program";
 const SHELL: &str = "it is a shell";

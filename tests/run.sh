@@ -59,6 +59,7 @@ missing() {
 }
 
 ansible=${CARGO_TARGET_DIR:-target}/ansible
+sudos=${CARGO_TARGET_DIR:-target}/sudos
 packages=$(missing)
 if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     printf 'tests/run.sh: installing %s\n' "$packages" >&2
@@ -104,6 +105,13 @@ if [ "$(id -u)" = 0 ] && [ ! -d "$image" ] && command -v mmdebstrap >/dev/null 2
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$image.new" >&2 </dev/null &&
         mv "$image.new" "$image" ||
         printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
+fi
+
+# The versions of sudo that rules and deployments are tried against, on hosts of root's.
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e "$sudos/complete" ]; then
+    printf 'tests/run.sh: fetching other versions of sudo into %s\n' "$sudos" >&2
+    tests/sudos.sh "$sudos" </dev/null ||
+        printf 'tests/run.sh: cannot, so the tests that need them are skipped\n' >&2
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

@@ -32,6 +32,8 @@ pub(super) fn receive(words: &[String]) -> Result<u8> {
         bail!("{} has characters that rsync would take apart; install it elsewhere", program.display());
     }
     confine::begin(Signal::SIGTERM)?;
+    confine::leave_terminal()?;
+    confine::lift_limits();
     let socket = Socket::from_standard_input().and_then(Socket::bequeath).context("no socket")?;
     let mut missing = Vec::new();
     if let Err(error) = confine::read_only_but(target) {
@@ -47,15 +49,13 @@ pub(super) fn receive(words: &[String]) -> Result<u8> {
         confine::end_with_parent(Signal::SIGTERM)?;
     }
     confine::no_new_privileges()?;
-    match confine::reach_only(target, &[rsync, program]) {
-        Ok(true) => {}
-        Ok(false) => missing.push("Landlock (not in this kernel)".to_owned()),
-        Err(error) => missing.push(format!("Landlock ({error:#})")),
+    if !confine::reach_only(target, &[rsync, program])? {
+        missing.push("Landlock (not in this kernel)".to_owned());
     }
-    match confine::no_setuid_files() {
+    match confine::filter_calls() {
         Ok(true) => {}
-        Ok(false) => missing.push("the filter against setuid files (not for this machine)".to_owned()),
-        Err(error) => missing.push(format!("the filter against setuid files ({error:#})")),
+        Ok(false) => missing.push("the filter of system calls (not for this machine)".to_owned()),
+        Err(error) => missing.push(format!("the filter of system calls ({error:#})")),
     }
     if !missing.is_empty() {
         complain(&format!("the receiver goes without {}", missing.join(", ")));

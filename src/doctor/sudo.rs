@@ -7,13 +7,12 @@ use anyhow::Result;
 use super::Patient;
 use crate::change::FileKind;
 use crate::facts::MOST_BYTES;
+use crate::facts::machine::Finished;
 use crate::finding::Findings;
-use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY};
+use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS_DIRECTORY, includes_drop_ins};
 use crate::text::sudo_list::{Entry, Verdict, entries, verdict};
 
 const MAIN: &str = "/etc/sudoers";
-/// What sudo-rs reads instead of [`MAIN`] when it is there.
-const RUST_MAIN: &str = "/etc/sudoers-rs";
 /// The name of our file in the directory.
 const OURS: &str = "gitlab-runner";
 
@@ -37,15 +36,18 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
         Some(machine) => machine.ask("sudo", &["--version"], &[])?,
         None => None,
     };
-    let version = said.map(|said| said.stdout.lines().next().unwrap_or_default().trim().to_owned());
+    // sudo-rs 0.2.5 says it on standard error.
+    let first = |said: Finished| said.stdout.lines().chain(said.stderr.lines()).next().map(str::to_owned);
+    let version = said.and_then(first);
     let is_rust = version.as_ref().is_some_and(|version| version.starts_with("sudo-rs"));
-    if is_rust && patient.facts.stat(Path::new(RUST_MAIN))?.is_some() {
+    let main = patient.facts.stat(Path::new(RUST_SUDOERS))?.filter(|_| is_rust);
+    if main.is_some() && !includes_drop_ins(&text(patient, Path::new(RUST_SUDOERS))?) {
         findings.problem(
             "sudoers-rs",
             format!(
-                "sudo-rs reads {RUST_MAIN} instead of {MAIN}: rules in {SUDOERS_DIRECTORY} may not be read"
+                "sudo-rs reads {RUST_SUDOERS} instead of {MAIN}, and it does not include {SUDOERS_DIRECTORY}: rules there are dead"
             ),
-            format!("let {RUST_MAIN} include the directory (@includedir {SUDOERS_DIRECTORY}), or remove it"),
+            format!("add this line at its end: @includedir {SUDOERS_DIRECTORY}; or remove {RUST_SUDOERS}"),
         );
     }
     if findings.is_empty() {

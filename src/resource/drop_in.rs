@@ -13,7 +13,7 @@ use crate::change::{
 };
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
-use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY, includes_drop_ins};
 
 const MODE: u32 = 0o440;
 
@@ -149,13 +149,14 @@ impl Policy {
             ));
         };
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
-        if !text.lines().any(includes_directory) {
+        if !includes_drop_ins(&text) {
             return Err(fault(
                 "sudoers-not-included",
                 format!("/etc/sudoers does not include {DIRECTORY}, a rule there would be dead"),
                 format!("add this line at its end with visudo: @includedir {DIRECTORY}"),
             ));
         }
+        warn_of_rust(facts, notes)?;
         let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
         match facts.entry(Path::new(DIRECTORY))? {
             Some(seen) if seen.kind == FileKind::Directory => {}
@@ -186,6 +187,20 @@ impl Policy {
     }
 }
 
+/// sudo-rs has a main file of its own where somebody made one.
+fn warn_of_rust(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+    if let Some(file) = facts.file(Path::new(RUST_SUDOERS), MOST_BYTES)? {
+        if !includes_drop_ins(&String::from_utf8_lossy(&file.bytes)) {
+            notes.warn(
+                "sudoers-rs",
+                format!("sudo-rs reads {RUST_SUDOERS} instead of /etc/sudoers, and it does not include {DIRECTORY}: a rule there is dead for it"),
+                format!("add this line at its end: @includedir {DIRECTORY}; or remove {RUST_SUDOERS}"),
+            );
+        }
+    }
+    Ok(())
+}
+
 /// What lies in the directory and is no file, where sudo looks for files.
 fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
     // The names that every sudo skips (sudoers(5), "Including other files").
@@ -213,13 +228,6 @@ fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// True for `@includedir /etc/sudoers.d` and its old form with `#`.
-fn includes_directory(line: &str) -> bool {
-    let line = line.trim();
-    let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
-    rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DIRECTORY)
 }
 
 /// The value of `Defaults secure_path="…"`.

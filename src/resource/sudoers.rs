@@ -67,6 +67,9 @@ impl Resource for Sudoers {
                     "name at least one program in its commands, or take the rule out",
                 ));
             }
+            for command in commands.iter().filter(|command| command.arguments().len() > 1) {
+                warn_of_merging(command, name, notes);
+            }
             add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
         if !drop_in.rules.is_empty() {
@@ -134,6 +137,16 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
         }
     }
     Ok(())
+}
+
+/// What no rule can say to sudo: where one argument ends and the next begins.
+fn warn_of_merging(command: &CommandLine, run_as: &str, notes: &mut Notes) {
+    let command = command.words().join(" ");
+    notes.warn(
+        "sudo-arguments-merge",
+        format!("sudo joins arguments with spaces before it compares them (sudo-rs does not): jobs can call `{command}` as {run_as} with neighbours merged into one argument"),
+        format!("see that no merging of them gives {run_as} more to do than you want; a program with one fixed argument has no neighbours"),
+    );
 }
 
 fn warn_of_root(command: &str, notes: &mut Notes) {

@@ -54,6 +54,29 @@ pub fn begin(at_parents_end: Signal) -> Result<()> {
     end_with_parent(at_parents_end)
 }
 
+/// Take back the limits on what a process may use that the caller has set, as far as may be: a limit on time or sizes
+/// ends the work in its middle.
+pub fn lift_limits() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    /// More handles than are ever open here.
+    const HANDLES: u64 = 1024;
+    let all = libc::RLIM_INFINITY;
+    for (resource, enough) in [
+        (Resource::RLIMIT_CPU, all),
+        (Resource::RLIMIT_FSIZE, all),
+        (Resource::RLIMIT_DATA, all),
+        (Resource::RLIMIT_AS, all),
+        (Resource::RLIMIT_NOFILE, HANDLES),
+    ] {
+        // In a container even root may not go beyond what is set for good.
+        if setrlimit(resource, enough, enough).is_err() {
+            if let Ok((_, most)) = getrlimit(resource) {
+                setrlimit(resource, most, most).ok();
+            }
+        }
+    }
+}
+
 /// Get this signal when the parent ends. A change of rights takes that back.
 pub fn end_with_parent(signal: Signal) -> Result<()> {
     nix::sys::prctl::set_pdeathsig(signal).context("cannot tie this process to its parent")
@@ -124,6 +147,10 @@ pub fn read_only_but(target: &Path) -> Result<()> {
 
 /// Let the process reach nothing but `target` for writing and what programs need for reading; no network,
 /// no signal to others. False where the kernel has no Landlock.
+///
+/// # Errors
+/// When it has, and the wall can't be built all the same: a caller may have left too few handles, and must not
+/// choose which walls there are.
 pub fn reach_only(target: &Path, programs: &[&Path]) -> Result<bool> {
     let abi = ABI::V6;
     let read = AccessFs::from_read(abi);
@@ -149,22 +176,22 @@ pub fn reach_only(target: &Path, programs: &[&Path]) -> Result<bool> {
     Ok(status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// Refuse to make setuid and setgid files, whatever the program becomes: root's would be a way to root.
+/// The bit in a number that marks a system call of the x32 interface.
+#[cfg(target_arch = "x86_64")]
+const X32: libc::c_long = 0x4000_0000;
+
+/// Refuse to make setuid and setgid files, whatever the program becomes: root's would be a way to root. And
+/// refuse to call others: what listens on a socket may do what this process can't.
 /// False on a machine that the filter does not know.
-pub fn no_setuid_files() -> Result<bool> {
+pub fn filter_calls() -> Result<bool> {
     let Ok(machine) = std::env::consts::ARCH.try_into() else {
         return Ok(false);
     };
     let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = BTreeMap::new();
-    let mut modes = vec![
-        (libc::SYS_openat, 3),
-        (libc::SYS_mknodat, 2),
-        (libc::SYS_fchmod, 1),
-        (libc::SYS_fchmodat, 2),
-        (libc::SYS_fchmodat2, 2),
-    ];
+    let mut modes =
+        vec![(libc::SYS_openat, 3), (libc::SYS_fchmod, 1), (libc::SYS_fchmodat, 2), (libc::SYS_fchmodat2, 2)];
     #[cfg(target_arch = "x86_64")]
-    modes.extend([(libc::SYS_open, 2), (libc::SYS_creat, 1), (libc::SYS_mknod, 1), (libc::SYS_chmod, 1)]);
+    modes.extend([(libc::SYS_open, 2), (libc::SYS_creat, 1), (libc::SYS_chmod, 1)]);
     for (call, argument) in modes {
         for bit in [u64::from(libc::S_ISUID), u64::from(libc::S_ISGID)] {
             let has_bit =
@@ -174,9 +201,25 @@ pub fn no_setuid_files() -> Result<bool> {
     }
     // Its entries are system calls that no filter sees.
     rules.insert(libc::SYS_io_uring_setup, Vec::new());
+    // Neither Landlock nor a read-only mount keeps a process from a socket in the file system, and what listens
+    // there (systemd, D-Bus, Docker) does what root asks. rsync has its pipes already.
+    rules.insert(libc::SYS_socket, Vec::new());
+    rules.insert(libc::SYS_connect, Vec::new());
+    // Devices, FIFOs and sockets are none that are deployed.
+    rules.insert(libc::SYS_mknodat, Vec::new());
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_mknod, Vec::new());
+    // The second way into the same calls, where the kernel has it.
+    #[cfg(target_arch = "x86_64")]
+    for (call, conditions) in rules.clone() {
+        rules.insert(call | X32, conditions);
+    }
     install(rules, Errno::EPERM, machine)?;
     // Its mode lies in memory, where no filter looks; programs go on with openat(2) when it is missing.
-    install(BTreeMap::from([(libc::SYS_openat2, Vec::new())]), Errno::ENOSYS, machine)?;
+    let mut missing = BTreeMap::from([(libc::SYS_openat2, Vec::new())]);
+    #[cfg(target_arch = "x86_64")]
+    missing.insert(libc::SYS_openat2 | X32, Vec::new());
+    install(missing, Errno::ENOSYS, machine)?;
     Ok(true)
 }
 

@@ -310,7 +310,12 @@ pub fn own_program() -> Option<PathBuf> {
 /// The program of that name in the directories of [`TOOL_PATH`]; `None` when it is not installed.
 #[must_use]
 pub fn find(root: &Root, name: &str) -> Option<PathBuf> {
-    TOOL_PATH.iter().map(|dir| Path::new(dir).join(name)).find(|path| is_program(root, path))
+    find_all(root, name).next()
+}
+
+/// Every program of that name in the directories of [`TOOL_PATH`].
+pub fn find_all<'a>(root: &'a Root, name: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    TOOL_PATH.iter().map(move |dir| Path::new(dir).join(name)).filter(|path| is_program(root, path))
 }
 
 /// True for an executable regular file.

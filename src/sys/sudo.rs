@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::dir::{Dir, Kind};
-use super::exec::{Tool, find, is_program};
+use super::exec::{Tool, find, find_all, is_program};
 use super::root::Root;
 use super::staged::Staged;
 use crate::fault::fault;
@@ -38,7 +38,7 @@ impl<'a> Judges<'a> {
     /// # Errors
     /// When there is none: an unchecked rule is never written.
     pub fn find(root: &'a Root, machine: &'a Root) -> Result<Self> {
-        let named = CHECKERS.iter().filter_map(|name| find(machine, name));
+        let named = CHECKERS.iter().flat_map(|name| find_all(machine, name));
         let rust = Some(PathBuf::from(RUST_CHECKER)).filter(|path| is_program(machine, path));
         let mut checkers: Vec<PathBuf> = Vec::new();
         let mut known = Vec::new();

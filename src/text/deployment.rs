@@ -127,6 +127,18 @@ impl Owner {
     }
 }
 
+impl Modes {
+    /// True when they may let the group write.
+    #[must_use]
+    pub fn lets_group_write(&self) -> bool {
+        self.0.split(',').any(|clause| {
+            let clause = clause.strip_prefix(['D', 'F']).unwrap_or(clause);
+            let parts = clause.split_once(['=', '+']);
+            parts.is_some_and(|(who, what)| who.contains(['g', 'a']) && what.contains('w'))
+        })
+    }
+}
+
 impl Target {
     /// The path.
     #[must_use]

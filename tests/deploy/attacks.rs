@@ -230,3 +230,104 @@ fn directories_that_change_under_the_feet_gain_nothing() {
         assert_unchanged(&before, &outside(host));
     });
 }
+
+#[test]
+fn limits_that_the_job_sets_take_no_wall_away() {
+    with_every_sudo(|host| {
+        job(host, "for i in $(seq 30); do head -c 200000 /dev/zero > f$i; done").ok();
+        let (mut done, mut last) = (0, String::new());
+        // From too few handles for anything to enough for all of it.
+        for handles in [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 20, 30, 64] {
+            let run = job(host, &format!("ulimit -n {handles}; sudo -n runner-deploy app"));
+            run.says_not("goes without");
+            last = run.stderr.clone();
+            done += usize::from(run.status == 0);
+            nothing_gained(host);
+        }
+        assert!(done > 0, "no limit was enough: {last}");
+        host.sh(&format!("rm -rf {TARGET}/*")).ok();
+        for limit in ["-f 1", "-d 2000", "-s 200", "-u 0", "-u 1", "-l 0", "-v 40000", "-c unlimited", "-t 1"]
+        {
+            let run = job(host, &format!("ulimit -S {limit} && sudo -n runner-deploy app || exit 7"));
+            run.says_not("goes without");
+            nothing_gained(host);
+        }
+        // A limit that the job sets on its sizes cuts no file of root's.
+        job(host, "ulimit -S -f 1; touch -d 1hour f1; sudo -n runner-deploy app; cmp f1 /srv/www/app/f1")
+            .ok();
+        nobody_left(host);
+    });
+}
+
+#[test]
+fn handles_that_the_job_closes_or_leaves_open_change_nothing() {
+    with_every_sudo(|host| {
+        job(host, "echo hello > file").ok();
+        for handles in
+            ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-", "5</etc/passwd 9>&1", "</dev/zero >/dev/full"]
+        {
+            host.sh(&format!("rm -rf {TARGET}/*")).ok();
+            attack(host, &format!("sudo -n runner-deploy app {handles}"));
+            host.sh(&format!("find {TARGET} -type f ! -path {TARGET}/file | grep . && exit 1; true")).ok();
+        }
+        attack(host, "sudo -n runner-deploy app | true");
+        attack(host, "sudo -n runner-deploy app");
+        assert_eq!(host.text("/srv/www/app/file"), "hello\n");
+        nobody_left(host);
+    });
+}
+
+#[test]
+fn a_caller_that_is_gone_or_stands_still_leaves_nothing_behind() {
+    with_every_sudo(|host| {
+        job(host, "head -c 100000000 /dev/zero > large; echo small > small").ok();
+        for signal in ["KILL", "HUP", "INT", "QUIT", "STOP", "TSTP", "USR1", "ALRM", "PIPE"] {
+            host.sh(&format!("rm -rf {TARGET}/*")).ok();
+            let script = format!(
+                "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!
+                 for i in $(seq 200); do ls -A /srv/www/app | grep -q . && break; sleep 0.01; done
+                 kill -{signal} $p 2>/dev/null; sleep 0.1; kill -CONT $p 2>/dev/null; wait $p; exit 0"
+            );
+            attack(host, &script);
+            nobody_left(host);
+            // Nothing half: either it is there as it is in the checkout, or it is not there.
+            host.sh(&format!(
+                "cd {TARGET}; for f in *; do test ! -e \"$f\" || cmp \"$f\" {JOB}/\"$f\"; done"
+            ))
+            .ok();
+        }
+    });
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_whole() {
+    with_every_sudo(|host| {
+        job(host, "echo old > file; sudo -n runner-deploy app").ok();
+        host.sh(&format!("mount -t tmpfs -o size=1m,mode=755 full {TARGET}; echo old > {TARGET}/file")).ok();
+        let run = job(
+            host,
+            "sleep 0.01; head -c 5000000 /dev/zero > file; touch -d 1hour file; sudo -n runner-deploy app",
+        );
+        assert_ne!(run.status, 0, "{run}");
+        assert_eq!(
+            host.sh(&format!("cat {TARGET}/file; ls -A {TARGET}; umount {TARGET}")).ok().stdout,
+            "old\nfile\n"
+        );
+    });
+}
+
+#[test]
+fn deep_and_large_trees_arrive_or_are_refused_whole() {
+    with_every_sudo(|host| {
+        // As deep as a path can be, and deeper.
+        let script = "mkfifo .git; d=$(printf 'd%.0s' $(seq 200)); for i in $(seq 18); do mkdir $d && cd -P $d; done; touch leaf
+            cd ~/builds/x/0/group/project; mkdir many; (cd many; seq 3000 | xargs touch)
+            sudo -n runner-deploy app; test $(ls /srv/www/app/many | wc -l) = 3000; test ! -e /srv/www/app/.git";
+        assert_eq!(attack(host, script), 0);
+        host.sh(&format!("rm -rf {TARGET}/*")).ok();
+        let script = "cd many; perl -e 'for (1..60) { mkdir(\"e\" x 200); chdir(\"e\" x 200) }'; cd ..
+            timeout 30 sudo -n runner-deploy app; test $? != 124; ls /srv/www/app/many | grep -q 2999";
+        attack(host, script);
+        host.sh(&format!("rm -rf {TARGET}/* {JOB}/many")).ok();
+    });
+}

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::{JOB, PROFILE, job, nothing_gained, outside, prepared};
-use crate::support::{Host, assert_unchanged};
+use crate::support::{Host, assert_unchanged, have};
 
 /// Puts a program in the place of rsync, for the sender or for the receiver.
 fn fake(host: &Host, script: &str) {
@@ -43,12 +43,22 @@ const TRIES: &str = r#"
     try unshare -m true
     try sh -c 'echo x > /proc/1/comm'
     try hostname evil
+    try perl -MSocket -e 'socket(S,AF_UNIX,SOCK_STREAM,0) && connect(S,pack_sockaddr_un("/run/roots")) or exit 1'
+    try perl -MSocket -e 'socket(S,AF_INET,SOCK_STREAM,0) or exit 1'
+    try perl -e '$! = 0; syscall(0x40000000|90,"own",04755)==0 or exit 1'
+    try sh -c ': </dev/tty'
 "#;
+
+/// A socket that root alone may connect to.
+const LISTEN: &str = "perl -MIO::Socket::UNIX -e 'umask 077; $s = IO::Socket::UNIX->new(Local=>\"/run/roots\", Listen=>1) or exit 1; sleep 300' &
+    for i in $(seq 200); do test -S /run/roots && break; sleep 0.02; done; test -S /run/roots";
 
 #[test]
 fn a_receiver_that_was_taken_over_stays_in_the_target() {
     let Some(host) = prepared(PROFILE) else { return };
     host.sh("cp /bin/true /usr/local/bin/tool; chmod 0755 /usr/local/bin/tool").ok();
+    // Something that does what root asks, like systemd or Docker.
+    host.sh(LISTEN).ok();
     job(&host, "touch file").ok();
     fake(&host, &format!("case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\n{TRIES}\nexit 7"));
     let before = outside(&host);
@@ -162,6 +172,44 @@ fn a_wall_that_cannot_be_had_is_named_and_the_others_stand() {
         .says_not("Landlock");
     nothing_gained(&host);
     host.sh("test -e /srv/www/app/file").ok();
+}
+
+#[test]
+fn without_landlock_a_receiver_still_writes_nowhere_else() {
+    let Some(host) = prepared(PROFILE) else { return };
+    if !have(&["strace"]) {
+        return;
+    }
+    job(&host, "touch file").ok();
+    // As on a kernel that was built without it.
+    let deploy = format!(
+        "cd {JOB}; strace -f -qq -o /dev/null -e trace=landlock_create_ruleset \
+         -e inject=landlock_create_ruleset:error=ENOSYS /usr/local/bin/runner-prep deploy /usr/local/sbin/runner-deploy app"
+    );
+    host.sh(&deploy).ok().says("goes without Landlock").says_not("read-only");
+    host.sh("test -e /srv/www/app/file").ok();
+    host.sh("cp /bin/true /usr/local/bin/tool; chmod 0755 /usr/local/bin/tool").ok();
+    host.sh(LISTEN).ok();
+    fake(&host, &format!("case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\n{TRIES}\nexit 7"));
+    let before = outside(&host);
+    let run = host.sh(&deploy);
+    run.exit(7);
+    // That it can read what root can, and run what it wrote, is what Landlock is there for.
+    let gained: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("GAINED")).collect();
+    assert_eq!(
+        gained,
+        [
+            "GAINED: cat /etc/shadow",
+            "GAINED: ls /root",
+            "GAINED: ls /home/gitlab-runner",
+            "GAINED: kill -0 1",
+            "GAINED: cp /bin/true evil-program",
+            "GAINED: ./evil-program",
+        ],
+        "{run}"
+    );
+    nothing_gained(&host);
+    assert_unchanged(&before, &outside(&host));
 }
 
 /// A file list of rsync's protocol 29, as a server that sends would begin it.

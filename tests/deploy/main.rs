@@ -1,7 +1,7 @@
 //! `[[deploy]]` and `runner-deploy`: what jobs may deploy arrives, and no attack gains anything.
 //!
-//! The attacks run on throwaway hosts with the real sudo and the real rsync, and again with sudo-rs where
-//! `RUNNER_PREP_SUDO_RS` is the path of its `sudo` (`tests/sudos.sh` builds one).
+//! The attacks run on throwaway hosts with the real rsync and with the machine's sudo and sudo-rs
+//! (`tests/sudos.sh`), with `RUNNER_PREP_LONG=1` with every version of them.
 
 #![allow(
     clippy::disallowed_methods,
@@ -21,9 +21,7 @@ mod hijack;
 mod jobs;
 mod refusals;
 
-use std::path::PathBuf;
-
-use support::{Host, HostBuilder, Run, have};
+use support::{Host, HostBuilder, Run, SUDOS, Sudo, have, with_each};
 
 const ACCOUNT: &str = "gitlab-runner";
 const TARGET: &str = "/srv/www/app";
@@ -38,16 +36,15 @@ target = \"/srv/www/app\"
 /// A host with the accounts and the profile, not yet started.
 fn laid_out(profile: &str) -> Option<HostBuilder> {
     let host = Host::or_skip()?;
-    if !have(&["sudo", "visudo", "rsync", "su"]) {
-        return None;
-    }
+    have(&["sudo", "visudo", "rsync", "su"]).then(|| described(host, profile))
+}
+
+fn described(host: HostBuilder, profile: &str) -> HostBuilder {
     let sudoers = support::SUDOERS.replace("Defaults\tenv_reset", KEEP_MUCH);
-    Some(
-        host.account(ACCOUNT, 2001, "/home/gitlab-runner")
-            .account("www", 2002, "/srv/www-home")
-            .file_mode("/etc/sudoers", sudoers, 0o440)
-            .file("/etc/runner-prep/profiles/site.toml", profile),
-    )
+    host.account(ACCOUNT, 2001, "/home/gitlab-runner")
+        .account("www", 2002, "/srv/www-home")
+        .file_mode("/etc/sudoers", sudoers, 0o440)
+        .file("/etc/runner-prep/profiles/site.toml", profile)
 }
 
 /// The worst that an administrator may have done to the environment.
@@ -57,30 +54,36 @@ const KEEP_MUCH: &str = "Defaults\tenv_reset\n\
 /// Makes it run, with the program installed and the profile applied.
 fn start(host: HostBuilder) -> Host {
     let host = host.start();
+    make_ready(&host);
+    host
+}
+
+fn make_ready(host: &Host) {
     host.sh("install -m 0755 /opt/under-test/runner-prep /usr/local/bin/runner-prep").ok();
     host.as_account(ACCOUNT, &format!("mkdir -p {JOB}")).ok();
     host.prep(&["apply", "--profile", "site"]).ok();
-    host
 }
 
 fn prepared(profile: &str) -> Option<Host> {
     Some(start(laid_out(profile)?))
 }
 
-/// The same test for each sudo at hand.
+/// The same test for sudo and sudo-rs.
 fn with_every_sudo(test: impl Fn(&Host)) {
-    if let Some(host) = prepared(PROFILE) {
-        test(&host);
+    if !have(&["rsync"]) {
+        return;
     }
-    if let Some(sudo) = std::env::var_os("RUNNER_PREP_SUDO_RS").map(PathBuf::from) {
-        let program = std::fs::read(&sudo).unwrap_or_else(|error| panic!("{}: {error}", sudo.display()));
-        if let Some(host) = laid_out(PROFILE) {
-            let host = start(host);
-            std::fs::write(host.path("/usr/local/bin/sudo"), program).expect("a copy of sudo-rs");
-            host.sh("chmod 4755 /usr/local/bin/sudo; sudo --version").ok().says("sudo-rs");
-            test(&host);
-        }
-    }
+    let newest_rust = SUDOS.iter().rfind(|sudo| sudo.is_rust);
+    let few: Vec<&'static Sudo> = SUDOS.first().into_iter().chain(newest_rust).collect();
+    let sudos = if support::long() { SUDOS.iter().collect() } else { few };
+    with_each(
+        sudos,
+        |host| described(host, PROFILE),
+        |_, host| {
+            make_ready(host);
+            test(host);
+        },
+    );
 }
 
 /// Runs a job's script in its checkout.

@@ -38,6 +38,10 @@ fn a_profile_that_would_give_root_away_is_refused() {
             "name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"gitlab-runner\"",
             "can write there without help",
         ),
+        (
+            "name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"root:gitlab-runner\"\nchmod = \"ug=rwX,o=rX\"",
+            "gitlab-runner is in it",
+        ),
         ("name = \"app\"\ntarget = \"/srv/www/app\"\ndeletes = true", "did you mean `delete`"),
         (
             "name = \"app\"\ntarget = \"/srv/www/a\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/b\"",

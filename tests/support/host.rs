@@ -67,6 +67,7 @@ const NAMESPACES: &[&str] = &[
 /// A host that is laid out but does not run yet.
 pub(crate) struct HostBuilder {
     place: Place,
+    layers: Vec<PathBuf>,
     kept: tempfile::TempDir,
 }
 
@@ -98,7 +99,7 @@ impl Host {
         let kept = tempfile::Builder::new().prefix("host-").tempdir().expect("a temporary directory");
         let place = Place::new(kept.path().to_path_buf());
         lay_out(&place);
-        Ok(HostBuilder { place, kept })
+        Ok(HostBuilder { place, layers: Vec::new(), kept })
     }
 
     /// [`Host::new`], with [`skip`] where there can be no host.
@@ -238,15 +239,23 @@ impl HostBuilder {
         self.dir("/etc/gitlab-runner", 0o700).file_mode("/etc/gitlab-runner/config.toml", bytes, 0o600)
     }
 
+    /// Directories laid over the machine's `/usr`, the upper one first.
+    pub(crate) fn layers(mut self, layers: Vec<PathBuf>) -> Self {
+        self.layers = layers;
+        self
+    }
+
     /// Makes the host run.
     pub(crate) fn start(self) -> Host {
-        let Self { place, kept } = self;
+        let Self { place, layers, kept } = self;
+        let layers = layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":");
         let errors = tempfile::tempfile().expect("a temporary file for the errors");
         let mut child = Command::new("unshare")
             .args(NAMESPACES)
             .args(["--", "/bin/sh", "-c", include_str!("host.sh"), "host.sh"])
             .arg(place.top())
             .arg(program())
+            .arg(layers)
             .env_clear()
             .env("PATH", PATH)
             .stdin(Stdio::piped())
