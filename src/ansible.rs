@@ -1,7 +1,8 @@
 //! The program as a binary module of Ansible: called `runner_prep`, with the path of a file of arguments.
 //!
 //! Owns the translation between Ansible's documents and the command line. Its arguments are the options of
-//! `apply` with `_` for `-`, taken from the command line's own definition, so that the two cannot disagree.
+//! `apply` with `_` for `-`, taken from the command line's own definition, so that the two cannot disagree. An argument
+//! that is a dictionary is a section of a profile.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault};
 use crate::profile::suggest;
 use crate::report::{Remark, Report};
+use crate::resource;
 use crate::run::{self, Exit, Streams};
 use crate::sys::root::Root;
 
@@ -49,15 +51,18 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
             "copy it to library/runner_prep beside the playbook; for people its name is runner-prep",
         ));
     };
-    let task = Task::read(Path::new(path))?;
-    let cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
+    let mut task = Task::read(Path::new(path))?;
+    let given = sections(&mut task.arguments)?;
+    let mut cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
         let text = error.render().to_string();
         let line = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         fault("usage", line, "the arguments are the options of: runner-prep apply --help")
     })?;
-    let Command::Apply(apply) = &cli.command else {
+    let Command::Apply(apply) = &mut cli.command else {
         return Err(fault("usage", "a module only applies", "leave out what is no option of apply"));
     };
+    apply.selection.given = given;
+    let apply = apply.clone();
     let report = run::host(&cli, environment, &apply.selection, !task.check);
     // In check mode the task before may not have installed what this one waits for.
     document(report, task.diff, apply.allow_pending || task.check)
@@ -87,6 +92,29 @@ impl Task {
     }
 }
 
+/// Takes the sections of a profile out of the arguments, as TOML. They are dictionaries or lists of them, which no
+/// option is: `config` may be the path of the file, and what to set in it.
+fn sections(arguments: &mut Map<String, Value>) -> Result<Option<String>> {
+    let is_section = |name: &str, value: &Value| {
+        let tables =
+            value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object));
+        (value.is_object() || tables) && resource::names().contains(&name)
+    };
+    let (taken, left): (Map<_, _>, Map<_, _>) =
+        std::mem::take(arguments).into_iter().partition(|(name, value)| is_section(name, value));
+    *arguments = left;
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    toml_edit::ser::to_string_pretty(&taken).map(Some).map_err(|error| {
+        fault(
+            "usage",
+            format!("the sections of the task are no profile: {error}"),
+            "leave out what has no value",
+        )
+    })
+}
+
 /// The command line that says the same as the arguments of a task.
 fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
     let top = Cli::command();
@@ -98,7 +126,9 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
         .filter(|(name, _)| !NOT_OURS.contains(&name.as_str()))
         .collect();
     let mut names: Vec<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
+    names.extend(resource::names());
     names.sort_unstable();
+    names.dedup();
     let mut line = vec![String::from("runner-prep"), String::from("apply")];
     for (name, value) in arguments {
         let Some((_, option)) = options.iter().find(|(known, _)| known == name) else {
@@ -270,6 +300,28 @@ mod tests {
             ]
         );
         assert!(Cli::try_parse_from(line(&arguments).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn dictionaries_are_sections_of_a_profile() {
+        let all = json!({
+            "profile": "shell", "config": { "docker": { "privileged": true, "volumes": ["/cache"] } },
+            "deploy": [{ "name": "app", "target": "/srv/www" }], "runner": ["a"], "git": "text",
+        });
+        let mut arguments = all.as_object().unwrap().clone();
+        let text = sections(&mut arguments).unwrap().unwrap();
+        let parsed: toml_edit::DocumentMut = text.parse().unwrap();
+        assert_eq!(parsed["config"]["docker"]["privileged"].as_bool(), Some(true));
+        assert_eq!(parsed["deploy"][0]["name"].as_str(), Some("app"));
+        assert_eq!(arguments.keys().collect::<Vec<_>>(), ["git", "profile", "runner"]);
+        assert_eq!(sections(&mut arguments).unwrap(), None);
+        // The path of the file is an option all the same.
+        let mut path = json!({ "config": "/srv/config.toml" }).as_object().unwrap().clone();
+        assert_eq!(sections(&mut path).unwrap(), None);
+        assert!(
+            sections(json!({ "git": { "name": null } }).as_object_mut().unwrap())
+                .is_err_and(|error| { error.to_string().contains("the sections of the task") })
+        );
     }
 
     #[test]

@@ -145,6 +145,9 @@ pub struct Selection {
     /// The version of gitlab-runner, for images that do not have it yet
     #[arg(long, value_name = "X.Y.Z")]
     pub runner_version: Option<Version>,
+    /// Sections of a profile beside those that are named, as TOML: the arguments of a task of Ansible.
+    #[arg(skip)]
+    pub given: Option<String>,
 }
 
 /// Options of `doctor`.

@@ -122,7 +122,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
     let read = |path: &Path| read_profile(&facts, machine, environment, path);
-    let profile = Profile::load(names, &resource::names(), &read)?;
+    let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &read)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
     require_root(&root, &format!("--profile {}", names.join(",")))?;
     let options = Options {

@@ -1,8 +1,11 @@
 //! Fleets: the playbooks of README.md, run by the real Ansible against hosts of their own.
 
+#![expect(clippy::disallowed_methods, reason = "a test calls the program by its other name")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
 mod support;
 
-use support::{Fleet, Host, Run, differences, fixture, readme_block};
+use support::{Fleet, Host, Run, Tree, differences, fixture, program, readme_block};
 
 /// Three hosts: one from nothing, one with the account, one with a registered runner.
 fn fleet() -> Option<Fleet> {
@@ -135,4 +138,28 @@ fn the_command_module_prepares_hosts_and_checks_them() {
     assert_recap(run.ok(), [0, 1, 0]);
     run.says("NOPASSWD: /usr/bin/rsync");
     assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+}
+
+#[test]
+fn sections_of_a_profile_are_arguments() {
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner");
+    std::os::unix::fs::symlink(program(), tree.path("runner_prep")).unwrap();
+    let call = |git: serde_json::Value| {
+        let arguments = serde_json::json!({
+            "profile": "shell", "root": tree.top(), "git": git, "_ansible_check_mode": false, "_ansible_diff": true,
+        });
+        tree.put("arguments", arguments.to_string());
+        let mut command = std::process::Command::new(tree.path("runner_prep"));
+        tree.run_command(command.arg(tree.path("arguments")))
+    };
+    let refused = call(serde_json::json!({ "emial": "ci@example.com" }));
+    assert_eq!(refused.exit(1).json()["failed"], true);
+    refused.says("the arguments of the task").says("did you mean `email`");
+    // It is one more profile, so it can't contradict the named one without a word.
+    call(serde_json::json!({ "name": "somebody" })).exit(1).says("the arguments of the task");
+    let wanted = serde_json::json!({ "name": "gitlab-runner", "email": "ci@example.com" });
+    let done = call(wanted.clone());
+    assert_eq!(done.ok().json()["changed"], true);
+    assert!(tree.text("home/gitlab-runner/.gitconfig").contains("email = ci@example.com"));
+    assert_eq!(call(wanted).ok().json()["changed"], false);
 }

@@ -62,9 +62,25 @@ impl Profile {
     /// # Errors
     /// When one is unknown, is no valid TOML, extends itself, or contradicts another.
     pub fn load(names: &[String], sections: &[&str], read: &Read<'_>) -> Result<Self> {
+        Self::load_with(names, None, sections, read)
+    }
+
+    /// The same with sections that were given beside the names, as TOML.
+    ///
+    /// # Errors
+    /// As [`Profile::load`]; what is given is one more profile.
+    pub fn load_with(
+        names: &[String],
+        given: Option<&str>,
+        sections: &[&str],
+        read: &Read<'_>,
+    ) -> Result<Self> {
         let mut layers = Vec::new();
         for name in names {
             gather(name, read, &mut layers, &mut Vec::new())?;
+        }
+        if let Some(text) = given {
+            layers.push(Rc::new(Source::parse("", String::from("the arguments of the task"), text)?));
         }
         for layer in &layers {
             layer.check_sections(sections)?;
