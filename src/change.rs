@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::toml_patch::Step;
 pub use note::{Note, Notes, PublicKey};
 
 /// One wanted change of the host, with its reason.
@@ -155,8 +156,10 @@ pub enum Shown {
 pub struct ValueChange {
     /// Which value, for a person: `runners[0] "docker-runner": docker.privileged`.
     pub name: String,
-    /// Machine-readable place: keys and indices.
-    pub path: Vec<String>,
+    /// Machine-readable place: keys and indices; for an element of a list, that of the list.
+    pub path: Vec<Step>,
+    /// It is an element of a list.
+    pub element: bool,
     /// The value before in TOML's notation; `None` when it was absent.
     pub before: Option<String>,
     /// The value after in TOML's notation; `None` when it goes away.

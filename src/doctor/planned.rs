@@ -76,7 +76,11 @@ fn differences(change: &Change) -> Vec<(String, String)> {
             Shown::Values(values) if kind == "config" => values
                 .iter()
                 .map(|value| {
-                    let key = value.path.last().map_or("value", String::as_str).replace('_', "-");
+                    let key = value
+                        .path
+                        .last()
+                        .map_or_else(|| "value".to_owned(), ToString::to_string)
+                        .replace('_', "-");
                     let after = value.after.as_deref().unwrap_or("nothing");
                     let what = match &value.before {
                         Some(before) => format!("{}: {before}, wanted is {after}", value.name),

@@ -248,13 +248,13 @@ fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thin
         bytes: if file.shown == Shown::Text { keep(format!("{index}.after"), bytes) } else { None },
         ..side(&file.meta)
     });
-    let (shown, values) = match (&file.shown, &file.before, bytes) {
-        (Shown::Text, ..) => (Show::Text, None),
-        (Shown::Label(_), ..) => (Show::Label, None),
-        (Shown::Values(_), Some(before), Some(after)) => {
-            (Show::Values, values::changed(&before.bytes, after))
+    let (shown, values) = match (&file.shown, &file.check) {
+        (Shown::Text, _) => (Show::Text, None),
+        (Shown::Label(_), _) => (Show::Label, None),
+        (Shown::Values(values), Check::RunnerConfig) if before.is_some() => {
+            (Show::Values, values::record(values))
         }
-        (Shown::Values(_), ..) => (Show::Values, None),
+        (Shown::Values(_), _) => (Show::Values, None),
     };
     let reader = match &file.check {
         Check::None => None,
@@ -267,6 +267,7 @@ fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::ValueChange;
 
     /// The format on disk: a change here needs another [`SCHEMA`].
     #[test]
@@ -286,7 +287,13 @@ mod tests {
             after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),
             meta: Meta { owner: Owner::Ids(0, 0), mode: 0o600 },
             check: Check::RunnerConfig,
-            shown: Shown::Values(Vec::new()),
+            shown: Shown::Values(vec![ValueChange {
+                name: "runners[0]: limit".into(),
+                path: vec!["runners".into(), 0.into(), "limit".into()],
+                element: false,
+                before: None,
+                after: Some("1".into()),
+            }]),
             swap: Swap::Shared,
         };
         let key = FileOp {

@@ -30,8 +30,9 @@ pub const DIRECTORY: &str = "/var/lib/runner-prep/journal";
 const MOST_ENTRIES: usize = 10;
 
 const ENTRY: &str = "entry.json";
-/// The description of a run; the former bytes are files of their own.
-const MOST_ENTRY_BYTES: u64 = 16 * 1024 * 1024;
+/// The description of a run; the former bytes are files of their own. Only a `config.toml` can make it long,
+/// one in which many runners each lose another value: then it lists as much as that file has.
+const MOST_ENTRY_BYTES: u64 = MOST_BYTES;
 /// As large as a `config.toml` may be.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -294,6 +295,16 @@ fn name(id: &Id) -> OsString {
 fn write_entry(dir: &Rc<Dir>, entry: &Entry) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(entry).context("a path is no UTF-8 text")?;
     text.push(b'\n');
+    if text.len() as u64 > MOST_ENTRY_BYTES {
+        return Err(fault(
+            "journal-too-large",
+            format!(
+                "what is to be kept of this run takes {} bytes, more than {MOST_ENTRY_BYTES}",
+                text.len()
+            ),
+            "change fewer runners at once, and then the others: runner-prep apply --runner NAME …",
+        ));
+    }
     Ok(write(dir, ENTRY.as_ref(), &text)?)
 }
 

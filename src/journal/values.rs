@@ -1,16 +1,23 @@
 //! Which single values differ between two TOML documents: what a change of `config.toml` did.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use toml_edit::{ArrayOfTables, Item, TableLike};
 
-use crate::text::toml_patch::{self, Toml};
+use crate::change::ValueChange;
+use crate::text::toml_patch::{Scalar, Step, Toml};
 
-/// One value that was changed: a scalar, or an element of a list of strings.
+/// One value that was changed: a scalar, or an element of a list of strings. Where the same was done to many
+/// runners, that is one record: a file of 50,000 of them needs no larger an entry than their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Value {
     /// The way from the root of the document; for an element, to its list.
     pub path: Vec<Step>,
+    /// Further places in the first list of the path where the same was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<usize>,
     /// It is an element of a list.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub element: bool,
@@ -20,58 +27,59 @@ pub struct Value {
     pub after: Option<Scalar>,
 }
 
-/// A key, or a place in a list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Step {
-    /// A place, counted from 0.
-    Index(usize),
-    /// A key.
-    Key(String),
-}
-
-/// A value that is no list and no table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Scalar {
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Integer(i64),
-    /// A text.
-    String(String),
-}
-
-impl From<&Scalar> for toml_patch::Scalar {
-    fn from(scalar: &Scalar) -> Self {
-        match scalar {
-            Scalar::Bool(value) => Self::Bool(*value),
-            Scalar::Integer(value) => Self::Integer(*value),
-            Scalar::String(value) => Self::String(value.clone()),
-        }
+impl Value {
+    /// Every path where this was done.
+    pub fn paths(&self) -> impl Iterator<Item = Vec<Step>> + '_ {
+        let list = first_index(&self.path);
+        std::iter::once(self.path.clone()).chain(self.also.iter().map(move |index| {
+            let mut path = self.path.clone();
+            if let Some(step) = list.and_then(|at| path.get_mut(at)) {
+                *step = Step::Index(*index);
+            }
+            path
+        }))
     }
 }
 
-impl From<&Step> for toml_patch::Step {
-    fn from(step: &Step) -> Self {
-        match step {
-            Step::Index(index) => Self::Index(*index),
-            Step::Key(key) => Self::Key(key.clone()),
-        }
-    }
+fn first_index(path: &[Step]) -> Option<usize> {
+    path.iter().position(|step| matches!(step, Step::Index(_)))
 }
 
-impl Scalar {
-    /// A value of a document; `None` for what is none of the three.
-    #[must_use]
-    pub fn of(value: &toml_edit::Value) -> Option<Self> {
-        match value {
-            toml_edit::Value::Boolean(value) => Some(Self::Bool(*value.value())),
-            toml_edit::Value::Integer(value) => Some(Self::Integer(*value.value())),
-            toml_edit::Value::String(value) => Some(Self::String(value.value().clone())),
-            _ => None,
+/// What was done to a value, without the place in the first list of its path.
+#[derive(PartialEq, Eq, Hash)]
+struct Deed<'c> {
+    list: &'c [Step],
+    below: &'c [Step],
+    element: bool,
+    before: Option<&'c str>,
+    after: Option<&'c str>,
+}
+
+/// What a run is about to change, as it is kept; `None` when one of the values was of another type, which
+/// can't be put back as a single value.
+#[must_use]
+pub fn record(changes: &[ValueChange]) -> Option<Vec<Value>> {
+    let scalar = |text: &Option<String>| match text {
+        None => Some(None),
+        Some(text) => Scalar::read(text).map(Some),
+    };
+    let mut values: Vec<Value> = Vec::new();
+    let mut known: HashMap<Deed<'_>, usize> = HashMap::new();
+    for ValueChange { path, element, before, after, .. } in changes {
+        let (list, rest) = path.split_at(first_index(path).unwrap_or(path.len()));
+        let below = rest.get(1..).unwrap_or_default();
+        let deed =
+            Deed { list, below, element: *element, before: before.as_deref(), after: after.as_deref() };
+        let same = known.get(&deed).and_then(|place| values.get_mut(*place));
+        if let (Some(value), Some(Step::Index(index))) = (same, rest.first()) {
+            value.also.push(*index);
+            continue;
         }
+        known.insert(deed, values.len());
+        let (before, after) = (scalar(before)?, scalar(after)?);
+        values.push(Value { path: path.clone(), also: Vec::new(), element: *element, before, after });
     }
+    Some(values)
 }
 
 /// What differs between two documents.
@@ -92,8 +100,8 @@ pub fn compare(before: &Toml, after: &Toml) -> Difference {
 }
 
 /// The values that differ; `None` when more than single values does, or one of the texts is no TOML.
-#[must_use]
-pub fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Value>> {
+#[cfg(test)]
+pub(crate) fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Value>> {
     let difference = compare(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);
     difference.others.is_empty().then_some(difference.values)
 }
@@ -129,9 +137,11 @@ impl<'t> View<'t> {
     pub fn below(self, step: &Step) -> Self {
         match (self, step) {
             (Self::Table(table), Step::Key(key)) => Self::item(table.get(key)),
-            (list, Step::Index(index)) => {
-                let children = list.children().unwrap_or_default();
-                children.get(*index).copied().unwrap_or(Self::Nothing)
+            (Self::Tables(tables), Step::Index(index)) => {
+                tables.get(*index).map_or(Self::Nothing, |table| Self::Table(table))
+            }
+            (Self::Value(toml_edit::Value::Array(array)), Step::Index(index)) => {
+                array.get(*index).map_or(Self::Nothing, Self::value)
             }
             _ => Self::Nothing,
         }
@@ -219,7 +229,13 @@ impl Search {
             self.elements(&before, &after);
         } else if let (Some(before), Some(after)) = (before.scalar(), after.scalar()) {
             if before != after {
-                self.found.values.push(Value { path: self.path.clone(), element: false, before, after });
+                self.found.values.push(Value {
+                    path: self.path.clone(),
+                    also: Vec::new(),
+                    element: false,
+                    before,
+                    after,
+                });
             }
         } else if let (Some(before), Some(after)) = (before.children(), after.children()) {
             if before.len() != after.len() {
@@ -239,7 +255,13 @@ impl Search {
         for index in 0..before.len().max(after.len()) {
             let (before, after) = (scalar(before.get(index)), scalar(after.get(index)));
             if before != after {
-                self.found.values.push(Value { path: self.path.clone(), element: true, before, after });
+                self.found.values.push(Value {
+                    path: self.path.clone(),
+                    also: Vec::new(),
+                    element: true,
+                    before,
+                    after,
+                });
             }
         }
     }
@@ -294,6 +316,44 @@ mod tests {
         ] {
             assert_eq!(shown(before, after), None, "{before} -> {after}");
         }
+    }
+
+    fn change(path: &[Step], element: bool, before: Option<&str>, after: Option<&str>) -> ValueChange {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        let (before, after) = (own(before), own(after));
+        ValueChange { name: String::new(), path: path.to_vec(), element, before, after }
+    }
+
+    #[test]
+    fn what_was_done_to_many_runners_is_one_record() {
+        let path =
+            |index: usize, key: &str| [Step::from("runners"), index.into(), "docker".into(), key.into()];
+        let mut changes = Vec::new();
+        for index in [0, 2, 5] {
+            changes.push(change(&path(index, "privileged"), false, Some("false"), Some("true")));
+            changes.push(change(&path(index, "volumes"), true, None, Some("\"/c\"")));
+        }
+        changes.push(change(&path(6, "privileged"), false, None, Some("true")));
+        let values = record(&changes).unwrap();
+        let shown: Vec<String> = values.iter().map(|value| serde_json::to_string(value).unwrap()).collect();
+        assert_eq!(
+            shown,
+            [
+                r#"{"path":["runners",0,"docker","privileged"],"also":[2,5],"before":false,"after":true}"#,
+                r#"{"path":["runners",0,"docker","volumes"],"also":[2,5],"element":true,"before":null,"after":"/c"}"#,
+                r#"{"path":["runners",6,"docker","privileged"],"before":null,"after":true}"#,
+            ]
+        );
+        let mut paths: Vec<Vec<Step>> = values.iter().flat_map(Value::paths).collect();
+        let mut all: Vec<Vec<Step>> = changes.iter().map(|change| change.path.clone()).collect();
+        paths.sort();
+        all.sort();
+        assert_eq!(paths, all);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_not_kept_as_one() {
+        assert_eq!(record(&[change(&["a".into()], false, Some("(of another type)"), Some("1"))]), None);
     }
 
     #[test]

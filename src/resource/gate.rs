@@ -16,6 +16,9 @@ use crate::fault::fault;
 use crate::keys::{self, Version};
 use crate::text::toml_patch::Scalar;
 
+/// The truth values of `[runners.docker]` that [`check`] asks for.
+pub(super) const ASKED: [&str; 2] = ["privileged", "services_privileged"];
+
 /// Refuse or warn. `is_on` tells whether a truth value of `[runners.docker]` is true now for a runner that is
 /// meant; only where something is to be written is gitlab-runner started to ask for its version.
 pub(super) fn check(

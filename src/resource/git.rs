@@ -134,7 +134,8 @@ impl Resource for Git {
 fn set(key: &str, value: &str) -> crate::change::ValueChange {
     crate::change::ValueChange {
         name: format!("user.{key}"),
-        path: vec!["user".to_owned(), key.to_owned()],
+        path: vec!["user".into(), key.into()],
+        element: false,
         before: None,
         after: Some(value.to_owned()),
     }

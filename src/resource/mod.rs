@@ -87,7 +87,7 @@ pub const KINDS: &[Kind] = &[
     kind::<git::Git>("git", "the identity with which jobs commit"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
-    kind::<settings::Config>("config", "values of [[runners]] in gitlab-runner's config.toml"),
+    kind::<config::RunnerConfig>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];
 
 const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {

@@ -6,11 +6,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::change::ValueChange;
-use crate::journal::values::{self, Scalar, Step, Value, View};
-use crate::text::toml_patch::{self, Action, Edit, Toml};
+use crate::journal::values::{self, Value, View};
+use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml};
 
 /// What one run changed, and the document before it.
 pub(super) struct Layer<'a> {
@@ -62,6 +62,13 @@ struct List {
 /// # Errors
 /// When one of them is no longer what was set: a line for each value, none with anything else of the file.
 pub(super) fn put_back(live: &Toml, layers: &[Layer<'_>]) -> Result<PutBack, Vec<String>> {
+    let (change, gone) = changes(live, layers)?;
+    let patched = live.patch(&change.edits).map_err(|error| vec![error.to_string()])?;
+    Ok(PutBack { text: patched.text, shown: change.shown, gone })
+}
+
+/// What is to be changed in the live document, and the runners that are no longer there.
+fn changes<'a>(live: &'a Toml, layers: &[Layer<'_>]) -> Result<(Changes<'a>, Vec<String>), Vec<String>> {
     let courses = courses(live, layers)?;
     let mut change =
         Changes { live, edits: Vec::new(), shown: Vec::new(), lines: Vec::new(), refused: false };
@@ -75,23 +82,25 @@ pub(super) fn put_back(live: &Toml, layers: &[Layer<'_>]) -> Result<PutBack, Vec
         change.lines.extend(other_keys(live, layers));
         return Err(change.lines);
     }
-    let patched = live.patch(&change.edits).map_err(|error| vec![error.to_string()])?;
-    Ok(PutBack { text: patched.text, shown: change.shown, gone: courses.gone })
+    Ok((change, courses.gone))
 }
 
 /// What a report shows of the way from one document to another that is its former bytes.
 pub(super) fn shown(live: &Toml, layers: &[Layer<'_>]) -> Vec<ValueChange> {
-    put_back(live, layers).map(|done| done.shown).unwrap_or_default()
+    changes(live, layers).map(|(change, _)| change.shown).unwrap_or_default()
 }
 
 fn courses(live: &Toml, layers: &[Layer<'_>]) -> Result<Courses, Vec<String>> {
     let mut courses = Courses::default();
+    let mut twins = Twins::default();
+    let mut named = HashSet::new();
     for Layer { values, before } in layers {
-        for Value { path: old_path, element, before: old, after: new } in *values {
-            let path = match find(before, live, old_path) {
+        let places = values.iter().flat_map(|value| value.paths().map(move |path| (value, path)));
+        for (Value { element, before: old, after: new, .. }, old_path) in places {
+            let path = match find(before, live, &old_path, &mut twins) {
                 Found::At(path) => path,
                 Found::Gone(name) => {
-                    if !courses.gone.contains(&name) {
+                    if named.insert(name.clone()) {
                         courses.gone.push(name);
                     }
                     continue;
@@ -103,7 +112,7 @@ fn courses(live: &Toml, layers: &[Layer<'_>]) -> Result<Courses, Vec<String>> {
             let states = vec![new.clone(), old.clone()];
             if *element {
                 let list = courses.elements.entry(path).or_default();
-                list.made = matches!(at(before, old_path), View::Nothing);
+                list.made = matches!(at(before, &old_path), View::Nothing);
                 let list = &mut list.courses;
                 // An older layer that made what a newer one found is the same element's course.
                 let same = list.iter_mut().find(|course| new.is_some() && course.states.last() == Some(new));
@@ -145,10 +154,10 @@ impl Changes<'_> {
         self.lines.push(format!("{name} still is {}", text(now.as_ref())));
         let action = match course.target() {
             wanted if wanted == now.as_ref() => return,
-            Some(wanted) => Action::Set(wanted.into()),
+            Some(wanted) => Action::Set(wanted.clone()),
             None => Action::Remove,
         };
-        self.push(path, name, now.as_ref(), course.target(), action);
+        self.push(path, false, name, [now.as_ref(), course.target()], action);
     }
 
     fn list(&mut self, path: &[Step], list: &List) {
@@ -164,7 +173,7 @@ impl Changes<'_> {
         };
         if list.made && !rest.is_empty() && rest.iter().all(goes) {
             self.edits.truncate(first);
-            self.edits.push(edit(path, Action::Remove));
+            self.edits.push(Edit::new(path, Action::Remove));
         }
     }
 
@@ -198,24 +207,20 @@ impl Changes<'_> {
             (Scalar::String(value), None) => Action::RemoveElement(value.clone()),
             _ => return self.refuse(format!("{name} has no strings")),
         };
-        self.push(path, name, Some(now), course.target(), action);
+        self.push(path, true, name, [Some(now), course.target()], action);
     }
 
     fn push(
         &mut self,
         path: &[Step],
+        element: bool,
         name: String,
-        now: Option<&Scalar>,
-        wanted: Option<&Scalar>,
+        sides: [Option<&Scalar>; 2],
         action: Action,
     ) {
-        let words = path.iter().map(|step| match step {
-            Step::Key(key) => key.clone(),
-            Step::Index(index) => index.to_string(),
-        });
-        let toml = |value: Option<&Scalar>| value.map(|value| toml_patch::Scalar::from(value).to_string());
-        self.shown.push(ValueChange { name, path: words.collect(), before: toml(now), after: toml(wanted) });
-        self.edits.push(edit(path, action));
+        let [before, after] = sides.map(|value| value.map(ToString::to_string));
+        self.shown.push(ValueChange { name, path: path.to_vec(), element, before, after });
+        self.edits.push(Edit::new(path, action));
     }
 
     fn refuse(&mut self, line: String) {
@@ -244,12 +249,8 @@ fn same_variable(path: &[Step], set: &Scalar, list: &[&str]) -> Option<Scalar> {
     found.map(|element| Scalar::String((*element).to_owned()))
 }
 
-fn edit(path: &[Step], action: Action) -> Edit {
-    Edit::new(path.iter().map(Into::into).collect::<Vec<_>>(), action)
-}
-
 fn text(value: Option<&Scalar>) -> String {
-    value.map_or_else(|| "absent".to_owned(), |value| toml_patch::Scalar::from(value).to_string())
+    value.map_or_else(|| "absent".to_owned(), ToString::to_string)
 }
 
 fn at<'t>(toml: &'t Toml, path: &[Step]) -> View<'t> {
@@ -288,19 +289,18 @@ enum Found {
 }
 
 /// The same place in the live document: runners may have come and gone in front of it.
-fn find(before: &Toml, live: &Toml, path: &[Step]) -> Found {
+fn find<'t>(before: &Toml, live: &'t Toml, path: &[Step], twins: &mut Twins<'t>) -> Found {
     let (mut old, mut new) = (View::root(before), View::root(live));
     let mut found = Vec::new();
     for (depth, step) in path.iter().enumerate() {
         let below = old.below(step);
         let is_table = matches!(below, View::Table(_));
-        let step = match (step, new.children()) {
-            (Step::Index(_), Some(candidates)) if is_table => match same_element(below, &candidates) {
+        let step = match step {
+            Step::Index(_) if is_table => match twins.of(&found, new).twin(below) {
                 Ok(Some(index)) => Step::Index(index),
                 Ok(None) => return Found::Gone(title(below, &path[..=depth])),
                 Err(()) => return Found::Several(title(below, &path[..=depth])),
             },
-            (Step::Index(_), None) if is_table => return Found::Gone(title(below, &path[..=depth])),
             _ => step.clone(),
         };
         old = below;
@@ -310,26 +310,61 @@ fn find(before: &Toml, live: &Toml, path: &[Step]) -> Found {
     Found::At(found)
 }
 
-/// Which element is the one of old: by its number at its server, by its token, by its name.
-fn same_element(old: View<'_>, candidates: &[View<'_>]) -> Result<Option<usize>, ()> {
-    let number = |view: View<'_>| key(view, "id").zip(key(view, "url"));
-    let another =
-        |view: View<'_>| matches!((number(old), number(view)), (Some(old), Some(new)) if old != new);
-    let mut several = false;
-    for word in ["id", "token", "name"] {
-        let Some(wanted) = key(old, word) else {
-            continue;
-        };
-        let same =
-            |(_, view): &(usize, &View<'_>)| key(**view, word).as_ref() == Some(&wanted) && !another(**view);
-        let mut fits = candidates.iter().enumerate().filter(same).map(|(index, _)| index);
-        match (fits.next(), fits.next()) {
-            (Some(index), None) => return Ok(Some(index)),
-            (Some(_), Some(_)) => several = true,
-            (None, _) => {}
-        }
+/// What a runner is known by, the surest first.
+const WORDS: [&str; 3] = ["id", "token", "name"];
+
+/// The lists of the live document in which elements of old were looked for.
+#[derive(Default)]
+struct Twins<'t>(HashMap<Vec<Step>, Candidates<'t>>);
+
+/// The elements of one list by the words that they are known by.
+struct Candidates<'t> {
+    elements: Vec<View<'t>>,
+    by_word: [HashMap<Scalar, Vec<usize>>; 3],
+}
+
+impl<'t> Twins<'t> {
+    fn of(&mut self, path: &[Step], list: View<'t>) -> &Candidates<'t> {
+        self.0.entry(path.to_vec()).or_insert_with(|| {
+            let elements = list.children().unwrap_or_default();
+            let by_word = WORDS.map(|word| {
+                let mut found: HashMap<Scalar, Vec<usize>> = HashMap::new();
+                for (index, view) in elements.iter().enumerate() {
+                    if let Some(value) = key(*view, word) {
+                        found.entry(value).or_default().push(index);
+                    }
+                }
+                found
+            });
+            Candidates { elements, by_word }
+        })
     }
-    if several { Err(()) } else { Ok(None) }
+}
+
+impl Candidates<'_> {
+    /// Which element is the one of old: by its number at its server, by its token, by its name.
+    fn twin(&self, old: View<'_>) -> Result<Option<usize>, ()> {
+        let number = |view: View<'_>| key(view, "id").zip(key(view, "url"));
+        let own = number(old);
+        let is_another = |index: &usize| {
+            let other = self.elements.get(*index).and_then(|view| number(*view));
+            matches!((&own, other), (Some(old), Some(new)) if *old != new)
+        };
+        let mut several = false;
+        for (word, by_word) in WORDS.iter().zip(&self.by_word) {
+            let Some(wanted) = key(old, word) else {
+                continue;
+            };
+            let same = by_word.get(&wanted).map(Vec::as_slice).unwrap_or_default();
+            let mut fits = same.iter().filter(|index| !is_another(index));
+            match (fits.next(), fits.next()) {
+                (Some(index), None) => return Ok(Some(*index)),
+                (Some(_), Some(_)) => several = true,
+                (None, _) => {}
+            }
+        }
+        if several { Err(()) } else { Ok(None) }
+    }
 }
 
 /// The names of other keys that are not as the newest run found them.
@@ -337,10 +372,11 @@ fn other_keys(live: &Toml, layers: &[Layer<'_>]) -> Option<String> {
     const MOST: usize = 8;
     let newest = layers.first()?;
     let difference = values::compare(&newest.before, live);
-    let ours =
-        |path: &Vec<Step>| layers.iter().flat_map(|layer| layer.values).any(|value| value.path == *path);
+    let ours: HashSet<Vec<Step>> =
+        layers.iter().flat_map(|layer| layer.values).flat_map(Value::paths).collect();
     let paths = difference.values.into_iter().map(|value| value.path).chain(difference.others);
-    let mut names: Vec<String> = paths.filter(|path| !ours(path)).map(|path| dotted(&path)).collect();
+    let mut names: Vec<String> =
+        paths.filter(|path| !ours.contains(path)).map(|path| dotted(&path)).collect();
     names.dedup();
     let more = if names.len() > MOST { ", …" } else { "" };
     names.truncate(MOST);

@@ -2,15 +2,28 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::quote;
 
 /// One step of the way to a value: a key of a table, or a place in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Step {
     /// A key of a table, as it reads without quotes and escapes.
     Key(String),
     /// A place in a list or in a list of tables, counted from 0.
     Index(usize),
+}
+
+impl fmt::Display for Step {
+    /// The key without quotes, or the number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key),
+            Self::Index(index) => index.fmt(f),
+        }
+    }
 }
 
 impl From<&str> for Step {
@@ -32,7 +45,8 @@ impl From<usize> for Step {
 }
 
 /// A value that is no list and no table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Scalar {
     /// `true` or `false`.
     Bool(bool),
@@ -40,6 +54,25 @@ pub enum Scalar {
     Integer(i64),
     /// A text.
     String(String),
+}
+
+impl Scalar {
+    /// A value of a document; `None` for what is none of the three.
+    #[must_use]
+    pub fn of(value: &toml_edit::Value) -> Option<Self> {
+        match value {
+            toml_edit::Value::Boolean(value) => Some(Self::Bool(*value.value())),
+            toml_edit::Value::Integer(value) => Some(Self::Integer(*value.value())),
+            toml_edit::Value::String(value) => Some(Self::String(value.value().clone())),
+            _ => None,
+        }
+    }
+
+    /// What [`fmt::Display`] wrote; `None` for any other text.
+    #[must_use]
+    pub fn read(notation: &str) -> Option<Self> {
+        Self::of(&notation.parse().ok()?)
+    }
 }
 
 impl From<bool> for Scalar {
@@ -126,7 +159,7 @@ impl Edit {
 }
 
 /// The document that came out of a patch.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Patched {
     /// The whole new text, with the byte order mark if there was one.
     pub text: String,

@@ -7,7 +7,7 @@ use toml_edit::{Item, Table, Value};
 use super::edit::{PatchError, Step};
 use super::standard::Place;
 use super::wish::{Node, Wish};
-use super::{layout, list, quote};
+use super::{list, quote};
 use crate::text::position::line_column;
 
 /// One step of the way from the root, borrowed.
@@ -76,10 +76,10 @@ impl<'t, 'e> Walk<'t, 'e> {
         self.table(Place::root(root), node)
     }
 
-    /// Appends the new text to `out`.
-    pub(super) fn splice(mut self, out: &mut String) -> Result<(), PatchError> {
+    /// Appends the new text to `out`, that of the old text's first `end` bytes.
+    pub(super) fn splice(mut self, end: usize, out: &mut String) -> Result<(), PatchError> {
         self.splices.sort_by_key(|splice| (splice.range.start, splice.rank));
-        out.reserve(self.text.len());
+        out.reserve(end);
         let mut done = 0;
         let mut deleted = false;
         for splice in &self.splices {
@@ -97,7 +97,10 @@ impl<'t, 'e> Walk<'t, 'e> {
             out.push_str(&splice.text);
             done = splice.range.end;
         }
-        out.push_str(layout::slice(self.text, done..self.text.len()));
+        let Some(rest) = self.text.get(done..end) else {
+            return Err(error(self.text, &[], done, "the edit reaches further than its block"));
+        };
+        out.push_str(rest);
         Ok(())
     }
 

@@ -1,0 +1,271 @@
+//! What a `config.toml` has, held against what a profile wants of its runners: pure, bytes in, edits out.
+//!
+//! Long files are looked at block by block ([`Parts`]), every other one as a whole. The new text is held against the
+//! profile as well: what it still lacks is known before anything is written, and a file that turns out to have
+//! that text need not be read again.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use toml_edit::Item;
+
+use crate::change::{Notes, ValueChange};
+use crate::fault::fault;
+use crate::resource::settings::{Config, Setting};
+use crate::resource::{gate, runner};
+use crate::runner_config::{self, Runner, strings};
+use crate::text::position::TextError;
+use crate::text::toml_patch::{Action, Edit, Parts, Patched, Scalar, Step, Toml};
+
+/// The list of runners.
+const LIST: &str = "runners";
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Survey {
+    /// The profile is about at least one of the runners.
+    pub(super) is_meant: bool,
+    /// The truth values that [`gate`] asks for and that are true for one of those.
+    pub(super) on: BTreeSet<&'static str>,
+    /// What is to be said.
+    pub(super) notes: Notes,
+    /// What differs.
+    pub(super) values: Vec<ValueChange>,
+    /// The file as it should be; `None` when it is.
+    pub(super) after: Option<After>,
+}
+
+/// The new text, and what will be found in it.
+#[derive(Debug, Clone)]
+pub(super) struct After {
+    pub(super) text: String,
+    pub(super) used_dotted_key: bool,
+    pub(super) survey: Box<Survey>,
+}
+
+/// Look at the bytes of a file that people know as `shown`. `names` are those that the command line has.
+///
+/// # Errors
+/// The outer one when the bytes are no TOML, the inner one when something in them can't be.
+pub(super) fn survey(
+    config: &Config,
+    bytes: &[u8],
+    names: &[String],
+    shown: &str,
+) -> Result<Result<Survey>, TextError> {
+    if names.is_empty() {
+        if let Some(survey) = by_blocks(config, bytes, shown) {
+            return Ok(Ok(survey));
+        }
+    }
+    let toml = Toml::parse(bytes)?;
+    Ok(whole(config, &toml, names, shown))
+}
+
+fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<Survey> {
+    let look = |toml: &Toml| -> Result<(Survey, Vec<Edit>)> {
+        let runners = runner_config::list(toml, shown)?;
+        let meant = runner::select(&runners, &config.executors, names, shown)?;
+        let mut found = Survey::of(toml.has_bom(), shown);
+        let edits = found.hold(config, toml, &meant, 0, shown)?;
+        Ok((found, edits))
+    };
+    let (mut survey, edits) = look(toml)?;
+    if !edits.is_empty() {
+        let (Patched { text, used_dotted_key }, new) = toml.patch_and_read(&edits).map_err(|error| {
+            fault(
+                "config-shape",
+                format!("{shown}: {error}"),
+                "write that part as a plain table, then run again",
+            )
+        })?;
+        survey.after = Some(After { text, used_dotted_key, survey: Box::new(look(&new)?.0) });
+    }
+    Ok(survey)
+}
+
+/// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error, which
+/// [`whole`] finds again and explains.
+fn by_blocks(config: &Config, bytes: &[u8], shown: &str) -> Option<Survey> {
+    let parts = Parts::cut(bytes, LIST)?;
+    let mut survey = Survey::of(parts.has_bom(), shown);
+    let mut after = survey.clone();
+    let mut copy = None;
+    for index in 0..parts.count() {
+        let toml = parts.block(index)?;
+        let edits = survey.hold_block(config, &toml, index, shown)?;
+        if edits.is_empty() {
+            after.hold_block(config, &toml, index, shown)?;
+        } else {
+            let new = copy.get_or_insert_with(|| parts.copy()).patch(index, &toml, &edits)?;
+            after.hold_block(config, &new, index, shown)?;
+        }
+    }
+    if let Some(copy) = copy {
+        let Patched { text, used_dotted_key } = copy.finish()?;
+        survey.after = Some(After { text, used_dotted_key, survey: Box::new(after) });
+    }
+    Some(survey)
+}
+
+impl Survey {
+    fn of(has_bom: bool, shown: &str) -> Self {
+        let mut survey = Self::default();
+        if has_bom {
+            survey.notes.warn(
+                "config-bom",
+                format!("{shown} begins with a byte order mark, which old versions of gitlab-runner refuse"),
+                format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
+            );
+        }
+        survey
+    }
+
+    /// Hold the one runner of a block against the profile.
+    fn hold_block(&mut self, config: &Config, block: &Toml, index: usize, shown: &str) -> Option<Vec<Edit>> {
+        let runner = Runner { index, ..runner_config::list(block, shown).ok()?.pop()? };
+        let runners = [runner];
+        let meant = runner::select(&runners, &config.executors, &[], shown).ok()?;
+        self.hold(config, block, &meant, index, shown).ok()
+    }
+
+    /// Hold runners of a document against the profile. The document's list begins with the runner `first`.
+    fn hold(
+        &mut self,
+        config: &Config,
+        toml: &Toml,
+        meant: &[&Runner<'_>],
+        first: usize,
+        file: &str,
+    ) -> Result<Vec<Edit>> {
+        self.is_meant |= !meant.is_empty();
+        let Self { notes, values, .. } = self;
+        let mut work = Work { toml, first, file, notes, values, edits: Vec::new() };
+        for runner in meant {
+            work.plan_runner(config, runner)?;
+        }
+        let edits = work.edits;
+        for key in gate::ASKED {
+            let is_on = |runner: &&&Runner<'_>| {
+                let value = runner.docker_table().and_then(|docker| docker.get(key));
+                value.and_then(Item::as_bool).unwrap_or_default()
+            };
+            if meant.iter().any(|runner| is_on(&runner)) {
+                self.on.insert(key);
+            }
+        }
+        Ok(edits)
+    }
+}
+
+/// One document being held against a profile: the edits of all its runners, and the same for people.
+struct Work<'a> {
+    toml: &'a Toml,
+    first: usize,
+    file: &'a str,
+    notes: &'a mut Notes,
+    values: &'a mut Vec<ValueChange>,
+    edits: Vec<Edit>,
+}
+
+impl Work<'_> {
+    fn push(
+        &mut self,
+        runner: &Runner<'_>,
+        keys: &[&str],
+        before: Option<String>,
+        after: String,
+        action: Action,
+    ) {
+        let path = |index: usize| -> Vec<Step> {
+            let keys = keys.iter().map(|key| Step::from(*key));
+            [Step::from(LIST), index.into()].into_iter().chain(keys).collect()
+        };
+        let name = format!("{}: {}", runner.title(), keys.join("."));
+        let element = matches!(action, Action::Insert(_) | Action::Replace { .. });
+        self.edits.push(Edit::new(path(runner.index - self.first), action));
+        let path = path(runner.index);
+        self.values.push(ValueChange { name, path, element, before, after: Some(after) });
+    }
+
+    /// Hold one value against the file.
+    fn plan_value(
+        &mut self,
+        runner: &Runner<'_>,
+        keys: &[&str],
+        item: Option<&Item>,
+        setting: &Setting,
+    ) -> Result<()> {
+        match setting {
+            Setting::Scalar(wanted) => {
+                let now = item.and_then(scalar);
+                if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default()) {
+                    return Ok(());
+                }
+                // A value of another type is not the value of this key: it is not shown.
+                let before =
+                    item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
+                self.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
+            }
+            Setting::List(wanted) => {
+                let found = match item {
+                    None => Vec::new(),
+                    Some(item) => strings(item)
+                        .ok_or_else(|| runner.wrong(self.toml, item, keys, "a list of strings", self.file))?,
+                };
+                let key = keys.last().copied().unwrap_or_default();
+                if key.starts_with("allowed_privileged_") {
+                    runner::warn_of_extra(runner, key, &found, wanted, self.notes);
+                }
+                for element in wanted {
+                    let same = found
+                        .iter()
+                        .position(|old| runner::identity(key, old) == runner::identity(key, element));
+                    let quoted = Scalar::from(element.as_str()).to_string();
+                    match same {
+                        Some(index) if key == "environment" && found[index] != element.as_str() => {
+                            let before = Some(Scalar::from(found[index]).to_string());
+                            let action = Action::Replace { index, value: element.clone() };
+                            self.push(runner, keys, before, quoted, action);
+                        }
+                        Some(_) => {}
+                        None => self.push(runner, keys, None, quoted, Action::Insert(element.clone())),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hold one runner against the profile.
+    fn plan_runner(&mut self, config: &Config, runner: &Runner<'_>) -> Result<()> {
+        let docker = runner.docker(self.toml, self.file)?;
+        if !config.docker.is_empty() {
+            runner::refuse_clash(runner, docker, &config.docker, self.file, self.notes)?;
+            runner::warn(runner, docker, self.notes);
+        }
+        for (key, setting) in &config.runner {
+            self.plan_value(runner, &[key], runner.table.get(key), setting)?;
+        }
+        for (key, setting) in &config.docker {
+            let item = docker.and_then(|docker| docker.get(key));
+            if key == "tls_verify" && Runner::is_remote(docker) {
+                if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default() {
+                    self.notes.warn(
+                        "tls-verify-remote",
+                        format!("{}: tls_verify is left alone, `host` is a remote address", runner.title()),
+                        "it is about the link from gitlab-runner to that daemon, not about dind",
+                    );
+                }
+                continue;
+            }
+            self.plan_value(runner, &["docker", key], item, setting)?;
+        }
+        Ok(())
+    }
+}
+
+fn scalar(item: &Item) -> Option<Scalar> {
+    let text = || item.as_str().map(Scalar::from);
+    item.as_bool().map(Scalar::Bool).or_else(|| item.as_integer().map(Scalar::Integer)).or_else(text)
+}

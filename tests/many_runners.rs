@@ -1,0 +1,78 @@
+//! A `config.toml` with as many runners as nobody has: it is changed, put back, and takes memory in proportion.
+
+#![expect(clippy::disallowed_methods, reason = "a test looks at the journal itself")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
+mod support;
+
+use std::fmt::Write as _;
+
+use support::{Tree, assert_unchanged};
+
+const CONFIG: &str = "etc/gitlab-runner/config.toml";
+const JOURNAL: &str = "var/lib/runner-prep/journal";
+
+/// As `gitlab-runner register` leaves it; every third runner lacks the list, every fifth is of another executor.
+fn config(runners: usize) -> String {
+    let mut text = "concurrent = 10\n\n[session_server]\n  session_timeout = 1800\n".to_owned();
+    for number in 0..runners {
+        let executor = if number % 5 == 4 { "shell" } else { "docker" };
+        let _ = write!(
+            text,
+            "\n[[runners]]\n  name = \"runner {number}\"\n  url = \"https://gitlab.com\"\n  id = {number}\n  \
+             token = \"token-{number}\"\n  executor = \"{executor}\"\n  [runners.docker]\n    image = \"a\"\n    \
+             privileged = false\n"
+        );
+        if number % 3 != 0 {
+            text += "    volumes = [\"/cache\"]\n";
+        }
+    }
+    text
+}
+
+/// Changes all runners, and takes it back: the bytes, then the single values of a file that was written since.
+fn there_and_back(runners: usize) {
+    let before = config(runners);
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").config_toml(&before);
+    let prep = |command: &[&str]| tree.run(&[command, &["--profile", "dind", "--only", "config"]].concat());
+    let meant = runners - runners / 5;
+
+    prep(&["apply"]).ok().says("1 change made");
+    let after = tree.text(CONFIG);
+    assert_eq!(after.matches("privileged = true").count(), meant);
+    assert_eq!(after.matches("\"/certs/client\"").count(), meant);
+    assert_eq!(after.matches("environment = [\"DOCKER_TLS_CERTDIR=/certs\"]").count(), meant);
+    let stamps = tree.stamps();
+    prep(&["apply"]).ok().says("the host is as the profile wants it");
+    prep(&["check"]).ok();
+    assert_unchanged(&stamps, &tree.stamps());
+    let id = std::fs::read_dir(tree.path(JOURNAL)).unwrap().next().unwrap().unwrap().file_name();
+    let entry = tree.path(&format!("{JOURNAL}/{}/entry.json", id.display()));
+    let bytes = entry.metadata().unwrap().len();
+    assert!(bytes < 4096 + 256 * meant as u64, "the journal takes {bytes} bytes for {meant} runners");
+
+    tree.run(&["undo"]).ok();
+    assert!(tree.text(CONFIG) == before, "the former bytes");
+
+    // gitlab-runner gets new tokens, and somebody registers one more in front of all others.
+    prep(&["apply"]).ok();
+    let first = "[[runners]]\n  name = \"new\"\n  executor = \"shell\"\n\n[[runners]]\n";
+    let rewritten = |text: &str| text.replace("token-", "new-").replacen("[[runners]]\n", first, 1);
+    tree.put(CONFIG, rewritten(&after));
+    tree.run(&["undo"]).ok();
+    let back = tree.text(CONFIG);
+    // What had a list has the list, and what had none has none.
+    assert!(back == rewritten(&before), "only our values");
+}
+
+#[test]
+fn three_thousand_runners_are_changed_and_put_back() {
+    there_and_back(3_000);
+}
+
+#[test]
+fn fifty_thousand_runners_are_changed_and_put_back() {
+    if support::long() {
+        there_and_back(50_000);
+    }
+}
