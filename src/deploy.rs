@@ -295,7 +295,8 @@ fn trust(root: &Root, path: &Path) -> Result<()> {
     let cannot = || format!("cannot look at {}", path.display());
     let found = root.walk(path, true).with_context(cannot)?.with_context(cannot)?;
     let stat = found.dir.stat_entry(&found.name).with_context(cannot)?.with_context(cannot)?;
-    let reason = found.dir.untrusted().map(str::to_owned).or_else(|| root.distrust(&found.path(), stat));
+    let reason =
+        root.untrusted(&found.dir).with_context(cannot)?.or_else(|| root.distrust(&found.path(), stat));
     match reason {
         None => Ok(()),
         Some(reason) => Err(fault(
@@ -321,7 +322,7 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
     let parent = root.secure_dir(resolved.parent().unwrap_or(Path::new("/")))?;
     let stat = dir.stat().with_context(cannot)?;
     let is_its_own = owner.uid != 0 && stat.uid == owner.uid && stat.mode & 0o002 == 0;
-    if let (false, Some(reason)) = (is_its_own, dir.untrusted()) {
+    if let (false, Some(reason)) = (is_its_own, root.untrusted(&dir).with_context(cannot)?) {
         return Err(fault(
             "deploy-target",
             format!("the target {} can be changed by others than its owner: {reason}", path.display()),

@@ -7,6 +7,7 @@ mod output;
 mod undo;
 
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use anyhow::Result;
@@ -117,8 +118,9 @@ pub fn host(cli: &Cli, environment: Environment, selection: &Selection, write: b
 fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?.giving(selection.adopt);
-    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
+    // The process ends soon, and all their handles with it: to close them one by one is work for nothing.
+    let root = ManuallyDrop::new(Root::open(&cli.global.root)?.giving(selection.adopt));
+    let other = if root.is_host() { None } else { Some(ManuallyDrop::new(Root::open(Path::new("/"))?)) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
     let read = |path: &Path| read_profile(&facts, machine, environment, path);
@@ -211,7 +213,7 @@ fn require_root(root: &Root, example: &str) -> Result<()> {
 /// beside them.
 fn left_by_killed(root: &Root) -> Result<bool> {
     // An ordinary user has no business in the state directory, and an unreadable one is for `apply` to report.
-    Ok(Journal::open(root)?.is_some_and(|journal| journal.unswept().is_ok_and(|entries| !entries.is_empty())))
+    Ok(Journal::open(root)?.is_some_and(|journal| journal.is_unswept().unwrap_or_default()))
 }
 
 /// Which kinds `--only` and `--skip` leave.
@@ -292,7 +294,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
     match &cli.command {
         Command::Profile(cli::Profile::Show { name }) => {
             let profile = load(name)?;
-            Ok(text_or_json(cli, name, profile.text()))
+            Ok(text_or_json(cli, name, profile.text()?))
         }
         Command::Template(template) => {
             let text = resource::template(&load(&template.profile)?)?.ok_or_else(|| {

@@ -63,10 +63,7 @@ impl Facts for Live<'_> {
 
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
         let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
-        Ok(read.map(|(entry, found)| {
-            let resolved = found.via_link.then(|| found.path());
-            Seen { resolved, ..seen(entry) }
-        }))
+        Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
     }
 
     fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>> {
@@ -205,8 +202,8 @@ impl Facts for Live<'_> {
         let Some(found) = self.root.walk(path, true).with_context(cannot)? else {
             return Ok(None);
         };
-        if let Some(reason) = found.dir.untrusted() {
-            return Ok(Some(reason.to_owned()));
+        if let Some(reason) = self.root.untrusted(&found.dir).with_context(cannot)? {
+            return Ok(Some(reason));
         }
         if found.name.is_empty() {
             return Ok(None);
@@ -297,7 +294,7 @@ impl Live<'_> {
 
     /// An ordinary user who prepares a tree owns what will belong to the account.
     fn owner_in_tree(&self, account: Identity) -> Identity {
-        if identity::is_root() { account } else { self.root.owner() }
+        if self.root.owner().uid == 0 { account } else { self.root.owner() }
     }
 }
 

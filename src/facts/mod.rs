@@ -131,7 +131,7 @@ pub trait Facts {
 /// The user id of this process: whoever prepares a tree owns what is in it.
 #[must_use]
 pub fn caller() -> u32 {
-    crate::sys::identity::Identity::current().uid
+    crate::sys::identity::user()
 }
 
 /// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it

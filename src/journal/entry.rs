@@ -36,6 +36,14 @@ pub struct Entry {
     pub changes: Vec<Record>,
 }
 
+impl Entry {
+    /// The run was killed and not cleaned up after.
+    #[must_use]
+    pub fn is_unswept(&self) -> bool {
+        self.state == State::Incomplete && !self.swept
+    }
+}
+
 /// How far a run came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -81,16 +81,18 @@ impl<'a> Journal<'a> {
     /// When the directory can't be read.
     pub fn list(&self) -> Result<Vec<Named>> {
         let mut entries = Vec::new();
-        for id in self.ids()?.into_iter().rev() {
-            let Some(dir) = self.dir.child(name(&id).as_ref()).with_context(|| self.cannot(&id))? else {
-                continue;
-            };
-            if dir.stat_entry(ENTRY.as_ref()).with_context(|| self.cannot(&id))?.is_some() {
-                let entry = self.read_entry(&dir, &id);
-                entries.push((id, entry));
-            }
+        for id in self.ids()?.iter().rev() {
+            entries.extend(self.find(id)?);
         }
         Ok(entries)
+    }
+
+    fn find(&self, id: &Id) -> Result<Option<Named>> {
+        let Some(dir) = self.dir.child(name(id).as_ref()).with_context(|| self.cannot(id))? else {
+            return Ok(None);
+        };
+        let is_one = dir.stat_entry(ENTRY.as_ref()).with_context(|| self.cannot(id))?.is_some();
+        Ok(is_one.then(|| (id.clone(), self.read_entry(&dir, id))))
     }
 
     /// Keep what these changes are about to change. Durable when it returns.
@@ -155,7 +157,21 @@ impl<'a> Journal<'a> {
     /// When the directory can't be read.
     pub fn unswept(&self) -> Result<Vec<Entry>> {
         let entries = self.list()?.into_iter().filter_map(|(_, entry)| entry.ok());
-        Ok(entries.filter(|entry| entry.state == State::Incomplete && !entry.swept).collect())
+        Ok(entries.filter(Entry::is_unswept).collect())
+    }
+
+    /// True when the last run was killed and not cleaned up after. Every run that changes something begins with
+    /// cleaning up after all others, so that the last one tells.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn is_unswept(&self) -> Result<bool> {
+        for id in self.ids()?.iter().rev() {
+            if let Some((_, entry)) = self.find(id)? {
+                return Ok(entry?.is_unswept());
+            }
+        }
+        Ok(false)
     }
 
     /// Remove an entry.

@@ -6,12 +6,15 @@
 mod merge;
 mod position;
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
-use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, Visitor};
-use toml_edit::{Document, Item};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml_edit::{Document, DocumentMut, Item};
 
 use crate::fault::fault;
 pub use position::suggest;
@@ -50,7 +53,8 @@ pub struct Profile {
     /// The names that were asked for.
     pub names: Vec<String>,
     layers: Vec<Rc<Source>>,
-    merged: Document<String>,
+    /// Made when it is asked for: mostly each section stands in one of the profiles.
+    merged: OnceCell<Document<String>>,
 }
 
 /// Reads a profile file: the path it is at and its text, `None` when there is none.
@@ -85,14 +89,29 @@ impl Profile {
         for layer in &layers {
             layer.check_sections(sections)?;
         }
-        let merged = merge::merge(&layers)?;
-        Ok(Self { names: names.to_vec(), layers, merged })
+        let profile = Self { names: names.to_vec(), layers, merged: OnceCell::new() };
+        let shares = |section: &&str| profile.layers.iter().filter(|layer| layer.has(section)).count();
+        if sections.iter().any(|section| shares(section) > 1) {
+            // Where two say something of the same, they may contradict each other.
+            profile.merged()?;
+        }
+        Ok(profile)
+    }
+
+    fn merged(&self) -> Result<&Document<String>> {
+        if let Some(merged) = self.merged.get() {
+            return Ok(merged);
+        }
+        let merged = merge::merge(&self.layers)?;
+        Ok(self.merged.get_or_init(|| merged))
     }
 
     /// The resolved profile as TOML.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        self.merged.raw()
+    ///
+    /// # Errors
+    /// When it can't be written as one.
+    pub fn text(&self) -> Result<&str> {
+        Ok(self.merged()?.raw())
     }
 
     /// What a section says, after each profile's own share of it was found valid; `None` when no
@@ -101,12 +120,18 @@ impl Profile {
     /// # Errors
     /// With file, line, column and caret when a key is unknown or a value is not what it must be.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        for layer in &self.layers {
-            section::<T>(&layer.document, name).map_err(|error| layer.explain(&error))?;
+        let mut found = None;
+        let mut shares = 0;
+        for layer in self.layers.iter().filter(|layer| layer.has(name)) {
+            found = section::<T>(&layer.document, name).map_err(|error| layer.explain(&error))?;
+            shares += 1;
         }
-        section::<T>(&self.merged, name).map_err(|error| {
-            let text =
-                position::render("the merged profile", self.merged.raw(), error.span(), error.message());
+        if shares < 2 {
+            return Ok(found);
+        }
+        let merged = self.merged()?;
+        section::<T>(merged, name).map_err(|error| {
+            let text = position::render("the merged profile", merged.raw(), error.span(), error.message());
             fault("profile-invalid", text, "give the missing value in one of the profiles")
         })
     }
@@ -130,6 +155,10 @@ impl Source {
                 "correct the profile; its format is TOML 1.0",
             )),
         }
+    }
+
+    fn has(&self, section: &str) -> bool {
+        self.document.contains_key(section)
     }
 
     /// The names in `extends`.
@@ -266,35 +295,15 @@ fn check_path(path: &str) -> Result<PathBuf> {
     ))
 }
 
-/// Deserialize the value of one key of a document and ignore the others, keeping the places of errors.
+/// Deserialize the value of one key of a document, keeping the places of errors.
 fn section<T: DeserializeOwned>(
     document: &Document<String>,
     name: &str,
 ) -> Result<Option<T>, toml_edit::de::Error> {
-    struct One<'a, T>(&'a str, std::marker::PhantomData<T>);
-    impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for One<'_, T> {
-        type Value = Option<T>;
-        fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-            deserializer.deserialize_map(self)
-        }
-    }
-    impl<'de, T: DeserializeOwned> Visitor<'de> for One<'_, T> {
-        type Value = Option<T>;
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a table")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(key) = map.next_key::<String>()? {
-                if key == self.0 {
-                    found = Some(map.next_value()?);
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-            Ok(found)
-        }
-    }
-    let deserializer = toml_edit::de::Deserializer::from(document.clone());
-    One(name, std::marker::PhantomData).deserialize(deserializer)
+    // The section alone: a copy of the whole document for each of them is most of what a converged run does.
+    let Some(item) = document.get(name) else { return Ok(None) };
+    let mut alone = DocumentMut::new();
+    alone.insert(name, item.clone());
+    let sections = BTreeMap::<String, T>::deserialize(toml_edit::de::Deserializer::from(alone))?;
+    Ok(sections.into_values().next())
 }

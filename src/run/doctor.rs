@@ -87,7 +87,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         let wanted = Wanted::resolve(&profile, &|one| one == kind)?;
         plans.push((kind, Plan::build(&wanted, &context)));
     }
-    let wanted = Toml::parse(profile.text().as_bytes()).map_err(|error| {
+    let wanted = Toml::parse(profile.text()?.as_bytes()).map_err(|error| {
         fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
     })?;
     let machine = root.is_host().then(|| Machine::new(&root));

@@ -25,7 +25,6 @@ pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
     identity: Option<Identity>,
-    untrusted: Option<String>,
     /// In the account's home: what root keeps in it may be given to the account.
     gives: bool,
 }
@@ -39,7 +38,16 @@ pub struct Entry {
     pub bytes: Vec<u8>,
 }
 
-const READ: OFlag = OFlag::O_RDONLY
+impl Entry {
+    /// What an open file is and holds.
+    pub(super) fn of(file: &File, cap: u64) -> io::Result<Self> {
+        let stat = Stat::from(fstat(file)?);
+        let bytes = if stat.kind == Kind::Regular { read_all(file, stat.size, cap)? } else { Vec::new() };
+        Ok(Self { stat, bytes })
+    }
+}
+
+pub(super) const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY)
@@ -48,26 +56,14 @@ const READ: OFlag = OFlag::O_RDONLY
 impl Dir {
     /// Wrap an open directory. `path` is for messages.
     #[must_use]
-    pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>, untrusted: Option<String>) -> Self {
-        Self { fd, path, identity, untrusted, gives: false }
+    pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>) -> Self {
+        Self { fd, path, identity, gives: false }
     }
 
     /// The path by which it was opened, for messages.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Why somebody but root can change this directory or one above it; `None` when nobody can.
-    #[must_use]
-    pub fn untrusted(&self) -> Option<&str> {
-        self.untrusted.as_deref()
-    }
-
-    /// The same directory with the answer to who else can change it.
-    #[must_use]
-    pub(super) fn with_trust(self, untrusted: Option<String>) -> Self {
-        Self { untrusted, ..self }
     }
 
     /// The same directory, entered from now on with the rights of an account.
@@ -126,9 +122,7 @@ impl Dir {
                 };
             }
         };
-        let stat = Stat::from(fstat(&file)?);
-        let bytes = if stat.kind == Kind::Regular { read_all(&file, stat.size, cap)? } else { Vec::new() };
-        Ok(Some(Entry { stat, bytes }))
+        Entry::of(&file, cap).map(Some)
     }
 
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
@@ -165,7 +159,6 @@ impl Dir {
                 fd,
                 path: self.path.join(name),
                 identity: self.identity,
-                untrusted: self.untrusted.clone(),
                 gives: self.gives,
             })),
             Err(Errno::ENOENT) => Ok(None),

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Uid, getegid, geteuid, setegid, seteuid, setgroups};
 
 use super::raw;
 
@@ -31,6 +31,12 @@ impl Identity {
     }
 }
 
+/// The effective user id of this process.
+#[must_use]
+pub fn user() -> u32 {
+    geteuid().as_raw()
+}
+
 /// True when the process may act for every account.
 #[must_use]
 pub fn is_root() -> bool {
@@ -44,7 +50,7 @@ pub fn harden() -> Result<()> {
     raw::hear_of_children().context("cannot hear of children")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
     hide().context("cannot switch tracing off")?;
-    if is_root() && !getgroups().context("cannot list the supplementary groups")?.is_empty() {
+    if is_root() {
         match setgroups(&[]) {
             // A user namespace with a single id forbids it, and then no other account exists in it.
             Ok(()) | Err(Errno::EPERM) => {}

@@ -18,5 +18,6 @@ pub mod root;
 pub mod shared;
 pub mod staged;
 mod stat;
+mod straight;
 pub mod sudo;
 pub mod unix_http;

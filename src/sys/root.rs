@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -14,10 +15,11 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, fstat};
 
-use super::dir::{Dir, Entry, Kind, Stat};
+use super::dir::{Dir, Entry, Kind, READ, Stat};
 use super::identity::Identity;
+use super::straight::{self, Straight};
 use crate::fault::fault;
 
 /// As many links as the kernel follows before it says `ELOOP`.
@@ -56,6 +58,11 @@ impl Resolved {
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
     }
+
+    /// The same, when a link led there.
+    fn led(&self) -> Option<PathBuf> {
+        self.via_link.then(|| self.path())
+    }
 }
 
 impl Root {
@@ -65,7 +72,7 @@ impl Root {
         let fd = open(path, flags, Mode::empty())
             .map_err(io::Error::from)
             .with_context(|| format!("cannot open the root directory {}", path.display()))?;
-        let top = Dir::new(fd, PathBuf::from("/"), None, None);
+        let top = Dir::new(fd, PathBuf::from("/"), None);
         let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
         let host = path.components().eq([Component::RootDir]);
         let trusted = if host { [0, 0] } else { [0, stat.uid] };
@@ -110,6 +117,13 @@ impl Root {
 
     /// The open directory at `path`, links resolved; `None` when it does not exist.
     pub fn dir(&self, path: &Path) -> io::Result<Option<Rc<Dir>>> {
+        // Nearly always it is a directory, and no link to one.
+        if let Some(found) = self.walk(path, false)?.filter(|found| !found.name.is_empty()) {
+            match self.enter(&found.dir, &found.name) {
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+                entered => return entered,
+            }
+        }
         let Some(found) = self.walk(path, true)? else {
             return Ok(None);
         };
@@ -190,11 +204,7 @@ impl Root {
         let Some(child) = parent.child(name)? else {
             return Ok(None);
         };
-        let untrusted = match parent.untrusted() {
-            Some(reason) => Some(reason.to_owned()),
-            None => self.distrust(&path, child.stat()?),
-        };
-        let dir = Rc::new(child.with_trust(untrusted));
+        let dir = Rc::new(child);
         self.open.borrow_mut().insert(path, Rc::clone(&dir));
         Ok(Some(dir))
     }
@@ -212,18 +222,38 @@ impl Root {
         None
     }
 
-    /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
-    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Resolved)>> {
+    /// Why somebody but root could change an open directory or one above it; `None` when nobody could.
+    pub fn untrusted(&self, dir: &Dir) -> io::Result<Option<String>> {
+        let mut path = PathBuf::from("/");
+        for part in parts(dir.path()) {
+            path.push(part);
+            // Whoever comes to a directory has opened those above.
+            let open = self.open.borrow().get(&path).cloned().ok_or(io::ErrorKind::NotFound)?;
+            if let Some(reason) = self.distrust(&path, open.stat()?) {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist. With it where links
+    /// led, when there were any.
+    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Option<PathBuf>)>> {
+        match straight::open(&self.top, path, READ) {
+            Straight::Open(fd) => return Ok(Some((Entry::of(&File::from(fd), cap)?, None))),
+            Straight::Missing => return Ok(None),
+            Straight::Unknown => {}
+        }
         // Mostly there is no link at the end, and the file itself says when there is.
         for follow in [false, true] {
             let Some(found) = self.walk(path, follow)? else { return Ok(None) };
             if found.name.is_empty() {
                 let stat = found.dir.stat()?;
-                return Ok(Some((Entry { stat, bytes: Vec::new() }, found)));
+                return Ok(Some((Entry { stat, bytes: Vec::new() }, found.led())));
             }
             match found.dir.read(&found.name, cap)? {
                 Some(entry) if entry.stat.kind == Kind::Link && !follow => {}
-                read => return Ok(read.map(|entry| (entry, found))),
+                read => return Ok(read.map(|entry| (entry, found.led()))),
             }
         }
         Ok(None)
@@ -231,6 +261,20 @@ impl Root {
 
     /// Facts of `path`; a link at its end is followed if `follow`.
     pub fn stat(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
+        let parent = path.parent().unwrap_or(path);
+        if !self.open.borrow().contains_key(parent) {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            match straight::open(&self.top, path, flags) {
+                Straight::Open(fd) => {
+                    let stat = Stat::from(fstat(&fd)?);
+                    if !follow || stat.kind != Kind::Link {
+                        return Ok(Some(stat));
+                    }
+                }
+                Straight::Missing => return Ok(None),
+                Straight::Unknown => {}
+            }
+        }
         let look = |follow| {
             let Some(found) = self.walk(path, follow)? else { return Ok(None) };
             if found.name.is_empty() { found.dir.stat().map(Some) } else { found.dir.stat_entry(&found.name) }
@@ -251,7 +295,8 @@ impl Root {
                     format!("make it as root: install -d -m 0755 {}", path.display()),
                 )
             })?;
-        if let Some(reason) = dir.untrusted() {
+        let cannot = || format!("cannot look at {}", path.display());
+        if let Some(reason) = self.untrusted(&dir).with_context(cannot)? {
             return Err(fault(
                 "directory-untrusted",
                 format!("{} can be changed by others than root: {reason}", path.display()),
@@ -271,9 +316,6 @@ impl Root {
             return Err(unusable_home(path, "it is no absolute path"));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
-        if !path.is_absolute() {
-            return Err(unusable_home(path, "it is no absolute path"));
-        }
         let Some(found) = self.walk(path, true).with_context(cannot)? else {
             return Ok(None);
         };
