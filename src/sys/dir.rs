@@ -155,12 +155,9 @@ impl Dir {
         let _rights = self.act()?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self {
-                fd,
-                path: self.path.join(name),
-                identity: self.identity,
-                gives: self.gives,
-            })),
+            Ok(fd) => {
+                Ok(Some(Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }))
+            }
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
