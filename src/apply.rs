@@ -238,18 +238,23 @@ impl<'a> Session<'a> {
         // Marked last: until then the next run knows that something may be left to sweep. And from here on there
         // is no way back, so that nothing of it is an error of the run.
         let finished = worker.finish();
+        let left = |error: anyhow::Error, repair: &str| Fault {
+            code: "left-behind",
+            what: format!("not all was cleaned up: {error:#}"),
+            repair: repair.to_owned(),
+        };
         match purpose {
             Purpose::Apply(id) => {
-                finished.and_then(|()| self.journal.mark(id, State::Complete)).ok();
+                let marked = finished.and_then(|()| self.journal.mark(id, State::Complete));
+                noticed.extend(marked.err().map(|error| left(error, "the next apply or undo does it")));
+                Ok(None)
             }
             // Not marked as undone then: undone once more, it finds what is left.
             Purpose::Undo => {
                 let repair = "run the same command again, it goes on where this one ended";
-                let left = |error| fault("left-behind", format!("not all was cleaned up: {error:#}"), repair);
-                return Ok(finished.err().map(left));
+                Ok(finished.err().map(|error| left(error, repair).into()))
             }
         }
-        Ok(None)
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.

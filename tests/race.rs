@@ -13,9 +13,10 @@
 mod support;
 
 use std::fs::{File, set_permissions};
+use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,12 +71,14 @@ fn attacker() {
     }
 }
 
-/// A running attacker.
-struct Attack(Child);
+/// A running attacker, and its output: it ends when nobody listens.
+struct Attack {
+    child: Child,
+    _output: Lines<BufReader<ChildStdout>>,
+}
 
 impl Attack {
     fn start(one: &Path, other: &Path, made: &Path) -> Self {
-        use std::io::{BufRead, BufReader};
         let orders = [one, other, made].map(|path| path.to_str().unwrap().to_owned()).join("\n");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "attacker", "--nocapture"])
@@ -85,14 +88,19 @@ impl Attack {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().ends_with("ready")), "the attacker does not start");
-        Self(child)
+        Self { child, _output: lines }
+    }
+
+    /// It attacked all the time.
+    fn end(mut self) {
+        assert!(self.child.try_wait().unwrap().is_none(), "the attacker ended before its time");
     }
 }
 
 impl Drop for Attack {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 }
 
@@ -148,7 +156,7 @@ fn attack(tree: &Tree, victim: &Path, swap: (&str, &str), made: &str, rounds: u3
         }
         figures.touched += u32::from(stamps(victim) != before);
     }
-    drop(attack);
+    attack.end();
     assert_unchanged(&before, &stamps(victim));
     figures
 }

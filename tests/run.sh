@@ -18,6 +18,7 @@ nsenter:util-linux
 setpriv:util-linux
 mount:mount
 chattr:e2fsprogs
+mkfs.ext4:e2fsprogs
 ip:iproute2
 ps:procps
 pgrep:procps

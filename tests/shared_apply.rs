@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{Host, Run, Tree, fixture, have, program};
+use support::{Host, Run, Tree, fixture, have, long, program};
 
 const CONFIG: &str = "etc/gitlab-runner/config.toml";
 const APPLY: [&str; 5] = ["apply", "--profile", "dind", "--only", "config"];
@@ -112,8 +112,7 @@ fn counted() -> String {
 
 /// Lets the program and the writer go at the same file; returns the writer's last update.
 fn race(path: &Path, apply: &dyn Fn() -> Run) -> u64 {
-    let wanted = std::env::var("RUNNER_PREP_LONG").ok().and_then(|text| text.parse().ok());
-    let (updates, done) = (wanted.unwrap_or(250), AtomicBool::new(false));
+    let (updates, done) = (if long() { 2_500 } else { 250 }, AtomicBool::new(false));
     let (mut made, mut reported) = (0, 0);
     let gone = thread::scope(|scope| {
         let writer = scope.spawn(|| {

@@ -24,7 +24,7 @@ use runner_prep::fault;
 use runner_prep::sys::dir::Dir;
 use runner_prep::sys::root::Root;
 use runner_prep::sys::shared::{After, Before, Shared, Target};
-use support::{have, is_root, tool};
+use support::{have, is_root, long, tool};
 
 /// A file in a directory of its own, beside a state directory.
 struct Bench {
@@ -129,10 +129,9 @@ fn number(text: &str, key: &str) -> Option<u64> {
     line.trim_start_matches([' ', '=']).parse().ok()
 }
 
-/// How many updates of the other program a test makes: as many as `RUNNER_PREP_LONG` says, when it is set.
+/// How many updates of the other program a test makes.
 fn updates(usual: u64) -> u64 {
-    let wanted = std::env::var("RUNNER_PREP_LONG").ok().and_then(|text| text.parse().ok());
-    wanted.unwrap_or(usual)
+    if long() { 10 * usual } else { usual }
 }
 
 /// A stretch of time of up to that many microseconds, never twice the same.

@@ -146,8 +146,6 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// When the entry can't be read or written.
     pub fn mark_swept(&self, id: &Id) -> Result<()> {
-        let dir = self.child(id)?;
-        staged::sweep(&dir, ENTRY.as_ref()).with_context(|| self.cannot(id))?;
         self.rewrite(id, |entry| entry.swept = true)
     }
 
@@ -297,6 +295,8 @@ impl<'a> Journal<'a> {
     fn rewrite(&self, id: &Id, change: impl FnOnce(&mut Entry)) -> Result<()> {
         let dir = self.child(id)?;
         let mut entry = self.read_entry(&dir, id)?;
+        // What a run left here that was killed while it wrote the description.
+        staged::sweep(&dir, ENTRY.as_ref()).with_context(|| self.cannot(id))?;
         change(&mut entry);
         write_entry(&dir, &entry)
             .map_err(explain)
@@ -326,10 +326,7 @@ fn write_entry(dir: &Rc<Dir>, entry: &Entry) -> Result<()> {
 
 /// Write a file of ours, whole or not at all, root's alone.
 fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
-    let old = dir.stat_entry(name)?.map(|stat| stat.identity);
-    let mut file = Staged::create(dir, name, bytes, None, 0o600, None)?;
-    file.commit(old)?;
-    file.finish()?;
+    Staged::create(dir, name, bytes, None, 0o600, None)?.replace()?;
     dir.sync()
 }
 

@@ -80,7 +80,14 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
         return Ok(report);
     }
     for id in &found.ids {
-        session.journal().mark(id, State::Undone)?;
+        if let Err(error) = session.journal().mark(id, State::Undone) {
+            report.fail(&fault(
+                "left-behind",
+                format!("all is as it was, but the journal could not be told: {error:#}"),
+                "run the same command again, it finds nothing left to put back",
+            ));
+            return Ok(report);
+        }
     }
     if found.plan.changes.is_empty() {
         report.status = Status::Converged;

@@ -162,6 +162,14 @@ impl Staged {
         Ok(())
     }
 
+    /// Put the candidate in the place of whatever is there, which is gone then: for files that only we write.
+    pub fn replace(&mut self) -> io::Result<()> {
+        let _rights = self.dir.act()?;
+        renameat(&*self.dir, self.temp.as_os_str(), &*self.dir, self.name.as_os_str())?;
+        self.state = State::Done;
+        Ok(())
+    }
+
     /// Take the file with the identity `old` away.
     pub fn commit_removal(&mut self, old: (u64, u64)) -> io::Result<()> {
         let _rights = self.dir.act()?;

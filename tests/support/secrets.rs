@@ -29,33 +29,36 @@ impl Secrets {
     /// people than before; a new one is its owner's alone.
     #[track_caller]
     pub(crate) fn assert_kept(&self, run: &Run) {
+        let broken = self.broken(run);
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
+    }
+
+    /// What [`Secrets::assert_kept`] finds fault with.
+    pub(crate) fn broken(&self, run: &Run) -> Vec<String> {
+        let mut broken = Vec::new();
         for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
             for forbidden in [CANARY, "PRIVATE KEY", "panicked at"] {
                 // Not `run` itself: a report of a leak should not leak once more than needed.
-                assert!(
-                    !text.contains(forbidden),
-                    "{stream} of `{}` contains `{forbidden}`:\n{text}",
-                    run.command
-                );
+                if text.contains(forbidden) {
+                    broken.push(format!("{stream} of `{}` contains `{forbidden}`:\n{text}", run.command));
+                }
             }
         }
         for found in find(&self.top) {
             let allowed = self.modes.get(&found.path).copied().unwrap_or(0o700);
             let shown = found.path.strip_prefix(&self.top).unwrap_or(&found.path).display().to_string();
-            assert!(
-                found.mode & 0o777 & !allowed == 0,
-                "`{}` left {shown} with a secret in it at mode {:04o}, not within {allowed:04o}",
-                run.command,
-                found.mode & 0o7777
-            );
-            for line in &found.key_lines {
-                assert!(
-                    !run.stdout.contains(line) && !run.stderr.contains(line),
-                    "`{}` prints a line of the private key {shown}",
-                    run.command
-                );
+            let command = &run.command;
+            if found.mode & 0o777 & !allowed != 0 {
+                let mode = found.mode & 0o7777;
+                broken.push(format!(
+                    "`{command}` left {shown} with a secret in it at mode {mode:04o}, not within {allowed:04o}"
+                ));
+            }
+            if found.key_lines.iter().any(|line| run.stdout.contains(line) || run.stderr.contains(line)) {
+                broken.push(format!("`{command}` prints a line of the private key {shown}"));
             }
         }
+        broken
     }
 }
 

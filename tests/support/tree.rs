@@ -14,7 +14,8 @@ use super::{PATH, is_root};
 /// `config.toml`. Everything in it belongs to root when root runs the tests, else to the caller.
 pub(crate) struct Tree {
     place: Place,
-    _kept: tempfile::TempDir,
+    /// Ends with the value, if it was made for it.
+    _kept: Option<tempfile::TempDir>,
 }
 
 const PASSWD: &str = "\
@@ -121,7 +122,28 @@ impl Tree {
         place.own("etc/gshadow", 0, 42);
         place.link("bin", "usr/bin");
         place.link("sbin", "usr/sbin");
-        Self { place, _kept: kept }
+        Self { place, _kept: Some(kept) }
+    }
+
+    /// The same in another directory.
+    pub(crate) fn copy(&self) -> Self {
+        let kept = tempfile::Builder::new().prefix("tree-").tempdir().expect("a temporary directory");
+        std::fs::set_permissions(kept.path(), std::fs::Permissions::from_mode(0o755))
+            .expect("mode of the tree");
+        let copy = Self { place: Place::new(kept.path().join("root")), _kept: Some(kept) };
+        self.copy_to(copy.top());
+        copy
+    }
+
+    /// Puts a copy into a directory, which is made if it is missing.
+    pub(crate) fn copy_to(&self, top: &Path) {
+        let done = Command::new("cp").arg("-a").arg("-T").arg(self.top()).arg(top).output().expect("cp");
+        assert!(done.status.success(), "copy of a tree: {}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    /// A tree that lies somewhere already, and stays there.
+    pub(crate) fn at(top: &Path) -> Self {
+        Self { place: Place::new(top.to_path_buf()), _kept: None }
     }
 
     /// A file at 0644, with the directories above it.
