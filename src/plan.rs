@@ -53,17 +53,18 @@ impl Plan {
 fn check_home(changes: &[Change], context: &Context<'_>) -> Result<()> {
     let target = context.target;
     let is_home = |change: &&Change| matches!(change.op.place(), Some(Place::Home { .. }));
-    let Some(change) = changes.iter().find(is_home).filter(|_| target.account.is_some()) else {
+    let (Some(change), Some(account)) = (changes.iter().find(is_home), &target.account) else {
         return Ok(());
     };
     if context.facts.stat(&target.home)?.is_some() {
         return Ok(());
     }
-    let (name, home) = (&target.name, target.home.display());
+    // By number: the account may be half made, without a group of its name.
+    let (name, group, home) = (&target.name, account.gid, target.home.display());
     Err(fault(
         "home-missing",
         format!("the home directory {home} of {name} does not exist, and {} belongs into it", change.id),
-        format!("make it: install -d -m 0755 -o {name} -g {name} {home}"),
+        format!("make it: install -d -m 0755 -o {name} -g {group} {home}"),
     ))
 }
 

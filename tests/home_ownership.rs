@@ -234,6 +234,60 @@ fn a_wrong_group_is_repaired_and_put_back() {
     tree.run(&["undo"]).ok().says("nothing to undo");
 }
 
+/// Whatever root made in the home and the account moved to a name that we use: it is not followed, not read, not
+/// changed, and nobody waits for it.
+#[test]
+fn special_things_of_root_are_left_alone() {
+    if !possible() {
+        return;
+    }
+    let profile = "[account]\n[ssh_key]\n[known_hosts]\nhosts = [\"gitlab.com\"]\nfile = \"account\"\n[git]\nname = \"x\"\n";
+    let made: [(&str, &str); 6] = [
+        ("FIFO", "mkfifo -m 666 X"),
+        ("device", "mknod -m 666 X c 1 5"),
+        ("directory", "mkdir -m 755 X"),
+        ("link", "ln -s /etc/shadow X"),
+        ("sparse", "truncate -s 1T X"),
+        ("socket", "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"X\")'; chmod 666 X"),
+    ];
+    for target in
+        [".ssh", ".ssh/id_ed25519", ".ssh/id_rsa.pub", ".ssh/known_hosts", ".gitconfig", ".bash_logout"]
+    {
+        for (what, script) in made {
+            // A directory is `.ssh` itself, and into another one only its owner moves it.
+            if what == "directory" && target.starts_with(".ssh") {
+                continue;
+            }
+            let tree = home().file("profile.toml", profile);
+            let made = run_limited(Command::new("sh").args(["-euc", script]).current_dir(tree.path(HOME)));
+            if made.status != 0 {
+                skip(&format!("no {what} can be made here"));
+                continue;
+            }
+            let parent = if target.starts_with(".ssh/") { "mkdir -m 700 .ssh; " } else { "" };
+            as_account(&tree, &format!("{parent}mv X {target}"));
+            let path = format!("{HOME}/{target}");
+            let line = |tree: &Tree| -> Vec<String> {
+                let ends = |line: &String| line.contains(&format!(" {path} inode="));
+                tree.stamps().into_iter().filter(ends).collect()
+            };
+            let before = line(&tree);
+            assert_eq!(before.len(), 1, "{target} {what}");
+            let began = std::time::Instant::now();
+            let run = tree.run(&["apply", "--profile", tree.path("profile.toml").to_str().unwrap()]);
+            assert!(began.elapsed().as_secs() < 20, "{target} {what}: it waited");
+            assert_unchanged(&before, &line(&tree));
+            // What a login shell reads is the account's own affair, if it can be looked at; all else is refused.
+            assert_eq!(
+                run.status,
+                if target == ".bash_logout" && what != "sparse" { 0 } else { 2 },
+                "{target} {what}: {run}"
+            );
+            assert!(run.contains(&format!("/{path}")), "{target} {what}: {run}");
+        }
+    }
+}
+
 fn inode(tree: &Tree, path: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::symlink_metadata(tree.path(path)).unwrap().ino()

@@ -326,6 +326,25 @@ fn tmpfs_takes_the_usual_way() {
     host.sh("test \"$(ls -A /etc/gitlab-runner)\" = config.toml").ok();
 }
 
+/// As in an image: the file lies in a layer that can't be written.
+#[test]
+fn overlayfs_takes_the_usual_way_also_for_a_file_of_a_lower_layer() {
+    let Some(host) = host() else { return };
+    host.sh("mkdir /srv/upper /srv/work
+        mount -t tmpfs tmpfs /srv/work; mkdir /srv/work/up /srv/work/work
+        mount -t overlay -o lowerdir=/etc/gitlab-runner,upperdir=/srv/work/up,workdir=/srv/work/work overlay /etc/gitlab-runner")
+        .ok();
+    host.prep(&[&APPLY[..], &["-v"]].concat()).ok().says_not("in place");
+    host.prep(&CHECK).ok();
+    host.sh("test \"$(ls -A /etc/gitlab-runner)\" = config.toml; test \"$(stat -c %a /etc/gitlab-runner/config.toml)\" = 600").ok();
+    // Now it lies in the upper layer.
+    host.sh("sed -i 's/privileged = true/privileged = false/' /etc/gitlab-runner/config.toml").ok();
+    host.prep(&APPLY).ok();
+    host.prep(&CHECK).ok();
+    host.prep(&["undo"]).ok();
+    host.sh("test \"$(ls -A /etc/gitlab-runner)\" = config.toml").ok();
+}
+
 #[test]
 fn a_command_that_will_write_the_file_is_named() {
     let Some(host) = host() else { return };

@@ -291,8 +291,8 @@ impl<'a> Worker<'a> {
                 let rights = Identity { uid: account.uid, gid: account.gid };
                 let rights = if identity::is_root() { rights } else { self.root.owner() };
                 let missing = || {
-                    let (name, home) = (&account.name, home.display());
-                    let repair = format!("make it: install -d -m 0755 -o {name} -g {name} {home}");
+                    let (name, group, home) = (&account.name, account.gid, home.display());
+                    let repair = format!("make it: install -d -m 0755 -o {name} -g {group} {home}");
                     fault("home-missing", format!("the home directory {home} does not exist"), repair)
                 };
                 let home_dir = self.root.home(home, rights)?.ok_or_else(missing)?;

@@ -23,6 +23,7 @@
 mod support;
 
 mod calls;
+mod children;
 mod disk;
 mod power;
 mod scene;
@@ -58,12 +59,18 @@ fn thinned() -> usize {
 /// after the figures.
 fn run_all<T: Sync>(title: &str, work: &[T], one: &(dyn Fn(&T) -> Vec<String> + Sync)) -> usize {
     let (wrong, next) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let ended = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, std::num::NonZero::get) {
             scope.spawn(|| {
                 while let Some(item) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = one(item);
                     wrong.lock().unwrap().extend(found);
+                    let done = ended.fetch_add(1, Ordering::Relaxed) + 1;
+                    if done % 500 == 0 {
+                        let (all, wrong) = (work.len(), wrong.lock().unwrap().len());
+                        eprintln!("{title}: {done} of {all} runs, {wrong} violations so far");
+                    }
                 }
             });
         }
