@@ -45,8 +45,8 @@ pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use process::{Run, program, run_limited, run_within};
 pub(crate) use readme::readme_block;
-pub(crate) use sudos::{SUDOS, Sudo, with_each};
 pub(crate) use secrets::Secrets;
+pub(crate) use sudos::{SUDOS, Sudo, with_each};
 pub(crate) use systemd::Systemd;
 pub(crate) use tree::{SUDOERS, Tree};
 
