@@ -27,7 +27,8 @@ use support::{Tree, assert_unchanged, have, is_root, long, program, skip, stamps
 
 const ACCOUNT: u32 = 61_998;
 const HOME: &str = "/home/gitlab-runner";
-/// Tells the test `attacker` what to exchange: two paths, and the directory with what root made.
+/// Tells the test `attacker` what to exchange: two paths, the directory with what root made, and the text that the
+/// first one gets again and again, if any.
 const ORDERS: &str = "RUNNER_PREP_TEST_ATTACK";
 
 /// Not a test: the attacker, started by [`Attack::start`] as a process of its own.
@@ -35,7 +36,7 @@ const ORDERS: &str = "RUNNER_PREP_TEST_ATTACK";
 fn attacker() {
     let Some(orders) = std::env::var_os(ORDERS) else { return };
     let orders = orders.into_string().unwrap();
-    let [one, other, made] = orders.split('\n').collect::<Vec<_>>().try_into().unwrap();
+    let [one, other, made, again] = orders.split('\u{1}').collect::<Vec<_>>().try_into().unwrap();
     setgroups(&[]).unwrap();
     setgid(Gid::from_raw(ACCOUNT)).unwrap();
     setuid(Uid::from_raw(ACCOUNT)).unwrap();
@@ -60,6 +61,12 @@ fn attacker() {
                     unlinkat(&made, name, UnlinkatFlags::NoRemoveDir).ok();
                 }
             }
+            if !again.is_empty() {
+                let flags = OFlag::O_WRONLY | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+                if let Ok(file) = open(one, flags, Mode::empty()) {
+                    nix::unistd::write(file, again.as_bytes()).ok();
+                }
+            }
             fchmodat(&made, ".", Mode::from_bits_truncate(0o755), FchmodatFlags::FollowSymlink).ok();
             let key = "id_ed25519";
             let loose = Mode::from_bits_truncate(0o644);
@@ -78,8 +85,9 @@ struct Attack {
 }
 
 impl Attack {
-    fn start(one: &Path, other: &Path, made: &Path) -> Self {
-        let orders = [one, other, made].map(|path| path.to_str().unwrap().to_owned()).join("\n");
+    fn start(one: &Path, other: &Path, made: &Path, again: &str) -> Self {
+        let paths = [one, other, made].map(|path| path.to_str().unwrap());
+        let orders = [&paths[..], &[again]].concat().join("\u{1}");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "attacker", "--nocapture"])
             .env(ORDERS, orders)
@@ -138,16 +146,31 @@ struct Figures {
 
 /// Let the program work under attack; after each round root's things must be what they were.
 fn attack(tree: &Tree, victim: &Path, swap: (&str, &str), made: &str, rounds: u32) -> Figures {
-    let attack = Attack::start(&tree.path(swap.0), &tree.path(swap.1), &tree.path(made));
+    let usual = ["apply", "--profile", "shell", "--only", "ssh_key,git"];
+    attack_on(tree, victim, swap, (made, ""), &usual, rounds)
+}
+
+/// The same with other arguments, and a text that is put back where the program mended it.
+fn attack_on(
+    tree: &Tree,
+    victim: &Path,
+    swap: (&str, &str),
+    (made, again): (&str, &str),
+    arguments: &[&str],
+    rounds: u32,
+) -> Figures {
+    let attack = Attack::start(&tree.path(swap.0), &tree.path(swap.1), &tree.path(made), again);
     let before = stamps(victim);
     let mut figures = Figures { rounds, ..Figures::default() };
     for _ in 0..rounds {
-        let mut command = tree.command(&["apply", "--profile", "shell", "--only", "ssh_key,git"]);
+        let mut command = tree.command(arguments);
         let exit = command.output().unwrap();
         let said = String::from_utf8_lossy(&exit.stderr);
         // An error that names a change comes from the middle of the writing.
         figures.half_way += u32::from(
-            ["error: ssh_key ", "error: git ", "error: and taking"].iter().any(|it| said.starts_with(it)),
+            ["ssh_key ", "git ", "known_hosts ", "account ", "and taking"]
+                .iter()
+                .any(|it| said.starts_with(&format!("error: {it}"))),
         );
         match exit.status.code() {
             Some(0) => figures.done += 1,
@@ -233,6 +256,25 @@ fn a_file_exchanged_for_a_link_leads_nowhere() {
     let swap = ("home/gitlab-runner/.gitconfig", "home/gitlab-runner/lnk");
     let git = attack(&tree, &victim, swap, "home/gitlab-runner/.ssh", rounds(200));
 
+    let profile = "[account]\n[known_hosts]\nhosts = [\"gitlab.com\"]\nfile = \"account\"\n";
+    let mut others = Vec::new();
+    for (name, text) in [(".ssh/known_hosts", "# none\n"), (".bash_logout", "clear\n")] {
+        let (tree, victim) = scene();
+        let path = format!("home/gitlab-runner/{name}");
+        let tree = tree.file("profile.toml", profile).file(&path, text).own(&path, ACCOUNT);
+        // The account may read it, so that its text is no reason to refuse; it is root's to write.
+        std::fs::write(victim.join("file"), text).unwrap();
+        symlink(victim.join("file"), tree.path("home/gitlab-runner/.ssh/lnk")).unwrap();
+        let profile = tree.path("profile.toml");
+        let arguments = ["apply", "--profile", profile.to_str().unwrap()];
+        let swap = (&*path, "home/gitlab-runner/.ssh/lnk");
+        let found =
+            attack_on(&tree, &victim, swap, ("home/gitlab-runner/.ssh", text), &arguments, rounds(100));
+        println!("~/{name}: {found:?}");
+        others.push(found);
+    }
+    assert!(others.iter().all(|found| found.touched == 0 && found.done > 0), "{others:?}");
+
     println!("a key: {keys:?}, ~/.gitconfig: {git:?}, {:.1} s", began.elapsed().as_secs_f64());
     println!("touched: {}", keys.touched + git.touched);
     assert_eq!(keys.touched + git.touched, 0);
@@ -246,7 +288,7 @@ fn the_attack_works_against_the_usual_way() {
     symlink(&victim, tree.path("home/gitlab-runner/lnk")).unwrap();
     let ssh = tree.path("home/gitlab-runner/.ssh");
     let link = tree.path("home/gitlab-runner/lnk");
-    let _attack = Attack::start(&ssh, &link, &ssh);
+    let _attack = Attack::start(&ssh, &link, &ssh, "");
     let before = stamps(&victim);
     let began = Instant::now();
     for round in 1.. {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::scene::{Kind, NOWHERE, Scene};
 use super::state::{State, converges, fingerprint, violations};
 use super::support::{Run, long, run_limited, tool};
-use super::{possible, run_all, sample, thinned};
+use super::{possible, run_all, sample};
 
 /// Calls that change something, or that say whether something may be changed.
 const CHANGING: [&str; 20] = [
@@ -181,7 +181,6 @@ fn torture(title: &str, kinds: &[(Kind, usize)], blows: &dyn Fn(&str, usize) -> 
             }
         }
     }
-    let work: Vec<Blow<'_>> = work.into_iter().step_by(thinned()).collect();
     let known = Known::default();
     let wrong = run_all(title, &work, &|blow| strike(blow, &known));
     eprintln!("{title}: {} different states were followed to the end", known.into_inner().unwrap().len());
