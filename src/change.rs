@@ -289,18 +289,31 @@ type Make = dyn Fn() -> anyhow::Result<Vec<u8>>;
 pub struct Content {
     ready: Rc<OnceCell<Vec<u8>>>,
     make: Option<Rc<Make>>,
+    slow: bool,
 }
 
 impl Content {
     /// Bytes that are there already.
     #[must_use]
     pub fn ready(bytes: Vec<u8>) -> Self {
-        Self { ready: Rc::new(OnceCell::from(bytes)), make: None }
+        Self { ready: Rc::new(OnceCell::from(bytes)), make: None, slow: false }
     }
 
     /// Bytes made at the first use, once.
     pub fn later(make: impl Fn() -> anyhow::Result<Vec<u8>> + 'static) -> Self {
-        Self { ready: Rc::new(OnceCell::new()), make: Some(Rc::new(make)) }
+        Self { ready: Rc::new(OnceCell::new()), make: Some(Rc::new(make)), slow: false }
+    }
+
+    /// The same bytes, said to take so long that a person wants to see it.
+    #[must_use]
+    pub fn slow(self, slow: bool) -> Self {
+        Self { slow, ..self }
+    }
+
+    /// True while a person would have to wait for the bytes.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.slow && self.ready.get().is_none()
     }
 
     /// The bytes.

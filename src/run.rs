@@ -4,6 +4,7 @@
 
 mod doctor;
 mod output;
+mod spinner;
 mod undo;
 
 use std::io::Write;
@@ -13,7 +14,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::apply::{Session, is_interrupted};
-use crate::change::FileKind;
+use crate::change::{Content, FileKind, Op};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::facts::live::Live;
 use crate::facts::{Facts, MOST_BYTES};
@@ -167,6 +168,10 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         report.warn(session.repaired());
         return Ok(report);
     }
+    if let Some(slow) = slow(&plan).filter(|_| !cli.global.quiet) {
+        // An error comes again when the bytes are used, and is told then.
+        spinner::during("making a key", || slow.bytes().is_ok());
+    }
     let outcome = session.apply_settled(&mut plan, names, &build);
     if outcome.error.is_some() {
         return Ok(Report::applied(names, &plan, &outcome, None));
@@ -195,6 +200,14 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         ));
     }
     Ok(report)
+}
+
+/// The first content that a person would have to wait for: an RSA key, both halves in one.
+fn slow(plan: &Plan) -> Option<&Content> {
+    plan.changes.iter().find_map(|change| match &change.op {
+        Op::File(file) => file.after.as_ref().filter(|content| content.is_slow()),
+        _ => None,
+    })
 }
 
 /// What works on the whole host needs all of root's rights.

@@ -213,8 +213,9 @@ impl SshKey {
             Ok(Rc::clone(pair.get_or_init(|| made)))
         };
         let get_public = get.clone();
-        let private = Content::later(move || Ok(get()?.private.as_bytes().to_vec()));
-        let public = Content::later(move || Ok(get_public()?.public.clone().into_bytes()));
+        let slow = matches!(self.kind, KeyKind::Rsa { .. });
+        let private = Content::later(move || Ok(get()?.private.as_bytes().to_vec())).slow(slow);
+        let public = Content::later(move || Ok(get_public()?.public.clone().into_bytes())).slow(slow);
         let why = "jobs have no SSH key to push with".to_owned();
         let shown = |half: &str| Shown::Label(format!("new {half} key ({label}, comment {})", self.comment));
         Ok(vec![
