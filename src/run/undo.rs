@@ -71,7 +71,14 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
     if outcome.error.is_some() {
         return Ok(report);
     }
-    if let Some(left) = plan(session.journal())?.plan.changes.first() {
+    let again = match plan(session.journal()) {
+        Ok(again) => again,
+        Err(error) => {
+            report.fail(&error.context("everything was put back, but the host can't be looked at again"));
+            return Ok(report);
+        }
+    };
+    if let Some(left) = again.plan.changes.first() {
         report.fail(&fault(
             "not-converged",
             format!("{} {} is not as it was after it was put back: {}", left.kind, left.id, left.why),

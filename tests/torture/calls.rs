@@ -128,6 +128,7 @@ fn exit(how: How, call: &str, run: &Run, is_old: bool, is_new: bool) -> Option<S
                     "taking the changes back failed",
                     "not all was cleaned up",
                     "all is as it was, but",
+                    "everything was put back, but",
                 ]
                 .iter()
                 .any(|it| run.contains(it))

@@ -82,8 +82,15 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let run = run_limited(Command::new("umount").arg(&self.at));
-        assert!(run.status == 0 || std::thread::panicking(), "{run}");
+        // What a killed run had started may still be at work there.
+        for _ in 0..200 {
+            let run = run_limited(Command::new("umount").arg(&self.at));
+            if run.status == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert!(std::thread::panicking(), "{} stays in use", self.at.display());
     }
 }
 
