@@ -1,7 +1,6 @@
 //! Fleets: the playbooks of README.md, run by the real Ansible against hosts of their own.
 
 #![expect(clippy::disallowed_methods, reason = "a test calls the program by its other name")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
 
 mod support;
 
