@@ -100,6 +100,17 @@ pub fn container_path(volume: &str) -> &str {
     if path.len() > 1 { path.trim_end_matches('/') } else { path }
 }
 
+/// What makes two elements of a list the same one: a volume is known by its path in the container, a
+/// variable by its name.
+#[must_use]
+pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
+    match key {
+        "environment" => element.split_once('=').map_or(element, |(name, _)| name),
+        "volumes" => container_path(element),
+        _ => element,
+    }
+}
+
 /// True for the socket of the host's daemon, as source or in the container.
 #[must_use]
 pub fn is_daemon_socket(volume: &str) -> bool {

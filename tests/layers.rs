@@ -48,6 +48,7 @@ const MAY_USE_SYS: &[&str] = &["facts", "journal", "apply", "undo", "run", "depl
 /// Files of `src/resource` that several resources use, each with its reason.
 const SHARED: &[(&str, &str)] = &[
     ("target", "the account that jobs run as is one and the same for all resources"),
+    ("testing", "how the tests of all resources ask, in tests only"),
     ("settings", "the values of [config], read from a profile apart from their comparison"),
     ("login_shell", "a part of the account: what its login shell reads"),
     ("gate", "what a version of gitlab-runner ignores, a part of [config]"),

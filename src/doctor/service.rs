@@ -88,7 +88,11 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             findings.problem(
                 "service-user-missing",
                 format!("{unit} runs jobs as {user}, and there is no such account"),
-                patient.apply(),
+                if *user == patient.name {
+                    patient.apply()
+                } else {
+                    format!("{} --user {user}", patient.apply())
+                },
             );
         } else if user != patient.name {
             findings.problem(

@@ -3,6 +3,8 @@
 //! Resources see the host through [`Facts`] alone. No method writes, so that a plan can't change
 //! anything by construction; tests feed facts instead of a host.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod live;
 pub mod machine;
 mod package;

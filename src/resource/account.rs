@@ -1,6 +1,9 @@
 //! The account that jobs run as. Made as GitLab's package makes it when it is missing; an existing one
 //! gets what the profile names and nothing else. Never deleted, its uid never changed.
 
+#[cfg(test)]
+mod tests;
+
 use anyhow::Result;
 use serde::Deserialize;
 
@@ -21,10 +24,25 @@ pub(super) struct Account {
     pub(super) groups: Vec<Name>,
 }
 
+/// Prepared for one account, run as another: every shell job would fail.
+fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
+    let Some(service) = &context.target.service else { return };
+    let name = &context.target.name;
+    if let Some(user) = service.user.as_ref().filter(|user| *user != name) {
+        let unit = service.unit.display();
+        notes.warn(
+            "service-user",
+            format!("{unit} runs jobs as {user}, and this prepares {name}"),
+            format!("correct --user in {unit}, or say here which account is meant: --user {user}"),
+        );
+    }
+}
+
 impl Resource for Account {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         let name = &context.target.name;
+        warn_of_service(context, notes);
         if context.target.account.is_none() {
             changes.push(Change {
                 kind: "account",

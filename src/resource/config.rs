@@ -4,6 +4,8 @@
 //! file but those values may ever be shown: it holds tokens.
 
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -40,9 +42,9 @@ impl From<Config> for RunnerConfig {
 
 impl Resource for RunnerConfig {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let config = &self.wanted;
         let path = path(context);
         let shown = path.display().to_string();
-        let config = &self.wanted;
         let look = |bytes: &[u8]| match &*self.settled.borrow() {
             Some((planned, survey)) if planned.peek() == Some(bytes) => Ok(Ok(survey.clone())),
             _ => survey::survey(config, bytes, &context.options.runners, &shown),

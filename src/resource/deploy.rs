@@ -10,6 +10,9 @@
 //! compares paths as they are typed, an update of the program must reach it, and the truncated rule
 //! `… NOPASSWD: /usr/local/sbin/runner-deploy` still allows deployments alone.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;

@@ -124,11 +124,20 @@ impl DropIn {
     }
 }
 
-/// What a sudoers file says, without comments and spacing at the ends.
+/// What a sudoers file says, without comments and blanks at the ends. A carriage return is no blank: sudo
+/// refuses the line that has one.
 fn rules(text: &str) -> Vec<&str> {
-    let lines = text.lines().map(str::trim);
-    let is_include = |line: &str| line.starts_with("#include") || line.starts_with("#includedir");
-    lines.filter(|line| !line.is_empty() && (!line.starts_with('#') || is_include(line))).collect()
+    let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t']));
+    lines.filter(|line| !line.is_empty() && !is_comment(line)).collect()
+}
+
+/// `#include` is none, and neither is `#` before a number: that is a user id (sudoers(5), "Other special
+/// characters").
+fn is_comment(line: &str) -> bool {
+    let is_rule = |rest: &str| {
+        rest.starts_with("include") || rest.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    };
+    line.strip_prefix('#').is_some_and(|rest| !is_rule(rest))
 }
 
 /// The parts of sudo's policy that decide whether a drop-in means anything.

@@ -2,6 +2,9 @@
 //!
 //! Never overrides a value, never touches other settings.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use anyhow::Result;

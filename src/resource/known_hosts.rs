@@ -3,6 +3,9 @@
 //! Adds missing lines only; a different key of the same host and type is an error, never an append. By
 //! default in `/etc/ssh/ssh_known_hosts`, where no job can prepare a man in the middle for the next.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;

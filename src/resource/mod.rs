@@ -16,6 +16,8 @@ mod settings;
 mod ssh_key;
 mod sudoers;
 pub mod target;
+#[cfg(test)]
+mod testing;
 
 use std::path::PathBuf;
 

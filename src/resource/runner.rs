@@ -7,7 +7,7 @@ use super::settings::Setting;
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{Runner, container_path, is_daemon_socket, volumes};
+use crate::runner_config::{DOCKER_EXECUTORS, Runner, container_path, is_daemon_socket, volumes};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -55,14 +55,20 @@ pub(super) fn select<'r, 'a>(
     Ok(meant)
 }
 
-/// What makes two elements of a list the same one: a volume is known by its path in the container, a
-/// variable by its name.
-pub(super) fn identity<'e>(key: &str, element: &'e str) -> &'e str {
-    match key {
-        "environment" => element.split_once('=').map_or(element, |(name, _)| name),
-        "volumes" => container_path(element),
-        _ => element,
+/// `[runners.docker]` means nothing to the other executors: what a profile puts there would have no effect.
+pub(super) fn check_reads_docker(runner: &Runner<'_>, shown: &str) -> Result<()> {
+    let executor = runner.text("executor").unwrap_or_default();
+    if DOCKER_EXECUTORS.contains(&executor) {
+        return Ok(());
     }
+    Err(fault(
+        "runner-executor",
+        format!(
+            "{shown}: {} has the executor {executor:?}, which does not read [runners.docker]",
+            runner.title()
+        ),
+        format!("name a runner with one of the executors {}", DOCKER_EXECUTORS.join(", ")),
+    ))
 }
 
 /// Docker-in-Docker and the host's own socket exclude each other: volumes go to services too, and

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use crate::keys::{self, Type};
-use crate::runner_config::EXECUTORS;
+use crate::runner_config::{EXECUTORS, identity};
 use crate::text::toml_patch::Scalar;
 
 /// The `[config]` section.
@@ -177,7 +177,17 @@ fn objection(key: &str, setting: &Setting) -> Option<String> {
     if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
         return Some(format!("`volumes`: {text:?} is no volume"));
     }
-    None
+    both(key, texts)
+}
+
+/// Two elements that mean the same thing can't both be in a list: the host would never be as wanted.
+fn both(key: &str, list: &[String]) -> Option<String> {
+    list.iter().enumerate().find_map(|(index, element)| {
+        let other = list[..index].iter().find(|other| identity(key, other) == identity(key, element))?;
+        Some(format!(
+            "`{key}` has both {other:?} and {element:?}, of which only one can be: they have the same name or path"
+        ))
+    })
 }
 
 /// Names of executors.

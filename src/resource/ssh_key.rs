@@ -1,6 +1,9 @@
 //! The account's SSH key pair. A good private key of any usual type is kept as it is; one is made where
 //! there is none. No key is ever replaced or removed.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;

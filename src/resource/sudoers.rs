@@ -4,6 +4,9 @@
 //! [`super::drop_in`]. A section without any rule takes a file of ours away: that is how a host leaves a
 //! profile whose rule made every job root.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use anyhow::Result;

@@ -5,6 +5,7 @@
 //! that text need not be read again.
 
 use std::collections::BTreeSet;
+use std::mem::discriminant;
 
 use anyhow::Result;
 use toml_edit::Item;
@@ -13,7 +14,7 @@ use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::resource::settings::{Config, Setting};
 use crate::resource::{gate, runner};
-use crate::runner_config::{self, Runner, strings};
+use crate::runner_config::{self, Runner, identity, strings};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Action, Edit, Parts, Patched, Scalar, Step, Toml};
 
@@ -203,8 +204,9 @@ impl Work<'_> {
                     return Ok(());
                 }
                 // A value of another type is not the value of this key: it is not shown.
-                let before =
-                    item.map(|_| now.as_ref().map_or("(of another type)".to_owned(), ToString::to_string));
+                let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);
+                let shown = now.as_ref().filter(is_alike).map(ToString::to_string);
+                let before = item.map(|_| shown.unwrap_or_else(|| "(of another type)".to_owned()));
                 self.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
             }
             Setting::List(wanted) => {
@@ -218,9 +220,7 @@ impl Work<'_> {
                     runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
                 for element in wanted {
-                    let same = found
-                        .iter()
-                        .position(|old| runner::identity(key, old) == runner::identity(key, element));
+                    let same = found.iter().position(|old| identity(key, old) == identity(key, element));
                     let quoted = Scalar::from(element.as_str()).to_string();
                     match same {
                         Some(index) if key == "environment" && found[index] != element.as_str() => {
@@ -241,6 +241,7 @@ impl Work<'_> {
     fn plan_runner(&mut self, config: &Config, runner: &Runner<'_>) -> Result<()> {
         let docker = runner.docker(self.toml, self.file)?;
         if !config.docker.is_empty() {
+            runner::check_reads_docker(runner, self.file)?;
             runner::refuse_clash(runner, docker, &config.docker, self.file, self.notes)?;
             runner::warn(runner, docker, self.notes);
         }
