@@ -30,7 +30,7 @@ use crate::sys::identity;
 use crate::sys::root::Root;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
-use output::{json, print};
+use output::{deliver, json, print};
 
 /// The exit codes: an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +127,13 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let read = |path: &Path| read_profile(&facts, machine, environment, path);
     let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &read)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
+    if wanted.kinds().next().is_none() && !(selection.only.is_empty() && selection.skip.is_empty()) {
+        return Err(fault(
+            "nothing-chosen",
+            format!("--only and --skip leave nothing of the profile {}", names.join(",")),
+            format!("see what it has: runner-prep profile show {}", names.join(",")),
+        ));
+    }
     require_root(&root, &format!("--profile {}", names.join(",")))?;
     let options = Options {
         adopt: selection.adopt,
@@ -364,10 +371,7 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
 
 fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Exit {
     match ask(cli, environment) {
-        Ok(text) => {
-            write(streams.out, &text);
-            Exit::Converged
-        }
+        Ok(text) => deliver(streams, &text),
         Err(error) => {
             print(&Report::failed(&[], &error), cli, style, streams);
             Exit::Error

@@ -210,6 +210,28 @@ fn profiles_that_mean_nothing_here() {
             ),
         ),
         (
+            "one variable, two values",
+            "extends = [\"dind\"]\n[config]\nenvironment = [\"DOCKER_TLS_CERTDIR=\"]\n",
+            (
+                "profile-invalid",
+                &[
+                    "dind and",
+                    "mine.toml together",
+                    "`environment` has both \"DOCKER_TLS_CERTDIR=/certs\" and",
+                ],
+            ),
+        ),
+        (
+            "one path, two volumes",
+            "[config.docker]\nvolumes = [\"/cache\", \"cache:/cache\"]\n",
+            ("profile-invalid", &["line 2, column 11: `volumes` has both"]),
+        ),
+        (
+            "nobody is meant",
+            "[config.docker]\nprivileged = true\n",
+            ("runners-unsaid", &["does not say which runners are meant", "--runner"]),
+        ),
+        (
             "account is a group",
             "[account]\nname = \"%sudo\"\n",
             ("profile-invalid", &["line 2, column 8: \"%sudo\" can't be the name"]),
@@ -385,6 +407,19 @@ fn names_that_are_none() {
             ),
         ),
         (
+            "runner of another executor",
+            &["--profile", "dind", "--runner", "shell-runner"],
+            (
+                "runner-executor",
+                &["\"shell-runner\" has the executor \"shell\"", "[runners.docker]", "docker+machine"],
+            ),
+        ),
+        (
+            "nothing is left",
+            &["--profile", "dind", "--only", "deploy"],
+            ("nothing-chosen", &["leave nothing of the profile dind", "profile show dind"]),
+        ),
+        (
             "account with a newline",
             &["--profile", "dind", "--user", "a\nb"],
             ("account-name", &["can't be the name of the account"]),
@@ -404,6 +439,12 @@ fn profile_files_that_are_none() {
     refused(
         "configuration instead of a profile",
         &host().file_mode("root/config.toml", fixture("config-docker-runner.toml"), 0o600),
+        &["--profile", "root/config.toml"],
+        ("profile-invalid", &["root/config.toml is a configuration of gitlab-runner"]),
+    );
+    refused(
+        "configuration in another notation instead of a profile",
+        &host().file_mode("root/config.toml", "runners = [{ token = \"glrt-CANARY-x\" }]\n", 0o600),
         &["--profile", "root/config.toml"],
         ("profile-invalid", &["root/config.toml is a configuration of gitlab-runner"]),
     );

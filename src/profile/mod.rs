@@ -114,12 +114,13 @@ impl Profile {
         Ok(self.merged()?.raw())
     }
 
-    /// What a section says, after each profile's own share of it was found valid; `None` when no
-    /// profile has it.
+    /// What a section says; `None` when no profile has it. A profile that extends another need not be whole
+    /// by itself, so that one value can be added.
     ///
     /// # Errors
     /// With file, line, column and caret when a key is unknown or a value is not what it must be.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+<<<<<<< HEAD
         let mut found = None;
         let mut shares = 0;
         for layer in self.layers.iter().filter(|layer| layer.has(name)) {
@@ -134,6 +135,27 @@ impl Profile {
             let text = position::render("the merged profile", merged.raw(), error.span(), error.message());
             fault("profile-invalid", text, "give the missing value in one of the profiles")
         })
+=======
+        let error = match section::<T>(&self.merged, name) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let layers = || self.layers.iter().filter(|layer| layer.document.get(name).is_some());
+        // Where it stands in a file of its author, if one file alone is wrong.
+        for layer in layers() {
+            match section::<T>(&layer.document, name) {
+                Err(own) if own.message() == error.message() => return Err(layer.explain(&own)),
+                _ => {}
+            }
+        }
+        let origins: Vec<&str> = layers().map(|layer| layer.origin.as_str()).collect();
+        let origin = format!("{} together", origins.join(" and "));
+        Err(fault(
+            "profile-invalid",
+            position::render(&origin, self.merged.raw(), error.span(), error.message()),
+            "use one of these profiles alone, or correct one of them; together: runner-prep profile show NAME,NAME",
+        ))
+>>>>>>> 9781503 (profile: let one that extends another name only what it adds; run: refuse an empty choice)
     }
 }
 

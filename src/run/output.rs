@@ -62,6 +62,17 @@ pub(super) fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Stre
     write(streams.err, &report.problems(style));
 }
 
+/// For a command whose output is all that it does: a reader who has enough is no error, a full disk is one.
+pub(super) fn deliver(streams: &mut Streams<'_>, text: &str) -> Exit {
+    match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            write(streams.err, &format!("error: cannot write the output: {error}\n"));
+            Exit::Error
+        }
+        _ => Exit::Converged,
+    }
+}
+
 /// A closed pipe or a full disk behind the stream is no reason to stop or to panic: the work is done.
 pub(crate) fn write(stream: &mut dyn Write, text: &str) {
     if stream.write_all(text.as_bytes()).is_ok() {
