@@ -6,6 +6,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use support::{CANARY, Host, assert_unchanged, fixture, have, tool};
 
 const APPLY: &[&str] = &["apply", "--profile", "dind"];
@@ -114,7 +116,7 @@ fn what_cannot_be_done_here_is_refused_and_nothing_is_changed() {
 
     let mut hidden = String::from("true");
     for path in ["visudo", "visudo-rs", "visudo.ws"].into_iter().filter_map(tool) {
-        hidden += &format!("; mount --bind /dev/null {}", path.display());
+        let _ = write!(hidden, "; mount --bind /dev/null {}", path.display());
     }
     if std::path::Path::new("/usr/lib/cargo/bin/visudo").exists() {
         hidden += "; mount --bind /dev/null /usr/lib/cargo/bin/visudo";
