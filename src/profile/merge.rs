@@ -1,9 +1,11 @@
 //! Several profiles become one: tables are joined, lists united, and a contradiction names both sides.
+//!
+//! Comments stay, because people read the result (`profile show`) and copy it.
 
 use std::rc::Rc;
 
 use anyhow::Result;
-use toml_edit::{Array, Document, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, Value};
 
 use super::{Source, position};
 use crate::fault::fault;
@@ -11,17 +13,23 @@ use crate::fault::fault;
 /// Join the sections of all layers, the first layer's order kept.
 pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
     let mut merged = DocumentMut::new();
-    // The most specific profile says what the whole is for.
-    if let Some(summary) = layers.iter().rev().find_map(|layer| layer.summary()) {
-        merged.insert("summary", toml_edit::value(summary));
+    // Comments and spacing of a read-only document are places in its text; only copies carry them over.
+    let documents: Vec<DocumentMut> = layers.iter().map(|layer| layer.document.clone().into_mut()).collect();
+    // The most specific profile says what the whole is for, with the comment above it.
+    if let Some((key, item)) = documents.iter().rev().find_map(|document| document.get_key_value("summary")) {
+        merged.as_table_mut().insert_formatted(key, item.clone());
     }
-    for layer in layers {
-        for (key, item) in layer.document.iter() {
-            if key != "summary" && key != "extends" {
-                join(merged.as_table_mut(), key, item, key, layer, layers)?;
+    let mut trailing = String::new();
+    for (layer, document) in layers.iter().zip(&documents) {
+        for (name, _) in document.iter() {
+            let Some((key, item)) = document.get_key_value(name) else { continue };
+            if name != "summary" && name != "extends" {
+                join(merged.as_table_mut(), key, item, name, layer, layers)?;
             }
         }
+        trailing.push_str(document.trailing().as_str().unwrap_or_default());
     }
+    merged.set_trailing(trailing);
     let text = merged.to_string();
     Document::parse(text)
         .map_err(|error| anyhow::anyhow!("the merged profile is no valid TOML: {}", error.message()))
@@ -29,58 +37,87 @@ pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
 
 fn join(
     into: &mut Table,
-    key: &str,
+    key: &Key,
     item: &Item,
     path: &str,
     from: &Source,
     all: &[Rc<Source>],
 ) -> Result<()> {
-    let item = plain(item);
-    match (into.get_mut(key), item) {
+    let item = unplaced(item);
+    match (into.get_mut(key.get()), item) {
         (None, item) => {
-            into.insert(key, item);
+            into.insert_formatted(key, item);
         }
         (Some(Item::Table(old)), Item::Table(new)) => {
-            for (key, item) in &new {
-                join(old, key, item, &format!("{path}.{key}"), from, all)?;
+            for (name, _) in &new {
+                let Some((key, item)) = new.get_key_value(name) else { continue };
+                join(old, key, item, &format!("{path}.{name}"), from, all)?;
             }
         }
         (Some(Item::Value(Value::Array(old))), Item::Value(Value::Array(new))) => {
-            for value in &new {
-                if !old.iter().any(|known| known.to_string() == value.to_string()) {
-                    old.push_formatted(value.clone());
+            let known: Vec<String> = old.iter().map(|value| bare(value).to_string()).collect();
+            let missing: Vec<Value> =
+                new.iter().map(bare).filter(|value| !known.contains(&value.to_string())).collect();
+            if !missing.is_empty() {
+                for value in missing {
+                    old.push_formatted(value);
                 }
+                old.fmt();
             }
-            old.fmt();
         }
         (Some(Item::ArrayOfTables(old)), Item::ArrayOfTables(new)) => {
             for table in &new {
-                if !old.iter().any(|known| known.to_string() == table.to_string()) {
+                if !old.iter().any(|known| plain_table(known).to_string() == plain_table(table).to_string()) {
                     old.push(table.clone());
                 }
             }
         }
-        (Some(old), new) if old.to_string().trim() == new.to_string().trim() => {}
         (Some(old), new) => {
-            let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
-            return Err(contradiction(path, &old.to_string(), &new.to_string(), first, from));
+            let (old, new) = (plain(old).to_string(), plain(&new).to_string());
+            if old.trim() != new.trim() {
+                let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
+                return Err(contradiction(path, &old, &new, first, from));
+            }
         }
     }
     Ok(())
 }
 
+/// A copy that may stand anywhere in the document, with its comments; inline tables as tables.
+fn unplaced(item: &Item) -> Item {
+    match item {
+        Item::Value(Value::InlineTable(_)) => plain(item),
+        Item::Table(table) => Item::Table(unplaced_table(table)),
+        Item::ArrayOfTables(tables) => Item::ArrayOfTables(tables.iter().map(unplaced_table).collect()),
+        other => other.clone(),
+    }
+}
+
+fn unplaced_table(table: &Table) -> Table {
+    let mut copy = Table::new();
+    *copy.decor_mut() = table.decor().clone();
+    copy.set_implicit(table.is_implicit());
+    for (name, _) in table {
+        if let Some((key, item)) = table.get_key_value(name) {
+            copy.insert_formatted(key, unplaced(item));
+        }
+    }
+    copy
+}
+
 /// A copy without comments and spacing, inline tables as tables, so that equal values look equal.
 fn plain(item: &Item) -> Item {
     match item {
-        Item::Value(Value::Array(array)) => Item::Value(Value::Array(plain_array(array))),
+        Item::Value(Value::Array(array)) => {
+            Item::Value(Value::Array(array.iter().map(bare).fold(Array::new(), |mut all, value| {
+                all.push_formatted(value);
+                all
+            })))
+        }
         Item::Value(Value::InlineTable(table)) => {
             Item::Table(table.iter().map(|(key, value)| (key, plain(&Item::Value(value.clone())))).collect())
         }
-        Item::Value(value) => {
-            let mut value = value.clone();
-            value.decor_mut().clear();
-            Item::Value(value)
-        }
+        Item::Value(value) => Item::Value(bare(value)),
         Item::Table(table) => Item::Table(plain_table(table)),
         Item::ArrayOfTables(tables) => Item::ArrayOfTables(tables.iter().map(plain_table).collect()),
         Item::None => Item::None,
@@ -91,14 +128,10 @@ fn plain_table(table: &Table) -> Table {
     table.iter().map(|(key, item)| (key, plain(item))).collect()
 }
 
-fn plain_array(array: &Array) -> Array {
-    let mut copy = Array::new();
-    for value in array {
-        let mut value = value.clone();
-        value.decor_mut().clear();
-        copy.push_formatted(value);
-    }
-    copy
+fn bare(value: &Value) -> Value {
+    let mut value = value.clone();
+    value.decor_mut().clear();
+    value
 }
 
 /// True when the layer itself has a value at this dotted path.
