@@ -9,8 +9,16 @@ use crate::finding::Findings;
 use crate::plan::Plan;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
-const HARMFUL: [&str; 5] =
-    ["certs-ca-shared", "certs-shared", "login-shell", "config-key-too-new", "foreign-owner"];
+const HARMFUL: [&str; 8] = [
+    "cache-disabled",
+    "certs-ca-shared",
+    "certs-read-only",
+    "certs-shared",
+    "config-key-too-new",
+    "foreign-owner",
+    "login-shell",
+    "services-unprivileged",
+];
 
 /// Warnings that a check of its own gives, with more to say.
 const OWNED: [&str; 5] =

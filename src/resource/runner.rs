@@ -1,13 +1,13 @@
 //! A `[[runners]]` entry of `config.toml`: which ones are meant, and what in them stands in the way.
 
 use anyhow::Result;
-use toml_edit::TableLike;
+use toml_edit::{Item, TableLike};
 
 use super::settings::Setting;
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{DOCKER_EXECUTORS, Runner, container_path, is_daemon_socket, volumes};
+use crate::runner_config::{DOCKER_EXECUTORS, Runner, Volume, volumes};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -72,7 +72,7 @@ pub(super) fn check_reads_docker(runner: &Runner<'_>, shown: &str) -> Result<()>
 }
 
 /// Docker-in-Docker and the host's own socket exclude each other: volumes go to services too, and
-/// `docker` in the job prefers the socket.
+/// `docker` in the job prefers the socket. It does not matter which of them the profile brings, or both.
 pub(super) fn refuse_clash(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
@@ -80,45 +80,76 @@ pub(super) fn refuse_clash(
     shown: &str,
     notes: &mut Notes,
 ) -> Result<()> {
-    let found = volumes(docker);
-    let asked: Vec<&str> = wanted
+    let found: Vec<Volume<'_>> = volumes(docker).into_iter().map(Volume::parse).collect();
+    let asked: Vec<Volume<'_>> = wanted
         .iter()
         .filter(|(key, _)| key == "volumes")
         .filter_map(|(_, setting)| match setting {
-            Setting::List(list) => Some(list.iter().map(String::as_str)),
+            Setting::List(list) => Some(list.iter().map(|element| Volume::parse(element))),
             Setting::Scalar(_) => None,
         })
         .flatten()
         .collect();
-    let on = |name: &str| {
+    let is_asked = |name: &str| {
         wanted.iter().any(|(key, setting)| key == name && *setting == Setting::Scalar(Scalar::Bool(true)))
     };
-    let is_certs = |volume: &&str| container_path(volume).starts_with("/certs");
-    let wants_dind = on("privileged") || on("services_privileged") || asked.iter().any(is_certs);
-    let has_socket = found.iter().any(|volume| is_daemon_socket(volume));
-    let wants_socket = asked.iter().any(|volume| is_daemon_socket(volume));
-    if (wants_dind && has_socket) || (wants_socket && found.iter().any(is_certs)) {
+    let asks_dind =
+        is_asked("privileged") || is_asked("services_privileged") || asked.iter().any(Volume::is_for_dind);
+    let has_dind = is_true(docker, "services_privileged") || found.iter().any(Volume::is_for_dind);
+    let socket = |volumes: &[Volume<'_>]| volumes.iter().find_map(Volume::daemon_socket);
+    let (has_socket, asks_socket) = (socket(&found), socket(&asked));
+    let clash = if asks_dind { has_socket.or(asks_socket) } else { asks_socket.filter(|_| has_dind) };
+    if let Some(socket) = clash {
         return Err(fault(
             "docker-sock-and-dind",
             format!(
-                "{shown}: {} mounts the host's docker.sock and is to run Docker-in-Docker: volumes go to the \
+                "{shown}: {} mounts the host's {socket} and is to run Docker-in-Docker: volumes go to the \
                  service too, and builds would silently use the host's daemon",
                 runner.title()
             ),
-            "take docker.sock (or /certs/client) out of its volumes, or name other runners with --runner",
+            format!(
+                "take {socket} out of its volumes (or /certs/client, /runner/services/docker and \
+                 services_privileged), or name other runners with --runner"
+            ),
         ));
     }
-    if wants_socket {
+    if let Some(socket) = asks_socket {
         notes.warn(
             "root-equivalent-socket",
             format!(
-                "{}: a job that reaches docker.sock is root on the host (docker run -v /:/host)",
+                "{}: a job that reaches {socket} is root on the host (docker run -v /:/host)",
                 runner.title()
             ),
             "keep such a runner for jobs that you would let administer the host",
         );
     }
+    if is_asked("privileged")
+        && !wanted.iter().any(|(key, _)| key == "services_privileged")
+        && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
+    {
+        notes.warn(
+            "services-unprivileged",
+            format!("{}: services_privileged = false keeps dind from starting", runner.title()),
+            "take services_privileged out, or set it to true",
+        );
+    }
+    let is_bare = |volume: &Volume<'_>| volume.is_for_dind() && volume.source.is_none();
+    if is_true(docker, "disable_cache") && asked.iter().any(is_bare) {
+        notes.warn(
+            "cache-disabled",
+            format!(
+                "{}: with disable_cache = true many versions of gitlab-runner make no volume without a source: the \
+                 job then does not find what dind puts there",
+                runner.title()
+            ),
+            "set disable_cache = false; the job's log says \"cache volumes creation is disabled\" where it does harm",
+        );
+    }
     Ok(())
+}
+
+fn is_true(docker: Option<&dyn TableLike>, key: &str) -> bool {
+    docker.and_then(|docker| docker.get(key)).and_then(Item::as_bool).unwrap_or_default()
 }
 
 /// Values that have no effect where they stand, or share what should not be shared.
@@ -132,27 +163,26 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &
             );
         }
     }
-    for volume in volumes(docker) {
-        let path = container_path(volume);
-        if path == "/certs" {
-            notes.warn(
+    for volume in volumes(docker).into_iter().map(Volume::parse) {
+        let (code, what, repair) = match volume.path {
+            "/certs" => (
                 "certs-ca-shared",
-                format!(
-                    "{}: the volume /certs hands the certificate authority's key to jobs",
-                    runner.title()
-                ),
+                "the volume /certs hands the certificate authority's key to jobs",
                 "use /certs/client instead",
-            );
-        } else if path == "/certs/client" && volume.trim_end_matches('/') != path {
-            notes.warn(
-                "certs-shared",
-                format!(
-                    "{}: /certs/client comes from one place for all jobs, which share certificates",
-                    runner.title()
-                ),
+            ),
+            "/certs/client" if volume.is_read_only => (
+                "certs-read-only",
+                "/certs/client is read-only: dind can't put its certificates there",
                 "use the bare /certs/client: one volume for each project and job slot",
-            );
-        }
+            ),
+            "/certs/client" if volume.source.is_some() => (
+                "certs-shared",
+                "/certs/client comes from one place for all jobs, which share certificates",
+                "use the bare /certs/client: one volume for each project and job slot",
+            ),
+            _ => continue,
+        };
+        notes.warn(code, format!("{}: {what}", runner.title()), repair);
     }
 }
 

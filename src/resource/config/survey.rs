@@ -220,7 +220,8 @@ impl Work<'_> {
                     runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
                 for element in wanted {
-                    let same = found.iter().position(|old| identity(key, old) == identity(key, element));
+                    // Of two variables with one name the last one counts.
+                    let same = found.iter().rposition(|old| identity(key, old) == identity(key, element));
                     let quoted = Scalar::from(element.as_str()).to_string();
                     match same {
                         Some(index) if key == "environment" && found[index] != element.as_str() => {
