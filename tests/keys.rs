@@ -1,6 +1,10 @@
 //! The table of gitlab-runner's keys: the script that renews it, and the gates by version that it feeds.
 
-#![allow(clippy::disallowed_methods, reason = "the script is started as people start it")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the script is started as people start it, and a host that can't be set up has to stop the test"
+)]
 
 mod patients;
 mod support;
@@ -133,6 +137,107 @@ fn a_converged_run_does_not_start_gitlab_runner() {
     host.prep(&[&["check"], &only[..]].concat()).ok();
     host.prep(&[&["apply"], &only[..]].concat()).ok().says_not("version");
     assert!(!host.path("/run/asked").exists(), "a converged run starts no process");
+}
+
+#[test]
+fn the_version_is_read_wherever_it_stands() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "su"]) {
+        return;
+    }
+    let host = host.account("gitlab-runner", 998, HOME).config_toml(patients::CONFIG).start();
+    let says = |program: &str, script: &str| {
+        std::fs::write(host.path("/usr/local/bin").join(program), format!("#!/bin/sh\n{script}\n")).unwrap();
+        host.sh(&format!("chmod 0755 /usr/local/bin/{program}")).ok();
+    };
+    let plan = |profile: &str| host.prep(&["plan", "--profile", profile, "--only", "config"]);
+    let unknown = || drop(plan("dind-hardened").ok().says("the version of gitlab-runner is not known here"));
+    let old =
+        |version: &str| drop(plan("dind-hardened").exit(2).says(&format!("gitlab-runner {version} ignores")));
+    host.sh("rm -f /var/lib/dpkg/status").ok();
+    unknown();
+    // The program itself; one that does not know, or fails, says nothing.
+    says("gitlab-runner", "[ \"$1\" = --version ] && printf 'Version:      15.11.0\\nGit revision: 1\\n'");
+    old("15.11.0");
+    says("gitlab-runner", "echo 'Version:      development version'");
+    unknown();
+    says("gitlab-runner", "echo 'Version:      15.11.0'; exit 1");
+    unknown();
+    // rpm's database.
+    says("rpm", "[ \"$1 $4\" = '-q gitlab-runner' ] && printf 'Version: 16.0.2\\n'");
+    old("16.0.2");
+    says("rpm", "echo 'package gitlab-runner is not installed'; exit 1");
+    // dpkg's, and a program beside the package: the oldest counts.
+    let package = |version: &str| {
+        let status = format!("Package: gitlab-runner\nStatus: install ok installed\nVersion: {version}\n");
+        host.sh("mkdir -p /var/lib/dpkg").ok();
+        std::fs::write(host.path(STATUS), status).unwrap();
+    };
+    package("16.0.0-1");
+    old("16.0.0");
+    says("gitlab-runner", "echo 'Version: 17.4.0'");
+    old("16.0.0");
+    package("17.4.0-1");
+    plan("dind-hardened").ok().says_not("version");
+    says("gitlab-runner", "echo 'Version: 15.9.1'");
+    old("15.9.1");
+    host.prep(&["plan", "--profile", "dind-hardened", "--only", "config", "--runner-version", "16.1"]).ok();
+    plan("dind").ok();
+}
+
+/// `[runners.docker]` as `DockerConfig` and `docker.Credentials` have it in gitlab-runner's source at 19.4.
+const DOCKER: &str = "\
+string: host tls_cert_path hostname image runtime memory memory_swap memory_reservation cgroup_parent cpuset_cpus \
+cpuset_mems cpus user userns_mode gpus volume_driver cache_dir network_mode pid_mode ipcmode mac_address service_memory \
+service_memory_swap service_memory_reservation service_cgroup_parent service_slot_cgroup_template service_cpuset_cpus \
+service_cpus service_gpus isolation helper_image helper_image_flavor
+bool: tls_verify privileged services_privileged disable_entrypoint_overwrite oom_kill_disable disable_cache \
+volume_keep enable_ipv6
+int: cpu_shares oom_score_adjust services_limit service_cpu_shares wait_for_services_timeout shm_size network_mtu
+list: dns dns_search allowed_users group_add cap_add cap_drop security_opt services_security_opt devices \
+device_cgroup_rules volumes extra_hosts volumes_from links allowed_images allowed_privileged_images \
+allowed_privileged_services allowed_pull_policies allowed_services
+strings: pull_policy
+map: services_devices volume_driver_ops tmpfs services_tmpfs sysctls container_labels ulimit log_options
+tables: services
+";
+
+#[test]
+fn the_table_has_every_key_of_runners_docker_with_its_type() {
+    let mut found = 0;
+    for line in DOCKER.lines() {
+        let (kind, names) = line.split_once(": ").unwrap();
+        for name in names.split(' ') {
+            let known = runner_prep::keys::find("runners.docker", name);
+            let shown = format!("{:?}", known.map(|key| key.kind)).to_lowercase();
+            assert_eq!(shown, format!("some({kind})"), "{name}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, runner_prep::keys::of("runners.docker").count());
+}
+
+#[test]
+fn a_slip_in_a_profile_never_reaches_a_host() {
+    for (line, said) in [
+        ("privilegd = true", "did you mean `privileged`?"),
+        ("Privileged = true", "did you mean `privileged`?"),
+        ("privileged = \"true\"", "expected a boolean"),
+        ("volumes = \"/cache\"", "expected a sequence"),
+        ("services_limit = \"1\"", "expected i64"),
+        ("allowed_privileged_service = []", "did you mean `allowed_privileged_services`?"),
+        ("environment = [\"A=1\"]", "unknown key `environment`"),
+        ("tmpfs = { \"/a\" = \"rw\" }", "`tmpfs` can't be set by a profile"),
+    ] {
+        let tree = tree();
+        let profile = own(&tree, line);
+        let before = tree.listing();
+        for command in ["plan", "apply", "template"] {
+            let run = tree.run(&[command, "--profile", &profile]);
+            run.exit(2).says(said).says("line 4, column");
+        }
+        assert_unchanged(&before, &tree.listing());
+    }
 }
 
 #[test]

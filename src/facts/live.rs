@@ -147,11 +147,9 @@ impl Facts for Live<'_> {
     }
 
     fn runner_version(&self, start: bool) -> Result<Option<Version>> {
-        if let Some(version) = package::debian(self)? {
-            return Ok(Some(version));
-        }
+        let mut oldest = package::debian(self)?;
         if !start || !self.root.is_host() {
-            return Ok(None);
+            return Ok(oldest);
         }
         for (tool, arguments) in [
             ("gitlab-runner", &["--version"][..]),
@@ -160,12 +158,10 @@ impl Facts for Live<'_> {
             if let Some(program) = self.tool(tool) {
                 let said = Tool::new(&program).args(arguments).patience(ASKING).run()?;
                 let version = package::said(&said.stdout).filter(|_| said.success());
-                if version.is_some() {
-                    return Ok(version);
-                }
+                oldest = oldest.into_iter().chain(version).min();
             }
         }
-        Ok(None)
+        Ok(oldest)
     }
 
     fn account(&self, name: &str) -> Result<Option<Account>> {

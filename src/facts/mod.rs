@@ -78,8 +78,9 @@ pub trait Facts {
     fn times(&self, path: &Path) -> Result<Option<Times>>;
 
     /// The version of the installed gitlab-runner; `None` when none is installed or it does not say.
-    /// The package database is read first. Where it says nothing the program itself is asked, but only
-    /// on the host, and only if `start`: a converged run starts no process.
+    /// dpkg's database is read. On the host the program itself and rpm are asked as well, but only if `start`:
+    /// a converged run starts no process. Where they differ the oldest counts: a program that was put beside its
+    /// package may be the one that runs.
     ///
     /// # Errors
     /// When the database can't be read.
