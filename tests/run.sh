@@ -41,9 +41,21 @@ systemd-analyze:systemd
 systemctl:systemd
 journalctl:systemd
 '
-# No developer's machine should get this one for the sake of a test: it would run at the next start.
+# No developer's machine should get these for the sake of a test: some would run at the next start.
 if [ -n "${CI:-}" ]; then
-    needs="$needs cloud-init:cloud-init"
+    needs="$needs
+cloud-init:cloud-init
+busybox:busybox-static
+docker-registry:docker-registry
+dockerd:docker.io
+iptables:iptables
+mkfs.ext2:e2fsprogs
+newuidmap:uidmap
+nsenter:util-linux
+openssl:openssl
+rootlesskit:rootlesskit
+slirp4netns:slirp4netns
+"
 fi
 
 # Where an ordinary user's PATH does not lead to, but the tests do.
@@ -77,6 +89,10 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&
     apt-get update -qq >&2
     # shellcheck disable=SC2086  # a list of names
     apt-get install -y -qq --no-install-recommends $packages >&2 </dev/null
+    # Since Debian 13 the client is a package of its own.
+    if command -v dockerd >/dev/null 2>&1 && ! command -v docker >/dev/null 2>&1; then
+        apt-get install -y -qq --no-install-recommends docker-cli >&2 </dev/null
+    fi
     if [ -n "$policy" ]; then
         rm -f "$policy"
         trap - EXIT

@@ -1,0 +1,263 @@
+//! The Docker profiles on a real Docker engine: what they promise goes green, and what they are said to keep from
+//! jobs is tried.
+//!
+//! gitlab-runner and the official images cannot be had without a network. [`runner`] stands in for the docker
+//! executor and reads the `config.toml` that this program wrote; [`engine`] makes images of the machine's own
+//! programs, with entry points that do what those of the official images do. Daemon, containers, certificates
+//! and registry are real.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot be set up has to stop"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod engine;
+mod runner;
+
+use std::collections::BTreeMap;
+
+use engine::{Engine, SECRET};
+use runner::{Job, NEW, Runner, Service, Trace, Version};
+use support::{Tree, source};
+
+/// What `gitlab-runner register --executor docker --docker-image docker:19.03` makes.
+const REGISTERED: &str = "\
+concurrent = 1
+
+[[runners]]
+  name = \"docker-runner\"
+  url = \"https://gitlab.com/\"
+  token = \"CANARY-token\"
+  executor = \"docker\"
+  [runners.docker]
+    tls_verify = false
+    image = \"docker:19.03\"
+    privileged = false
+    disable_entrypoint_overwrite = false
+    oom_kill_disable = false
+    disable_cache = false
+    volumes = [\"/cache\"]
+    shm_size = 0
+";
+
+/// The configuration of a host that this profile prepared.
+fn prepared(profile: &str) -> String {
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").config_toml(REGISTERED);
+    tree.run(&["apply", "--profile", profile, "--only", "config", "--runner-version", "19.4.0"]).ok();
+    tree.text("/etc/gitlab-runner/config.toml")
+}
+
+/// The job of a `.gitlab-ci.yml`.
+fn job(yaml: &str) -> Job {
+    let mut jobs: BTreeMap<String, Job> =
+        serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"));
+    jobs.remove("image_build").unwrap_or_else(|| panic!("no job image_build in\n{yaml}"))
+}
+
+/// The job that a profile's own comment gives.
+fn job_of(profile: &str) -> Job {
+    let text = std::fs::read_to_string(source().join(format!("profiles/{profile}.toml"))).unwrap();
+    let lines = text.lines().skip_while(|line| *line != "#   image_build:");
+    job(&lines.map_while(|line| line.strip_prefix("#   ")).collect::<Vec<_>>().join("\n"))
+}
+
+/// The job that README gives for the pipeline `image_build`.
+fn job_of_readme() -> Job {
+    let text = std::fs::read_to_string(source().join("README.md")).unwrap();
+    let lines = text.lines().skip_while(|line| *line != "image_build:");
+    job(&lines.take_while(|line| *line != "```").collect::<Vec<_>>().join("\n"))
+}
+
+/// What a container does that wants what lies on the host's disk: find the device, or make its node.
+fn read_disk(engine: &Engine) -> String {
+    let number = engine.disk.trim_start_matches("/dev/loop");
+    format!(
+        "disk={0}; [ -b $disk ] || {{ disk=/tmp/disk; busybox mknod $disk b 7 {number}; }}
+         busybox mkdir -p /tmp/on && busybox mount -o ro $disk /tmp/on && busybox cat /tmp/on/secret",
+        engine.disk
+    )
+}
+
+/// The same in a container of the daemon that the job has, with all that this daemon can give.
+fn read_disk_through(engine: &Engine) -> String {
+    format!(
+        "docker run --rm --privileged \"$CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA\" /bin/busybox sh -c '
+           export PATH=/bin; busybox mkdir -p /tmp; {}'",
+        read_disk(engine)
+    )
+}
+
+/// A daemon that takes no orders without a certificate.
+const WITHOUT_CERTIFICATE: &str = "\
+    for port in 2375 2376; do
+        if env -u DOCKER_TLS_CERTDIR -u DOCKER_TLS_VERIFY -u DOCKER_CERT_PATH docker -H tcp://docker:$port ps; then
+            echo it obeys anybody
+        fi
+    done";
+
+/// A job with more in its script, none of which makes it red.
+fn and_tries(mut job: Job, attempts: &[(&str, String)]) -> Job {
+    for (failed, attempt) in attempts {
+        job.script.push(format!("( {attempt} ) || echo {failed}"));
+    }
+    job
+}
+
+/// A job that is nothing but these services.
+fn only(services: &[Service]) -> Job {
+    let variables = BTreeMap::from([("DOCKER_TLS_CERTDIR".to_owned(), "/certs".to_owned())]);
+    Job {
+        tags: Vec::new(),
+        image: "docker:28".to_owned(),
+        services: services.to_vec(),
+        variables,
+        script: vec!["true".to_owned()],
+    }
+}
+
+fn service(name: &str) -> Service {
+    Service { name: name.to_owned(), ..Service::default() }
+}
+
+/// The image of the daemon, with another command than the daemon.
+fn bent(engine: &Engine, name: &str) -> Service {
+    let script = read_disk(engine) + "; exec nc -l -p 2375";
+    Service { command: ["sh", "-c", &script].map(str::to_owned).to_vec(), ..service(name) }
+}
+
+/// What is tried on a host that a profile prepared.
+type Try = fn(&Part<'_>);
+
+/// A part of the test: what runs on the host that a profile prepared.
+struct Part<'a> {
+    engine: &'a Engine,
+    profile: &'static str,
+}
+
+impl Part<'_> {
+    fn runner(&self, version: Version) -> Runner<'_> {
+        Runner::new(self.engine, &prepared(self.profile), version)
+    }
+
+    /// Runs a job that has to build, log in and push.
+    #[track_caller]
+    fn green(&self, job: &Job) -> Trace {
+        self.green_on(&self.runner(NEW), self.profile, job)
+    }
+
+    #[track_caller]
+    fn green_on(&self, runner: &Runner<'_>, project: &str, job: &Job) -> Trace {
+        let trace = runner.run(project, job);
+        trace.green();
+        assert!(!trace.warned, "a service did not come up: {}", trace.services);
+        assert!(
+            self.engine.is_pushed(&format!("group/{project}"), "0123abcd"),
+            "{project}: nothing was pushed"
+        );
+        trace
+    }
+}
+
+/// Privileged job and services: all that a job tries to get at the disk works.
+fn dind(part: &Part<'_>) {
+    let mut job = and_tries(
+        job_of_readme(),
+        &[("kept from the job", read_disk(part.engine)), ("no certificate", WITHOUT_CERTIFICATE.to_owned())],
+    );
+    job.services.push(service("evil:dind"));
+    part.green(&job).says(SECRET).says("it is privileged").says_not("it obeys anybody");
+    let mut runner = part.runner(NEW);
+    runner.own_network = true;
+    part.green_on(&runner, "own-network", &job_of_readme());
+    part.green_on(&part.runner(NEW), "of-profile", &job_of(part.profile));
+    // A runner as it is registered, without the profile.
+    let trace = Runner::new(part.engine, REGISTERED, NEW).run("unprepared", &job_of_readme());
+    assert!(trace.job.status != 0, "green without the profile: {}", trace.job);
+}
+
+fn dind_no_tls(part: &Part<'_>) {
+    let job = and_tries(job_of(part.profile), &[("no certificate", WITHOUT_CERTIFICATE.to_owned())]);
+    part.green(&job).says("it obeys anybody");
+}
+
+fn dind_socket(part: &Part<'_>) {
+    let attempts =
+        [("kept from the job", read_disk(part.engine)), ("no certificate", WITHOUT_CERTIFICATE.to_owned())];
+    let job = and_tries(job_of(part.profile), &attempts);
+    part.green(&job).says(SECRET).says_not("it obeys anybody");
+}
+
+/// Only the daemon's image is privileged, but its command is the job's.
+fn dind_hardened(part: &Part<'_>) {
+    let mut job = and_tries(job_of(part.profile), &[("kept from the job", read_disk(part.engine))]);
+    // As the job writes the name: none of them is one of the list's.
+    job.services.extend(["evil:dind", "evil/docker:28-dind", "docker:evil"].map(service));
+    part.green(&job).says("kept from the job").says_not(SECRET).says_not("it is privileged");
+    let job = and_tries(job_of(part.profile), &[("kept from the daemon", read_disk_through(part.engine))]);
+    part.green(&job).says(SECRET);
+    let job = only(&[bent(part.engine, "docker:28-dind")]);
+    part.runner(NEW).run("bent", &job).green().says(SECRET);
+    // A version that ignores the list.
+    part.runner((15, 11)).run("old", &only(&[service("evil:dind")])).green().says("it is privileged");
+}
+
+/// The daemon is nobody, unless the job says who runs it.
+fn dind_rootless(part: &Part<'_>) {
+    let attempts = [
+        ("kept from the job", read_disk(part.engine)),
+        ("kept from the daemon", read_disk_through(part.engine)),
+    ];
+    let mut job = and_tries(job_of(part.profile), &attempts);
+    job.services.push(service("evil:dind"));
+    let trace = part.green(&job);
+    trace
+        .says("kept from the job")
+        .says("kept from the daemon")
+        .says_not(SECRET)
+        .says_not("it is privileged");
+    let service = bent(part.engine, "docker:28-dind-rootless");
+    part.runner(NEW).run("bent-rootless", &only(std::slice::from_ref(&service))).green().says_not(SECRET);
+    let as_root = Service { user: Some("root".to_owned()), ..service };
+    part.runner(NEW).run("bent-root", &only(std::slice::from_ref(&as_root))).green().says(SECRET);
+    // The way to close that which the profile names: the service stands in config.toml, and jobs bring none.
+    let closed = prepared(part.profile)
+        + "    services_limit = 1\n    [[runners.docker.services]]\n      name = \"docker:28-dind-rootless\"\n";
+    let runner = Runner::new(part.engine, &closed, NEW);
+    let job = Job { services: Vec::new(), ..job_of(part.profile) };
+    part.green_on(&runner, "closed", &job);
+    assert!(runner.run("closed", &only(&[as_root])).job.contains("too many services requested"));
+}
+
+fn docker_socket(part: &Part<'_>) {
+    let through = "docker run --rm -v /:/host \"$CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA\" \
+                   /bin/busybox cat /host/run/disk/secret";
+    let job = and_tries(job_of(part.profile), &[("kept from the job", read_disk(part.engine))]);
+    part.green(&job).says("kept from the job").says_not(SECRET);
+    let job = and_tries(job_of(part.profile), &[("kept from the daemon", through.to_owned())]);
+    part.green(&job).says(SECRET);
+}
+
+#[test]
+fn the_docker_profiles_do_what_they_say() {
+    let Some(engine) = Engine::or_skip() else { return };
+    let all: [(&'static str, Try); 6] = [
+        ("dind", dind),
+        ("dind-hardened", dind_hardened),
+        ("dind-rootless", dind_rootless),
+        ("dind-no-tls", dind_no_tls),
+        ("dind-socket", dind_socket),
+        ("docker-socket", docker_socket),
+    ];
+    std::thread::scope(|scope| {
+        for (profile, try_it) in all {
+            let engine = &engine;
+            scope.spawn(move || try_it(&Part { engine, profile }));
+        }
+    });
+}
