@@ -163,7 +163,11 @@ fn the_version_is_read_wherever_it_stands() {
     unknown();
     says("gitlab-runner", "echo 'Version:      15.11.0'; exit 1");
     unknown();
-    // rpm's database.
+    // rpm is not asked where it has no database: it would make one.
+    says("rpm", "touch /run/asked; exit 1");
+    unknown();
+    assert!(!host.path("/run/asked").exists(), "rpm was started");
+    host.sh("mkdir -p /var/lib/rpm; touch /var/lib/rpm/rpmdb.sqlite").ok();
     says("rpm", "[ \"$1 $4\" = '-q gitlab-runner' ] && printf 'Version: 16.0.2\\n'");
     old("16.0.2");
     says("rpm", "echo 'package gitlab-runner is not installed'; exit 1");

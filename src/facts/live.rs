@@ -18,6 +18,14 @@ use crate::sys::exec::{self, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, descend};
 
+/// Databases of rpm, by their age.
+const RPM_DATABASES: [&str; 4] = [
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/Packages",
+];
+
 /// How long a program may take to say its version.
 const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
@@ -151,10 +159,12 @@ impl Facts for Live<'_> {
         if !start || !self.root.is_host() {
             return Ok(oldest);
         }
-        for (tool, arguments) in [
-            ("gitlab-runner", &["--version"][..]),
-            ("rpm", &["-q", "--queryformat", "Version: %{VERSION}\\n", "gitlab-runner"]),
-        ] {
+        let mut ask = vec![("gitlab-runner", &["--version"][..])];
+        // Where rpm has no database it makes one.
+        if RPM_DATABASES.iter().any(|path| matches!(self.look(Path::new(path), true), Ok(Some(_)))) {
+            ask.push(("rpm", &["-q", "--queryformat", "Version: %{VERSION}\\n", "gitlab-runner"]));
+        }
+        for (tool, arguments) in ask {
             if let Some(program) = self.tool(tool) {
                 let said = Tool::new(&program).args(arguments).patience(ASKING).run()?;
                 let version = package::said(&said.stdout).filter(|_| said.success());

@@ -256,6 +256,21 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "certs-shared",
     ),
     problem(
+        "certificates that dind can't write",
+        &[Edit(TOML, "\"/certs/client\"", "\"/srv/certs:/certs/client:ro\"")],
+        "certs-read-only",
+    ),
+    problem(
+        "no volumes of its own",
+        &[Edit(TOML, "    volumes", "    disable_cache = true\n    volumes")],
+        "cache-disabled",
+    ),
+    problem(
+        "unprivileged services",
+        &[Edit(TOML, "    volumes", "    services_privileged = false\n    volumes")],
+        "services-unprivileged",
+    ),
+    problem(
         "shared authority",
         &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"/certs\"")],
         "certs-ca-shared",
