@@ -151,9 +151,12 @@ fn the_version_is_read_wherever_it_stands() {
         host.sh(&format!("chmod 0755 /usr/local/bin/{program}")).ok();
     };
     let plan = |profile: &str| host.prep(&["plan", "--profile", profile, "--only", "config"]);
-    let unknown = || drop(plan("dind-hardened").ok().says("the version of gitlab-runner is not known here"));
-    let old =
-        |version: &str| drop(plan("dind-hardened").exit(2).says(&format!("gitlab-runner {version} ignores")));
+    let unknown = || {
+        plan("dind-hardened").ok().says("the version of gitlab-runner is not known here");
+    };
+    let old = |version: &str| {
+        plan("dind-hardened").exit(2).says(&format!("gitlab-runner {version} ignores"));
+    };
     host.sh("rm -f /var/lib/dpkg/status").ok();
     unknown();
     // The program itself; one that does not know, or fails, says nothing.

@@ -120,42 +120,30 @@ impl Profile {
     /// # Errors
     /// With file, line, column and caret when a key is unknown or a value is not what it must be.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-<<<<<<< HEAD
-        let mut found = None;
-        let mut shares = 0;
-        for layer in self.layers.iter().filter(|layer| layer.has(name)) {
-            found = section::<T>(&layer.document, name).map_err(|error| layer.explain(&error))?;
-            shares += 1;
-        }
-        if shares < 2 {
-            return Ok(found);
-        }
-        let merged = self.merged()?;
-        section::<T>(merged, name).map_err(|error| {
-            let text = position::render("the merged profile", merged.raw(), error.span(), error.message());
-            fault("profile-invalid", text, "give the missing value in one of the profiles")
-        })
-=======
-        let error = match section::<T>(&self.merged, name) {
+        let layers: Vec<_> = self.layers.iter().filter(|layer| layer.has(name)).collect();
+        let merged = match layers[..] {
+            [] => return Ok(None),
+            [layer] => return section::<T>(&layer.document, name).map_err(|error| layer.explain(&error)),
+            _ => self.merged()?,
+        };
+        let error = match section::<T>(merged, name) {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        let layers = || self.layers.iter().filter(|layer| layer.document.get(name).is_some());
         // Where it stands in a file of its author, if one file alone is wrong.
-        for layer in layers() {
+        for layer in &layers {
             match section::<T>(&layer.document, name) {
                 Err(own) if own.message() == error.message() => return Err(layer.explain(&own)),
                 _ => {}
             }
         }
-        let origins: Vec<&str> = layers().map(|layer| layer.origin.as_str()).collect();
+        let origins: Vec<&str> = layers.iter().map(|layer| layer.origin.as_str()).collect();
         let origin = format!("{} together", origins.join(" and "));
         Err(fault(
             "profile-invalid",
-            position::render(&origin, self.merged.raw(), error.span(), error.message()),
+            position::render(&origin, merged.raw(), error.span(), error.message()),
             "use one of these profiles alone, or correct one of them; together: runner-prep profile show NAME,NAME",
         ))
->>>>>>> 9781503 (profile: let one that extends another name only what it adds; run: refuse an empty choice)
     }
 }
 
