@@ -203,9 +203,16 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
         }
     }
     // What the resources say: `fault("code", …)`, `notes.warn("code", …)`, `notes.wait("code", …)`.
-    let source = support::source().join("src/resource");
-    for entry in std::fs::read_dir(source).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+    let mut paths = vec![support::source().join("src/resource")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        if path.ends_with("tests.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         for call in [" fault(", "(fault(", "notes.warn(", "notes.wait("] {
             for rest in code.split(call).skip(1) {

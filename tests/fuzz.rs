@@ -31,6 +31,7 @@ fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found: Vec<_> = std::fs::read_dir(directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
         .collect();
     found.sort();

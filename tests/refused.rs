@@ -227,11 +227,6 @@ fn profiles_that_mean_nothing_here() {
             ("profile-invalid", &["line 2, column 11: `volumes` has both"]),
         ),
         (
-            "nobody is meant",
-            "[config.docker]\nprivileged = true\n",
-            ("runners-unsaid", &["does not say which runners are meant", "--runner"]),
-        ),
-        (
             "account is a group",
             "[account]\nname = \"%sudo\"\n",
             ("profile-invalid", &["line 2, column 8: \"%sudo\" can't be the name"]),

@@ -21,8 +21,14 @@ const HARMFUL: [&str; 8] = [
 ];
 
 /// Warnings that a check of its own gives, with more to say.
-const OWNED: [&str; 5] =
-    ["config-misplaced", "config-bom", "config-dotted-keys", "config-mode", "root-equivalent-group"];
+const OWNED: [&str; 6] = [
+    "config-misplaced",
+    "config-bom",
+    "config-dotted-keys",
+    "config-mode",
+    "root-equivalent-group",
+    "service-user",
+];
 
 /// Hold every section of the profile against the host.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {

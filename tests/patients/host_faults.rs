@@ -147,7 +147,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill(
         "sudo-rs reads another file",
         "printf '#!/bin/sh\\necho sudo-rs 0.2.8\\n' > /usr/local/sbin/sudo; chmod 4755 /usr/local/sbin/sudo
-        install -m 0440 /etc/sudoers /etc/sudoers-rs",
+        grep -v includedir /etc/sudoers > /etc/sudoers-rs; chmod 0440 /etc/sudoers-rs",
         "",
         "sudoers-rs",
     ),

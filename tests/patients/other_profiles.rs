@@ -28,6 +28,10 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
         problem("no runner of that name", &[], "runner-unknown"),
     ),
     with(
+        &["--profile", "dind", "--runner", "deploy"],
+        problem("a runner that reads no [runners.docker]", &[], "runner-executor"),
+    ),
+    with(
         &["--profile", "dind", "--runner", "images"],
         problem("two of one name", &[Edit(TOML, "\"deploy\"", "\"images\"")], "runner-ambiguous"),
     ),
