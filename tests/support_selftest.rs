@@ -110,9 +110,12 @@ fn stamps_see_a_write_that_changes_nothing() {
 
 #[test]
 fn every_secret_in_a_fixture_is_a_canary() {
-    let directory = support::source().join("tests/fixtures");
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
+    let mut paths = vec![support::source().join("tests/fixtures")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
         let bytes = std::fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         for line in text.lines().filter(|line| line.trim_start().starts_with("token =")) {
