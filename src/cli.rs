@@ -84,6 +84,9 @@ pub enum Command {
         /// The page of one command
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
+        /// Print the names of the commands that have a page, one a line
+        #[arg(long, conflicts_with = "command")]
+        list: bool,
     },
 }
 

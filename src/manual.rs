@@ -25,6 +25,17 @@ pub fn completions(shell: Shell) -> Result<String> {
     Ok(String::from_utf8(bytes)?)
 }
 
+/// The commands that have a page of their own, as [`page`] takes them.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let mut top = Cli::command().disable_help_subcommand(true);
+    top.build();
+    pages(&top)
+        .into_iter()
+        .filter_map(|(name, _)| Some(name.strip_prefix("runner-prep-")?.to_owned()))
+        .collect()
+}
+
 /// A manual page: of the program, or of one of its commands.
 ///
 /// # Errors
@@ -45,10 +56,11 @@ pub fn page(command: Option<&str>) -> Result<String> {
         return Ok(String::from_utf8(bytes)?);
     };
     let pages = pages(&top);
-    let names: Vec<&str> = pages.iter().filter_map(|(name, _)| name.strip_prefix("runner-prep-")).collect();
     let Some((title, found)) =
         pages.iter().find(|(title, _)| title.strip_prefix("runner-prep-") == Some(name))
     else {
+        let names = names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let near = suggest(name, &names).map(|near| format!("; did you mean {near}?"));
         return Err(fault(
             "usage",
@@ -76,10 +88,13 @@ mod tests {
     #[test]
     fn every_command_has_a_page() {
         for command in Cli::command().get_subcommands() {
-            let text = page(Some(command.get_name())).unwrap();
-            assert!(text.contains(&format!(".TH runner-prep-{}", command.get_name())), "{text}");
+            assert!(names().contains(&command.get_name().to_owned()), "{}", command.get_name());
         }
-        assert!(page(Some("profile-show")).unwrap().contains(".TH runner-prep-profile-show"));
+        assert!(names().contains(&"profile-show".to_owned()));
+        for name in names() {
+            let text = page(Some(&name)).unwrap();
+            assert!(text.contains(&format!(".TH runner-prep-{name}")), "{text}");
+        }
         assert!(page(None).unwrap().contains("EXIT STATUS"));
         assert!(page(Some("aply")).unwrap_err().to_string().ends_with("did you mean apply?"));
     }

@@ -298,7 +298,8 @@ fn read_profile(
 fn ask(cli: &Cli, environment: Environment) -> Result<String> {
     match &cli.command {
         Command::Completions { shell } => return manual::completions(*shell),
-        Command::Man { command } => return manual::page(command.as_deref()),
+        Command::Man { list: true, .. } => return Ok(manual::names().join("\n") + "\n"),
+        Command::Man { command, .. } => return manual::page(command.as_deref()),
         _ => {}
     }
     identity::harden()?;
