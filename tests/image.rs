@@ -6,13 +6,8 @@
 
 mod support;
 
-use std::path::PathBuf;
-
-use support::{
-    Host, HostBuilder, Run, differences, fixture, have, readme_block, run_limited, skip, source, stamps,
-};
-
-const IMAGE: &str = "/srv/image";
+use support::image::{IMAGE, inside, with_image};
+use support::{Host, HostBuilder, differences, fixture, have, readme_block, source, stamps};
 
 /// A machine that builds images, and is a runner itself: everything that the program wants is there, and other.
 fn builder() -> Option<HostBuilder> {
@@ -28,30 +23,6 @@ fn builder() -> Option<HostBuilder> {
             .file_mode("/etc/sudoers.d/gitlab-runner", "gitlab-runner ALL=(ALL) ALL\n", 0o440)
             .config_toml(fixture("config-docker-runner.toml")),
     )
-}
-
-/// Starts the machine, and puts Debian's tree on it, which `tests/run.sh` makes.
-fn with_image(builder: HostBuilder) -> Option<Host> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source().join("target"), PathBuf::from);
-    let image = target.join("image");
-    if !image.join("usr/bin/sudo").is_file() {
-        skip("no tree of Debian in target/image: tests/run.sh makes it");
-        return None;
-    }
-    let host = builder.start();
-    let mut command = std::process::Command::new("cp");
-    run_limited(command.args(["-a", "--"]).arg(image).arg(host.path(IMAGE))).ok();
-    Some(host)
-}
-
-/// Runs a script in the tree as the host that it becomes: with its own mounts and processes.
-#[track_caller]
-fn inside(host: &Host, script: &str) -> Run {
-    let enter = "mount -t proc proc /srv/image/proc; mount --rbind /dev /srv/image/dev
-        exec chroot /srv/image /bin/sh -euc \"$1\"";
-    let mut command = host.command("unshare");
-    command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--"]);
-    run_limited(command.args(["/bin/sh", "-euc", enter, "sh", script]))
 }
 
 /// What the machine is but for the tree.

@@ -58,6 +58,14 @@ slirp4netns:slirp4netns
 "
 fi
 
+# The packages of a release are built by the long form alone: the tools for that take minutes to compile.
+if [ -n "${RUNNER_PREP_LONG:-}" ]; then
+    needs="$needs
+lintian:lintian
+rpm:rpm
+"
+fi
+
 # Where an ordinary user's PATH does not lead to, but the tests do.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -129,6 +137,13 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e "$sudos/co
     printf 'tests/run.sh: fetching other versions of sudo into %s\n' "$sudos" >&2
     tests/sudos.sh "$sudos" </dev/null ||
         printf 'tests/run.sh: cannot, so the tests that need them are skipped\n' >&2
+fi
+
+tools=${CARGO_TARGET_DIR:-target}/tools
+if [ -n "${RUNNER_PREP_LONG:-}" ] && [ ! -x "$tools/bin/cargo-generate-rpm" ]; then
+    printf 'tests/run.sh: building cargo-deb and cargo-generate-rpm in %s\n' "$tools" >&2
+    cargo install --debug --locked --root "$tools" cargo-deb cargo-generate-rpm >&2 </dev/null ||
+        printf 'tests/run.sh: cannot, so the test that needs them is skipped\n' >&2
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then

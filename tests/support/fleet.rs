@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::host::{Host, HostBuilder};
 use super::process::{Run, program, run_limited, run_within};
-use super::{PATH, have, skip, source, tool};
+use super::{PATH, have, made, skip, tool};
 
 /// Ansible takes seconds where the program takes milliseconds, more of them on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -169,8 +169,7 @@ impl Drop for Fleet {
 
 /// Where Ansible is: `tests/run.sh` installs it for the tests.
 fn ansible() -> Option<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source().join("target"), PathBuf::from);
-    let ours = target.join("ansible/bin/ansible-playbook");
+    let ours = made("ansible/bin/ansible-playbook");
     if ours.is_file() { Some(ours) } else { tool("ansible-playbook") }
 }
 

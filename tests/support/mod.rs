@@ -29,6 +29,7 @@
 
 mod fleet;
 mod host;
+pub(crate) mod image;
 mod listing;
 mod place;
 mod process;
@@ -67,6 +68,11 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 pub(crate) fn source() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
+/// Something that `tests/run.sh` made for the tests, below the build's own directory.
+pub(crate) fn made(name: &str) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source().join("target"), PathBuf::from).join(name)
 }
 
 /// Whether these tests run as root.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Host, HostBuilder, have, skip, source};
+use super::{Host, HostBuilder, have, made, skip};
 
 /// A version of sudo, as one release of a distribution has it.
 #[derive(Debug)]
@@ -50,9 +50,7 @@ impl Sudo {
         if !have(&["sudo", "visudo", "su"]) {
             return None;
         }
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source().join("target"), PathBuf::from);
-        let trees = target.join("sudos");
+        let trees = made("sudos");
         if !self.layers.is_empty() && !trees.join("complete").exists() {
             skip(&format!("{} sudo is not in {}: see tests/sudos.sh", self.name, trees.display()));
             return None;
