@@ -118,7 +118,7 @@ fn every_secret_in_a_fixture_is_a_canary() {
         }
         let bytes = std::fs::read(&path).unwrap();
         let text = String::from_utf8_lossy(&bytes);
-        for line in text.lines().filter(|line| line.trim_start().starts_with("token =")) {
+        for line in text.lines().filter(|line| line.trim_start().starts_with("token = \"")) {
             assert!(line.contains(support::CANARY), "{}: a token without the canary", path.display());
         }
     }
