@@ -88,6 +88,31 @@ pub enum Command {
         #[arg(long, conflicts_with = "command")]
         list: bool,
     },
+    /// Print the JSON Schema of profiles, or of what --json prints
+    Schema {
+        /// What is described
+        #[arg(value_name = "DOCUMENT", value_enum)]
+        document: Document,
+    },
+}
+
+/// What a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// A profile, for editors that check TOML
+    Profile,
+    /// Whatever --json prints, one of the following
+    Output,
+    /// apply, plan, check, undo, key, and every error
+    Report,
+    /// doctor
+    Doctor,
+    /// undo --list
+    UndoList,
+    /// profile list
+    ProfileList,
+    /// profile show, template
+    Text,
 }
 
 /// Options of `apply`.

@@ -3,10 +3,11 @@
 //! Must not touch the host. A finding is shown and logged: it never holds a value of `config.toml` that a
 //! profile does not name, nor a line of a file that can hold secrets.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What a check came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Fine; with another code than `ok`, fine and worth knowing.
@@ -27,7 +28,7 @@ pub const COULD_NOT_LOOK: &str = "could-not-look";
 pub const NEEDS_HOST: &str = "needs-host";
 
 /// One answer of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// The check's name.
     pub check: String,

@@ -26,6 +26,7 @@ pub mod report;
 pub mod resource;
 pub mod run;
 pub mod runner_config;
+pub mod schema;
 pub mod sys;
 pub mod text;
 pub mod undo;

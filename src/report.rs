@@ -3,23 +3,26 @@
 //! Owns the one JSON document and the text. Shows of a file only what its change allows
 //! ([`Shown`]); must not write to the host.
 
+mod documents;
 mod findings;
 pub mod text;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::apply::{Fate, Outcome};
 use crate::change::{Change, Note, Op, PublicKey, Shown};
 use crate::plan::Plan;
+pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use findings::Diagnosis;
 pub use text::{Style, changed_lines, escape};
 
 /// The version of the document; it only ever gains fields.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// What a run found or did. Serialized, it is the document of `--json`; its first fields are those that
 /// Ansible expects of a module.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Report {
     /// True when the host was changed, or would be (`plan`, `check`, `--dry-run`).
     pub changed: bool,
@@ -52,7 +55,7 @@ pub struct Report {
 }
 
 /// The state of the host in one word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// As wanted, and nothing was written.
@@ -69,7 +72,7 @@ pub enum Status {
 }
 
 /// Before and after of one change, as Ansible shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Diff {
     /// Title of the old side.
     pub before_header: String,
@@ -82,7 +85,7 @@ pub struct Diff {
 }
 
 /// One change in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Line {
     /// Kind of resource.
     pub kind: &'static str,
@@ -99,7 +102,7 @@ pub struct Line {
 }
 
 /// A warning or something that waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Remark {
     /// Stable identifier.
     pub code: String,
@@ -110,7 +113,7 @@ pub struct Remark {
 }
 
 /// The public half of the account's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Key {
     /// The account whose key it is.
     pub account: String,

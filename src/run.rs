@@ -24,8 +24,9 @@ use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
 use crate::report::text::escape;
-use crate::report::{Report, Status, Style};
+use crate::report::{Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
+use crate::schema;
 use crate::sys::identity;
 use crate::sys::root::Root;
 pub(crate) use output::write;
@@ -72,7 +73,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         | Command::Key(_)
         | Command::Template(_)
         | Command::Completions { .. }
-        | Command::Man { .. } => answer(cli, environment, streams, style),
+        | Command::Man { .. }
+        | Command::Schema { .. } => answer(cli, environment, streams, style),
         Command::Undo(command) => undo::run(cli, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
@@ -300,6 +302,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
         Command::Completions { shell } => return manual::completions(*shell),
         Command::Man { list: true, .. } => return Ok(manual::names().join("\n") + "\n"),
         Command::Man { command, .. } => return manual::page(command.as_deref()),
+        Command::Schema { document } => return Ok(json(&schema::of(*document))),
         _ => {}
     }
     identity::harden()?;
@@ -350,10 +353,8 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
             let local = facts.names(Path::new(profile::DIRECTORY))?;
             let list = profile::list(&local, &read)?;
             if cli.global.json {
-                let entry = |(name, summary, origin): &(String, String, String)| serde_json::json!({ "name": name, "summary": summary, "origin": origin });
-                return Ok(json(
-                    &serde_json::json!({ "profiles": list.iter().map(entry).collect::<Vec<_>>() }),
-                ));
+                let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
+                return Ok(json(&Profiles { profiles: listed.collect() }));
             }
             let width = list.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
             let line = |(name, summary, _): &(String, String, String)| format!("{name:width$}  {summary}\n");
@@ -364,7 +365,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
 
 fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
     if cli.global.json {
-        json(&serde_json::json!({ "profiles": names, "text": text }))
+        json(&Text { profiles: names.to_vec(), text: text.to_owned() })
     } else {
         text.to_owned()
     }

@@ -31,6 +31,7 @@ const RANKS: &[(&str, u32)] = &[
     ("doctor", 5),
     ("cli", 6),
     ("manual", 7),
+    ("schema", 7),
     ("deploy", 6),
     ("run", 8),
     ("ansible", 9),

@@ -74,6 +74,7 @@ missing() {
         for need in $needs; do
             command -v "${need%%:*}" >/dev/null 2>&1 || printf '%s\n' "${need#*:}"
         done
+        /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
         # Ansible comes from PyPI, into an environment that this makes.
         [ -x "$ansible/bin/ansible-playbook" ] || /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     } | sort -u | tr '\n' ' '

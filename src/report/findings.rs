@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::text::{BOLD, DIM, GREEN, RED, YELLOW, wrap};
@@ -9,7 +10,7 @@ use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 
 /// What an examination found. Serialized, it is the document of `doctor --json`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Diagnosis {
     /// Always false: looking changes nothing.
     pub changed: bool,

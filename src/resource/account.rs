@@ -5,6 +5,7 @@
 mod tests;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::target::Name;
@@ -14,7 +15,7 @@ use crate::fault::fault;
 use crate::policy::ROOT_GROUPS;
 
 /// The `[account]` section.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Account {
     /// The account's name, when it is not to be found by the service.

@@ -7,10 +7,12 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::settings::{Config, Setting};
@@ -32,6 +34,16 @@ pub(super) struct RunnerConfig {
     wanted: Config,
     /// The planned text, and what was found when it was held against the profile.
     settled: RefCell<Option<(Content, Survey)>>,
+}
+
+impl JsonSchema for RunnerConfig {
+    fn schema_name() -> Cow<'static, str> {
+        Config::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Config::json_schema(generator)
+    }
 }
 
 impl From<Config> for RunnerConfig {

@@ -16,6 +16,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::drop_in::{DropIn, Policy};
@@ -36,7 +37,7 @@ const PROGRAMS: [&str; 2] = ["/usr/local/bin/runner-prep", "/usr/bin/runner-prep
 const RSYNC: [&str; 2] = ["/usr/bin/rsync", "/usr/local/bin/rsync"];
 
 /// The `[[deploy]]` sections.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<Deployment>")]
 pub(super) struct Deployments(Vec<Deployment>);
 

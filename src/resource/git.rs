@@ -8,6 +8,7 @@ mod tests;
 use std::path::Path;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Context, Resource};
@@ -21,16 +22,19 @@ const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
 const SYSTEM: &str = "/etc/gitconfig";
 
 /// The `[git]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Git {
+    /// `user.name`, where git finds no value.
     name: Name,
+    /// `user.email`, likewise; by default the account at the host's name.
     email: Option<Email>,
 }
 
 /// A committer's name.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("minLength" = 1))]
 struct Name(String);
 
 impl TryFrom<String> for Name {
@@ -48,8 +52,9 @@ impl TryFrom<String> for Name {
 }
 
 /// A committer's address.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^[^<>\\s]+$"))]
 struct Email(String);
 
 impl TryFrom<String> for Email {

@@ -9,6 +9,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Context, Resource};
@@ -23,16 +24,18 @@ const SYSTEM: &str = "/etc/ssh/ssh_known_hosts";
 const HOME: &str = ".ssh/known_hosts";
 
 /// The `[known_hosts]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KnownHosts {
+    /// The servers.
     hosts: Vec<Host>,
+    /// Which file holds their keys.
     #[serde(default)]
     file: File,
 }
 
 /// Which file holds the keys.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum File {
     /// `/etc/ssh/ssh_known_hosts`.
@@ -43,8 +46,9 @@ enum File {
 }
 
 /// A server and where its keys come from.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
+#[schemars(with = "Given")]
 struct Host {
     name: HostName,
     source: Source,
@@ -57,19 +61,27 @@ enum Source {
     Fingerprint(String),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a host name, or a table with `host` and one of `keys`, `file`, `fingerprint`")]
 enum Given {
+    /// A server whose keys are built in.
     Name(String),
+    /// A server, and one of the ways to know its keys.
     Table(Table),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// A name or an address, and `:PORT` where it is not 22.
     host: String,
+    /// Its keys, as `ssh-keyscan` prints them or without the name.
     keys: Option<Vec<String>>,
+    /// A file in the format of `known_hosts`.
+    #[schemars(extend("pattern" = "^/"))]
     file: Option<PathBuf>,
+    /// `SHA256:…`; the key is then fetched, but only with `--scan-host-keys`.
+    #[schemars(extend("pattern" = "^SHA256:[A-Za-z0-9+/]{43}$"))]
     fingerprint: Option<String>,
 }
 

@@ -22,6 +22,7 @@ mod testing;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::change::{Change, Notes};
@@ -79,6 +80,15 @@ pub struct Kind {
     /// What it is, for people.
     pub summary: &'static str,
     parse: fn(&Profile, &str) -> Parsed,
+    schema: fn(&mut SchemaGenerator) -> Schema,
+}
+
+impl Kind {
+    /// What the section may hold, as a JSON Schema.
+    #[must_use]
+    pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
+        (self.schema)(generator)
+    }
 }
 
 /// All kinds, in the order of application.
@@ -92,8 +102,11 @@ pub const KINDS: &[Kind] = &[
     kind::<config::RunnerConfig>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];
 
-const fn kind<T: Resource + DeserializeOwned + 'static>(name: &'static str, summary: &'static str) -> Kind {
-    Kind { name, summary, parse: parse::<T> }
+const fn kind<T: Resource + DeserializeOwned + JsonSchema + 'static>(
+    name: &'static str,
+    summary: &'static str,
+) -> Kind {
+    Kind { name, summary, parse: parse::<T>, schema: SchemaGenerator::subschema_for::<T> }
 }
 
 fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str) -> Parsed {

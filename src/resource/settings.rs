@@ -2,10 +2,13 @@
 //!
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value as Json, json};
 
 use crate::keys::{self, Type};
 use crate::runner_config::{EXECUTORS, identity};
@@ -106,6 +109,43 @@ impl<'de> DeserializeSeed<'de> for Section {
     }
 }
 
+impl JsonSchema for Config {
+    fn schema_name() -> Cow<'static, str> {
+        "Config".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut properties = properties("runners");
+        properties.insert(
+            "executors".to_owned(),
+            json!({ "type": "array", "items": { "enum": EXECUTORS }, "description": "Which runners are meant." }),
+        );
+        properties.insert(
+            "docker".to_owned(),
+            json!({ "type": "object", "properties": self::properties("runners.docker"), "additionalProperties": false }),
+        );
+        json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+    }
+}
+
+/// The keys of a section of `config.toml` that a profile may set, with the types of their values.
+fn properties(section: &'static str) -> Map<String, Json> {
+    let kind = |kind: Type| match kind {
+        Type::Bool => json!({ "type": "boolean" }),
+        Type::Int => json!({ "type": "integer" }),
+        Type::List | Type::Strings => json!({ "type": "array", "items": { "type": "string" } }),
+        _ => json!({ "type": "string" }),
+    };
+    settable(section).map(|key| (key.name.to_owned(), kind(key.kind))).collect()
+}
+
+/// The keys of a section that a profile may set. Who a runner is and what it may read is for
+/// `gitlab-runner register`, never for a profile.
+fn settable(section: &'static str) -> impl Iterator<Item = keys::Key> {
+    let is_identity = move |name: &str| section == "runners" && IDENTITY.contains(&name);
+    keys::of(section).filter(move |key| key.kind.is_settable() && !is_identity(key.name))
+}
+
 /// A key that the section has, so that the error points at the key.
 struct KnownKey(Section);
 
@@ -117,17 +157,12 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
         if extra.contains(&key.as_str()) {
             return Ok(key);
         }
-        // Who a runner is and what it may read is for `gitlab-runner register`, never for a profile.
-        let identity = section == "runners" && IDENTITY.contains(&key.as_str());
         match keys::find(section, &key) {
-            Some(known) if known.kind.is_settable() && !identity => Ok(key),
+            Some(_) if settable(section).any(|known| known.name == key) => Ok(key),
             Some(_) => Err(de::Error::custom(format!("`{key}` can't be set by a profile"))),
             None => {
-                let settable =
-                    keys::of(section).filter(|known| known.kind.is_settable()).map(|known| known.name);
-                let settable = settable.filter(|name| section != "runners" || !IDENTITY.contains(name));
-                let list: Vec<String> =
-                    extra.iter().copied().chain(settable).map(|name| format!("`{name}`")).collect();
+                let names = extra.iter().copied().chain(settable(section).map(|known| known.name));
+                let list: Vec<String> = names.map(|name| format!("`{name}`")).collect();
                 Err(de::Error::custom(format!("unknown field `{key}`, expected one of {}", list.join(", "))))
             }
         }

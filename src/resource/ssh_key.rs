@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Context, Resource};
@@ -25,24 +26,30 @@ const NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 const SSH: &str = ".ssh";
 
 /// The `[ssh_key]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "Section")]
+#[schemars(with = "Section")]
 pub(super) struct SshKey {
     kind: KeyKind,
     comment: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Section {
+    /// The type of a key that is made; an existing one of any type is kept.
     #[serde(rename = "type", default)]
     kind: Type,
+    /// The size of an RSA key, a multiple of 8; for no other type.
+    #[schemars(range(min = 2048, max = 8192), extend("multipleOf" = 8))]
     bits: Option<u32>,
+    /// The last word of the public line.
     #[serde(default = "default_comment")]
     comment: String,
 }
 
-#[derive(Default, Deserialize, PartialEq)]
+/// A type of SSH keys.
+#[derive(Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "lowercase")]
 enum Type {
     #[default]

@@ -10,6 +10,7 @@ mod tests;
 use std::path::Path;
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::drop_in::{DropIn, Policy, check_command};
@@ -23,7 +24,7 @@ use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 const FILE: &str = "/etc/sudoers.d/gitlab-runner";
 
 /// The `[sudoers]` section.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sudoers {
     /// Programs that run as anybody, with any arguments.
@@ -35,10 +36,12 @@ pub(super) struct Sudoers {
 }
 
 /// A `[[sudoers.rule]]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AsAccount {
+    /// The account whose rights the commands have.
     run_as: Name,
+    /// Programs, with literal arguments or with any.
     commands: Vec<CommandLine>,
 }
 

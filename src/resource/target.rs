@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::change::{Place, Seen};
@@ -87,8 +88,9 @@ impl Target {
 }
 
 /// A checked name of an account or group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^[a-z_][a-z0-9_-]{0,31}$"))]
 pub struct Name(String);
 
 impl TryFrom<String> for Name {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
 use super::{Exit, Streams, print, require_root};
 use crate::apply::{Session, is_interrupted};
@@ -12,7 +11,7 @@ use crate::cli::{Cli, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
-use crate::report::{Report, Status, Style, escape};
+use crate::report::{Report, Run, RunChange, Runs, Status, Style, escape};
 use crate::resource;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -130,11 +129,7 @@ fn list(cli: &Cli) -> Result<String> {
         None => Vec::new(),
     };
     if cli.global.json {
-        let runs: Vec<Value> = entries.iter().map(document).collect();
-        let msg = format!("{} runs", runs.len());
-        return Ok(super::json(
-            &json!({ "changed": false, "failed": false, "msg": msg, "schema": 1, "runs": runs }),
-        ));
+        return Ok(super::json(&Runs::of(entries.iter().map(document).collect())));
     }
     if entries.is_empty() {
         return Ok("no run is kept\n".to_owned());
@@ -142,16 +137,27 @@ fn list(cli: &Cli) -> Result<String> {
     Ok(entries.iter().map(line).collect())
 }
 
-fn document((id, entry): &Named) -> Value {
-    let Ok(Entry { time, version, profiles, state, changes, .. }) = entry else {
-        let error = entry.as_ref().err().map(|error| format!("{error:#}"));
-        return json!({ "id": id, "state": "damaged", "error": error });
-    };
-    let changes: Vec<Value> = changes
-        .iter()
-        .map(|record| json!({ "kind": record.kind, "id": record.id, "action": record.action }))
-        .collect();
-    json!({ "id": id, "state": state.word(), "time": time, "version": version, "profiles": profiles, "changes": changes })
+fn document((id, entry): &Named) -> Run {
+    let id = id.to_string();
+    match entry {
+        Ok(Entry { time, version, profiles, state, changes, .. }) => Run {
+            id,
+            state: state.word(),
+            time: Some(time.clone()),
+            version: Some(version.clone()),
+            profiles: profiles.clone(),
+            changes: changes
+                .iter()
+                .map(|record| RunChange {
+                    kind: record.kind.clone(),
+                    id: record.id.clone(),
+                    action: record.action.clone(),
+                })
+                .collect(),
+            error: None,
+        },
+        Err(error) => Run { id, state: "damaged", error: Some(format!("{error:#}")), ..Run::default() },
+    }
 }
 
 fn line((id, entry): &Named) -> String {

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Component, Path};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the descriptions lie, a file `NAME.toml` each.
@@ -41,12 +42,13 @@ const DATA: &[&str] = &["/usr/share", "/usr/local/share"];
 pub const ENTRY: &str = "/usr/local/sbin/runner-deploy";
 
 /// The name of a deployment: the one argument of `runner-deploy`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("pattern" = "^[a-z0-9][a-z0-9-]{0,63}$"))]
 pub struct Name(String);
 
 /// What a profile says of a deployment.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     /// What jobs call it by.
@@ -79,13 +81,15 @@ pub struct Description {
 }
 
 /// An absolute path of a directory for data.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("pattern" = "^/"))]
 pub struct Target(String);
 
 /// `user:group`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("pattern" = "^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$"))]
 pub struct Owner {
     /// Login name.
     pub user: String,
@@ -94,13 +98,15 @@ pub struct Owner {
 }
 
 /// Modes as `chmod(1)` takes them, the part that gives nothing away.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("minLength" = 1))]
 pub struct Modes(String);
 
 /// A pattern of rsync's `--exclude`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(inline, extend("minLength" = 1))]
 pub struct Pattern(String);
 
 fn exclude_git() -> Vec<Pattern> {

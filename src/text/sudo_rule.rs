@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The characters that an argument may have beside letters and digits.
@@ -14,13 +15,15 @@ const PLAIN: &str = "._/@%+-";
 const ESCAPED: &str = ",:=";
 
 /// A program by its absolute path, free of all that means something in a sudoers file.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^/[A-Za-z0-9._/+-]*[A-Za-z0-9._+-]$"))]
 pub struct Program(String);
 
 /// A program, perhaps with arguments; without them it may be called with any.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^/"))]
 pub struct CommandLine {
     program: Program,
     arguments: Vec<String>,
