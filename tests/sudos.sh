@@ -8,12 +8,19 @@ set -eu
 unset CDPATH
 umask 022
 target=$1
-mirror=${RUNNER_PREP_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# Where the machine's own packages come from, unless somebody says otherwise.
+ours=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+    sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] *\)\{0,1\}\([^ ]*\).*/\2/p' | grep '/debian/*$' | head -n 1)
+mirror=${RUNNER_PREP_DEBIAN_MIRROR:-$ours}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
 complete=$target/complete
 if [ -e "$complete" ]; then
     exit 0
+fi
+if [ -z "$mirror" ]; then
+    printf 'tests/sudos.sh: this machine has no mirror of Debian; name one in RUNNER_PREP_DEBIAN_MIRROR\n' >&2
+    exit 1
 fi
 if [ ! -e "$keys" ]; then
     printf 'tests/sudos.sh: %s is missing (package debian-archive-keyring)\n' "$keys" >&2
