@@ -14,8 +14,7 @@ ours=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sour
 mirror=${RUNNER_PREP_DEBIAN_MIRROR:-$ours}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
-complete=$target/complete
-if [ -e "$complete" ]; then
+if [ -e "$target/complete" ]; then
     exit 0
 fi
 if [ -z "$mirror" ]; then
@@ -31,6 +30,7 @@ rm -rf "$target"
 mkdir -p "$target"
 chmod 0700 "$target"
 target=$(cd "$target" && pwd)
+complete=$target/complete
 
 apt=$target/apt
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/empty"
@@ -45,6 +45,7 @@ Dir::Etc::PreferencesParts "$apt/empty";
 Dir::State::Lists "$apt/lists";
 Dir::Cache "$apt/cache";
 Acquire::Languages "none";
+Acquire::Retries "3";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
 APT::Sandbox::User "root";
