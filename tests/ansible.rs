@@ -111,6 +111,52 @@ fn a_module_fails_as_ansible_expects() {
 }
 
 #[test]
+fn a_task_names_what_it_adds_to_a_profile() {
+    let Some(fleet) = Host::or_skip().and_then(|host| Fleet::or_skip(vec![host])) else { return };
+    fleet.put_program("library/runner_prep");
+    fleet.put(
+        "sections.yml",
+        "- hosts: runners
+  become: true
+  gather_facts: false
+  tasks:
+    - ansible.builtin.copy:
+        src: library/runner_prep
+        dest: /usr/local/bin/runner-prep
+        mode: \"0755\"
+      tags: program
+    - runner_prep:
+        profile: shell-hardened
+        git: {name: gitlab-runner, email: ci@example.com}
+        deploy:
+          - {name: site, target: /srv/www/site, exclude: [.git]}
+",
+    );
+    // A job's `sudo runner-deploy` starts a program of the host's.
+    fleet
+        .playbook(&["sections.yml", "--skip-tags", "program"])
+        .exit(2)
+        .says("install it as /usr/local/bin/runner-prep");
+    fleet.playbook(&["sections.yml", "--tags", "program"]).ok().says(" changed=1 ");
+    let before = state(&fleet, true);
+    let run = fleet.playbook(&["sections.yml", "--check", "--diff"]);
+    run.ok().says(" changed=1 ").says("ci@example.com").says("runner-deploy site");
+    assert_eq!(differences(&before, &state(&fleet, true)), [""; 0]);
+
+    fleet.playbook(&["sections.yml"]).ok().says(" changed=1 ");
+    let host = &fleet.hosts()[0];
+    host.as_account("gitlab-runner", "git config user.email").ok().says("ci@example.com");
+    host.sh("install -d /srv/www/site").ok();
+    host.as_account(
+        "gitlab-runner",
+        "mkdir -p builds/app && cd builds/app && echo new >index.html && sudo -n runner-deploy site",
+    )
+    .ok();
+    assert_eq!(host.text("/srv/www/site/index.html"), "new\n");
+    fleet.playbook(&["sections.yml"]).ok().says(" changed=0 ");
+}
+
+#[test]
 fn the_command_module_prepares_hosts_and_checks_them() {
     let Some(fleet) = fleet() else { return };
     fleet.put("command.yml", readme_block("command.yml"));

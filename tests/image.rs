@@ -1,13 +1,18 @@
-//! Images: the program works on a Debian tree that is no host yet, and in the steps of README.md that build one. The
-//! tree then starts as a host on which jobs find what they need.
+//! Images: the program works on a Debian tree that is no host yet, and in the step of README.md for Packer. The tree
+//! then starts as a host on which jobs find what they need. The Dockerfile of README.md is tried in `tests/dind`.
 
 #![expect(clippy::disallowed_methods, reason = "the tests copy a tree, and look at what is in it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use support::image::{IMAGE, inside, with_image};
-use support::{Host, HostBuilder, differences, fixture, have, readme_block, source, stamps};
+use support::{
+    Fleet, Host, HostBuilder, differences, fixture, have, readme_block, run_within, source, stamps, tool,
+};
 
 /// A machine that builds images, and is a runner itself: everything that the program wants is there, and other.
 fn builder() -> Option<HostBuilder> {
@@ -114,84 +119,39 @@ fn a_tree_is_prepared_and_starts_as_a_host_and_nothing_outside_is_touched() {
     inside(&host, login).ok().says("ops");
 }
 
-/// A machine with a tree and a release beside it, and an apt-get in the tree that has no network.
-fn building() -> Option<Host> {
-    let host = with_image(builder()?)?;
-    host.sh("mkdir /srv/release; cp /opt/under-test/runner-prep /srv/release/").ok();
-    std::fs::copy(source().join("install.sh"), host.path("/srv/release/install.sh")).unwrap();
-    host.sh("chmod 0755 /srv/release/install.sh
-        printf '#!/bin/sh\\necho \"$*\" >>/var/log/apt-get\\n' >/srv/image/usr/local/bin/apt-get
-        chmod 0755 /srv/image/usr/local/bin/apt-get")
-        .ok();
-    Some(host)
-}
+#[test]
+fn packer_prepares_a_host_as_readme_says() {
+    if !have(&["packer"]) {
+        return;
+    }
+    let Some(fleet) = Host::or_skip().and_then(|host| Fleet::or_skip(vec![host])) else { return };
+    let host = &fleet.hosts()[0];
+    // The part of README, in the build of somebody who has a machine already.
+    let build = format!(
+        "source \"null\" \"host\" {{
+          communicator         = \"ssh\"
+          ssh_host             = \"198.18.1.2\"
+          ssh_username         = \"ops\"
+          ssh_private_key_file = \"{}\"
+        }}
+        build {{
+          sources = [\"source.null.host\"]
+          {}
+        }}\n",
+        fleet.path("operator").display(),
+        readme_block("image.pkr.hcl")
+    );
+    fleet.put("image.pkr.hcl", build);
+    fleet.put("install.sh", std::fs::read(source().join("install.sh")).unwrap());
+    std::fs::set_permissions(fleet.path("install.sh"), PermissionsExt::from_mode(0o755)).unwrap();
+    fleet.put_program("runner-prep");
+    let mut packer = fleet.command(&tool("packer").unwrap());
+    packer.args(["build", "-color=false", "image.pkr.hcl"]).env("CHECKPOINT_DISABLE", "1");
+    run_within(Duration::from_secs(120), &mut packer).ok().says("shell: 3 changes made");
 
-/// Demands of a tree that it holds what all hosts made of it share, and that each gets a key of its own.
-#[track_caller]
-fn assert_image(host: &Host) {
-    host.sh("! find /srv/image/home /srv/image/root -name 'id_*' | grep .").ok();
-    host.sh("! ls /srv/image/tmp | grep .").ok();
-    let first = inside(host, "runner-prep apply --profile shell");
+    // It holds what all hosts made of it share, and each gets a key of its own.
+    host.sh("! find /home /root -name 'id_*' | grep .; ! ls /tmp/install.sh /tmp/runner-prep").ok();
+    let first = host.sh("runner-prep apply --profile shell");
     first.ok().says("shell: 4 changes made").says("ssh_key").says("user.email");
-    inside(host, "su --login gitlab-runner -c 'sudo -n rsync --version; test -r .ssh/id_ed25519'").ok();
-}
-
-#[test]
-fn the_dockerfile_of_readme_builds_an_image() {
-    let Some(host) = building() else { return };
-    let before = outside(&host);
-    let file = readme_block("Dockerfile").replace("\\\n", " ");
-    let mut steps = 0;
-    for line in file.lines() {
-        let (word, rest) = line.split_once(' ').unwrap();
-        match word {
-            "FROM" => assert_eq!(rest, "debian:12"),
-            "COPY" => {
-                let (sources, place) = rest.rsplit_once(' ').unwrap();
-                host.sh(&format!("mkdir -p {IMAGE}{place}; cd /srv/release; cp {sources} {IMAGE}{place}"))
-                    .ok();
-            }
-            "RUN" => drop(inside(&host, rest).ok()),
-            _ => panic!("not known to this test: {line}"),
-        }
-        steps += 1;
-    }
-    assert!(steps >= 4, "{file}");
-    assert!(host.text("/srv/image/var/log/apt-get").contains("install -y"));
-    assert_eq!(differences(&before, &outside(&host)), [""; 0]);
-    assert_image(&host);
-}
-
-#[test]
-fn the_packer_step_of_readme_prepares_an_image() {
-    let Some(host) = building() else { return };
-    let before = outside(&host);
-    let file = readme_block("image.pkr.hcl");
-    let texts =
-        |line: &str| -> Vec<String> { line.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
-    let mut files = Vec::new();
-    let mut ran = 0;
-    for line in file.lines() {
-        let (key, value) = line.split_once('=').unwrap_or((line, ""));
-        match key.trim() {
-            "sources" => files = texts(value),
-            "destination" => {
-                let place = &texts(value)[0];
-                host.sh(&format!(
-                    "mkdir -p {IMAGE}{place}; cd /srv/release; cp {} {IMAGE}{place}",
-                    files.join(" ")
-                ))
-                .ok();
-            }
-            "inline" => {}
-            _ if line.trim_start().starts_with('"') => {
-                inside(&host, &texts(line)[0]).ok();
-                ran += 1;
-            }
-            _ => assert!(value.is_empty(), "not known to this test: {line}"),
-        }
-    }
-    assert!(ran >= 2, "{file}");
-    assert_eq!(differences(&before, &outside(&host)), [""; 0]);
-    assert_image(&host);
+    host.sh("su --login gitlab-runner -c 'sudo -n rsync --version; test -r .ssh/id_ed25519'").ok();
 }

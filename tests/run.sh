@@ -53,6 +53,7 @@ mkfs.ext2:e2fsprogs
 newuidmap:uidmap
 nsenter:util-linux
 openssl:openssl
+packer:packer
 rootlesskit:rootlesskit
 slirp4netns:slirp4netns
 "

@@ -16,8 +16,9 @@ const STAND_IN: &str = "\
 exec >/tmp/child.$$ 2>&1
 cat /proc/self/limits | grep core
 tr '\\0' '\\n' </proc/$$/environ | sort
-ls /proc/$$/fd | grep -vx -e 10 -e 255 | tr '\\n' ' ' | sed 's/^/handles: /'
-echo
+# In a shell of its own: for a pipe or a redirection this one has more handles.
+(exec ls /proc/$$/fd >/tmp/handles)
+echo handles: $(grep -vx -e 10 -e 255 /tmp/handles)
 echo session: $(cut -d' ' -f6 /proc/$$/stat)
 readlink /proc/$$/fd/0 /proc/$$/cwd
 echo $$ >/tmp/child

@@ -59,6 +59,13 @@ pub(crate) struct Engine {
 impl Engine {
     /// An engine with all images, or `None` where there can be none.
     pub(crate) fn or_skip() -> Option<Self> {
+        let engine = Self::without_images_or_skip()?;
+        engine.make_images();
+        Some(engine)
+    }
+
+    /// The same without any image.
+    pub(crate) fn without_images_or_skip() -> Option<Self> {
         if !is_root() {
             skip("a Docker engine needs root");
             return None;
@@ -66,9 +73,7 @@ impl Engine {
         if !have(&[&IN_IMAGE[..], &BESIDE[..]].concat()) {
             return None;
         }
-        let engine = Self::start();
-        engine.make_images();
-        Some(engine)
+        Some(Self::start())
     }
 
     fn start() -> Self {
@@ -172,7 +177,8 @@ impl Engine {
         self.kept.path()
     }
 
-    fn socket(&self) -> String {
+    /// Where it listens, for `docker -H`.
+    pub(crate) fn socket(&self) -> String {
         format!("unix://{}", self.top().join("docker.sock").display())
     }
 

@@ -17,6 +17,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dockerfile;
 mod engine;
 mod runner;
 
