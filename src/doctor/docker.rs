@@ -17,13 +17,15 @@ const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
 /// The sockets of the runners' daemons on this machine, each once; `None` for an address of a network.
 fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
     let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
+    let of_service = patient.service.map(|service| service.docker_host(patient.facts)).transpose()?.flatten();
     for runner in patient.docker_runners()? {
         // Machines and instances have daemons of their own.
         if runner.text("executor") != Some("docker") {
             continue;
         }
         let docker = runner.docker_table();
-        let host = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str).unwrap_or_default();
+        let host = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str);
+        let host = host.filter(|host| !host.is_empty()).or(of_service.as_deref()).unwrap_or_default();
         let socket = match host.strip_prefix("unix://") {
             Some(path) => Some(PathBuf::from(path)),
             None if host.is_empty() => Some(PathBuf::from(SOCKET)),

@@ -37,6 +37,10 @@ pub struct Service {
     pub config: Option<PathBuf>,
     /// `--working-directory`: usually the account's home.
     pub directory: Option<PathBuf>,
+    /// `DOCKER_HOST` of the unit itself.
+    docker_host: Option<String>,
+    /// The files with more of its environment.
+    environment_files: Vec<PathBuf>,
 }
 
 /// The service as its unit and drop-ins describe it; `None` when no unit is installed.
@@ -82,22 +86,49 @@ fn drop_ins(facts: &dyn Facts) -> Result<BTreeMap<String, PathBuf>> {
     Ok(found)
 }
 
-/// Read the last effective `ExecStart=` and `User=`; an empty one takes the earlier ones back
-/// (systemd.service(5)).
+/// Read the last effective `ExecStart=`, `User=` and `Environment=`, and the names of the files with more of the
+/// last; an empty one takes the earlier ones back (systemd.service(5)).
 fn parse(text: &str) -> Service {
     let joined = text.replace("\\\n", " ");
-    let (mut words, mut run_as) = (Vec::new(), None);
+    let (mut words, mut run_as, mut host, mut files) = (Vec::new(), None, None, Vec::new());
     for line in joined.lines() {
         match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             Some(("ExecStart", command)) => words = split(command),
             Some(("User", user)) => run_as = Some(user.to_owned()).filter(|user| !user.is_empty()),
+            Some(("Environment", "")) => host = None,
+            Some(("Environment", settings)) => host = docker_host(&split(settings)).or(host),
+            Some(("EnvironmentFile", "")) => files.clear(),
+            // With `-` it may be missing.
+            Some(("EnvironmentFile", path)) => files.push(PathBuf::from(path.trim_start_matches('-'))),
             _ => {}
         }
     }
-    Service { run_as, ..Service::of_arguments(&words) }
+    Service { run_as, docker_host: host, environment_files: files, ..Service::of_arguments(&words) }
+}
+
+/// What the last of these settings says of the Docker daemon.
+fn docker_host(settings: &[String]) -> Option<String> {
+    let value = settings.iter().rev().find_map(|word| word.strip_prefix("DOCKER_HOST="))?;
+    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 impl Service {
+    /// `DOCKER_HOST` of its environment: the daemon of runners that name none.
+    ///
+    /// # Errors
+    /// When a file with settings can't be read.
+    pub fn docker_host(&self, facts: &dyn Facts) -> Result<Option<String>> {
+        // The later ones win, and all of them over the unit (systemd.exec(5)).
+        for path in self.environment_files.iter().rev() {
+            let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
+            let text = String::from_utf8_lossy(&file.bytes);
+            if let Some(host) = text.lines().rev().find_map(|line| docker_host(&split(line))) {
+                return Ok(Some(host));
+            }
+        }
+        Ok(self.docker_host.clone())
+    }
+
     /// What a command line says, without a unit.
     #[must_use]
     pub fn of_arguments(words: &[String]) -> Self {
@@ -119,6 +150,8 @@ impl Service {
             user: value(["--user", "-u"]),
             config: value(["--config", "-c"]).map(PathBuf::from),
             directory: value(["--working-directory", "-d"]).map(PathBuf::from),
+            docker_host: None,
+            environment_files: Vec::new(),
         }
     }
 }
@@ -179,5 +212,17 @@ mod tests {
     #[test]
     fn an_option_without_a_value_is_no_value() {
         assert_eq!(parse("ExecStart=/x run --user"), Service::default());
+    }
+
+    #[test]
+    fn the_environment_names_the_docker_daemon() {
+        let host = |text: &str| parse(text).docker_host;
+        let said = "Environment=A=b \"DOCKER_HOST=unix:///run/user/998/docker.sock\"\nEnvironment=C=d\n";
+        assert_eq!(host(said).as_deref(), Some("unix:///run/user/998/docker.sock"));
+        assert_eq!(host(&format!("{said}Environment=\n")), None);
+        let files =
+            parse("EnvironmentFile=/a\nEnvironmentFile=\nEnvironmentFile=-/etc/sysconfig/gitlab-runner\n")
+                .environment_files;
+        assert_eq!(files, [PathBuf::from("/etc/sysconfig/gitlab-runner")]);
     }
 }

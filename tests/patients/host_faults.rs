@@ -163,6 +163,12 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "sed -i 's|    image|    host = \"tcp://192.0.2.1:2376\"\\n    image|' /etc/gitlab-runner/config.toml",
         "docker-remote",
     ),
+    unsure(
+        "daemon of another machine, said by the service",
+        "mkdir -p /etc/systemd/system/gitlab-runner.service.d; printf '[Service]\\nEnvironmentFile=/run/docker.env\\n' > /etc/systemd/system/gitlab-runner.service.d/docker.conf
+        echo DOCKER_HOST=tcp://192.0.2.1:2376 > /run/docker.env",
+        "docker-remote",
+    ),
     ill("no control groups", "mount -t tmpfs none /sys/fs/cgroup", "", "cgroup-missing"),
     remark(
         "new control groups alone",
