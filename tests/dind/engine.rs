@@ -1,12 +1,11 @@
 //! A throwaway Docker engine, with images made of this machine's own programs and a registry.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{PATH, Run, have, is_root, run_within, skip, source, tool};
+use crate::support::{Namespaces, PATH, Run, have, is_root, run_within, skip, source, tool};
 
 /// Far more than any step needs, so that only a hang meets it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(180);
@@ -43,17 +42,14 @@ const IN_IMAGE: [&str; 17] = [
 ];
 const BESIDE: [&str; 5] = ["docker-registry", "findmnt", "mkfs.ext2", "tar", "unshare"];
 
-const NAMESPACES: [&str; 8] =
-    ["--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child", "--net"];
-
 /// A running engine. Everything ends with the value.
 pub(crate) struct Engine {
+    // First, so that all in it has ended when its directory goes.
+    namespaces: Option<Namespaces>,
     kept: tempfile::TempDir,
     /// The device that stands for the host's disk.
     pub(crate) disk: String,
     groups: String,
-    child: Child,
-    stdin: Option<ChildStdin>,
 }
 
 impl Engine {
@@ -81,25 +77,10 @@ impl Engine {
         let top = kept.path();
         lay_out(top);
         let groups = format!("/runner-prep-{}", std::process::id());
-        let mut child = Command::new("unshare")
-            .args(NAMESPACES)
-            .args(["--", "/bin/sh", "-c", include_str!("engine.sh"), "engine.sh"])
-            .arg(top)
-            .arg(&groups)
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare");
-        let stdin = child.stdin.take();
-        let mut disk = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            let _ = BufReader::new(stdout).read_line(&mut disk);
-        }
-        let disk = disk.trim().to_owned();
+        let arguments = [top.as_os_str(), groups.as_ref()];
+        let (namespaces, disk) = Namespaces::start(&[], include_str!("engine.sh"), arguments);
         assert!(disk.starts_with("/dev/loop"), "no loop device for the disk: {disk:?}");
-        let engine = Self { kept, disk, groups, child, stdin };
+        let engine = Self { namespaces: Some(namespaces), kept, disk, groups };
         let deadline = Instant::now() + Duration::from_secs(60);
         while engine.try_docker(&["info"]).status != 0 {
             let log = fs::read_to_string(engine.top().join("dockerd.log")).unwrap_or_default();
@@ -211,8 +192,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.child.wait();
+        self.namespaces = None;
         // The control groups are the machine's, and empty now.
         let _ = Command::new("find")
             .args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &format!("*{}*", self.groups)])

@@ -1,12 +1,12 @@
 //! Several throwaway hosts with a server for SSH each, and a machine apart from which they are managed.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::host::{Host, HostBuilder};
+use super::namespaces::Namespaces;
 use super::process::{Run, program, run_limited, run_within};
 use super::{PATH, have, made, skip, tool};
 
@@ -29,8 +29,7 @@ Subsystem sftp internal-sftp
 /// Hosts on a network of their own. Everything ends with the value.
 pub(crate) struct Fleet {
     hosts: Vec<Host>,
-    control: Child,
-    stdin: Option<ChildStdin>,
+    control: Namespaces,
     kept: tempfile::TempDir,
     ansible: PathBuf,
 }
@@ -47,8 +46,9 @@ impl Fleet {
             return None;
         };
         let kept = tempfile::Builder::new().prefix("fleet-").tempdir().expect("a temporary directory");
-        let (control, stdin) = control();
-        let mut fleet = Self { hosts: Vec::new(), control, stdin, kept, ansible };
+        let script = "ip link set lo up; echo ready; exec cat >/dev/null";
+        let (control, _) = Namespaces::start(&[], script, [""; 0]);
+        let mut fleet = Self { hosts: Vec::new(), control, kept, ansible };
         for key in ["operator", "server"] {
             let path = fleet.path(key);
             run_limited(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path))
@@ -160,44 +160,8 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        self.stdin = None;
-        let _ = self.control.wait();
-    }
-}
-
 /// Where Ansible is: `tests/run.sh` installs it for the tests.
 fn ansible() -> Option<PathBuf> {
     let ours = made("ansible/bin/ansible-playbook");
     if ours.is_file() { Some(ours) } else { tool("ansible-playbook") }
-}
-
-/// The first process of the managing machine.
-fn control() -> (Child, Option<ChildStdin>) {
-    let mut child = Command::new("unshare")
-        .args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            "--net",
-        ])
-        .args(["--", "/bin/sh", "-c", "ip link set lo up; echo ready; exec cat >/dev/null"])
-        .env_clear()
-        .env("PATH", PATH)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("unshare");
-    let stdin = child.stdin.take();
-    let mut line = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        let _ = BufReader::new(stdout).read_line(&mut line);
-    }
-    assert_eq!(line, "ready\n", "the managing machine does not start");
-    (child, stdin)
 }

@@ -1,12 +1,11 @@
 //! A throwaway host with real root, made by namespaces.
 
-use std::io::{BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use super::listing::{listing, stamps};
+use super::namespaces::Namespaces;
 use super::place::Place;
 use super::process::{Run, program, run_limited};
 use super::secrets::Secrets;
@@ -51,19 +50,6 @@ const FROM_ETC: &[&str] = &[
 /// Where the program under test lies in the host, on the search path of [`Host::sh`].
 const PROGRAM: &str = "/opt/under-test/runner-prep";
 
-const NAMESPACES: &[&str] = &[
-    "--mount",
-    "--propagation",
-    "private",
-    "--pid",
-    "--fork",
-    "--mount-proc",
-    "--kill-child",
-    "--uts",
-    "--ipc",
-    "--net",
-];
-
 /// A host that is laid out but does not run yet.
 pub(crate) struct HostBuilder {
     place: Place,
@@ -75,9 +61,9 @@ pub(crate) struct HostBuilder {
 /// and loopback network. It starts with Debian's base accounts and sudo policy, and without an account for
 /// the runner. Everything ends with the value.
 pub(crate) struct Host {
+    // First, so that it has ended when the directories go.
+    namespaces: Namespaces,
     place: Place,
-    child: Child,
-    stdin: Option<ChildStdin>,
     _kept: tempfile::TempDir,
 }
 
@@ -88,14 +74,7 @@ impl Host {
         if !is_root() {
             return Err("a throwaway host needs root".into());
         }
-        let probe = Command::new("unshare").args(NAMESPACES).arg("true").stdin(Stdio::null()).output();
-        match probe {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => {
-                return Err(format!("no namespaces: {}", String::from_utf8_lossy(&output.stderr).trim()));
-            }
-            Err(error) => return Err(format!("cannot start unshare: {error}")),
-        }
+        Namespaces::probe()?;
         let kept = tempfile::Builder::new().prefix("host-").tempdir().expect("a temporary directory");
         let place = Place::new(kept.path().to_path_buf());
         lay_out(&place);
@@ -139,7 +118,7 @@ impl Host {
 
     /// The process that holds the host's namespaces.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.namespaces.id()
     }
 
     /// What [`Host::prep`] looks for, for what reaches the program by another way.
@@ -154,7 +133,7 @@ impl Host {
         for (option, file) in
             [("mount", "mnt"), ("uts", "uts"), ("ipc", "ipc"), ("net", "net"), ("pid", "pid_for_children")]
         {
-            command.arg(format!("--{option}=/proc/{}/ns/{file}", self.child.id()));
+            command.arg(format!("--{option}=/proc/{}/ns/{file}", self.namespaces.id()));
         }
         // The caller's umask and environment are not those of a service.
         let begin = format!("umask 022; exec env -i HOME=/root LC_ALL=C PATH={PATH}:/opt/under-test \"$@\"");
@@ -249,49 +228,11 @@ impl HostBuilder {
     pub(crate) fn start(self) -> Host {
         let Self { place, layers, kept } = self;
         let layers = layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":");
-        let errors = tempfile::tempfile().expect("a temporary file for the errors");
-        let mut child = Command::new("unshare")
-            .args(NAMESPACES)
-            .args(["--", "/bin/sh", "-c", include_str!("host.sh"), "host.sh"])
-            .arg(place.top())
-            .arg(program())
-            .arg(layers)
-            .env_clear()
-            .env("PATH", PATH)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(errors.try_clone().expect("a second handle of the errors"))
-            .spawn()
-            .expect("unshare, which a moment ago could be started");
-        let stdin = child.stdin.take();
-        let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            let _ = BufReader::new(stdout).read_line(&mut line);
-        }
-        let host = Host { place, child, stdin, _kept: kept };
-        if line != "ready\n" {
-            let mut text = String::new();
-            let mut errors = errors;
-            let _ = errors.rewind().and_then(|()| errors.read_to_string(&mut text));
-            panic!("the throwaway host does not start: {text}");
-        }
-        host
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        // The end of its input ends the first process, and the kernel everything else in the host with it.
-        self.stdin = None;
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let program = program();
+        let arguments = [place.top().as_os_str(), program.as_os_str(), layers.as_ref()];
+        let (namespaces, line) = Namespaces::start(&["--uts", "--ipc"], include_str!("host.sh"), arguments);
+        assert_eq!(line, "ready", "the throwaway host does not start");
+        Host { namespaces, place, _kept: kept }
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn with_image(builder: HostBuilder) -> Option<Host> {
     }
     let host = builder.start();
     let mut command = Command::new("cp");
-    run_limited(command.args(["-a", "--"]).arg(image).arg(host.path(IMAGE))).ok();
+    run_limited(command.args(["-a", "--"]).arg(image.join(".")).arg(host.path(IMAGE))).ok();
     Some(host)
 }
 
