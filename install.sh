@@ -427,7 +427,7 @@ EOF
     cat <<EOF
 [Unit]
 Description=runner-prep $1 with profile %i
-Documentation=https://gitlab.com/runner-prep/runner-prep
+Documentation=man:runner-prep(1)
 After=nss-user-lookup.target
 
 [Service]
