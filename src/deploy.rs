@@ -14,19 +14,21 @@
 //! ```
 //!
 //! The job can do to the sender what it likes: it is the job's own. What the sender says is untrusted, and the
-//! receiver believes it within the target alone. Which directory is copied needs no check, because the
+//! receiver believes it within the target alone. It comes by way of this process, which looks at none of it and
+//! gives up a sender that stands still. Which directory is copied needs no check, because the
 //! account reads it. Who calls is of no interest either: the account is the one in the description.
 //!
 //! Must not open anything by a name that the job chose.
 
+mod sender;
 mod stages;
 
 use std::ffi::OsString;
-use std::io::{Read, Write, stderr};
+use std::io::{Write, stderr};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -41,6 +43,7 @@ use crate::sys::handover::{Parcel, Socket};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::Root;
 use crate::text::deployment::{DIRECTORY, Description, Name, refuse_place};
+use sender::Sender;
 
 /// No description is larger.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -156,13 +159,25 @@ fn deploy(words: &[String]) -> Result<u8> {
             Err(error.context("cannot start the reading side"))
         }
         Some(Ok(sender)) => {
-            let said = sender.watch(ours);
+            let limit = sender.limit;
+            let watched = sender.watch(ours);
             let ended = receiver.wait()?;
             // What the sender left in its pipe is worth seeing; a sender that hangs is not worth waiting for.
-            said.recv_timeout(PATIENCE).ok();
-            Ok(code(ended))
+            watched.said.recv_timeout(PATIENCE).ok();
+            if watched.stalled.load(Ordering::SeqCst) { Err(stalled(limit)) } else { Ok(code(ended)) }
         }
     }
+}
+
+fn stalled(limit: Duration) -> anyhow::Error {
+    let seconds = limit.as_secs();
+    fault(
+        "deploy-stalled",
+        format!(
+            "the reading side stood still for {seconds} s and was ended: it was stopped, or its disk does not answer"
+        ),
+        "run the job again; for a checkout on a slow disk give [[deploy]] a longer timeout, and apply it",
+    )
 }
 
 fn usage_names() -> String {
@@ -237,40 +252,11 @@ impl Job {
             .arg(&self.rsync)
             .args(wanted)
             .stdin(Stdio::from(parcel.input))
-            .stdout(Stdio::from(parcel.output))
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        Ok(Sender(child))
-    }
-}
-
-/// The reading side. Belongs to the job.
-struct Sender(Child);
-
-impl Sender {
-    /// Pass on what it says, and when it has ended tell the receiver how. The answer comes when all is said.
-    fn watch(self, socket: Socket) -> Receiver<()> {
-        let Self(mut child) = self;
-        let (done, said) = channel();
-        if let Some(mut pipe) = child.stderr.take() {
-            std::thread::spawn(move || {
-                let mut chunk = [0; 4096];
-                while let Ok(count) = pipe.read(&mut chunk) {
-                    if count == 0 {
-                        break;
-                    }
-                    // The job wrote it, and root's terminal may be what shows it.
-                    let text = plain(&String::from_utf8_lossy(&chunk[..count]));
-                    stderr().write_all(text.as_bytes()).ok();
-                }
-                done.send(()).ok();
-            });
-        }
-        std::thread::spawn(move || {
-            let ended = child.wait().map_or(ERROR, code);
-            socket.answer(ended).ok();
-        });
-        said
+        let limit = self.description.deployment.timeout.duration();
+        Ok(Sender { child, output: parcel.output, limit })
     }
 }
 

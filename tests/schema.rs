@@ -140,7 +140,7 @@ fn profiles_that_the_program_takes_meet_the_schema_and_no_others() {
         "[git]\nname = \"ci\"\nemail = \"ci@example.com\"",
         "[account]\nname = \"runner\"\ngroups = [\"docker\"]",
         "[[sudoers.rule]]\nrun_as = \"www\"\ncommands = [\"/usr/bin/rsync -a\"]",
-        "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \"www:www\"\nexclude = []\ndelete = true",
+        "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \"www:www\"\nexclude = []\ndelete = true\ntimeout = 60",
         "[config]\nlimit = 3\nenvironment = [\"A=b\"]\n[config.docker]\nprivileged = true\nshm_size = 1",
     ];
     let wrong = [
@@ -170,6 +170,7 @@ fn profiles_that_the_program_takes_meet_the_schema_and_no_others() {
         "[[deploy]]\nname = \"App\"\ntarget = \"/srv/app\"",
         "[[deploy]]\nname = \"app\"\ntarget = \"srv/app\"",
         "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \"0:0\"",
+        "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\ntimeout = 0",
         "[config]\nexecutors = [\"dokcer\"]",
         "[config]\ntoken = \"x\"",
         "[config]\nlimit = \"3\"",

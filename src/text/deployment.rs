@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Component, Path};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,9 @@ pub struct Deployment {
     /// Remove what the checkout does not have.
     #[serde(default)]
     pub delete: bool,
+    /// How long the reading side may say nothing before the deployment is given up.
+    #[serde(default)]
+    pub timeout: Silence,
 }
 
 /// What `runner-deploy` reads.
@@ -103,6 +107,12 @@ pub struct Owner {
 #[schemars(inline, extend("minLength" = 1))]
 pub struct Modes(String);
 
+/// Seconds without a word. A living rsync says something every half of it, also when it has nothing to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "u32", into = "u32")]
+#[schemars(inline, extend("minimum" = 5, "maximum" = 86_400))]
+pub struct Silence(u32);
+
 /// A pattern of rsync's `--exclude`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -122,6 +132,20 @@ impl Default for Owner {
 impl Default for Modes {
     fn default() -> Self {
         Self("u=rwX,go=rX".to_owned())
+    }
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self(300)
+    }
+}
+
+impl Silence {
+    /// As a span of time.
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0.into())
     }
 }
 
@@ -258,6 +282,22 @@ fn refuse_clause(clause: &str) -> Option<String> {
     others.then(|| format!("{clause:?} lets everybody write there"))
 }
 
+impl TryFrom<u32> for Silence {
+    type Error = String;
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        if (5..=86_400).contains(&seconds) {
+            return Ok(Self(seconds));
+        }
+        Err(format!("{seconds} can't be the timeout of a deployment: write seconds, 5 to 86400"))
+    }
+}
+
+impl From<Silence> for u32 {
+    fn from(silence: Silence) -> Self {
+        silence.0
+    }
+}
+
 impl TryFrom<String> for Pattern {
     type Error = String;
     fn try_from(pattern: String) -> Result<Self, String> {
@@ -302,7 +342,7 @@ impl Description {
     #[must_use]
     pub fn render(&self) -> String {
         let value = |text: &str| toml_edit::Value::from(text).to_string();
-        let Deployment { name, target, owner, chmod, exclude, delete } = &self.deployment;
+        let Deployment { name, target, owner, chmod, exclude, delete, timeout } = &self.deployment;
         let mut text = format!("account = {}\n\n[deploy]\n", value(&self.account));
         let exclude: Vec<String> = exclude.iter().map(|pattern| value(&pattern.0)).collect();
         for (key, value) in [
@@ -312,6 +352,7 @@ impl Description {
             ("chmod", value(&chmod.0)),
             ("exclude", format!("[{}]", exclude.join(", "))),
             ("delete", delete.to_string()),
+            ("timeout", timeout.0.to_string()),
         ] {
             let _ = writeln!(text, "{key} = {value}");
         }
@@ -332,6 +373,8 @@ impl Deployment {
         if let Some((user, group)) = owner {
             options.push(format!("--chown={user}:{group}"));
         }
+        // Both sides get it, and send a word in time when they have nothing else to say.
+        options.push(format!("--timeout={}", self.timeout.0));
         options.extend(self.exclude.iter().map(|pattern| format!("--exclude={}", pattern.0)));
         if self.delete {
             options.push("--delete".to_owned());

@@ -211,7 +211,7 @@ fn a_sender_that_is_killed_stopped_or_traced_gains_nothing() {
         }
         // The receiver and this program are root's: no signal and no tracer reaches them.
         let script = "sudo -n runner-deploy app >/dev/null 2>&1 & p=$!; sleep 0.05
-            for q in $(pgrep -u root 'runner-prep|rsync'); do kill -KILL $q 2>/dev/null && exit 9; done; wait $p; exit 0";
+            for q in $(pgrep -u root 'runner|rsync'); do kill -KILL $q 2>/dev/null && exit 9; done; wait $p; exit 0";
         assert_eq!(attack(host, script), 0);
     });
 }

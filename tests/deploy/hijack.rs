@@ -6,7 +6,7 @@ use super::{JOB, PROFILE, job, nothing_gained, outside, prepared};
 use crate::support::{Host, assert_unchanged, have};
 
 /// Puts a program in the place of rsync, for the sender or for the receiver.
-fn fake(host: &Host, script: &str) {
+pub(super) fn fake(host: &Host, script: &str) {
     let path = host.path("/usr/local/sbin/rsync");
     std::fs::write(&path, format!("#!/bin/sh\n{script}\nexec /usr/bin/rsync \"$@\"\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

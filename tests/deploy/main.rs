@@ -20,6 +20,7 @@ mod attacks;
 mod hijack;
 mod jobs;
 mod refusals;
+mod still;
 
 use support::{Host, HostBuilder, Run, SUDOS, Sudo, have, with_each};
 
