@@ -760,7 +760,12 @@ fn sudo_policies_that_no_rule_can_join() {
     );
     let tree = host();
     tree.remove("etc/sudoers");
-    refused("no sudo", &tree, &dind, ("sudo-missing", &["/etc/sudoers does not exist", "install sudo"]));
+    refused(
+        "no sudo",
+        &tree,
+        &dind,
+        ("sudo-missing", &["/etc/sudoers does not exist", "apt-get install sudo"]),
+    );
     let tree = host();
     tree.remove("etc/sudoers");
     let tree = tree.file_mode("etc/sudoers", "root ALL=(ALL:ALL) ALL\n", 0o440);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::{BOLD, DIM, GREEN, RED, YELLOW, wrap};
+use super::text::{BOLD, DIM, GREEN, RED, YELLOW, problem, repair, wrap};
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 
@@ -128,9 +128,8 @@ impl Diagnosis {
             let code = if code == FINE { String::new() } else { format!(" [{code}]") };
             entry(out, style, mark, &format!("{check}: {message}{code}"));
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
-            if with_repair && is_last && !repair.is_empty() {
-                // Commands are for copying: they are not wrapped.
-                let _ = writeln!(out, "    {}", style.paint(DIM, &lines(repair)));
+            if with_repair && is_last {
+                self::repair(out, repair, |line| style.paint(DIM, &line));
             }
         }
     }
@@ -140,10 +139,7 @@ impl Diagnosis {
     pub fn problems(&self, style: Style) -> String {
         let mut out = String::new();
         for remark in &self.warnings {
-            let _ = writeln!(out, "{}: {}", style.paint(RED, "error"), lines(&remark.message));
-            if !remark.repair.is_empty() {
-                let _ = writeln!(out, "    {}", lines(&remark.repair));
-            }
+            problem(&mut out, style, "error", RED, remark);
         }
         out
     }
@@ -154,9 +150,4 @@ fn entry(out: &mut String, style: Style, (symbol, color): (&str, &str), text: &s
     let shown = text.lines().flat_map(|line| wrap(&escape(line), style.width() - 2));
     let shown: Vec<String> = shown.collect();
     let _ = writeln!(out, "{} {}", style.paint(color, symbol), shown.join("\n  "));
-}
-
-/// Shown data on as many lines as it has, the further ones indented.
-fn lines(text: &str) -> String {
-    text.lines().map(escape).collect::<Vec<_>>().join("\n      ")
 }

@@ -116,7 +116,8 @@ impl Report {
     }
 }
 
-fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Remark) {
+/// An error, a warning or something that waits, with what to do about it.
+pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Remark) {
     let mut lines = remark.message.lines();
     let first = escape(lines.next().unwrap_or_default());
     // The caret of a profile's error stands below its word: those lines keep their shape.
@@ -128,9 +129,13 @@ fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Rema
     for line in lines {
         let _ = writeln!(out, "{}", escape(line));
     }
-    // Commands are for copying: they are not wrapped.
-    for line in remark.repair.lines() {
-        let _ = writeln!(out, "    {}", escape(line));
+    repair(out, &remark.repair, |line| line);
+}
+
+/// What to do. Commands are for copying: they are not wrapped.
+pub(super) fn repair(out: &mut String, text: &str, paint: impl Fn(String) -> String) {
+    for line in text.lines() {
+        let _ = writeln!(out, "    {}", paint(escape(line)));
     }
 }
 

@@ -154,7 +154,7 @@ impl Policy {
             return Err(fault(
                 "sudo-missing",
                 "/etc/sudoers does not exist: sudo is not installed",
-                "install sudo",
+                "install it: apt-get install sudo",
             ));
         };
         let text = String::from_utf8_lossy(&file.bytes).into_owned();
