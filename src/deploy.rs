@@ -241,21 +241,28 @@ impl Job {
     /// Start what rsync wanted a remote shell to start, in the directory that we were started in.
     fn start_sender(&self, parcel: Parcel) -> Result<Sender> {
         let wanted = match parcel.words.split_first() {
-            Some((peer, [rsync, options @ ..])) if peer == PEER && rsync == "rsync" => options,
+            Some((peer, [rsync, server, options @ ..]))
+                if peer == PEER && rsync == "rsync" && server == "--server" =>
+            {
+                options
+            }
             _ => anyhow::bail!("rsync calls its other side in a way that is not known"),
         };
         let Identity { uid, gid } = self.account;
+        let limit = self.description.deployment.timeout.duration();
         let child = exec::clean(&self.program)
             .arg("deploy-send")
             .arg(&self.description.account)
             .args([uid.to_string(), gid.to_string()])
             .arg(&self.rsync)
+            // The sender alone gets it, and says a word in time when it has nothing to send. A receiver with a limit
+            // of its own would take a slow disk for a silent sender.
+            .args(["--server".to_owned(), format!("--timeout={}", limit.as_secs())])
             .args(wanted)
             .stdin(Stdio::from(parcel.input))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let limit = self.description.deployment.timeout.duration();
         Ok(Sender { child, output: parcel.output, limit })
     }
 }

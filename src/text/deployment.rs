@@ -373,8 +373,6 @@ impl Deployment {
         if let Some((user, group)) = owner {
             options.push(format!("--chown={user}:{group}"));
         }
-        // Both sides get it, and send a word in time when they have nothing else to say.
-        options.push(format!("--timeout={}", self.timeout.0));
         options.extend(self.exclude.iter().map(|pattern| format!("--exclude={}", pattern.0)));
         if self.delete {
             options.push("--delete".to_owned());

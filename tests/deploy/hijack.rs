@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::{JOB, PROFILE, job, nothing_gained, outside, prepared};
+use super::{JOB, PROFILE, job, nothing_gained, outside, prepared, with_every_sudo, with_every_sudo_on};
 use crate::support::{Host, assert_unchanged, have};
 
 /// Puts a program in the place of rsync, for the sender or for the receiver.
@@ -55,32 +55,37 @@ const LISTEN: &str = "perl -MIO::Socket::UNIX -e 'umask 077; $s = IO::Socket::UN
 
 #[test]
 fn a_receiver_that_was_taken_over_stays_in_the_target() {
-    let Some(host) = prepared(PROFILE) else { return };
-    host.sh("cp /bin/true /usr/local/bin/tool; chmod 0755 /usr/local/bin/tool").ok();
-    // Something that does what root asks, like systemd or Docker.
-    host.sh(LISTEN).ok();
-    job(&host, "touch file").ok();
-    fake(&host, &format!("case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\n{TRIES}\nexit 7"));
-    let before = outside(&host);
-    let run = job(&host, "sudo -n runner-deploy app");
-    run.exit(7).says("GAINED: cp /bin/true evil-program");
-    let gained: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("GAINED")).collect();
-    assert_eq!(gained, ["GAINED: cp /bin/true evil-program"], "{run}");
-    nothing_gained(&host);
-    assert_unchanged(&before, &outside(&host));
-    // The tries are none that could never succeed.
-    let free = host.sh(&format!("mkdir /srv/www/free; cd /srv/www/free; {TRIES}"));
-    assert!(free.stdout.lines().count() > 20, "{free}");
+    with_every_sudo(|host| {
+        host.sh("cp /bin/true /usr/local/bin/tool; chmod 0755 /usr/local/bin/tool").ok();
+        // Something that does what root asks, like systemd or Docker.
+        host.sh(LISTEN).ok();
+        job(host, "touch file").ok();
+        fake(
+            host,
+            &format!("case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\n{TRIES}\nexit 7"),
+        );
+        let before = outside(host);
+        let run = job(host, "sudo -n runner-deploy app");
+        run.exit(7).says("GAINED: cp /bin/true evil-program");
+        let gained: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("GAINED")).collect();
+        assert_eq!(gained, ["GAINED: cp /bin/true evil-program"], "{run}");
+        nothing_gained(host);
+        assert_unchanged(&before, &outside(host));
+        // The tries are none that could never succeed.
+        let free = host.sh(&format!("mkdir /srv/www/free; cd /srv/www/free; {TRIES}"));
+        assert!(free.stdout.lines().count() > 20, "{free}");
+    });
 }
 
 #[test]
 fn a_receiver_of_another_owner_has_no_power_at_all() {
-    let Some(host) = prepared(&format!("{PROFILE}owner = \"www:www\"\n")) else { return };
-    fake(
-        &host,
-        "case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\nid -u; id -G; touch /srv/www-home/x && echo GAINED\nexit 7",
-    );
-    job(&host, "sudo -n runner-deploy app").exit(7).says("2002\n2002\n").says_not("GAINED");
+    with_every_sudo_on(&format!("{PROFILE}owner = \"www:www\"\n"), |host| {
+        fake(
+            host,
+            "case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\nid -u; id -G; touch /srv/www-home/x && echo GAINED\nexit 7",
+        );
+        job(host, "sudo -n runner-deploy app").exit(7).says("2002\n2002\n").says_not("GAINED");
+    });
 }
 
 #[test]
@@ -124,39 +129,41 @@ fn the_sender_is_the_accounts_and_has_nothing_of_ours() {
 
 #[test]
 fn what_a_sender_says_on_standard_error_does_not_reach_a_terminal_raw() {
-    let Some(host) = prepared(PROFILE) else { return };
-    fake(&host, "case \"$*\" in *--server*) printf '\\033]0;evil\\007said\\n' >&2; exit 5 ;; esac");
-    let run = job(&host, "sudo -n runner-deploy app");
-    assert_ne!(run.status, 0);
-    run.says("?]0;evil?said").says_not("\u{1b}");
+    with_every_sudo(|host| {
+        fake(host, "case \"$*\" in *--server*) printf '\\033]0;evil\\007said\\n' >&2; exit 5 ;; esac");
+        let run = job(host, "sudo -n runner-deploy app");
+        assert_ne!(run.status, 0);
+        run.says("?]0;evil?said").says_not("\u{1b}");
+    });
 }
 
 #[test]
 fn a_sender_that_speaks_garbage_gains_nothing() {
-    let Some(host) = prepared(PROFILE) else { return };
-    job(&host, "touch file; sudo -n runner-deploy app").ok();
-    let before = outside(&host);
-    for (index, says) in [
-        "true",
-        "cat /dev/zero | head -c 1000000",
-        "cat /dev/urandom | head -c 1000000",
-        "printf '\\040\\000\\000\\000'; head -c 100000 /dev/urandom",
-        "printf '\\037\\000\\000\\000\\000\\000\\000\\000\\000'; head -c 100000 /dev/urandom",
-        "printf '\\035\\000\\000\\000\\001\\000\\000\\000'; head -c 100000 /dev/urandom",
-        "printf '\\377\\377\\377\\177'",
-        "echo 'rsync: hello'; sleep 1",
-        "exec >&-; sleep 1",
-        "kill -SEGV $$",
-    ]
-    .iter()
-    .enumerate()
-    {
-        fake(&host, &format!("case \"$*\" in *--server*) ({says}) 2>/dev/null; exit 0 ;; esac"));
-        let run = job(&host, "timeout 20 sudo -n runner-deploy app");
-        assert!(run.status != 0 && run.status != 124, "{index}: {run}");
-        nothing_gained(&host);
-        assert_unchanged(&before, &outside(&host));
-    }
+    with_every_sudo(|host| {
+        job(host, "touch file; sudo -n runner-deploy app").ok();
+        let before = outside(host);
+        for (index, says) in [
+            "true",
+            "cat /dev/zero | head -c 1000000",
+            "cat /dev/urandom | head -c 1000000",
+            "printf '\\040\\000\\000\\000'; head -c 100000 /dev/urandom",
+            "printf '\\037\\000\\000\\000\\000\\000\\000\\000\\000'; head -c 100000 /dev/urandom",
+            "printf '\\035\\000\\000\\000\\001\\000\\000\\000'; head -c 100000 /dev/urandom",
+            "printf '\\377\\377\\377\\177'",
+            "echo 'rsync: hello'; sleep 1",
+            "exec >&-; sleep 1",
+            "kill -SEGV $$",
+        ]
+        .iter()
+        .enumerate()
+        {
+            fake(host, &format!("case \"$*\" in *--server*) ({says}) 2>/dev/null; exit 0 ;; esac"));
+            let run = job(host, "timeout 20 sudo -n runner-deploy app");
+            assert!(run.status != 0 && run.status != 124, "{index}: {run}");
+            nothing_gained(host);
+            assert_unchanged(&before, &outside(host));
+        }
+    });
 }
 
 #[test]
@@ -288,23 +295,25 @@ fn a_crafted_file_list_gains_nothing() {
         ("negative length", top().entry(b"a", 0o100_644, u32::MAX, b"")),
         ("bad mode", top().entry(b"a", 0o177_777, 0, b"")),
     ];
-    let Some(host) = prepared(PROFILE) else { return };
-    fake(&host, "case \"$*\" in *--server*) cat /opt/list; sleep 0.2; exit 0 ;; esac");
-    let before = outside(&host);
-    for (name, list) in lists {
-        std::fs::write(host.path("/opt/list"), list.stream()).unwrap();
-        let run = job(&host, "timeout 20 sudo -n runner-deploy app");
-        assert_ne!(run.status, 124, "{name}: {run}");
-        nothing_gained(&host);
-        let now: Vec<String> =
-            outside(&host).into_iter().filter(|line| !line.ends_with(" opt/list")).collect();
-        assert_unchanged(&before, &now);
-        if name == "harmless" {
-            // The list is understood: else the others would prove nothing.
-            host.sh("test -d /srv/www/app/dir; test -L /srv/www/app/link").ok();
+    let lists = lists.map(|(name, list)| (name, list.stream()));
+    with_every_sudo(|host| {
+        fake(host, "case \"$*\" in *--server*) cat /opt/list; sleep 0.2; exit 0 ;; esac");
+        let before = outside(host);
+        for (name, list) in &lists {
+            std::fs::write(host.path("/opt/list"), list).unwrap();
+            let run = job(host, "timeout 20 sudo -n runner-deploy app");
+            assert_ne!(run.status, 124, "{name}: {run}");
+            nothing_gained(host);
+            let now: Vec<String> =
+                outside(host).into_iter().filter(|line| !line.ends_with(" opt/list")).collect();
+            assert_unchanged(&before, &now);
+            if *name == "harmless" {
+                // The list is understood: else the others would prove nothing.
+                host.sh("test -d /srv/www/app/dir; test -L /srv/www/app/link").ok();
+            }
+            if *name == "excluded" {
+                host.sh("test ! -e /srv/www/app/.git").ok();
+            }
         }
-        if name == "excluded" {
-            host.sh("test ! -e /srv/www/app/.git").ok();
-        }
-    }
+    });
 }

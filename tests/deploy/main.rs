@@ -71,6 +71,10 @@ fn prepared(profile: &str) -> Option<Host> {
 
 /// The same test for sudo and sudo-rs.
 fn with_every_sudo(test: impl Fn(&Host)) {
+    with_every_sudo_on(PROFILE, test);
+}
+
+fn with_every_sudo_on(profile: &str, test: impl Fn(&Host)) {
     if !have(&["rsync"]) {
         return;
     }
@@ -79,7 +83,7 @@ fn with_every_sudo(test: impl Fn(&Host)) {
     let sudos = if support::long() { SUDOS.iter().collect() } else { few };
     with_each(
         sudos,
-        |host| described(host, PROFILE),
+        |host| described(host, profile),
         |_, host| {
             make_ready(host);
             test(host);

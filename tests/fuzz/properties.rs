@@ -258,7 +258,7 @@ pub fn deployment(data: &[u8]) {
     for option in deployment.rsync_options(Some((0, 0))) {
         assert!(option.starts_with('-') && !option.contains(['\n', '\0']), "{option:?}");
         let safe = ["-v", "-rlptu", "--safe-links", "--no-devices", "--no-specials", "--delete"];
-        let begins = ["--chmod=", "--chown=0:0", "--exclude=", "--timeout="];
+        let begins = ["--chmod=", "--chown=0:0", "--exclude="];
         assert!(
             safe.contains(&option.as_str()) || begins.iter().any(|begin| option.starts_with(begin)),
             "{option:?}"
