@@ -19,6 +19,7 @@ mod support;
 mod attacks;
 mod hijack;
 mod jobs;
+mod literal;
 mod refusals;
 mod still;
 

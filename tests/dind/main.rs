@@ -183,15 +183,19 @@ fn dind(part: &Part<'_>) {
 }
 
 fn dind_no_tls(part: &Part<'_>) {
-    let job = and_tries(job_of(part.profile), &[("no certificate", WITHOUT_CERTIFICATE.to_owned())]);
-    part.green(&job).says("it obeys anybody");
+    let attempts =
+        [("kept from the job", read_disk(part.engine)), ("no certificate", WITHOUT_CERTIFICATE.to_owned())];
+    let mut job = and_tries(job_of(part.profile), &attempts);
+    job.services.push(service("evil:dind"));
+    part.green(&job).says("it obeys anybody").says(SECRET).says("it is privileged");
 }
 
 fn dind_socket(part: &Part<'_>) {
     let attempts =
         [("kept from the job", read_disk(part.engine)), ("no certificate", WITHOUT_CERTIFICATE.to_owned())];
-    let job = and_tries(job_of(part.profile), &attempts);
-    part.green(&job).says(SECRET).says_not("it obeys anybody");
+    let mut job = and_tries(job_of(part.profile), &attempts);
+    job.services.push(service("evil:dind"));
+    part.green(&job).says(SECRET).says("it is privileged").says_not("it obeys anybody");
 }
 
 /// Only the daemon's image is privileged, but its command is the job's.
