@@ -450,7 +450,9 @@ fn the_scripts_pass_shellcheck() {
     }
     let mut command = Command::new("shellcheck");
     command
-        .args(["install.sh", "tests/run.sh", ".ci/run", "tests/support/host.sh", "tests/support/systemd.sh"])
+        .args(["install.sh", ".ci/run", "tests/run.sh", "tests/sudos.sh", "tests/oldest-rust.sh"])
+        .args(["tests/bench/run", "tests/fuzz/run.sh", ".package/build"])
+        .args(["tests/support/host.sh", "tests/support/systemd.sh"])
         .current_dir(source());
     run_limited(&mut command).ok();
 }

@@ -97,8 +97,20 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq >&2
+    # A release may have dropped one. What needs it is skipped then, also in CI: it can't be had.
+    known=
+    for package in $packages; do
+        if apt-cache show "$package" >/dev/null 2>&1; then
+            known="$known $package"
+            continue
+        fi
+        for need in $needs; do
+            [ "${need#*:}" != "$package" ] || RUNNER_PREP_NOT_TO_BE_HAD="${RUNNER_PREP_NOT_TO_BE_HAD:-} ${need%%:*}"
+        done
+    done
+    export RUNNER_PREP_NOT_TO_BE_HAD
     # shellcheck disable=SC2086  # a list of names
-    apt-get install -y -qq --no-install-recommends $packages >&2 </dev/null
+    apt-get install -y -qq --no-install-recommends $known >&2 </dev/null
     # Since Debian 13 the client is a package of its own.
     if command -v dockerd >/dev/null 2>&1 && ! command -v docker >/dev/null 2>&1; then
         apt-get install -y -qq --no-install-recommends docker-cli >&2 </dev/null
