@@ -9,20 +9,28 @@ usage() {
     cat <<'EOF'
 Installs runner-prep.
 
-  sudo ./install.sh                                  install
-  sudo ./install.sh -- apply --profile dind          install, then run `runner-prep apply --profile dind`
-  sudo ./install.sh --timer --profile dind           install, and hold the host against that profile every hour
-  sudo ./install.sh --uninstall                      remove the program, keep what it did and your own profiles
+  sudo ./install.sh
+      install
+  sudo ./install.sh -- apply --profile dind
+      install, then run `runner-prep apply --profile dind`
+  sudo ./install.sh --timer --profile dind
+      install, and hold the host against that profile every hour
+  sudo ./install.sh --uninstall
+      remove the program; what it did stays, and so do your own profiles.
+      `runner-prep undo` takes that back, while the program is still there
 
-The program is the `runner-prep` that lies beside this script (a release archive), else it is built with cargo:
-the one in PATH, in ~/.cargo/bin of root or of whoever calls sudo, else the distribution's own package where that
-is new enough. Nothing is downloaded but crates and that package.
+The program is the `runner-prep` that lies beside this script (a release
+archive), else it is built with cargo: the one in PATH, in ~/.cargo/bin of root
+or of whoever calls sudo, else the distribution's own package where that is new
+enough. Nothing is downloaded but crates and that package.
 
-Installed are PREFIX/bin/runner-prep and the empty directory /etc/runner-prep/profiles for profiles of your own.
-A second run changes nothing.
+Installed are PREFIX/bin/runner-prep and the empty directory
+/etc/runner-prep/profiles for profiles of your own. A second run changes
+nothing.
 
-  --timer            install systemd units that run `runner-prep check`; it changes nothing, the journal says what
-                     differs, and then `systemctl --failed` shows the unit
+  --timer            install systemd units that run `runner-prep check`; it
+                     changes nothing, the journal says what differs, and then
+                     `systemctl --failed` shows the unit
   --timer=apply      install those that run `runner-prep apply` as well
   --profile NAME     with --timer: enable and start the timer for this profile
 
@@ -30,7 +38,8 @@ Environment:
   PREFIX     where to install, an absolute path; default /usr/local
   DESTDIR    put before every path, to make a package; default empty
 
-Exit code: that of the program when arguments follow `--`; else 0, or 2 when something went wrong.
+Exit code: that of the program when arguments follow `--`; else 0, or 2 when
+something went wrong.
 EOF
 }
 
@@ -610,6 +619,14 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+# The program works on the machine it runs on, whatever tree it was put into.
+if [ "$run" = yes ] && [ -n "${DESTDIR:-}" ]; then
+    case " $*" in
+    *' --root'*) ;;
+    *) die "DESTDIR is for the program's files: what follows -- would change this machine" \
+        "to prepare the tree: ./install.sh -- $* --root $DESTDIR" 'to prepare this machine: leave out DESTDIR' ;;
+    esac
+fi
 if [ "$action" = uninstall ] && [ "$run" = yes ]; then
     die 'what is removed cannot be run' 'leave out --uninstall, or -- and what follows it'
 fi

@@ -150,11 +150,11 @@ fn a_link_in_its_place_is_replaced_and_what_it_names_stays() {
 fn arguments_after_the_dashes_reach_the_program_and_its_exit_code_comes_back() {
     let place = Place::new();
     place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
-    let run = place.install("-- apply --profile 'a  b' --json");
+    let run = place.install("-- apply --profile 'a  b' --json --root /tree");
     // Nothing of the script's own on standard output: that is one JSON document, in this case.
-    assert_eq!(run.exit(3).stdout, "arguments: apply --profile a  b --json\n");
-    let run = place.install("-- check");
-    assert_eq!(run.exit(3).stdout, "arguments: check\n");
+    assert_eq!(run.exit(3).stdout, "arguments: apply --profile a  b --json --root /tree\n");
+    let run = place.install("-- check --root=/tree");
+    assert_eq!(run.exit(3).stdout, "arguments: check --root=/tree\n");
     run.says("nothing to do");
 }
 
@@ -166,7 +166,7 @@ fn it_works_in_every_shell_and_without_standard_input() {
         }
         let place = Place::new();
         place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
-        run_limited(&mut place.command(shell, "-- hello <&-")).exit(3).says("arguments: hello");
+        run_limited(&mut place.command(shell, "-- hello --root=/ <&-")).exit(3).says("arguments: hello");
         run_limited(&mut place.command(shell, "<&- >&- 2>&-")).ok();
         run_limited(&mut place.command(shell, "--uninstall <&-")).ok();
         assert!(!place.installed().exists());
@@ -239,7 +239,9 @@ fn what_cannot_be_is_refused_before_anything_changes() {
     place.install("").exit(2).says("neither the program nor its source");
     place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
     place.install("apply").exit(2).says("./install.sh -- apply");
-    place.install("--uninstall -- check").exit(2).says("cannot be run");
+    place.install("--uninstall -- check --root /tree").exit(2).says("cannot be run");
+    // It would be this machine that it changes, and not the tree.
+    place.install("-- apply --profile dind").exit(2).says("-- apply --profile dind --root /");
     run_limited(place.command(&["sh"], "").env("PREFIX", "opt")).exit(2).says("no absolute path");
     place.install("--profile dind").exit(2).says("./install.sh -- apply --profile dind");
     place.install("--timer --profile").exit(2).says("needs a name");
@@ -255,7 +257,9 @@ fn what_cannot_be_is_refused_before_anything_changes() {
     std::fs::remove_dir_all(place.dest().join("usr")).unwrap();
     std::fs::write(place.dest().join("usr"), "in the way").unwrap();
     place.install("").exit(2).says("cannot write in").says("PREFIX=");
-    assert!(place.install("--help").ok().stdout.contains("-- apply --profile dind"));
+    let help = place.install("--help");
+    assert!(help.ok().stdout.contains("-- apply --profile dind"));
+    assert!(help.stdout.lines().all(|line| line.len() <= 80), "{help}");
 }
 
 #[test]
@@ -263,7 +267,7 @@ fn without_a_program_cargo_builds_it() {
     let place = Place::new();
     place.file("src/Cargo.toml", CARGO_TOML.as_bytes(), 0o644);
     place.file("stubs/cargo", stub_cargo("99.1.0").as_bytes(), 0o755);
-    place.install("-- check").exit(3).says("building with ").says("arguments: check");
+    place.install("-- check --root=/").exit(3).says("building with ").says("arguments: check");
     let built = std::fs::read_to_string(place.path("src/built-by")).unwrap();
     assert!(built.contains(": build --release --locked --target-dir "), "{built}");
     let before = stamps(place.dest());
