@@ -203,9 +203,14 @@ impl Report {
         self.warnings.extend(notes.iter().map(Remark::from));
     }
 
-    /// Add the public key.
+    /// The answer to `key`.
     #[must_use]
-    pub fn with_key(mut self, key: Option<PublicKey>) -> Self {
+    pub fn of_key(key: PublicKey) -> Self {
+        let msg = format!("the SSH key of {}", key.account);
+        Self { schema: SCHEMA, msg, ..Self::default() }.with_key(Some(key))
+    }
+
+    fn with_key(mut self, key: Option<PublicKey>) -> Self {
         self.public_key = key.map(|PublicKey { account, path, line, fingerprint }| Key {
             account,
             path: path.display().to_string(),

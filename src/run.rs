@@ -333,6 +333,10 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
         }
         Command::Key(key) => {
             let target = Target::find(&facts, key.user.clone())?;
+            // The account may look at its own key; others would be told of a home that is not theirs.
+            if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
+                require_root(&root, "key")?;
+            }
             let found = match &target.account {
                 Some(account) => resource::public_key(&facts, account)?,
                 None => None,
@@ -345,7 +349,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
                 )
             })?;
             if cli.global.json {
-                return Ok(json(&Report::default().with_key(Some(found))));
+                return Ok(json(&Report::of_key(found)));
             }
             Ok(if key.fingerprint { found.fingerprint } else { escape(&found.line) } + "\n")
         }

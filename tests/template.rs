@@ -86,6 +86,7 @@ fn key_prints_the_line_alone_and_says_when_there_is_none() {
     let document = tree.run(&["key", "--json"]).json();
     assert_eq!(document["public_key"]["line"].as_str(), Some(file.trim()));
     assert_eq!(document["public_key"]["fingerprint"].as_str(), Some(fingerprint.stdout.trim()));
+    assert_eq!(document["schema"], 1);
 }
 
 /// The change is made by then, and the second look has nothing to say of it.

@@ -89,6 +89,25 @@ fn one_command_gives_a_new_machine_what_jobs_need() {
     plan.ok().says("docker.privileged: false -> true").says("1 change to make").says_not(CANARY);
 }
 
+/// Somebody else is not told that the account's home is wrong.
+#[test]
+fn the_key_is_shown_to_root_and_to_the_account() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["su"]) {
+        return;
+    }
+    let host = host
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .account("someone", 1234, "/home/someone")
+        .start();
+    let key = |user: &str| host.sh(&format!("su {user} -s /bin/sh -c '/opt/under-test/runner-prep key'"));
+    key("someone").exit(2).says("must be root");
+    key("gitlab-runner").exit(2).says("no SSH key");
+    host.prep(&["apply", "--profile", "shell", "--only", "ssh_key"]).ok();
+    assert_eq!(key("gitlab-runner").ok().stdout, host.prep(&["key"]).ok().stdout);
+    key("someone").exit(2).says("must be root");
+}
+
 #[test]
 fn what_cannot_be_done_here_is_refused_and_nothing_is_changed() {
     let Some(host) = Host::or_skip() else { return };
