@@ -109,7 +109,7 @@ pub enum Swap {
     /// Appear only where nothing is: an SSH key is never replaced.
     Fresh,
     /// Other programs rewrite this file without a lock: exchange under a lease and look back
-    /// (DESIGN section 7). Attributes and links of the old file are kept.
+    /// (`sys::shared`). Attributes and links of the old file are kept.
     Shared,
     /// For a removal: the file gets this free name in the same directory. An SSH key is never deleted.
     Aside(String),

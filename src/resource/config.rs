@@ -63,7 +63,12 @@ impl Resource for RunnerConfig {
         };
         let Some((seen, survey)) = read(context, &path, &look)? else {
             gate::check(config, context, &|_| false, true, notes)?;
-            config.wait(context, notes, &format!("{shown} does not exist: no runner is registered yet"));
+            config.wait(
+                context,
+                notes,
+                &shown,
+                &format!("{shown} does not exist: no runner is registered yet"),
+            );
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
@@ -78,7 +83,7 @@ impl Resource for RunnerConfig {
             } else {
                 format!("{shown} has no runner with executor {executors}")
             };
-            config.wait(context, notes, &missing);
+            config.wait(context, notes, &shown, &missing);
             return Ok(Vec::new());
         }
         gate::check(config, context, &is_on, after.is_some(), notes)?;
@@ -121,16 +126,18 @@ impl Resource for RunnerConfig {
 
 impl Config {
     /// No runner is there to be configured: say how to register one that is right from the start.
-    fn wait(&self, context: &Context<'_>, notes: &mut Notes, why: &str) {
+    fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str) {
         let executor = self.executors.first().map_or("docker", String::as_str);
         let profiles = context.options.profiles.join(",");
+        // Without it gitlab-runner writes the usual file.
+        let file = if path == USUAL_PATH { String::new() } else { format!(" --config {path}") };
         let image = if self.docker.is_empty() { "" } else { " --docker-image docker:19.03" };
         notes.wait(
             "runner-not-registered",
             why,
             format!(
                 "runner-prep template --profile {profiles} > /root/runner.toml\n\
-                 CI_SERVER_TOKEN=glrt-… gitlab-runner register --non-interactive \\\n    \
+                 CI_SERVER_TOKEN=glrt-… gitlab-runner register --non-interactive{file} \\\n    \
                  --url https://gitlab.com --executor {executor}{image} \\\n    \
                  --template-config /root/runner.toml\n\
                  then run this again"

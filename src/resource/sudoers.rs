@@ -54,7 +54,7 @@ impl Resource for Sudoers {
             path: FILE,
             rules: Vec::new(),
             allowed: Vec::new(),
-            missing: format!("{account} may run nothing through sudo without a password"),
+            missing: format!("the rule is missing that lets {account} use sudo without a password"),
         };
         let simple: Vec<CommandLine> = self.commands.iter().cloned().map(CommandLine::from).collect();
         if !simple.is_empty() {

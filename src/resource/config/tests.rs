@@ -118,6 +118,16 @@ fn a_host_without_such_a_runner_waits() {
     waits("no file", &Fake::host());
     waits("no runner", &host("concurrent = 1\n"));
     waits("another executor", &host("[[runners]]\nname = \"a\"\nexecutor = \"shell\"\n"));
+
+    // gitlab-runner would write the usual file.
+    let line = |options: &Options| {
+        plan(&dind(), &Fake::host(), options).expect("a plan").1.pending[0].repair.clone()
+    };
+    assert!(!line(&Options::default()).contains("--config"));
+    let options = Options { config: Some("/srv/config.toml".into()), ..Options::default() };
+    assert!(
+        line(&options).contains("gitlab-runner register --non-interactive --config /srv/config.toml \\\n")
+    );
 }
 
 #[test]
