@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -24,10 +25,14 @@ use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
 use crate::sys::shared;
 use crate::sys::sudo::Judges;
+use explain::of_change;
 use steps::Worker;
 
 /// Our own state: the lock and scratch copies. Root's alone.
 pub const STATE: &str = "/var/lib/runner-prep";
+
+/// How long we wait for another run to end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What became of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +105,7 @@ impl<'a> Session<'a> {
     /// When the state directory can't be used or another run holds the lock too long.
     pub fn open(root: &'a Root, machine: &'a Root) -> Result<Self> {
         let state = state_directory(root)?;
-        let lock = Lock::take(&state)?;
+        let lock = Lock::take(&state, PATIENCE)?;
         hold_signals()?;
         let repaired = shared::repair(root, &state)?;
         let journal = Journal::make(root, &state)?;
@@ -207,13 +212,12 @@ impl<'a> Session<'a> {
         purpose: Purpose<'_>,
         noticed: &mut Vec<Fault>,
     ) -> Result<Option<anyhow::Error>> {
-        let context = |change: &Change| format!("{} {}", change.kind, change.id);
         // Asked before anything is touched: a refusal leaves not even a newer mtime.
         let judges = self.judge(changes, worker)?;
         // What lies outside the home needs no account, and is staged before one is made.
         let late = matches!(purpose, Purpose::Undo);
         for (index, change) in changes.iter().enumerate().filter(|(_, change)| change.op.is_system()) {
-            worker.stage(index, change, late).with_context(|| context(change))?;
+            worker.stage(index, change, late).map_err(|error| of_change(error, change.kind, &change.id))?;
         }
         for (index, change) in changes.iter().enumerate() {
             if let Op::Account(account) = &change.op {
@@ -221,7 +225,7 @@ impl<'a> Session<'a> {
             }
         }
         for (index, change) in changes.iter().enumerate().filter(|(_, change)| change.op.is_home()) {
-            worker.stage(index, change, late).with_context(|| context(change))?;
+            worker.stage(index, change, late).map_err(|error| of_change(error, change.kind, &change.id))?;
         }
         worker.commit(changes)?;
         for judged in &judges {

@@ -267,6 +267,17 @@ pub struct Seen {
     pub resolved: Option<PathBuf>,
 }
 
+impl Seen {
+    /// What it is that a file of its own would not be.
+    #[must_use]
+    pub fn oddity(&self) -> String {
+        match self.kind {
+            FileKind::Regular => format!("a file with {} names (hard links)", self.links),
+            kind => kind.to_string(),
+        }
+    }
+}
+
 impl fmt::Debug for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

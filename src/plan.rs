@@ -63,7 +63,7 @@ fn check_home(changes: &[Change], context: &Context<'_>) -> Result<()> {
     let (name, group, home) = (&target.name, account.gid, target.home.display());
     Err(fault(
         "home-missing",
-        format!("the home directory {home} of {name} does not exist, and {} belongs into it", change.id),
+        format!("the home directory {home} of {name} does not exist, and {} belongs in it", change.id),
         format!("make it: install -d -m 0755 -o {name} -g {group} {home}"),
     ))
 }

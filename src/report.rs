@@ -6,6 +6,7 @@
 mod documents;
 mod findings;
 pub mod text;
+mod wrap;
 
 use schemars::JsonSchema;
 use serde::Serialize;

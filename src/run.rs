@@ -4,6 +4,7 @@
 
 mod doctor;
 mod output;
+mod shelf;
 mod spinner;
 mod undo;
 
@@ -13,11 +14,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::apply::{Session, is_interrupted};
-use crate::change::{Content, FileKind, Op};
+use crate::apply::{STATE, Session, is_interrupted};
+use crate::change::{Content, Op};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::facts::live::Live;
-use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 use crate::journal::Journal;
 use crate::manual;
@@ -32,6 +32,7 @@ use crate::sys::root::Root;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
+use shelf::Shelf;
 
 /// The exit codes: an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,8 +127,8 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let other = if root.is_host() { None } else { Some(ManuallyDrop::new(Root::open(Path::new("/"))?)) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
-    let read = |path: &Path| read_profile(&facts, machine, environment, path);
-    let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &read)?;
+    let shelf = Shelf { facts: &facts, machine, environment };
+    let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
     if wanted.kinds().next().is_none() && !(selection.only.is_empty() && selection.skip.is_empty()) {
         return Err(fault(
@@ -159,7 +160,9 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         if !write {
             return Err(fault(
                 "interrupted-write",
-                "a run was killed while it wrote a file in place, or one is at it now",
+                format!(
+                    "a run was killed while it wrote a file in place, or one is at it now: {STATE} has a copy"
+                ),
                 format!("repair it, and go on: runner-prep apply --profile {}", names.join(",")),
             ));
         }
@@ -257,45 +260,6 @@ fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
     })
 }
 
-/// Read a profile: a local one inside the tree, one given by path from the machine. It is code that root
-/// runs, so nobody but root and the caller may be able to change it.
-fn read_profile(
-    facts: &Live<'_>,
-    machine: &Root,
-    environment: Environment,
-    path: &Path,
-) -> Result<Option<String>> {
-    let local = path.starts_with(profile::DIRECTORY);
-    let given = Live::new(machine, machine);
-    let facts = if local { facts } else { &given };
-    let absolute = std::path::absolute(path)?;
-    let Some(seen) = facts.file(&absolute, MOST_BYTES)? else {
-        return Ok(None);
-    };
-    let shown = path.display();
-    if seen.kind != FileKind::Regular {
-        return Err(fault(
-            "profile-invalid",
-            format!("{shown} is {}, not a profile", seen.kind),
-            "give the path of a regular file",
-        ));
-    }
-    let owners = [Some(0), Some(crate::facts::caller()), environment.sudo_uid];
-    if identity::is_root() && (!owners.contains(&Some(seen.uid)) || seen.mode & 0o022 != 0) {
-        return Err(fault(
-            "profile-untrusted",
-            format!(
-                "the profile {shown} can be changed by others than root: uid {}, mode {:04o}",
-                seen.uid, seen.mode
-            ),
-            format!("chown root: {shown}; chmod go-w {shown}"),
-        ));
-    }
-    let text = String::from_utf8(seen.bytes);
-    text.map(Some)
-        .map_err(|_| fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file"))
-}
-
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(cli: &Cli, environment: Environment) -> Result<String> {
     match &cli.command {
@@ -309,9 +273,9 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
     let root = Root::open(&cli.global.root)?;
     let machine = Root::open(Path::new("/"))?;
     let facts = Live::new(&root, &machine);
-    let read = |path: &Path| read_profile(&facts, &machine, environment, path);
+    let shelf = Shelf { facts: &facts, machine: &machine, environment };
     let load = |names: &[String]| -> Result<Profile> {
-        let profile = Profile::load(names, &resource::names(), &read)?;
+        let profile = Profile::load(names, &resource::names(), &shelf)?;
         Wanted::resolve(&profile, &|_| true)?;
         Ok(profile)
     };
@@ -354,8 +318,7 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
             Ok(if key.fingerprint { found.fingerprint } else { escape(&found.line) } + "\n")
         }
         _ => {
-            let local = facts.names(Path::new(profile::DIRECTORY))?;
-            let list = profile::list(&local, &read)?;
+            let list = profile::list(&shelf)?;
             if cli.global.json {
                 let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
                 return Ok(json(&Profiles { profiles: listed.collect() }));

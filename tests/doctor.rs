@@ -191,7 +191,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
     let source = support::source().join("src/doctor");
     for entry in std::fs::read_dir(source).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code = support::without_tests(&text);
         for call in ["problem(", "note(", "unknown("] {
             for rest in code.split(&["findings.", call].concat()).skip(1) {
                 let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
@@ -213,7 +213,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
             continue;
         }
         let text = std::fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code = support::without_tests(&text);
         for call in [" fault(", "(fault(", "notes.warn(", "notes.wait("] {
             for rest in code.split(call).skip(1) {
                 let Some(said) = rest.trim_start().strip_prefix('"') else { continue };

@@ -188,6 +188,11 @@ fn profiles_that_are_none() {
             ("profile-unknown", &["there is no profile shel; did you mean shell?"]),
         ),
         (
+            "extends a local one that is not there",
+            "extends = [\"mien\"]\n",
+            ("profile-unknown", &["there is no profile mien; did you mean mine?"]),
+        ),
+        (
             "extends a file elsewhere",
             "extends = [\"../../../shadow\"]\n",
             ("profile-unknown", &["../../../shadow"]),

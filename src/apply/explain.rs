@@ -15,6 +15,12 @@ pub(super) fn changed(place: &Place) -> anyhow::Error {
     )
 }
 
+/// An error of a change says which one it is, once.
+pub(super) fn of_change(error: anyhow::Error, kind: &str, id: &str) -> anyhow::Error {
+    let is_told = format!("{error:#}").contains(id);
+    error.context(if is_told { kind.to_owned() } else { format!("{kind} {id}") })
+}
+
 /// An error of the system gets its explanation, one that has its own keeps it.
 pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
     match error.downcast::<io::Error>() {
@@ -27,43 +33,42 @@ pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
     let parent = place.path().parent().unwrap_or(Path::new("/")).display().to_string();
-    let (code, what, repair) = match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOSPC | Errno::EDQUOT) => (
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOSPC | Errno::EDQUOT) => fault(
             "disk-full",
             format!("no space left for {place}"),
             format!("make room: df -h {parent}; df -i {parent}"),
         ),
-        Some(Errno::EROFS) => (
+        Some(Errno::EROFS) => fault(
             "read-only",
             format!("{parent} is on a read-only file system"),
             format!("mount it writable: findmnt --target {parent}"),
         ),
-        Some(Errno::EPERM) => (
+        Some(Errno::EPERM) => fault(
             "immutable",
             format!("the kernel refuses to change {place}: it or {parent} may be immutable"),
-            format!("look with lsattr -d {place} {parent}, and take the flag off with chattr -i"),
+            format!("see which one: lsattr -d {place} {parent}; then take its flag off: chattr -i PATH"),
         ),
-        Some(Errno::EACCES) => (
+        Some(Errno::EACCES) => fault(
             "not-permitted",
             format!("no permission to write {place}"),
             "run as root: sudo runner-prep …".to_owned(),
         ),
-        Some(Errno::EBUSY) => (
+        Some(Errno::EBUSY) => fault(
             "busy",
             format!("{place} is a mount point of its own and can't be replaced"),
             "mount its directory instead of the single file".to_owned(),
         ),
-        Some(Errno::EEXIST) => (
+        Some(Errno::EEXIST) => fault(
             "changed-meanwhile",
             format!("{place} appeared meanwhile"),
             "run the same command again".to_owned(),
         ),
-        Some(Errno::ELOOP | Errno::ENOTDIR) => (
+        Some(Errno::ELOOP | Errno::ENOTDIR) => fault(
             "path-unusable",
             format!("{place} can't be reached: a link or a file is where a directory should be"),
             format!("see which one, and remove it: namei -l {place}"),
         ),
-        _ => return anyhow::Error::new(error).context(format!("cannot write {place}")),
-    };
-    fault(code, what, repair)
+        _ => anyhow::Error::new(error).context(format!("cannot write {place}")),
+    }
 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::Fate;
-use super::explain::{changed, explained};
+use super::explain::{changed, explained, of_change};
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{Fault, fault};
 use crate::sys::accounts;
@@ -241,7 +241,7 @@ impl<'a> Worker<'a> {
             };
             committed
                 .map_err(|error| explained(error, &file.place))
-                .with_context(|| format!("{kind} {id}"))?;
+                .map_err(|error| of_change(error, kind, id))?;
         }
         self.sync()
     }

@@ -341,14 +341,17 @@ fn damaged(entry: &Path, why: &str) -> anyhow::Error {
 /// The errors of a full or read-only disk, with the repair.
 fn explain(error: anyhow::Error) -> anyhow::Error {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let (code, what, repair) = match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(StorageFull | QuotaExceeded) => {
-            ("disk-full", "no space left", "make room: df -h /var/lib; df -i /var/lib")
-        }
-        Some(ReadOnlyFilesystem) => {
-            ("read-only", "the file system is read-only", "mount it writable: findmnt --target /var/lib")
-        }
-        _ => return error,
-    };
-    fault(code, format!("{what} for {DIRECTORY}"), repair)
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(StorageFull | QuotaExceeded) => fault(
+            "disk-full",
+            format!("no space left for {DIRECTORY}"),
+            "make room: df -h /var/lib; df -i /var/lib",
+        ),
+        Some(ReadOnlyFilesystem) => fault(
+            "read-only",
+            format!("the file system is read-only for {DIRECTORY}"),
+            "mount it writable: findmnt --target /var/lib",
+        ),
+        _ => error,
+    }
 }

@@ -57,16 +57,39 @@ pub struct Profile {
     merged: OnceCell<Document<String>>,
 }
 
-/// Reads a profile file: the path it is at and its text, `None` when there is none.
-pub type Read<'a> = dyn Fn(&Path) -> Result<Option<String>> + 'a;
+/// Where the files of profiles are read.
+pub trait Shelf {
+    /// The text of the file at a path; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not to be trusted.
+    fn read(&self, path: &Path) -> Result<Option<String>>;
+
+    /// The names of the files in [`DIRECTORY`].
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    fn names(&self) -> Result<Vec<String>>;
+}
+
+/// A shelf whose files are known by their paths alone.
+impl<F: Fn(&Path) -> Result<Option<String>>> Shelf for F {
+    fn read(&self, path: &Path) -> Result<Option<String>> {
+        self(path)
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
 
 impl Profile {
     /// Find and merge the profiles of these names or paths.
     ///
     /// # Errors
     /// When one is unknown, is no valid TOML, extends itself, or contradicts another.
-    pub fn load(names: &[String], sections: &[&str], read: &Read<'_>) -> Result<Self> {
-        Self::load_with(names, None, sections, read)
+    pub fn load(names: &[String], sections: &[&str], shelf: &dyn Shelf) -> Result<Self> {
+        Self::load_with(names, None, sections, shelf)
     }
 
     /// The same with sections that were given beside the names, as TOML.
@@ -77,11 +100,11 @@ impl Profile {
         names: &[String],
         given: Option<&str>,
         sections: &[&str],
-        read: &Read<'_>,
+        shelf: &dyn Shelf,
     ) -> Result<Self> {
         let mut layers = Vec::new();
         for name in names {
-            gather(name, read, &mut layers, &mut Vec::new())?;
+            gather(name, shelf, &mut layers, &mut Vec::new())?;
         }
         if let Some(text) = given {
             layers.push(Rc::new(Source::parse("", String::from("the arguments of the task"), text)?));
@@ -214,27 +237,36 @@ impl Source {
 ///
 /// # Errors
 /// When a local profile can't be read or parsed.
-pub fn list(local: &[String], read: &Read<'_>) -> Result<Vec<(String, String, String)>> {
-    let mut found = Vec::new();
-    for name in local.iter().filter_map(|file| file.strip_suffix(".toml")) {
-        if check_name(name).is_ok() {
-            let source = find(name, read)?;
-            found.push((name.to_owned(), source.summary().unwrap_or_default().to_owned(), source.origin));
+pub fn list(shelf: &dyn Shelf) -> Result<Vec<(String, String, String)>> {
+    let row = |name: String| {
+        let mut source = find(&name, shelf)?;
+        if source.origin == built_in(&name) {
+            source.origin = String::from("built-in");
         }
-    }
-    for (name, text) in BUILT_IN {
-        if !found.iter().any(|(local, ..)| local == name) {
-            let source = Source::parse(name, String::from("built-in"), text)?;
-            let summary = source.summary().unwrap_or_default().to_owned();
-            found.push(((*name).to_owned(), summary, source.origin));
-        }
-    }
-    found.sort();
-    Ok(found)
+        let summary = source.summary().unwrap_or_default().to_owned();
+        Ok((name, summary, source.origin))
+    };
+    names(&shelf.names()?).into_iter().map(row).collect()
+}
+
+/// Where a built-in profile comes from, in words.
+fn built_in(name: &str) -> String {
+    format!("built-in profile {name}")
+}
+
+/// The names that profiles have: local ones, whose files are `local`, and built-in ones.
+#[must_use]
+pub fn names(local: &[String]) -> Vec<String> {
+    let local = local.iter().filter_map(|file| file.strip_suffix(".toml"));
+    let mut names: Vec<String> = local.filter(|name| check_name(name).is_ok()).map(str::to_owned).collect();
+    names.extend(BUILT_IN.iter().map(|(name, _)| (*name).to_owned()));
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Add the profile of that name to `layers`, what it extends first.
-fn gather(name: &str, read: &Read<'_>, layers: &mut Vec<Rc<Source>>, open: &mut Vec<String>) -> Result<()> {
+fn gather(name: &str, shelf: &dyn Shelf, layers: &mut Vec<Rc<Source>>, open: &mut Vec<String>) -> Result<()> {
     if open.iter().any(|outer| outer == name) || open.len() > MOST_LEVELS {
         return Err(fault(
             "profile-invalid",
@@ -245,33 +277,38 @@ fn gather(name: &str, read: &Read<'_>, layers: &mut Vec<Rc<Source>>, open: &mut 
     if layers.iter().any(|layer| layer.name == name) {
         return Ok(());
     }
-    let source = find(name, read)?;
+    let source = find(name, shelf)?;
     open.push(name.to_owned());
     for parent in source.parents()? {
-        gather(&parent, read, layers, open)?;
+        gather(&parent, shelf, layers, open)?;
     }
     open.pop();
     layers.push(Rc::new(source));
     Ok(())
 }
 
-fn find(name: &str, read: &Read<'_>) -> Result<Source> {
+fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
     if name.contains('/') {
         let path = check_path(name)?;
-        let text = read(&path)?.ok_or_else(|| {
-            fault("profile-unknown", format!("there is no profile file {name}"), "give the path of a profile")
+        let text = shelf.read(&path)?.ok_or_else(|| {
+            fault(
+                "profile-unknown",
+                format!("there is no profile file {name}"),
+                "give the path of one, or a name: runner-prep profile list",
+            )
         })?;
         return Source::parse(name, name.to_owned(), &text);
     }
     check_name(name)?;
     let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
-    if let Some(text) = read(&path)? {
+    if let Some(text) = shelf.read(&path)? {
         return Source::parse(name, path.display().to_string(), &text);
     }
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Source::parse(name, format!("built-in profile {name}"), text);
+        return Source::parse(name, built_in(name), text);
     }
-    let names: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let names = names(&shelf.names().unwrap_or_default());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Err(fault(
         "profile-unknown",

@@ -5,6 +5,9 @@
 
 use std::ops::Range;
 
+/// How much of a line is shown, beside its number, where what is wrong in it ends before.
+const MOST_COLUMNS: usize = 70;
+
 /// A message with the place it is about.
 pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
@@ -22,7 +25,12 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
     if text.lines().any(|line| SECRETS.contains(&first_word(line).as_str())) {
         return format!("{origin}: line {number}, column {column}: {message}");
     }
-    let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // A comment at its end is nothing that a terminal should wrap for.
+    let shown = MOST_COLUMNS.max(column - 1 + length);
+    if let Some((cut, _)) = clean.char_indices().nth(shown) {
+        clean.replace_range(cut.., "…");
+    }
     let margin = " ".repeat(number.to_string().len());
     let carets = "^".repeat(length);
     let indent = " ".repeat(column - 1);

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::{BOLD, DIM, GREEN, RED, YELLOW, problem, repair, wrap};
+use super::text::{BOLD, DIM, GREEN, RED, YELLOW, problem, repair as repair_lines};
+use super::wrap::wrap;
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 
@@ -108,7 +109,7 @@ impl Diagnosis {
         let fine = self.findings.iter().filter(is(Verdict::Ok, true)).count();
         let rest = if style.details || fine == 0 { String::new() } else { format!("; {fine} fine (-v)") };
         let summary = escape(&format!("{}{why}: {}{rest}", self.profiles.join(","), self.msg));
-        for line in wrap(&summary, style.width()) {
+        for line in wrap(&summary, style.width(), style.width()) {
             let _ = writeln!(out, "{}", style.paint(color, &line));
         }
         out
@@ -128,8 +129,10 @@ impl Diagnosis {
             let code = if code == FINE { String::new() } else { format!(" [{code}]") };
             entry(out, style, mark, &format!("{check}: {message}{code}"));
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
-            if with_repair && is_last {
-                self::repair(out, repair, |line| style.paint(DIM, &line));
+            if with_repair && is_last && !repair.is_empty() {
+                out.extend(
+                    repair_lines(style, repair).map(|line| format!("    {}\n", style.paint(DIM, &line))),
+                );
             }
         }
     }
@@ -147,7 +150,7 @@ impl Diagnosis {
 
 /// One entry behind its mark, on lines that fit.
 fn entry(out: &mut String, style: Style, (symbol, color): (&str, &str), text: &str) {
-    let shown = text.lines().flat_map(|line| wrap(&escape(line), style.width() - 2));
+    let shown = text.lines().flat_map(|line| wrap(&escape(line), style.width() - 2, style.width() - 2));
     let shown: Vec<String> = shown.collect();
     let _ = writeln!(out, "{} {}", style.paint(color, symbol), shown.join("\n  "));
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use similar::{ChangeTag, TextDiff};
 
+use super::wrap::{wrap, wrap_repair};
 use super::{Remark, Report, Status};
 use crate::change::{Change, Meta, Op, Owner, Shown, ValueChange};
 
@@ -59,7 +60,7 @@ impl Report {
                 let _ = writeln!(out, "{} {what}: {}", style.paint(code, symbol), style.paint(DIM, &why));
             } else {
                 let _ = writeln!(out, "{} {what}", style.paint(code, symbol));
-                for part in wrap(&why, style.width() - 4) {
+                for part in wrap(&why, style.width() - 4, style.width() - 4) {
                     let _ = writeln!(out, "    {}", style.paint(DIM, &part));
                 }
             }
@@ -79,17 +80,20 @@ impl Report {
         if let Some(key) = self.public_key.as_ref().filter(|_| made) {
             let _ = writeln!(out, "key {}", escape(&key.fingerprint));
             let _ = writeln!(out, "    {}", escape(&key.line));
-            let _ =
-                writeln!(out, "    In GitLab: Settings, Repository, Deploy keys, add that line and check");
-            let _ =
-                writeln!(out, "    \"Grant write permissions to this key\". Then, as the account, test it:");
-            let _ = writeln!(out, "    sudo -H -u {} ssh -T git@gitlab.com", escape(&key.account));
+            let what = "In GitLab: Settings, Repository, Deploy keys, add that line and check \
+                        \"Grant write permissions to this key\". Then, as the account, test it:";
+            let what = format!("{what}\nsudo -H -u {} ssh -T git@gitlab.com", key.account);
+            out.extend(repair(style, &what).map(|line| format!("    {line}\n")));
         }
         if !self.failed {
             let code = if self.status == Status::Pending { YELLOW } else { BOLD };
-            let about = self.profiles.join(",");
-            let colon = if about.is_empty() { "" } else { ": " };
-            let _ = writeln!(out, "{about}{colon}{}", style.paint(code, &escape(&self.msg)));
+            let about = escape(&self.profiles.join(","));
+            let about = if about.is_empty() { about } else { about + ": " };
+            let first = style.width().saturating_sub(about.chars().count());
+            for (index, part) in wrap(&escape(&self.msg), first, style.width()).iter().enumerate() {
+                let about = if index == 0 { about.as_str() } else { "" };
+                let _ = writeln!(out, "{about}{}", style.paint(code, part));
+            }
         }
         out
     }
@@ -110,7 +114,10 @@ impl Report {
         }
         if !self.pending.is_empty() && !self.profiles.is_empty() {
             let profiles = escape(&self.profiles.join(","));
-            let _ = writeln!(out, "to see what else jobs need: runner-prep doctor --profile {profiles}");
+            let what = format!("to see what else jobs need: runner-prep doctor --profile {profiles}");
+            for line in wrap_repair(&what, style.width()) {
+                let _ = writeln!(out, "{line}");
+            }
         }
         out
     }
@@ -120,41 +127,21 @@ impl Report {
 pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, remark: &Remark) {
     let mut lines = remark.message.lines();
     let first = escape(lines.next().unwrap_or_default());
-    // The caret of a profile's error stands below its word: those lines keep their shape.
-    let room = style.width().saturating_sub(word.len() + 2);
-    for (index, part) in wrap(&first, room).iter().enumerate() {
+    let (room, rest) = (style.width().saturating_sub(word.len() + 2), style.width() - 2);
+    for (index, part) in wrap(&first, room, rest).iter().enumerate() {
         let word = if index == 0 { style.paint(code, word) + ": " } else { "  ".to_owned() };
         let _ = writeln!(out, "{word}{part}");
     }
+    // The caret of a profile's error stands below its word: those lines keep their shape.
     for line in lines {
         let _ = writeln!(out, "{}", escape(line));
     }
-    repair(out, &remark.repair, |line| line);
+    out.extend(repair(style, &remark.repair).map(|line| format!("    {line}\n")));
 }
 
-/// What to do. Commands are for copying: they are not wrapped.
-pub(super) fn repair(out: &mut String, text: &str, paint: impl Fn(String) -> String) {
-    for line in text.lines() {
-        let _ = writeln!(out, "    {}", paint(escape(line)));
-    }
-}
-
-/// Break a text at spaces into lines of at most `width` characters; a longer word has a line of its own.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let last = lines.last().map_or(0, |line| line.chars().count());
-        if last > 0 && last + 1 + word.chars().count() > width {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
+/// What to do, in lines for below what is wrong, four columns in.
+pub(super) fn repair(style: Style, text: &str) -> impl Iterator<Item = String> {
+    text.lines().flat_map(move |line| wrap_repair(&escape(line), style.width() - 4))
 }
 
 /// What a change does to the content, a line for each difference.

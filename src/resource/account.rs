@@ -67,7 +67,7 @@ impl Resource for Account {
             let members = context.facts.members(group)?.ok_or_else(|| {
                 fault(
                     "group-missing",
-                    format!("there is no group {group}"),
+                    format!("there is no group {group} that {name} could be in"),
                     format!("install what brings it, or make it: groupadd --system {group}"),
                 )
             })?;

@@ -78,12 +78,7 @@ impl Resource for Git {
                 let path = target.home.join(name);
                 return Err(fault(
                     "git-config-kind",
-                    format!(
-                        "{} is {} with {} names: it is not followed or replaced",
-                        path.display(),
-                        seen.kind,
-                        seen.links
-                    ),
+                    format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
                     format!("see what it is, and remove it: ls -l {}", path.display()),
                 ));
             }

@@ -219,7 +219,7 @@ impl KnownHosts {
         match seen {
             Some(seen) if seen.kind != FileKind::Regular || seen.links != 1 => Err(fault(
                 "known-hosts-kind",
-                format!("{place} is {} with {} names: it is not followed or replaced", seen.kind, seen.links),
+                format!("{place} is {}: it is not followed or replaced", seen.oddity()),
                 format!("see what it is, and remove it: ls -l {place}"),
             )),
             seen => Ok((place, seen)),

@@ -152,6 +152,9 @@ fn is_true(docker: Option<&dyn TableLike>, key: &str) -> bool {
     docker.and_then(|docker| docker.get(key)).and_then(Item::as_bool).unwrap_or_default()
 }
 
+/// The form of the volume that keeps jobs apart.
+const BARE: &str = "use the bare /certs/client: one volume for each project and job slot";
+
 /// Values that have no effect where they stand, or share what should not be shared.
 pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &mut Notes) {
     for key in ["privileged", "volumes", "image", "tls_verify", "services_privileged"] {
@@ -164,25 +167,25 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &
         }
     }
     for volume in volumes(docker).into_iter().map(Volume::parse) {
-        let (code, what, repair) = match volume.path {
-            "/certs" => (
+        let title = runner.title();
+        match volume.path {
+            "/certs" => notes.warn(
                 "certs-ca-shared",
-                "the volume /certs hands the certificate authority's key to jobs",
+                format!("{title}: the volume /certs hands the certificate authority's key to jobs"),
                 "use /certs/client instead",
             ),
-            "/certs/client" if volume.is_read_only => (
+            "/certs/client" if volume.is_read_only => notes.warn(
                 "certs-read-only",
-                "/certs/client is read-only: dind can't put its certificates there",
-                "use the bare /certs/client: one volume for each project and job slot",
+                format!("{title}: /certs/client is read-only: dind can't put its certificates there"),
+                BARE,
             ),
-            "/certs/client" if volume.source.is_some() => (
+            "/certs/client" if volume.source.is_some() => notes.warn(
                 "certs-shared",
-                "/certs/client comes from one place for all jobs, which share certificates",
-                "use the bare /certs/client: one volume for each project and job slot",
+                format!("{title}: /certs/client comes from one place for all jobs, which share certificates"),
+                BARE,
             ),
-            _ => continue,
-        };
-        notes.warn(code, format!("{}: {what}", runner.title()), repair);
+            _ => {}
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, json, read_profile, write};
+use super::{Exit, Shelf, Streams, json, write};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;
@@ -73,8 +73,8 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         names => (names.to_vec(), None),
     };
     options.profiles.clone_from(&names);
-    let read = |path: &Path| read_profile(&facts, tools, environment, path);
-    let profile = Profile::load(&names, &resource::names(), &read)?;
+    let shelf = Shelf { facts: &facts, machine: tools, environment };
+    let profile = Profile::load(&names, &resource::names(), &shelf)?;
     let kinds: Vec<&str> = Wanted::resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let target = match Target::find(&facts, name) {

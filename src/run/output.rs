@@ -18,7 +18,10 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
         return Exit::Converged;
     }
     if asks_for_json() {
-        let message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        let mut message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        if let Some(tip) = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")) {
+            message.extend(["; ", tip]);
+        }
         write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
     } else {
         write(streams.err, &text);

@@ -42,7 +42,7 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
         return Err(fault(
             "account-number",
             format!("the account {name} has the number {}, which means none at all", u32::MAX),
-            format!("give it numbers of its own: usermod --uid UID {name}, usermod --gid GROUP {name}"),
+            format!("give it numbers of its own: usermod --uid UID {name}; usermod --gid GROUP {name}"),
         ));
     }
     Ok(found)

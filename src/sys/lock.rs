@@ -15,9 +15,6 @@ use nix::sys::stat::Mode;
 use super::dir::Dir;
 use crate::fault::fault;
 
-/// How long we wait for another run to end.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -26,15 +23,18 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Wait for the lock in `dir`.
-    pub fn take(dir: &Rc<Dir>) -> Result<Self> {
+    /// Wait for the lock in `dir`, but no longer than `patience`.
+    ///
+    /// # Errors
+    /// When another run still holds it then, or it can't be made.
+    pub fn take(dir: &Rc<Dir>, patience: Duration) -> Result<Self> {
         let path = dir.path().join("lock");
         let cannot = || format!("cannot lock {}", path.display());
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
             .map_err(io::Error::from)
             .with_context(cannot)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             // Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
             match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -45,7 +45,7 @@ impl Lock {
             if Instant::now() >= deadline {
                 return Err(fault(
                     "locked",
-                    format!("another runner-prep has held {} for {} s", path.display(), PATIENCE.as_secs()),
+                    format!("another runner-prep has held {} for {} s", path.display(), patience.as_secs()),
                     format!("wait for it, or see who it is: fuser {}", path.display()),
                 ));
             }

@@ -167,6 +167,34 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
     with(
         OURS,
         problem(
+            "target that the account could write",
+            &[
+                Put(
+                    OUR_PROFILE,
+                    "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \
+                     \"root:gitlab-runner\"\nchmod = \"ug=rwX,o=rX\"\n",
+                ),
+                Put("/usr/local/bin/runner-prep", "#!/bin/sh\n"),
+                Mode("/usr/local/bin/runner-prep", 0o755),
+            ],
+            "deploy-group",
+        ),
+    ),
+    with(
+        OURS,
+        note(
+            "rule with several arguments",
+            &[Put(
+                OUR_PROFILE,
+                "summary = \"x\"\n[[sudoers.rule]]\nrun_as = \"www-data\"\ncommands = [\"/usr/bin/rsync -a /srv/a \
+                 /srv/b\"]\n",
+            )],
+            "sudo-arguments-merge",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
             "deployment without rsync",
             &[
                 Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),

@@ -72,6 +72,11 @@ pub(crate) fn source() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
+/// A file of the sources without the tests in it.
+pub(crate) fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
 /// Something that `tests/run.sh` made for the tests, below the build's own directory.
 pub(crate) fn made(name: &str) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| source().join("target"), PathBuf::from).join(name)

@@ -199,7 +199,7 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr) -> Result<Option<Faul
             "{} was half written by a run that was killed; its former bytes are back",
             header.path.display()
         ),
-        repair: String::new(),
+        repair: "nothing is left to do; this run starts from those bytes".to_owned(),
     }))
 }
 

@@ -1,0 +1,284 @@
+//! What the program says on a tree.
+
+use std::process::Command;
+
+use super::said::{Said, of_json};
+use super::{Case, Entry, case};
+use crate::patients::{Fault, infect, tree};
+use crate::support::{Run, Tree, fixture, have, is_root, skip};
+
+const CONFIG: &str = "etc/gitlab-runner/config.toml";
+const HOME: &str = "home/gitlab-runner";
+const KEY: &str = "home/gitlab-runner/.ssh/id_ed25519";
+const STATE: &str = "var/lib/runner-prep";
+const MINE: &str = "etc/runner-prep/profiles/mine.toml";
+
+pub(super) const CASES: &[Case] = &[
+    case("usage", "a command that there is not", || on(&host(), &["aply"])),
+    case("usage", "an option that there is not", || on(&host(), &["plan", "--profil", "dind"])),
+    case("profile-unknown", "a profile that there is not", || on(&host(), &["plan", "--profile", "dnid"])),
+    case("profile-unknown", "a path where no profile is", || on(&host(), &["plan", "--profile", "./x.toml"])),
+    case("profile-invalid", "a key that there is not", || with("[git]\nemial = \"x\"\n")),
+    case("profile-invalid", "a section that there is not", || with("[sudoer]\n")),
+    case("profile-invalid", "another type", || with("[config.docker]\nprivileged = \"yes\"\n")),
+    case("profile-invalid", "no TOML", || with("[git\n")),
+    case("profile-invalid", "a command that no rule may hold", || {
+        with("[sudoers]\ncommands = [\"/usr/bin/rsync,/bin/sh\"]\n")
+    }),
+    case("profile-contradiction", "two profiles that want different things", || {
+        with("extends = [\"dind\"]\n[config.docker]\nprivileged = false\n")
+    }),
+    case("profile-invalid", "two profiles, of whose values only one can be", || {
+        on(&host(), &["plan", "--profile", "dind,dind-no-tls"])
+    }),
+    case("profile-untrusted", "a profile that others can write", || {
+        if !is_root() {
+            return skipped("only root has to distrust others");
+        }
+        on(&host().file_mode(MINE, "summary = \"x\"\n[git]\n", 0o666), &["plan", "--profile", "mine"])
+    }),
+    case("kind-unknown", "a kind of resource that there is not", || {
+        on(&host(), &["plan", "--profile", "dind", "--only", "sudoer"])
+    }),
+    case("nothing-chosen", "--skip of all that there is", || {
+        on(
+            &host().file(MINE, "summary = \"x\"\n[git]\nname = \"x\"\n"),
+            &["plan", "--profile", "mine", "--skip", "git"],
+        )
+    }),
+    case("no-template", "a template without values", || on(&host(), &["template", "--profile", "shell"])),
+    case("no-key", "a key that there is not", || on(&host(), &["key"])),
+    case("undo-unknown", "a run that there is not", || on(&host(), &["undo", "--to", "yesterday"])),
+    case("account-number", "an account with the number of nobody at all", || {
+        let line = "gitlab-runner:x:4294967295:4294967295::/home/gitlab-runner:/bin/bash\n";
+        let tree = Tree::new();
+        tree.put("etc/passwd", tree.text("etc/passwd") + line);
+        on(&tree, &["plan", "--profile", "shell"])
+    }),
+    case("account-stays", "undo of an account that was made", || {
+        let tree = Tree::new();
+        let made = can(&["useradd"]) && applied(&tree, &["--profile", "shell", "--only", "account"]);
+        if made { on(&tree, &["undo"]) } else { None }
+    }),
+    case("membership-stays", "undo of a membership", || {
+        let tree = host().file(MINE, "summary = \"x\"\n[account]\ngroups = [\"users\"]\n");
+        let made = can(&["usermod"]) && applied(&tree, &["--profile", "mine"]);
+        if made { on(&tree, &["undo"]) } else { None }
+    }),
+    case("account-gone", "undo when the account was deleted", || {
+        let tree = host();
+        applied(&tree, &["--profile", "shell", "--only", "git"]);
+        let text = tree.text("etc/passwd");
+        let others: Vec<&str> = text.lines().filter(|line| !line.starts_with("gitlab-runner:")).collect();
+        tree.put("etc/passwd", others.join("\n") + "\n");
+        on(&tree, &["undo"])
+    }),
+    case("ssh-key-aside", "undo of a key that was made", || {
+        let tree = host();
+        applied(&tree, &["--profile", "shell", "--only", "ssh_key"]);
+        on(&tree, &["undo"])
+    }),
+    case("mode-stays", "undo of a repaired mode", || {
+        let tree = tree();
+        tree.chmod(KEY, 0o644);
+        applied(&tree, &["--profile", "shell", "--only", "ssh_key"]);
+        on(&tree, &["undo"])
+    }),
+    case("runner-gone", "undo when the runner was unregistered", || {
+        let tree = host();
+        applied(&tree, &["--profile", "dind", "--only", "config"]);
+        tree.put(CONFIG, "concurrent = 1\n");
+        on(&tree, &["undo"])
+    }),
+    case("undo-changed-since", "undo of a file that somebody edited", || {
+        let tree = host();
+        applied(&tree, &["--profile", "shell", "--only", "git"]);
+        tree.put(&format!("{HOME}/.gitconfig"), "[user]\n\tname = somebody\n");
+        on(&tree, &["undo"])
+    }),
+    case("undo-changed-since", "undo of a value that somebody changed", || {
+        let tree = host();
+        applied(&tree, &["--profile", "dind", "--only", "config"]);
+        tree.put(CONFIG, tree.text(CONFIG).replace("=/certs\"", "=/other\"").replace("= 1", "= 4"));
+        on(&tree, &["undo"])
+    }),
+    case("journal-damaged", "a journal that is cut off", || {
+        journal(|text| text[..text.len() / 2].to_owned())
+    }),
+    case("journal-schema", "a journal of a later version", || {
+        journal(|text| text.replacen("\"schema\": 1", "\"schema\": 2", 1))
+    }),
+    case("interrupted-write", "a look while a write is half done", || {
+        let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/in-place-config.toml"), "", 0o600);
+        on(&tree, &["plan", "--profile", "dind"])
+    }),
+    case("interrupted-write", "a repair of what was half done", || {
+        let tree = host().dir(STATE, 0o700);
+        let (old, new) =
+            (tree.text(CONFIG), tree.text(CONFIG).replace("privileged = false", "privileged = true"));
+        let torn = [&new[..new.len() / 2], &"\0".repeat(new.len() - new.len() / 2)].concat();
+        let header = format!("{{\"path\": \"/{CONFIG}\", \"old\": {}, \"new\": {}}}\n", old.len(), new.len());
+        let tree = tree.file_mode(&format!("{STATE}/in-place-config.toml"), header + &old + &new, 0o600);
+        tree.put(CONFIG, torn);
+        on(&tree, &["apply", "--profile", "dind", "--only", "config"])
+    }),
+    case("conflict", "an update that a killed run has left aside", || {
+        let tree =
+            host().file_mode("etc/gitlab-runner/.config.toml.runner-prep.1", "concurrent = 2\n", 0o600);
+        let (path, text) = (tree.path(CONFIG), tree.read(CONFIG));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        // Made later, and written earlier.
+        std::fs::remove_file(&path).unwrap();
+        let tree = tree.config_toml(text);
+        let aside = std::fs::File::options()
+            .write(true)
+            .open(tree.path("etc/gitlab-runner/.config.toml.runner-prep.1"))
+            .unwrap();
+        aside.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(1)).unwrap();
+        on(&tree, &["apply", "--profile", "dind", "--only", "config"])
+    }),
+    case("in-use", "another program keeps the file open", || {
+        let tree = host();
+        let _held = std::fs::File::options().append(true).open(tree.path(CONFIG)).unwrap();
+        on(&tree, &["apply", "--profile", "dind", "--only", "config"])
+    }),
+    case("plan-conflict", "one file for two resources", || {
+        let path = "etc/ssh/ssh_known_hosts";
+        let tree = host().file(path, fixture("config-docker-runner.toml"));
+        on(&tree, &["plan", "--profile", "dind", "--config", "/etc/ssh/ssh_known_hosts"])
+    }),
+    case("directory-untrusted", "a directory that others can write", || {
+        on(&host().dir("etc/ssh", 0o777), &["apply", "--profile", "shell", "--only", "known_hosts"])
+    }),
+    case("immutable", "a file that the kernel keeps as it is", || {
+        if !can(&["chattr"]) {
+            return None;
+        }
+        let tree = host().file("etc/ssh/ssh_known_hosts", "");
+        let path = tree.path("etc/ssh/ssh_known_hosts");
+        let chattr = |flag: &str| {
+            let done = Command::new("chattr").arg(flag).arg(&path).status().unwrap();
+            assert!(done.success(), "chattr {flag} {}", path.display());
+        };
+        chattr("+i");
+        let run = json(&tree, &["apply", "--profile", "shell", "--only", "known_hosts"]);
+        chattr("-i");
+        Some(of_json(&run, &[]))
+    }),
+    case("left-behind", "the journal can't be told that all was undone", || {
+        if !can(&["chattr"]) {
+            return None;
+        }
+        let tree = host();
+        applied(&tree, &["--profile", "shell", "--only", "git"]);
+        let entry = std::fs::read_dir(tree.path(&format!("{STATE}/journal"))).unwrap().next().unwrap();
+        let chattr = |flag: &str| {
+            let done = Command::new("chattr").arg(flag).arg(entry.as_ref().unwrap().path()).status().unwrap();
+            assert!(done.success(), "chattr {flag}");
+        };
+        chattr("+i");
+        let run = json(&tree, &["undo"]);
+        chattr("-i");
+        Some(of_json(&run, &[]))
+    }),
+    case("foreign-owner", "a key that belongs to somebody else", || {
+        if !is_root() {
+            return skipped("only root gives files away");
+        }
+        let tree = host().dir(&format!("{HOME}/.ssh"), 0o700).own(&format!("{HOME}/.ssh"), 998);
+        let tree = tree.file_mode(&format!("{HOME}/.ssh/id_rsa"), "x", 0o600);
+        on(&tree.own(&format!("{HOME}/.ssh/id_rsa"), 4321), &["plan", "--profile", "shell"])
+    }),
+    case("file-too-large", "a file that is larger than any of its kind", || {
+        let tree = host().file("etc/ssh/ssh_known_hosts", "");
+        std::fs::File::options()
+            .write(true)
+            .open(tree.path("etc/ssh/ssh_known_hosts"))
+            .and_then(|file| file.set_len(1 << 30))
+            .unwrap();
+        on(&tree, &["plan", "--profile", "shell"])
+    }),
+    case("host-key-missing", "a file that lacks the server", || {
+        let profile =
+            "summary = \"x\"\n[[known_hosts.hosts]]\nhost = \"git.example.com\"\nfile = \"/etc/ours\"\n";
+        on(&host().file(MINE, profile).file("etc/ours", ""), &["plan", "--profile", "mine"])
+    }),
+    case("root-equivalent-group", "a profile that puts the account into docker", || {
+        let tree = host().file(MINE, "summary = \"x\"\n[account]\ngroups = [\"docker\"]\n");
+        tree.put("etc/group", tree.text("etc/group") + "docker:x:970:\n");
+        on(&tree, &["plan", "--profile", "mine"])
+    }),
+    case("runner-version-unknown", "values that an old gitlab-runner ignores", || {
+        on(&host(), &["plan", "--profile", "dind-hardened"])
+    }),
+    case("config-dotted-keys", "a file that old gitlab-runners refuse", || {
+        let text = String::from_utf8(fixture("config-dotted-keys.toml")).unwrap();
+        let tree = host().config_toml(text.replace("docker.privileged = false          # not yet\n", ""));
+        on(&tree, &["plan", "--profile", "dind"])
+    }),
+    case("config-key-too-new", "a value that this gitlab-runner ignores", || {
+        let profile =
+            "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\n[config.docker]\nvolume_keep = true\n";
+        let arguments = ["plan", "--profile", "mine", "--runner-version", "16.1.0"];
+        on(&host().file(MINE, profile), &arguments)
+    }),
+];
+
+fn host() -> Tree {
+    Tree::new()
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .config_toml(fixture("config-docker-runner.toml"))
+}
+
+/// Skip a case.
+fn skipped(reason: &str) -> Option<Vec<Said>> {
+    skip(reason);
+    None
+}
+
+/// Whether root is here with a tool.
+fn can(tools: &[&str]) -> bool {
+    if !is_root() {
+        skip("only root brings it about");
+    }
+    is_root() && have(tools)
+}
+
+fn json(tree: &Tree, arguments: &[&str]) -> Run {
+    tree.run(&[arguments, &["--json"]].concat())
+}
+
+/// What a command says on a tree.
+fn on(tree: &Tree, arguments: &[&str]) -> Option<Vec<Said>> {
+    let top = tree.top().display().to_string();
+    Some(of_json(&json(tree, arguments), &[(&top, "/srv/tree")]))
+}
+
+/// What is said of a profile.
+fn with(text: &str) -> Option<Vec<Said>> {
+    on(&host().file(MINE, text), &["plan", "--profile", "mine"])
+}
+
+fn applied(tree: &Tree, arguments: &[&str]) -> bool {
+    tree.run(&[&["apply"], arguments].concat()).ok();
+    true
+}
+
+/// Undo with a journal that was changed.
+fn journal(change: fn(&str) -> String) -> Option<Vec<Said>> {
+    let tree = host();
+    applied(&tree, &["--profile", "shell", "--only", "git"]);
+    let entry = std::fs::read_dir(tree.path(&format!("{STATE}/journal"))).unwrap().next().unwrap().unwrap();
+    let path = format!("{STATE}/journal/{}/entry.json", entry.file_name().to_string_lossy());
+    tree.put(&path, change(&tree.text(&path)));
+    on(&tree, &["undo"])
+}
+
+/// What `plan` says of a fault that `doctor` is tried with.
+pub(super) fn of_fault(fault: &Fault) -> Option<Entry> {
+    let tree = tree();
+    infect(&tree, fault);
+    let arguments: Vec<&str> = ["plan"].iter().chain(fault.args).copied().collect();
+    let said = on(&tree, &arguments)?.into_iter().find(|said| said.code == fault.code)?;
+    Some(Entry { code: said.code, name: fault.name.to_owned(), text: said.text })
+}
