@@ -130,11 +130,20 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let shelf = Shelf { facts: &facts, machine, environment };
     let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
-    if wanted.kinds().next().is_none() && !(selection.only.is_empty() && selection.skip.is_empty()) {
+    if wanted.kinds().next().is_none() {
+        let names = names.join(",");
+        // Else an empty file would make every host the one that is wanted.
+        if selection.only.is_empty() && selection.skip.is_empty() {
+            return Err(fault(
+                "profile-empty",
+                format!("the profile {names} wants nothing: it has no section"),
+                "see what a profile can have: runner-prep profile show dind",
+            ));
+        }
         return Err(fault(
             "nothing-chosen",
-            format!("--only and --skip leave nothing of the profile {}", names.join(",")),
-            format!("see what it has: runner-prep profile show {}", names.join(",")),
+            format!("--only and --skip leave nothing of the profile {names}"),
+            format!("see what it has: runner-prep profile show {names}"),
         ));
     }
     require_root(&root, &format!("--profile {}", names.join(",")))?;

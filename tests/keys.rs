@@ -229,9 +229,9 @@ fn a_slip_in_a_profile_never_reaches_a_host() {
     for (line, said) in [
         ("privilegd = true", "did you mean `privileged`?"),
         ("Privileged = true", "did you mean `privileged`?"),
-        ("privileged = \"true\"", "expected a boolean"),
-        ("volumes = \"/cache\"", "expected a sequence"),
-        ("services_limit = \"1\"", "expected i64"),
+        ("privileged = \"true\"", "true or false is wanted"),
+        ("volumes = \"/cache\"", "a list is wanted"),
+        ("services_limit = \"1\"", "a whole number is wanted"),
         ("allowed_privileged_service = []", "did you mean `allowed_privileged_services`?"),
         ("environment = [\"A=1\"]", "unknown key `environment`"),
         ("tmpfs = { \"/a\" = \"rw\" }", "`tmpfs` can't be set by a profile"),

@@ -256,6 +256,9 @@ fn profiles_that_mean_nothing_here() {
             "[account]\nname = \"root\"\n",
             ("account-is-root", &["the account root has uid 0", "--user"]),
         ),
+        ("an empty file", "", ("profile-empty", &["the profile mine wants nothing"])),
+        ("only a comment", "# nothing", ("profile-empty", &["the profile mine wants nothing"])),
+        ("only a summary", "summary = \"mine\"\n", ("profile-empty", &["the profile mine wants nothing"])),
         (
             "group that is not there",
             "[account]\ngroups = [\"docker\"]\n",

@@ -157,6 +157,6 @@ fn contradiction(
     fault(
         "profile-contradiction",
         position::render(&second.origin, second.document.raw(), span, &message),
-        "use one of the two profiles alone, or give the same value in both",
+        "profiles add to one another and replace nothing: for a value of your own copy one, and change it there: runner-prep profile show NAME > /etc/runner-prep/profiles/COPY.toml",
     )
 }

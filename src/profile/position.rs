@@ -60,8 +60,22 @@ fn floor(text: &str, offset: usize) -> usize {
     offset
 }
 
-/// Say more plainly what serde found: ``unknown field `a`, expected one of `b`, `c` ``.
+/// Say more plainly what serde found: ``unknown field `a`, expected one of `b`, `c` ``, or `invalid type: map,
+/// expected a sequence`.
 pub(super) fn improve(message: &str) -> String {
+    if let Some((found, wanted)) =
+        message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let plain = |word: &str| match word {
+            "map" => "a table".to_owned(),
+            "a sequence" | "sequence" => "a list".to_owned(),
+            "i64" | "u64" | "u32" | "u16" => "a whole number".to_owned(),
+            "a boolean" => "true or false".to_owned(),
+            word => word.to_owned(),
+        };
+        let how = if (found, wanted) == ("map", "a sequence") { ": [[…]] starts one" } else { "" };
+        return format!("{} where {} is wanted{how}", plain(found), plain(wanted));
+    }
     let Some(rest) = message.strip_prefix("unknown field `") else {
         return message.to_owned();
     };
@@ -105,6 +119,22 @@ mod tests {
             shown,
             "x.toml: line 2, column 3: unknown key `privilaged`; did you mean `privileged`?\n  \
              |\n2 |   privilaged = true\n  |   ^^^^^^^^^^"
+        );
+    }
+
+    #[test]
+    fn types_have_the_names_that_people_know() {
+        assert_eq!(
+            improve("invalid type: string \"dind\", expected a sequence"),
+            "string \"dind\" where a list is wanted"
+        );
+        assert_eq!(
+            improve("invalid type: map, expected a sequence"),
+            "a table where a list is wanted: [[…]] starts one"
+        );
+        assert_eq!(
+            improve("invalid type: string \"true\", expected a boolean"),
+            "string \"true\" where true or false is wanted"
         );
     }
 

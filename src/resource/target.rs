@@ -128,8 +128,10 @@ pub fn check_name(name: &str) -> Result<()> {
     }
     Err(fault(
         "account-name",
-        format!("{name:?} can't be the name of the account"),
-        "account names are [a-z_][a-z0-9_-]*, at most 32 characters",
+        format!(
+            "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"
+        ),
+        "name an account that sudo can have a rule for; see which there are: getent passwd",
     ))
 }
 

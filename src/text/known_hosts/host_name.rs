@@ -21,6 +21,9 @@ impl HostName {
     /// A host has at most 255 bytes of ASCII letters, digits, `.`, `-` and `_`, and does not start with a dash. International names
     /// are written in Punycode. The error stands on line 1, at the column of the mistake.
     pub fn parse(text: &str) -> Result<Self, TextError> {
+        if text.contains("://") {
+            return Err(at(0, "a server's name is wanted, not the address of a page"));
+        }
         let (host, port, port_at) = if let Some(inner) = text.strip_prefix('[') {
             let (host, rest) =
                 inner.split_once(']').ok_or_else(|| at(text.len(), "`]` is missing after the host"))?;
@@ -134,6 +137,7 @@ mod tests {
             ("a b", 2),
             ("a\nb", 2),
             ("a,b", 2),
+            ("https://a", 1),
             ("*", 1),
             ("a?", 2),
             ("!a", 1),
