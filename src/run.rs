@@ -126,8 +126,8 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let root = ManuallyDrop::new(Root::open(&cli.global.root)?.giving(selection.adopt));
     let other = if root.is_host() { None } else { Some(ManuallyDrop::new(Root::open(Path::new("/"))?)) };
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
-    let shelf = Shelf { facts: &facts, machine, environment };
+    let facts: &Live<'_> = &ManuallyDrop::new(Live::new(&root, machine));
+    let shelf = Shelf { facts, machine, environment };
     let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
     let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
     if wanted.kinds().next().is_none() {
@@ -159,8 +159,8 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let build = || -> Result<Plan> {
-        let target = Target::find(&facts, name.clone())?;
-        let context = Context { facts: &facts, target: &target, options: &options };
+        let target = Target::find(facts, name.clone())?;
+        let context = Context { facts, target: &target, options: &options };
         Plan::build(&wanted, &context)
     };
     // A file that an earlier run left half written is repaired before anybody plans on it.
@@ -233,7 +233,7 @@ fn slow(plan: &Plan) -> Option<&Content> {
 
 /// What works on the whole host needs all of root's rights.
 fn require_root(root: &Root, example: &str) -> Result<()> {
-    if !root.is_host() || identity::is_root() {
+    if !root.is_host() || root.owner().uid == 0 {
         return Ok(());
     }
     Err(fault(

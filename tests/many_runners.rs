@@ -54,6 +54,13 @@ fn there_and_back(runners: usize) {
     tree.run(&["undo"]).ok();
     assert!(tree.text(CONFIG) == before, "the former bytes");
 
+    // One by its name, another by its id.
+    prep(&["apply", "--runner", "runner 7", "--runner", "12"]).ok().says("1 change made");
+    assert_eq!(tree.text(CONFIG).matches("privileged = true").count(), 2);
+    prep(&["apply", "--runner", "runner"]).exit(2).says("no runner with the name or id");
+    tree.run(&["undo"]).ok();
+    assert!(tree.text(CONFIG) == before, "the former bytes again");
+
     // gitlab-runner gets new tokens, and somebody registers one more in front of all others.
     prep(&["apply"]).ok();
     let first = "[[runners]]\n  name = \"new\"\n  executor = \"shell\"\n\n[[runners]]\n";

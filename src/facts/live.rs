@@ -39,13 +39,21 @@ pub struct Live<'a> {
     known: RefCell<Vec<Account>>,
     /// The account's home, opened once; only one that exists.
     opened: RefCell<Option<(PathBuf, Rc<Dir>)>>,
+    /// What was read because it will be asked for, by its path.
+    ahead: RefCell<BTreeMap<PathBuf, Option<Seen>>>,
 }
 
 impl<'a> Live<'a> {
     /// Look at `root` with the tools of `machine`.
     #[must_use]
     pub fn new(root: &'a Root, machine: &'a Root) -> Self {
-        Self { root, machine, known: RefCell::default(), opened: RefCell::default() }
+        Self {
+            root,
+            machine,
+            known: RefCell::default(),
+            opened: RefCell::default(),
+            ahead: RefCell::default(),
+        }
     }
 
     /// The names in a directory below the account's home, no link followed; empty when it does not exist.
@@ -105,36 +113,33 @@ impl Facts for Live<'_> {
         Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
+    fn expect_home(&self, account: &Account, relative: &[&str]) {
+        let mut ahead = BTreeMap::new();
+        if let Ok(Some(home)) = self.home_of(account) {
+            if let Ok(_rights) = home.act() {
+                let mut looks = Looks { account, home: &home, directories: BTreeMap::new() };
+                for name in relative {
+                    if let Ok(seen) = looks.at(Path::new(name)) {
+                        ahead.insert(account.home.join(name), seen);
+                    }
+                }
+            }
+        }
+        self.ahead.replace(ahead);
+    }
+
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
+        let paths = relative.iter().map(|name| account.home.join(name));
+        let ahead: Vec<_> = paths.map(|path| self.ahead.borrow_mut().remove(&path)).collect();
+        if ahead.iter().all(Option::is_some) {
+            return Ok(ahead.into_iter().flatten().collect());
+        }
         let Some(home) = self.home_of(account)? else { return Ok(vec![None; relative.len()]) };
         // One taking of the account's rights and one look at each directory for the whole batch.
         let _rights = home.act()?;
-        let mut directories: BTreeMap<&Path, Option<Rc<Dir>>> = BTreeMap::new();
-        let mut found = Vec::with_capacity(relative.len());
-        for name in relative.iter().map(Path::new) {
-            let path = account.home.join(name);
-            let cannot = |owner: Option<u32>, error| match home.identity() {
-                Some(_) => locked(account, &path, owner, error),
-                None => unreadable(&path, MOST_BYTES, error),
-            };
-            let (parent, file) = (name.parent().unwrap_or(name), name.file_name().unwrap_or_default());
-            let dir = if let Some(dir) = directories.get(parent) {
-                dir.clone()
-            } else {
-                let dir = descend(&home, parent).map_err(|error| cannot(None, error))?;
-                directories.insert(parent, dir.clone());
-                dir
-            };
-            let entry = match dir {
-                Some(dir) => dir.read(file, MOST_BYTES).map_err(|error| {
-                    let stat = dir.stat_entry(file).ok().flatten();
-                    cannot(stat.map(|stat| stat.uid), error)
-                })?,
-                None => None,
-            };
-            found.push(entry.map(seen));
-        }
-        Ok(found)
+        let mut looks = Looks { account, home: &home, directories: BTreeMap::new() };
+        let seen = relative.iter().zip(ahead);
+        seen.map(|(name, ahead)| ahead.map_or_else(|| looks.at(Path::new(name)), Ok)).collect()
     }
 
     fn home_names(&self, account: &Account, relative: &str) -> Result<Vec<String>> {
@@ -214,7 +219,7 @@ impl Facts for Live<'_> {
         if found.name.is_empty() {
             return Ok(None);
         }
-        let stat = found.dir.stat_entry(&found.name).with_context(cannot)?;
+        let stat = found.stat().with_context(cannot)?;
         Ok(stat.and_then(|stat| self.root.distrust(&found.path(), stat)))
     }
 
@@ -277,6 +282,38 @@ impl Facts for Live<'_> {
         let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
         let name = file.map(|seen| String::from_utf8_lossy(&seen.bytes).trim().to_owned());
         Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
+    }
+}
+
+/// A batch of looks at an account's home. Whoever makes it has taken the account's rights.
+struct Looks<'a> {
+    account: &'a Account,
+    home: &'a Rc<Dir>,
+    directories: BTreeMap<PathBuf, Option<Rc<Dir>>>,
+}
+
+impl Looks<'_> {
+    fn at(&mut self, relative: &Path) -> Result<Option<Seen>> {
+        let path = self.account.home.join(relative);
+        let cannot = |owner: Option<u32>, error| match self.home.identity() {
+            Some(_) => locked(self.account, &path, owner, error),
+            None => unreadable(&path, MOST_BYTES, error),
+        };
+        let parent = relative.parent().unwrap_or(relative);
+        let file = relative.file_name().unwrap_or_default();
+        let dir = if let Some(dir) = self.directories.get(parent) {
+            dir.clone()
+        } else {
+            let dir = descend(self.home, parent).map_err(|error| cannot(None, error))?;
+            self.directories.insert(parent.to_owned(), dir.clone());
+            dir
+        };
+        let Some(dir) = dir else { return Ok(None) };
+        let entry = dir.read(file, MOST_BYTES).map_err(|error| {
+            let stat = dir.stat_entry(file).ok().flatten();
+            cannot(stat.map(|stat| stat.uid), error)
+        })?;
+        Ok(entry.map(seen))
     }
 }
 

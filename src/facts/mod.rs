@@ -61,6 +61,11 @@ pub trait Facts {
     /// The names in a directory; empty when it does not exist.
     fn names(&self, directory: &Path) -> Result<Vec<String>>;
 
+    /// What will be asked of the account's home soon, so that one taking of its rights serves all of it. Each
+    /// thing that can be read is read now and handed out once, by [`Facts::home`]; what can't be is asked again
+    /// then, for its error.
+    fn expect_home(&self, _account: &Account, _relative: &[&str]) {}
+
     /// Things below the account's home, no link followed, in the order asked for.
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>>;
 

@@ -91,8 +91,7 @@ impl<'a> Journal<'a> {
         let Some(dir) = self.dir.child(name(id).as_ref()).with_context(|| self.cannot(id))? else {
             return Ok(None);
         };
-        let is_one = dir.stat_entry(ENTRY.as_ref()).with_context(|| self.cannot(id))?.is_some();
-        Ok(is_one.then(|| (id.clone(), self.read_entry(&dir, id))))
+        Ok(self.read_entry(&dir, id).transpose().map(|entry| (id.clone(), entry)))
     }
 
     /// Keep what these changes are about to change. Durable when it returns.
@@ -246,7 +245,8 @@ impl<'a> Journal<'a> {
         format!("cannot read {}", self.path(id).display())
     }
 
-    fn read_entry(&self, dir: &Dir, id: &Id) -> Result<Entry> {
+    /// The description of a run; `None` where there is none.
+    fn read_entry(&self, dir: &Dir, id: &Id) -> Result<Option<Entry>> {
         #[derive(serde::Deserialize)]
         struct Version {
             schema: u32,
@@ -254,7 +254,7 @@ impl<'a> Journal<'a> {
         }
         let path = self.path(id).join(ENTRY);
         let found = dir.read(ENTRY.as_ref(), MOST_ENTRY_BYTES).with_context(|| self.cannot(id))?;
-        let found = found.ok_or_else(|| damaged(&self.path(id), "it is gone"))?;
+        let Some(found) = found else { return Ok(None) };
         self.check(&found, &path)?;
         // Of the parser's error only the place: it may quote a value.
         let wrong = |error: serde_json::Error| {
@@ -279,7 +279,7 @@ impl<'a> Journal<'a> {
         if entry.id != *id {
             return Err(damaged(&self.path(id), "it is the description of another entry"));
         }
-        Ok(entry)
+        Ok(Some(entry))
     }
 
     /// Only what nobody else could have written is put back.
@@ -294,7 +294,8 @@ impl<'a> Journal<'a> {
 
     fn rewrite(&self, id: &Id, change: impl FnOnce(&mut Entry)) -> Result<()> {
         let dir = self.child(id)?;
-        let mut entry = self.read_entry(&dir, id)?;
+        let entry = self.read_entry(&dir, id)?;
+        let mut entry = entry.ok_or_else(|| damaged(&self.path(id), "it is gone"))?;
         // What a run left here that was killed while it wrote the description.
         staged::sweep(&dir, ENTRY.as_ref()).with_context(|| self.cannot(id))?;
         change(&mut entry);

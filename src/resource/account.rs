@@ -40,6 +40,10 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
 }
 
 impl Resource for Account {
+    fn in_home(&self) -> &'static [&'static str] {
+        &[super::login_shell::FILE]
+    }
+
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         let name = &context.target.name;

@@ -42,17 +42,19 @@ impl DropIn {
         let place = Place::System(path.into());
         let meta = Meta { owner: Owner::Root, mode: MODE };
         let text = format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"));
-        let before = match facts.entry(path)? {
-            None => None,
-            Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
-            Some(seen) => {
+        // The file first, which tells all; what is there instead of one, or behind a link, is looked at by itself.
+        let is_file = |seen: &Seen| seen.kind == FileKind::Regular && seen.resolved.is_none();
+        let before = facts.file(path, MOST_BYTES)?;
+        if !before.as_ref().is_some_and(is_file) {
+            let entry = facts.entry(path)?.filter(|entry| entry.kind != FileKind::Regular);
+            if let Some(entry) = entry {
                 return Err(fault(
                     "sudoers-kind",
-                    format!("{} is {}", self.path, seen.kind),
+                    format!("{} is {}", self.path, entry.kind),
                     format!("see what it is for, and remove it: ls -l {}", self.path),
                 ));
             }
-        };
+        }
         let change =
             |why: String, op: Op| vec![Change { kind: self.kind, id: self.path.to_owned(), why, op }];
         let Some(seen) = before else {
@@ -167,6 +169,8 @@ impl Policy {
         }
         warn_of_rust(facts, notes)?;
         let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
+        // Asked first: what it opens on the way serves the next looks. Said last.
+        let distrust = facts.distrust(Path::new(DIRECTORY));
         match facts.entry(Path::new(DIRECTORY))? {
             Some(seen) if seen.kind == FileKind::Directory => {}
             Some(seen) => {
@@ -176,7 +180,7 @@ impl Policy {
                 return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair));
             }
         }
-        if let Some(reason) = facts.distrust(Path::new(DIRECTORY))? {
+        if let Some(reason) = distrust? {
             return Err(fault(
                 "sudoers-directory",
                 format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
@@ -250,6 +254,8 @@ fn secure_path(line: &str) -> Option<&str> {
 pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
     let shown = path.display();
     let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
+    // Asked first: what it opens on the way serves the next looks. Said last.
+    let distrust = facts.distrust(path);
     let seen = facts.stat(path)?.ok_or_else(|| {
         fault(
             "command-missing",
@@ -264,7 +270,7 @@ pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> 
             "name an executable file in sudoers.commands",
         ));
     }
-    if let Some(reason) = facts.distrust(path)? {
+    if let Some(reason) = distrust? {
         return Err(fault(
             "command-untrusted",
             format!(
@@ -279,6 +285,9 @@ pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> 
         .filter(|dir| dir.starts_with('/'))
         .map(|dir| Path::new(dir).join(&*name));
     for candidate in found {
+        if candidate == path {
+            return Ok(());
+        }
         let is_program = |seen: &Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
         let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
             continue;

@@ -69,6 +69,10 @@ impl TryFrom<String> for Email {
 }
 
 impl Resource for Git {
+    fn in_home(&self) -> &'static [&'static str] {
+        &FILES
+    }
+
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let target = context.target;
         let seen = target.home(context.facts, &FILES)?;

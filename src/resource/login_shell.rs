@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::Context;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Shown, Swap};
 
-const FILE: &str = ".bash_logout";
+/// What is looked at in the home.
+pub(super) const FILE: &str = ".bash_logout";
 
 /// The commands of the known skeletons, without comments and indentation: Debian and Ubuntu, then the
 /// older ones of Red Hat and SUSE.

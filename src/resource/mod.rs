@@ -40,6 +40,11 @@ pub trait Resource {
     /// # Errors
     /// When the host can't be read, or holds something that must not be touched.
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>>;
+
+    /// What it will look at below the account's home, in any case.
+    fn in_home(&self) -> &'static [&'static str] {
+        &[]
+    }
 }
 
 /// What every resource may ask.
@@ -168,6 +173,13 @@ impl Wanted {
     /// # Errors
     /// Those of [`Resource::plan`].
     pub fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        if let Some(account) = &context.target.account {
+            let in_home: Vec<&str> =
+                self.resources.iter().flat_map(|(_, resource)| resource.in_home()).copied().collect();
+            if !in_home.is_empty() {
+                context.facts.expect_home(account, &in_home);
+            }
+        }
         let mut changes = Vec::new();
         for (_, resource) in &self.resources {
             changes.extend(resource.plan(context, notes)?);

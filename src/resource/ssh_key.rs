@@ -1,6 +1,7 @@
 //! The account's SSH key pair. A good private key of any usual type is kept as it is; one is made where
 //! there is none. No key is ever replaced or removed.
 
+mod fit;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +21,21 @@ use crate::facts::{Account, Facts};
 use crate::fault::fault;
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
 use crate::text::public_key::{PublicLine, public_line};
+use fit::{check_owner, check_regular};
 
 /// The names that ssh tries by itself (`IdentityFile` in `ssh_config(5)`), the strongest first.
 const NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 const SSH: &str = ".ssh";
+/// The directory, and both halves of each key.
+const IN_HOME: [&str; 7] = [
+    SSH,
+    ".ssh/id_ed25519",
+    ".ssh/id_ed25519.pub",
+    ".ssh/id_ecdsa",
+    ".ssh/id_ecdsa.pub",
+    ".ssh/id_rsa",
+    ".ssh/id_rsa.pub",
+];
 
 /// The `[ssh_key]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -94,6 +106,10 @@ struct Found {
 }
 
 impl Resource for SshKey {
+    fn in_home(&self) -> &'static [&'static str] {
+        &IN_HOME
+    }
+
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let target = context.target;
         let found = match &target.account {
@@ -262,8 +278,6 @@ impl Usable {
 
 /// Look at the directory and at every key of a usual name.
 fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
-    let mut paths: Vec<String> = vec![SSH.to_owned()];
-    paths.extend(NAMES.iter().flat_map(|name| [format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]));
     // Without a real directory the paths below it would fail with less to say.
     let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
     let path = account.home.join(SSH);
@@ -279,8 +293,7 @@ fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
     }
     let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
     check_owner(&directory, account, &path, given)?;
-    let asked: Vec<&str> = paths[1..].iter().map(String::as_str).collect();
-    let mut seen = facts.home(account, &asked)?.into_iter();
+    let mut seen = facts.home(account, &IN_HOME[1..])?.into_iter();
     let mut found = Found { directory: Some(directory), ..Found::default() };
     for name in NAMES {
         let (private, public) = (seen.next().flatten(), seen.next().flatten());
@@ -348,37 +361,6 @@ fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<
 /// True when a file holds that public key.
 fn is_of(line: &PublicLine, seen: &Seen) -> bool {
     public_line(&seen.bytes).is_ok_and(|found| found.same_key(line))
-}
-
-fn check_regular(seen: &Seen, path: &std::path::Path) -> Result<()> {
-    let shown = path.display();
-    if seen.kind != FileKind::Regular {
-        return Err(fault(
-            "ssh-key-kind",
-            format!("{shown} is {}: it is not followed or replaced", seen.kind),
-            format!("see what it is, and remove it: ls -l {shown}"),
-        ));
-    }
-    if seen.links != 1 {
-        return Err(fault(
-            "ssh-key-links",
-            format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
-            format!("remove the other names: find / -xdev -samefile {shown}"),
-        ));
-    }
-    Ok(())
-}
-
-/// What belongs to others is not ours to give away, what belongs to root least of all: in its home the account
-/// can move such a thing to any name, a private key of root's for one. It is only given where that is harmless, or
-/// where the administrator says so.
-fn check_owner(seen: &Seen, account: &Account, path: &std::path::Path, given: bool) -> Result<()> {
-    // Whoever prepares a tree as an ordinary user owns all of it.
-    let me = crate::facts::caller();
-    if seen.uid == account.uid || me != 0 && seen.uid == me || given && seen.uid == 0 {
-        return Ok(());
-    }
-    Err(crate::facts::foreign_owner(account, path, seen.uid))
 }
 
 fn wrong_meta(seen: &Seen, mode: &str) -> String {

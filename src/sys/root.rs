@@ -50,6 +50,8 @@ pub struct Resolved {
     pub name: OsString,
     /// True when a symbolic link was followed on the way.
     pub via_link: bool,
+    /// What the entry was, where the way led past it.
+    seen: Option<Stat>,
 }
 
 impl Resolved {
@@ -57,6 +59,15 @@ impl Resolved {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
+    }
+
+    /// What the entry is, not following it; `None` when there is none.
+    pub fn stat(&self) -> io::Result<Option<Stat>> {
+        match self.seen {
+            Some(stat) => Ok(Some(stat)),
+            None if self.name.is_empty() => self.dir.stat().map(Some),
+            None => self.dir.stat_entry(&self.name),
+        }
     }
 
     /// The same, when a link led there.
@@ -147,7 +158,7 @@ impl Root {
             }
             let last = todo.is_empty();
             if last && !follow {
-                return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
+                return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0, seen: None }));
             }
             let cached = self.open.borrow().get(&here.path().join(&part)).cloned();
             if let Some(dir) = cached {
@@ -187,13 +198,11 @@ impl Root {
                 },
                 Some(_) if !last => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
                 None if !last => return Ok(None),
-                _ => {
-                    return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0 }));
-                }
+                seen => return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0, seen })),
             }
         }
         // The path names a directory: the entry is the directory itself.
-        Ok(Some(Resolved { dir: here, name: OsString::new(), via_link: links > 0 }))
+        Ok(Some(Resolved { dir: here, name: OsString::new(), via_link: links > 0, seen: None }))
     }
 
     fn enter(&self, parent: &Rc<Dir>, name: &OsStr) -> io::Result<Option<Rc<Dir>>> {
@@ -275,10 +284,7 @@ impl Root {
                 Straight::Unknown => {}
             }
         }
-        let look = |follow| {
-            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
-            if found.name.is_empty() { found.dir.stat().map(Some) } else { found.dir.stat_entry(&found.name) }
-        };
+        let look = |follow| self.walk(path, follow)?.map_or(Ok(None), |found| found.stat());
         match look(false)? {
             Some(stat) if follow && stat.kind == Kind::Link => look(true),
             seen => Ok(seen),
@@ -316,23 +322,7 @@ impl Root {
             return Err(unusable_home(path, "it is no absolute path"));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
-        let Some(found) = self.walk(path, true).with_context(cannot)? else {
-            return Ok(None);
-        };
-        if found.name.is_empty() && found.dir.path() == Path::new("/") {
-            return Err(unusable_home(path, "it is the root directory"));
-        }
-        let parent_and_name = found.dir.path().parent().zip(found.dir.path().file_name());
-        let Some((parent, name)) = parent_and_name.filter(|_| found.name.is_empty()) else {
-            return match found.dir.stat_entry(&found.name).with_context(cannot)? {
-                None => Ok(None),
-                Some(_) => Err(unusable_home(path, "it is not a directory")),
-            };
-        };
-        let Some(parent) = self.dir(parent).with_context(cannot)? else {
-            return Ok(None);
-        };
-        let Some(home) = parent.child(name).with_context(cannot)? else {
+        let Some(home) = self.home_dir(path).with_context(cannot)? else {
             return Ok(None);
         };
         let owner = home.stat().with_context(cannot)?.uid;
@@ -342,8 +332,29 @@ impl Root {
                 &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
             ));
         }
-        let rights = (super::identity::is_root() && identity.uid != 0).then_some(identity);
+        let rights = (self.owner.uid == 0 && identity.uid != 0).then_some(identity);
         Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
+    }
+
+    /// The same with a handle of its own: the one that others came by has no account's rights.
+    fn home_dir(&self, path: &Path) -> Result<Option<Dir>> {
+        let cannot = || format!("cannot open the home directory {}", path.display());
+        // Nearly always a directory, and no link to one.
+        for follow in [false, true] {
+            let Some(found) = self.walk(path, follow).with_context(cannot)? else { return Ok(None) };
+            if found.name.is_empty() {
+                let Some((parent, name)) = found.dir.path().parent().zip(found.dir.path().file_name()) else {
+                    return Err(unusable_home(path, "it is the root directory"));
+                };
+                let parent = self.dir(parent).with_context(cannot)?;
+                return parent.map_or(Ok(None), |parent| parent.child(name)).with_context(cannot);
+            }
+            match found.dir.child(&found.name) {
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+                opened => return opened.with_context(cannot),
+            }
+        }
+        Err(unusable_home(path, "it is not a directory"))
     }
 }
 

@@ -54,10 +54,8 @@ pub(super) fn survey(
     names: &[String],
     shown: &str,
 ) -> Result<Result<Survey>, TextError> {
-    if names.is_empty() {
-        if let Some(survey) = by_blocks(config, bytes, shown) {
-            return Ok(Ok(survey));
-        }
+    if let Some(survey) = by_blocks(config, bytes, names, shown) {
+        return Ok(Ok(survey));
     }
     let toml = Toml::parse(bytes)?;
     Ok(whole(config, &toml, names, shown))
@@ -87,26 +85,39 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
 
 /// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error, which
 /// [`whole`] finds again and explains.
-fn by_blocks(config: &Config, bytes: &[u8], shown: &str) -> Option<Survey> {
+fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Option<Survey> {
     let parts = Parts::cut(bytes, LIST)?;
+    let mut called = vec![0; names.len()];
     let mut survey = Survey::of(parts.has_bom(), shown);
     let mut after = survey.clone();
     let mut copy = None;
     for index in 0..parts.count() {
         let toml = parts.block(index)?;
-        let edits = survey.hold_block(config, &toml, index, shown)?;
+        let runner = only_runner(&toml, index, shown)?;
+        for (times, name) in called.iter_mut().zip(names) {
+            *times += usize::from(runner.is_called(name));
+        }
+        let edits = survey.hold_block(config, &toml, runner, names, shown)?;
         if edits.is_empty() {
-            after.hold_block(config, &toml, index, shown)?;
+            after.hold_block(config, &toml, only_runner(&toml, index, shown)?, names, shown)?;
         } else {
             let new = copy.get_or_insert_with(|| parts.copy()).patch(index, &toml, &edits)?;
-            after.hold_block(config, &new, index, shown)?;
+            after.hold_block(config, &new, only_runner(&new, index, shown)?, names, shown)?;
         }
+    }
+    // A name that fits none, or several.
+    if called.iter().any(|times| *times != 1) {
+        return None;
     }
     if let Some(copy) = copy {
         let Patched { text, used_dotted_key } = copy.finish()?;
         survey.after = Some(After { text, used_dotted_key, survey: Box::new(after) });
     }
     Some(survey)
+}
+
+fn only_runner<'a>(block: &'a Toml, index: usize, shown: &str) -> Option<Runner<'a>> {
+    Some(Runner { index, ..runner_config::list(block, shown).ok()?.pop()? })
 }
 
 impl Survey {
@@ -123,11 +134,24 @@ impl Survey {
     }
 
     /// Hold the one runner of a block against the profile.
-    fn hold_block(&mut self, config: &Config, block: &Toml, index: usize, shown: &str) -> Option<Vec<Edit>> {
-        let runner = Runner { index, ..runner_config::list(block, shown).ok()?.pop()? };
+    fn hold_block(
+        &mut self,
+        config: &Config,
+        block: &Toml,
+        runner: Runner<'_>,
+        names: &[String],
+        shown: &str,
+    ) -> Option<Vec<Edit>> {
+        let first = runner.index;
+        // Of several names each is another runner's.
+        let mine: Vec<String> = names.iter().filter(|name| runner.is_called(name)).cloned().collect();
         let runners = [runner];
-        let meant = runner::select(&runners, &config.executors, &[], shown).ok()?;
-        self.hold(config, block, &meant, index, shown).ok()
+        let meant = if names.is_empty() || !mine.is_empty() {
+            runner::select(&runners, &config.executors, &mine, shown).ok()?
+        } else {
+            Vec::new()
+        };
+        self.hold(config, block, &meant, first, shown).ok()
     }
 
     /// Hold runners of a document against the profile. The document's list begins with the runner `first`.

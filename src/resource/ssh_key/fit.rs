@@ -1,0 +1,41 @@
+//! What may be taken for a key or a directory of keys, before anything else is asked of it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::change::{FileKind, Seen};
+use crate::facts::Account;
+use crate::fault::fault;
+
+/// Nothing but a file of one name is read as a key, or changed.
+pub(super) fn check_regular(seen: &Seen, path: &Path) -> Result<()> {
+    let shown = path.display();
+    if seen.kind != FileKind::Regular {
+        return Err(fault(
+            "ssh-key-kind",
+            format!("{shown} is {}: it is not followed or replaced", seen.kind),
+            format!("see what it is, and remove it: ls -l {shown}"),
+        ));
+    }
+    if seen.links != 1 {
+        return Err(fault(
+            "ssh-key-links",
+            format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
+            format!("remove the other names: find / -xdev -samefile {shown}"),
+        ));
+    }
+    Ok(())
+}
+
+/// What belongs to others is not ours to give away, what belongs to root least of all: in its home the account
+/// can move such a thing to any name, a private key of root's for one. It is only given where that is harmless, or
+/// where the administrator says so.
+pub(super) fn check_owner(seen: &Seen, account: &Account, path: &Path, given: bool) -> Result<()> {
+    // Whoever prepares a tree as an ordinary user owns all of it.
+    let is_own = || seen.uid != 0 && seen.uid == crate::facts::caller();
+    if seen.uid == account.uid || is_own() || given && seen.uid == 0 {
+        return Ok(());
+    }
+    Err(crate::facts::foreign_owner(account, path, seen.uid))
+}

@@ -1,0 +1,79 @@
+//! What a converged run asks of the kernel, counted by `strace`: a count is the same on a slow and on a busy machine.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::{Host, fixture, have};
+
+/// As many as a converged run of any command may make, with what begins and ends the program: about 60 of them.
+const MOST: usize = 185;
+/// `apply` also asks the journal whether the last run was killed.
+const MOST_OF_APPLY: usize = 205;
+
+/// How often each system call was made.
+fn calls(host: &Host, command: &str) -> BTreeMap<String, usize> {
+    let program = "/opt/under-test/runner-prep";
+    host.sh(&format!("strace -f -qq -o /root/trace {program} {command} --profile dind >/root/said")).ok();
+    let mut found = BTreeMap::new();
+    for line in host.text("/root/trace").lines() {
+        let call = line.split_once(' ').unwrap().1.trim_start();
+        let (name, rest) = call.split_once('(').unwrap_or((call, ""));
+        // Only the standard library's debug build asks that, before each close.
+        if !(name == "fcntl" && rest.contains("F_GETFD")) {
+            *found.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_converged_run_asks_little() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["strace", "sudo", "visudo", "useradd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let host = host.config_toml(fixture("config-docker-runner.toml")).start();
+    host.prep(&["apply", "--profile", "dind"]).ok();
+    for command in ["apply", "check", "plan"] {
+        let found = calls(&host, command);
+        let all: usize = found.values().sum();
+        println!("{command}: {all} system calls");
+        let most = if command == "apply" { MOST_OF_APPLY } else { MOST };
+        assert!(all <= most, "{command} makes {all} system calls, more than {most}: {found:#?}");
+        assert_eq!(found.get("execve"), Some(&1), "{command} starts a program: {found:#?}");
+        for starts in ["fork", "vfork", "clone", "clone3", "execveat"] {
+            assert_eq!(found.get(starts), None, "{command} starts a process: {found:#?}");
+        }
+        // The account's rights are taken once for all that is read in its home, and laid down once.
+        assert_eq!(found.get("setresuid"), Some(&2), "{command}: {found:#?}");
+        for writes in ["fsync", "fdatasync", "write", "pwrite64", "renameat2", "unlinkat", "mkdirat"] {
+            let said = if writes == "write" { 2 } else { 0 };
+            assert!(found.get(writes).is_none_or(|count| *count <= said), "{command} writes: {found:#?}");
+        }
+        for network in ["socket", "connect", "sendto"] {
+            assert_eq!(found.get(network), None, "{command} asks somebody: {found:#?}");
+        }
+    }
+}
+
+/// Where somebody else is asked before the files, that one's word counts.
+#[test]
+fn the_files_are_asked_first_only_where_they_come_first() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["strace", "sudo", "visudo", "useradd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let host = host.config_toml(fixture("config-docker-runner.toml")).start();
+    host.prep(&["apply", "--profile", "dind"]).ok();
+    for sources in ["systemd files", "files [NOTFOUND=return] systemd", "files systemd\npasswd: files"] {
+        host.sh(&format!("printf 'passwd: {sources}\n' >/etc/nsswitch.conf")).ok();
+        let found = calls(&host, "check");
+        // NSS begins with the daemon that caches names.
+        assert!(found.contains_key("connect"), "{sources}: {found:#?}");
+    }
+    host.sh("printf ' passwd:\tfiles systemd # and so on\n' >/etc/nsswitch.conf").ok();
+    assert_eq!(calls(&host, "check").get("connect"), None);
+}
