@@ -11,6 +11,7 @@ pub mod ansible;
 pub mod apply;
 pub mod change;
 pub mod cli;
+pub mod completion;
 pub mod deploy;
 pub mod doctor;
 pub mod facts;

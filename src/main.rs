@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use clap::Parser;
 use runner_prep::ansible;
 use runner_prep::cli::{Cli, Environment};
-use runner_prep::run::{Streams, crashed, run, usage};
+use runner_prep::completion;
+use runner_prep::run::{Streams, complete, crashed, run, usage};
 
 /// Where the last panic was.
 static PLACE: Mutex<String> = Mutex::new(String::new());
@@ -29,9 +30,12 @@ fn main() -> ExitCode {
     let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), columns };
     let work = AssertUnwindSafe(|| match ansible::called(args_os()) {
         Some(arguments) => ansible::module(&arguments, Environment::read(), &mut streams),
-        None => match Cli::try_parse() {
-            Ok(cli) => run(&cli, Environment::read(), &mut streams),
-            Err(error) => usage(&error, &mut streams),
+        None => match completion::asked(args_os()) {
+            Some(words) => complete(&words, Environment::read(), &mut streams),
+            None => match Cli::try_parse() {
+                Ok(cli) => run(&cli, Environment::read(), &mut streams),
+                Err(error) => usage(&error, &mut streams),
+            },
         },
     });
     let exit = catch_unwind(work).unwrap_or_else(|_| {

@@ -1,10 +1,9 @@
-//! Manual pages and completions, made from the command line's own definition.
+//! Manual pages, made from the command line's own definition.
 //!
 //! Owns what a page says beyond that: files, exit codes, examples.
 
 use anyhow::Result;
 use clap::CommandFactory;
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::cli::Cli;
@@ -13,17 +12,6 @@ use crate::profile::suggest;
 
 /// What the page of the program says after its options, as roff.
 const MORE: &str = include_str!("manual.roff");
-
-/// The completions for a shell, as a script.
-///
-/// # Errors
-/// When they are no UTF-8 text, which would be a fault of the generator.
-pub fn completions(shell: Shell) -> Result<String> {
-    let mut command = Cli::command();
-    let mut bytes = Vec::new();
-    clap_complete::generate(shell, &mut command, "runner-prep", &mut bytes);
-    Ok(String::from_utf8(bytes)?)
-}
 
 /// The commands that have a page of their own, as [`page`] takes them.
 #[must_use]
@@ -97,12 +85,5 @@ mod tests {
         }
         assert!(page(None).unwrap().contains("EXIT STATUS"));
         assert!(page(Some("aply")).unwrap_err().to_string().ends_with("did you mean apply?"));
-    }
-
-    #[test]
-    fn every_shell_completes_the_commands() {
-        for shell in [Shell::Bash, Shell::Elvish, Shell::Fish, Shell::PowerShell, Shell::Zsh] {
-            assert!(completions(shell).unwrap().contains("apply"), "{shell}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns the order of the steps. Decides nothing about a resource.
 
+mod complete;
 mod doctor;
 mod output;
 mod shelf;
@@ -17,6 +18,7 @@ use anyhow::Result;
 use crate::apply::{STATE, Session, is_interrupted};
 use crate::change::{Content, Op};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
+use crate::completion;
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::Journal;
@@ -29,6 +31,7 @@ use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::sys::identity;
 use crate::sys::root::Root;
+pub use complete::complete;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
@@ -272,7 +275,7 @@ fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(cli: &Cli, environment: Environment) -> Result<String> {
     match &cli.command {
-        Command::Completions { shell } => return manual::completions(*shell),
+        Command::Completions { shell } => return completion::script(*shell),
         Command::Man { list: true, .. } => return Ok(manual::names().join("\n") + "\n"),
         Command::Man { command, .. } => return manual::page(command.as_deref()),
         Command::Schema { document } => return Ok(json(&schema::of(*document))),

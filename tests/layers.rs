@@ -33,10 +33,11 @@ const RANKS: &[(&str, u32)] = &[
     ("manual", 7),
     ("schema", 7),
     ("deploy", 6),
-    ("run", 8),
-    ("ansible", 9),
-    ("main", 10),
-    ("lib", 10),
+    ("completion", 8),
+    ("run", 9),
+    ("ansible", 10),
+    ("main", 11),
+    ("lib", 11),
 ];
 
 /// Imports beside the ranks, each with its reason.

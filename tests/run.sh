@@ -46,6 +46,8 @@ if [ -n "${CI:-}" ]; then
     needs="$needs
 cloud-init:cloud-init
 busybox:busybox-static
+fish:fish
+zsh:zsh
 docker-registry:docker-registry
 dockerd:docker.io
 iptables:iptables

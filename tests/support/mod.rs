@@ -46,7 +46,7 @@ pub(crate) use fleet::Fleet;
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use namespaces::Namespaces;
-pub(crate) use process::{Run, program, run_limited, run_within};
+pub(crate) use process::{Run, program, run_at_terminal, run_limited, run_within};
 pub(crate) use readme::readme_block;
 pub(crate) use secrets::Secrets;
 pub(crate) use sudos::{SUDOS, Sudo, with_each};

@@ -1,7 +1,8 @@
 //! Starting a program with a time limit, and what came of it.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -101,6 +102,28 @@ pub(crate) fn run_limited(command: &mut Command) -> Run {
 /// [`run_limited`] with another limit.
 #[track_caller]
 pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Run {
+    run_to_end(limit, command.stdin(Stdio::null()))
+}
+
+/// Runs a command at a terminal of its own with that many columns, where `typed` is typed. Both its streams are on it.
+#[track_caller]
+pub(crate) fn run_at_terminal(columns: u16, command: &Command, typed: &str) -> Run {
+    let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
+    let line = format!("stty columns {columns}; exec {}", words.collect::<Vec<_>>().join(" "));
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env_clear();
+    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(directory) = command.get_current_dir() {
+        script.current_dir(directory);
+    }
+    let mut input = tempfile::tempfile().expect("a temporary file for what is typed");
+    input.write_all(typed.as_bytes()).and_then(|()| input.rewind()).expect("what is typed");
+    run_to_end(LIMIT, script.stdin(input))
+}
+
+#[track_caller]
+fn run_to_end(limit: Duration, command: &mut Command) -> Run {
     let shown = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy().into_owned())
@@ -109,7 +132,6 @@ pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Run {
     let out = tempfile::tempfile().expect("a temporary file for the output");
     let err = tempfile::tempfile().expect("a temporary file for the errors");
     let mut child = command
-        .stdin(Stdio::null())
         .stdout(out.try_clone().expect("a second handle of the output"))
         .stderr(err.try_clone().expect("a second handle of the errors"))
         // A group of its own, so that whatever it started is killed with it.

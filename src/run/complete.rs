@@ -1,0 +1,79 @@
+//! `runner-prep __complete`, which the scripts for shells call: quiet, quick, and never an error.
+//!
+//! `config.toml` may hold what somebody else wrote. What a shell is given are only words that mean nothing to it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Exit, Shelf, Streams, write};
+use crate::cli::Environment;
+use crate::completion::{self, Place, Wish, Word};
+use crate::facts::live::Live;
+use crate::profile::{self, Shelf as _};
+use crate::report::escape;
+use crate::resource::{self, Context, KINDS, Options, Target};
+use crate::runner_config::{self, EXECUTORS, Runner};
+use crate::sys::identity;
+use crate::sys::root::Root;
+
+/// Longer names are no help to anybody who completes them.
+const MOST_CHARACTERS: usize = 100;
+
+/// Print what could stand at the end of the line.
+pub fn complete(words: &[String], environment: Environment, streams: &mut Streams<'_>) -> Exit {
+    let place = completion::place(words);
+    // Who may not look gets less.
+    let known = match &place.wish {
+        Wish::Words(words) => words.clone(),
+        Wish::Profile => profiles(&place, environment).unwrap_or_default(),
+        Wish::Kind => KINDS.iter().map(|kind| Word::new(kind.name, kind.summary)).collect(),
+        Wish::Runner => runners(&place).unwrap_or_default(),
+        Wish::File | Wish::Directory | Wish::Nothing => Vec::new(),
+    };
+    write(streams.out, &place.answer(&known));
+    Exit::Converged
+}
+
+fn tree(place: &Place) -> Result<(Root, Root)> {
+    identity::harden()?;
+    Ok((Root::open(place.root.as_deref().unwrap_or(Path::new("/")))?, Root::open(Path::new("/"))?))
+}
+
+/// Built-in and local ones. One that can't be read has no summary.
+fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
+    let (root, machine) = tree(place)?;
+    let facts = Live::new(&root, &machine);
+    let shelf = Shelf { facts: &facts, machine: &machine, environment };
+    if let Ok(list) = profile::list(&shelf) {
+        return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
+    }
+    let names = profile::names(&shelf.names().unwrap_or_default());
+    Ok(names.into_iter().map(|name| Word::new(name, "")).collect())
+}
+
+/// By name where a shell can be given it, else by id; only what means one runner and no other.
+fn runners(place: &Place) -> Result<Vec<Word>> {
+    let (root, machine) = tree(place)?;
+    let facts = Live::new(&root, &machine);
+    let target = Target::find(&facts, None)?;
+    let options = Options { config: place.config.clone(), ..Options::default() };
+    let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });
+    let Some((_, toml)) = found? else { return Ok(Vec::new()) };
+    let runners = runner_config::list(&toml, "")?;
+    let is_one = |name: &String| runners.iter().filter(|runner| runner.is_called(name)).count() == 1;
+    let word = |runner: &Runner<'_>| {
+        let name = runner.text("name").filter(|name| is_plain(name)).map(str::to_owned);
+        let id = runner.id().filter(|id| *id >= 0).map(|id| id.to_string());
+        let text = [name, id].into_iter().flatten().find(is_one)?;
+        let executor = runner.text("executor").filter(|executor| EXECUTORS.contains(executor));
+        Some(Word::new(text, executor.unwrap_or_default()))
+    };
+    Ok(runners.iter().filter_map(word).collect())
+}
+
+/// True for a name that is one word to every shell, and no option.
+fn is_plain(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._@:+-".contains(c);
+    name.len() <= MOST_CHARACTERS && !name.is_empty() && !name.starts_with('-') && name.chars().all(fits)
+}
