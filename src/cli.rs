@@ -1,5 +1,7 @@
 //! The command line: what the user typed, and the environment. Decides nothing.
 
+pub mod examples;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,7 @@ use crate::keys::Version;
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
 #[command(name = "runner-prep", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_long_help = examples::help(""))]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -53,33 +56,42 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the host into the state of a profile
+    #[command(after_long_help = examples::help("apply"))]
     Apply(Apply),
     /// Show what apply would do, each with its reason; writes nothing
+    #[command(after_long_help = examples::help("plan"))]
     Plan(Plan),
     /// Exit 1 where the host differs; writes nothing
+    #[command(after_long_help = examples::help("check"))]
     Check(Selection),
     /// Find out what keeps pipelines from working on this host; writes nothing
+    #[command(after_long_help = examples::help("doctor"))]
     Doctor(Doctor),
     /// Print the account's public SSH key, for Deploy keys in GitLab
+    #[command(after_long_help = examples::help("key"))]
     Key(Key),
     /// Print the file for `gitlab-runner register --template-config`
+    #[command(after_long_help = examples::help("template"))]
     Template(Template),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
     /// Files get their former bytes, owner and mode. Of config.toml only the values are put back when
     /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
     /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
+    #[command(after_long_help = examples::help("undo"))]
     Undo(Undo),
     /// Show the built-in and local profiles
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = examples::help("profile"))]
     Profile(Profile),
     /// Print the completions for a shell
+    #[command(after_long_help = examples::help("completions"))]
     Completions {
         /// The shell
         #[arg(value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
     /// Print the manual page
+    #[command(after_long_help = examples::help("man"))]
     Man {
         /// The page of one command
         #[arg(value_name = "COMMAND")]
@@ -89,6 +101,7 @@ pub enum Command {
         list: bool,
     },
     /// Print the JSON Schema of profiles, or of what --json prints
+    #[command(after_long_help = examples::help("schema"))]
     Schema {
         /// What is described
         #[arg(value_name = "DOCUMENT", value_enum)]
@@ -235,8 +248,10 @@ pub struct Template {
 #[derive(Debug, Subcommand)]
 pub enum Profile {
     /// List all profiles
+    #[command(after_long_help = examples::help("profile list"))]
     List,
     /// Show a profile with all that it extends
+    #[command(after_long_help = examples::help("profile show"))]
     Show {
         /// Profiles, by name or path; several are merged
         #[arg(value_name = "NAME", value_delimiter = ',', required = true)]

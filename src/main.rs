@@ -26,7 +26,9 @@ fn main() -> ExitCode {
         }
     }));
     let size = stdout().is_terminal().then(|| rustix::termios::tcgetwinsize(stdout()));
-    let columns = size.map(|size| size.map_or(80, |size| usize::from(size.ws_col)));
+    // One that does not know its width says 0.
+    let columns = size.map(|size| size.ok().map_or(0, |size| usize::from(size.ws_col)));
+    let columns = columns.map(|columns| if columns == 0 { 80 } else { columns });
     let mut streams = Streams { out: &mut stdout().lock(), err: &mut stderr().lock(), columns };
     let work = AssertUnwindSafe(|| match ansible::called(args_os()) {
         Some(arguments) => ansible::module(&arguments, Environment::read(), &mut streams),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, examples};
 use crate::fault::fault;
 use crate::profile::suggest;
 
@@ -40,8 +40,8 @@ pub fn page(command: Option<&str>) -> Result<String> {
         man.render_description_section(&mut bytes)?;
         man.render_options_section(&mut bytes)?;
         man.render_subcommands_section(&mut bytes)?;
-        bytes.extend_from_slice(MORE.as_bytes());
-        return Ok(String::from_utf8(bytes)?);
+        let (before, after) = MORE.split_at(MORE.find(".SH SEE ALSO").unwrap_or(MORE.len()));
+        return Ok([&String::from_utf8(bytes)?, before, &examples(""), after].concat());
     };
     let pages = pages(&top);
     let Some((title, found)) =
@@ -56,8 +56,31 @@ pub fn page(command: Option<&str>) -> Result<String> {
             format!("the commands are {}", names.join(", ")),
         ));
     };
-    Man::new((*found).clone()).title(title).render(&mut bytes)?;
-    Ok(String::from_utf8(bytes)?)
+    let man = Man::new((*found).clone()).title(title);
+    man.render_title(&mut bytes)?;
+    man.render_name_section(&mut bytes)?;
+    man.render_synopsis_section(&mut bytes)?;
+    man.render_description_section(&mut bytes)?;
+    man.render_options_section(&mut bytes)?;
+    if found.has_subcommands() {
+        man.render_subcommands_section(&mut bytes)?;
+    }
+    // The end of the help text is the same, but a page has a name for it.
+    let see_also = format!(".SH SEE ALSO\n.BR {} (1)\n", escaped("runner-prep"));
+    Ok([&String::from_utf8(bytes)?, &examples(&name.replace('-', " ")), &see_also[..]].concat())
+}
+
+/// A section with the examples of a command.
+fn examples(command: &str) -> String {
+    let example = |(what, line): &(&str, &str)| {
+        format!(".PP\n{}:\n.PP\n.nf\n.RS 4\n{}\n.RE\n.fi\n", escaped(what), escaped(line))
+    };
+    examples::of(command).iter().map(example).fold(".SH EXAMPLES\n".to_owned(), |all, one| all + &one)
+}
+
+/// A line of text as roff has it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-")
 }
 
 /// All commands with the titles of their pages, those of a command after it.
@@ -82,8 +105,11 @@ mod tests {
         for name in names() {
             let text = page(Some(&name)).unwrap();
             assert!(text.contains(&format!(".TH runner-prep-{name}")), "{text}");
+            assert_eq!(text.matches(".SH EXAMPLES").count(), 1, "{text}");
+            assert!(!text.contains(".SH EXTRA"), "{text}");
         }
-        assert!(page(None).unwrap().contains("EXIT STATUS"));
+        let text = page(None).unwrap();
+        assert!(text.contains("EXIT STATUS") && text.matches(".SH EXAMPLES").count() == 1, "{text}");
         assert!(page(Some("aply")).unwrap_err().to_string().ends_with("did you mean apply?"));
     }
 }

@@ -39,7 +39,10 @@ pub const EXAMPLES: &[Examples] = &[
         &[
             ("What apply would do, and why", "sudo runner-prep plan --profile dind"),
             ("A profile of your own on top of another", "sudo runner-prep plan --profile dind,./ours.toml"),
-            ("For a script: exit code 1 where something is to be done", "runner-prep plan -p dind --exit-code"),
+            (
+                "For a script: exit code 1 where something is to be done",
+                "runner-prep plan -p dind --exit-code",
+            ),
         ],
     ),
     (
@@ -54,7 +57,10 @@ pub const EXAMPLES: &[Examples] = &[
         "doctor",
         &[
             ("For whatever the registered runners need", "sudo runner-prep doctor"),
-            ("For jobs of the shell executor, with what is fine", "sudo runner-prep doctor -p shell --verbose"),
+            (
+                "For jobs of the shell executor, with what is fine",
+                "sudo runner-prep doctor -p shell --verbose",
+            ),
             ("An image before it is started", "runner-prep doctor --profile dind --root /mnt/image"),
         ],
     ),
@@ -67,12 +73,10 @@ pub const EXAMPLES: &[Examples] = &[
     ),
     (
         "template",
-        &[
-            (
-                "A file for a runner that is about to be registered",
-                "runner-prep template --profile dind > runner.toml",
-            ),
-        ],
+        &[(
+            "A file for a runner that is about to be registered",
+            "runner-prep template --profile dind > runner.toml",
+        )],
     ),
     (
         "undo",
@@ -109,7 +113,10 @@ pub const EXAMPLES: &[Examples] = &[
                 "For all users of zsh, as root",
                 "runner-prep completions zsh > /usr/local/share/zsh/site-functions/_runner-prep",
             ),
-            ("For yourself in fish", "runner-prep completions fish > ~/.config/fish/completions/runner-prep.fish"),
+            (
+                "For yourself in fish",
+                "runner-prep completions fish > ~/.config/fish/completions/runner-prep.fish",
+            ),
         ],
     ),
     (
@@ -141,4 +148,52 @@ pub(super) fn help(command: &str) -> String {
         let _ = write!(text, "\n  {what}:\n    {line}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// The commands with their paths, those of a command after it.
+    fn commands(command: &clap::Command, above: &str) -> Vec<String> {
+        let path = |below: &clap::Command| format!("{above} {}", below.get_name()).trim_start().to_owned();
+        let below = command.get_subcommands().map(|below| (path(below), below));
+        below.flat_map(|(path, below)| std::iter::once(path.clone()).chain(commands(below, &path))).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_understands() {
+        let mut known: BTreeSet<String> = commands(&Cli::command(), "").into_iter().collect();
+        known.insert(String::new());
+        let found: BTreeSet<String> = EXAMPLES.iter().map(|(command, _)| (*command).to_owned()).collect();
+        assert_eq!(known, found);
+        for (command, examples) in EXAMPLES {
+            assert!(!examples.is_empty(), "{command}");
+            for (what, line) in *examples {
+                // What the shell does with it is not ours.
+                let words = line.split(['|', '>']).next().unwrap_or_default().trim_start_matches("sudo ");
+                let words: Vec<&str> = words.split_whitespace().collect();
+                assert!(Cli::try_parse_from(&words).is_ok(), "{line}");
+                let path = ["runner-prep", command].join(" ");
+                assert!(words.join(" ").starts_with(path.trim_end()), "{line} is no example of {path}");
+                assert!(what.len() < 76 && !what.ends_with('.'), "{what}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_is_short_or_has_examples() {
+        for path in commands(&Cli::command(), "").iter().map(String::as_str).chain([""]) {
+            let words =
+                |flag: &'static str| ["runner-prep"].into_iter().chain(path.split_whitespace()).chain([flag]);
+            let help = |flag| Cli::try_parse_from(words(flag)).unwrap_err().to_string();
+            assert!(help("--help").contains(&super::help(path)), "{path}");
+            assert!(!help("-h").contains("Examples:"), "{path}");
+        }
+    }
 }

@@ -110,7 +110,7 @@ pub(crate) fn run_within(limit: Duration, command: &mut Command) -> Run {
 pub(crate) fn run_at_terminal(columns: u16, command: &Command, typed: &str) -> Run {
     let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
-    let line = format!("stty columns {columns}; exec {}", words.collect::<Vec<_>>().join(" "));
+    let line = format!("stty columns {columns} rows 50; exec {}", words.collect::<Vec<_>>().join(" "));
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]).env_clear();
     script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
