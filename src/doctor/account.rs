@@ -46,11 +46,24 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             format!("chmod go-w {path}"),
         );
     }
-    if let Some(ssh) = patient.facts.home(account, &[".ssh"])?.into_iter().next().flatten() {
-        if ssh.kind == FileKind::Directory && is_writable_by_others(&ssh, account) {
+    let inside = [".ssh", "builds", "cache"];
+    for (name, seen) in inside.iter().zip(patient.facts.home(account, &inside)?) {
+        let Some(seen) = seen else { continue };
+        let mode = seen.mode;
+        if *name != ".ssh" && !is_usable(&seen, account) {
+            findings.problem(
+                "builds-unusable",
+                format!(
+                    "jobs of {} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
+                    account.name, seen.kind, seen.uid
+                ),
+                format!("move it away, jobs make a new one: mv {path}/{name} {path}/{name}.old"),
+            );
+        }
+        if *name == ".ssh" && seen.kind == FileKind::Directory && is_writable_by_others(&seen, account) {
             findings.problem(
                 "ssh-directory-writable",
-                format!("others than {} can write in {path}/.ssh: mode {:04o}", account.name, ssh.mode),
+                format!("others than {} can write in {path}/.ssh: mode {mode:04o}", account.name),
                 format!("chmod 0700 {path}/.ssh"),
             );
         }
@@ -64,6 +77,15 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         ));
     }
     Ok(())
+}
+
+/// Where jobs have their checkouts and caches. A gitlab-runner that once ran without `--user` leaves them as root's.
+fn is_usable(seen: &Seen, account: &Account) -> bool {
+    match seen.kind {
+        // To another disk, as a rule; what is there is not looked at.
+        FileKind::Link => true,
+        kind => kind == FileKind::Directory && seen.uid == account.uid && seen.mode & 0o300 == 0o300,
+    }
 }
 
 fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {

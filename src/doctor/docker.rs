@@ -1,6 +1,6 @@
 //! The Docker daemon that the runners start containers with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use toml_edit::Item;
@@ -58,7 +58,11 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             Err(error) => findings.problem(
                 "docker-daemon-down",
                 // A path from config.toml is not shown.
-                format!("{title}: its Docker daemon is not to be had: {error:#}"),
+                if socket == Path::new(SOCKET) {
+                    format!("{title}: its Docker daemon at {SOCKET} can't be asked: {error:#}")
+                } else {
+                    format!("{title}: its Docker daemon can't be asked: {error:#}")
+                },
                 "systemctl start docker; systemctl status docker; or install it: https://docs.docker.com/engine/install/",
             ),
         }

@@ -63,6 +63,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem("stock .bash_logout", &[Put(LOGOUT, SKELETON)], "account-logout"),
     problem("own .bash_logout", &[Put(LOGOUT, "date\n/usr/bin/clear\n")], "login-shell"),
     problem("home writable", &[Mode("/home/gitlab-runner", 0o777)], "home-writable"),
+    problem(
+        "builds is a file",
+        &[Remove("/home/gitlab-runner/builds"), Put("/home/gitlab-runner/builds", "")],
+        "builds-unusable",
+    ),
     problem("no home", &[Rename("/home/gitlab-runner", "/home/gone")], "home-missing"),
     problem(
         "home is a file",

@@ -124,6 +124,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "end; rm /etc/systemd/system/gitlab-runner.service; begin --user gitlab-runner --config /srv/config.toml",
         "process-config",
     ),
+    ill("builds of root", "mkdir /home/gitlab-runner/builds", "", "builds-unusable"),
     ill("home of root", "chown root /home/gitlab-runner", "", "home-owner"),
     ill(
         ".ssh made by root",

@@ -105,7 +105,12 @@ fn files() -> Vec<(&'static str, String, u32, bool)> {
 
 /// A tree that lacks nothing.
 pub(crate) fn tree() -> Tree {
-    let mut tree = Tree::new().account("gitlab-runner", 998, HOME).dir("/home/gitlab-runner/.ssh", 0o700);
+    let mut tree = Tree::new()
+        .account("gitlab-runner", 998, HOME)
+        .dir("/home/gitlab-runner/.ssh", 0o700)
+        .dir("/home/gitlab-runner/builds", 0o755)
+        // On another disk.
+        .link("/home/gitlab-runner/cache", "/srv/cache");
     for program in ["git", "ssh", "gitlab-runner"] {
         tree = tree.file_mode(&format!("/usr/bin/{program}"), "#!/bin/sh\n", 0o755);
     }
@@ -116,7 +121,9 @@ pub(crate) fn tree() -> Tree {
             tree = tree.own(path, 998);
         }
     }
-    tree.dir("/etc/gitlab-runner", 0o700).own("/home/gitlab-runner/.ssh", 998)
+    tree.dir("/etc/gitlab-runner", 0o700)
+        .own("/home/gitlab-runner/.ssh", 998)
+        .own("/home/gitlab-runner/builds", 998)
 }
 
 /// Make a tree sick.
