@@ -131,7 +131,7 @@ pub fn check_name(name: &str) -> Result<()> {
         format!(
             "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"
         ),
-        "name an account that sudo can have a rule for; see which there are: getent passwd",
+        "see which accounts there are: getent passwd",
     ))
 }
 

@@ -322,7 +322,7 @@ impl Root {
             return Err(unusable_home(path, "it is no absolute path"));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
-        let Some(home) = self.home_dir(path).with_context(cannot)? else {
+        let Some(home) = self.home_dir(path)? else {
             return Ok(None);
         };
         let owner = home.stat().with_context(cannot)?.uid;

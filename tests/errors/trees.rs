@@ -46,6 +46,9 @@ pub(super) const CASES: &[Case] = &[
             &["plan", "--profile", "mine", "--skip", "git"],
         )
     }),
+    case("profile-empty", "a profile without a section", || {
+        on(&host().file(MINE, "summary = \"x\"\n"), &["check", "--profile", "mine"])
+    }),
     case("no-template", "a template without values", || on(&host(), &["template", "--profile", "shell"])),
     case("no-key", "a key that there is not", || on(&host(), &["key"])),
     case("undo-unknown", "a run that there is not", || on(&host(), &["undo", "--to", "yesterday"])),
