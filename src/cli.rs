@@ -36,7 +36,7 @@ pub struct Global {
     /// Print problems only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print the differences too
+    /// Print the differences, and what is as wanted, too
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }

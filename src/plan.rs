@@ -17,6 +17,8 @@ pub struct Plan {
     pub warnings: Vec<Note>,
     /// What waits for a person or another program.
     pub pending: Vec<Note>,
+    /// What was looked at and is as wanted: the kind of resource, and what it is.
+    pub right: Vec<(&'static str, String)>,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
 }
@@ -45,7 +47,8 @@ impl Plan {
             changes.push(change);
         }
         check_home(&changes, context)?;
-        Ok(Self { changes, warnings: notes.warnings, pending: notes.pending, public_key: notes.public_key })
+        let Notes { warnings, pending, right, public_key } = notes;
+        Ok(Self { changes, warnings, pending, right, public_key })
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Report {
     pub undone: Vec<String>,
     #[serde(skip)]
     shown: Vec<Vec<String>>,
+    #[serde(skip)]
+    right: Vec<(&'static str, String)>,
 }
 
 /// The state of the host in one word.
@@ -231,6 +233,7 @@ impl Report {
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
             shown: changes.iter().map(|(change, _)| text::details(change)).collect(),
+            right: notes.right.clone(),
             ..Self::default()
         }
         .with_key(notes.public_key.clone())

@@ -25,7 +25,7 @@ use crate::journal::Journal;
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
-use crate::report::text::escape;
+use crate::report::text::{self, Details, escape};
 use crate::report::{Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
@@ -69,8 +69,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Color::Never => false,
         Color::Auto => streams.columns.is_some() && !environment.plain,
     };
-    let style =
-        Style { color, quiet: cli.global.quiet, details: cli.global.verbose, columns: streams.columns };
+    let details = if cli.global.verbose { Details::Checks } else { Details::Few };
+    let style = Style { color, quiet: cli.global.quiet, details, columns: streams.columns };
     match &cli.command {
         Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
         Command::Profile(_)
@@ -83,7 +83,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
-            let style = Style { details: !write || cli.global.verbose, ..style };
+            let style = if write { style } else { style.with_differences() };
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.allow_pending => Exit::Converged,
@@ -95,7 +95,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Plan(plan) => {
             let report = host(cli, environment, &plan.selection, false);
-            print(&report, cli, Style { details: true, ..style }, streams);
+            print(&report, cli, style.with_differences(), streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs if plan.exit_code => Exit::Differs,
@@ -273,7 +273,7 @@ fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
 }
 
 /// The commands that only answer a question: their whole output, or an error.
-fn ask(cli: &Cli, environment: Environment) -> Result<String> {
+fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<String> {
     match &cli.command {
         Command::Completions { shell } => return completion::script(*shell),
         Command::Man { list: true, .. } => return Ok(manual::names().join("\n") + "\n"),
@@ -335,9 +335,8 @@ fn ask(cli: &Cli, environment: Environment) -> Result<String> {
                 let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
                 return Ok(json(&Profiles { profiles: listed.collect() }));
             }
-            let width = list.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
-            let line = |(name, summary, _): &(String, String, String)| format!("{name:width$}  {summary}\n");
-            Ok(list.iter().map(line).collect())
+            let rows = list.into_iter().map(|(name, summary, _)| (name, summary));
+            Ok(text::table(&rows.collect::<Vec<_>>(), columns))
         }
     }
 }
@@ -351,7 +350,7 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
 }
 
 fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Exit {
-    match ask(cli, environment) {
+    match ask(cli, environment, streams.columns) {
         Ok(text) => deliver(streams, &text),
         Err(error) => {
             print(&Report::failed(&[], &error), cli, style, streams);

@@ -20,11 +20,18 @@ pub struct Notes {
     pub warnings: Vec<Note>,
     /// Can't be done yet: waits for a person or another program.
     pub pending: Vec<Note>,
+    /// What was looked at and is as wanted: the kind of resource, and what it is.
+    pub right: Vec<(&'static str, String)>,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
 }
 
 impl Notes {
+    /// Add something that is as wanted.
+    pub fn right(&mut self, kind: &'static str, what: impl Into<String>) {
+        self.right.push((kind, what.into()));
+    }
+
     /// Add a warning.
     pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
         let (message, repair) = (message.into(), repair.into());

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::{BOLD, DIM, GREEN, RED, YELLOW, problem, repair as repair_lines};
+use super::text::{BOLD, DIM, Details, GREEN, RED, YELLOW, problem, repair as repair_lines};
 use super::wrap::wrap;
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
@@ -80,6 +80,7 @@ impl Diagnosis {
     #[must_use]
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
+        let with_checks = style.details == Details::Checks;
         let is = |wanted: Verdict, fine: bool| {
             move |finding: &&Finding| {
                 finding.status == wanted && (finding.code == FINE) == fine && finding.code != NEEDS_HOST
@@ -90,8 +91,8 @@ impl Diagnosis {
             return out;
         }
         self.block(&mut out, style, ("?", YELLOW), true, is(Verdict::Unknown, false));
-        self.block(&mut out, style, ("!", YELLOW), style.details, is(Verdict::Ok, false));
-        if style.details {
+        self.block(&mut out, style, ("!", YELLOW), with_checks, is(Verdict::Ok, false));
+        if with_checks {
             self.block(&mut out, style, ("✓", GREEN), false, is(Verdict::Ok, true));
         }
         let of_host: Vec<&str> = self
@@ -107,7 +108,7 @@ impl Diagnosis {
         let why = self.chosen.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let color = if self.status == Status::Differs { RED } else { BOLD };
         let fine = self.findings.iter().filter(is(Verdict::Ok, true)).count();
-        let rest = if style.details || fine == 0 { String::new() } else { format!("; {fine} fine (-v)") };
+        let rest = if with_checks || fine == 0 { String::new() } else { format!("; {fine} fine (-v)") };
         let summary = escape(&format!("{}{why}: {}{rest}", self.profiles.join(","), self.msg));
         for line in wrap(&summary, style.width(), style.width()) {
             let _ = writeln!(out, "{}", style.paint(color, &line));

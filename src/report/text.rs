@@ -15,16 +15,34 @@ pub struct Style {
     pub color: bool,
     /// Leave out what is no problem.
     pub quiet: bool,
-    /// Show the diffs.
-    pub details: bool,
+    /// How much is shown of each thing.
+    pub details: Details,
     /// Columns of the terminal; `None` where there is none.
     pub columns: Option<usize>,
+}
+
+/// How much is shown of each thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Details {
+    /// That it is.
+    #[default]
+    Few,
+    /// The differences, too.
+    Differences,
+    /// And what was looked at and is as wanted.
+    Checks,
 }
 
 impl Style {
     /// Lines are made to fit: the terminal's, or the 80 columns of mails and logs.
     pub(super) fn width(self) -> usize {
         self.columns.unwrap_or(80).clamp(40, 120)
+    }
+
+    /// The same with at least the differences.
+    #[must_use]
+    pub fn with_differences(self) -> Self {
+        Self { details: self.details.max(Details::Differences), ..self }
     }
 
     pub(super) fn paint(self, code: &str, text: &str) -> String {
@@ -64,7 +82,7 @@ impl Report {
                     let _ = writeln!(out, "    {}", style.paint(DIM, &part));
                 }
             }
-            if style.details {
+            if style.details >= Details::Differences {
                 for detail in details {
                     let code = match detail.chars().next() {
                         Some('+') => GREEN,
@@ -74,6 +92,15 @@ impl Report {
                     };
                     let _ = writeln!(out, "    {}", style.paint(code, &escape(detail)));
                 }
+            }
+        }
+        for (kind, what) in self.right.iter().filter(|_| style.details == Details::Checks) {
+            let kind = format!("{kind:<11} ");
+            let first = style.width().saturating_sub(kind.chars().count() + 2);
+            for (index, part) in wrap(&escape(what), first, style.width() - 4).iter().enumerate() {
+                let start =
+                    if index == 0 { style.paint(GREEN, "✓") + " " + &kind } else { "    ".to_owned() };
+                let _ = writeln!(out, "{start}{part}");
             }
         }
         let made = self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied");
@@ -142,6 +169,21 @@ pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, re
 /// What to do, in lines for below what is wrong, four columns in.
 pub(super) fn repair(style: Style, text: &str) -> impl Iterator<Item = String> {
     text.lines().flat_map(move |line| wrap_repair(&escape(line), style.width() - 4))
+}
+
+/// Names with what they are, in two columns that fit a terminal; elsewhere each on one line, whatever its length.
+#[must_use]
+pub fn table(rows: &[(String, String)], columns: Option<usize>) -> String {
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default() + 2;
+    let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width).max(20));
+    let mut out = String::new();
+    for (name, what) in rows {
+        for (index, part) in wrap(&escape(what), room, room).iter().enumerate() {
+            let name = if index == 0 { name.as_str() } else { "" };
+            let _ = writeln!(out, "{name:width$}{part}");
+        }
+    }
+    out
 }
 
 /// What a change does to the content, a line for each difference.

@@ -60,6 +60,10 @@ impl Resource for Account {
                 }),
             });
         }
+        if let Some(account) = &context.target.account {
+            let (uid, home) = (account.uid, account.home.display());
+            notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
+        }
         for group in self.groups.iter().map(Name::as_str) {
             if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
                 notes.warn(
@@ -75,7 +79,9 @@ impl Resource for Account {
                     format!("install what brings it, or make it: groupadd --system {group}"),
                 )
             })?;
-            if !members.contains(name) {
+            if members.contains(name) {
+                notes.right("account", format!("{name} is in the group {group}"));
+            } else {
                 changes.push(Change {
                     kind: "account",
                     id: format!("{name}:{group}"),

@@ -87,7 +87,12 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         }
         gate::check(config, context, &is_on, after.is_some(), notes)?;
-        let Some(after) = after else { return Ok(Vec::new()) };
+        let Some(after) = after else {
+            let docker = config.docker.iter().map(|(key, _)| format!("docker.{key}"));
+            let keys: Vec<String> = config.runner.iter().map(|(key, _)| key.clone()).chain(docker).collect();
+            notes.right("config", format!("{shown}: the runners that are meant have {}", keys.join(", ")));
+            return Ok(Vec::new());
+        };
         if after.used_dotted_key {
             notes.warn(
                 "config-dotted-keys",

@@ -110,6 +110,10 @@ impl Resource for Deployments {
         }
         drop_in.missing = format!("jobs deploy with {} in their checkout", lines.join(", "));
         changes.extend(drop_in.plan(context)?);
+        for deployment in self.0.iter().filter(|_| changes.is_empty()) {
+            let (name, target) = (deployment.name.as_str(), deployment.target.path().display());
+            notes.right("deploy", format!("jobs can deploy {name}, to {target}"));
+        }
         Ok(changes)
     }
 }

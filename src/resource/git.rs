@@ -99,6 +99,7 @@ impl Resource for Git {
             }
         }
         if missing.is_empty() {
+            notes.right("git", "user.name and user.email have values");
             return Ok(Vec::new());
         }
         // Where `git config --global` writes: the second file only if it is the only one.

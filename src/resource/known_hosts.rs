@@ -165,7 +165,14 @@ impl Resource for KnownHosts {
                  run with --accept-new-host-keys",
             )
         })?;
-        let Some(merged) = merged else { return Ok(Vec::new()) };
+        let Some(merged) = merged else {
+            let mut names: Vec<String> = wanted.iter().map(|entry| entry.host.to_string()).collect();
+            names.dedup();
+            if !names.is_empty() {
+                notes.right("known_hosts", format!("{place} has the keys of {}", names.join(", ")));
+            }
+            return Ok(Vec::new());
+        };
         let hosts: Vec<String> = merged.added.iter().map(|entry| entry.host.to_string()).collect();
         let mut changes = Vec::new();
         let own = Owner::Account(context.target.name.clone());

@@ -204,6 +204,10 @@ impl Resource for SshKey {
                 ));
             }
         }
+        if changes.is_empty() {
+            let key = place(usable.name);
+            notes.right("ssh_key", format!("{key} can be used by jobs alone, and its public half fits"));
+        }
         Ok(changes)
     }
 }

@@ -85,7 +85,11 @@ impl Resource for Sudoers {
                 check_command(context.facts, &policy, Path::new(command.program().as_str()))?;
             }
         }
-        drop_in.plan(context)
+        let changes = drop_in.plan(context)?;
+        if changes.is_empty() && !drop_in.rules.is_empty() {
+            notes.right("sudoers", format!("{} has the profile's rules, mode 0440 and root", drop_in.path));
+        }
+        Ok(changes)
     }
 }
 

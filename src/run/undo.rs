@@ -29,8 +29,7 @@ pub(super) fn run(cli: &Cli, command: &Command, streams: &mut Streams<'_>, style
     }
     match work(cli, command) {
         Ok(report) => {
-            let details = command.dry_run || style.details;
-            print(&report, cli, Style { details, ..style }, streams);
+            print(&report, cli, if command.dry_run { style.with_differences() } else { style }, streams);
             if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
         }
         Err(error) => failed(cli, &error, streams, style),

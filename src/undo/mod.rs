@@ -98,7 +98,8 @@ pub fn plan(
         warn_of_key(change, &mut notes);
     }
     let changes = directories_last(live, changes)?;
-    undo.plan = Plan { changes, warnings: notes.warnings, pending: notes.pending, public_key: None };
+    let Notes { warnings, pending, .. } = notes;
+    undo.plan = Plan { changes, warnings, pending, ..Plan::default() };
     Ok(undo)
 }
 
