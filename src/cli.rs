@@ -10,7 +10,7 @@ use crate::keys::Version;
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
-#[command(name = "runner-prep", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "runner-prep", version, max_term_width = 100)]
 #[command(after_long_help = examples::help(""))]
 pub struct Cli {
     /// What to do.

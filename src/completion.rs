@@ -96,7 +96,7 @@ pub enum Wish {
 /// Understand a line: all words up to the one under the cursor, which may be empty, the program's name first.
 #[must_use]
 pub fn place(words: &[String]) -> Place {
-    let mut top = Cli::command();
+    let mut top = Cli::command().disable_help_subcommand(true);
     top.build();
     let Some((last, before)) = words.get(1..).unwrap_or_default().split_last() else {
         return Place::default();

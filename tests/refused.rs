@@ -10,7 +10,7 @@ mod support;
 
 use std::os::unix::net::UnixListener;
 
-use support::{Run, Tree, assert_unchanged, fixture, is_root};
+use support::{Run, Tree, assert_unchanged, fixture, is_root, program, run_limited};
 
 /// The state directory, which `apply` makes before it writes or asks `visudo`.
 const STATE: &str = "var/lib/runner-prep";
@@ -143,7 +143,10 @@ fn profiles_that_are_none() {
         (
             "wrong type",
             "[config.docker]\nprivileged = \"yes\"\n",
-            ("profile-invalid", &["mine.toml: line 2, column 14: ", "boolean", "  |              ^^^^^"]),
+            (
+                "profile-invalid",
+                &["mine.toml: line 2, column 14: ", "true or false", "  |              ^^^^^"],
+            ),
         ),
         (
             "list where a text belongs",
@@ -993,4 +996,22 @@ fn a_tree_that_its_owner_may_not_write() {
         tree.chmod(path, mode);
     }
     tree.run(&["apply", "--profile", "dind"]).ok();
+}
+
+#[test]
+fn wrong_arguments_are_told_whole_and_help_is_a_command_too() {
+    let tree = host();
+    let run = tree.run(&["plan", "--json"]);
+    let said = run.exit(2).json()["msg"].as_str().map(str::to_owned);
+    assert_eq!(said.as_deref(), Some("the following required arguments were not provided: --profile <NAME>"));
+    let said = tree.run(&["aply", "--json"]).exit(2).json()["msg"].clone();
+    assert_eq!(said, "unrecognized subcommand 'aply'; a similar subcommand exists: 'apply'");
+
+    let said = |words: &[&str]| {
+        let run = run_limited(std::process::Command::new(program()).args(words));
+        run.ok().stdout.clone()
+    };
+    assert_eq!(said(&["help"]), said(&["--help"]));
+    assert_eq!(said(&["help", "apply"]), said(&["apply", "--help"]));
+    assert_eq!(said(&["help", "profile", "show"]), said(&["profile", "show", "--help"]));
 }

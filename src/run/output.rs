@@ -18,7 +18,9 @@ pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
         return Exit::Converged;
     }
     if asks_for_json() {
-        let mut message = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        // Up to the usage: what is missing stands on lines of its own.
+        let about = text.trim_start_matches("error: ").lines().take_while(|line| !line.is_empty());
+        let mut message = about.map(str::trim).collect::<Vec<_>>().join(" ");
         if let Some(tip) = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")) {
             message.extend(["; ", tip]);
         }
