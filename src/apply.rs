@@ -25,6 +25,7 @@ use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
 use crate::sys::shared;
 use crate::sys::sudo::Judges;
+use crate::sys::waiting::Waiting;
 use explain::of_change;
 use steps::Worker;
 
@@ -85,6 +86,7 @@ pub struct Session<'a> {
     root: &'a Root,
     machine: &'a Root,
     state: Rc<Dir>,
+    waiting: Waiting,
     journal: Journal<'a>,
     repaired: Vec<Note>,
     _lock: Lock,
@@ -98,18 +100,18 @@ pub fn is_interrupted(root: &Root) -> bool {
 }
 
 impl<'a> Session<'a> {
-    /// Take the lock, keep signals from ending the work half way until the process exits, repair what killed
+    /// Take the lock, telling `waiting` what has to be waited for then and later, keep signals from ending the work half way until the process exits, repair what killed
     /// runs left half written, and remove what else they left.
     ///
     /// # Errors
     /// When the state directory can't be used or another run holds the lock too long.
-    pub fn open(root: &'a Root, machine: &'a Root) -> Result<Self> {
+    pub fn open(root: &'a Root, machine: &'a Root, waiting: Waiting) -> Result<Self> {
         let state = state_directory(root)?;
-        let lock = Lock::take(&state, PATIENCE)?;
+        let lock = Lock::take(&state, PATIENCE, &waiting)?;
         hold_signals()?;
-        let repaired = shared::repair(root, &state)?;
+        let repaired = shared::repair(root, &state, &waiting)?;
         let journal = Journal::make(root, &state)?;
-        let mut session = Self { root, machine, state, journal, repaired: Vec::new(), _lock: lock };
+        let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), _lock: lock };
         let kept = session.sweep_after_killed()?;
         session.repaired = repaired.into_iter().chain(kept).map(note).collect();
         Ok(session)
@@ -176,7 +178,7 @@ impl<'a> Session<'a> {
     }
 
     fn worker(&self) -> Worker<'_> {
-        Worker::new(self.root, self.machine, &self.state)
+        Worker::new(self.root, self.machine, &self.state, &self.waiting)
     }
 
     /// The outcome, and whether everything was taken back.

@@ -264,6 +264,8 @@ pub enum Profile {
 pub struct Environment {
     /// `NO_COLOR` is set, or the terminal can't do colours.
     pub plain: bool,
+    /// The terminal can do nothing but write on.
+    pub dumb: bool,
     /// The user behind `sudo`.
     pub sudo_uid: Option<u32>,
 }
@@ -276,6 +278,6 @@ impl Environment {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
-        Self { plain: no_color || dumb, sudo_uid }
+        Self { plain: no_color || dumb, dumb, sudo_uid }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
 use shelf::Shelf;
+use spinner::Spinner;
 
 /// The exit codes: an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Schema { .. } => answer(cli, environment, streams, style),
-        Command::Undo(command) => undo::run(cli, command, streams, style),
+        Command::Undo(command) => undo::run(cli, environment, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
             let report = host(cli, environment, &apply.selection, write);
@@ -178,11 +179,11 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
                 format!("repair it, and go on: runner-prep apply --profile {}", names.join(",")),
             ));
         }
-        session = Some(Session::open(&root, machine)?);
+        session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let mut plan = build()?;
     if session.is_none() && write && (!plan.changes.is_empty() || left_by_killed(&root)?) {
-        session = Some(Session::open(&root, machine)?);
+        session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let Some(session) = session else {
         return Ok(Report::planned(names, &plan));
@@ -192,9 +193,9 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         report.warn(session.repaired());
         return Ok(report);
     }
-    if let Some(slow) = slow(&plan).filter(|_| !cli.global.quiet) {
+    if let (Some(slow), Some(spinner)) = (slow(&plan), Spinner::new(cli, environment)) {
         // An error comes again when the bytes are used, and is told then.
-        spinner::during("making a key", || slow.bytes().is_ok());
+        spinner.during("making a key", || slow.bytes().is_ok());
     }
     let outcome = session.apply_settled(&mut plan, names, &build);
     if outcome.error.is_some() {

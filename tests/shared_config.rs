@@ -24,6 +24,7 @@ use runner_prep::fault;
 use runner_prep::sys::dir::Dir;
 use runner_prep::sys::root::Root;
 use runner_prep::sys::shared::{After, Before, Shared, Target};
+use runner_prep::sys::waiting::Waiting;
 use support::{have, is_root, long, tool};
 
 /// A file in a directory of its own, beside a state directory.
@@ -64,7 +65,12 @@ impl Bench {
     }
 
     fn target(&self) -> Target {
-        Target { dir: self.dir("/etc"), name: "config.toml".into(), state: self.dir("/state") }
+        Target {
+            dir: self.dir("/etc"),
+            name: "config.toml".into(),
+            state: self.dir("/state"),
+            waiting: Waiting::silent(),
+        }
     }
 
     fn before(&self) -> Before {

@@ -1,8 +1,15 @@
 //! What a person at a terminal sees and a log does not.
 
+#![allow(clippy::disallowed_methods, reason = "the test plays another program that has a file open")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
 mod patients;
 mod support;
 
+use std::fs::File;
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
 use patients::Do::{Edit, Put};
 use patients::{Fault, infect};
 use support::{Run, Tree, fixture, have, run_at_terminal};
@@ -32,6 +39,71 @@ fn something_moves_on_a_terminal_while_a_key_is_made_and_nowhere_else() {
     at_terminal(&tree(), &["--dry-run"]).ok().says_not("making");
 
     tree().run(&arguments).ok().says_not("making").says_not("\r");
+}
+
+/// Run something while somebody else holds what it needs, and lets go after more than a second.
+fn while_held<H: Send>(held: H, run: impl FnOnce() -> Run) -> Run {
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(1500));
+            drop(held);
+        });
+        run()
+    })
+}
+
+#[test]
+fn a_person_at_a_terminal_is_told_what_is_waited_for_and_nobody_else() {
+    if !have(&["script", "stty"]) {
+        return;
+    }
+    let tree = || {
+        Tree::new()
+            .account("gitlab-runner", 998, "/home/gitlab-runner")
+            .config_toml(fixture("config-docker-runner.toml"))
+            .dir("var/lib/runner-prep", 0o700)
+            .file_mode("var/lib/runner-prep/lock", "", 0o600)
+    };
+    let lock = |tree: &Tree| {
+        let file = File::options().write(true).open(tree.path("var/lib/runner-prep/lock")).unwrap();
+        Flock::lock(file, FlockArg::LockExclusive).unwrap()
+    };
+    let open =
+        |tree: &Tree| File::options().append(true).open(tree.path("etc/gitlab-runner/config.toml")).unwrap();
+    let arguments = ["apply", "--profile", "dind", "--only", "config"];
+
+    let host = tree();
+    let run = while_held(lock(&host), || run_at_terminal(80, &host.command(&arguments), ""));
+    let what = "waiting for another runner-prep to end: /var/lib/runner-prep/lock ";
+    run.ok()
+        .says(&format!("\r| {what}"))
+        .says(&format!("\r/ {what}"))
+        .says("\r\u{1b}[K")
+        .says("1 change made");
+
+    let host = tree();
+    let run = while_held(open(&host), || run_at_terminal(80, &host.command(&arguments), ""));
+    let what = "\r| waiting for the program that has /etc/gitlab-runner/config.toml open \r";
+    run.ok().says(what).says("\r\u{1b}[K").says("1 change made");
+    // A line that is longer than the terminal would stay.
+    let host = tree();
+    let run = while_held(lock(&host), || run_at_terminal(30, &host.command(&arguments), ""));
+    run.ok().says("\r| waiting for another runner \r");
+    // One that can't take a line back gets it once.
+    let host = tree();
+    let mut command = host.command(&arguments);
+    let run = while_held(lock(&host), || run_at_terminal(80, command.env("TERM", "dumb"), ""));
+    assert_eq!(run.ok().stdout.matches("waiting for").count(), 1, "{run}");
+    run.says_not("\u{1b}");
+
+    let host = tree();
+    let mut command = host.command(&arguments);
+    while_held(lock(&host), || run_at_terminal(80, command.arg("-q"), "")).ok().says_not("waiting");
+    let host = tree();
+    while_held(lock(&host), || host.run(&arguments)).ok().says_not("waiting");
+    // What is there at once is no wait.
+    let host = tree();
+    run_at_terminal(80, &host.command(&arguments), "").ok().says_not("waiting");
 }
 
 /// What stands on the screen, without colours.

@@ -39,6 +39,7 @@ impl Session<'_> {
             if is_last || !outcome.error.as_ref().is_some_and(is_changed_meanwhile) {
                 break outcome;
             }
+            self.waiting.tell(Some("another program that goes on changing the same file"));
             std::thread::sleep(PAUSE);
             match again() {
                 Ok(next) => {
@@ -51,6 +52,9 @@ impl Session<'_> {
                 break Outcome::default();
             }
         };
+        if attempt > 1 {
+            self.waiting.tell(None);
+        }
         let shift = stays.len();
         outcome.fates.splice(0..0, vec![Fate::Applied; shift]);
         plan.changes.splice(0..0, stays);

@@ -19,6 +19,7 @@ use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
 use crate::sys::shared::{self, After, Before, Shared, Target};
 use crate::sys::staged::{self, Staged};
+use crate::sys::waiting::Waiting;
 
 /// Something that was done for the change of that index, with what is needed to take it back.
 #[derive(Debug)]
@@ -62,13 +63,14 @@ pub(super) struct Worker<'a> {
     root: &'a Root,
     machine: &'a Root,
     state: &'a Rc<Dir>,
+    waiting: &'a Waiting,
     steps: Vec<Step>,
     reached: usize,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(root: &'a Root, machine: &'a Root, state: &'a Rc<Dir>) -> Self {
-        Self { root, machine, state, steps: Vec::new(), reached: 0 }
+    pub(super) fn new(root: &'a Root, machine: &'a Root, state: &'a Rc<Dir>, waiting: &'a Waiting) -> Self {
+        Self { root, machine, state, waiting, steps: Vec::new(), reached: 0 }
     }
 
     fn shared(&self) -> impl Iterator<Item = (usize, &Shared)> {
@@ -169,6 +171,11 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
+    /// A file that other programs write to.
+    fn target(&self, dir: Rc<Dir>, name: OsString) -> Target {
+        Target { dir, name, state: Rc::clone(self.state), waiting: self.waiting.clone() }
+    }
+
     /// Remove what a killed run left beside a file. A place that is gone has nothing beside it. Returns what had
     /// to be kept, because another program wrote it.
     pub(super) fn sweep(&self, place: &Place) -> Result<Vec<Fault>> {
@@ -176,7 +183,7 @@ impl<'a> Worker<'a> {
             return Ok(Vec::new());
         };
         if matches!(place, Place::System(_)) {
-            return shared::sweep(&Target { dir, name, state: Rc::clone(self.state) });
+            return shared::sweep(&self.target(dir, name));
         }
         staged::sweep(&dir, &name)
             .with_context(|| format!("cannot remove what a killed run left beside {place}"))?;
@@ -212,7 +219,7 @@ impl<'a> Worker<'a> {
         dir: &Rc<Dir>,
         name: &OsString,
     ) -> Result<()> {
-        let target = Target { dir: Rc::clone(dir), name: name.clone(), state: Rc::clone(self.state) };
+        let target = self.target(Rc::clone(dir), name.clone());
         let meta = (before.mode, before.uid, before.gid);
         let before = Before { bytes: before.bytes.clone(), identity: before.identity, meta };
         let after =

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, print, require_root};
+use super::{Exit, Streams, print, require_root, spinner};
 use crate::apply::{Session, is_interrupted};
-use crate::cli::{Cli, Undo as Command};
+use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
@@ -17,7 +17,13 @@ use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::undo::{self, Undo};
 
-pub(super) fn run(cli: &Cli, command: &Command, streams: &mut Streams<'_>, style: Style) -> Exit {
+pub(super) fn run(
+    cli: &Cli,
+    environment: Environment,
+    command: &Command,
+    streams: &mut Streams<'_>,
+    style: Style,
+) -> Exit {
     if command.list {
         return match list(cli) {
             Ok(text) => {
@@ -27,7 +33,7 @@ pub(super) fn run(cli: &Cli, command: &Command, streams: &mut Streams<'_>, style
             Err(error) => failed(cli, &error, streams, style),
         };
     }
-    match work(cli, command) {
+    match work(cli, environment, command) {
         Ok(report) => {
             print(&report, cli, if command.dry_run { style.with_differences() } else { style }, streams);
             if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
@@ -41,7 +47,7 @@ fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: St
     Exit::Error
 }
 
-fn work(cli: &Cli, command: &Command) -> Result<Report> {
+fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report> {
     identity::harden()?;
     let root = Root::open(&cli.global.root)?;
     require_root(&root, "undo")?;
@@ -52,7 +58,7 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
     let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
     if is_interrupted(&root) && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
-        drop(Session::open(&root, machine)?);
+        drop(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let found = match Journal::open(&root)? {
         Some(journal) => plan(&journal)?,
@@ -61,7 +67,7 @@ fn work(cli: &Cli, command: &Command) -> Result<Report> {
     if found.ids.is_empty() || command.dry_run {
         return Ok(planned(&found));
     }
-    let session = Session::open(&root, machine)?;
+    let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
     // Once more: nobody else undoes or applies anything from here on.
     let found = plan(session.journal())?;
     let outcome = session.undo(&found.plan.changes, &found.places);

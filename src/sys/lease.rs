@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::sys::stat::fstat;
 
 use super::dir::Stat;
 use super::raw::{self, LeaseCommand};
+use super::waiting::Waiting;
 
 /// How long others may keep a file open before we give up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,28 +45,29 @@ impl Watch {
     /// Watch a file as soon as nobody has it open that the lease would keep out; `None` when somebody has it open all the time.
     ///
     /// Where there are no leases (NFS, some FUSE), only what became of the file is seen, not who waits.
-    pub(super) fn over(file: File, against: Against) -> io::Result<Option<Self>> {
+    pub(super) fn over(
+        file: File,
+        path: &Path,
+        against: Against,
+        waiting: &Waiting,
+    ) -> io::Result<Option<Self>> {
         let kind = match against {
             Against::Writers => F_RDLCK,
             Against::All => F_WRLCK,
         };
-        let deadline = Instant::now() + PATIENCE;
-        let lease = loop {
+        // Without leases on this file system the answer is none.
+        let ask = || {
             // SIGURG is ignored unless a program asks for it; the default of SIGIO is to end it.
             let taken = raw::lease(file.as_fd(), LeaseCommand::Signal(SIGURG))
                 .and_then(|_| raw::lease(file.as_fd(), LeaseCommand::Set(kind)));
             match taken {
-                Ok(_) => break Some(kind),
-                Err(error) if is(&error, Errno::EINTR) => {}
-                Err(error) if is(&error, Errno::EAGAIN) => {
-                    if Instant::now() >= deadline {
-                        return Ok(None);
-                    }
-                    std::thread::sleep(PAUSE);
-                }
-                Err(_) => break None,
+                Ok(_) => Ok::<_, io::Error>(Some(Some(kind))),
+                Err(error) if is(&error, Errno::EINTR) || is(&error, Errno::EAGAIN) => Ok(None),
+                Err(_) => Ok(Some(None)),
             }
         };
+        let what = format!("the program that has {} open", path.display());
+        let Some(lease) = waiting.until(&what, PATIENCE, PAUSE, ask)? else { return Ok(None) };
         let begun = fstat(&file)?.into();
         Ok(Some(Self { file, lease, begun }))
     }

@@ -6,14 +6,18 @@
 use std::ffi::OsStr;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use super::dir::Dir;
+use super::waiting::Waiting;
 use crate::fault::fault;
+
+/// How often we look whether it is free.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Held until dropped.
 #[derive(Debug)]
@@ -27,29 +31,27 @@ impl Lock {
     ///
     /// # Errors
     /// When another run still holds it then, or it can't be made.
-    pub fn take(dir: &Rc<Dir>, patience: Duration) -> Result<Self> {
+    pub fn take(dir: &Rc<Dir>, patience: Duration, waiting: &Waiting) -> Result<Self> {
         let path = dir.path().join("lock");
         let cannot = || format!("cannot lock {}", path.display());
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(&**dir, OsStr::new("lock"), flags, Mode::from_bits_truncate(0o600))
             .map_err(io::Error::from)
             .with_context(cannot)?;
-        let deadline = Instant::now() + patience;
-        loop {
-            // Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
-            match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _held: fd }),
-                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(io::Error::from(error)).with_context(cannot),
-            }
-            if Instant::now() >= deadline {
-                return Err(fault(
-                    "locked",
-                    format!("another runner-prep has held {} for {} s", path.display(), patience.as_secs()),
-                    format!("wait for it, or see who it is: fuser {}", path.display()),
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        let what = format!("another runner-prep to end: {}", path.display());
+        // Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
+        let ask = || match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(())),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(None),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        match waiting.until(&what, patience, PAUSE, ask).with_context(cannot)? {
+            Some(()) => Ok(Self { _held: fd }),
+            None => Err(fault(
+                "locked",
+                format!("another runner-prep has held {} for {} s", path.display(), patience.as_secs()),
+                format!("wait for it, or see who it is: fuser {}", path.display()),
+            )),
         }
     }
 }

@@ -21,3 +21,4 @@ mod stat;
 mod straight;
 pub mod sudo;
 pub mod unix_http;
+pub mod waiting;

@@ -215,7 +215,9 @@ impl Shared {
     }
 
     fn watch(&self, file: File) -> Result<Watch> {
-        Watch::over(file, Against::Writers)?.ok_or_else(|| in_use(&self.target.path()))
+        let path = self.target.path();
+        let watch = Watch::over(file, &path, Against::Writers, &self.target.waiting)?;
+        watch.ok_or_else(|| in_use(&path))
     }
 
     /// Under the lease the file must still be, to the byte, what the plan saw.

@@ -11,6 +11,7 @@ use runner_prep::sys::exec::Tool;
 use runner_prep::sys::lock::Lock;
 use runner_prep::sys::root::Root;
 use runner_prep::sys::shared::{After, Before, Shared, Target};
+use runner_prep::sys::waiting::Waiting;
 
 use super::said::{Said, of_error};
 use super::{Case, case};
@@ -32,8 +33,8 @@ pub(super) const CASES: &[Case] = &[
     case("locked", "another run that does not come to its end", || {
         let bench = Bench::new();
         let dir = bench.root.secure_dir(Path::new(STATE)).unwrap();
-        let _held = Lock::take(&dir, Duration::ZERO).unwrap();
-        bench.says(Lock::take(&dir, Duration::from_secs(1)).err())
+        let _held = Lock::take(&dir, Duration::ZERO, &Waiting::silent()).unwrap();
+        bench.says(Lock::take(&dir, Duration::from_secs(1), &Waiting::silent()).err())
     }),
     case("directory-missing", "a directory that went since the plan", || {
         let bench = Bench::new();
@@ -86,7 +87,12 @@ impl Bench {
 
     fn stage(&self) -> anyhow::Result<Shared> {
         let dir = |path: &str| self.root.secure_dir(Path::new(path)).unwrap();
-        let target = Target { dir: dir("/etc"), name: "config.toml".into(), state: dir(STATE) };
+        let target = Target {
+            dir: dir("/etc"),
+            name: "config.toml".into(),
+            state: dir(STATE),
+            waiting: Waiting::silent(),
+        };
         let entry = target.dir.read(&target.name, 1 << 20).unwrap().unwrap();
         let stat = entry.stat;
         let meta = (stat.mode, stat.uid, stat.gid);

@@ -22,6 +22,7 @@ use super::super::identity::{Identity, is_root};
 use super::super::lease::{Against, Watch};
 use super::super::root::Root;
 use super::super::staged::{self, Staged};
+use super::super::waiting::Waiting;
 use super::target::{After, Before, Target, in_use, is_same, not_taken_back, stamp};
 use crate::fault::Fault;
 
@@ -100,7 +101,8 @@ fn watch(target: &Target) -> Result<Watch> {
     if Stat::from(fstat(&file)?).kind != Kind::Regular {
         return Err(target.changed());
     }
-    Watch::over(file, Against::All)?.ok_or_else(|| in_use(&target.path()))
+    let path = target.path();
+    Watch::over(file, &path, Against::All, &target.waiting)?.ok_or_else(|| in_use(&path))
 }
 
 /// Write `new` over `old`; on an error `old` again.
@@ -156,18 +158,18 @@ fn is_copy(name: &OsStr) -> bool {
 }
 
 /// Put back what runs left half written that died. Under the lock only.
-pub fn repair(root: &Root, state: &Rc<Dir>) -> Result<Vec<Fault>> {
+pub fn repair(root: &Root, state: &Rc<Dir>, waiting: &Waiting) -> Result<Vec<Fault>> {
     let cannot = || format!("cannot repair what a killed run left, from {}", state.path().display());
     staged::sweep_all(state).with_context(cannot)?;
     let mut repaired = Vec::new();
     for name in state.names().with_context(cannot)?.iter().filter(|name| is_copy(name)) {
-        repaired.extend(repair_from(root, state, name).with_context(cannot)?);
+        repaired.extend(repair_from(root, state, name, waiting).with_context(cannot)?);
         state.unlink(name).and_then(|()| state.sync()).with_context(cannot)?;
     }
     Ok(repaired)
 }
 
-fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr) -> Result<Option<Fault>> {
+fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) -> Result<Option<Fault>> {
     let Some(copy) = state.read(name, u64::MAX)? else {
         return Ok(None);
     };
@@ -184,7 +186,8 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr) -> Result<Option<Faul
     if parent.stat_entry(file_name)?.is_none_or(|stat| stat.kind != Kind::Regular) {
         return Ok(None);
     }
-    let target = Target { dir: parent, name: file_name.to_owned(), state: Rc::clone(state) };
+    let target =
+        Target { dir: parent, name: file_name.to_owned(), state: Rc::clone(state), waiting: waiting.clone() };
     let file = watch(&target)?;
     let size = file.begun().size;
     let now = read_all(file.file(), size, size)?;

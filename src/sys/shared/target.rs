@@ -17,6 +17,7 @@ use super::super::lease::PATIENCE;
 use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
+use super::super::waiting::Waiting;
 use crate::fault::fault;
 
 /// Where the file is, and where what must not be lost is kept.
@@ -28,6 +29,8 @@ pub struct Target {
     pub name: OsString,
     /// Root's own directory on the host, 0700.
     pub state: Rc<Dir>,
+    /// Who is told when another program has to be waited for.
+    pub waiting: Waiting,
 }
 
 /// The file as the plan saw it.
