@@ -9,7 +9,7 @@ import sys
 import time
 
 TARGET = sys.argv[1]
-PARTS = [part for part in sys.argv[2:] if part != "build"] or ["converged", "first", "config", "keys", "counts", "size"]
+PARTS = sys.argv[2:] or ["converged", "first", "config", "keys", "counts", "size"]
 PREP = "/usr/local/bin/runner-prep"
 PARSE = "/usr/local/bin/bench-parse"
 ANSIBLE = f"{TARGET}/ansible/bin/ansible-playbook"
@@ -44,6 +44,8 @@ def must(argv, codes=(0,), **more):
 
 
 def shown(seconds):
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
     if seconds < 0.1:
         return f"{seconds * 1e3:.2f} ms"
     return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
@@ -57,7 +59,7 @@ def spread(values):
 
 
 def table(title, head, rows):
-    print(f"\n## {title}\n")
+    print(f"\n### {title}\n")
     print("| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
     for row in rows:
@@ -229,15 +231,23 @@ def many():
         )
         held = memory([PARSE, "parse", CONFIG]), memory([PREP, "check", *only])
         size = os.path.getsize(CONFIG)
-        changed, parsed = ([], []), ([], [])
+        changed, parsed, one, undone = ([], []), ([], []), ([], []), ([], [])
         for _ in range(rounds):
             config(runners)
-            for times, argv in [(parsed, [PARSE, "parse", CONFIG]), (changed, [PREP, "apply", *only])]:
+            series = [
+                (parsed, [PARSE, "parse", CONFIG]),
+                (changed, [PREP, "apply", *only]),
+                (undone, [PREP, "undo"]),
+                (one, [PREP, "apply", *only, "--runner", "runner-0"]),
+            ]
+            for times, argv in series:
                 wall, cpu, _ = must(argv)
                 times[0].append(wall)
                 times[1].append(cpu)
         config(runners)
         most = memory([PREP, "apply", *only])
+        back = memory([PREP, "undo"])
+        named = memory([PREP, "apply", *only, "--runner", "runner-0"])
         shutil.rmtree("/var/lib/runner-prep", ignore_errors=True)
         of = statistics.median
 
@@ -251,11 +261,19 @@ def many():
             ("check, nothing to do", check, parse, held[1]),
             ("apply, nothing to do", apply, parse, None),
             ("apply that changes all", changed, parsed, most),
+            ("undo of that", undone, parsed, back),
+            ("apply --runner, one is changed", one, parsed, named),
         ]:
             kept = "" if kept is None else f"{kept / 1024:.0f} MB"
             rows.append(("", name, spread(times[0]), shown(of(times[1])), ratio(times, peer, 0), ratio(times, peer, 1), kept))
     head = ["runners", "", "time: median (middle half)", "processor", "time / parser", "processor / parser", "memory"]
     table("A long config.toml, --only config", head, rows)
+
+
+def making(bits, rounds):
+    """Seconds to make each key, in a process that does nothing else."""
+    made = subprocess.run([PARSE, "key", str(bits), str(rounds)], stdout=subprocess.PIPE, check=True, text=True)
+    return [float(line) for line in made.stdout.split()]
 
 
 def keys():
@@ -275,9 +293,10 @@ def keys():
             ours.append(must([PREP, "apply", "--profile", profile, "--root", tree])[0])
             size = ["-b", str(bits)] if bits else []
             theirs.append(must(["ssh-keygen", "-q", "-t", kind, *size, "-N", "", "-C", "a", "-f", f"{tree}/key"])[0])
-        worst = [shown(max(times)) for times in (ours, theirs)]
-        rows.append((f"{kind} {bits or ''}", spread(ours), worst[0], spread(theirs), worst[1]))
-    head = ["key", "a whole `apply`, written and durable", "longest", "`ssh-keygen`", "longest"]
+        alone = making(bits, rounds)
+        worst = [shown(max(times)) for times in (alone, ours, theirs)]
+        rows.append((f"{kind} {bits or ''}", spread(alone), worst[0], spread(ours), worst[1], spread(theirs), worst[2]))
+    head = ["key", "made in the process", "longest", "a whole `apply`, written and durable", "longest", "`ssh-keygen`", "longest"]
     table(f"SSH keys, {os.cpu_count()} cores", head, rows)
 
 

@@ -3,15 +3,19 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::host::{Host, HostBuilder};
 use super::namespaces::Namespaces;
 use super::process::{Run, program, run_limited, run_within};
 use super::{PATH, have, made, skip, tool};
 
-/// Ansible takes seconds where the program takes milliseconds, more of them on a busy machine.
+/// Ansible takes seconds for a host where the program takes milliseconds, more of them on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT_OF_ONE: Duration = Duration::from_secs(30);
+
+/// How many hosts Ansible works on at once: each takes a process of 60 MB, and the hosts share its processors here.
+pub(crate) const FORKS: u32 = 10;
 
 /// The account that a person or Ansible logs in to; it may use sudo for everything, as on a cloud's image.
 const OPERATOR: &str = "ops";
@@ -105,11 +109,21 @@ impl Fleet {
     #[track_caller]
     pub(crate) fn playbook(&self, arguments: &[&str]) -> Run {
         let secrets: Vec<_> = self.hosts.iter().map(Host::secrets).collect();
-        let run = run_within(LIMIT, self.command(&self.ansible).args(["-i", "inventory"]).args(arguments));
+        let (run, _) = self.timed(arguments);
         for secrets in secrets {
             secrets.assert_kept(&run);
         }
         run
+    }
+
+    /// Runs `ansible-playbook` against the hosts, whatever it prints, and says how long that took.
+    #[track_caller]
+    pub(crate) fn timed(&self, arguments: &[&str]) -> (Run, Duration) {
+        let hosts = u32::try_from(self.hosts.len()).expect("a number of hosts");
+        let limit = LIMIT.max(LIMIT_OF_ONE * hosts);
+        let began = Instant::now();
+        let run = run_within(limit, self.command(&self.ansible).args(["-i", "inventory"]).args(arguments));
+        (run, began.elapsed())
     }
 
     /// A command on the managing machine: its own network and processes, the machine's files.
@@ -126,7 +140,10 @@ impl Fleet {
         command.args(["--", "/bin/sh", "-c", "cd \"$1\" && shift && exec \"$@\"", "sh"]);
         command.arg(self.kept.path()).arg(program);
         command.env_clear().envs([("PATH", PATH), ("LC_ALL", "C.UTF-8"), ("ANSIBLE_NOCOLOR", "1")]);
-        command.env("HOME", self.path("home")).env("ANSIBLE_SSH_ARGS", ssh).env("ANSIBLE_FORKS", "50");
+        command
+            .env("HOME", self.path("home"))
+            .env("ANSIBLE_SSH_ARGS", ssh)
+            .env("ANSIBLE_FORKS", FORKS.to_string());
         command.env("ANSIBLE_SSH_CONTROL_PATH_DIR", self.path("cp"));
         command
     }

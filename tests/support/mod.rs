@@ -42,7 +42,7 @@ mod tree;
 
 use std::path::PathBuf;
 
-pub(crate) use fleet::Fleet;
+pub(crate) use fleet::{FORKS, Fleet};
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use namespaces::Namespaces;
