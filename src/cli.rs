@@ -75,7 +75,8 @@ pub enum Command {
     Template(Template),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
-    /// Files get their former bytes, owner and mode. Of config.toml only the values are put back when
+    /// Files get their former bytes, owner and mode; one that was root's in the account's home comes back as the
+    /// account's. Of config.toml only the values are put back when
     /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
     /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
     #[command(after_long_help = examples::help("undo"))]

@@ -80,9 +80,10 @@ impl Root {
     /// Open a tree. `/` is the host itself: there accounts come from NSS and everything is as root.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fd = open(path, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .with_context(|| format!("cannot open the root directory {}", path.display()))?;
+        let fd = open(path, flags, Mode::empty()).map_err(|error| {
+            let what = format!("cannot open the root directory {}: {}", path.display(), error.desc());
+            fault("root-unusable", what, "give --root the directory in which the tree has its /etc and /home")
+        })?;
         let top = Dir::new(fd, PathBuf::from("/"), None);
         let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
         let host = path.components().eq([Component::RootDir]);

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::said::{Said, of_json};
 use super::{Case, Entry, case};
 use crate::patients::{Fault, infect, tree};
-use crate::support::{Run, Tree, fixture, have, is_root, skip};
+use crate::support::{Run, Tree, fixture, have, is_root, program, run_limited, skip};
 
 const CONFIG: &str = "etc/gitlab-runner/config.toml";
 const HOME: &str = "home/gitlab-runner";
@@ -45,6 +45,10 @@ pub(super) const CASES: &[Case] = &[
             &host().file(MINE, "summary = \"x\"\n[git]\nname = \"x\"\n"),
             &["plan", "--profile", "mine", "--skip", "git"],
         )
+    }),
+    case("root-unusable", "a tree that is not there", || {
+        let words = ["plan", "--profile", "dind", "--json", "--root", "/nowhere"];
+        Some(of_json(&run_limited(Command::new(program()).args(words)), &[]))
     }),
     case("profile-empty", "a profile without a section", || {
         on(&host().file(MINE, "summary = \"x\"\n"), &["check", "--profile", "mine"])
