@@ -251,3 +251,22 @@ fn services_that_are_kept_unprivileged_are_reported() {
         .says("services_privileged = false keeps dind from starting");
     assert!(!codes(run(&tree, "plan", "dind-hardened").ok()).contains(&"services-unprivileged".to_owned()));
 }
+
+#[test]
+fn deployments_can_take_the_place_of_the_rule_for_rsync() {
+    let rules = |arguments: &[&str]| {
+        let tree =
+            host("", "").file_mode("usr/local/bin/runner-prep", "#!/bin/sh\n", 0o755).dir("srv", 0o755);
+        let run = tree.run(&[&["plan", "--json"], arguments].concat());
+        let changes = run.ok().json()["changes"].as_array().unwrap().clone();
+        let paths = changes.iter().filter_map(|change| change["path"].as_str().map(str::to_owned));
+        (paths.filter(|path| path.contains("sudoers")).collect::<Vec<_>>(), codes(&run))
+    };
+    let is_root = "root-equivalent-command".to_owned();
+    let (paths, warnings) = rules(&["--profile", "dind"]);
+    assert_eq!(paths, ["/etc/sudoers.d/gitlab-runner"]);
+    assert!(warnings.contains(&is_root));
+    let (paths, warnings) = rules(&["--profile", "dind,shell-hardened", "--skip", "sudoers"]);
+    assert_eq!(paths, ["/etc/sudoers.d/gitlab-runner-deploy"]);
+    assert!(!warnings.contains(&is_root));
+}
