@@ -26,6 +26,7 @@ use crate::sys::root::Root;
 use crate::sys::shared;
 use crate::sys::sudo::Judges;
 use crate::sys::waiting::Waiting;
+use crate::text::sudo_include;
 use explain::of_change;
 use steps::Worker;
 
@@ -274,7 +275,7 @@ impl<'a> Session<'a> {
             let path = file.place.path();
             let name = path.file_name().context("a sudoers file has a name")?;
             let lock = PolicyLock::take(self.root, &path)?;
-            let mut judge = Judges::find(self.root, self.machine)?;
+            let mut judge = Judges::find(self.root, self.machine, sudo_include::redirect)?;
             judge.keep_content(&self.state, name)?;
             if let Some(content) = &file.after {
                 judge.check(&self.state, name, content.bytes()?)?;

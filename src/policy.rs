@@ -1,5 +1,9 @@
 //! What equals root, as data: known to the resources that warn of it and to `doctor`.
 
+use std::path::Path;
+
+use crate::text::sudo_include::include;
+
 /// Groups whose members are root by another way, with the way.
 pub const ROOT_GROUPS: [(&str, &str); 6] = [
     ("docker", "a member starts a container that mounts the host's /"),
@@ -19,14 +23,12 @@ pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// What sudo-rs reads instead of `/etc/sudoers` when it is there.
 pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
 
-/// Whether a main file of sudo reads the drop-ins: `@includedir /etc/sudoers.d`, or its old form with `#`.
+/// Whether a main file of sudo, in `/etc`, reads the drop-ins.
 #[must_use]
 pub fn includes_drop_ins(main: &str) -> bool {
-    main.lines().any(|line| {
-        let line = line.trim();
-        let rest = line.strip_prefix("@includedir").or_else(|| line.strip_prefix("#includedir"));
-        rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == SUDOERS_DIRECTORY)
-    })
+    main.lines()
+        .filter_map(|line| include(line, Path::new("/etc")))
+        .any(|it| it.is_directory && it.path == Path::new(SUDOERS_DIRECTORY))
 }
 
 const WRITES: &str = "it writes any file";

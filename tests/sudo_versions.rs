@@ -249,3 +249,46 @@ fn what_keeps_sudo_rs_from_its_rules_is_named() {
         host.prep(&["doctor", "--profile", "site"]).says_not("sudoers-rs");
     });
 }
+
+/// How `/etc/sudoers` reads the drop-ins, and other files beside it.
+#[test]
+fn what_the_policy_includes_is_read_as_sudo_reads_it() {
+    let main = "root ALL=(ALL:ALL) ALL\n@include sudoers.local\n#includedir sudoers.d\n";
+    let lay_out = |host: HostBuilder| {
+        lay_out(host)
+            .file_mode("/etc/sudoers", main, 0o440)
+            .file_mode("/etc/sudoers.local", "User_Alias LOCAL = deploy-www\n", 0o440)
+            .file_mode(
+                "/etc/sudoers.d/10-more",
+                "LOCAL ALL=(ALL) NOPASSWD: /usr/bin/true\n@include more.conf\n",
+                0o440,
+            )
+            .file_mode("/etc/sudoers.d/more.conf", "Cmnd_Alias MORE = /usr/bin/true\n", 0o440)
+    };
+    with_each(SUDOS, lay_out, |_, host| {
+        host.sh("visudo -c >&2; su deploy-www -c 'sudo -n true'").ok();
+        prepare(host);
+        host.as_account(ACCOUNT, "sudo -n rsync --version").ok();
+        host.prep(&["check", "--profile", "site"]).ok();
+        // An alias of a file that is read from there is known in the copy, too.
+        host.sh("rm /etc/sudoers.d/gitlab-runner; echo 'MORE = /usr/bin/id' >>/etc/sudoers.local").ok();
+        host.prep(&["apply", "--profile", "site"]).exit(2).says("/etc/sudoers.local").says("broken already");
+    });
+}
+
+/// sudo-rs reads `/etc/sudoers-rs` instead, where that is.
+#[test]
+fn the_main_file_of_sudo_rs_is_judged_too() {
+    let lay_out = |host: HostBuilder| {
+        let policy = "root ALL=(ALL:ALL) ALL\nUser_Alias OURS = gitlab-runner\n@includedir /etc/sudoers.d\n";
+        lay_out(host).file_mode("/etc/sudoers-rs", policy, 0o440)
+    };
+    with_each(SUDOS.iter().filter(|sudo| sudo.is_rust), lay_out, |_, host| {
+        prepare(host);
+        host.as_account(ACCOUNT, "sudo -n rsync --version").ok();
+        host.sh("rm /etc/sudoers.d/gitlab-runner; echo 'OURS ALL = (' >>/etc/sudoers-rs").ok();
+        let run = host.prep(&["apply", "--profile", "site"]);
+        run.exit(2).says("broken already").says("/etc/sudoers-rs:4:");
+        host.sh("test ! -e /etc/sudoers.d/gitlab-runner").ok();
+    });
+}

@@ -16,6 +16,8 @@ use super::staged::Staged;
 use crate::fault::fault;
 
 const MAIN: &str = "/etc/sudoers";
+/// What sudo-rs reads instead, where it is.
+const RUST_MAIN: &str = "/etc/sudoers-rs";
 const DROP_INS: &str = "/etc/sudoers.d";
 /// No policy file is larger.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -24,12 +26,25 @@ const MOST_BYTES: u64 = 1024 * 1024;
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
 const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
 
+/// Copies a file of the policy from a directory, with other places for what it includes: those that the function gives
+/// for a directory or a file, its path, and whether the path was given relative.
+pub type Redirect = fn(&[u8], &Path, &dyn Fn(bool, &Path, bool) -> Option<PathBuf>) -> Vec<u8>;
+
 /// The tools that judge the policy of a host or tree.
 #[derive(Debug)]
 pub struct Judges<'a> {
     root: &'a Root,
     machine: &'a Root,
-    checkers: Vec<PathBuf>,
+    asked: Vec<Judge>,
+    redirect: Redirect,
+}
+
+/// One `visudo`.
+#[derive(Debug)]
+struct Judge {
+    program: PathBuf,
+    /// The main files with which it found the policy good as it was. With none it still judges a file of ours alone.
+    content: Vec<&'static str>,
 }
 
 impl<'a> Judges<'a> {
@@ -37,50 +52,58 @@ impl<'a> Judges<'a> {
     ///
     /// # Errors
     /// When there is none: an unchecked rule is never written.
-    pub fn find(root: &'a Root, machine: &'a Root) -> Result<Self> {
+    pub fn find(root: &'a Root, machine: &'a Root, redirect: Redirect) -> Result<Self> {
         let named = CHECKERS.iter().flat_map(|name| find_all(machine, name));
         let rust = Some(PathBuf::from(RUST_CHECKER)).filter(|path| is_program(machine, path));
-        let mut checkers: Vec<PathBuf> = Vec::new();
+        let mut judges: Vec<Judge> = Vec::new();
         let mut known = Vec::new();
         for path in named.chain(rust) {
             let identity = machine.stat(&path, true)?.map(|stat| stat.identity);
             if !known.contains(&identity) {
                 known.push(identity);
-                checkers.push(path);
+                judges.push(Judge { program: path, content: Vec::new() });
             }
         }
-        if checkers.is_empty() {
+        if judges.is_empty() {
             return Err(fault(
                 "visudo-missing",
                 "visudo is not installed, and no sudo rule is written without its consent",
                 "install sudo: apt-get install sudo (or dnf, zypper, apk)",
             ));
         }
-        Ok(Self { root, machine, checkers })
+        Ok(Self { root, machine, asked: judges, redirect })
     }
 
-    /// Keep only the judges that find the policy good as it is.
+    /// Learn which judges find the policy good as it is. One that is not content with any file at all is dismissed.
     ///
     /// # Errors
-    /// When none does: the policy is broken already, and not by us.
+    /// When none is content with the policy: it is broken already, and not by us.
     pub fn keep_content(&mut self, scratch: &Rc<Dir>, name: &OsStr) -> Result<()> {
-        let stage = Stage::build(self.root, scratch, name, None)?;
-        let mut complaint = None;
-        let mut content = Vec::new();
-        for checker in &self.checkers {
-            match self.ask(checker, &stage.main())? {
-                None => content.push(checker.clone()),
-                Some(said) => complaint = Some(stage.as_seen(&said)),
+        let stage = Stage::build(self.root, self.redirect, scratch, name, Some(b"# No rule at all.\n"))?;
+        let mut complaints = vec![None; stage.mains.len()];
+        let mut kept = Vec::new();
+        for mut judge in std::mem::take(&mut self.asked) {
+            for (main, complaint) in stage.mains.iter().zip(&mut complaints) {
+                match self.ask(&judge.program, &stage.copy(main))? {
+                    None => judge.content.push(main),
+                    Some(said) => *complaint = Some(stage.as_seen(&said)),
+                }
+            }
+            if !judge.content.is_empty() || self.ask(&judge.program, &stage.drop_in(name))?.is_none() {
+                kept.push(judge);
             }
         }
-        if let (true, Some(said)) = (content.is_empty(), complaint) {
-            return Err(fault(
-                "policy-broken",
-                format!("sudo's policy is broken already, not by runner-prep: {said}"),
-                "repair it first, with: visudo -c",
-            ));
+        self.asked = kept;
+        for (main, complaint) in stage.mains.iter().zip(complaints) {
+            let is_good = self.asked.iter().any(|judge| judge.content.contains(main));
+            if let Some(said) = complaint.filter(|_| !is_good) {
+                return Err(fault(
+                    "policy-broken",
+                    format!("sudo's policy is broken already, not by runner-prep: {said}"),
+                    format!("repair it first, with: visudo -c -f {main}"),
+                ));
+            }
         }
-        self.checkers = content;
         Ok(())
     }
 
@@ -89,11 +112,12 @@ impl<'a> Judges<'a> {
     /// # Errors
     /// When a judge does not accept it.
     pub fn check(&self, scratch: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
-        let stage = Stage::build(self.root, scratch, name, Some(bytes))?;
-        for checker in &self.checkers {
-            for file in [stage.drop_in(name), stage.main()] {
-                if let Some(said) = self.ask(checker, &file)? {
-                    return Err(rejected(checker, &stage.as_seen(&said)));
+        let stage = Stage::build(self.root, self.redirect, scratch, name, Some(bytes))?;
+        for judge in &self.asked {
+            let mains = judge.content.iter().map(|main| stage.copy(main));
+            for file in [stage.drop_in(name)].into_iter().chain(mains) {
+                if let Some(said) = self.ask(&judge.program, &file)? {
+                    return Err(rejected(&judge.program, &stage.as_seen(&said)));
                 }
             }
         }
@@ -105,10 +129,10 @@ impl<'a> Judges<'a> {
         if !self.root.is_host() {
             return Ok(Vec::new());
         }
-        self.checkers
+        self.asked
             .iter()
-            .map(|checker| {
-                let done = Tool::new(checker).arg("-c").run()?;
+            .map(|judge| {
+                let done = Tool::new(&judge.program).arg("-c").run()?;
                 Ok((!done.success()).then(|| done.complaint()))
             })
             .collect()
@@ -119,9 +143,9 @@ impl<'a> Judges<'a> {
     /// # Errors
     /// When a judge that was content no longer is.
     pub fn check_not_worse(&self, before: &[Option<String>]) -> Result<()> {
-        for ((before, after), checker) in before.iter().zip(self.live()?).zip(&self.checkers) {
+        for ((before, after), judge) in before.iter().zip(self.live()?).zip(&self.asked) {
             if let (None, Some(said)) = (before, after) {
-                return Err(rejected(checker, &said));
+                return Err(rejected(&judge.program, &said));
             }
         }
         Ok(())
@@ -189,16 +213,37 @@ struct Stage {
     top: Rc<Dir>,
     drop_ins: Rc<Dir>,
     name: OsString,
+    /// The main files that there are.
+    mains: Vec<&'static str>,
 }
 
 impl Stage {
-    fn build(root: &Root, scratch: &Rc<Dir>, name: &OsStr, candidate: Option<&[u8]>) -> Result<Self> {
+    fn build(
+        root: &Root,
+        redirect: Redirect,
+        scratch: &Rc<Dir>,
+        name: &OsStr,
+        candidate: Option<&[u8]>,
+    ) -> Result<Self> {
         let cannot = "cannot copy sudo's policy to check it";
         let directory = OsString::from("policy");
         remove(scratch, &directory).context(cannot)?;
         let top = make(scratch, &directory).context(cannot)?;
         let drop_ins = make(&top, OsStr::new("sudoers.d")).context(cannot)?;
-        let stage = Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory };
+        let mut stage =
+            Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory, mains: Vec::new() };
+        // The drop-ins from their copies, everything else from where it is.
+        let drop_ins = stage.drop_ins.path().to_path_buf();
+        let place = |is_directory: bool, path: &Path, is_relative: bool| {
+            let path = if is_directory && path == Path::new(DROP_INS) {
+                &drop_ins
+            } else if is_relative || !root.is_host() {
+                path
+            } else {
+                return None;
+            };
+            Some(root.on_machine(path))
+        };
         if let Some(dir) = root.dir(Path::new(DROP_INS)).context(cannot)? {
             for entry in dir.names().context(cannot)? {
                 if is_read(&entry) && entry != name {
@@ -207,7 +252,8 @@ impl Stage {
                         .read(&path, MOST_BYTES)
                         .with_context(|| format!("cannot read {}", path.display()))?;
                     if let Some((file, _)) = read.filter(|(file, _)| file.stat.kind == Kind::Regular) {
-                        write(&stage.drop_ins, &entry, &file.bytes).context(cannot)?;
+                        let copy = redirect(&file.bytes, Path::new(DROP_INS), &place);
+                        write(&stage.drop_ins, &entry, &copy).context(cannot)?;
                     }
                 }
             }
@@ -215,15 +261,21 @@ impl Stage {
         if let Some(bytes) = candidate {
             write(&stage.drop_ins, name, bytes).context(cannot)?;
         }
-        let main = root.read(Path::new(MAIN), MOST_BYTES).context("cannot read /etc/sudoers")?;
-        let main = main.map(|(file, _)| file.bytes).unwrap_or_default();
-        let staged = root.on_machine(stage.drop_ins.path());
-        write(&stage.top, OsStr::new("sudoers"), &redirect(&main, &staged)).context(cannot)?;
+        for main in [MAIN, RUST_MAIN] {
+            let found =
+                root.read(Path::new(main), MOST_BYTES).with_context(|| format!("cannot read {main}"))?;
+            if main == MAIN || found.is_some() {
+                let bytes = found.map(|(file, _)| file.bytes).unwrap_or_default();
+                let copy = redirect(&bytes, Path::new("/etc"), &place);
+                write(&stage.top, copy_name(main), &copy).context(cannot)?;
+                stage.mains.push(main);
+            }
+        }
         Ok(stage)
     }
 
-    fn main(&self) -> PathBuf {
-        self.top.path().join("sudoers")
+    fn copy(&self, main: &str) -> PathBuf {
+        self.top.path().join(copy_name(main))
     }
 
     fn drop_in(&self, name: &OsStr) -> PathBuf {
@@ -233,7 +285,8 @@ impl Stage {
     /// A complaint with the paths that the administrator knows.
     fn as_seen(&self, said: &str) -> String {
         let drop_ins = self.drop_ins.path().display().to_string();
-        said.replace(&drop_ins, DROP_INS).replace(&self.main().display().to_string(), MAIN)
+        let said = said.replace(&drop_ins, DROP_INS);
+        said.replace(&format!("{}/", self.top.path().display()), "/etc/")
     }
 }
 
@@ -250,20 +303,9 @@ fn is_read(name: &OsStr) -> bool {
     !name.contains(&b'.') && !name.ends_with(b"~")
 }
 
-/// The main file with its drop-in directory replaced.
-fn redirect(main: &[u8], to: &Path) -> Vec<u8> {
-    let mut copy = Vec::with_capacity(main.len());
-    for line in main.split_inclusive(|byte| *byte == b'\n') {
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim();
-        let rest = text.strip_prefix("@includedir").or_else(|| text.strip_prefix("#includedir"));
-        if rest.is_some_and(|rest| rest.trim().trim_matches('"').trim_end_matches('/') == DROP_INS) {
-            copy.extend_from_slice(format!("@includedir {}\n", to.display()).as_bytes());
-        } else {
-            copy.extend_from_slice(line);
-        }
-    }
-    copy
+/// What a copy of a main file is called.
+fn copy_name(main: &str) -> &OsStr {
+    Path::new(main).file_name().unwrap_or_default()
 }
 
 fn make(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<Rc<Dir>> {

@@ -1,0 +1,112 @@
+//! The lines of a sudoers file that read other files: sudoers(5), "Including other files from within sudoers".
+
+use std::path::{Path, PathBuf};
+
+/// What such a line reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Include {
+    /// Every file of a directory, instead of one file.
+    pub is_directory: bool,
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// Whether the line gives it as it lies beside the file with the line.
+    pub is_relative: bool,
+}
+
+/// Read a line of a file in the directory `beside`; `None` for every other line.
+#[must_use]
+pub fn include(line: &str, beside: &Path) -> Option<Include> {
+    let line = line.trim();
+    let rest = line.strip_prefix(['@', '#'])?.strip_prefix("include")?;
+    let (is_directory, rest) = rest.strip_prefix("dir").map_or((false, rest), |rest| (true, rest));
+    // `#includes` is a comment like any other.
+    let written = rest.strip_prefix(char::is_whitespace)?.trim_start();
+    let path = word(written)?;
+    Some(Include { is_directory, is_relative: !path.starts_with('/'), path: beside.join(path) })
+}
+
+/// A path in quotes, or up to the first space without a `\` before it.
+fn word(written: &str) -> Option<String> {
+    let (end, written) = match written.strip_prefix('"') {
+        Some(rest) => (Some('"'), rest),
+        None => (None, written),
+    };
+    let mut path = String::new();
+    let mut letters = written.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, end) {
+            ('\\', _) => path.extend(letters.next()),
+            (letter, Some(end)) if letter == end => return Some(path),
+            (letter, None) if letter.is_whitespace() => break,
+            (letter, _) => path.push(letter),
+        }
+    }
+    (end.is_none() && !path.is_empty()).then_some(path)
+}
+
+/// A copy of a file of the directory `beside` that reads other places: `place` gives one for what a line reads (whether
+/// a directory, its absolute path, whether the line gives that relative), or `None` where the line is to stay.
+#[must_use]
+pub fn redirect(
+    bytes: &[u8],
+    beside: &Path,
+    place: &dyn Fn(bool, &Path, bool) -> Option<PathBuf>,
+) -> Vec<u8> {
+    let mut copy = Vec::with_capacity(bytes.len());
+    for text in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let found = include(&String::from_utf8_lossy(text), beside);
+        let other =
+            found.and_then(|it| Some((it.is_directory, place(it.is_directory, &it.path, it.is_relative)?)));
+        match other {
+            Some((is_directory, path)) => copy.extend_from_slice(line(is_directory, &path).as_bytes()),
+            None => copy.extend_from_slice(text),
+        }
+    }
+    copy
+}
+
+/// The line that reads this, as every sudo understands it.
+fn line(is_directory: bool, path: &Path) -> String {
+    let kind = if is_directory { "@includedir" } else { "@include" };
+    let path = path.display().to_string().replace('\\', "\\\\").replace(' ', "\\ ");
+    format!("{kind} {path}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(bool, String, bool)> {
+        include(text, Path::new("/etc"))
+            .map(|it| (it.is_directory, it.path.display().to_string(), it.is_relative))
+    }
+
+    #[test]
+    fn each_form_is_read() {
+        for text in
+            ["@includedir /etc/sudoers.d", "#includedir\t/etc/sudoers.d ", "  @includedir \"/etc/sudoers.d\""]
+        {
+            assert_eq!(read(text), Some((true, "/etc/sudoers.d".into(), false)), "{text}");
+        }
+        assert_eq!(read("@includedir sudoers.d"), Some((true, "/etc/sudoers.d".into(), true)));
+        assert_eq!(read("#include sudoers.local # ours"), Some((false, "/etc/sudoers.local".into(), true)));
+        assert_eq!(read("@include /a\\ b"), Some((false, "/a b".into(), false)));
+        assert_eq!(read("@include \"/a b\""), Some((false, "/a b".into(), false)));
+    }
+
+    #[test]
+    fn everything_else_is_not() {
+        for text in
+            ["", "# include x", "#includes", "@include", "@included x", "root ALL=(ALL) ALL", "@include \"x"]
+        {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let path = Path::new("/var/a b\\c");
+        let found = include(&line(true, path), Path::new("/")).unwrap();
+        assert_eq!((found.is_directory, found.path.as_path()), (true, path));
+    }
+}
