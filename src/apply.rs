@@ -101,8 +101,8 @@ pub fn is_interrupted(root: &Root) -> bool {
 }
 
 impl<'a> Session<'a> {
-    /// Take the lock, telling `waiting` what has to be waited for then and later, keep signals from ending the work half way until the process exits, repair what killed
-    /// runs left half written, and remove what else they left.
+    /// Take the lock, keep signals from ending the work half way until the process exits, repair what killed runs left
+    /// half written, and remove what else they left. `waiting` hears what has to be waited for, now and later.
     ///
     /// # Errors
     /// When the state directory can't be used or another run holds the lock too long.

@@ -2,6 +2,7 @@
 //!
 //! `config.toml` may hold what somebody else wrote. What a shell is given are only words that mean nothing to it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -61,7 +62,16 @@ fn runners(place: &Place) -> Result<Vec<Word>> {
     let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });
     let Some((_, toml)) = found? else { return Ok(Vec::new()) };
     let runners = runner_config::list(&toml, "")?;
-    let is_one = |name: &String| runners.iter().filter(|runner| runner.is_called(name)).count() == 1;
+    // Counted once, because there may be thousands.
+    let mut called: HashMap<String, usize> = HashMap::new();
+    for runner in &runners {
+        let name = runner.text("name").map(str::to_owned);
+        let id = runner.id().map(|id| id.to_string()).filter(|id| Some(id) != name.as_ref());
+        for one in [name, id].into_iter().flatten() {
+            *called.entry(one).or_default() += 1;
+        }
+    }
+    let is_one = |name: &String| called.get(name) == Some(&1);
     let word = |runner: &Runner<'_>| {
         let name = runner.text("name").filter(|name| is_plain(name)).map(str::to_owned);
         let id = runner.id().filter(|id| *id >= 0).map(|id| id.to_string());

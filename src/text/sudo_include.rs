@@ -11,6 +11,8 @@ pub struct Include {
     pub path: PathBuf,
     /// Whether the line gives it as it lies beside the file with the line.
     pub is_relative: bool,
+    /// What stands behind the path: a comment, which not every sudo takes.
+    pub rest: String,
 }
 
 /// Read a line of a file in the directory `beside`; `None` for every other line.
@@ -21,27 +23,30 @@ pub fn include(line: &str, beside: &Path) -> Option<Include> {
     let (is_directory, rest) = rest.strip_prefix("dir").map_or((false, rest), |rest| (true, rest));
     // `#includes` is a comment like any other.
     let written = rest.strip_prefix(char::is_whitespace)?.trim_start();
-    let path = word(written)?;
-    Some(Include { is_directory, is_relative: !path.starts_with('/'), path: beside.join(path) })
+    let (path, rest) = word(written)?;
+    let is_relative = !path.starts_with('/');
+    Some(Include { is_directory, is_relative, path: beside.join(path), rest: rest.to_owned() })
 }
 
-/// A path in quotes, or up to the first space without a `\` before it.
-fn word(written: &str) -> Option<String> {
+/// A path in quotes, or up to the first space without a `\` before it; and what follows.
+fn word(written: &str) -> Option<(String, &str)> {
     let (end, written) = match written.strip_prefix('"') {
         Some(rest) => (Some('"'), rest),
         None => (None, written),
     };
     let mut path = String::new();
     let mut letters = written.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, end) {
-            ('\\', _) => path.extend(letters.next()),
-            (letter, Some(end)) if letter == end => return Some(path),
-            (letter, None) if letter.is_whitespace() => break,
-            (letter, _) => path.push(letter),
+    loop {
+        let here = letters.as_str();
+        match (letters.next(), end) {
+            (Some('\\'), _) => path.extend(letters.next()),
+            (Some('"'), Some(_)) => return Some((path, letters.as_str())),
+            (None, Some(_)) => return None,
+            (Some(letter), None) if letter.is_whitespace() => return Some((path, here)),
+            (Some(letter), _) => path.push(letter),
+            (None, None) => return (!path.is_empty()).then_some((path, "")),
         }
     }
-    (end.is_none() && !path.is_empty()).then_some(path)
 }
 
 /// A copy of a file of the directory `beside` that reads other places: `place` gives one for what a line reads (whether
@@ -55,10 +60,9 @@ pub fn redirect(
     let mut copy = Vec::with_capacity(bytes.len());
     for text in bytes.split_inclusive(|byte| *byte == b'\n') {
         let found = include(&String::from_utf8_lossy(text), beside);
-        let other =
-            found.and_then(|it| Some((it.is_directory, place(it.is_directory, &it.path, it.is_relative)?)));
+        let other = found.and_then(|it| Some((place(it.is_directory, &it.path, it.is_relative)?, it)));
         match other {
-            Some((is_directory, path)) => copy.extend_from_slice(line(is_directory, &path).as_bytes()),
+            Some((path, it)) => copy.extend_from_slice(line(it.is_directory, &path, &it.rest).as_bytes()),
             None => copy.extend_from_slice(text),
         }
     }
@@ -66,10 +70,10 @@ pub fn redirect(
 }
 
 /// The line that reads this, as every sudo understands it.
-fn line(is_directory: bool, path: &Path) -> String {
+fn line(is_directory: bool, path: &Path, rest: &str) -> String {
     let kind = if is_directory { "@includedir" } else { "@include" };
     let path = path.display().to_string().replace('\\', "\\\\").replace(' ', "\\ ");
-    format!("{kind} {path}\n")
+    format!("{kind} {path}{rest}\n")
 }
 
 #[cfg(test)]
@@ -106,7 +110,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let path = Path::new("/var/a b\\c");
-        let found = include(&line(true, path), Path::new("/")).unwrap();
-        assert_eq!((found.is_directory, found.path.as_path()), (true, path));
+        let found = include(&line(true, path, " # ours"), Path::new("/")).unwrap();
+        assert_eq!((found.is_directory, found.path.as_path(), found.rest.as_str()), (true, path, " # ours"));
     }
 }
