@@ -236,7 +236,7 @@ fn failure(error: &anyhow::Error) -> Value {
     let remark = Remark {
         code: found.map_or("error", |fault| fault.code).to_owned(),
         message: format!("{error:#}"),
-        repair: found.map(|fault| fault.repair.clone()).unwrap_or_default(),
+        repair: fault::repair(error),
     };
     let mut document = json!({ "changed": false });
     explain(&mut document, &remark);

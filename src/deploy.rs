@@ -78,9 +78,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     });
     Some(done.unwrap_or_else(|error| {
         complain(&format!("error: {error:#}"));
-        if let Some(fault) = fault::find(&error) {
-            complain(&format!("    {}", fault.repair));
-        }
+        complain(&format!("    {}", fault::repair(&error)));
         ERROR
     }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Lies below all other modules. Must not hold secrets: a fault is shown, logged and put into `--json`.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// An error with its repair. Everything else in a chain of contexts says where and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,4 +32,55 @@ pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<Stri
 #[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
+}
+
+/// What to do about an error: its own repair, or what its kind calls for where the system refused something.
+#[must_use]
+pub fn repair(error: &anyhow::Error) -> String {
+    use io::ErrorKind as Kind;
+    if let Some(fault) = find(error) {
+        return fault.repair.clone();
+    }
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    match refused.map(io::Error::kind) {
+        Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: df -h; df -i",
+        Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: findmnt",
+        Some(Kind::PermissionDenied) => {
+            "run as root; root is refused by flags and security modules: lsattr -d PATH; dmesg"
+        }
+        Some(Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory) => {
+            "see which part of the path is not as it should be: namei -l PATH"
+        }
+        Some(Kind::OutOfMemory) => "see what memory there is, and run again: free -m",
+        Some(Kind::TimedOut | Kind::WouldBlock | Kind::Interrupted) => "run the same command again",
+        // Too many open files, a disk with faults, and what nobody has thought of.
+        Some(_) => "see what the kernel says, and run again: dmesg; ulimit -a",
+        None => "run the same command again; if it stays, please report it with the command and this line",
+    }
+    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn every_error_has_a_repair() {
+        assert_eq!(repair(&fault("x", "y", "z").context("cannot go on")), "z");
+        for (number, says) in [
+            (28, "df -h"),
+            (30, "findmnt"),
+            (13, "root"),
+            (1, "root"),
+            (2, "namei"),
+            (24, "ulimit"),
+            (5, "dmesg"),
+        ] {
+            let error =
+                Err::<(), _>(io::Error::from_raw_os_error(number)).context("cannot read it").unwrap_err();
+            assert!(repair(&error).contains(says), "{number}: {}", repair(&error));
+        }
+        assert!(repair(&anyhow::anyhow!("odd")).contains("report it"));
+    }
 }

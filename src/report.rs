@@ -196,7 +196,7 @@ impl Report {
             Remark {
                 code: found.map_or("error", |fault| fault.code).to_owned(),
                 message: self.msg.clone(),
-                repair: found.map(|fault| fault.repair.clone()).unwrap_or_default(),
+                repair: crate::fault::repair(error),
             },
         );
     }

@@ -149,7 +149,7 @@ fn refuse(findings: &mut Findings, error: &anyhow::Error) {
             findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), &fault.repair);
         }
         Some(fault) => findings.problem(fault.code, format!("{error:#}"), &fault.repair),
-        None => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), ""),
+        None => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), fault::repair(error)),
     }
 }
 
