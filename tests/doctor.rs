@@ -77,6 +77,26 @@ fn a_tree_that_lacks_nothing_has_no_problem() {
 }
 
 #[test]
+fn builds_that_no_job_uses_are_no_problem() {
+    use patients::Do::{self, Edit, Put, Remove};
+    let unusable = [Remove("/home/gitlab-runner/builds"), Put("/home/gitlab-runner/builds", "")];
+    let toml = "/etc/gitlab-runner/config.toml";
+    let unit = "/etc/systemd/system/gitlab-runner.service";
+    for (elsewhere, is_problem) in [
+        (Edit(toml, "  executor = \"shell\"", "  builds_dir = \"/srv\"\n  executor = \"shell\""), false),
+        (Edit(toml, "  executor = \"shell\"", "  executor = \"docker\""), false),
+        (Edit(unit, "/home/gitlab-runner", "/srv/ci"), false),
+        (Edit(toml, "  executor = \"shell\"", "  cache_dir = \"/srv\"\n  executor = \"shell\""), true),
+    ] {
+        let tree = tree();
+        let steps: &[Do] = &[unusable[0], unusable[1], elsewhere];
+        patients::apply(&tree, steps);
+        let found = findings(&doctor(&tree));
+        assert_eq!(has(&found, "problem", "builds-unusable"), is_problem, "{elsewhere:?}");
+    }
+}
+
+#[test]
 fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
     let mut wrong = Vec::new();
     let (mut all, mut troubled) = (BTreeSet::new(), BTreeSet::new());

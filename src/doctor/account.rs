@@ -7,6 +7,7 @@ use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
+use crate::runner_config::Runner;
 
 /// The home exists, belongs to the account, and nobody else can put anything into it.
 pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
@@ -50,7 +51,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     for (name, seen) in inside.iter().zip(patient.facts.home(account, &inside)?) {
         let Some(seen) = seen else { continue };
         let mode = seen.mode;
-        if *name != ".ssh" && !is_usable(&seen, account) {
+        if *name != ".ssh" && is_used(patient, account, name) && !is_usable(&seen, account) {
             findings.problem(
                 "builds-unusable",
                 format!(
@@ -79,12 +80,32 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     Ok(())
 }
 
-/// Where jobs have their checkouts and caches. A gitlab-runner that once ran without `--user` leaves them as root's.
+/// Whether jobs have their checkouts or caches in this directory of the home, as far as is known: where the service
+/// has no other working directory, and a runner of the shell executor names no other place.
+fn is_used(patient: &Patient<'_>, account: &Account, name: &str) -> bool {
+    let directory = patient.service.and_then(|service| service.directory.as_ref());
+    if directory.is_some_and(|directory| *directory != account.home) {
+        return false;
+    }
+    let key = if name == "builds" { "builds_dir" } else { "cache_dir" };
+    // What is wrong with the file is found by the checks of it.
+    let runners = patient.all_runners().unwrap_or_default();
+    let is_here =
+        |runner: &Runner<'_>| runner.text("executor") == Some("shell") && runner.text(key).is_none();
+    runners.is_empty() || runners.iter().any(is_here)
+}
+
+/// Whether jobs can write there. A gitlab-runner that once ran without `--user` leaves it as root's.
 fn is_usable(seen: &Seen, account: &Account) -> bool {
+    let needed = match seen {
+        _ if seen.uid == account.uid => 0o300,
+        _ if seen.gid == account.gid => 0o030,
+        _ => 0o003,
+    };
     match seen.kind {
         // To another disk, as a rule; what is there is not looked at.
         FileKind::Link => true,
-        kind => kind == FileKind::Directory && seen.uid == account.uid && seen.mode & 0o300 == 0o300,
+        kind => kind == FileKind::Directory && seen.mode & needed == needed,
     }
 }
 

@@ -128,7 +128,12 @@ pub(crate) fn tree() -> Tree {
 
 /// Make a tree sick.
 pub(crate) fn infect(tree: &Tree, fault: &Fault) {
-    for step in fault.steps {
+    apply(tree, fault.steps);
+}
+
+/// Do these things to it.
+pub(crate) fn apply(tree: &Tree, steps: &[Do]) {
+    for step in steps {
         match *step {
             Do::Put(path, text) => {
                 let is_new = !tree.exists(path);
