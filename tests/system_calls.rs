@@ -29,14 +29,20 @@ fn calls(host: &Host, command: &str) -> BTreeMap<String, usize> {
     found
 }
 
-#[test]
-fn a_converged_run_asks_little() {
-    let Some(host) = Host::or_skip() else { return };
+/// A host that is as the profile wants it.
+fn converged() -> Option<Host> {
+    let host = Host::or_skip()?;
     if !have(&["strace", "sudo", "visudo", "useradd", "ssh-keygen", "rsync"]) {
-        return;
+        return None;
     }
     let host = host.config_toml(fixture("config-docker-runner.toml")).start();
     host.prep(&["apply", "--profile", "dind"]).ok();
+    Some(host)
+}
+
+#[test]
+fn a_converged_run_asks_little() {
+    let Some(host) = converged() else { return };
     for command in ["apply", "check", "plan"] {
         let found = calls(&host, command);
         let all: usize = found.values().sum();
@@ -62,12 +68,7 @@ fn a_converged_run_asks_little() {
 /// Where somebody else is asked before the files, that one's word counts.
 #[test]
 fn the_files_are_asked_first_only_where_they_come_first() {
-    let Some(host) = Host::or_skip() else { return };
-    if !have(&["strace", "sudo", "visudo", "useradd", "ssh-keygen", "rsync"]) {
-        return;
-    }
-    let host = host.config_toml(fixture("config-docker-runner.toml")).start();
-    host.prep(&["apply", "--profile", "dind"]).ok();
+    let Some(host) = converged() else { return };
     for sources in ["systemd files", "files [NOTFOUND=return] systemd", "files systemd\npasswd: files"] {
         host.sh(&format!("printf 'passwd: {sources}\n' >/etc/nsswitch.conf")).ok();
         let found = calls(&host, "check");
