@@ -163,6 +163,8 @@ if [ -n "${RUNNER_PREP_LONG:-}" ] && [ ! -x "$tools/bin/cargo-generate-rpm" ]; t
 fi
 
 if cargo nextest --version >/dev/null 2>&1; then
+    # More than there are cores: many tests wait for something to give up.
+    export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}"
     # The examples in the documentation first, which nextest does not run: its closing line is to be the last.
     cargo test --locked --doc
     exec cargo nextest run --locked --no-fail-fast "$@"
