@@ -143,6 +143,17 @@ pub fn is_restricting(name: &str, value_is_false: bool) -> bool {
     RESTRICTING.contains(&name) || (name == "services_privileged" && value_is_false)
 }
 
+/// Keys that are pointers in gitlab-runner's source: absent they mean another thing than zero or false.
+const OTHERWISE_WHEN_ABSENT: [&str; 4] =
+    ["clean_git_config", "safe_directory_checkout", "services_limit", "services_privileged"];
+
+/// True for keys whose absence is not the same as zero or false: without `services_limit` there is none, and without
+/// `services_privileged` services are privileged where jobs are.
+#[must_use]
+pub fn differs_when_absent(name: &str) -> bool {
+    OTHERWISE_WHEN_ABSENT.contains(&name)
+}
+
 fn parse(line: &'static str) -> Option<Key> {
     let mut fields = line.split('\t');
     let (section, name, kind) = (fields.next()?, fields.next()?, fields.next()?);

@@ -35,9 +35,10 @@ pub(super) enum Setting {
 }
 
 impl Setting {
-    /// True for what gitlab-runner assumes where the key is absent.
-    pub(super) fn is_default(&self) -> bool {
+    /// True for what gitlab-runner assumes where this key is absent.
+    pub(super) fn is_default(&self, key: &str) -> bool {
         match self {
+            _ if keys::differs_when_absent(key) => false,
             Self::Scalar(Scalar::Bool(value)) => !value,
             Self::Scalar(Scalar::Integer(value)) => *value == 0,
             Self::Scalar(Scalar::String(value)) => value.is_empty(),

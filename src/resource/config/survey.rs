@@ -221,10 +221,11 @@ impl Work<'_> {
         item: Option<&Item>,
         setting: &Setting,
     ) -> Result<()> {
+        let key = keys.last().copied().unwrap_or_default();
         match setting {
             Setting::Scalar(wanted) => {
                 let now = item.and_then(scalar);
-                if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default()) {
+                if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default(key)) {
                     return Ok(());
                 }
                 // A value of another type is not the value of this key: it is not shown.
@@ -239,7 +240,6 @@ impl Work<'_> {
                     Some(item) => strings(item)
                         .ok_or_else(|| runner.wrong(self.toml, item, keys, "a list of strings", self.file))?,
                 };
-                let key = keys.last().copied().unwrap_or_default();
                 if key.starts_with("allowed_privileged_") {
                     runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
@@ -276,7 +276,7 @@ impl Work<'_> {
         for (key, setting) in &config.docker {
             let item = docker.and_then(|docker| docker.get(key));
             if key == "tls_verify" && Runner::is_remote(docker) {
-                if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default() {
+                if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default(key) {
                     self.notes.warn(
                         "tls-verify-remote",
                         format!("{}: tls_verify is left alone, `host` is a remote address", runner.title()),

@@ -214,6 +214,28 @@ fn a_version_that_ignores_what_keeps_jobs_from_something_is_refused() {
     assert_eq!(codes(&notes).0, ["runner-version-unknown"]);
 }
 
+/// What keeps something from jobs must not be taken for granted: for most keys zero and false are what absence means.
+#[test]
+fn a_limit_of_nothing_is_written() {
+    for (wanted, path) in [
+        ("[config.docker]\nservices_privileged = false\n", "docker.services_privileged"),
+        ("[config.docker]\nservices_limit = 0\n", "docker.services_limit"),
+        ("clean_git_config = false\n", "clean_git_config"),
+        ("safe_directory_checkout = false\n", "safe_directory_checkout"),
+    ] {
+        let profile = format!("[config]\nexecutors = [\"docker\"]\n{wanted}");
+        let host = host(&docker("    privileged = true\n"));
+        let found = plan(&profile, &host, &Options::default()).expect("a plan").0;
+        let said: Vec<_> = values(&found).into_iter().map(|(path, before, _)| (path, before)).collect();
+        assert_eq!(said, [(format!("runners.0.{path}"), None)]);
+        converged(path, &profile, &host.after(&found));
+    }
+    for wanted in ["limit = 0\n", "[config.docker]\nprivileged = false\noom_score_adjust = 0\nuser = \"\"\n"] {
+        let profile = format!("[config]\nexecutors = [\"docker\"]\n{wanted}");
+        converged(wanted, &profile, &host(&docker("    image = \"a\"\n")));
+    }
+}
+
 #[test]
 fn a_profile_does_not_contradict_itself() {
     for (name, lines) in [
