@@ -121,7 +121,8 @@ impl DropIn {
         fault(
             "sudoers-foreign",
             format!("{} was written by somebody else and says:\n    {shown}", self.path),
-            "compare it with the plan; to replace it: runner-prep apply --adopt …",
+            // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
+            format!("compare it with the plan; to replace it: runner-prep apply --adopt --only {} …", self.kind),
         )
     }
 }
