@@ -14,7 +14,7 @@ mod support;
 
 use std::fs::{File, set_permissions};
 use std::io::{BufRead, BufReader, Lines};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, renameat2};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, setgid, setgroups, setuid, unlinkat};
-use support::{Tree, assert_unchanged, have, is_root, long, program, skip, stamps};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, mkfifo, setgid, setgroups, setuid, unlinkat};
+use support::{Tree, assert_unchanged, have, is_root, listing, long, program, run_limited, skip, stamps};
 
 const ACCOUNT: u32 = 61_998;
 const HOME: &str = "/home/gitlab-runner";
@@ -144,6 +144,23 @@ struct Figures {
     touched: u32,
 }
 
+impl Figures {
+    fn count(&mut self, exit: i32, said: &str) {
+        self.rounds += 1;
+        // An error that names a change comes from the middle of the writing.
+        self.half_way += u32::from(
+            ["ssh_key ", "git ", "known_hosts ", "account ", "and taking"]
+                .iter()
+                .any(|it| said.starts_with(&format!("error: {it}"))),
+        );
+        match exit {
+            0 => self.done += 1,
+            2 => self.refused += 1,
+            _ => panic!("exit code {exit}: {said}"),
+        }
+    }
+}
+
 /// Let the program work under attack; after each round root's things must be what they were.
 fn attack(tree: &Tree, victim: &Path, swap: (&str, &str), made: &str, rounds: u32) -> Figures {
     let usual = ["apply", "--profile", "shell", "--only", "ssh_key,git"];
@@ -165,21 +182,8 @@ fn attack_on(
     let mut figures = Figures::default();
     let most = if again.is_empty() { rounds } else { rounds * 20 };
     while figures.rounds < rounds || (figures.done == 0 && figures.rounds < most) {
-        figures.rounds += 1;
-        let mut command = tree.command(arguments);
-        let exit = command.output().unwrap();
-        let said = String::from_utf8_lossy(&exit.stderr);
-        // An error that names a change comes from the middle of the writing.
-        figures.half_way += u32::from(
-            ["ssh_key ", "git ", "known_hosts ", "account ", "and taking"]
-                .iter()
-                .any(|it| said.starts_with(&format!("error: {it}"))),
-        );
-        match exit.status.code() {
-            Some(0) => figures.done += 1,
-            Some(2) => figures.refused += 1,
-            other => panic!("exit code {other:?}"),
-        }
+        let ended = tree.command(arguments).output().unwrap();
+        figures.count(ended.status.code().unwrap_or(-1), &String::from_utf8_lossy(&ended.stderr));
         figures.touched += u32::from(stamps(victim) != before);
     }
     attack.end();
@@ -281,6 +285,138 @@ fn a_file_exchanged_for_a_link_leads_nowhere() {
     println!("a key: {keys:?}, ~/.gitconfig: {git:?}, {:.1} s", began.elapsed().as_secs_f64());
     println!("touched: {}", keys.touched + git.touched);
     assert_eq!(keys.touched + git.touched, 0);
+}
+
+/// What lies where the key will be, at every other moment.
+#[derive(Debug, Clone, Copy)]
+enum Other {
+    /// `~/.ssh` is a link to root's directory.
+    Directory,
+    /// The key is a link to root's key.
+    Link,
+    /// It is root's key, under a second name. Where `fs.protected_hardlinks` is 0 the account makes one itself.
+    HardLink,
+    Fifo,
+}
+
+impl Other {
+    const ALL: [Self; 4] = [Self::Directory, Self::Link, Self::HardLink, Self::Fifo];
+
+    /// What root has there. The account's own renames change the ctime of a file with a second name.
+    fn state(self, victim: &Path) -> Vec<String> {
+        if matches!(self, Self::HardLink) { listing(victim) } else { stamps(victim) }
+    }
+
+    /// Lay it ready; returns what it is exchanged with.
+    fn lay(self, tree: &Tree, victim: &Path) -> (PathBuf, PathBuf) {
+        let (ready, key) = (tree.path("home/gitlab-runner/ready"), victim.join("id_ed25519"));
+        match self {
+            Self::Directory => symlink(victim, &ready),
+            Self::Link => symlink(key, &ready),
+            Self::HardLink => std::fs::hard_link(key, &ready),
+            Self::Fifo => mkfifo(&ready, Mode::from_bits_truncate(0o666)).map_err(std::io::Error::from),
+        }
+        .unwrap();
+        let ssh = tree.path("home/gitlab-runner/.ssh");
+        (if matches!(self, Self::Directory) { ssh } else { ssh.join("id_ed25519") }, ready)
+    }
+}
+
+/// Root gives away a key of its own (`--adopt`): only what it looked at, whatever the account puts in its place.
+#[test]
+fn only_what_was_looked_at_is_given_away() {
+    let Some(_turn) = turn() else { return };
+    let began = Instant::now();
+    for other in Other::ALL {
+        let (tree, victim) = scene();
+        root_key(&victim.join("id_ed25519"));
+        set_permissions(victim.join("id_ed25519"), PermissionsExt::from_mode(0o644)).unwrap();
+        let path = tree.path("home/gitlab-runner/.ssh/id_ed25519");
+        root_key(&path);
+        let key = File::open(&path).unwrap();
+        let (one, ready) = other.lay(&tree, &victim);
+        let before = other.state(&victim);
+        let attack = Attack::start(&one, &ready, &tree.path("home/gitlab-runner"), "");
+        let (mut figures, mut given) = (Figures::default(), 0);
+        while figures.rounds < rounds(50) || (given == 0 && figures.rounds < rounds(2_000)) {
+            fchown(&key, Some(0), Some(0)).unwrap();
+            let adopt = ["apply", "--profile", "shell", "--only", "ssh_key", "--adopt"];
+            let run = run_limited(&mut tree.command(&adopt));
+            figures.count(run.status, &run.stderr);
+            given += u32::from(key.metadata().unwrap().uid() == ACCOUNT);
+            figures.touched += u32::from(other.state(&victim) != before);
+        }
+        attack.end();
+        println!("--adopt, {other:?}: {figures:?}, {given} times given");
+        assert_unchanged(&before, &other.state(&victim));
+        assert_eq!(figures.touched, 0);
+        assert!(given > 0, "the key was never given away, so that nothing was tried: {figures:?}");
+    }
+    println!("--adopt: {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// An empty directory of root's becomes the account's where `.ssh` has to be; one that holds something does not, also
+/// when the two are exchanged between the look and the change.
+#[test]
+fn a_directory_of_root_exchanged_for_an_empty_one_stays_roots() {
+    let Some(_turn) = turn() else { return };
+    let began = Instant::now();
+    let tree = Tree::new()
+        .account("gitlab-runner", ACCOUNT, HOME)
+        .dir("home/gitlab-runner/.ssh", 0o700)
+        .file_mode("home/gitlab-runner/backup/secret", "root's own\n", 0o600)
+        .dir("home/gitlab-runner/backup", 0o700);
+    let (ssh, backup) = (tree.path("home/gitlab-runner/.ssh"), tree.path("home/gitlab-runner/backup"));
+    let (empty, full) = (File::open(&ssh).unwrap(), File::open(&backup).unwrap());
+    let attack = Attack::start(&ssh, &backup, &tree.path("home/gitlab-runner"), "");
+    let (mut figures, mut given) = (Figures::default(), 0);
+    while figures.rounds < rounds(500) || (given == 0 && figures.rounds < rounds(5_000)) {
+        let run = run_limited(&mut tree.command(&["apply", "--profile", "shell", "--only", "ssh_key"]));
+        figures.count(run.status, &run.stderr);
+        figures.touched += u32::from(full.metadata().unwrap().uid() != 0);
+        given += u32::from(empty.metadata().unwrap().uid() == ACCOUNT);
+        for name in ["id_ed25519", "id_ed25519.pub"] {
+            unlinkat(&empty, name, UnlinkatFlags::NoRemoveDir).ok();
+        }
+        for directory in [&empty, &full] {
+            fchown(directory, Some(0), Some(0)).unwrap();
+        }
+    }
+    attack.end();
+    let seconds = began.elapsed().as_secs_f64();
+    println!("~/.ssh and another directory of root's: {figures:?}, {given} times given, {seconds:.1} s");
+    assert_eq!(figures.touched, 0);
+    assert!(given > 0, "the empty one was never given away, so that nothing was tried: {figures:?}");
+}
+
+/// `undo` moves a key aside that `apply` made: in the account's own directory, and no other file.
+#[test]
+fn undo_moves_nothing_of_roots_aside() {
+    let Some(_turn) = turn() else { return };
+    let began = Instant::now();
+    for other in Other::ALL {
+        let (tree, victim) = scene();
+        root_key(&victim.join("id_ed25519"));
+        // As tempting as can be: with the account's rights as with root's, only the way there is closed.
+        set_permissions(&victim, PermissionsExt::from_mode(0o777)).unwrap();
+        let (one, ready) = other.lay(&tree, &victim);
+        let before = other.state(&victim);
+        let attack = Attack::start(&one, &ready, &tree.path("home/gitlab-runner"), "");
+        let (mut figures, mut moved) = (Figures::default(), 0);
+        while figures.rounds < rounds(50) || (moved == 0 && figures.rounds < rounds(2_000)) {
+            run_limited(&mut tree.command(&["apply", "--profile", "shell", "--only", "ssh_key"]));
+            let run = run_limited(&mut tree.command(&["undo"]));
+            moved += u32::from(run.status == 0 && run.contains("is moved to"));
+            figures.count(run.status, &run.stderr);
+            figures.touched += u32::from(other.state(&victim) != before);
+        }
+        attack.end();
+        println!("undo, {other:?}: {figures:?}, {moved} times moved");
+        assert_unchanged(&before, &other.state(&victim));
+        assert_eq!(figures.touched, 0);
+        assert!(moved > 0, "no key was ever moved aside, so that nothing was tried: {figures:?}");
+    }
+    println!("undo: {:.1} s", began.elapsed().as_secs_f64());
 }
 
 /// That the attack is one: what programs usually do falls to it.

@@ -122,7 +122,10 @@ impl DropIn {
             "sudoers-foreign",
             format!("{} was written by somebody else and says:\n    {shown}", self.path),
             // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
-            format!("compare it with the plan; to replace it: runner-prep apply --adopt --only {} …", self.kind),
+            format!(
+                "compare it with the plan; to replace it: runner-prep apply --adopt --only {} …",
+                self.kind
+            ),
         )
     }
 }

@@ -250,7 +250,12 @@ impl Dir {
         };
         if stat.uid != account.uid {
             let harmless = || match stat.kind {
-                Kind::Directory => self.child(name)?.map_or(Ok(false), |child| child.keeps_nothing_back()),
+                // The very directory that was opened: by its name another one may be found meanwhile.
+                Kind::Directory => {
+                    let fd = file.try_clone()?.into();
+                    Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }
+                        .keeps_nothing_back()
+                }
                 _ => Ok(false),
             };
             if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {

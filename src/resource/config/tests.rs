@@ -230,7 +230,8 @@ fn a_limit_of_nothing_is_written() {
         assert_eq!(said, [(format!("runners.0.{path}"), None)]);
         converged(path, &profile, &host.after(&found));
     }
-    for wanted in ["limit = 0\n", "[config.docker]\nprivileged = false\noom_score_adjust = 0\nuser = \"\"\n"] {
+    for wanted in ["limit = 0\n", "[config.docker]\nprivileged = false\noom_score_adjust = 0\nuser = \"\"\n"]
+    {
         let profile = format!("[config]\nexecutors = [\"docker\"]\n{wanted}");
         converged(wanted, &profile, &host(&docker("    image = \"a\"\n")));
     }
