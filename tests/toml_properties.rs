@@ -222,7 +222,11 @@ proptest! {
         let edits = |block: &Plain| {
             let mut edits: Vec<Edit> = Vec::new();
             for (choice, text) in &choices {
-                let edit = edit(block, *choice, text);
+                let mut edit = edit(block, *choice, text);
+                // As `undo` does.
+                if choice.2 % 6 == 2 && matches!(edit.action, Action::Set(_)) {
+                    edit.action = Action::Remove;
+                }
                 if edit.path[0] == "runners".into() && edits.iter().all(|other| other.path != edit.path) {
                     edits.push(edit);
                 }

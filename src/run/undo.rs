@@ -67,6 +67,8 @@ fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report
     if found.ids.is_empty() || command.dry_run {
         return Ok(planned(&found));
     }
+    // It may hold a long file twice.
+    drop(found);
     let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
     // Once more: nobody else undoes or applies anything from here on.
     let found = plan(session.journal())?;

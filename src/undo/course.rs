@@ -9,7 +9,6 @@ use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::{Facts, live::Live};
 use crate::journal::{self, Deed, Entry, Id, Journal, Reader, Record, Show, Side};
 use crate::report::changed_lines;
-use crate::text::toml_patch::Toml;
 
 /// Lines of a text diff that a refusal shows.
 const MOST_LINES: usize = 40;
@@ -196,17 +195,13 @@ impl Course<'_> {
             Some(thing) if self.is_config() && thing.kind == FileKind::Regular => thing,
             state => return Ok(Rewound::Refused(self.differences(live, journal, at, state.as_ref())?)),
         };
-        let toml = match Toml::parse(&thing.bytes) {
-            Ok(toml) if !thing.bytes.trim_ascii().is_empty() => toml,
-            Ok(_) => return Ok(Rewound::Refused(vec!["it is empty".to_owned()])),
-            Err(error) => return Ok(Rewound::Refused(vec![format!("it can't be read: {error}")])),
-        };
+        if thing.bytes.trim_ascii().is_empty() {
+            return Ok(Rewound::Refused(vec!["it is empty".to_owned()]));
+        }
         let Some(layers) = self.layers(journal, at)? else {
-            return Ok(Rewound::Refused(vec![
-                "its bytes are others, and what runner-prep changed were not single values".to_owned(),
-            ]));
+            return Ok(Rewound::Refused(vec![values::OTHER.to_owned()]));
         };
-        let done = match values::put_back(&toml, &layers) {
+        let done = match values::put_back(&thing.bytes, &layers) {
             Ok(done) => done,
             Err(lines) => return Ok(Rewound::Refused(lines)),
         };
@@ -221,21 +216,15 @@ impl Course<'_> {
             let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
                 return Ok(None);
             };
-            let Ok(before) = Toml::parse(&journal.bytes(link.id, before)?) else {
-                return Ok(None);
-            };
-            layers.push(Layer { values, before });
+            layers.push(Layer { values, before: journal.bytes(link.id, before)? });
         }
         Ok(Some(layers))
     }
 
     /// The same values for people, where the former bytes are put back.
     fn shown_values(&self, journal: &Journal<'_>, now: &Seen) -> Result<Option<Shown>> {
-        let Ok(toml) = Toml::parse(&now.bytes) else {
-            return Ok(None);
-        };
         let layers = self.layers(journal, 0)?;
-        Ok(layers.map(|layers| Shown::Values(values::shown(&toml, &layers))))
+        Ok(layers.map(|layers| Shown::Values(values::shown(&now.bytes, &layers))))
     }
 
     /// In what the thing differs from what the run left.

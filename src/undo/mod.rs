@@ -201,11 +201,8 @@ fn look(live: &Live<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>>
         }
         Place::System(path) => match live.entry(path)? {
             Some(seen) if seen.kind == FileKind::Regular => {
-                let whole = |bytes: &[u8]| {
-                    !is_config
-                        || !bytes.trim_ascii().is_empty()
-                            && crate::text::toml_patch::Toml::parse(bytes).is_ok()
-                };
+                let whole =
+                    |bytes: &[u8]| !is_config || !bytes.trim_ascii().is_empty() && values::is_document(bytes);
                 live.settled(path, crate::facts::MOST_CONFIG_BYTES, &whole)
             }
             other => Ok(other),

@@ -71,15 +71,22 @@ impl<'t> Parts<'t> {
         self.source.block(self.source.text.get(self.range(index)?)?)
     }
 
+    /// True for bytes that are a document, without ever holding all of it as a tree where that is not needed.
+    #[must_use]
+    pub fn is_document(bytes: &'t [u8], name: &'t str) -> bool {
+        let by_blocks = |parts: Self| (0..parts.count()).all(|index| parts.block(index).is_some());
+        Self::cut(bytes, name).is_some_and(by_blocks) || Toml::parse(bytes).is_ok()
+    }
+
     /// An empty copy of the document, to be written block by block.
     #[must_use]
-    pub fn copy(&self) -> Copy<'_, 't> {
+    pub fn copy(&self) -> PartsCopy<'_, 't> {
         let mut patched =
             Patched { text: String::with_capacity(self.source.text.len()), used_dotted_key: false };
         if self.bom {
             patched.text.push(super::BYTE_ORDER_MARK);
         }
-        Copy { parts: self, patched, done: 0 }
+        PartsCopy { parts: self, patched, done: 0 }
     }
 
     fn range(&self, index: usize) -> Option<Range<usize>> {
@@ -97,14 +104,14 @@ impl Source<'_> {
 }
 
 /// The document with edits in some of its blocks.
-pub struct Copy<'p, 't> {
+pub struct PartsCopy<'p, 't> {
     parts: &'p Parts<'t>,
     patched: Patched,
     /// How much of the source it has, in bytes.
     done: usize,
 }
 
-impl Copy<'_, '_> {
+impl PartsCopy<'_, '_> {
     /// Makes edits in a block, whose own list has one element. The blocks must come in their order. Returns the new
     /// block, which was parsed and has exactly the wanted values.
     #[must_use]

@@ -2,16 +2,27 @@
 
 use super::*;
 
-fn toml(text: &str) -> Toml {
-    Toml::parse(text.as_bytes()).unwrap()
-}
-
 /// Each pair is what a run found and left, the newest first.
 fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
     let changed = |(before, after): &(&str, &str)| values::changed(before.as_bytes(), after.as_bytes());
     let all: Vec<Vec<Value>> = runs.iter().map(|run| changed(run).unwrap()).collect();
-    let layers = all.iter().zip(runs).map(|(values, run)| Layer { values, before: toml(run.0) });
-    super::put_back(&toml(live), &layers.collect::<Vec<_>>()).map(|done| done.text)
+    let layers =
+        all.iter().zip(runs).map(|(values, run)| Layer { values, before: run.0.as_bytes().to_vec() });
+    let layers: Vec<_> = layers.collect();
+    let live = live.as_bytes();
+    let whole = Documents::whole(live, &layers)?.put_back(true).map_err(Stop::lines);
+    // Runner by runner it is the same, or refused.
+    match Documents::blocks(live, &layers).and_then(|documents| documents.put_back(true)) {
+        Ok(done) => {
+            let whole = whole.unwrap();
+            assert_eq!(done.text, whole.text);
+            assert_eq!(done.shown, whole.shown);
+            assert_eq!(done.gone, whole.gone);
+        }
+        Err(Stop::Odd) => panic!("not taken runner by runner"),
+        Err(Stop::Refused(_)) => assert!(whole.is_err()),
+    }
+    super::put_back(live, &layers).map(|done| done.text)
 }
 
 const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
@@ -68,4 +79,15 @@ fn a_runner_is_known_by_its_number_then_token_then_name() {
     let (before, after) = run("name = 'n'\n");
     let twice = format!("{after}{after}");
     assert!(put_back(&twice, &[(&before, &after)]).unwrap_err()[0].contains("several runners"));
+}
+
+#[test]
+fn what_can_not_be_taken_runner_by_runner_is_taken_as_a_whole() {
+    let run = |limit: u8| format!("runners = [{{ id = 1, url = 'u', limit = {limit} }}]\n");
+    let (before, after) = (run(1), run(2));
+    let values = values::changed(before.as_bytes(), after.as_bytes()).unwrap();
+    let layers = [Layer { values: &values, before: before.clone().into_bytes() }];
+    assert!(matches!(Documents::blocks(after.as_bytes(), &layers), Err(Stop::Odd)));
+    assert_eq!(super::put_back(after.as_bytes(), &layers).unwrap().text, before);
+    assert_eq!(shown(after.as_bytes(), &layers).len(), 1);
 }

@@ -1,0 +1,178 @@
+//! The values of one runner, held against what the runs made of them.
+
+use std::collections::BTreeMap;
+
+use super::document::Runner;
+use super::{Deed, below, dotted};
+use crate::change::ValueChange;
+use crate::text::toml_patch::{Action, Edit, Scalar, Step};
+
+/// One value through all layers: its states from the newest to the oldest. The last one is wanted.
+struct Course {
+    states: Vec<Option<Scalar>>,
+}
+
+impl Course {
+    fn target(&self) -> Option<&Scalar> {
+        self.states.last().and_then(Option::as_ref)
+    }
+
+    fn newest(&self) -> Option<&Scalar> {
+        self.states.first().and_then(Option::as_ref)
+    }
+}
+
+/// One list of which elements are ours.
+#[derive(Default)]
+struct List {
+    courses: Vec<Course>,
+    /// The whole list was not there before the oldest layer.
+    made: bool,
+}
+
+/// What is to be changed in one runner.
+pub(super) struct Changes<'a> {
+    runner: &'a Runner<'a>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) shown: Vec<ValueChange>,
+    pub(super) lines: Vec<String>,
+    pub(super) refused: bool,
+}
+
+impl<'a> Changes<'a> {
+    /// `deeds` are the values of this runner that the runs changed, those of the newest run first.
+    pub(super) fn of(runner: &'a Runner<'a>, deeds: &[Deed<'_>]) -> Self {
+        let mut change =
+            Self { runner, edits: Vec::new(), shown: Vec::new(), lines: Vec::new(), refused: false };
+        let (mut scalars, mut lists) = (BTreeMap::<_, Course>::new(), BTreeMap::<_, List>::new());
+        for Deed { value, made } in deeds {
+            let (path, new, old) = (below(value), &value.after, &value.before);
+            let begun = || Course { states: vec![new.clone()] };
+            if !value.element {
+                scalars.entry(path).or_insert_with(begun).states.push(old.clone());
+                continue;
+            }
+            let list = lists.entry(path).or_default();
+            list.made = *made;
+            // An older layer that made what a newer one found is the same element's course.
+            let same = |course: &&mut Course| new.is_some() && course.states.last() == Some(new);
+            match list.courses.iter_mut().find(same) {
+                Some(course) => course.states.push(old.clone()),
+                None => list.courses.push(Course { states: vec![new.clone(), old.clone()] }),
+            }
+        }
+        for (path, course) in scalars {
+            change.scalar(path, &course);
+        }
+        for (path, list) in lists {
+            change.list(path, &list);
+        }
+        change
+    }
+
+    fn scalar(&mut self, path: &[Step], course: &Course) {
+        let name = self.name(path);
+        let set = text(course.newest());
+        let Some(now) = self.runner.at(path).scalar() else {
+            return self.refuse(format!("{name} is no single value, runner-prep set {set}"));
+        };
+        if !course.states.contains(&now) {
+            return self.refuse(format!("{name} is {}, runner-prep set {set}", text(now.as_ref())));
+        }
+        self.lines.push(format!("{name} still is {}", text(now.as_ref())));
+        let action = match course.target() {
+            wanted if wanted == now.as_ref() => return,
+            Some(wanted) => Action::Set(wanted.clone()),
+            None => Action::Remove,
+        };
+        self.push(path, false, name, [now.as_ref(), course.target()], action);
+    }
+
+    fn list(&mut self, path: &[Step], list: &List) {
+        let first = self.edits.len();
+        for course in &list.courses {
+            self.element(path, course);
+        }
+        // A list that only our elements brought into being goes with the last of them.
+        let rest = self.runner.at(path).strings().unwrap_or_default();
+        let goes = |element: &&str| {
+            let removes = Action::RemoveElement((*element).to_owned());
+            self.edits.iter().skip(first).any(|edit| edit.action == removes)
+        };
+        if list.made && !rest.is_empty() && rest.iter().all(goes) {
+            self.edits.truncate(first);
+            self.edits.push(Edit::new(self.runner.inner_path(path), Action::Remove));
+        }
+    }
+
+    fn element(&mut self, path: &[Step], course: &Course) {
+        let name = self.name(path);
+        let set = text(course.newest());
+        let Some(list) = self.runner.at(path).strings() else {
+            return self.refuse(format!("{name} is no list of strings, runner-prep added {set}"));
+        };
+        let place = |wanted: &Scalar| match wanted {
+            Scalar::String(wanted) => list.iter().position(|element| element == wanted),
+            _ => None,
+        };
+        let present = course.states.iter().flatten().find_map(|state| Some((state, place(state)?)));
+        let absent_is_known = course.states.contains(&None);
+        let Some((now, index)) = present else {
+            // Where absence is one of the known states, and the wanted one, all is as it was; unless
+            // somebody gave the same variable another value.
+            if let Some(other) = course.newest().and_then(|set| same_variable(path, set, &list)) {
+                return self.refuse(format!("{name} has {}, runner-prep set {set}", text(Some(&other))));
+            }
+            if absent_is_known && course.target().is_none() {
+                return;
+            }
+            return self.refuse(format!("{name} no longer has {set}"));
+        };
+        self.lines.push(format!("{name} still has {}", text(Some(now))));
+        let action = match (now, course.target()) {
+            (now, Some(wanted)) if now == wanted => return,
+            (_, Some(Scalar::String(value))) => Action::Replace { index, value: value.clone() },
+            (Scalar::String(value), None) => Action::RemoveElement(value.clone()),
+            _ => return self.refuse(format!("{name} has no strings")),
+        };
+        self.push(path, true, name, [Some(now), course.target()], action);
+    }
+
+    fn push(
+        &mut self,
+        path: &[Step],
+        element: bool,
+        name: String,
+        sides: [Option<&Scalar>; 2],
+        action: Action,
+    ) {
+        let [before, after] = sides.map(|value| value.map(ToString::to_string));
+        self.shown.push(ValueChange { name, path: self.runner.path(path), element, before, after });
+        self.edits.push(Edit::new(self.runner.inner_path(path), action));
+    }
+
+    fn refuse(&mut self, line: String) {
+        self.lines.push(line);
+        self.refused = true;
+    }
+
+    /// `runners[0] "name": docker.privileged`, as a plan names it.
+    fn name(&self, path: &[Step]) -> String {
+        format!("{}: {}", self.runner.title(), dotted(path))
+    }
+}
+
+/// The element that gives the variable of an environment list its value.
+fn same_variable(path: &[Step], set: &Scalar, list: &[&str]) -> Option<Scalar> {
+    let is_environment = path.last() == Some(&Step::Key("environment".to_owned()));
+    let (Scalar::String(set), true) = (set, is_environment) else {
+        return None;
+    };
+    let variable = set.split_once('=')?.0;
+    let found = list.iter().find(|element| element.split_once('=').is_some_and(|(name, _)| name == variable));
+    found.map(|element| Scalar::String((*element).to_owned()))
+}
+
+fn text(value: Option<&Scalar>) -> String {
+    value.map_or_else(|| "absent".to_owned(), ToString::to_string)
+}
