@@ -6,6 +6,7 @@
 mod support;
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use support::{Tree, assert_unchanged};
 
@@ -70,6 +71,20 @@ fn there_and_back(runners: usize) {
     let back = tree.text(CONFIG);
     // What had a list has the list, and what had none has none.
     assert!(back == rewritten(&before), "only our values");
+}
+
+#[test]
+fn changing_and_putting_back_needs_no_tree_of_the_whole_file() {
+    // In kilobytes, the program itself with it. The two trees of the file that it is put back from take more.
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").config_toml(config(6_000));
+    let within = |command: &[&str]| {
+        let mut limited = Command::new("/bin/sh");
+        limited.args(["-c", "ulimit -v 81920 && exec \"$@\"", "sh"]).arg(support::program());
+        tree.run_command(limited.args(command).arg("--root").arg(tree.top()))
+    };
+    within(&["apply", "--profile", "dind", "--only", "config"]).ok().says("1 change made");
+    within(&["undo"]).ok();
+    assert!(tree.text(CONFIG) == config(6_000), "the former bytes");
 }
 
 #[test]
