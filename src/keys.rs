@@ -143,7 +143,7 @@ pub fn is_restricting(name: &str, value_is_false: bool) -> bool {
     RESTRICTING.contains(&name) || (name == "services_privileged" && value_is_false)
 }
 
-/// Keys that are pointers in gitlab-runner's source: absent they mean another thing than zero or false.
+/// Keys whose absence gitlab-runner tells from every value.
 const OTHERWISE_WHEN_ABSENT: [&str; 4] =
     ["clean_git_config", "safe_directory_checkout", "services_limit", "services_privileged"];
 

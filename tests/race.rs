@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, RenameFlags, open, renameat2};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, mkfifo, setgid, setgroups, setuid, unlinkat};
-use support::{Tree, assert_unchanged, have, is_root, listing, long, program, run_limited, skip, stamps};
+use support::{
+    Run, Tree, assert_unchanged, have, is_root, listing, long, program, run_limited, skip, stamps,
+};
 
 const ACCOUNT: u32 = 61_998;
 const HOME: &str = "/home/gitlab-runner";
@@ -322,37 +324,52 @@ impl Other {
     }
 }
 
-/// Root gives away a key of its own (`--adopt`): only what it looked at, whatever the account puts in its place.
-#[test]
-fn only_what_was_looked_at_is_given_away() {
-    let Some(_turn) = turn() else { return };
+/// What root does in a tree: how that ended, and whether it did what is attacked.
+type Round = Box<dyn Fn(&Tree) -> (Run, bool)>;
+
+/// Each of [`Other`] is exchanged with what root works on, again and again. `prepare` makes a tree ready, with the directory
+/// of root's outside the home, and gives what is to be done in it. It has to succeed at least once.
+fn against_all(what: &str, prepare: &dyn Fn(&Tree, &Path) -> Round) {
     let began = Instant::now();
     for other in Other::ALL {
         let (tree, victim) = scene();
         root_key(&victim.join("id_ed25519"));
+        let round = prepare(&tree, &victim);
+        let (one, ready) = other.lay(&tree, &victim);
+        let before = other.state(&victim);
+        let attack = Attack::start(&one, &ready, &tree.path("home/gitlab-runner"), "");
+        let (mut figures, mut done) = (Figures::default(), 0);
+        while figures.rounds < rounds(50) || (done == 0 && figures.rounds < rounds(2_000)) {
+            let (run, did) = round(&tree);
+            figures.count(run.status, &run.stderr);
+            done += u32::from(did);
+            figures.touched += u32::from(other.state(&victim) != before);
+        }
+        attack.end();
+        println!("{what}, {other:?}: {figures:?}, did it {done} times");
+        assert_unchanged(&before, &other.state(&victim));
+        assert_eq!(figures.touched, 0);
+        assert!(done > 0, "{what} never did it, so that nothing was tried: {figures:?}");
+    }
+    println!("{what}: {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Root gives away a key of its own (`--adopt`): only what it looked at, whatever the account puts in its place.
+#[test]
+fn only_what_was_looked_at_is_given_away() {
+    let Some(_turn) = turn() else { return };
+    against_all("--adopt", &|tree, victim| {
         set_permissions(victim.join("id_ed25519"), PermissionsExt::from_mode(0o644)).unwrap();
         let path = tree.path("home/gitlab-runner/.ssh/id_ed25519");
         root_key(&path);
         let key = File::open(&path).unwrap();
-        let (one, ready) = other.lay(&tree, &victim);
-        let before = other.state(&victim);
-        let attack = Attack::start(&one, &ready, &tree.path("home/gitlab-runner"), "");
-        let (mut figures, mut given) = (Figures::default(), 0);
-        while figures.rounds < rounds(50) || (given == 0 && figures.rounds < rounds(2_000)) {
+        Box::new(move |tree| {
             fchown(&key, Some(0), Some(0)).unwrap();
             let adopt = ["apply", "--profile", "shell", "--only", "ssh_key", "--adopt"];
             let run = run_limited(&mut tree.command(&adopt));
-            figures.count(run.status, &run.stderr);
-            given += u32::from(key.metadata().unwrap().uid() == ACCOUNT);
-            figures.touched += u32::from(other.state(&victim) != before);
-        }
-        attack.end();
-        println!("--adopt, {other:?}: {figures:?}, {given} times given");
-        assert_unchanged(&before, &other.state(&victim));
-        assert_eq!(figures.touched, 0);
-        assert!(given > 0, "the key was never given away, so that nothing was tried: {figures:?}");
-    }
-    println!("--adopt: {:.1} s", began.elapsed().as_secs_f64());
+            (run, key.metadata().unwrap().uid() == ACCOUNT)
+        })
+    });
 }
 
 /// An empty directory of root's becomes the account's where `.ssh` has to be; one that holds something does not, also
@@ -393,30 +410,16 @@ fn a_directory_of_root_exchanged_for_an_empty_one_stays_roots() {
 #[test]
 fn undo_moves_nothing_of_roots_aside() {
     let Some(_turn) = turn() else { return };
-    let began = Instant::now();
-    for other in Other::ALL {
-        let (tree, victim) = scene();
-        root_key(&victim.join("id_ed25519"));
+    against_all("undo", &|_, victim| {
         // As tempting as can be: with the account's rights as with root's, only the way there is closed.
-        set_permissions(&victim, PermissionsExt::from_mode(0o777)).unwrap();
-        let (one, ready) = other.lay(&tree, &victim);
-        let before = other.state(&victim);
-        let attack = Attack::start(&one, &ready, &tree.path("home/gitlab-runner"), "");
-        let (mut figures, mut moved) = (Figures::default(), 0);
-        while figures.rounds < rounds(50) || (moved == 0 && figures.rounds < rounds(2_000)) {
+        set_permissions(victim, PermissionsExt::from_mode(0o777)).unwrap();
+        Box::new(|tree| {
             run_limited(&mut tree.command(&["apply", "--profile", "shell", "--only", "ssh_key"]));
             let run = run_limited(&mut tree.command(&["undo"]));
-            moved += u32::from(run.status == 0 && run.contains("is moved to"));
-            figures.count(run.status, &run.stderr);
-            figures.touched += u32::from(other.state(&victim) != before);
-        }
-        attack.end();
-        println!("undo, {other:?}: {figures:?}, {moved} times moved");
-        assert_unchanged(&before, &other.state(&victim));
-        assert_eq!(figures.touched, 0);
-        assert!(moved > 0, "no key was ever moved aside, so that nothing was tried: {figures:?}");
-    }
-    println!("undo: {:.1} s", began.elapsed().as_secs_f64());
+            let moved = run.status == 0 && run.contains("is moved to");
+            (run, moved)
+        })
+    });
 }
 
 /// That the attack is one: what programs usually do falls to it.

@@ -107,6 +107,11 @@ impl Dir {
         }
     }
 
+    /// A directory of that name, which is open.
+    fn inside(&self, name: &OsStr, fd: OwnedFd) -> Self {
+        Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }
+    }
+
     /// Read an entry. Never blocks on a FIFO, never follows a link, never reads more than `cap` bytes
     /// (more is `FileTooLarge`). `None` when there is no such entry.
     pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<Entry>> {
@@ -155,9 +160,7 @@ impl Dir {
         let _rights = self.act()?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.fd, name, flags, Mode::empty()) {
-            Ok(fd) => {
-                Ok(Some(Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }))
-            }
+            Ok(fd) => Ok(Some(self.inside(name, fd))),
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -251,11 +254,7 @@ impl Dir {
         if stat.uid != account.uid {
             let harmless = || match stat.kind {
                 // The very directory that was opened: by its name another one may be found meanwhile.
-                Kind::Directory => {
-                    let fd = file.try_clone()?.into();
-                    Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }
-                        .keeps_nothing_back()
-                }
+                Kind::Directory => self.inside(name, file.try_clone()?.into()).keeps_nothing_back(),
                 _ => Ok(false),
             };
             if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {
