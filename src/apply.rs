@@ -8,6 +8,7 @@ mod explain;
 mod steps;
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
@@ -335,7 +336,11 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
         here.push(name);
         if root.dir(&here).with_context(cannot)?.is_none() {
             let mode = if level == 2 { 0o700 } else { 0o755 };
-            parent.make_child(name.as_ref(), owner, mode).with_context(cannot)?;
+            match parent.make_child(name.as_ref(), owner, mode) {
+                // Another run made it meanwhile: nobody holds the lock yet, because it lies in here.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                other => other.with_context(cannot)?,
+            }
             parent.sync().with_context(cannot)?;
         }
     }

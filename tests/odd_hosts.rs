@@ -10,6 +10,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use support::{Host, Run, Tree, assert_unchanged, fixture, have, is_root, program, run_limited, skip};
 
@@ -701,6 +702,56 @@ fn many_at_once() {
     assert_unchanged(&before, &tree.stamps());
     let left: Vec<_> = tree.listing().into_iter().filter(|line| line.contains(".runner-prep.")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The very first runs on a host meet before there is a lock, because the lock lies in the state directory.
+#[test]
+fn the_first_run_finds_the_state_directory_made_by_another() {
+    if !visudo() {
+        return;
+    }
+    if !is_root() {
+        return skip("without root, strace does not see a program that can't be traced");
+    }
+    if !have(&["strace"]) {
+        return;
+    }
+    // What is there already, and what both want to make.
+    for (there, name) in [(None, "var"), (Some("var"), "lib"), (Some("var/lib"), "runner-prep")] {
+        let tree = host();
+        let var = tree.top().join("var");
+        if var.exists() {
+            std::fs::remove_dir_all(&var).unwrap();
+        }
+        if let Some(there) = there {
+            std::fs::create_dir_all(tree.top().join(there)).unwrap();
+        }
+        let log = tree.top().with_extension("log");
+        let mut late = Command::new("strace");
+        late.args(["-qq", "-e", "trace=mkdirat", "-e"])
+            .arg("inject=mkdirat:delay_enter=2s:when=1")
+            .arg("-o")
+            .arg(&log)
+            .arg(program())
+            .args(["apply", "--profile", "dind", "--root"])
+            .arg(tree.top())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let late = late.spawn().unwrap();
+        // It has looked and found nothing when strace begins to hold it.
+        let met = || std::fs::read_to_string(&log).unwrap_or_default().contains(&format!("\"{name}\", 0700"));
+        let begun = Instant::now();
+        while !met() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        tree.run(&["apply", "--profile", "dind"]).ok().says("changes made");
+        let output = late.wait_with_output().unwrap();
+        let trace = std::fs::read_to_string(&log).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        assert!(trace.contains("EEXIST"), "{name}: it was made before: {trace}");
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]
