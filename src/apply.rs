@@ -20,6 +20,7 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::change::{Allowed, Change, Check, Note, Op, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{Id, Journal, State};
+use crate::sys::accounts::unfinished;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::policy_lock::PolicyLock;
@@ -94,11 +95,15 @@ pub struct Session<'a> {
     _lock: Lock,
 }
 
-/// True when an earlier run died while it wrote a file in place, so that nobody can plan before
-/// [`Session::open`] has repaired that file.
+/// What an earlier run left that [`Session::open`] has to repair before anybody can plan: what that run did.
 #[must_use]
-pub fn is_interrupted(root: &Root) -> bool {
-    matches!(root.dir(Path::new(STATE)), Ok(Some(state)) if shared::interrupted(&state))
+pub fn interrupted(root: &Root) -> Option<&'static str> {
+    // Whoever may not look there may not repair either.
+    let names = root.dir(Path::new(STATE)).ok()??.names().ok()?;
+    if names.iter().any(|name| shared::is_copy(name)) {
+        return Some("was killed while it wrote a file in place");
+    }
+    names.iter().any(|name| unfinished::is_note(name)).then_some("did not finish making an account")
 }
 
 impl<'a> Session<'a> {
@@ -111,7 +116,9 @@ impl<'a> Session<'a> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
         hold_signals()?;
-        let repaired = shared::repair(root, &state, &waiting)?;
+        let mut repaired = shared::repair(root, &state, &waiting)?;
+        let place = unfinished::Place { root, machine, state: &state };
+        repaired.extend(unfinished::finish(place, &waiting)?);
         let journal = Journal::make(root, &state)?;
         let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), _lock: lock };
         let kept = session.sweep_after_killed()?;

@@ -72,6 +72,8 @@ pub enum AccountOp {
         comment: String,
         /// Login shell, an absolute path.
         shell: PathBuf,
+        /// The home directory that `useradd` will give it.
+        home: PathBuf,
     },
     /// `usermod --append --groups`.
     Join {

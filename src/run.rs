@@ -15,7 +15,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::apply::{STATE, Session, is_interrupted};
+use crate::apply::{STATE, Session, interrupted};
 use crate::change::{Content, Op};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
@@ -167,15 +167,13 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         let context = Context { facts, target: &target, options: &options };
         Plan::build(&wanted, &context)
     };
-    // A file that an earlier run left half written is repaired before anybody plans on it.
+    // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
-    if is_interrupted(&root) {
+    if let Some(what) = interrupted(&root) {
         if !write {
             return Err(fault(
                 "interrupted-write",
-                format!(
-                    "a run was killed while it wrote a file in place, or one is at it now: {STATE} has a copy"
-                ),
+                format!("a run {what}, or one is at it now: {STATE} has what it kept"),
                 format!("repair it, and go on: runner-prep apply --profile {}", names.join(",")),
             ));
         }

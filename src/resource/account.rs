@@ -57,6 +57,7 @@ impl Resource for Account {
                     name: name.clone(),
                     comment: "GitLab Runner".to_owned(),
                     shell: "/bin/bash".into(),
+                    home: context.target.home.clone(),
                 }),
             });
         }

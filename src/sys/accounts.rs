@@ -1,7 +1,9 @@
 //! Accounts and groups: looked up through NSS on the host, in the tree's own files elsewhere.
 //!
-//! Owns reading the databases and the calls of `useradd` and `usermod`. Never deletes an account, never
+//! Owns reading the databases and the calls of `useradd` and its kin. Never deletes an account, never
 //! changes a uid. Must not decide whether an account is wanted.
+
+pub mod unfinished;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -134,10 +136,17 @@ fn lines(root: &Root, path: &str) -> Result<Vec<String>> {
     Ok(String::from_utf8_lossy(&bytes).split('\n').map(str::to_owned).collect())
 }
 
+/// The fields of the first line about a name; `None` when there is none.
+fn row(root: &Root, path: &str, name: &str) -> Result<Option<Vec<String>>> {
+    let lines = lines(root, path)?;
+    let line = lines.iter().find(|line| line.split(':').next() == Some(name));
+    Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
+}
+
 /// Make a system account as GitLab's package does (its `post-install` script).
 ///
 /// `prefix` is the tree's own path when it is not the host.
-pub fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: &Path) -> Result<()> {
+fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: &Path) -> Result<()> {
     let arguments = ["--system", "--shell"].map(std::ffi::OsString::from).into_iter();
     let arguments = arguments.chain([shell.as_os_str().to_owned()]);
     let rest = ["--comment", comment, "--create-home", "--skel", "/dev/null", name];

@@ -29,7 +29,7 @@ use super::root::Root;
 use super::staged::Staged;
 use crate::fault::Fault;
 use in_place::InPlace;
-pub use in_place::{interrupted, repair};
+pub use in_place::{is_copy, repair};
 pub use leftover::sweep;
 pub use target::{After, Before, Target};
 use target::{conflict, in_use, is_same, not_taken_back, now, refuse, stamp, writers};

@@ -26,6 +26,19 @@ pub(super) const CASES: &[Case] = &[
         let host = plain(|host| host.file_mode("/usr/local/sbin/useradd", text, 0o755))?;
         apply(&host, "", &["--profile", "shell", "--only", "account"])
     }),
+    case("account-half-made", "useradd ends in the middle", || half_made("")),
+    case("account-half-made", "the run after it finishes the account", || {
+        half_made("rm /usr/local/sbin/useradd; echo 'USERGROUPS_ENAB yes' > /etc/login.defs")
+    }),
+    case("account-half-made", "the number of its group went to another", || {
+        half_made("rm /usr/local/sbin/useradd; echo 'mail:x:990:' >> /etc/group")
+    }),
+    case("account-half-made", "usermod refuses", || {
+        half_made(
+            "rm /usr/local/sbin/useradd; printf '#!/bin/sh\\necho \"usermod: no space left\" >&2; exit 1\\n' > \
+             /usr/local/sbin/usermod; chmod 0755 /usr/local/sbin/usermod",
+        )
+    }),
     case("host-unreachable", "a server that does not answer", || {
         let profile = "summary = \"x\"\n[[known_hosts.hosts]]\nhost = \"git.example.com\"\nfingerprint = \
                        \"SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8\"\n";
@@ -184,6 +197,17 @@ fn host(prepare: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
 fn apply(host: &Host, script: &str, arguments: &[&str]) -> Option<Vec<Said>> {
     host.sh(script).ok();
     Some(of_json(&host.prep(&[&["apply", "--json"], arguments].concat()), &[]))
+}
+
+/// What `apply` says where useradd writes the first of its files and fails, and what the next one says after a script.
+fn half_made(script: &str) -> Option<Vec<Said>> {
+    const ONLY: &[&str] = &["--profile", "shell", "--only", "account"];
+    let text =
+        "#!/bin/sh\necho 'gitlab-runner:x:990:990:GitLab Runner:/home/gitlab-runner:/bin/bash' >> /etc/passwd
+        echo 'useradd: failure while writing changes to /etc/shadow' >&2; exit 1\n";
+    let host = plain(|host| host.file_mode("/usr/local/sbin/useradd", text, 0o755))?;
+    let first = apply(&host, "", ONLY);
+    if script.is_empty() { first } else { apply(&host, script, ONLY) }
 }
 
 /// A visudo that does something else first.

@@ -119,6 +119,10 @@ pub(super) const CASES: &[Case] = &[
         let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/in-place-config.toml"), "", 0o600);
         on(&tree, &["plan", "--profile", "dind"])
     }),
+    case("interrupted-write", "a look while an account is half made", || {
+        let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/account-gitlab-runner"), "", 0o600);
+        on(&tree, &["plan", "--profile", "dind"])
+    }),
     case("interrupted-write", "a repair of what was half done", || {
         let tree = host().dir(STATE, 0o700);
         let (old, new) =

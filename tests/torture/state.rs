@@ -24,8 +24,11 @@ impl State {
             if path.starts_with(STATE) {
                 return None;
             }
-            // Every key is another one, and what useradd writes has the day in it.
-            let random = path.contains("/.ssh/id_") || path.ends_with("shadow");
+            // Every key is another one, what useradd writes has the day in it, and its backups are of its last
+            // step.
+            let random = path.contains("/.ssh/id_")
+                || path.ends_with("shadow")
+                || (path.starts_with("etc/") && path.ends_with('-'));
             let content = if random { "" } else { digest };
             let size = if random { "" } else { size };
             Some((named(path), format!("{mode} {owner} {kind} {size} {content}")))

@@ -12,8 +12,8 @@ const DEBIAN: &str = "# leave\nif [ \"$SHLVL\" = 1 ]; then\n    [ -x /usr/bin/cl
 const UNIT: &str = "/etc/systemd/system/gitlab-runner.service";
 
 fn create(name: &str) -> (String, Did) {
-    let shell = "/bin/bash".into();
-    let account = AccountOp::Create { name: name.into(), comment: "GitLab Runner".into(), shell };
+    let (shell, home) = ("/bin/bash".into(), format!("/home/{name}").into());
+    let account = AccountOp::Create { name: name.into(), comment: "GitLab Runner".into(), shell, home };
     (name.into(), Did::Account(account))
 }
 

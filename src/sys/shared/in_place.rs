@@ -146,14 +146,10 @@ fn keep_both(target: &Target, name: &OsStr, before: &Before, after: &After) -> R
     Ok(target.state.sync()?)
 }
 
-/// True when a run died while it wrote in place: [`repair`] has to come before anything else.
+/// True for the name of a copy that a run left which died while it wrote in place: [`repair`] has to come before
+/// anything else.
 #[must_use]
-pub fn interrupted(state: &Dir) -> bool {
-    // Whoever may not look there may not repair either.
-    state.names().is_ok_and(|names| names.iter().any(|name| is_copy(name)))
-}
-
-fn is_copy(name: &OsStr) -> bool {
+pub fn is_copy(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(COPY.as_bytes())
 }
 

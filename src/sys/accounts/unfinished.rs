@@ -1,0 +1,356 @@
+//! An account that `useradd` began and did not finish, because it was killed or failed in the middle.
+//!
+//! `useradd` writes `/etc/passwd`, `/etc/shadow`, `/etc/group` and `/etc/gshadow` one after the other, each whole,
+//! and then makes the home (shadow 4.13, seen with strace). A note in the state directory says what it was asked
+//! for; with it the next run adds what is missing, in the same order. Nothing is taken away, the numbers stay, and
+//! each step may be the last one again. An account that is not exactly what was asked for is left alone.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::super::dir::{Dir, Kind};
+use super::super::identity::{Identity, is_root};
+use super::super::process_list;
+use super::super::root::Root;
+use super::super::staged::Staged;
+use super::super::waiting::Waiting;
+use super::{MOST_BYTES, call, lines, row};
+use crate::fault::{Fault, fault};
+
+/// How the names of notes begin.
+const NOTE: &str = "account-";
+
+/// The files that shadow's tools lock: each by a link `NAME.lock` that holds their process id, made as `NAME.PID`.
+const DATABASES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
+
+/// What shadow's tools write for a password that nobody has.
+const LOCKED: &str = "!";
+
+/// A `useradd` that outlived its run is waited for as long as a run would wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// An account that is to be made, and what `/etc/passwd` will say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct New {
+    /// Login name.
+    pub name: String,
+    /// The comment (GECOS) field.
+    pub comment: String,
+    /// Login shell.
+    pub shell: PathBuf,
+    /// The home directory that `useradd` gives it.
+    pub home: PathBuf,
+}
+
+/// Where accounts are made: the tree, the machine whose tools are used, and the directory for notes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The tree.
+    pub root: &'a Root,
+    /// The machine itself.
+    pub machine: &'a Root,
+    /// Root's own directory.
+    pub state: &'a Rc<Dir>,
+}
+
+/// True for the name of a note: [`finish`] has to come before anybody plans.
+#[must_use]
+pub fn is_note(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(NOTE.as_bytes())
+}
+
+/// Make an account. Where that ends in the middle, the next [`finish`] goes on.
+///
+/// # Errors
+/// When the note can't be kept, or `useradd` fails.
+pub fn create(place: Place<'_>, new: &New) -> Result<()> {
+    let Place { root, machine, state } = place;
+    let make = || super::create(machine, root.prefix(), &new.name, &new.comment, &new.shell);
+    // What is there already is somebody's, and what comes of it could not be told from a half made account.
+    let is_free = row(root, "/etc/passwd", &new.name)?.is_none()
+        && row(root, "/etc/group", &new.name)?.is_none()
+        && root.stat(&new.home, false)?.is_none();
+    if !is_free {
+        return make();
+    }
+    let note = OsString::from(format!("{NOTE}{}", new.name));
+    let cannot = || format!("cannot note in {} that an account is made", state.path().display());
+    let bytes = serde_json::to_vec(new).with_context(cannot)?;
+    let mut staged = Staged::create(state, &note, &bytes, None, 0o600, None).with_context(cannot)?;
+    staged.replace().and_then(|()| state.sync()).with_context(cannot)?;
+    match make() {
+        Err(error) if row(root, "/etc/passwd", &new.name)?.is_some() => {
+            let what = format!("{error:#}; a part of it is there");
+            return Err(fault(
+                "account-half-made",
+                what,
+                "run the same command again: it finishes what is half made",
+            ));
+        }
+        Err(error) => {
+            place.tidy(&note)?;
+            return Err(error);
+        }
+        Ok(()) => {}
+    }
+    // useradd does not look whether the home became the account's.
+    place.complete(new)?;
+    place.tidy(&note)
+}
+
+/// Finish the accounts whose making was interrupted, and say which. Under the lock only.
+///
+/// # Errors
+/// When what is missing can't be added; the note stays then.
+pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
+    let Place { machine, state, .. } = place;
+    let mut finished = Vec::new();
+    let cannot = || format!("cannot read what a killed run left in {}", state.path().display());
+    for note in state.names().with_context(cannot)?.iter().filter(|name| is_note(name)) {
+        let Some(read) = state.read(note, MOST_BYTES).with_context(cannot)? else { continue };
+        let new: New = serde_json::from_slice(&read.bytes).with_context(|| {
+            format!("{} is no note of ours; move it away", state.path().join(note).display())
+        })?;
+        wait_for_useradd(machine, &new.name, waiting)?;
+        if place.complete(&new)? {
+            finished.push(Fault {
+                code: "account-half-made",
+                what: format!(
+                    "a run that was killed or failed left the account {} half made; it is whole now",
+                    new.name
+                ),
+                repair: "nothing is left to do".to_owned(),
+            });
+        }
+        place.tidy(note)?;
+    }
+    Ok(finished)
+}
+
+impl Place<'_> {
+    /// Add what is missing of an account; false when that is nothing, or it is none of ours.
+    fn complete(&self, new: &New) -> Result<bool> {
+        let Some((uid, gid)) = made_of(self.root, new)? else { return Ok(false) };
+        Unfinished { root: self.root, machine: self.machine, new, owner: Identity { uid, gid } }.finish()
+    }
+
+    /// Nothing of the making is left, and the note goes last.
+    fn tidy(&self, note: &OsStr) -> Result<()> {
+        remove_temporary(self.root)?;
+        let gone = self.state.unlink(note).and_then(|()| self.state.sync());
+        gone.with_context(|| format!("cannot remove {}", self.state.path().join(note).display()))
+    }
+}
+
+/// The numbers of an account that is exactly what was asked for, and that nobody gave a password: whoever did either
+/// has taken it over.
+fn made_of(root: &Root, new: &New) -> Result<Option<(u32, u32)>> {
+    let Some(fields) = row(root, "/etc/passwd", &new.name)? else { return Ok(None) };
+    let [_, password, uid, gid, comment, home, shell] = fields.as_slice() else { return Ok(None) };
+    let is_as_asked = password == "x"
+        && *comment == new.comment
+        && Path::new(home) == new.home
+        && Path::new(shell) == new.shell;
+    let secret = row(root, "/etc/shadow", &new.name)?.map(|fields| fields.into_iter().nth(1));
+    let is_locked = secret.is_none_or(|password| password.as_deref() == Some(LOCKED));
+    let numbers = uid.parse().ok().zip(gid.parse().ok()).filter(|(uid, gid)| *uid != 0 && *gid != 0);
+    Ok(numbers.filter(|_| is_as_asked && is_locked))
+}
+
+/// The process may have been started by a run that was killed, and go on.
+fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()> {
+    let running = || {
+        let running = process_list::named(machine, &["useradd"]).unwrap_or_default();
+        running.into_iter().find(|it| it.arguments.last().is_some_and(|last| last == name))
+    };
+    let what = format!("useradd to make the account {name}");
+    let ended = || Ok::<_, anyhow::Error>(running().is_none().then_some(()));
+    if waiting.until(&what, PATIENCE, PAUSE, ended)?.is_some() {
+        return Ok(());
+    }
+    let Some(process) = running() else { return Ok(()) };
+    Err(fault(
+        "tool-hangs",
+        format!("useradd has been making the account {name} for {} s", PATIENCE.as_secs()),
+        format!("see what it waits for: ps -fp {}", process.pid),
+    ))
+}
+
+/// Locks are made under the name `/etc/passwd.PID`, and a tool that was killed meanwhile leaves it. The lock itself
+/// is broken by the next tool of shadow's that wants it.
+fn remove_temporary(root: &Root) -> Result<()> {
+    let etc = root.secure_dir(Path::new("/etc"))?;
+    let cannot = || "cannot remove what useradd left in /etc";
+    for name in etc.names().with_context(cannot)? {
+        let parts = name.to_str().and_then(|name| name.split_once('.'));
+        let pid =
+            parts.filter(|(database, _)| DATABASES.contains(database)).and_then(|(_, pid)| pid.parse().ok());
+        if pid.is_some_and(is_gone) {
+            etc.unlink(&name).with_context(cannot)?;
+        }
+    }
+    Ok(())
+}
+
+/// True when there is no process of that number, as shadow's tools ask it of a lock.
+fn is_gone(pid: i32) -> bool {
+    pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+}
+
+struct Unfinished<'a> {
+    root: &'a Root,
+    machine: &'a Root,
+    new: &'a New,
+    owner: Identity,
+}
+
+impl Unfinished<'_> {
+    /// Add what is missing; false when that is nothing.
+    fn finish(&self) -> Result<bool> {
+        let name = self.new.name.as_str();
+        let shadow =
+            row(self.root, "/etc/shadow", name)?.is_none() || self.is_locked(["passwd", "shadow"])?;
+        if shadow {
+            self.call("usermod", &["--password", LOCKED, name])?;
+        }
+        let group = self.needs_group()?;
+        if group {
+            self.call("groupadd", &["--system", "--gid", &self.owner.gid.to_string(), name])?;
+        }
+        let gshadow = self.needs_group_secret()? || self.is_locked(["group", "gshadow"])?;
+        if gshadow {
+            self.call("groupmod", &["--password", LOCKED, name])?;
+        }
+        Ok(self.home()? || shadow || group || gshadow)
+    }
+
+    /// Somebody has, or had when they were killed, one of these locks.
+    fn is_locked(&self, databases: [&str; 2]) -> Result<bool> {
+        for database in databases {
+            if self.root.stat(&Path::new("/etc").join(format!("{database}.lock")), false)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The group of the account's own is missing. An account whose number another group has by now would share that
+    /// group's files: nobody but a person can tell which of the two has to go.
+    fn needs_group(&self) -> Result<bool> {
+        let (name, gid) = (&self.new.name, self.owner.gid.to_string());
+        let groups = lines(self.root, "/etc/group")?;
+        let named = row(self.root, "/etc/group", name)?;
+        let holder = groups.iter().find(|line| line.split(':').nth(2) == Some(&gid));
+        let holder = holder.and_then(|line| line.split(':').next());
+        let is_own =
+            setting(self.root, "USERGROUPS_ENAB")?.is_some_and(|value| value.eq_ignore_ascii_case("yes"));
+        match (named, holder) {
+            (None, None) => Ok(is_own),
+            (None, Some(_)) if !is_own => Ok(false),
+            (Some(group), _) if group.get(2) == Some(&gid) => Ok(false),
+            (named, holder) => {
+                let holder =
+                    holder.map_or_else(|| "nobody".to_owned(), |holder| format!("the group {holder}"));
+                let prefix = if self.root.is_host() { "" } else { "--prefix DIR " };
+                let make = if named.is_some() {
+                    String::new()
+                } else {
+                    format!("groupadd {prefix}--system {name}; ")
+                };
+                Err(fault(
+                    "account-half-made",
+                    format!(
+                        "the account {name} was left half made, and the number of its group, {gid}, belongs to {holder} by now"
+                    ),
+                    format!(
+                        "give it a group of its own, then run again: {make}usermod {prefix}--gid {name} {name}"
+                    ),
+                ))
+            }
+        }
+    }
+
+    fn needs_group_secret(&self) -> Result<bool> {
+        let group = row(self.root, "/etc/group", &self.new.name)?;
+        let is_elsewhere = group.is_some_and(|group| group.get(1).is_some_and(|password| password == "x"));
+        let has_file = self.root.stat(Path::new("/etc/gshadow"), true)?.is_some();
+        Ok(is_elsewhere && has_file && row(self.root, "/etc/gshadow", &self.new.name)?.is_none())
+    }
+
+    /// Make the home, or give the account the empty directory that `useradd` made and did not get to give away: it
+    /// was not there before, and only root can make one there. Whatever else is there is for the plan to judge.
+    ///
+    /// It has the mode that `login.defs` asks for, and the label that a directory made there by root gets from `SELinux`.
+    fn home(&self) -> Result<bool> {
+        let home = &self.new.home;
+        let cannot = || format!("cannot make the home directory {}", home.display());
+        let (Some(parent), Some(name)) = (home.parent(), home.file_name()) else { return Ok(false) };
+        if self.root.dir(parent).with_context(cannot)?.is_none() {
+            return Ok(false);
+        }
+        let dir = self.root.secure_dir(parent)?;
+        let owner = is_root().then_some(self.owner);
+        let mode = home_mode(self.root)?;
+        let Some(stat) = dir.stat_entry(name).with_context(cannot)? else {
+            dir.make_child(name, owner, mode).and_then(|()| dir.sync()).with_context(cannot)?;
+            return Ok(true);
+        };
+        // 0755 is what useradd opens it with before it gets its mode.
+        let is_given = stat.uid == self.owner.uid && (stat.mode != 0o755 || mode == 0o755);
+        if stat.kind != Kind::Directory || is_given || ![0, self.owner.uid].contains(&stat.uid) {
+            return Ok(false);
+        }
+        let inside = dir.child(name).and_then(|child| child.map_or(Ok(Vec::new()), |child| child.names()));
+        if !inside.with_context(cannot)?.is_empty() {
+            return Ok(false);
+        }
+        dir.repair(name, stat.identity, owner, mode).with_context(cannot)?;
+        Ok(true)
+    }
+
+    fn call(&self, tool: &str, arguments: &[&str]) -> Result<()> {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let done = call(self.machine, tool, self.root.prefix(), &arguments)?;
+        if done.success() {
+            return Ok(());
+        }
+        let (name, complaint) = (&self.new.name, done.complaint());
+        Err(fault(
+            "account-half-made",
+            format!("the account {name} was left half made, and {tool} could not finish it: {complaint}"),
+            "mend what it says, then run again",
+        ))
+    }
+}
+
+/// A value of `/etc/login.defs`, login.defs(5); the last one counts.
+fn setting(root: &Root, name: &str) -> Result<Option<String>> {
+    let lines = lines(root, "/etc/login.defs")?;
+    let mut values = lines.iter().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == name).and_then(|_| words.next())
+    });
+    Ok(values.next_back().map(str::to_owned))
+}
+
+/// The mode of a new home (useradd(8), `HOME_MODE`), never writable by others.
+fn home_mode(root: &Root) -> Result<u32> {
+    // As strtol(3) reads a number: octal where it begins with a zero.
+    let number =
+        |text: String| if text.starts_with('0') { u32::from_str_radix(&text, 8) } else { text.parse() };
+    let number = |name| Ok::<_, anyhow::Error>(setting(root, name)?.and_then(|text| number(text).ok()));
+    let by_umask = 0o777 & !number("UMASK")?.unwrap_or(0o022);
+    Ok(number("HOME_MODE")?.unwrap_or(by_umask) & 0o755)
+}

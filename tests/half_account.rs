@@ -1,0 +1,162 @@
+//! A note in the state directory says that a run was making an account. What is exactly what that run asked for is
+//! finished; whatever else somebody made of it meanwhile is theirs.
+//!
+//! `tests/torture/children.rs` has what a dying `useradd` really leaves.
+
+#![allow(clippy::disallowed_methods, reason = "a test prepares and inspects the file system itself")]
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has to stop")]
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Run, Tree, have, is_root, skip};
+
+/// Not the usual name: runs wait for a useradd that makes the account of theirs, on the whole machine.
+const NAME: &str = "half-runner";
+const NOTE: &str = "var/lib/runner-prep/account-half-runner";
+const HOME: &str = "home/half-runner";
+const LINE: &str = "half-runner:x:990:990:GitLab Runner:/home/half-runner:/bin/bash\n";
+const APPLY: [&str; 7] = ["apply", "--profile", "shell", "--only", "account", "--user", NAME];
+
+/// What else is on the host.
+type LayOut = fn(Tree) -> Tree;
+
+fn possible() -> bool {
+    if !is_root() {
+        skip("only root makes accounts");
+    }
+    is_root() && have(&["useradd", "usermod", "groupadd", "groupmod"])
+}
+
+/// A killed run left its note and this line, and no more.
+fn half_made(line: &str) -> Tree {
+    let note = "{\"name\":\"half-runner\",\"comment\":\"GitLab Runner\",\"shell\":\"/bin/bash\",\
+                \"home\":\"/home/half-runner\"}";
+    let tree = Tree::new().dir("var/lib/runner-prep", 0o700).file_mode(NOTE, note, 0o600);
+    add(&tree, "etc/passwd", line);
+    tree
+}
+
+fn add(tree: &Tree, path: &str, line: &str) {
+    let mut file = std::fs::File::options().append(true).open(tree.path(path)).unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+}
+
+fn has(tree: &Tree, path: &str) -> bool {
+    tree.text(path).lines().any(|line| line.starts_with("half-runner:"))
+}
+
+fn apply(tree: &Tree) -> Run {
+    let run = tree.run(&APPLY);
+    assert!(run.status == 2 || !tree.exists(NOTE), "the note stays\n{run}");
+    run
+}
+
+#[test]
+fn what_is_missing_is_added() {
+    if !possible() {
+        return;
+    }
+    let tree = half_made(LINE);
+    tree.run(&["plan", "--profile", "shell", "--user", NAME])
+        .exit(2)
+        .says("did not finish making an account");
+    // A number that the half account has already is not given to another one.
+    apply(&tree).ok().says("left the account half-runner half made; it is whole now");
+    for path in ["etc/shadow", "etc/group", "etc/gshadow"] {
+        assert!(has(&tree, path), "{path}");
+    }
+    assert!(tree.text("etc/group").contains("half-runner:x:990:"));
+    assert_eq!(tree.metadata(HOME), (0o755, 990, 990));
+    let before = tree.stamps();
+    apply(&tree).ok().says_not("half made");
+    support::assert_unchanged(&before, &tree.stamps());
+}
+
+#[test]
+fn what_somebody_made_of_it_is_theirs() {
+    if !possible() {
+        return;
+    }
+    for line in [
+        LINE.replace("/bin/bash", "/bin/sh"),
+        LINE.replace("GitLab Runner", "of the operators"),
+        LINE.replace(":x:", "::"),
+        LINE.replace("/home/half-runner", "/home/other"),
+        LINE.replace("990:990", "0:0"),
+        LINE.replace("990:990", "990:0"),
+    ] {
+        let tree = half_made(&line);
+        tree.run(&APPLY).says_not("whole now");
+        for path in ["etc/shadow", "etc/group", "etc/gshadow"] {
+            assert!(!has(&tree, path), "{line}: {path}");
+        }
+        assert!(!tree.exists(HOME) && tree.text("etc/passwd").contains(&line), "{line}");
+    }
+    // A password was given to it.
+    let tree = half_made(LINE);
+    add(&tree, "etc/shadow", "half-runner:$y$j9T$x:19000:0:99999:7:::\n");
+    let before = tree.read("etc/shadow");
+    tree.run(&APPLY).says_not("whole now");
+    assert!(tree.read("etc/shadow") == before && !tree.exists(HOME));
+}
+
+#[test]
+fn a_home_of_somebody_else_is_not_given_away() {
+    if !possible() {
+        return;
+    }
+    let cases: [(&str, LayOut); 4] = [
+        ("a directory with something in it", |tree| {
+            tree.dir(HOME, 0o755).file_mode("home/half-runner/secret", "x", 0o600)
+        }),
+        ("a directory of another account", |tree| tree.dir(HOME, 0o755).own(HOME, 1234)),
+        ("a link", |tree| tree.link(HOME, "../root")),
+        ("a file", |tree| tree.file(HOME, "x")),
+    ];
+    for (name, lay) in cases {
+        let tree = lay(half_made(LINE));
+        let before = (tree.metadata(HOME), tree.metadata("root"));
+        tree.run(&APPLY);
+        assert_eq!((tree.metadata(HOME), tree.metadata("root")), before, "{name}");
+    }
+    // Root's, empty, and not there before: useradd made it and did not get to give it away.
+    let tree = half_made(LINE).dir(HOME, 0o000);
+    apply(&tree).ok().says("whole now");
+    assert_eq!(tree.metadata(HOME), (0o755, 990, 990));
+}
+
+#[test]
+fn a_note_that_is_none_is_named() {
+    if !possible() {
+        return;
+    }
+    for text in ["", "{", "[]", "{\"name\":\"half-runner\"}"] {
+        let tree = Tree::new().dir("var/lib/runner-prep", 0o700).file_mode(NOTE, text, 0o600);
+        tree.run(&APPLY).exit(2).says(&format!("/{NOTE} is no note of ours; move it away"));
+        assert!(tree.exists(NOTE) && !tree.exists(HOME), "{text}");
+    }
+}
+
+#[test]
+fn a_useradd_that_outlived_its_run_is_waited_for() {
+    if !possible() || !have(&["bash"]) {
+        return;
+    }
+    let tree = half_made(LINE);
+    let mut useradd = Command::new("bash");
+    useradd.args(["-c", "exec -a useradd bash -c 'sleep 2; :' useradd half-runner"]).stdout(Stdio::null());
+    let mut useradd = useradd.spawn().unwrap();
+    let begun = Instant::now();
+    while std::fs::read(format!("/proc/{}/cmdline", useradd.id()))
+        .is_ok_and(|it| !it.starts_with(b"useradd\0"))
+    {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no useradd");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    apply(&tree).ok().says("whole now");
+    assert!(useradd.try_wait().unwrap().is_some(), "it was not waited for");
+}
