@@ -9,7 +9,7 @@
 mod support;
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{Run, Tree, have, is_root, skip};
@@ -147,16 +147,38 @@ fn a_useradd_that_outlived_its_run_is_waited_for() {
         return;
     }
     let tree = half_made(LINE);
+    let mut useradd = useradd("exec bash -c \"$USERADD\"", 2);
+    apply(&tree).ok().says("whole now");
+    assert!(useradd.try_wait().unwrap().is_some(), "it was not waited for");
+}
+
+#[test]
+fn a_useradd_of_a_container_is_not_waited_for() {
+    if !possible() || !have(&["bash", "unshare", "mount", "chroot"]) {
+        return;
+    }
+    let tree = half_made(LINE);
+    let contained =
+        "exec unshare --mount sh -euc 'mount -t tmpfs none /mnt; cd /mnt; mkdir usr; mount --rbind /usr usr
+        for name in bin lib lib64; do ln -s usr/$name $name; done; exec chroot . bash -c \"$USERADD\"'";
+    let mut useradd = useradd(contained, 60);
+    apply(&tree).ok().says("whole now");
+    assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
+    useradd.kill().unwrap();
+    useradd.wait().unwrap();
+}
+
+/// Something that is useradd by its name and makes the account, started by a script once that is ready.
+fn useradd(script: &str, seconds: u32) -> Child {
+    let itself = format!("exec -a useradd bash -c 'sleep {seconds}; :' useradd half-runner");
     let mut useradd = Command::new("bash");
-    useradd.args(["-c", "exec -a useradd bash -c 'sleep 2; :' useradd half-runner"]).stdout(Stdio::null());
-    let mut useradd = useradd.spawn().unwrap();
+    useradd.args(["-c", script]).env("USERADD", itself).stdout(Stdio::null());
+    let useradd = useradd.spawn().unwrap();
     let begun = Instant::now();
-    while std::fs::read(format!("/proc/{}/cmdline", useradd.id()))
-        .is_ok_and(|it| !it.starts_with(b"useradd\0"))
-    {
+    let line = format!("/proc/{}/cmdline", useradd.id());
+    while std::fs::read(&line).is_ok_and(|it| !it.starts_with(b"useradd\0")) {
         assert!(begun.elapsed() < Duration::from_secs(10), "no useradd");
         std::thread::sleep(Duration::from_millis(5));
     }
-    apply(&tree).ok().says("whole now");
-    assert!(useradd.try_wait().unwrap().is_some(), "it was not waited for");
+    useradd
 }

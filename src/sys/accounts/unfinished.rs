@@ -173,7 +173,7 @@ fn made_of(root: &Root, new: &New) -> Result<Option<(u32, u32)>> {
 fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()> {
     let running = || {
         let running = process_list::named(machine, &["useradd"]).unwrap_or_default();
-        running.into_iter().find(|it| it.arguments.last().is_some_and(|last| last == name))
+        running.into_iter().find(|it| !it.elsewhere && it.arguments.last().is_some_and(|last| last == name))
     };
     let what = format!("useradd to make the account {name}");
     let ended = || Ok::<_, anyhow::Error>(running().is_none().then_some(()));
