@@ -168,6 +168,69 @@ fn a_useradd_of_a_container_is_not_waited_for() {
     useradd.wait().unwrap();
 }
 
+#[test]
+fn copies_of_the_databases_that_an_administrator_made_stay() {
+    if !possible() {
+        return;
+    }
+    // No process has such a number, and the names are like those of useradd's own locks.
+    let copies = ["etc/passwd.20240229", "etc/shadow.20240229", "etc/group.9999999", "etc/gshadow.4194305"];
+    for tree in [Tree::new(), half_made(LINE)] {
+        let tree =
+            copies.into_iter().fold(tree, |tree, copy| tree.file_mode(copy, "root:x:0:0::/root:\n", 0o600));
+        // What a killed useradd leaves goes: its number and NUL, or nothing yet.
+        let tree = tree.file_mode("etc/passwd.4194306", "4194306\0", 0o600);
+        let tree = tree.file_mode("etc/shadow.4194307", "", 0o600);
+        apply(&tree).ok();
+        for copy in copies {
+            assert!(tree.exists(copy), "{copy} is gone");
+        }
+        assert!(!tree.exists("etc/passwd.4194306") && !tree.exists("etc/shadow.4194307"));
+    }
+}
+
+#[test]
+fn a_directory_of_homes_that_others_may_write_to_holds_nothing_up() {
+    if !possible() {
+        return;
+    }
+    // useradd made the home and gave it away; nothing is left to be done there.
+    let tree = Tree::new().dir("home", 0o775).own("home", 1234);
+    apply(&tree).ok();
+    assert!(has(&tree, "etc/shadow") && tree.exists(HOME));
+    // Where it was killed before that, nobody is kept from going on: the next plan says what is wrong with the home.
+    let tree = half_made(LINE).dir("home", 0o775).own("home", 1234);
+    apply(&tree).says("whole now").says_not("/home can be changed");
+    assert!(has(&tree, "etc/shadow") && !tree.exists(HOME));
+}
+
+#[test]
+fn a_locked_password_is_written_in_several_ways() {
+    if !possible() {
+        return;
+    }
+    for locked in ["!", "!!", "*", "!*"] {
+        let tree = half_made(LINE);
+        add(&tree, "etc/shadow", &format!("half-runner:{locked}:19000::::::\n"));
+        apply(&tree).ok().says("whole now");
+        assert!(has(&tree, "etc/group") && tree.exists(HOME), "{locked}");
+    }
+}
+
+#[test]
+fn a_program_of_another_account_that_calls_itself_useradd_is_not_waited_for() {
+    if !possible() || !have(&["bash", "setpriv"]) {
+        return;
+    }
+    let tree = half_made(LINE);
+    let foreign = "exec setpriv --reuid=1234 --regid=1234 --clear-groups bash -c \"$USERADD\"";
+    let mut useradd = useradd(foreign, 60);
+    apply(&tree).ok().says("whole now");
+    assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
+    useradd.kill().unwrap();
+    useradd.wait().unwrap();
+}
+
 /// Something that is useradd by its name and makes the account, started by a script once that is ready.
 fn useradd(script: &str, seconds: u32) -> Child {
     let itself = format!("exec -a useradd bash -c 'sleep {seconds}; :' useradd half-runner");

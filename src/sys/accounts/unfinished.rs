@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::dir::{Dir, Kind};
 use super::super::identity::{Identity, is_root};
-use super::super::process_list;
+use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
@@ -31,8 +31,11 @@ const NOTE: &str = "account-";
 /// The files that shadow's tools lock: each by a link `NAME.lock` that holds their process id, made as `NAME.PID`.
 const DATABASES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
 
-/// What shadow's tools write for a password that nobody has.
+/// A password that nobody has. Distributions write it in other ways, too (`!!`).
 const LOCKED: &str = "!";
+
+/// A lock of shadow's tools holds a process id and NUL, and is no longer.
+const MOST_LOCK: u64 = 32;
 
 /// A `useradd` that outlived its run is waited for as long as a run would wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -164,7 +167,9 @@ fn made_of(root: &Root, new: &New) -> Result<Option<(u32, u32)>> {
         && Path::new(home) == new.home
         && Path::new(shell) == new.shell;
     let secret = row(root, "/etc/shadow", &new.name)?.map(|fields| fields.into_iter().nth(1));
-    let is_locked = secret.is_none_or(|password| password.as_deref() == Some(LOCKED));
+    let is_locked = secret.is_none_or(|password| {
+        password.is_some_and(|password| !password.is_empty() && password.chars().all(|c| "!*".contains(c)))
+    });
     let numbers = uid.parse().ok().zip(gid.parse().ok()).filter(|(uid, gid)| *uid != 0 && *gid != 0);
     Ok(numbers.filter(|_| is_as_asked && is_locked))
 }
@@ -173,7 +178,11 @@ fn made_of(root: &Root, new: &New) -> Result<Option<(u32, u32)>> {
 fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()> {
     let running = || {
         let running = process_list::named(machine, &["useradd"]).unwrap_or_default();
-        running.into_iter().find(|it| !it.elsewhere && it.arguments.last().is_some_and(|last| last == name))
+        // Any account can give a process of its own that name.
+        let is_it = |it: &Process| {
+            it.uid == 0 && !it.elsewhere && it.arguments.last().is_some_and(|last| last == name)
+        };
+        running.into_iter().find(is_it)
     };
     let what = format!("useradd to make the account {name}");
     let ended = || Ok::<_, anyhow::Error>(running().is_none().then_some(()));
@@ -188,16 +197,27 @@ fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()>
     ))
 }
 
-/// Locks are made under the name `/etc/passwd.PID`, and a tool that was killed meanwhile leaves it. The lock itself
-/// is broken by the next tool of shadow's that wants it.
+/// Locks are made under the name `/etc/passwd.PID`, hold that number, and a tool that was killed meanwhile leaves
+/// them. The lock itself is broken by the next tool of shadow's that wants it. An administrator's copy,
+/// `/etc/passwd.20240229`, has such a name and holds something else.
 fn remove_temporary(root: &Root) -> Result<()> {
     let etc = root.secure_dir(Path::new("/etc"))?;
     let cannot = || "cannot remove what useradd left in /etc";
     for name in etc.names().with_context(cannot)? {
         let parts = name.to_str().and_then(|name| name.split_once('.'));
-        let pid =
-            parts.filter(|(database, _)| DATABASES.contains(database)).and_then(|(_, pid)| pid.parse().ok());
-        if pid.is_some_and(is_gone) {
+        let Some((_, pid)) = parts.filter(|(database, _)| DATABASES.contains(database)) else { continue };
+        if !pid.parse().is_ok_and(is_gone) {
+            continue;
+        }
+        let stat = etc.stat_entry(&name).with_context(cannot)?;
+        if stat.is_none_or(|stat| stat.kind != Kind::Regular || stat.size > MOST_LOCK) {
+            continue;
+        }
+        let Some(held) = etc.read(&name, MOST_LOCK).with_context(cannot)?.map(|entry| entry.bytes) else {
+            continue;
+        };
+        // Empty, where it was killed before it wrote.
+        if held.is_empty() || held.strip_suffix(b"\0").unwrap_or(&held) == pid.as_bytes() {
             etc.unlink(&name).with_context(cannot)?;
         }
     }
@@ -290,17 +310,18 @@ impl Unfinished<'_> {
     }
 
     /// Make the home, or give the account the empty directory that `useradd` made and did not get to give away: it
-    /// was not there before, and only root can make one there. Whatever else is there is for the plan to judge.
+    /// was not there before, and only root can make one there. Whatever else is there is for the plan to judge, and
+    /// so is all that is in a directory where others make things, too.
     ///
     /// It has the mode that `login.defs` asks for, and the label that a directory made there by root gets from `SELinux`.
     fn home(&self) -> Result<bool> {
         let home = &self.new.home;
         let cannot = || format!("cannot make the home directory {}", home.display());
         let (Some(parent), Some(name)) = (home.parent(), home.file_name()) else { return Ok(false) };
-        if self.root.dir(parent).with_context(cannot)?.is_none() {
+        let Some(dir) = self.root.dir(parent).with_context(cannot)? else { return Ok(false) };
+        if self.root.untrusted(&dir).with_context(cannot)?.is_some() {
             return Ok(false);
         }
-        let dir = self.root.secure_dir(parent)?;
         let owner = is_root().then_some(self.owner);
         let mode = home_mode(self.root)?;
         let Some(stat) = dir.stat_entry(name).with_context(cannot)? else {
