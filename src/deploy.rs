@@ -246,6 +246,13 @@ impl Job {
             }
             _ => anyhow::bail!("rsync calls its other side in a way that is not known"),
         };
+        if !is_a_plain_sender(wanted) {
+            let words: String = wanted.join(" ").chars().take(200).collect();
+            anyhow::bail!(
+                "the writing side asks its other side for something else than the checkout, so it may have been taken \
+                 over: {words}"
+            );
+        }
         let Identity { uid, gid } = self.account;
         let limit = self.description.deployment.timeout.duration();
         let child = exec::clean(&self.program)
@@ -263,6 +270,23 @@ impl Job {
             .spawn()?;
         Ok(Sender { child, output: parcel.output, limit })
     }
+}
+
+/// True for what a receiver with our options wants: to be sent the directory, and nothing else read or written.
+///
+/// A receiver with the rights of another owner can be traced by that owner, who is not to become the account by way
+/// of the sender. After `e` stands what the receiver can do, which a sender starts nothing with.
+fn is_a_plain_sender(wanted: &[String]) -> bool {
+    let [sender, options @ .., here, directory] = wanted else { return false };
+    let is_known = |option: &String| {
+        let flags = option.strip_prefix('-').map(|flags| flags.split_once('e').unwrap_or((flags, "")));
+        option == "--safe-links"
+            || flags.is_some_and(|(flags, able)| {
+                let is_able = |c: char| c.is_ascii_alphanumeric() || c == '.';
+                flags.chars().all(|c| "vrlptuog".contains(c)) && able.chars().all(is_able)
+            })
+    };
+    sender == "--sender" && here == "." && directory == "./" && options.iter().all(is_known)
 }
 
 /// The description, from a file that nobody but root can write.

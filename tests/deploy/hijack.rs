@@ -89,6 +89,42 @@ fn a_receiver_of_another_owner_has_no_power_at_all() {
 }
 
 #[test]
+fn a_receiver_that_was_taken_over_chooses_nothing_for_the_sender() {
+    with_every_sudo_on(&format!("{PROFILE}owner = \"www:www\"\n"), |host| {
+        job(host, "echo kept >file; umask 077; echo private >/home/gitlab-runner/secret").ok();
+        host.sh("echo 'echo evil' >/srv/www/app/evil; chown www:www /srv/www/app/evil").ok();
+        // The owner of the target traces its own receiver, and asks through it for what the account may do.
+        for (index, wants) in [
+            "checkout:/home/gitlab-runner/secret ./",
+            "checkout:./ ./ --copy-unsafe-links --remove-source-files",
+            "checkout:./ ./ --files-from=:/home/gitlab-runner/secret",
+            "checkout:./ ./ -M--log-file=/home/gitlab-runner/planted",
+            "./evil checkout:/home/gitlab-runner/planted",
+            "./evil checkout:./planted",
+        ]
+        .iter()
+        .enumerate()
+        {
+            fake(
+                host,
+                &format!(
+                    "case \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac
+                    while test \"$1\" != -e; do shift; done
+                    exec /usr/bin/rsync -rlptu -e \"$2\" {wants}"
+                ),
+            );
+            let run = job(host, "timeout 20 sudo -n runner-deploy app");
+            assert!(run.status != 0 && run.status != 124, "{index}: {run}");
+            run.says("asks its other side for something else than the checkout");
+            host.sh(&format!(
+                "! grep -rl private /srv/www && ! test -e /home/gitlab-runner/planted && cd {JOB} && test -e file && ! test -e planted"
+            ))
+            .ok();
+        }
+    });
+}
+
+#[test]
 fn the_sender_is_the_accounts_and_has_nothing_of_ours() {
     let Some(host) = prepared(PROFILE) else { return };
     fake(
