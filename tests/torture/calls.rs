@@ -207,6 +207,10 @@ fn a_call_that_fails_leaves_old_or_new() {
         [(Kind::First, 4), (Kind::Account, 1), (Kind::Config, 1), (Kind::InPlace, 2), (Kind::Undo, 2)];
     torture("failed", &kinds, &|call, number| {
         let each: Vec<How> = ERRORS.into_iter().map(How::Error).collect();
+        // A close that fails has closed on Linux, close(2); the tracer would leave it out.
+        if call == "close" {
+            return Vec::new();
+        }
         // What changes nothing fails alike whatever the error is: one of them for each call.
         if long() && CHANGING.contains(&call) { each } else { vec![each[number % each.len()]] }
     });
