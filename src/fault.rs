@@ -28,6 +28,13 @@ pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<Stri
     Fault { code, what: what.into(), repair: repair.into() }.into()
 }
 
+/// The command with which a person moves something in an account's home aside. With the account's rights: root's mv(1)
+/// follows the links that the account lays there, and in root's home the thing would have a meaning.
+#[must_use]
+pub fn move_aside(account: &str, path: &std::path::Path) -> String {
+    format!("sudo -u {account} mv -T {0} {0}.old", path.display())
+}
+
 /// The first [`Fault`] in a chain of causes, if one is there.
 #[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {

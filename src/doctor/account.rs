@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
+use crate::fault::move_aside;
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
 use crate::runner_config::Runner;
@@ -58,14 +59,17 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                     "jobs of {} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
                     account.name, seen.kind, seen.uid
                 ),
-                format!("move it away, jobs make a new one: mv {path}/{name} {path}/{name}.old"),
+                format!(
+                    "move it away, jobs make a new one: {}",
+                    move_aside(&account.name, &account.home.join(name))
+                ),
             );
         }
         if *name == ".ssh" && seen.kind == FileKind::Directory && is_writable_by_others(&seen, account) {
             findings.problem(
                 "ssh-directory-writable",
                 format!("others than {} can write in {path}/.ssh: mode {mode:04o}", account.name),
-                format!("chmod 0700 {path}/.ssh"),
+                format!("sudo -u {} chmod 0700 {path}/.ssh", account.name),
             );
         }
     }

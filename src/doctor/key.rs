@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::Patient;
 use crate::change::FileKind;
 use crate::facts::MOST_BYTES;
+use crate::fault::move_aside;
 use crate::finding::Findings;
 use crate::text::key_pair::{self, Inspection, public_line};
 use crate::text::known_hosts::{self, HostName};
@@ -46,20 +47,20 @@ pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
                 format!(
-                    "move it away, then make another: mv {0} {0}.old; {1}",
-                    path.display(),
+                    "move it away, then make another: {}; {}",
+                    move_aside(&account.name, &path),
                     patient.apply()
                 ),
             );
         } else if let Some(key) = key {
-            weigh(&key, &path, findings);
+            weigh(&key, &account.name, &path, findings);
         }
     }
     Ok(())
 }
 
-fn weigh(key: &PublicKey, path: &Path, findings: &mut Findings) {
-    let path = path.display();
+fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
+    let (aside, path) = (move_aside(account, path), path.display());
     let bits = key.bits();
     if key.kind() != "ssh-rsa" || bits >= USUAL_RSA_BITS {
         findings.fine(format!("{path}: {}, {bits} bits, {}", key.kind(), key.fingerprint()));
@@ -67,13 +68,13 @@ fn weigh(key: &PublicKey, path: &Path, findings: &mut Findings) {
         findings.note(
             "ssh-key-short",
             format!("{path} is an RSA key of {bits} bits: it works, and is below today's {USUAL_RSA_BITS}"),
-            format!("at the next chance, move it away and make another: mv {path} {path}.old"),
+            format!("at the next chance, move it away and make another: {aside}"),
         );
     } else {
         findings.problem(
             "ssh-key-weak",
             format!("{path} is an RSA key of only {bits} bits, which servers refuse"),
-            format!("move it away, then make another: mv {path} {path}.old; runner-prep apply …"),
+            format!("move it away, then make another: {aside}; runner-prep apply …"),
         );
     }
 }
@@ -179,7 +180,7 @@ mod tests {
     fn short_keys_are_named() {
         for (bits, code) in [(1024, "ssh-key-weak"), (2048, "ssh-key-short"), (3072, "ok"), (4096, "ok")] {
             let mut findings = Findings::of("x");
-            weigh(&rsa(bits), Path::new("/k"), &mut findings);
+            weigh(&rsa(bits), "ci", Path::new("/k"), &mut findings);
             assert_eq!(findings.into_list()[0].code, code, "{bits}");
         }
     }

@@ -18,7 +18,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::{Account, Facts};
-use crate::fault::fault;
+use crate::fault::{fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
 use crate::text::public_key::{PublicLine, public_line};
 use fit::{check_owner, check_regular};
@@ -151,7 +151,7 @@ impl Resource for SshKey {
         }
         let Some(usable) = found.usable else {
             if found.encrypted.is_empty() {
-                changes.extend(self.make(&found.lonely, &place, private_meta, public_meta)?);
+                changes.extend(self.make(&target.name, &found.lonely, &place, private_meta, public_meta)?);
             } else {
                 notes.wait(
                     "ssh-key-encrypted",
@@ -216,6 +216,7 @@ impl SshKey {
     /// A new pair, made when it is written.
     fn make(
         &self,
+        account: &str,
         lonely: &[&str],
         place: &dyn Fn(&str) -> Place,
         private_meta: Meta,
@@ -230,7 +231,10 @@ impl SshKey {
             return Err(fault(
                 "ssh-key-half",
                 format!("{public} is there without its private key"),
-                format!("put the private key back, or move the public one away: mv {public} {public}.old"),
+                format!(
+                    "put the private key back, or move the public one away: {}",
+                    move_aside(account, &public.path())
+                ),
             ));
         }
         let pair = Rc::new(OnceCell::new());
@@ -324,7 +328,7 @@ fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
                 return Err(fault(
                     "ssh-key-unreadable",
                     format!("{} is no SSH private key: {reason}", path.display()),
-                    format!("it is never replaced; move it away: mv {0} {0}.old", path.display()),
+                    format!("it is never replaced; move it away: {}", move_aside(&account.name, &path)),
                 ));
             }
         }

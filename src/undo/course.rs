@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::values::{self, Layer};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::{Facts, live::Live};
+use crate::fault::move_aside;
 use crate::journal::{self, Deed, Entry, Id, Journal, Reader, Record, Show, Side};
 use crate::report::changed_lines;
 
@@ -131,11 +132,24 @@ impl Course<'_> {
         match oldest {
             // Of config.toml the former bytes would bring back tokens that are no longer valid.
             _ if self.is_config() => "set those values as runner-prep left them".to_owned(),
-            Some((_, None)) => format!("move it away: mv {place} /root/"),
-            Some((id, Some(Side { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => format!(
-                "put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {} {place}",
-                journal.path(id).join(bytes).display()
-            ),
+            Some((_, None)) => match place {
+                Place::Home { account, .. } => {
+                    format!("move it away: {}", move_aside(account, &place.path()))
+                }
+                Place::System(_) => format!("move it away: mv {place} /root/"),
+            },
+            Some((id, Some(Side { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
+                let kept = journal.path(id).join(bytes);
+                let kept = kept.display();
+                match place {
+                    Place::Home { account, .. } => format!(
+                        "put it back by hand: sudo -u {account} tee {place} <{kept} >/dev/null && sudo -u {account} chmod {mode:04o} {place}"
+                    ),
+                    Place::System(_) => {
+                        format!("put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {kept} {place}")
+                    }
+                }
+            }
             _ => format!("set owner and mode of {place} as runner-prep left them"),
         }
     }

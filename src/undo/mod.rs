@@ -80,7 +80,12 @@ pub fn plan(
                     notes.warn(
                         "mode-stays",
                         format!("{place} does not get its mode {mode:04o} back: it would let others in or lend them rights"),
-                        format!("if it must have it: chmod {mode:04o} {place}"),
+                        match &place {
+                            Place::Home { account, .. } => {
+                                format!("if it must have it: sudo -u {account} chmod {mode:04o} {place}")
+                            }
+                            Place::System(_) => format!("if it must have it: chmod {mode:04o} {place}"),
+                        },
                     );
                 }
                 let kind = kinds.iter().find(|kind| **kind == course.kind()).copied().unwrap_or("other");
