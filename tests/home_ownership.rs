@@ -292,3 +292,40 @@ fn inode(tree: &Tree, path: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::symlink_metadata(tree.path(path)).unwrap().ino()
 }
+
+/// Beside an ACL the mode's second digit is no right of the group: copied without the ACL it becomes one.
+#[test]
+fn an_acl_stays_and_lets_no_group_in() {
+    if !possible() || !have(&["setfacl", "getfacl"]) {
+        return;
+    }
+    let files =
+        ["home/gitlab-runner/.bash_logout", "home/gitlab-runner/.gitconfig", "etc/ssh/ssh_known_hosts"];
+    let tree =
+        home().file(files[0], "clear\n").file_mode(files[1], "[core]\n", 0o600).file(files[2], "# ours\n");
+    let acl = |path: &str| {
+        let done = Command::new("getfacl").args(["-n", "-c", "-p"]).arg(tree.path(path)).output().unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    for path in &files[..2] {
+        std::os::unix::fs::chown(tree.path(path), Some(ACCOUNT), Some(100)).unwrap();
+    }
+    std::os::unix::fs::chown(tree.path(files[2]), None, Some(50)).unwrap();
+    for path in files {
+        let done = Command::new("setfacl").args(["-m", "u:3000:rw"]).arg(tree.path(path)).status().unwrap();
+        if !done.success() {
+            return skip("this file system has no ACLs");
+        }
+    }
+    let before = files.map(acl);
+    let apply = ["apply", "--profile", "shell", "--only", "account,git,known_hosts"];
+    tree.run(&apply).ok().says("3 changes made");
+    let (after, modes) = (files.map(acl), files.map(|path| tree.metadata(path).0));
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[2], before[2]);
+    assert!(after[1].contains("user:3000:rw-\t#effective:r--\ngroup::---\n"), "{}", after[1]);
+    assert_eq!(modes, [0o664, 0o640, 0o664]);
+    tree.run(&["undo"]).ok();
+    assert!(files.map(acl)[0] == before[0] && files.map(acl)[2] == before[2]);
+    assert!(acl(files[1]).contains("group::---\n"));
+}

@@ -203,7 +203,9 @@ impl<'a> Worker<'a> {
         let staged = match (&file.after, &file.before) {
             (Some(content), _) => {
                 let owner = self.owner(&file.meta.owner)?;
-                Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, None)?
+                // Its mode without its ACL would let the group do what the ACL lets others do.
+                let like = file.before.as_ref().map(|_| dir.open(name)).transpose()?;
+                Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, like.as_ref())?
             }
             (None, Some(before)) => match &file.swap {
                 Swap::Aside(aside) => Staged::aside(dir, name, aside.as_ref(), before.identity),

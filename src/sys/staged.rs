@@ -51,7 +51,8 @@ impl Staged {
     /// Write `bytes` to a temporary file in `dir`, with owner and mode as they shall be.
     ///
     /// The content never exists with a wider mode or for another owner. Extended attributes and the
-    /// ACL of `like` are copied; without it, what the directory hands down is removed.
+    /// ACL of `like` are copied, in an account's home the ACL alone; without it, what the directory hands down
+    /// is removed.
     pub fn create(
         dir: &Rc<Dir>,
         name: &OsStr,
@@ -75,7 +76,7 @@ impl Staged {
             // In the account's home the file is the account's already.
             let owner = owner.filter(|_| dir.identity().is_none());
             set_meta(file.as_fd(), owner, 0o600)?;
-            copy_attributes(&file, like)?;
+            copy_attributes(&file, like, dir.identity().is_some())?;
             set_meta(file.as_fd(), owner, mode)?;
             file.write_all(bytes)?;
             file.sync_all()?;
@@ -281,8 +282,9 @@ fn open_temp(dir: &Dir, name: &OsStr) -> io::Result<(OsString, File)> {
     Ok((temp, File::from(fd)))
 }
 
-/// Give `file` the extended attributes of `like`; the ACL too, without which a copied mode would be wider.
-fn copy_attributes(file: &File, like: Option<&File>) -> io::Result<()> {
+/// Give `file` the extended attributes of `like`; the ACL too, without which a copied mode would be wider. Most
+/// others an account may not set.
+fn copy_attributes(file: &File, like: Option<&File>, acl_alone: bool) -> io::Result<()> {
     const ACL: &str = "system.posix_acl_access";
     let mut has_acl = false;
     if let Some(like) = like {
@@ -295,6 +297,9 @@ fn copy_attributes(file: &File, like: Option<&File>) -> io::Result<()> {
         let mut value = vec![0; 65_536];
         for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
             let name = OsStr::from_bytes(name);
+            if acl_alone && name != ACL {
+                continue;
+            }
             let length = rustix::fs::fgetxattr(like, name, &mut value[..])?;
             rustix::fs::fsetxattr(file, name, &value[..length], rustix::fs::XattrFlags::empty())?;
             has_acl |= name == ACL;
