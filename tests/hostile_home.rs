@@ -438,6 +438,26 @@ fn escape_sequences_of_names_are_not_shown() {
     assert!(!Path::new("\u{1b}[31mprofile").exists());
 }
 
+/// A killed run leaves files, which go. What the account makes of their names holds no later run up.
+#[test]
+fn leftovers_that_the_account_made_up_hold_nothing_up() {
+    let tree = home().dir(SSH, 0o700).own(SSH, ACCOUNT);
+    let forged = |name: &str| format!("{SSH}/.id_ed25519.runner-prep.{name}");
+    let [directory, file, link] = ["1", "2", "3"].map(forged);
+    let tree = tree.dir(&directory, 0o700).own(&directory, ACCOUNT).file(&file, "").own(&file, ACCOUNT);
+    let tree = tree.file_mode("root/secret", "x", 0o600).link(&link, "../../../root/secret");
+    tree.run(&ONLY_KEY).ok().says("2 changes made");
+    assert!(tree.exists(&directory) && !tree.exists(&file) && !tree.exists(&link));
+    assert!(tree.exists("root/secret"));
+    // After a killed run every place that it changed is swept, before undo too.
+    let journal = tree.path("var/lib/runner-prep/journal");
+    let entry = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path().join("entry.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    std::fs::write(&entry, text.replace("\"complete\"", "\"incomplete\"")).unwrap();
+    tree.run(&["undo"]).ok();
+    assert!(!tree.exists(KEY));
+}
+
 /// What people are told to do, done as root by the letter while the account lies in wait, reaches nothing of root's.
 #[test]
 fn advice_that_is_followed_as_root_leads_nowhere() {

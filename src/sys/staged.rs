@@ -234,11 +234,16 @@ impl Drop for Staged {
 
 /// Remove temporary files that a killed run left beside `name`; returns how many.
 pub fn sweep(dir: &Rc<Dir>, name: &OsStr) -> io::Result<usize> {
-    let names = leftovers(dir, name)?;
-    for entry in &names {
-        dir.unlink(entry)?;
+    let mut removed = 0;
+    for entry in leftovers(dir, name)? {
+        match dir.unlink(&entry) {
+            Ok(()) => removed += 1,
+            // No directory is ours: an account may make some with such a name, and is not to hold anything up.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(names.len())
+    Ok(removed)
 }
 
 /// Remove every temporary file in a directory that only we write to.
