@@ -12,7 +12,7 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Run, Tree, have, is_root, skip};
+use support::{Host, Run, Tree, have, is_root, skip};
 
 /// Not the usual name: runs wait for a useradd that makes the account of theirs, on the whole machine.
 const NAME: &str = "half-runner";
@@ -229,6 +229,40 @@ fn a_program_of_another_account_that_calls_itself_useradd_is_not_waited_for() {
     assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
     useradd.kill().unwrap();
     useradd.wait().unwrap();
+}
+
+/// On `/` of a host, where useradd works without `--prefix`, the whole profile follows.
+#[test]
+fn a_host_on_which_useradd_dies_is_prepared_by_the_next_run() {
+    const BLOWS: [&str; 4] = [
+        "?rename,?renameat,renameat2:when=2",
+        "?rename,?renameat,renameat2:when=4",
+        "?mkdir,mkdirat:when=1",
+        "?chown,fchownat:when=2",
+    ];
+    for blow in BLOWS {
+        let Some(host) = Host::or_skip() else { return };
+        if !have(&["strace", "useradd", "sudo", "visudo", "ssh-keygen", "rsync"]) {
+            return;
+        }
+        let (call, when) = blow.split_once(':').unwrap();
+        let real = support::tool("useradd").unwrap();
+        let dying = format!(
+            "#!/bin/sh\nexec strace -qq -o /dev/null -e inject={call}:signal=KILL:{when} {} \"$@\"\n",
+            real.display()
+        );
+        let host = host.file_mode("/usr/local/sbin/useradd", dying, 0o755).start();
+        host.prep(&["apply", "--profile", "shell"]).exit(2).says("it was killed; a part of it is there");
+        host.sh("rm /usr/local/sbin/useradd").ok();
+        host.prep(&["apply", "--profile", "shell"]).ok().says("it is whole now");
+        let before = host.stamps();
+        host.prep(&["apply", "--profile", "shell"]).ok().says_not("whole now");
+        support::assert_unchanged(&before, &host.stamps());
+        // It is an account like any other: files that belong together, a home, a rule, a key.
+        host.sh("pwck -rq && grpck -r && getent group gitlab-runner").ok();
+        host.as_account("gitlab-runner", "cd && test -O . && touch x && sudo -n /usr/bin/rsync --version")
+            .ok();
+    }
 }
 
 /// Something that is useradd by its name and makes the account, started by a script once that is ready.

@@ -61,7 +61,8 @@ impl Finished {
     #[must_use]
     pub fn complaint(&self) -> String {
         let line = self.stderr.lines().chain(self.stdout.lines()).find(|line| !line.trim().is_empty());
-        let line = line.unwrap_or("it said nothing").trim().trim_end_matches('.');
+        let silent = if self.code.is_none() { "it was killed" } else { "it said nothing" };
+        let line = line.unwrap_or(silent).trim().trim_end_matches('.');
         let line: String = line.chars().take(300).collect();
         line.chars()
             .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
