@@ -25,7 +25,7 @@ fn edit(document: &Plain, choice: (u8, u8, u8, u8), text: &str) -> Edit {
         0 => vec!["fresh".into()],
         count => vec!["runners".into(), (usize::from(runner) % count).into()],
     };
-    let (rest, is_list): (&[&str], bool) = match place % 12 {
+    let (rest, is_list): (&[&str], bool) = match place % 14 {
         0 => (&["limit"], false),
         1 => (&["environment"], true),
         2 => (&["docker", "image"], false),
@@ -35,9 +35,20 @@ fn edit(document: &Plain, choice: (u8, u8, u8, u8), text: &str) -> Edit {
         8 => (&["docker", "new", "x y"], false),
         9 => (&["cache", "s3", "list"], true),
         10 => (&["new", "a"], false),
+        11 | 12 => {
+            // A table of a list, mostly a new one.
+            path.extend(["docker", "services"].map(Step::from));
+            let there = match document.at(&path) {
+                Some(Plain::List(list)) => list.len(),
+                _ => 0,
+            };
+            let chosen = if element % 4 == 0 { usize::from(action) % (there + 1) } else { there };
+            path.push(chosen.into());
+            [(&["name"][..], false), (&["a", "b"], false), (&["command"], true)][usize::from(place / 14 % 3)]
+        }
         _ => {
             path.clear();
-            match place / 12 % 4 {
+            match place / 14 % 4 {
                 0 => (&["concurrent"], false),
                 1 => (&["list"], true),
                 2 => (&["session_server", "timeout"], false),
@@ -79,10 +90,8 @@ fn span(root: &Table, path: &[Step]) -> Option<Range<usize>> {
         here = match step {
             Step::Key(key) => here.get(key)?,
             Step::Index(index) => match here {
-                Item::Value(Value::Array(array)) => {
-                    // An element of a list is no `Item`: its place is that of the list.
-                    return array.get(*index)?.span().and(array.span());
-                }
+                // An element of a list is no `Item`, and a new one may not be there: its place is that of the list.
+                Item::Value(Value::Array(array)) => return array.span(),
                 other => other.get(*index)?,
             },
         };
@@ -287,7 +296,9 @@ proptest! {
 
         // Line endings of the document, and none in inline tables: that would be TOML 1.1.
         let inline = matches!(before.root().get("runners"), Some(Item::Value(_)));
-        if inline && values.at(&edit.path).is_none() && edit.path[0] == "runners".into() {
+        let comes = edit.path.iter().rposition(|step| matches!(step, Step::Index(_)));
+        let in_list = comes.is_some_and(|at| values.at(&edit.path[..=at]).is_none());
+        if inline && !in_list && values.at(&edit.path).is_none() && edit.path[0] == "runners".into() {
             prop_assert_eq!(patched.text.matches('\n').count(), source.matches('\n').count());
         }
         if !source.contains("\r\n") {
@@ -322,7 +333,60 @@ proptest! {
                     prop_assert_eq!(plain_table(after.root()).pruned(), expected);
                     prop_assert_eq!(&after.patch(std::slice::from_ref(&remove)).expect("again").text, &patched.text);
                 }
-                Err(error) => prop_assert!(error.message.contains("dotted keys between braces"), "{}\n{}", error, text),
+                Err(error) => prop_assert!(error.message.contains("dotted keys between braces") || error.message.contains("has no element"), "{}\n{}", error, text),
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_comes_goes_again_and_takes_nothing_along(
+        bytes in vec(any::<u8>(), 0..300),
+        runner in any::<u8>(),
+        count in 1..3_usize,
+    ) {
+        let source = document(&bytes);
+        let before = Toml::parse(source.as_bytes()).expect(&source);
+        let values = plain_table(before.root());
+        let Some(Plain::List(runners)) = values.at(&["runners".into()]) else { return Ok(()) };
+        if runners.is_empty() {
+            return Ok(());
+        }
+        let list = ["runners".into(), (usize::from(runner) % runners.len()).into(), "docker".into(), "services".into()];
+        let there = match values.at(&list) {
+            Some(Plain::List(services)) => services.len(),
+            _ => 0,
+        };
+        let step = |index: usize| -> Vec<Step> { [&list[..], &[index.into()]].concat() };
+        let below = |index: usize, key: &str| -> Vec<Step> { [step(index), vec![key.into()]].concat() };
+        let come: Vec<Edit> = (there..there + count)
+            .flat_map(|index| [Edit::set(below(index, "name"), "x"), Edit::insert(below(index, "command"), "y")])
+            .collect();
+        let filled = before.patch(&come).unwrap_or_else(|error| panic!("{error}\n{source}")).text;
+        let toml = Toml::parse(filled.as_bytes()).expect("the result is TOML");
+        let expected = come.iter().fold(values.clone(), |values, edit| values.edited(edit));
+        prop_assert_eq!(plain_table(toml.root()), expected.clone());
+        prop_assert!(verify(&before, &toml, &come).is_ok());
+        prop_assert!(verify(&before, &before, &come).is_err());
+        prop_assert!(verify(&toml, &toml, &come[..1]).is_ok());
+        prop_assert!(verify(&before, &toml, &come[1..]).is_err());
+
+        // All of them, one of them, and one that was there before.
+        let new: Vec<usize> = (there..there + count).collect();
+        for gone in [&new[..], &new[..1], &[0]] {
+            let go: Vec<Edit> = gone.iter().map(|index| Edit::new(step(*index), Action::Remove)).collect();
+            let expected = go.iter().rev().fold(expected.clone(), |values, edit| values.edited(edit));
+            match toml.patch(&go) {
+                Ok(patched) => {
+                    let after = Toml::parse(patched.text.as_bytes()).expect("the result is TOML");
+                    prop_assert_eq!(plain_table(after.root()).filled(), expected.filled());
+                    prop_assert!(verify(&toml, &after, &go).is_ok());
+                    prop_assert!(verify(&toml, &toml, &go).is_err());
+                    // Comments stay; what was there before may have had some within its values.
+                    let comments = |text: &str| text.matches('#').count();
+                    prop_assert!(*gone == [0] || comments(&patched.text) == comments(&source));
+                }
+                // Its own keys may be tables.
+                Err(error) => prop_assert!(gone == [0] && there > 0, "{}\n{}", error, filled),
             }
         }
     }

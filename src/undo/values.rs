@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::change::ValueChange;
 use crate::journal::values::{self, Value, View};
-use crate::text::toml_patch::{Parts, Scalar, Step};
+use crate::text::toml_patch::{Parts, Scalar, Step, dotted};
 use changes::Changes;
 use document::{Document, LIST, Twins};
 
@@ -217,18 +217,4 @@ fn below(value: &Value) -> &[Step] {
 
 fn key(view: View<'_>, key: &str) -> Option<Scalar> {
     view.below(&Step::from(key)).scalar().flatten()
-}
-
-fn dotted(path: &[Step]) -> String {
-    let mut shown = String::new();
-    for step in path {
-        match step {
-            Step::Index(index) => shown.extend(["[", &index.to_string(), "]"]),
-            Step::Key(key) => {
-                let dot = if shown.is_empty() { "" } else { "." };
-                shown.extend([dot, key]);
-            }
-        }
-    }
-    shown
 }

@@ -81,7 +81,8 @@ fn edits(number: usize) -> Vec<Edit> {
         Edit::set(runner(&["docker", "tls_verify"]), false),
         Edit::insert(runner(&["docker", "volumes"]), "/certs/client"),
         Edit::insert(runner(&["environment"]), "DOCKER_TLS_CERTDIR=/certs"),
-        Edit::new(runner(&["docker", "services"]), Action::SetList(vec!["a\"b".to_owned()])),
+        Edit::new(runner(&["docker", "dns"]), Action::SetList(vec!["a\"b".to_owned()])),
+        Edit::set([runner(&["docker", "services"]), vec![0.into(), "name".into()]].concat(), "docker:dind"),
     ]
 }
 

@@ -73,10 +73,11 @@ impl Maker<'_> {
         let (outer, inner) = (self.indent, self.indent.repeat(2));
         let mut text = self.header("", &["runners"], true);
         text += &self.filler();
-        let docker = self.pick(8);
+        let docker = self.pick(9);
         let entries = match docker {
             3 | 6 => self.docker_entries(&["docker"]),
             4 => vec![(vec!["docker"], self.inline_docker())],
+            8 => vec![(vec!["docker", "services"], self.services())],
             _ => Vec::new(),
         };
         let mut entries = [self.runner_entries(), entries].concat();
@@ -90,7 +91,9 @@ impl Maker<'_> {
         }
         let mut blocks = Vec::new();
         if matches!(docker, 1 | 5 | 7) {
-            let entries = self.docker_entries(&[]);
+            let mut entries = self.docker_entries(&[]);
+            // Not where the list goes on below headers.
+            entries.retain(|(keys, _)| docker != 5 || keys != &["services"]);
             blocks.push(self.block(outer, &["runners", "docker"], false, entries));
         }
         if matches!(docker, 2 | 6 | 7) {
@@ -98,9 +101,15 @@ impl Maker<'_> {
             let entries = vec![(vec!["a"], value)];
             blocks.push(self.block(&inner, &["runners", "docker", "sysctls"], false, entries));
         }
-        if docker == 5 {
-            let value = self.string();
-            let entries = vec![(vec!["name"], value)];
+        let services = if docker == 5 { 1 + self.pick(3) } else { 0 };
+        for _ in 0..services {
+            let mut entries = Vec::new();
+            for name in ["name", "command", "a"] {
+                if self.pick(3) > 0 {
+                    let value = if name == "command" { self.strings() } else { self.string() };
+                    entries.push((if name == "a" { vec!["a", "b"] } else { vec![name] }, value));
+                }
+            }
             blocks.push(self.block(&inner, &["runners", "docker", "services"], true, entries));
         }
         if self.pick(2) == 1 {
@@ -157,19 +166,37 @@ impl Maker<'_> {
 
     fn docker_entries(&mut self, prefix: &[&'static str]) -> Vec<(Vec<&'static str>, String)> {
         let mut entries = Vec::new();
-        for name in ["image", "privileged", "volumes", "extra"] {
+        for name in ["image", "privileged", "volumes", "services", "extra"] {
             let needed = name == "extra" && entries.is_empty() && !prefix.is_empty();
             if needed || self.pick(2) == 1 {
                 let value = match name {
                     "image" => self.string(),
                     "privileged" => self.one_of(&["true", "false", "'true'"]).to_owned(),
                     "volumes" => self.strings(),
+                    "services" => self.services(),
                     _ => self.value(),
                 };
                 entries.push(([prefix, &[name]].concat(), value));
             }
         }
         entries
+    }
+
+    /// A list of tables between braces.
+    fn services(&mut self) -> String {
+        let count = self.pick(4);
+        let mut elements = Vec::new();
+        for _ in 0..count {
+            let mut entries = Vec::new();
+            for name in ["name", "command"] {
+                if self.pick(3) > 0 {
+                    let value = if name == "command" { self.strings() } else { self.string() };
+                    entries.push((vec![name], value));
+                }
+            }
+            elements.push(self.inline_table(&entries));
+        }
+        self.list(&elements)
     }
 
     fn inline_docker(&mut self) -> String {

@@ -66,10 +66,17 @@ impl Plain {
         match (self, path) {
             (this, []) => *this = value,
             (Self::Table(table), [Step::Key(key), rest @ ..]) => {
-                let below = table.entry(key.clone()).or_insert_with(|| Self::Table(BTreeMap::new()));
+                let below = table.entry(key.clone()).or_insert_with(|| match rest {
+                    [Step::Index(_), ..] => Self::List(Vec::new()),
+                    _ => Self::Table(BTreeMap::new()),
+                });
                 below.put(rest, value);
             }
-            (Self::List(list), [Step::Index(index), rest @ ..]) => list[*index].put(rest, value),
+            // A place behind the last one is a new table.
+            (Self::List(list), [Step::Index(index), rest @ ..]) => {
+                list.resize((index + 1).max(list.len()), Self::Table(BTreeMap::new()));
+                list[*index].put(rest, value);
+            }
             _ => unreachable!(),
         }
     }
@@ -82,7 +89,12 @@ impl Plain {
                     below.remove(rest);
                 }
             }
-            (Self::List(list), [Step::Index(index), rest @ ..]) => list[*index].remove(rest),
+            (Self::List(list), [Step::Index(index)]) => drop(list.remove(*index)),
+            (Self::List(list), [Step::Index(index), rest @ ..]) => {
+                if let Some(element) = list.get_mut(*index) {
+                    element.remove(rest);
+                }
+            }
             _ => {}
         }
     }
@@ -95,6 +107,19 @@ impl Plain {
                 Self::Table(kept.filter(|(_, value)| *value != Self::Table(BTreeMap::new())).collect())
             }
             Self::List(list) => Self::List(list.iter().map(Self::pruned).collect()),
+            Self::Scalar(_) => self.clone(),
+        }
+    }
+
+    /// Without lists that hold nothing, at any depth of tables, and without what then holds nothing.
+    pub(crate) fn filled(&self) -> Self {
+        match self {
+            Self::Table(table) => {
+                let kept = table.iter().map(|(key, value)| (key.clone(), value.filled()));
+                let empty = [Self::List(Vec::new()), Self::Table(BTreeMap::new())];
+                Self::Table(kept.filter(|(_, value)| !empty.contains(value)).collect())
+            }
+            Self::List(list) => Self::List(list.iter().map(Self::filled).collect()),
             Self::Scalar(_) => self.clone(),
         }
     }

@@ -12,7 +12,8 @@ use super::quote;
 pub enum Step {
     /// A key of a table, as it reads without quotes and escapes.
     Key(String),
-    /// A place in a list or in a list of tables, counted from 0.
+    /// A place in a list or in a list of tables, counted from 0. The place behind the last table of such a list,
+    /// which need not be there, stands for a new one.
     Index(usize),
 }
 
@@ -24,6 +25,22 @@ impl fmt::Display for Step {
             Self::Index(index) => index.fmt(f),
         }
     }
+}
+
+/// A path for people: `runners[0].docker`, its keys without quotes.
+#[must_use]
+pub fn dotted(path: &[Step]) -> String {
+    let mut shown = String::new();
+    for step in path {
+        match step {
+            Step::Index(index) => shown.extend(["[", &index.to_string(), "]"]),
+            Step::Key(key) => {
+                let dot = if shown.is_empty() { "" } else { "." };
+                shown.extend([dot, key]);
+            }
+        }
+    }
+    shown
 }
 
 impl From<&str> for Step {
@@ -112,7 +129,8 @@ impl fmt::Display for Scalar {
 pub enum Action {
     /// Give the key this value, in place of another scalar of any type.
     Set(Scalar),
-    /// Take the key with its value away; nothing happens if it is not there. A comment on its line stays.
+    /// Take the key with its value away; nothing happens if it is not there. A comment on its line stays. At a place
+    /// of a list of tables: take that table away with all its keys.
     Remove,
     /// Make the list hold exactly these strings. Elements that stay keep their bytes.
     SetList(Vec<String>),

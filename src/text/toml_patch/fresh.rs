@@ -12,11 +12,13 @@ use super::wish::Node;
 pub(super) struct Fresh<'e> {
     pub(super) values: Vec<(&'e str, String)>,
     pub(super) tables: Vec<(&'e str, Fresh<'e>)>,
+    /// Lists of tables.
+    pub(super) lists: Vec<(&'e str, Vec<Fresh<'e>>)>,
 }
 
 impl<'e> Fresh<'e> {
     pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.tables.is_empty()
+        self.values.is_empty() && self.tables.is_empty() && self.lists.is_empty()
     }
 
     /// Adds what is asked for at a key that is not there; `span` is what is there, for an error to point at.
@@ -33,18 +35,30 @@ impl<'e> Fresh<'e> {
             return Ok(());
         }
         if !node.indexes.is_empty() {
-            return Err(walk.fail(span.cloned(), "is not there"));
+            walk.only_indexes(span.cloned(), node)?;
+            self.lists.push((key, walk.appended(node, 0, span)?));
+            return Ok(());
         }
+        let below = Self::below(walk, node, span)?;
+        if !below.is_empty() {
+            self.tables.push((key, below));
+        }
+        Ok(())
+    }
+
+    /// All that is asked for below a table that is not there.
+    pub(super) fn below(
+        walk: &mut Walk<'_, 'e>,
+        node: &Node<'e>,
+        span: Option<&Range<usize>>,
+    ) -> Result<Self, PatchError> {
         let mut below = Self::default();
         for (key, node) in &node.keys {
             walk.path.push(Crumb::Key(key));
             below.add(walk, key, node, span)?;
             walk.path.pop();
         }
-        if !below.is_empty() {
-            self.tables.push((key, below));
-        }
-        Ok(())
+        Ok(below)
     }
 
     /// One `key = value` an entry, with dotted keys for tables.
@@ -55,6 +69,19 @@ impl<'e> Fresh<'e> {
         for (key, below) in &self.tables {
             below.dotted(&format!("{prefix}{}.", quote::key(key)), entries);
         }
+        self.inline_lists(prefix, entries);
+    }
+
+    /// As one table between braces.
+    pub(super) fn braces(&self) -> String {
+        format!("{{ {} }}", self.inline("").join(", "))
+    }
+
+    fn inline_lists(&self, prefix: &str, entries: &mut Vec<String>) {
+        for (key, list) in &self.lists {
+            let list: Vec<String> = list.iter().map(Self::braces).collect();
+            entries.push(format!("{prefix}{} = [{}]", quote::key(key), list.join(", ")));
+        }
     }
 
     /// One `key = value` an entry, with inline tables for tables.
@@ -64,9 +91,9 @@ impl<'e> Fresh<'e> {
             entries.push(format!("{prefix}{} = {value}", quote::key(key)));
         }
         for (key, below) in &self.tables {
-            let below = below.inline("").join(", ");
-            entries.push(format!("{prefix}{} = {{ {below} }}", quote::key(key)));
+            entries.push(format!("{prefix}{} = {}", quote::key(key), below.braces()));
         }
+        self.inline_lists(prefix, &mut entries);
         entries
     }
 }

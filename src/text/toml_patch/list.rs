@@ -56,27 +56,58 @@ pub(super) fn edit(text: &str, array: &Array, wish: &Wish<'_>) -> Result<Vec<Spl
     }
     let old = strings(array)?;
     let new = wish.list(Some(&old)).map_err(fail)?.unwrap_or_default();
-    let plan = Plan::new(&old, &new, wish);
-    let cells = cells(array).ok_or_else(|| fail("has no place".to_owned()))?;
-    let span = span.clone().ok_or_else(|| fail("has no place".to_owned()))?;
-    let inside = span.start + 1..span.end.saturating_sub(1);
+    let Plan { replace, remove, append } = Plan::new(&old, &new, wish);
+    let replace: Vec<_> = replace.into_iter().map(|(index, value)| (index, quote::string(value))).collect();
+    let append: Vec<_> = append.into_iter().map(quote::string).collect();
+    splices(text, array, &replace, &append, &remove).ok_or_else(|| fail("has no place".to_owned()))
+}
 
+/// The pieces that put tables, written as TOML, behind those of a list, or take some of them away.
+pub(super) fn tables(
+    text: &str,
+    array: &Array,
+    come: &[String],
+    go: &[usize],
+) -> Result<Vec<Splice>, Failure> {
+    let other = array.iter().find(|element| !element.is_inline_table());
+    match other {
+        Some(other) if !come.is_empty() => {
+            Err((other.span(), "is a list with an element that is no table".to_owned()))
+        }
+        _ if !come.is_empty() && !go.is_empty() => {
+            Err((array.span(), "can't lose tables and get others in one patch".to_owned()))
+        }
+        _ => splices(text, array, &[], come, go).ok_or_else(|| (array.span(), "has no place".to_owned())),
+    }
+}
+
+/// The pieces for elements written as TOML. `None` if the parser does not say where the list stands.
+fn splices(
+    text: &str,
+    array: &Array,
+    replaced: &[(usize, String)],
+    appended: &[String],
+    removed: &[usize],
+) -> Option<Vec<Splice>> {
+    let cells = cells(array)?;
+    let span = array.span()?;
+    let inside = span.start + 1..span.end.saturating_sub(1);
     let mut splices = Vec::new();
-    for (index, value) in &plan.replace {
+    for (index, value) in replaced {
         if let Some(cell) = cells.get(*index) {
-            splices.push(Splice::new(cell.value.clone(), quote::string(value)));
+            splices.push(Splice::new(cell.value.clone(), value.clone()));
         }
     }
-    if !plan.append.is_empty() {
+    if !appended.is_empty() {
         match cells.last() {
-            Some(last) => append(text, &cells, last, inside.end, &plan.append, &mut splices),
-            None => splices.push(fill(text, inside.clone(), &plan.append)),
+            Some(last) => append(text, &cells, last, inside.end, appended, &mut splices),
+            None => splices.push(fill(text, inside.clone(), appended)),
         }
     }
-    if !plan.remove.is_empty() {
-        remove(text, &cells, inside, &plan.remove, &mut splices);
+    if !removed.is_empty() {
+        remove(text, &cells, inside, removed, &mut splices);
     }
-    Ok(splices)
+    Some(splices)
 }
 
 impl<'a> Plan<'a> {
@@ -149,7 +180,14 @@ fn last_line_ending(text: &str) -> Option<(usize, &str)> {
 }
 
 /// Adds elements behind the last one, in its manner.
-fn append(text: &str, cells: &[Cell], last: &Cell, close: usize, values: &[&str], splices: &mut Vec<Splice>) {
+fn append(
+    text: &str,
+    cells: &[Cell],
+    last: &Cell,
+    close: usize,
+    values: &[String],
+    splices: &mut Vec<Splice>,
+) {
     let end = last.end();
     let (place, blank) = if let Some((at, ending)) = last.own_line(text) {
         // A comment behind the last element stays on its line.
@@ -165,7 +203,7 @@ fn append(text: &str, cells: &[Cell], last: &Cell, close: usize, values: &[&str]
         let blank = if cells.len() > 1 { like } else { " " };
         (end, blank.to_owned())
     };
-    let values = values.iter().map(|value| format!("{blank}{}", quote::string(value)));
+    let values = values.iter().map(|value| format!("{blank}{value}"));
     let mut values = values.collect::<Vec<_>>().join(",");
     if last.comma.is_some() {
         values.push(',');
@@ -176,10 +214,9 @@ fn append(text: &str, cells: &[Cell], last: &Cell, close: usize, values: &[&str]
 }
 
 /// Puts the first elements into a list that has none.
-fn fill(text: &str, inside: Range<usize>, values: &[&str]) -> Splice {
+fn fill(text: &str, inside: Range<usize>, values: &[String]) -> Splice {
     let between = slice(text, inside.clone());
     let Some((at, ending)) = last_line_ending(between) else {
-        let values: Vec<String> = values.iter().map(|value| quote::string(value)).collect();
         let values = format!("{between}{}", values.join(", "));
         return Splice::new(inside.start..inside.start, values);
     };
@@ -191,7 +228,7 @@ fn fill(text: &str, inside: Range<usize>, values: &[&str]) -> Splice {
         let unit = if bracket.contains('\t') { "\t" } else { UNIT };
         format!("{bracket}{unit}")
     };
-    let values = values.iter().map(|value| format!("{ending}{indent}{}", quote::string(value)));
+    let values = values.iter().map(|value| format!("{ending}{indent}{value}"));
     let place = inside.start + at;
     Splice::new(place..place, values.collect::<Vec<_>>().join(","))
 }

@@ -37,7 +37,7 @@ use std::fmt;
 
 use toml_edit::{Document, Table};
 
-pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step};
+pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step, dotted};
 pub use self::parts::{Parts, PartsCopy};
 pub use self::verify::verify;
 use self::walk::Walk;

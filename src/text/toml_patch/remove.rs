@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use toml_edit::{InlineTable, Key, Value};
+use toml_edit::{InlineTable, Key, Table, Value};
 
 use super::edit::PatchError;
-use super::layout::{line_end, line_start, slice};
+use super::layout::{self, line_end, line_start, slice};
 use super::walk::{Splice, Walk};
 use super::wish::Node;
 
@@ -22,12 +22,48 @@ impl<'e> Walk<'_, 'e> {
     pub(super) fn remove_line(&mut self, key: &Key, value: &Value) -> Result<(), PatchError> {
         let value = self.can_go(value)?;
         let key = key.span().ok_or_else(|| self.fail(None, "has no place"))?;
-        let start = line_start(self.text, key.start);
-        let end = line_end(self.text, value.end);
-        let rest = slice(self.text, value.end..end);
+        self.remove_words(key.start..value.end);
+        Ok(())
+    }
+
+    /// Takes a table of a list away: its header and its keys, each with its line. Comments stay.
+    pub(super) fn remove_table(&mut self, table: &Table) -> Result<(), PatchError> {
+        let mut headers = 0;
+        layout::headers(table, &mut |_| headers += 1);
+        if headers != 1 {
+            return Err(self.fail(table.span(), "holds other tables"));
+        }
+        let header = layout::header_span(table);
+        let mut end = header.end;
+        let start = line_start(self.text, header.start);
+        self.remove_words(header);
+        for (path, value) in table.get_values() {
+            let key = path.first().and_then(|key| key.span());
+            let (Some(key), Some(value)) = (key, value.span()) else {
+                return Err(self.fail(table.span(), "has no place"));
+            };
+            end = end.max(value.end);
+            self.remove_words(key.start..value.end);
+        }
+        // The blank line that parted it from what stands above.
+        let mut rest = slice(self.text, line_end(self.text, end)..self.text.len()).lines();
+        let blank_below = rest.nth(1).is_none_or(|line| line.trim().is_empty());
+        let no_comment = layout::block_start(self.text, table) == start;
+        if blank_below && no_comment && layout::blank_above(self.text, table) == Some(true) {
+            let above = line_start(self.text, start - 1);
+            self.splices.push(Splice::new(above..start, String::new()));
+        }
+        Ok(())
+    }
+
+    /// Takes a piece off its lines, and the lines with it if nothing else is on them.
+    fn remove_words(&mut self, words: Range<usize>) {
+        let start = line_start(self.text, words.start);
+        let end = line_end(self.text, words.end);
+        let rest = slice(self.text, words.end..end);
         let comment = rest.trim_start_matches([' ', '\t']);
         let range = if !comment.is_empty() {
-            let line = slice(self.text, start..value.end);
+            let line = slice(self.text, start..words.end);
             let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
             start + indent..end - comment.len()
         } else if end < self.text.len() {
@@ -40,7 +76,6 @@ impl<'e> Walk<'_, 'e> {
             above.strip_suffix('\r').unwrap_or(above).len()..end
         };
         self.splices.push(Splice::new(range, String::new()));
-        Ok(())
     }
 
     /// Takes entries out of an inline table, each with one comma.

@@ -74,7 +74,8 @@ impl<'t, 'e> Walk<'t, 'e> {
             self.body_lines(place, entries);
             return Ok(());
         }
-        let below = Fresh { values: Vec::new(), tables: std::mem::take(&mut fresh.tables) };
+        let values = std::mem::take(&mut fresh.values);
+        let below = std::mem::replace(&mut fresh, Fresh { values, ..Fresh::default() });
         if !fresh.is_empty() {
             if place.is_root() || layout::has_header(table) {
                 let mut entries = Vec::new();
@@ -132,7 +133,31 @@ impl<'t, 'e> Walk<'t, 'e> {
 
     /// Writes new tables after everything that the table holds.
     fn new_tables(&mut self, place: Place<'t>, fresh: &Fresh<'e>) {
-        let table = place.table;
+        let style = Style::below(self.text, place.table, place.is_root());
+        let mut lines = Vec::new();
+        let header = self.header_path();
+        for (key, below) in &fresh.tables {
+            if style.blank_above {
+                lines.push(String::new());
+            }
+            header_lines(&child(&header, key), below, &style, &style.header, &mut lines);
+        }
+        for (key, list) in &fresh.lists {
+            list_lines(&child(&header, key), list, &style, &style.header, &mut lines);
+        }
+        self.headers_behind(place.table, &lines);
+    }
+
+    /// Writes new tables behind the last one of a list of tables.
+    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[Fresh<'e>]) {
+        let style = Style::like(self.text, last, from.is_root());
+        let mut lines = Vec::new();
+        list_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
+        self.headers_behind(last, &lines);
+    }
+
+    /// Writes lines that begin with a header after everything that a table holds.
+    fn headers_behind(&mut self, table: &'t Table, lines: &[String]) {
         let last = layout::outer_headers(table).map_or(table, |(_, last)| last);
         let end = match layout::last_entry(last) {
             Some(entry) => Some(entry.end),
@@ -145,16 +170,6 @@ impl<'t, 'e> Walk<'t, 'e> {
             }
             None => self.end_of_document(),
         };
-        let style = Style::below(self.text, table, place.is_root());
-        let mut lines = Vec::new();
-        for (key, below) in &fresh.tables {
-            let mut path = self.header_path();
-            path.push(quote::key(key));
-            if style.blank_above {
-                lines.push(String::new());
-            }
-            header_lines(&path, below, &style, &style.header, &mut lines);
-        }
         let rank = RANK_NEW_HEADER - self.depth();
         self.lines(&spot, rank, lines.iter().map(String::as_str));
     }
@@ -197,18 +212,41 @@ impl<'t, 'e> Walk<'t, 'e> {
     }
 }
 
+/// The keys of a header one step further down.
+fn child(header: &[String], key: &str) -> Vec<String> {
+    [header, &[quote::key(key)]].concat()
+}
+
 /// The header and the keys of a new table, and of the new tables below it.
 fn header_lines(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str, lines: &mut Vec<String>) {
-    let inner = format!("{indent}{}", style.unit);
     if !fresh.values.is_empty() {
         lines.push(format!("{indent}[{}]", path.join(".")));
-        for (key, value) in &fresh.values {
-            lines.push(format!("{inner}{} = {value}", quote::key(key)));
+    }
+    lines_below(path, fresh, style, indent, lines);
+}
+
+/// The headers and the keys of the new tables of a list, and of the new tables below them.
+fn list_lines(path: &[String], list: &[Fresh<'_>], style: &Style, indent: &str, lines: &mut Vec<String>) {
+    for fresh in list {
+        // Unless the table above brought one.
+        if style.blank_above && lines.last().is_none_or(|line| !line.is_empty()) {
+            lines.push(String::new());
         }
+        lines.push(format!("{indent}[[{}]]", path.join(".")));
+        lines_below(path, fresh, style, indent, lines);
+    }
+}
+
+/// What stands below a header.
+fn lines_below(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str, lines: &mut Vec<String>) {
+    let inner = format!("{indent}{}", style.unit);
+    for (key, value) in &fresh.values {
+        lines.push(format!("{inner}{} = {value}", quote::key(key)));
     }
     for (key, below) in &fresh.tables {
-        let mut path = path.to_vec();
-        path.push(quote::key(key));
-        header_lines(&path, below, style, &inner, lines);
+        header_lines(&child(path, key), below, style, &inner, lines);
+    }
+    for (key, list) in &fresh.lists {
+        list_lines(&child(path, key), list, style, &inner, lines);
     }
 }

@@ -39,6 +39,16 @@ impl Style {
         let unit = sibling.and_then(|sibling| own_unit(text, sibling)).map_or(unit, str::to_owned);
         Self { header, unit, blank_above }
     }
+
+    /// How a new table behind `last` should look, which is the last one of a list.
+    pub(super) fn like(text: &str, last: &Table, is_root: bool) -> Self {
+        let unit = unit(text, Some(last));
+        Self {
+            header: layout::indent(text, layout::header_span(last).start).to_owned(),
+            blank_above: layout::blank_above(text, last).unwrap_or(is_root || unit.is_empty()),
+            unit,
+        }
+    }
 }
 
 /// How much further in than a header of `table` its keys go.

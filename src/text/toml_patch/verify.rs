@@ -96,6 +96,10 @@ impl<'c> Check<'c> {
             let met = wish_met(before, after, wish);
             return self.unless(met, before, "is not what was asked for");
         }
+        let is_list = |view: Option<&View<'_>>| view.is_some_and(|view| view.length().is_some());
+        if is_list(before) || is_list(after) || node.is_some_and(|node| !node.indexes.is_empty()) {
+            return self.lists(before, after, node);
+        }
         match (before, after) {
             (Some(View::Scalar(old)), Some(View::Scalar(new))) => {
                 self.unless(same(old, new), before, "is another value")
@@ -106,20 +110,40 @@ impl<'c> Check<'c> {
                 self.unless(wanted, before, "is there only before or only after")?;
                 self.tables(before, after, node)
             }
-            (Some(old), Some(new)) => {
-                let length = old.length();
-                let alike = length.is_some() && length == new.length();
-                self.unless(alike, before, "has another type or length")?;
-                for index in 0..length.unwrap_or_default() {
-                    let node = node.and_then(|node| node.indexes.get(&index));
-                    self.path.push(Crumb::Index(index));
-                    self.view(old.element(index).as_ref(), new.element(index).as_ref(), node)?;
-                    self.path.pop();
-                }
-                Ok(())
-            }
+            (Some(_), Some(_)) => self.unless(false, before, "has another type"),
             _ => self.unless(false, before, "is there only before or only after"),
         }
+    }
+
+    /// Compares lists: of the elements before, some tables go, and others come behind the rest.
+    fn lists(
+        &mut self,
+        before: Option<&View<'c>>,
+        after: Option<&View<'c>>,
+        node: Option<&'c Node<'c>>,
+    ) -> Result<(), PatchError> {
+        let length = |view: Option<&View<'c>>| view.map_or(Some(0), View::length);
+        let (Some(old), Some(new)) = (length(before), length(after)) else {
+            return self.unless(false, before, "has another type");
+        };
+        let asked = |index: usize| node.and_then(|node| node.indexes.get(&index));
+        let come = node.map_or(0, |node| node.indexes.range(old..).count());
+        let kept: Vec<usize> = (0..old).filter(|index| !asked(*index).is_some_and(Node::removes)).collect();
+        // Headers make a list by being there, and the last one that goes takes it along.
+        let there = match (before, after) {
+            (None, Some(_)) => come > 0,
+            (Some(_), None) => kept.len() < old,
+            _ => true,
+        };
+        self.unless(there && kept.len() + come == new, before, "has another length")?;
+        for (place, index) in kept.into_iter().chain(old..old + come).enumerate() {
+            let old = before.and_then(|view| view.element(index));
+            let new = after.and_then(|view| view.element(place));
+            self.path.push(Crumb::Index(index));
+            self.view(old.as_ref(), new.as_ref(), asked(index))?;
+            self.path.pop();
+        }
+        Ok(())
     }
 
     fn tables(

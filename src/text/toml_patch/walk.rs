@@ -5,6 +5,7 @@ use std::ops::Range;
 use toml_edit::{Item, Table, Value};
 
 use super::edit::{PatchError, Step};
+use super::fresh::Fresh;
 use super::standard::Place;
 use super::wish::{Node, Wish};
 use super::{list, quote};
@@ -124,13 +125,21 @@ impl<'t, 'e> Walk<'t, 'e> {
             }
             Item::ArrayOfTables(tables) => {
                 self.only_indexes(item.span(), node)?;
-                for (index, node) in &node.indexes {
-                    let Some(table) = tables.get(*index) else {
-                        return Err(self.too_few(item.span(), *index, tables.len()));
-                    };
-                    self.path.push(Crumb::Index(*index));
-                    self.table(from.child(table, self.path.len()), node)?;
+                let mut last = None;
+                for (index, table) in tables.iter().enumerate() {
+                    last = Some(table);
+                    let Some(node) = node.indexes.get(&index) else { continue };
+                    self.path.push(Crumb::Index(index));
+                    if node.removes() {
+                        self.remove_table(table)?;
+                    } else {
+                        self.table(from.child(table, self.path.len()), node)?;
+                    }
                     self.path.pop();
+                }
+                let fresh = self.appended(node, tables.len(), item.span().as_ref())?;
+                if let (Some(last), false) = (last, fresh.is_empty()) {
+                    self.more_tables(from, last, &fresh);
                 }
                 Ok(())
             }
@@ -152,14 +161,22 @@ impl<'t, 'e> Walk<'t, 'e> {
             }
             (Value::Array(array), None) => {
                 self.only_indexes(value.span(), node)?;
-                for (index, node) in &node.indexes {
-                    let Some(element) = array.get(*index) else {
-                        return Err(self.too_few(span, *index, array.len()));
-                    };
-                    self.path.push(Crumb::Index(*index));
-                    self.value(element, node)?;
+                let mut gone = Vec::new();
+                for (index, element) in array.iter().enumerate() {
+                    let Some(node) = node.indexes.get(&index) else { continue };
+                    self.path.push(Crumb::Index(index));
+                    if node.removes() && element.is_inline_table() {
+                        gone.push(index);
+                    } else {
+                        self.value(element, node)?;
+                    }
                     self.path.pop();
                 }
+                let fresh = self.appended(node, array.len(), span.as_ref())?;
+                let fresh: Vec<String> = fresh.iter().map(Fresh::braces).collect();
+                let pieces = list::tables(self.text, array, &fresh, &gone);
+                let pieces = pieces.map_err(|(span, message)| self.fail(span, message))?;
+                self.splices.extend(pieces);
                 Ok(())
             }
             (_, Some(Wish::Scalar(new))) => {
@@ -175,7 +192,28 @@ impl<'t, 'e> Walk<'t, 'e> {
         }
     }
 
-    fn only_indexes(&self, span: Option<Range<usize>>, node: &Node<'e>) -> Result<(), PatchError> {
+    /// The tables that come behind the `length` ones of a list, in their order.
+    pub(super) fn appended(
+        &mut self,
+        node: &Node<'e>,
+        length: usize,
+        span: Option<&Range<usize>>,
+    ) -> Result<Vec<Fresh<'e>>, PatchError> {
+        let mut all = Vec::new();
+        for (index, node) in node.indexes.range(length..) {
+            self.path.push(Crumb::Index(*index));
+            let fresh = Fresh::below(self, node, span)?;
+            self.path.pop();
+            // A place that leaves none out, and a table with something in it.
+            if *index != length + all.len() || fresh.is_empty() {
+                return Err(self.too_few(span.cloned(), *index, length));
+            }
+            all.push(fresh);
+        }
+        Ok(all)
+    }
+
+    pub(super) fn only_indexes(&self, span: Option<Range<usize>>, node: &Node<'e>) -> Result<(), PatchError> {
         if node.keys.is_empty() { Ok(()) } else { Err(self.fail(span, "is a list, not a table")) }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::document::Runner;
-use super::{Deed, below, dotted};
+use super::{Deed, below};
 use crate::change::ValueChange;
-use crate::text::toml_patch::{Action, Edit, Scalar, Step};
+use crate::text::toml_patch::{Action, Edit, Scalar, Step, dotted};
 
 /// One value through all layers: its states from the newest to the oldest. The last one is wanted.
 struct Course {

@@ -17,7 +17,7 @@ fn wrong_shapes_name_the_path_and_the_place() {
         (set("runners", true), "line 4, column 1: runners: is a list of tables, not a value"),
         (set("runners.0", true), "line 4, column 1: runners[0]: is a table, not a value"),
         (set("runners.name", true), "line 4, column 1: runners: is a list, not a table"),
-        (set("runners.1.x", true), "line 4, column 1: runners: has no element 1, only 1"),
+        (set("runners.2.x", true), "line 4, column 1: runners: has no element 2, only 1"),
         (
             set("runners.0.docker.x", true),
             "line 6, column 12: runners[0].docker: is a single value, not a table",
@@ -35,7 +35,8 @@ fn wrong_shapes_name_the_path_and_the_place() {
 
 #[test]
 fn what_is_not_there_can_not_be_chosen_by_number() {
-    fails("", &[set("runners.0.x", true)], "line 1, column 1: runners: is not there");
+    fails("", &[set("runners.1.x", true)], "line 1, column 1: runners: has no element 1, only 0");
+    fails("", &[set("runners.0", true)], "line 1, column 1: runners: has no element 0, only 0");
     let replace = |index| {
         let value = "y".to_owned();
         Edit::new(path("t.list"), Action::Replace { index, value })

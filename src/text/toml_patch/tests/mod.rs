@@ -2,6 +2,7 @@
 
 mod errors;
 mod lists;
+mod lists_of_tables;
 mod tables;
 mod values;
 
