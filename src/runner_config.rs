@@ -14,6 +14,9 @@ use crate::text::toml_patch::Toml;
 /// Where GitLab's package has the file.
 pub const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
 
+/// The section of the services that a runner gives its jobs.
+pub const SERVICES: &str = "runners.docker.services";
+
 /// The executors that read `[runners.docker]`.
 pub const DOCKER_EXECUTORS: [&str; 4] = ["docker", "docker-windows", "docker+machine", "docker-autoscaler"];
 
@@ -113,6 +116,25 @@ pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
     }
 }
 
+/// The host names that jobs reach a service by: what gitlab-runner makes of the image's name (without registry port,
+/// tag and digest; `__` and `-` for each `/`), and the words of its `alias`. Of two services with one host name only
+/// the first has it.
+#[must_use]
+pub fn host_names(name: &str, alias: &str) -> Vec<String> {
+    let image = name.split('@').next().unwrap_or_default();
+    let tag = image.rfind(':').filter(|at| !image[*at..].contains('/'));
+    let image = &image[..tag.unwrap_or(image.len())];
+    let (registry, path) = image.find('/').map_or((image, ""), |at| image.split_at(at));
+    let image = format!("{}{path}", registry.split(':').next().unwrap_or_default());
+    let mut names = vec![image.replace('/', "__")];
+    if image.contains('/') {
+        names.push(image.replace('/', "-"));
+    }
+    let aliases = alias.split([' ', '\t', '\n', ',']).filter(|alias| !alias.is_empty());
+    names.extend(aliases.map(str::to_owned));
+    names
+}
+
 impl<'a> Volume<'a> {
     /// Take an element apart.
     #[must_use]
@@ -195,7 +217,7 @@ impl<'a> Runner<'a> {
         let Some(item) = self.table.get("docker") else { return Ok(None) };
         match item.as_table_like() {
             Some(table) => Ok(Some(table)),
-            None => Err(self.wrong(toml, item, &["docker"], "a table", shown)),
+            None => Err(self.wrong(toml, item, "docker", "a table", shown)),
         }
     }
 
@@ -219,8 +241,7 @@ impl<'a> Runner<'a> {
 
     /// A value of another type than gitlab-runner wants.
     #[must_use]
-    pub fn wrong(&self, toml: &Toml, item: &Item, keys: &[&str], want: &str, shown: &str) -> anyhow::Error {
-        let keys = keys.join(".");
+    pub fn wrong(&self, toml: &Toml, item: &Item, keys: &str, want: &str, shown: &str) -> anyhow::Error {
         fault(
             "config-shape",
             format!("{shown}: {}{}: `{keys}` is {}, not {want}", place(toml, item), self.title(), kind(item)),
@@ -276,6 +297,24 @@ mod tests {
             ("", None, "", false),
         ] {
             assert_eq!(Volume::parse(volume), Volume { source, path, is_read_only }, "{volume}");
+        }
+    }
+
+    #[test]
+    fn a_service_has_the_host_names_that_gitlab_runner_gives_it() {
+        for (name, alias, names) in [
+            ("docker:28-dind-rootless", "", &["docker"][..]),
+            ("docker", "dind,  x", &["docker", "dind", "x"]),
+            ("docker@sha256:0123", "", &["docker"]),
+            ("a/b:1@sha256:0123", "b", &["a__b", "a-b", "b"]),
+            (
+                "registry.example.com:5000/a/b",
+                "",
+                &["registry.example.com__a__b", "registry.example.com-a-b"],
+            ),
+            ("registry.example.com:5000/b:1", "", &["registry.example.com__b", "registry.example.com-b"]),
+        ] {
+            assert_eq!(host_names(name, alias), names, "{name}");
         }
     }
 

@@ -59,7 +59,7 @@ fn list(item: Option<&toml_edit::Item>) -> Vec<String> {
 
 #[test]
 fn the_job_beside_a_profile_agrees_with_it() {
-    assert_eq!(docker_profiles().count(), 6);
+    assert_eq!(docker_profiles().count(), 7);
     for profile in docker_profiles() {
         let (job, text) = shown(profile);
         let config = &text["config"];
@@ -67,9 +67,14 @@ fn the_job_beside_a_profile_agrees_with_it() {
         let volumes = list(docker.get("volumes"));
         let has = |path: &str| volumes.iter().any(|volume| volume == path);
         let patterns = list(docker.get("allowed_privileged_services"));
-        let services = job.get("services").and_then(Value::as_array).cloned().unwrap_or_default();
-        for service in &services {
-            let name = service.as_str().unwrap();
+        let brought = job.get("services").and_then(Value::as_array).into_iter().flatten();
+        let mut services: Vec<&str> = brought.map(|service| service.as_str().unwrap()).collect();
+        let given = docker.get("services").and_then(toml_edit::Item::as_array_of_tables);
+        services.extend(given.into_iter().flatten().map(|service| service["name"].as_str().unwrap()));
+        // gitlab-runner counts those of config.toml with those of the job.
+        let limit = docker.get("services_limit").and_then(toml_edit::Item::as_integer);
+        assert!(limit.is_none_or(|limit| i64::try_from(services.len()).unwrap() == limit), "{profile}");
+        for name in services.iter().copied() {
             // Unprivileged it would die.
             let matches = |pattern: &String| glob::matches(pattern, name) == Some(true);
             assert!(patterns.is_empty() || patterns.iter().any(matches), "{profile}: {name}");
@@ -193,7 +198,7 @@ fn the_hosts_socket_and_dind_exclude_each_other() {
         support::assert_unchanged(&before, &tree.listing());
     };
     let dind = || docker_profiles().filter(|name| name.starts_with("dind"));
-    assert_eq!(dind().count(), 5);
+    assert_eq!(dind().count(), 6);
     for volume in [
         "/var/run/docker.sock:/var/run/docker.sock",
         "/run/docker.sock:/var/run/docker.sock:ro",
@@ -229,7 +234,7 @@ fn the_hosts_socket_and_dind_exclude_each_other() {
 #[test]
 fn a_runner_that_makes_no_volumes_is_reported() {
     let disabled = || host("", "    disable_cache = true");
-    for profile in ["dind", "dind-hardened", "dind-rootless", "dind-socket"] {
+    for profile in ["dind", "dind-hardened", "dind-rootless", "dind-rootless-closed", "dind-socket"] {
         assert!(
             codes(run(&disabled(), "plan", profile).ok()).contains(&"cache-disabled".to_owned()),
             "{profile}"

@@ -70,7 +70,7 @@ fn own(tree: &Tree, docker: &str) -> String {
 
 #[test]
 fn a_key_that_fails_open_where_it_is_ignored_is_refused() {
-    for profile in ["dind-hardened", "dind-rootless"] {
+    for profile in ["dind-hardened", "dind-rootless", "dind-rootless-closed"] {
         for tree in [old("15.11.0-1"), old("16.0.3-1")] {
             let before = tree.listing();
             for command in ["apply", "plan", "check"] {

@@ -8,7 +8,7 @@ mod support;
 use runner_prep::profile::BUILT_IN;
 use runner_prep::text::toml_patch::Toml;
 use support::Tree;
-use toml_edit::{Item, TableLike};
+use toml_edit::{Item, Table, TableLike};
 
 /// What `gitlab-runner register --non-interactive --executor docker --docker-image docker:19.03
 /// --template-config FILE` makes of a template: zero values of the flags are filled from it, `/cache` is
@@ -33,6 +33,12 @@ fn register(template: &str) -> String {
         volumes.push("/cache".to_owned());
     }
     let services = docker.get("services_privileged").and_then(Item::as_bool);
+    let limit = docker.get("services_limit").and_then(Item::as_integer);
+    let given = docker.get("services").and_then(Item::as_array_of_tables).into_iter().flatten();
+    let name = |service: &Table| service.get("name").and_then(Item::as_str).unwrap().to_owned();
+    let given: Vec<String> = given
+        .map(|service| format!("    [[runners.docker.services]]\n      name = {:?}\n", name(service)))
+        .collect();
     [
         "concurrent = 1\ncheck_interval = 0\nshutdown_timeout = 0\n\n[session_server]\n  session_timeout = 1800\n\n",
         "[[runners]]\n  name = \"runner-host\"\n  url = \"https://gitlab.com\"\n  id = 1\n  token = \"CANARY-glrt\"\n",
@@ -47,6 +53,8 @@ fn register(template: &str) -> String {
         &line("    ", "volumes", &volumes),
         &line("    ", "allowed_privileged_services", &list(docker, "allowed_privileged_services")),
         "    shm_size = 0\n    network_mtu = 0\n",
+        &limit.map(|limit| format!("    services_limit = {limit}\n")).unwrap_or_default(),
+        &given.concat(),
     ]
     .concat()
 }

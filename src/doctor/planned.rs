@@ -7,6 +7,7 @@ use super::refuse;
 use crate::change::{Change, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::Plan;
+use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
 const HARMFUL: [&str; 8] = [
@@ -90,11 +91,12 @@ fn differences(change: &Change) -> Vec<(String, String)> {
             Shown::Values(values) if kind == "config" => values
                 .iter()
                 .map(|value| {
-                    let key = value
-                        .path
-                        .last()
-                        .map_or_else(|| "value".to_owned(), ToString::to_string)
-                        .replace('_', "-");
+                    let is_service = value.path.iter().any(|step| *step == Step::from("services"));
+                    let key = match value.path.last() {
+                        Some(_) if is_service => "services".to_owned(),
+                        Some(key) => key.to_string().replace('_', "-"),
+                        None => "value".to_owned(),
+                    };
                     let after = value.after.as_deref().unwrap_or("nothing");
                     let what = match &value.before {
                         Some(before) => format!("{}: {before}, wanted is {after}", value.name),

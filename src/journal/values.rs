@@ -164,7 +164,8 @@ impl<'t> View<'t> {
     }
 
     /// The keys of a table; nothing counts as one without keys. `None` when it is something else.
-    fn keys(self) -> Option<Vec<&'t str>> {
+    #[must_use]
+    pub fn keys(self) -> Option<Vec<&'t str>> {
         match self {
             Self::Nothing => Some(Vec::new()),
             Self::Table(table) => Some(table.iter().map(|(key, _)| key).collect()),

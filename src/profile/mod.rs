@@ -28,6 +28,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("dind-hardened", include_str!("../../profiles/dind-hardened.toml")),
     ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
     ("dind-rootless", include_str!("../../profiles/dind-rootless.toml")),
+    ("dind-rootless-closed", include_str!("../../profiles/dind-rootless-closed.toml")),
     ("dind-socket", include_str!("../../profiles/dind-socket.toml")),
     ("docker-socket", include_str!("../../profiles/docker-socket.toml")),
     ("shell", include_str!("../../profiles/shell.toml")),

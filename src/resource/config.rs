@@ -15,14 +15,14 @@ use anyhow::Result;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
-use super::settings::{Config, Setting};
+use super::settings::{Config, Service, Setting};
 use super::{Context, Resource, gate};
 use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::MOST_CONFIG_BYTES;
 use crate::fault::fault;
-use crate::runner_config::USUAL_PATH;
+use crate::runner_config::{SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
 use crate::text::toml_patch::Toml;
 use survey::Survey;
@@ -89,7 +89,9 @@ impl Resource for RunnerConfig {
         gate::check(config, context, &is_on, after.is_some(), notes)?;
         let Some(after) = after else {
             let docker = config.docker.iter().map(|(key, _)| format!("docker.{key}"));
-            let keys: Vec<String> = config.runner.iter().map(|(key, _)| key.clone()).chain(docker).collect();
+            let services = (!config.services.is_empty()).then(|| "docker.services".to_owned());
+            let runner = config.runner.iter().map(|(key, _)| key.clone());
+            let keys: Vec<String> = runner.chain(docker).chain(services).collect();
             notes.right("config", format!("{shown}: the runners that are meant have {}", keys.join(", ")));
             return Ok(Vec::new());
         };
@@ -136,7 +138,8 @@ impl Config {
         let profiles = context.options.profiles.join(",");
         // Without it gitlab-runner writes the usual file.
         let file = if path == USUAL_PATH { String::new() } else { format!(" --config {path}") };
-        let image = if self.docker.is_empty() { "" } else { " --docker-image docker:19.03" };
+        let is_docker = !(self.docker.is_empty() && self.services.is_empty());
+        let image = if is_docker { " --docker-image docker:19.03" } else { "" };
         notes.wait(
             "runner-not-registered",
             why,
@@ -248,5 +251,8 @@ pub(super) fn template(config: &Config) -> String {
             .collect()
     };
     let docker = if config.docker.is_empty() { "" } else { "  [runners.docker]\n" };
-    ["[[runners]]\n", &lines(&config.runner, "  "), docker, &lines(&config.docker, "    ")].concat()
+    let service = |service: &Service| format!("    [[{SERVICES}]]\n{}", lines(&service.keys, "      "));
+    let services = config.services.iter().map(service).collect::<Vec<_>>().concat();
+    ["[[runners]]\n", &lines(&config.runner, "  "), docker, &lines(&config.docker, "    "), &services]
+        .concat()
 }

@@ -14,6 +14,7 @@ use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::{self, Version};
+use crate::runner_config::SERVICES;
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -85,7 +86,9 @@ struct Gated<'a> {
 fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
     let runner = config.runner.iter().map(|(key, setting)| ("runners", key, setting));
     let docker = config.docker.iter().map(|(key, setting)| ("runners.docker", key, setting));
-    runner.chain(docker).filter_map(|(section, key, setting)| {
+    let services = config.services.iter().flat_map(|service| &service.keys);
+    let services = services.map(|(key, setting)| (SERVICES, key, setting));
+    runner.chain(docker).chain(services).filter_map(|(section, key, setting)| {
         let since = keys::find(section, key)?.since?;
         Some(Gated { key, since, setting })
     })

@@ -86,7 +86,7 @@ pub(super) fn refuse_clash(
         .filter(|(key, _)| key == "volumes")
         .filter_map(|(_, setting)| match setting {
             Setting::List(list) => Some(list.iter().map(|element| Volume::parse(element))),
-            Setting::Scalar(_) => None,
+            Setting::Scalar(_) | Setting::Words(_) => None,
         })
         .flatten()
         .collect();
@@ -186,6 +186,35 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &
             ),
             _ => {}
         }
+    }
+}
+
+/// gitlab-runner counts the services of `config.toml` with those of the job: with more of them than the limit
+/// every job fails.
+pub(super) fn check_limit(
+    runner: &Runner<'_>,
+    docker: Option<&dyn TableLike>,
+    wanted: &[(String, Setting)],
+    count: usize,
+    shown: &str,
+) -> Result<()> {
+    let asked = wanted.iter().find_map(|(key, setting)| match setting {
+        Setting::Scalar(Scalar::Integer(limit)) if key == "services_limit" => Some(*limit),
+        _ => None,
+    });
+    let found = || docker.and_then(|docker| docker.get("services_limit")).and_then(Item::as_integer);
+    let limit = asked.or_else(found).and_then(|limit| usize::try_from(limit).ok());
+    match limit.filter(|limit| count > *limit) {
+        None => Ok(()),
+        Some(limit) => Err(fault(
+            "services-limit",
+            format!(
+                "{shown}: {} would have {count} services of its own with services_limit = {limit}: every job would \
+                 fail with \"too many services requested\"",
+                runner.title()
+            ),
+            "take services out of [[runners.docker.services]] by hand, or give services_limit a higher number",
+        )),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
+mod services;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,8 +13,10 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value as Json, json};
 
 use crate::keys::{self, Type};
-use crate::runner_config::{EXECUTORS, identity};
+use crate::runner_config::{EXECUTORS, SERVICES, identity};
 use crate::text::toml_patch::Scalar;
+pub(super) use services::Service;
+use services::Services;
 
 /// The `[config]` section.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +27,8 @@ pub(super) struct Config {
     pub(super) runner: Vec<(String, Setting)>,
     /// Values of `[runners.docker]`.
     pub(super) docker: Vec<(String, Setting)>,
+    /// Tables of `[[runners.docker.services]]`.
+    pub(super) services: Vec<Service>,
 }
 
 /// A wanted value.
@@ -32,6 +38,8 @@ pub(super) enum Setting {
     Scalar(Scalar),
     /// The list has these elements, among others.
     List(Vec<String>),
+    /// The list has just these elements: the words of a command.
+    Words(Vec<String>),
 }
 
 impl Setting {
@@ -42,7 +50,7 @@ impl Setting {
             Self::Scalar(Scalar::Bool(value)) => !value,
             Self::Scalar(Scalar::Integer(value)) => *value == 0,
             Self::Scalar(Scalar::String(value)) => value.is_empty(),
-            Self::List(list) => list.is_empty(),
+            Self::List(list) | Self::Words(list) => list.is_empty(),
         }
     }
 }
@@ -51,7 +59,7 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scalar(scalar) => scalar.fmt(f),
-            Self::List(list) => {
+            Self::List(list) | Self::Words(list) => {
                 let elements: Vec<String> =
                     list.iter().map(|text| Scalar::from(text.as_str()).to_string()).collect();
                 write!(f, "[{}]", elements.join(", "))
@@ -89,15 +97,21 @@ impl<'de> Visitor<'de> for Section {
             match key.as_str() {
                 "executors" if !self.extra.is_empty() => config.executors = map.next_value_seed(Executors)?,
                 "docker" if !self.extra.is_empty() => {
-                    config.docker =
-                        map.next_value_seed(Section { name: "runners.docker", extra: &[] })?.runner;
+                    let docker =
+                        map.next_value_seed(Section { name: "runners.docker", extra: &["services"] })?;
+                    config.docker = docker.runner;
+                    config.services = docker.services;
                 }
+                "services" if !self.extra.is_empty() => config.services = map.next_value_seed(Services)?,
                 _ => {
                     let kind = keys::find(self.name, &key).map_or(Type::Other, |known| known.kind);
-                    let setting = map.next_value_seed(Value { key: &key, kind })?;
+                    let setting = map.next_value_seed(Value { section: self.name, key: &key, kind })?;
                     config.runner.push((key, setting));
                 }
             }
+        }
+        if self.name == SERVICES && !config.runner.iter().any(|(key, _)| key == "name") {
+            return Err(de::Error::missing_field("name"));
         }
         Ok(config)
     }
@@ -121,9 +135,17 @@ impl JsonSchema for Config {
             "executors".to_owned(),
             json!({ "type": "array", "items": { "enum": EXECUTORS }, "description": "Which runners are meant." }),
         );
+        let mut service = json!({ "type": "object", "properties": self::properties(SERVICES), "required": ["name"], "additionalProperties": false });
+        service["properties"]["name"]["pattern"] = json!(r"^[^\s$]+$");
+        service["properties"]["alias"]["pattern"] = json!(r"^[^$]*$");
+        let mut docker = self::properties("runners.docker");
+        docker.insert(
+            "services".to_owned(),
+            json!({ "type": "array", "items": service, "description": "Services that every job has." }),
+        );
         properties.insert(
             "docker".to_owned(),
-            json!({ "type": "object", "properties": self::properties("runners.docker"), "additionalProperties": false }),
+            json!({ "type": "object", "properties": docker, "additionalProperties": false }),
         );
         json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
     }
@@ -172,6 +194,7 @@ impl<'de> DeserializeSeed<'de> for KnownKey {
 
 /// A value of the type that the key has.
 struct Value<'k> {
+    section: &'static str,
     key: &'k str,
     kind: Type,
 }
@@ -182,10 +205,15 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
         let setting = match self.kind {
             Type::Bool => Setting::Scalar(Scalar::Bool(bool::deserialize(deserializer)?)),
             Type::Int => Setting::Scalar(Scalar::Integer(i64::deserialize(deserializer)?)),
+            Type::List if self.section == SERVICES && self.key != "environment" => {
+                Setting::Words(Vec::deserialize(deserializer)?)
+            }
             Type::List | Type::Strings => Setting::List(Vec::deserialize(deserializer)?),
             _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
         };
-        match objection(self.key, &setting) {
+        let is_service = self.section == SERVICES;
+        let of_service = || services::objection(self.key, &setting).filter(|_| is_service);
+        match objection(self.key, &setting).or_else(of_service) {
             None => Ok(setting),
             Some(why) => Err(de::Error::custom(why)),
         }
@@ -196,7 +224,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
 fn objection(key: &str, setting: &Setting) -> Option<String> {
     let texts = match setting {
         Setting::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
-        Setting::List(list) => list,
+        Setting::List(list) | Setting::Words(list) => list,
         Setting::Scalar(_) => return None,
     };
     if let Some(text) = texts.iter().find(|text| text.contains('\0')) {
@@ -213,7 +241,7 @@ fn objection(key: &str, setting: &Setting) -> Option<String> {
     if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
         return Some(format!("`volumes`: {text:?} is no volume"));
     }
-    both(key, texts)
+    if matches!(setting, Setting::Words(_)) { None } else { both(key, texts) }
 }
 
 /// Two elements that mean the same thing can't both be in a list: the host would never be as wanted.

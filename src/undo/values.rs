@@ -5,6 +5,7 @@
 
 mod changes;
 mod document;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::journal::values::{self, Value, View};
 use crate::text::toml_patch::{Parts, Scalar, Step, dotted};
 use changes::Changes;
 use document::{Document, LIST, Twins};
+use services::Services;
 
 /// What one run changed, and the bytes of the document before it.
 pub(super) struct Layer<'a> {
@@ -81,8 +83,12 @@ pub(super) const OTHER: &str = "its bytes are others, and what runner-prep chang
 /// One value of a layer that was changed in a runner.
 struct Deed<'a> {
     value: &'a Value,
+    /// The way to it from its runner in the live document.
+    path: Vec<Step>,
     /// Before that, nothing was at its path.
     made: bool,
+    /// Before that, its service was not there.
+    made_service: bool,
 }
 
 /// What was done to each runner, by its number in the live document.
@@ -143,6 +149,7 @@ impl<'a> Documents<'a> {
             twins.add(self.live.runner(index).ok_or(Stop::Odd)?.known());
         }
         let mut found = ByRunner::new();
+        let mut all_services: HashMap<usize, Services> = HashMap::new();
         let (mut gone, mut named) = (Vec::new(), HashSet::new());
         for (values, before) in &self.layers {
             let mut by_runner = by_runner(values).ok_or(Stop::Odd)?;
@@ -152,8 +159,13 @@ impl<'a> Documents<'a> {
                 let Some(values) = by_runner.remove(&index) else { continue };
                 match twins.twin(&runner.known()) {
                     Ok(Some(twin)) => {
-                        let made = |value: &Value| matches!(runner.at(below(value)), View::Nothing);
-                        let deeds = values.into_iter().map(|value| Deed { value, made: made(value) });
+                        let mut places = HashMap::new();
+                        if values.iter().any(|value| services::number(below(value)).is_some()) {
+                            let live = self.live.runner(twin).ok_or(Stop::Odd)?;
+                            let services = all_services.entry(twin).or_insert_with(|| Services::of(&live));
+                            places = services.places(&runner, &values);
+                        }
+                        let deeds = values.into_iter().map(|value| services::deed(&runner, value, &places));
                         found.entry(twin).or_default().extend(deeds);
                     }
                     Ok(None) => {
@@ -185,9 +197,10 @@ impl<'a> Documents<'a> {
         let difference = values::compare(before, live);
         let ours: HashSet<Vec<Step>> =
             self.layers.iter().flat_map(|(values, _)| *values).flat_map(Value::paths).collect();
+        // A list that got longer differs as a whole.
+        let is_ours = |path: &[Step]| ours.iter().any(|known| known.starts_with(path));
         let paths = difference.values.into_iter().map(|value| value.path).chain(difference.others);
-        let mut names: Vec<String> =
-            paths.filter(|path| !ours.contains(path)).map(|path| dotted(&path)).collect();
+        let mut names: Vec<String> = paths.filter(|path| !is_ours(path)).map(|path| dotted(&path)).collect();
         names.dedup();
         let more = if names.len() > MOST { ", …" } else { "" };
         names.truncate(MOST);

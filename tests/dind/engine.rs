@@ -183,6 +183,18 @@ impl Engine {
         self.try_docker(arguments).ok().stdout.trim().to_owned()
     }
 
+    /// Mounts a volume `nosuid,nodev`, as all are where the file system of Docker's volumes is.
+    #[track_caller]
+    pub(crate) fn no_setuid_no_devices(&self, volume: &str) {
+        self.docker(&["volume", "create", volume]);
+        let path = self.docker(&["volume", "inspect", "-f", "{{.Mountpoint}}", volume]);
+        let namespace = self.namespaces.as_ref().map(|held| format!("--mount=/proc/{}/ns/mnt", held.id()));
+        let mount = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,nosuid,nodev \"$1\"";
+        let mut command = Command::new("nsenter");
+        command.args(namespace).args(["--", "/bin/sh", "-c", mount, "sh", &path]);
+        run_within(LIMIT, &mut command).ok();
+    }
+
     /// Whether the registry has this tag of this repository.
     pub(crate) fn is_pushed(&self, repository: &str, tag: &str) -> bool {
         let tags = format!("data/docker/registry/v2/repositories/{repository}/_manifests/tags");

@@ -230,13 +230,63 @@ fn dind_rootless(part: &Part<'_>) {
     part.runner(NEW).run("bent-rootless", &only(std::slice::from_ref(&service))).green().says_not(SECRET);
     let as_root = Service { user: Some("root".to_owned()), ..service };
     part.runner(NEW).run("bent-root", &only(std::slice::from_ref(&as_root))).green().says(SECRET);
-    // The way to close that which the profile names: the service stands in config.toml, and jobs bring none.
-    let closed = prepared(part.profile)
-        + "    services_limit = 1\n    [[runners.docker.services]]\n      name = \"docker:28-dind-rootless\"\n";
-    let runner = Runner::new(part.engine, &closed, NEW);
-    let job = Job { services: Vec::new(), ..job_of(part.profile) };
-    part.green_on(&runner, "closed", &job);
-    assert!(runner.run("closed", &only(&[as_root])).job.contains("too many services requested"));
+    left_in_a_volume(part);
+}
+
+/// The service stands in config.toml, and jobs bring none.
+fn dind_rootless_closed(part: &Part<'_>) {
+    let attempts = [
+        ("kept from the job", read_disk(part.engine)),
+        ("kept from the daemon", read_disk_through(part.engine)),
+    ];
+    let trace = part.green(&and_tries(job_of(part.profile), &attempts));
+    trace
+        .says("kept from the job")
+        .says("kept from the daemon")
+        .says_not(SECRET)
+        .says_not("it is privileged");
+    let as_root = Service { user: Some("root".to_owned()), ..bent(part.engine, "docker:28-dind-rootless") };
+    for service in [as_root, service("docker:28-dind-rootless"), service("evil:dind")] {
+        let refused = part.runner(NEW).run("closed", &only(&[service]));
+        assert!(refused.job.contains("too many services requested"), "{}", refused.job);
+    }
+    left_in_a_volume(part);
+}
+
+/// A job leaves a setuid file, or a device, in a volume; the next one has the service, which is nobody there, use it.
+fn left_in_a_volume(part: &Part<'_>) {
+    let number = part.engine.disk.trim_start_matches("/dev/loop");
+    let as_root = format!("/cache/become -t $$ -m -S 0 -G 0 /bin/sh -c '{}'", read_disk(part.engine));
+    for (name, leave, then) in [
+        ("setuid", "cp /usr/local/bin/nsenter /cache/become && chmod 4755 /cache/become".to_owned(), as_root),
+        (
+            "device",
+            format!("mknod /cache/disk b 7 {number} && chmod 666 /cache/disk"),
+            format!("echo from the device; cat /cache/disk | grep -a -o '{SECRET}'"),
+        ),
+    ] {
+        let mut job = job_of(part.profile);
+        job.script = vec![
+            format!("{leave} && mkdir -p /cache/bin"),
+            format!(
+                "cat >/cache/bin/openssl <<'END'\n#!/bin/sh\n{{ {then}; }} >&2\nexec /usr/local/bin/openssl \"$@\"\nEND"
+            ),
+            "chmod 755 /cache/bin/openssl".to_owned(),
+        ];
+        let mut next = Job { script: vec!["true".to_owned()], ..job.clone() };
+        let path = "/cache/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        next.variables.insert("PATH".to_owned(), path.to_owned());
+        let runner = part.runner(NEW);
+        let project = format!("{}-{name}", part.profile);
+        runner.run(&project, &job).green().says_not(SECRET);
+        runner.run(&project, &next).green().says(SECRET);
+        // What closes it.
+        let project = format!("{project}-closed");
+        part.engine.no_setuid_no_devices(&format!("cache-{project}-cache"));
+        runner.run(&project, &job).green();
+        let tried = if name == "setuid" { "become" } else { "from the device" };
+        runner.run(&project, &next).green().says(tried).says_not(SECRET);
+    }
 }
 
 fn docker_socket(part: &Part<'_>) {
@@ -251,10 +301,11 @@ fn docker_socket(part: &Part<'_>) {
 #[test]
 fn the_docker_profiles_do_what_they_say() {
     let Some(engine) = Engine::or_skip() else { return };
-    let all: [(&'static str, Try); 6] = [
+    let all: [(&'static str, Try); 7] = [
         ("dind", dind),
         ("dind-hardened", dind_hardened),
         ("dind-rootless", dind_rootless),
+        ("dind-rootless-closed", dind_rootless_closed),
         ("dind-no-tls", dind_no_tls),
         ("dind-socket", dind_socket),
         ("docker-socket", docker_socket),

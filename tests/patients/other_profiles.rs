@@ -20,6 +20,19 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
         problem("old gitlab-runner", &[Edit(STATUS, "17.4.0", "15.11.0")], "runner-too-old"),
     ),
     with(
+        &["--profile", "dind-rootless-closed"],
+        problem("jobs could bring a service", &[], "config-services-limit"),
+    ),
+    with(&["--profile", "dind-rootless-closed"], problem("no service", &[], "config-services")),
+    with(
+        &["--profile", "dind-rootless-closed"],
+        problem(
+            "more services than the limit",
+            &[Edit(TOML, "    volumes", "    services = [{ name = \"postgres:16\" }]\n    volumes")],
+            "services-limit",
+        ),
+    ),
+    with(
         &["--profile", "docker-socket"],
         note("socket for jobs", &[Edit(TOML, VOLUMES, "[\"/cache\"]")], "root-equivalent-socket"),
     ),

@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use std::mem::discriminant;
 
 use anyhow::Result;
-use toml_edit::Item;
+use toml_edit::{Item, TableLike};
 
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::resource::settings::{Config, Setting};
 use crate::resource::{gate, runner};
-use crate::runner_config::{self, Runner, identity, strings};
+use crate::runner_config::{self, Runner, host_names, identity, strings, tables};
 use crate::text::position::TextError;
-use crate::text::toml_patch::{Action, Edit, Parts, Patched, Scalar, Step, Toml};
+use crate::text::toml_patch::{Action, Edit, Parts, Patched, Scalar, Step, Toml, dotted};
 
 /// The list of runners.
 const LIST: &str = "runners";
@@ -197,31 +197,50 @@ impl Work<'_> {
     fn push(
         &mut self,
         runner: &Runner<'_>,
-        keys: &[&str],
+        keys: &[Step],
         before: Option<String>,
         after: String,
         action: Action,
     ) {
-        let path = |index: usize| -> Vec<Step> {
-            let keys = keys.iter().map(|key| Step::from(*key));
-            [Step::from(LIST), index.into()].into_iter().chain(keys).collect()
-        };
-        let name = format!("{}: {}", runner.title(), keys.join("."));
         let element = matches!(action, Action::Insert(_) | Action::Replace { .. });
-        self.edits.push(Edit::new(path(runner.index - self.first), action));
-        let path = path(runner.index);
-        self.values.push(ValueChange { name, path, element, before, after: Some(after) });
+        self.edit(runner, keys, action);
+        self.show(runner, keys, element, [before, Some(after)]);
+    }
+
+    /// What is done to the document.
+    fn edit(&mut self, runner: &Runner<'_>, keys: &[Step], action: Action) {
+        self.edits.push(Edit::new(path(runner.index - self.first, keys), action));
+    }
+
+    /// The same for people and for `undo`: before and after.
+    fn show(
+        &mut self,
+        runner: &Runner<'_>,
+        keys: &[Step],
+        element: bool,
+        [before, after]: [Option<String>; 2],
+    ) {
+        let name = format!("{}: {}", runner.title(), dotted(keys));
+        self.values.push(ValueChange { name, path: path(runner.index, keys), element, before, after });
     }
 
     /// Hold one value against the file.
     fn plan_value(
         &mut self,
         runner: &Runner<'_>,
-        keys: &[&str],
+        keys: &[Step],
         item: Option<&Item>,
         setting: &Setting,
     ) -> Result<()> {
-        let key = keys.last().copied().unwrap_or_default();
+        let key = match keys.last() {
+            Some(Step::Key(key)) => key.as_str(),
+            _ => "",
+        };
+        let list = || match item {
+            None => Ok(Vec::new()),
+            Some(item) => strings(item)
+                .ok_or_else(|| runner.wrong(self.toml, item, &dotted(keys), "a list of strings", self.file)),
+        };
         match setting {
             Setting::Scalar(wanted) => {
                 let now = item.and_then(scalar);
@@ -235,11 +254,7 @@ impl Work<'_> {
                 self.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
             }
             Setting::List(wanted) => {
-                let found = match item {
-                    None => Vec::new(),
-                    Some(item) => strings(item)
-                        .ok_or_else(|| runner.wrong(self.toml, item, keys, "a list of strings", self.file))?,
-                };
+                let found = list()?;
                 if key.starts_with("allowed_privileged_") {
                     runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
@@ -258,20 +273,76 @@ impl Work<'_> {
                     }
                 }
             }
+            Setting::Words(wanted) => {
+                let found = list()?;
+                if found != *wanted {
+                    let shown = |word: &str| Scalar::from(word).to_string();
+                    for index in 0..found.len().max(wanted.len()) {
+                        let sides = [found.get(index).copied(), wanted.get(index).map(String::as_str)];
+                        if sides[0] != sides[1] {
+                            let word = [keys, &[index.into()]].concat();
+                            self.show(runner, &word, false, sides.map(|side| side.map(shown)));
+                        }
+                    }
+                    self.edit(runner, keys, Action::SetList(wanted.clone()));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Hold the services against the file. One that has a host name of a wanted one is that one.
+    fn plan_services(
+        &mut self,
+        config: &Config,
+        runner: &Runner<'_>,
+        docker: Option<&dyn TableLike>,
+    ) -> Result<()> {
+        let is_asked = config.docker.iter().any(|(key, _)| key == "services_limit");
+        if config.services.is_empty() && !is_asked {
+            return Ok(());
+        }
+        let step = ["docker", "services"].map(Step::from);
+        let found = match docker.and_then(|docker| docker.get("services")) {
+            None => Vec::new(),
+            Some(item) => tables(item).ok_or_else(|| {
+                runner.wrong(self.toml, item, &dotted(&step), "a list of tables", self.file)
+            })?,
+        };
+        let text = |table: &dyn TableLike, key: &str| {
+            table.get(key).and_then(Item::as_str).unwrap_or_default().to_owned()
+        };
+        let mut taken = Vec::new();
+        let mut count = found.len();
+        for service in &config.services {
+            let names = service.host_names();
+            let is_it = |table: &&dyn TableLike| {
+                let has = host_names(&text(*table, "name"), &text(*table, "alias"));
+                has.iter().any(|name| names.contains(name))
+            };
+            let place = (0..found.len()).find(|index| !taken.contains(index) && is_it(&found[*index]));
+            let index = place.unwrap_or(count);
+            count = count.max(index + 1);
+            taken.push(index);
+            for (key, setting) in &service.keys {
+                let keys = [&step[..], &[index.into(), key.as_str().into()]].concat();
+                let item = place.and_then(|place| found[place].get(key));
+                self.plan_value(runner, &keys, item, setting)?;
+            }
+        }
+        runner::check_limit(runner, docker, &config.docker, count, self.file)
     }
 
     /// Hold one runner against the profile.
     fn plan_runner(&mut self, config: &Config, runner: &Runner<'_>) -> Result<()> {
         let docker = runner.docker(self.toml, self.file)?;
-        if !config.docker.is_empty() {
+        if !config.docker.is_empty() || !config.services.is_empty() {
             runner::check_reads_docker(runner, self.file)?;
             runner::refuse_clash(runner, docker, &config.docker, self.file, self.notes)?;
             runner::warn(runner, docker, self.notes);
         }
         for (key, setting) in &config.runner {
-            self.plan_value(runner, &[key], runner.table.get(key), setting)?;
+            self.plan_value(runner, &[key.as_str().into()], runner.table.get(key), setting)?;
         }
         for (key, setting) in &config.docker {
             let item = docker.and_then(|docker| docker.get(key));
@@ -285,10 +356,15 @@ impl Work<'_> {
                 }
                 continue;
             }
-            self.plan_value(runner, &["docker", key], item, setting)?;
+            self.plan_value(runner, &["docker".into(), key.as_str().into()], item, setting)?;
         }
-        Ok(())
+        self.plan_services(config, runner, docker)
     }
+}
+
+/// The way to a value of a runner.
+fn path(index: usize, keys: &[Step]) -> Vec<Step> {
+    [&[Step::from(LIST), index.into()], keys].concat()
 }
 
 fn scalar(item: &Item) -> Option<Scalar> {

@@ -1,5 +1,7 @@
 //! Values of `config.toml` on fed hosts. How the text is edited is the business of `text::toml_patch`.
 
+mod services;
+
 use super::super::Options;
 use super::super::testing::{Did, changes, codes, converged, plan, refused};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Shown, Swap, ValueChange};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::document::Runner;
-use super::{Deed, below};
+use super::{Deed, services};
 use crate::change::ValueChange;
+use crate::journal::values::View;
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, dotted};
 
 /// One value through all layers: its states from the newest to the oldest. The last one is wanted.
@@ -30,6 +31,14 @@ struct List {
     made: bool,
 }
 
+/// One list that is ours as a whole, by the places of the words that were changed.
+#[derive(Default)]
+struct Words {
+    courses: BTreeMap<usize, Course>,
+    /// It was not there before the oldest layer.
+    made: bool,
+}
+
 /// What is to be changed in one runner.
 pub(super) struct Changes<'a> {
     runner: &'a Runner<'a>,
@@ -44,10 +53,34 @@ impl<'a> Changes<'a> {
     pub(super) fn of(runner: &'a Runner<'a>, deeds: &[Deed<'_>]) -> Self {
         let mut change =
             Self { runner, edits: Vec::new(), shown: Vec::new(), lines: Vec::new(), refused: false };
+        let mut services = BTreeMap::<usize, Vec<&Deed<'_>>>::new();
+        let mut others = Vec::new();
+        for deed in deeds {
+            match services::number(&deed.path) {
+                Some(index) => services.entry(index).or_default().push(deed),
+                None => others.push(deed),
+            }
+        }
+        change.values(&others);
+        for (index, deeds) in services {
+            change.service(index, &deeds);
+        }
+        change
+    }
+
+    fn values(&mut self, deeds: &[&Deed<'_>]) {
         let (mut scalars, mut lists) = (BTreeMap::<_, Course>::new(), BTreeMap::<_, List>::new());
-        for Deed { value, made } in deeds {
-            let (path, new, old) = (below(value), &value.after, &value.before);
+        let mut words = BTreeMap::<_, Words>::new();
+        for Deed { value, path, made, .. } in deeds {
+            let path = path.as_slice();
+            let (new, old) = (&value.after, &value.before);
             let begun = || Course { states: vec![new.clone()] };
+            if let ([list @ .., Step::Index(index)], false) = (path, value.element) {
+                let words = words.entry(list).or_default();
+                words.made = *made;
+                words.courses.entry(*index).or_insert_with(begun).states.push(old.clone());
+                continue;
+            }
             if !value.element {
                 scalars.entry(path).or_insert_with(begun).states.push(old.clone());
                 continue;
@@ -62,12 +95,99 @@ impl<'a> Changes<'a> {
             }
         }
         for (path, course) in scalars {
-            change.scalar(path, &course);
+            self.scalar(path, &course);
         }
         for (path, list) in lists {
-            change.list(path, &list);
+            self.list(path, &list);
         }
-        change
+        for (path, words) in words {
+            self.words(path, &words);
+        }
+    }
+
+    /// A service: one that the oldest run made goes as a whole, if it holds nothing of anybody else.
+    fn service(&mut self, index: usize, deeds: &[&Deed<'_>]) {
+        let path = services::path(index);
+        let service = self.runner.at(&path);
+        let is_made = deeds.last().is_some_and(|deed| deed.made_service);
+        if matches!(service, View::Nothing) {
+            if !is_made {
+                let name = deeds.iter().find(|deed| deed.path.last() == Some(&Step::from("name")));
+                let name = name.map(|deed| format!(" {}", text(deed.value.after.as_ref())));
+                let list = self.name(services::list_of(&path));
+                self.refuse(format!("{list} no longer has the service{}", name.unwrap_or_default()));
+            }
+            return;
+        }
+        let first = self.edits.len();
+        self.values(deeds);
+        if !is_made {
+            return;
+        }
+        let depth = path.len();
+        for key in service.keys().unwrap_or_default() {
+            let step = Step::from(key);
+            let is_ours = |deed: &&Deed<'_>| deed.path.get(depth) == Some(&step);
+            let below = [&path[..], std::slice::from_ref(&step)].concat();
+            let name = self.name(&below);
+            let inner = self.runner.inner_path(&below);
+            let goes = |element: &&str| {
+                let removes = Action::RemoveElement((*element).to_owned());
+                let is_it = |action: &Action| *action == removes || *action == Action::Remove;
+                self.edits.iter().skip(first).any(|edit| edit.path == inner && is_it(&edit.action))
+            };
+            let elements = self.runner.at(&below).strings().unwrap_or_default();
+            if !deeds.iter().any(is_ours) {
+                self.refuse(format!("{name} is there, runner-prep did not set it"));
+            } else if key == "environment" && !elements.iter().all(goes) {
+                self.refuse(format!("{name} has more than runner-prep set"));
+            }
+        }
+        self.edits.truncate(first);
+        self.edits.push(Edit::new(self.runner.inner_path(&path), Action::Remove));
+    }
+
+    /// A list that a profile gives as a whole: the words of a command.
+    fn words(&mut self, path: &[Step], words: &Words) {
+        let name = self.name(path);
+        let Some(list) = self.runner.at(path).strings() else {
+            return self.refuse(format!("{name} is no list of strings"));
+        };
+        let mut target: Vec<Option<String>> = list.iter().map(|word| Some((*word).to_owned())).collect();
+        for (index, course) in &words.courses {
+            let now = list.get(*index).map(|word| Scalar::from(*word));
+            let name = self.name(&[path, &[Step::Index(*index)]].concat());
+            if !course.states.contains(&now) {
+                let [now, set] = [now.as_ref(), course.newest()].map(text);
+                self.refuse(format!("{name} is {now}, runner-prep set {set}"));
+                continue;
+            }
+            self.lines.push(format!("{name} still is {}", text(now.as_ref())));
+            if now.as_ref() != course.target() {
+                let place = [path, &[Step::Index(*index)]].concat();
+                self.show(&place, false, name, [now.as_ref(), course.target()]);
+            }
+            target.resize(target.len().max(index + 1), None);
+            if let Some(word) = target.get_mut(*index) {
+                *word = match course.target() {
+                    Some(Scalar::String(word)) => Some(word.clone()),
+                    _ => None,
+                };
+            }
+        }
+        while target.last() == Some(&None) {
+            target.pop();
+        }
+        let Some(target) = target.into_iter().collect::<Option<Vec<String>>>() else {
+            return self.refuse(format!("{name} has more words than runner-prep set"));
+        };
+        let action = match target.is_empty() && words.made {
+            true if matches!(self.runner.at(path), View::Nothing) => return,
+            true => Action::Remove,
+            false if list == target => return,
+            false => Action::SetList(target),
+        };
+        self.edits.push(Edit::new(self.runner.inner_path(path), action));
     }
 
     fn scalar(&mut self, path: &[Step], course: &Course) {
@@ -146,9 +266,13 @@ impl<'a> Changes<'a> {
         sides: [Option<&Scalar>; 2],
         action: Action,
     ) {
+        self.show(path, element, name, sides);
+        self.edits.push(Edit::new(self.runner.inner_path(path), action));
+    }
+
+    fn show(&mut self, path: &[Step], element: bool, name: String, sides: [Option<&Scalar>; 2]) {
         let [before, after] = sides.map(|value| value.map(ToString::to_string));
         self.shown.push(ValueChange { name, path: self.runner.path(path), element, before, after });
-        self.edits.push(Edit::new(self.runner.inner_path(path), action));
     }
 
     fn refuse(&mut self, line: String) {
