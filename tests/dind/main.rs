@@ -230,6 +230,7 @@ fn dind_rootless(part: &Part<'_>) {
     part.runner(NEW).run("bent-rootless", &only(std::slice::from_ref(&service))).green().says_not(SECRET);
     let as_root = Service { user: Some("root".to_owned()), ..service };
     part.runner(NEW).run("bent-root", &only(std::slice::from_ref(&as_root))).green().says(SECRET);
+    device_through_the_daemon(part);
     left_in_a_volume(part);
 }
 
@@ -250,7 +251,25 @@ fn dind_rootless_closed(part: &Part<'_>) {
         let refused = part.runner(NEW).run("closed", &only(&[service]));
         assert!(refused.job.contains("too many services requested"), "{}", refused.job);
     }
+    device_through_the_daemon(part);
     left_in_a_volume(part);
+}
+
+/// A job makes the device of the disk in a volume which the service has too, and has the daemon read it.
+fn device_through_the_daemon(part: &Part<'_>) {
+    let number = part.engine.disk.trim_start_matches("/dev/loop");
+    let attempt = format!(
+        "mknod /cache/disk b 7 {number} && chmod 666 /cache/disk
+         docker run --rm -v /cache:/cache \"$CI_REGISTRY_IMAGE:$CI_COMMIT_SHORT_SHA\" /bin/busybox cat /cache/disk |
+             grep -a -o '{SECRET}'"
+    );
+    let job = and_tries(job_of(part.profile), &[("kept from the daemon", attempt)]);
+    let project = format!("{}-through", part.profile);
+    part.green_on(&part.runner(NEW), &project, &job).says(SECRET);
+    // What closes it.
+    let project = format!("{project}-closed");
+    part.engine.no_setuid_no_devices(&format!("cache-{project}-cache"));
+    part.green_on(&part.runner(NEW), &project, &job).says("kept from the daemon").says_not(SECRET);
 }
 
 /// A job leaves a setuid file, or a device, in a volume; the next one has the service, which is nobody there, use it.
