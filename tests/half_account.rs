@@ -113,7 +113,7 @@ fn a_home_of_somebody_else_is_not_given_away() {
         ("a directory with something in it", |tree| {
             tree.dir(HOME, 0o755).file_mode("home/half-runner/secret", "x", 0o600)
         }),
-        ("a directory of another account", |tree| tree.dir(HOME, 0o755).own(HOME, 1234)),
+        ("a directory of another account", |tree| tree.dir(HOME, 0o755).own(HOME, 33)),
         ("a link", |tree| tree.link(HOME, "../root")),
         ("a file", |tree| tree.file(HOME, "x")),
     ];
@@ -262,6 +262,36 @@ fn a_host_on_which_useradd_dies_is_prepared_by_the_next_run() {
         host.sh("pwck -rq && grpck -r && getent group gitlab-runner").ok();
         host.as_account("gitlab-runner", "cd && test -O . && touch x && sudo -n /usr/bin/rsync --version")
             .ok();
+    }
+}
+
+/// As GitLab's package and cloud-init make it, at the same time.
+#[test]
+fn another_useradd_of_the_same_account_breaks_nothing() {
+    if !possible() {
+        return;
+    }
+    for round in 0..6 {
+        let tree = Tree::new();
+        let mut other = Command::new("useradd");
+        other.arg("half-runner").arg("--prefix").arg(tree.top());
+        other.args(["--system", "--create-home", "--skel", "/dev/null"]).stderr(Stdio::null());
+        let mut other = other.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(round));
+        let apply = ["apply", "--profile", "shell", "--only", "account,ssh_key", "--user", NAME];
+        let run = tree.run(&apply);
+        other.wait().unwrap();
+        // It may have looked between the other's account and its home: then it is told that there is no home.
+        if run.status != 0 {
+            run.exit(2).says("home directory /home/half-runner");
+            tree.run(&apply).ok();
+        }
+        let owner = tree.metadata(HOME).1;
+        assert!(
+            tree.text("etc/passwd").contains(&format!("half-runner:x:{owner}:{owner}:")),
+            "round {round}"
+        );
+        assert!(!tree.exists(NOTE), "round {round}");
     }
 }
 

@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
                 let (name, comment) = (name.clone(), comment.clone());
                 let new = unfinished::New { name, comment, shell: shell.clone(), home: home.clone() };
                 let place = unfinished::Place { root: self.root, machine: self.machine, state: self.state };
-                unfinished::create(place, &new)?;
+                unfinished::create(place, &new, self.waiting)?;
             }
             AccountOp::Join { name, group } => {
                 accounts::join(self.machine, self.root.prefix(), name, group)?;

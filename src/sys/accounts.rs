@@ -18,6 +18,9 @@ use crate::fault::fault;
 /// No account database of a single host is larger.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// With this code useradd(8) says that the account, or a group of its name, is there.
+const EXISTS: i32 = 9;
+
 /// An entry of the password database, passwd(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -154,6 +157,13 @@ fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: 
     let done = call(host, "useradd", prefix, &arguments)?;
     if done.success() {
         return Ok(());
+    }
+    if done.code == Some(EXISTS) {
+        return Err(fault(
+            "changed-meanwhile",
+            format!("another program made the account {name} meanwhile: {}", done.complaint()),
+            "run the same command again",
+        ));
     }
     Err(fault(
         "account-not-made",

@@ -23,7 +23,7 @@ use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
 use super::{MOST_BYTES, call, lines, row};
-use crate::fault::{Fault, fault};
+use crate::fault::{self, Fault, fault};
 
 /// How the names of notes begin.
 const NOTE: &str = "account-";
@@ -78,9 +78,11 @@ pub fn is_note(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// When the note can't be kept, or `useradd` fails.
-pub fn create(place: Place<'_>, new: &New) -> Result<()> {
+pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
     let Place { root, machine, state } = place;
     let make = || super::create(machine, root.prefix(), &new.name, &new.comment, &new.shell);
+    // A useradd looks whether the name is free before it has the lock: of two, the later one changes the numbers.
+    wait_for_useradd(machine, &new.name, waiting)?;
     // What is there already is somebody's, and what comes of it could not be told from a half made account.
     let is_free = row(root, "/etc/passwd", &new.name)?.is_none()
         && row(root, "/etc/group", &new.name)?.is_none()
@@ -93,7 +95,14 @@ pub fn create(place: Place<'_>, new: &New) -> Result<()> {
     let bytes = serde_json::to_vec(new).with_context(cannot)?;
     let mut staged = Staged::create(state, &note, &bytes, None, 0o600, None).with_context(cannot)?;
     staged.replace().and_then(|()| state.sync()).with_context(cannot)?;
-    match make() {
+    let outcome = make();
+    wait_for_useradd(machine, &new.name, waiting)?;
+    match outcome {
+        Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "changed-meanwhile") => {
+            place.complete(new)?;
+            place.tidy(&note)?;
+            return Err(error);
+        }
         Err(error) if row(root, "/etc/passwd", &new.name)?.is_some() => {
             let what = format!("{error:#}; a part of it is there");
             return Err(fault(
@@ -180,7 +189,7 @@ fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()>
         let running = process_list::named(machine, &["useradd"]).unwrap_or_default();
         // Any account can give a process of its own that name.
         let is_it = |it: &Process| {
-            it.uid == 0 && !it.elsewhere && it.arguments.last().is_some_and(|last| last == name)
+            it.uid == 0 && !it.elsewhere && it.arguments.iter().skip(1).any(|word| word == name)
         };
         running.into_iter().find(is_it)
     };
@@ -330,7 +339,12 @@ impl Unfinished<'_> {
         };
         // 0755 is what useradd opens it with before it gets its mode.
         let is_given = stat.uid == self.owner.uid && (stat.mode != 0o755 || mode == 0o755);
-        if stat.kind != Kind::Directory || is_given || ![0, self.owner.uid].contains(&stat.uid) {
+        // Of two useradd the earlier one made the home, with a number that nobody has any more.
+        let uid = stat.uid.to_string();
+        let is_somebodys = stat.uid != self.owner.uid
+            && stat.uid != 0
+            && lines(self.root, "/etc/passwd")?.iter().any(|line| line.split(':').nth(2) == Some(&uid));
+        if stat.kind != Kind::Directory || is_given || is_somebodys {
             return Ok(false);
         }
         let inside = dir.child(name).and_then(|child| child.map_or(Ok(Vec::new()), |child| child.names()));
