@@ -40,7 +40,7 @@ impl Session<'_> {
                 break outcome;
             }
             self.waiting.tell(Some("another program that goes on changing the same file"));
-            std::thread::sleep(PAUSE);
+            crate::sys::waiting::rest(PAUSE);
             match again() {
                 Ok(next) => {
                     stays.append(&mut applied(plan, &outcome));

@@ -106,7 +106,7 @@ fn wait(child: &mut Child, limit: Duration) -> Option<u8> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(code(status)),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Ok(None) if Instant::now() < deadline => crate::sys::waiting::rest(PAUSE),
             _ => return None,
         }
     }

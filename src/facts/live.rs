@@ -92,7 +92,7 @@ impl Facts for Live<'_> {
                 return Ok(seen);
             }
             looks += 1;
-            std::thread::sleep(std::time::Duration::from_millis(200));
+            crate::sys::waiting::rest(std::time::Duration::from_millis(200));
         }
     }
 

@@ -186,7 +186,7 @@ impl<'a> Tool<'a> {
             if Instant::now() >= deadline {
                 break None;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            super::waiting::rest(Duration::from_millis(2));
         };
         let Some(status) = status else {
             stop(&mut child);
@@ -225,7 +225,7 @@ fn stop(child: &mut Child) {
     let ended = |child: &mut Child, patience: Duration| {
         let deadline = Instant::now() + patience;
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
+            super::waiting::rest(Duration::from_millis(2));
         }
     };
     // It leads a session and a group of its own.

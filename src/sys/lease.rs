@@ -108,7 +108,7 @@ impl Watch {
             if Instant::now() >= end {
                 return Ok(false);
             }
-            std::thread::sleep(Duration::from_millis(1));
+            super::waiting::rest(Duration::from_millis(1));
         }
     }
 }

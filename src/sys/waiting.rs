@@ -1,6 +1,6 @@
 //! Waiting for somebody else, and saying so to whoever wants to know.
 //!
-//! Owns the one loop that asks again. Who is told, and how it is shown, is the caller's.
+//! Owns the one loop that asks again, and the pause before it does. Who is told, and how it is shown, is the caller's.
 
 use std::fmt;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ impl Waiting {
             }
             self.tell(Some(what));
             is_told = true;
-            std::thread::sleep(pause);
+            rest(pause);
         };
         if is_told {
             self.tell(None);
@@ -58,6 +58,14 @@ impl Waiting {
         if let Some(told) = &self.0 {
             told(what);
         }
+    }
+}
+
+/// Do nothing for so long. Where a filter of system calls refuses that it returns at once; the standard library's
+/// `sleep` would panic.
+pub fn rest(duration: Duration) {
+    if let Ok(time) = duration.try_into() {
+        let _ = rustix::thread::nanosleep(&time);
     }
 }
 
