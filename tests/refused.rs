@@ -882,7 +882,13 @@ fn homes_and_keys_that_are_not_followed() {
             "key of a third account",
             &tree,
             &dind,
-            ("foreign-owner", &["id_rsa can't be used by gitlab-runner: it belongs to uid 4321", "chown -h"]),
+            (
+                "foreign-owner",
+                &[
+                    "id_rsa can't be used by gitlab-runner: it belongs to uid 4321",
+                    "sudo -u gitlab-runner mv -T",
+                ],
+            ),
         );
         let tree = host().own(HOME, 4321);
         refused(

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{Owner, Seen};
-use crate::fault::fault;
+use crate::fault::{self, fault};
 use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 
@@ -146,13 +146,18 @@ pub fn caller() -> u32 {
 /// to that name can't be told.
 #[must_use]
 pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error {
-    let (name, path) = (&account.name, path.display());
+    let (name, aside, path) = (&account.name, fault::move_aside(&account.name, path), path.display());
+    // Not chown(1): the account can lay a link on the way before a person comes to it.
+    let repair = if uid == 0 {
+        format!(
+            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs, run apply with --adopt; if not, move it away: {aside}"
+        )
+    } else {
+        format!("see whose it is, and move it away: ls -la {path}; {aside}")
+    };
     fault(
         "foreign-owner",
         format!("{path} can't be used by {name}: it belongs to uid {uid}, not to {name}"),
-        format!(
-            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs: chown -h {name}: {path}{}",
-            if uid == 0 { ", or run apply with --adopt" } else { "" }
-        ),
+        repair,
     )
 }
