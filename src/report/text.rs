@@ -171,16 +171,28 @@ pub(super) fn repair(style: Style, text: &str) -> impl Iterator<Item = String> {
     text.lines().flat_map(move |line| wrap_repair(&escape(line), style.width() - 4))
 }
 
-/// Names with what they are, in two columns that fit a terminal; elsewhere each on one line, whatever its length.
+/// Less room is none for a text beside its name.
+const LEAST_ROOM: usize = 20;
+
+/// Names with what they are, in two columns that fit a terminal; on a narrow one below each other; elsewhere each on
+/// one line, whatever its length.
 #[must_use]
 pub fn table(rows: &[(String, String)], columns: Option<usize>) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default() + 2;
-    let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width).max(20));
+    let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width));
+    let is_narrow = beside < LEAST_ROOM;
+    let (indent, room) = match columns {
+        Some(columns) if is_narrow => (4, columns.saturating_sub(4).max(LEAST_ROOM)),
+        _ => (width, beside),
+    };
     let mut out = String::new();
     for (name, what) in rows {
+        if is_narrow {
+            let _ = writeln!(out, "{name}");
+        }
         for (index, part) in wrap(&escape(what), room, room).iter().enumerate() {
-            let name = if index == 0 { name.as_str() } else { "" };
-            let _ = writeln!(out, "{name:width$}{part}");
+            let name = if index == 0 && !is_narrow { name.as_str() } else { "" };
+            let _ = writeln!(out, "{name:indent$}{part}");
         }
     }
     out
