@@ -248,10 +248,14 @@ impl Job {
         };
         if !is_a_plain_sender(wanted) {
             let words: String = wanted.join(" ").chars().take(200).collect();
-            anyhow::bail!(
-                "the writing side asks its other side for something else than the checkout, so it may have been taken \
-                 over: {words}"
-            );
+            return Err(fault(
+                "deploy-receiver",
+                format!("the writing side asks its other side for something else than the checkout: {words}"),
+                format!(
+                    "it may have been taken over: see what runs as the owner of the target: ps -fu {}; or this rsync hides its arguments unless told otherwise: rsync --version",
+                    self.description.deployment.owner.user
+                ),
+            ));
         }
         let Identity { uid, gid } = self.account;
         let limit = self.description.deployment.timeout.duration();

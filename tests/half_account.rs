@@ -161,11 +161,7 @@ fn a_useradd_of_a_container_is_not_waited_for() {
     let contained =
         "exec unshare --mount sh -euc 'mount -t tmpfs none /mnt; cd /mnt; mkdir usr; mount --rbind /usr usr
         for name in bin lib lib64; do ln -s usr/$name $name; done; exec chroot . bash -c \"$USERADD\"'";
-    let mut useradd = useradd(contained, 60);
-    apply(&tree).ok().says("whole now");
-    assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
-    useradd.kill().unwrap();
-    useradd.wait().unwrap();
+    not_waited_for(&tree, contained);
 }
 
 #[test]
@@ -224,11 +220,7 @@ fn a_program_of_another_account_that_calls_itself_useradd_is_not_waited_for() {
     }
     let tree = half_made(LINE);
     let foreign = "exec setpriv --reuid=1234 --regid=1234 --clear-groups bash -c \"$USERADD\"";
-    let mut useradd = useradd(foreign, 60);
-    apply(&tree).ok().says("whole now");
-    assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
-    useradd.kill().unwrap();
-    useradd.wait().unwrap();
+    not_waited_for(&tree, foreign);
 }
 
 /// On `/` of a host, where useradd works without `--prefix`, the whole profile follows.
@@ -293,6 +285,15 @@ fn another_useradd_of_the_same_account_breaks_nothing() {
         );
         assert!(!tree.exists(NOTE), "round {round}");
     }
+}
+
+/// A run ends while what the script starts under that name goes on.
+fn not_waited_for(tree: &Tree, script: &str) {
+    let mut useradd = useradd(script, 60);
+    apply(tree).ok().says("whole now");
+    assert!(useradd.try_wait().unwrap().is_none(), "it was waited for");
+    useradd.kill().unwrap();
+    useradd.wait().unwrap();
 }
 
 /// Something that is useradd by its name and makes the account, started by a script once that is ready.

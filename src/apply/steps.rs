@@ -204,7 +204,11 @@ impl<'a> Worker<'a> {
             (Some(content), _) => {
                 let owner = self.owner(&file.meta.owner)?;
                 // Its mode without its ACL would let the group do what the ACL lets others do.
-                let like = file.before.as_ref().map(|_| dir.open(name)).transpose()?;
+                let like = file.before.as_ref().map(|_| dir.open(name)).transpose();
+                let like = like.map_err(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => changed(&file.place),
+                    _ => error.into(),
+                })?;
                 Staged::create(dir, name, content.bytes()?, owner, file.meta.mode, like.as_ref())?
             }
             (None, Some(before)) => match &file.swap {

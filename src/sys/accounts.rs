@@ -146,6 +146,15 @@ fn row(root: &Root, path: &str, name: &str) -> Result<Option<Vec<String>>> {
     Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
 }
 
+/// True when an account has this number.
+fn is_somebody(root: &Root, uid: u32) -> Result<bool> {
+    if root.is_host() && users::get_user_by_uid(uid).is_some() {
+        return Ok(true);
+    }
+    let uid = uid.to_string();
+    Ok(lines(root, "/etc/passwd")?.iter().any(|line| line.split(':').nth(2) == Some(&uid)))
+}
+
 /// Make a system account as GitLab's package does (its `post-install` script).
 ///
 /// `prefix` is the tree's own path when it is not the host.

@@ -174,6 +174,12 @@ pub(super) const CASES: &[Case] = &[
                     > /usr/local/sbin/rsync; chmod 0755 /usr/local/sbin/rsync";
         deploy("deploy-stalled", fake, "cd /home/gitlab-runner; runner-deploy app")
     }),
+    case("deploy-receiver", "a writing side that asks for another file", || {
+        let fake = "printf '#!/bin/sh\\ncase \"$*\" in *--server*) exec /usr/bin/rsync \"$@\" ;; esac\\n\
+                    while test \"$1\" != -e; do shift; done\\nexec /usr/bin/rsync -r -e \"$2\" checkout:/etc/passwd ./\\n' \
+                    > /usr/local/sbin/rsync; chmod 0755 /usr/local/sbin/rsync";
+        deploy("deploy-receiver", fake, "cd /home/gitlab-runner; runner-deploy app")
+    }),
     case("not-root", "runner-deploy without sudo", || {
         deploy("not-root", "", "setpriv --reuid 998 --regid 998 --clear-groups runner-deploy app")
     }),

@@ -22,7 +22,7 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
-use super::{MOST_BYTES, call, lines, row};
+use super::{MOST_BYTES, call, is_somebody, lines, row};
 use crate::fault::{self, Fault, fault};
 
 /// How the names of notes begin.
@@ -292,7 +292,8 @@ impl Unfinished<'_> {
             (named, holder) => {
                 let holder =
                     holder.map_or_else(|| "nobody".to_owned(), |holder| format!("the group {holder}"));
-                let prefix = if self.root.is_host() { "" } else { "--prefix DIR " };
+                let prefix = self.root.prefix().map(|path| format!("--prefix {} ", path.display()));
+                let prefix = prefix.unwrap_or_default();
                 let make = if named.is_some() {
                     String::new()
                 } else {
@@ -340,10 +341,7 @@ impl Unfinished<'_> {
         // 0755 is what useradd opens it with before it gets its mode.
         let is_given = stat.uid == self.owner.uid && (stat.mode != 0o755 || mode == 0o755);
         // Of two useradd the earlier one made the home, with a number that nobody has any more.
-        let uid = stat.uid.to_string();
-        let is_somebodys = stat.uid != self.owner.uid
-            && stat.uid != 0
-            && lines(self.root, "/etc/passwd")?.iter().any(|line| line.split(':').nth(2) == Some(&uid));
+        let is_somebodys = stat.uid != self.owner.uid && stat.uid != 0 && is_somebody(self.root, stat.uid)?;
         if stat.kind != Kind::Directory || is_given || is_somebodys {
             return Ok(false);
         }
