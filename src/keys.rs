@@ -97,25 +97,76 @@ pub const GLOBAL: &str = "global";
 
 const DATA: &str = include_str!("keys.tsv");
 
+/// Where in [`DATA`] each section begins, found out by the compiler: a converged run asks for every key of its profile,
+/// and most of the table is about other sections.
+static SECTIONS: [usize; COUNT] = {
+    let mut starts = [0; COUNT];
+    sections(&mut starts);
+    starts
+};
+
+const COUNT: usize = sections(&mut []);
+
+/// Write down where the sections begin, as many as there is room for; returns how many there are.
+const fn sections(starts: &mut [usize]) -> usize {
+    let text = DATA.as_bytes();
+    let (mut at, mut last, mut count) = (0, usize::MAX, 0);
+    while at < text.len() {
+        if text[at] != b'#' && text[at] != b'\n' {
+            if last == usize::MAX || !is_same_field(text, last, at) {
+                if count < starts.len() {
+                    starts[count] = at;
+                }
+                count += 1;
+            }
+            last = at;
+        }
+        while at < text.len() && text[at] != b'\n' {
+            at += 1;
+        }
+        at += 1;
+    }
+    count
+}
+
+/// True when the same text stands at two places, each up to a tab.
+const fn is_same_field(text: &[u8], one: usize, other: usize) -> bool {
+    let mut at = 0;
+    while text[one + at] == text[other + at] {
+        if text[one + at] == b'\t' {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
 /// All keys.
 pub fn all() -> impl Iterator<Item = Key> {
     DATA.lines().filter_map(parse)
 }
 
 /// The keys of a section.
-pub fn of(section: &str) -> impl Iterator<Item = Key> {
-    all().filter(move |key| key.section == section)
+pub fn of(section: &str) -> impl Iterator<Item = Key> + use<> {
+    lines(section).lines().filter_map(parse)
+}
+
+/// The lines of a section.
+fn lines(section: &str) -> &'static str {
+    let is_it =
+        |start: &usize| DATA[*start..].strip_prefix(section).is_some_and(|rest| rest.starts_with('\t'));
+    let Some(index) = SECTIONS.iter().position(is_it) else { return "" };
+    &DATA[SECTIONS[index]..SECTIONS.get(index + 1).copied().unwrap_or(DATA.len())]
 }
 
 /// The key of that name in a section.
 #[must_use]
 pub fn find(section: &str, name: &str) -> Option<Key> {
-    // Most lines are passed over by their beginning: a converged run asks this for every key of its profile.
     let is_it = |line: &&str| {
-        let rest = line.strip_prefix(section).and_then(|rest| rest.strip_prefix('\t'));
-        rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('\t'))
+        let rest = line.get(section.len() + 1..).and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|rest| rest.starts_with('\t'))
     };
-    DATA.lines().find(is_it).and_then(parse)
+    lines(section).lines().find(is_it).and_then(parse)
 }
 
 /// The same as gitlab-runner finds it, which does not mind upper and lower case.
@@ -190,6 +241,14 @@ mod tests {
         assert_eq!(find("runners.docker", "privileged").map(|key| key.kind), Some(Type::Bool));
         assert_eq!(find("runners", "privileged"), None);
         assert!(find_ignoring_case("runners.machine", "idlecount").is_some());
+    }
+
+    #[test]
+    fn every_section_is_one_run_of_lines() {
+        for section in all().map(|key| key.section) {
+            assert!(of(section).eq(all().filter(|key| key.section == section)), "{section}");
+        }
+        assert_eq!(of("runners.dock").count() + of("runner").count() + of("").count(), 0);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for Section {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
         let mut config = Config::default();
-        while let Some(key) = map.next_key_seed(KnownKey(self))? {
+        while let Some((key, kind)) = map.next_key_seed(KnownKey(self))? {
             match key.as_str() {
                 "executors" if !self.extra.is_empty() => config.executors = map.next_value_seed(Executors)?,
                 "docker" if !self.extra.is_empty() => {
@@ -104,7 +104,6 @@ impl<'de> Visitor<'de> for Section {
                 }
                 "services" if !self.extra.is_empty() => config.services = map.next_value_seed(Services)?,
                 _ => {
-                    let kind = keys::find(self.name, &key).map_or(Type::Other, |known| known.kind);
                     let setting = map.next_value_seed(Value { section: self.name, key: &key, kind })?;
                     config.runner.push((key, setting));
                 }
@@ -164,24 +163,27 @@ fn properties(section: &'static str) -> Map<String, Json> {
 
 /// The keys of a section that a profile may set. Who a runner is and what it may read is for
 /// `gitlab-runner register`, never for a profile.
-fn settable(section: &'static str) -> impl Iterator<Item = keys::Key> {
-    let is_identity = move |name: &str| section == "runners" && IDENTITY.contains(&name);
-    keys::of(section).filter(move |key| key.kind.is_settable() && !is_identity(key.name))
+fn settable(section: &str) -> impl Iterator<Item = keys::Key> + use<> {
+    keys::of(section).filter(is_settable)
 }
 
-/// A key that the section has, so that the error points at the key.
+fn is_settable(key: &keys::Key) -> bool {
+    key.kind.is_settable() && !(key.section == "runners" && IDENTITY.contains(&key.name))
+}
+
+/// A key that the section has, with the type of its value; so that the error points at the key.
 struct KnownKey(Section);
 
 impl<'de> DeserializeSeed<'de> for KnownKey {
-    type Value = String;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+    type Value = (String, Type);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(String, Type), D::Error> {
         let key = String::deserialize(deserializer)?;
         let Self(Section { name: section, extra }) = self;
         if extra.contains(&key.as_str()) {
-            return Ok(key);
+            return Ok((key, Type::Other));
         }
         match keys::find(section, &key) {
-            Some(_) if settable(section).any(|known| known.name == key) => Ok(key),
+            Some(known) if is_settable(&known) => Ok((key, known.kind)),
             Some(_) => Err(de::Error::custom(format!("`{key}` can't be set by a profile"))),
             None => {
                 let names = extra.iter().copied().chain(settable(section).map(|known| known.name));
