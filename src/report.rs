@@ -8,11 +8,13 @@ mod findings;
 pub mod text;
 mod wrap;
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::apply::{Fate, Outcome};
-use crate::change::{Change, Note, Op, PublicKey, Shown};
+use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::plan::Plan;
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use findings::Diagnosis;
@@ -279,13 +281,15 @@ fn diff(change: &Change) -> Diff {
                 (text(before), text(file.after.as_ref().and_then(|content| content.peek())))
             }
             Shown::Values(values) => {
-                let side = |pick: &dyn Fn(&crate::change::ValueChange) -> Option<String>| {
-                    let lines = values
-                        .iter()
-                        .filter_map(|value| Some(format!("{} = {}\n", value.name, pick(value)?)));
-                    lines.collect::<String>()
+                let side = |pick: fn(&ValueChange) -> Option<&str>| {
+                    values.iter().fold(String::new(), |mut text, value| {
+                        if let Some(shown) = pick(value) {
+                            let _ = writeln!(text, "{} = {shown}", value.name);
+                        }
+                        text
+                    })
                 };
-                (side(&|value| value.before.clone()), side(&|value| value.after.clone()))
+                (side(|value| value.before.as_deref()), side(|value| value.after.as_deref()))
             }
             Shown::Label(label) => (String::new(), format!("{label}\n")),
         },

@@ -166,22 +166,25 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &
             );
         }
     }
+    let title = || runner.title();
     for volume in volumes(docker).into_iter().map(Volume::parse) {
-        let title = runner.title();
         match volume.path {
             "/certs" => notes.warn(
                 "certs-ca-shared",
-                format!("{title}: the volume /certs hands the certificate authority's key to jobs"),
+                format!("{}: the volume /certs hands the certificate authority's key to jobs", title()),
                 "use /certs/client instead",
             ),
             "/certs/client" if volume.is_read_only => notes.warn(
                 "certs-read-only",
-                format!("{title}: /certs/client is read-only: dind can't put its certificates there"),
+                format!("{}: /certs/client is read-only: dind can't put its certificates there", title()),
                 BARE,
             ),
             "/certs/client" if volume.source.is_some() => notes.warn(
                 "certs-shared",
-                format!("{title}: /certs/client comes from one place for all jobs, which share certificates"),
+                format!(
+                    "{}: /certs/client comes from one place for all jobs, which share certificates",
+                    title()
+                ),
                 BARE,
             ),
             _ => {}

@@ -224,22 +224,20 @@ impl Work<'_> {
         self.values.push(ValueChange { name, path: path(runner.index, keys), element, before, after });
     }
 
-    /// Hold one value against the file.
+    /// Hold one value against the file. `keys` makes the way to it, which is of interest only where it differs.
     fn plan_value(
         &mut self,
         runner: &Runner<'_>,
-        keys: &[Step],
+        keys: &dyn Fn() -> Vec<Step>,
+        key: &str,
         item: Option<&Item>,
         setting: &Setting,
     ) -> Result<()> {
-        let key = match keys.last() {
-            Some(Step::Key(key)) => key.as_str(),
-            _ => "",
-        };
         let list = || match item {
             None => Ok(Vec::new()),
-            Some(item) => strings(item)
-                .ok_or_else(|| runner.wrong(self.toml, item, &dotted(keys), "a list of strings", self.file)),
+            Some(item) => strings(item).ok_or_else(|| {
+                runner.wrong(self.toml, item, &dotted(&keys()), "a list of strings", self.file)
+            }),
         };
         match setting {
             Setting::Scalar(wanted) => {
@@ -251,7 +249,7 @@ impl Work<'_> {
                 let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);
                 let shown = now.as_ref().filter(is_alike).map(ToString::to_string);
                 let before = item.map(|_| shown.unwrap_or_else(|| "(of another type)".to_owned()));
-                self.push(runner, keys, before, wanted.to_string(), Action::Set(wanted.clone()));
+                self.push(runner, &keys(), before, wanted.to_string(), Action::Set(wanted.clone()));
             }
             Setting::List(wanted) => {
                 let found = list()?;
@@ -261,30 +259,31 @@ impl Work<'_> {
                 for element in wanted {
                     // Of two variables with one name the last one counts.
                     let same = found.iter().rposition(|old| identity(key, old) == identity(key, element));
-                    let quoted = Scalar::from(element.as_str()).to_string();
+                    let quoted = || Scalar::from(element.as_str()).to_string();
                     match same {
                         Some(index) if key == "environment" && found[index] != element.as_str() => {
                             let before = Some(Scalar::from(found[index]).to_string());
                             let action = Action::Replace { index, value: element.clone() };
-                            self.push(runner, keys, before, quoted, action);
+                            self.push(runner, &keys(), before, quoted(), action);
                         }
                         Some(_) => {}
-                        None => self.push(runner, keys, None, quoted, Action::Insert(element.clone())),
+                        None => self.push(runner, &keys(), None, quoted(), Action::Insert(element.clone())),
                     }
                 }
             }
             Setting::Words(wanted) => {
                 let found = list()?;
                 if found != *wanted {
+                    let keys = keys();
                     let shown = |word: &str| Scalar::from(word).to_string();
                     for index in 0..found.len().max(wanted.len()) {
                         let sides = [found.get(index).copied(), wanted.get(index).map(String::as_str)];
                         if sides[0] != sides[1] {
-                            let word = [keys, &[index.into()]].concat();
+                            let word = [&keys[..], &[index.into()]].concat();
                             self.show(runner, &word, false, sides.map(|side| side.map(shown)));
                         }
                     }
-                    self.edit(runner, keys, Action::SetList(wanted.clone()));
+                    self.edit(runner, &keys, Action::SetList(wanted.clone()));
                 }
             }
         }
@@ -325,9 +324,9 @@ impl Work<'_> {
             count = count.max(index + 1);
             taken.push(index);
             for (key, setting) in &service.keys {
-                let keys = [&step[..], &[index.into(), key.as_str().into()]].concat();
+                let keys = || [&step[..], &[index.into(), key.as_str().into()]].concat();
                 let item = place.and_then(|place| found[place].get(key));
-                self.plan_value(runner, &keys, item, setting)?;
+                self.plan_value(runner, &keys, key, item, setting)?;
             }
         }
         runner::check_limit(runner, docker, &config.docker, count, self.file)
@@ -342,7 +341,8 @@ impl Work<'_> {
             runner::warn(runner, docker, self.notes);
         }
         for (key, setting) in &config.runner {
-            self.plan_value(runner, &[key.as_str().into()], runner.table.get(key), setting)?;
+            let keys = || vec![key.as_str().into()];
+            self.plan_value(runner, &keys, key, runner.table.get(key), setting)?;
         }
         for (key, setting) in &config.docker {
             let item = docker.and_then(|docker| docker.get(key));
@@ -356,7 +356,8 @@ impl Work<'_> {
                 }
                 continue;
             }
-            self.plan_value(runner, &["docker".into(), key.as_str().into()], item, setting)?;
+            let keys = || vec!["docker".into(), key.as_str().into()];
+            self.plan_value(runner, &keys, key, item, setting)?;
         }
         self.plan_services(config, runner, docker)
     }

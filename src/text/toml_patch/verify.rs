@@ -152,22 +152,40 @@ impl<'c> Check<'c> {
         after: Option<&View<'c>>,
         node: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
-        let keys = |view: Option<&View<'c>>| {
-            let table = view.and_then(View::table);
-            table.into_iter().flat_map(|table| table.iter()).map(|(key, _)| key)
-        };
+        let items =
+            |view: Option<&View<'c>>| view.and_then(View::table).into_iter().flat_map(|table| table.iter());
         let has = |view: Option<&View<'c>>, key| view.is_some_and(|view| view.key(key).is_some());
-        let new = keys(after).filter(|key| !has(before, key));
-        let asked = node.into_iter().flat_map(|node| node.keys.iter().map(|(key, _)| *key));
-        let neither = asked.filter(|key| !has(before, key) && !has(after, key));
-        for key in keys(before).chain(new).chain(neither) {
-            let old = before.and_then(|view| view.key(key));
+        let mut both = 0;
+        for (key, old) in items(before) {
             let new = after.and_then(|view| view.key(key));
-            let node = node.and_then(|node| node.key(key));
-            self.path.push(Crumb::Key(key));
-            self.view(old.as_ref(), new.as_ref(), node)?;
-            self.path.pop();
+            both += usize::from(new.is_some());
+            self.key(key, View::item(old).as_ref(), new.as_ref(), node)?;
         }
+        // Nearly always there is nothing new in a table, and its keys need not be looked for.
+        if items(after).count() > both {
+            for (key, new) in items(after).filter(|(key, _)| !has(before, key)) {
+                self.key(key, None, View::item(new).as_ref(), node)?;
+            }
+        }
+        for (key, _) in node.into_iter().flat_map(|node| node.keys.iter()) {
+            if !has(before, key) && !has(after, key) {
+                self.key(key, None, None, node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what stands at a key of a table.
+    fn key(
+        &mut self,
+        key: &'c str,
+        old: Option<&View<'c>>,
+        new: Option<&View<'c>>,
+        table: Option<&'c Node<'c>>,
+    ) -> Result<(), PatchError> {
+        self.path.push(Crumb::Key(key));
+        self.view(old, new, table.and_then(|node| node.key(key)))?;
+        self.path.pop();
         Ok(())
     }
 
