@@ -3,6 +3,7 @@
 //! Owns the closed set of operations. Must not touch the host, and knows nothing of runners or profiles.
 
 mod note;
+mod seen;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::toml_patch::Step;
 pub use note::{Note, Notes, PublicKey};
+pub use seen::{FileKind, Seen};
 
 /// One wanted change of the host, with its reason.
 #[derive(Debug, Clone)]
@@ -222,76 +224,6 @@ pub enum Owner {
     Account(String),
     /// User and group by number, to keep what is there.
     Ids(u32, u32),
-}
-
-/// What kind of thing a path names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link, not followed.
-    Link,
-    /// A FIFO, socket or device: never opened for its content.
-    Special(&'static str),
-}
-
-impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Regular => "a regular file",
-            Self::Directory => "a directory",
-            Self::Link => "a symbolic link",
-            Self::Special(name) => name,
-        })
-    }
-}
-
-/// A file or directory as it was observed. `Debug` and every report leave the bytes out.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Kind of thing.
-    pub kind: FileKind,
-    /// Content of a regular file.
-    pub bytes: Vec<u8>,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owning user.
-    pub uid: u32,
-    /// Owning group.
-    pub gid: u32,
-    /// Number of names (hard links).
-    pub links: u64,
-    /// Device and inode: the identity of the open file.
-    pub identity: (u64, u64),
-    /// Where links led, when the path was not the file's own.
-    pub resolved: Option<PathBuf>,
-}
-
-impl Seen {
-    /// What it is that a file of its own would not be.
-    #[must_use]
-    pub fn oddity(&self) -> String {
-        match self.kind {
-            FileKind::Regular => format!("a file with {} names (hard links)", self.links),
-            kind => kind.to_string(),
-        }
-    }
-}
-
-impl fmt::Debug for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Seen({:?}, {} bytes, {:04o} {}:{})",
-            self.kind,
-            self.bytes.len(),
-            self.mode,
-            self.uid,
-            self.gid
-        )
-    }
 }
 
 type Make = dyn Fn() -> anyhow::Result<Vec<u8>>;

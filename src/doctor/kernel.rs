@@ -29,7 +29,7 @@ pub(super) fn modules(patient: &Patient<'_>, findings: &mut Findings) -> Result<
     }
     let text = |path: &str| -> Result<String> {
         let file = patient.facts.file(Path::new(path), MOST_BYTES)?;
-        Ok(file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default())
+        Ok(file.map(|file| file.text().into_owned()).unwrap_or_default())
     };
     let has = |path: &str| patient.facts.stat(Path::new(path)).map(|seen| seen.is_some());
     let release = text("/proc/sys/kernel/osrelease")?;

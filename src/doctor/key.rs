@@ -88,7 +88,7 @@ pub(super) fn names(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         return Ok(());
     }
     let config = patient.facts.home(account, &[".ssh/config"])?.into_iter().next().flatten();
-    let config = config.map(|seen| String::from_utf8_lossy(&seen.bytes).to_ascii_lowercase());
+    let config = config.map(|seen| seen.text().to_ascii_lowercase());
     if config.is_some_and(|text| text.contains("identityfile")) {
         findings.note("ssh-key-configured", "~/.ssh/config names the key", "");
         return Ok(());

@@ -115,7 +115,7 @@ fn text(patient: &Patient<'_>, path: &Path) -> Result<String> {
         Some(seen) if seen.kind == FileKind::Regular => patient.facts.file(path, MOST_BYTES)?,
         _ => None,
     };
-    Ok(seen.map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned()).unwrap_or_default())
+    Ok(seen.map(|seen| seen.text().into_owned()).unwrap_or_default())
 }
 
 fn first_word(line: &str) -> &str {

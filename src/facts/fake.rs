@@ -230,9 +230,11 @@ impl Facts for Fake {
         Ok(self.look(path)?.map(|seen| Seen { bytes: Vec::new(), ..seen }))
     }
 
-    fn names(&self, directory: &Path) -> Result<Vec<String>> {
-        let inside = self.things.keys().filter(|path| path.parent() == Some(directory));
-        Ok(inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
+    fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>> {
+        let inside = self.things.iter().filter(|(path, _)| path.parent() == Some(directory));
+        let named =
+            |(path, seen): (&PathBuf, &Seen)| Some((path.file_name()?.to_str()?.to_owned(), Some(seen.kind)));
+        Ok(inside.filter_map(named).collect())
     }
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {

@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package};
+use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package, seen};
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::sys::accounts;
-use crate::sys::dir::{Dir, Entry, Kind, Stat};
+use crate::sys::dir::{Dir, Entry, Named};
 use crate::sys::exec::{self, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, descend};
@@ -39,8 +39,8 @@ pub struct Live<'a> {
     known: RefCell<Vec<Account>>,
     /// The account's home, opened once; only one that exists.
     opened: RefCell<Option<(PathBuf, Rc<Dir>)>>,
-    /// What was read because it will be asked for, by its path.
-    ahead: RefCell<BTreeMap<PathBuf, Option<Seen>>>,
+    /// What was read because it will be asked for, by its path as bytes.
+    ahead: RefCell<BTreeMap<OsString, Option<Seen>>>,
 }
 
 impl<'a> Live<'a> {
@@ -104,13 +104,11 @@ impl Facts for Live<'_> {
         self.look(path, false)
     }
 
-    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+    fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>> {
         let cannot = || format!("cannot list {}", directory.display());
-        let Some(dir) = self.root.dir(directory).with_context(cannot)? else {
-            return Ok(Vec::new());
-        };
-        let names = dir.names().with_context(cannot)?;
-        Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+        let found = self.root.entries(directory).with_context(cannot)?.unwrap_or_default();
+        let named = |(name, kind): Named| (name.to_string_lossy().into_owned(), kind.map(super::kind));
+        Ok(found.into_iter().map(named).collect())
     }
 
     fn expect_home(&self, account: &Account, relative: &[&str]) {
@@ -118,9 +116,10 @@ impl Facts for Live<'_> {
         if let Ok(Some(home)) = self.home_of(account) {
             if let Ok(_rights) = home.act() {
                 let mut looks = Looks { account, home: &home, directories: BTreeMap::new() };
-                for name in relative {
+                // A directory after what lies in it: then it is open already.
+                for name in relative.iter().rev() {
                     if let Ok(seen) = looks.at(Path::new(name)) {
-                        ahead.insert(account.home.join(name), seen);
+                        ahead.insert(account.home.join(name).into_os_string(), seen);
                     }
                 }
             }
@@ -130,7 +129,7 @@ impl Facts for Live<'_> {
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
         let paths = relative.iter().map(|name| account.home.join(name));
-        let ahead: Vec<_> = paths.map(|path| self.ahead.borrow_mut().remove(&path)).collect();
+        let ahead: Vec<_> = paths.map(|path| self.ahead.borrow_mut().remove(path.as_os_str())).collect();
         if ahead.iter().all(Option::is_some) {
             return Ok(ahead.into_iter().flatten().collect());
         }
@@ -280,7 +279,7 @@ impl Facts for Live<'_> {
             return Ok(name.to_string_lossy().into_owned());
         }
         let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
-        let name = file.map(|seen| String::from_utf8_lossy(&seen.bytes).trim().to_owned());
+        let name = file.map(|seen| seen.text().trim().to_owned());
         Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
     }
 }
@@ -289,7 +288,7 @@ impl Facts for Live<'_> {
 struct Looks<'a> {
     account: &'a Account,
     home: &'a Rc<Dir>,
-    directories: BTreeMap<PathBuf, Option<Rc<Dir>>>,
+    directories: BTreeMap<OsString, Option<Rc<Dir>>>,
 }
 
 impl Looks<'_> {
@@ -299,13 +298,17 @@ impl Looks<'_> {
             Some(_) => locked(self.account, &path, owner, error),
             None => unreadable(&path, MOST_BYTES, error),
         };
+        if let Some(dir) = self.directories.get(relative.as_os_str()) {
+            let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
+            return Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })));
+        }
         let parent = relative.parent().unwrap_or(relative);
         let file = relative.file_name().unwrap_or_default();
-        let dir = if let Some(dir) = self.directories.get(parent) {
+        let dir = if let Some(dir) = self.directories.get(parent.as_os_str()) {
             dir.clone()
         } else {
             let dir = descend(self.home, parent).map_err(|error| cannot(None, error))?;
-            self.directories.insert(parent.to_owned(), dir.clone());
+            self.directories.insert(parent.as_os_str().to_owned(), dir.clone());
             dir
         };
         let Some(dir) = dir else { return Ok(None) };
@@ -339,17 +342,6 @@ impl Live<'_> {
     fn owner_in_tree(&self, account: Identity) -> Identity {
         if self.root.owner().uid == 0 { account } else { self.root.owner() }
     }
-}
-
-fn seen(Entry { stat, bytes }: Entry) -> Seen {
-    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
-    let kind = match kind {
-        Kind::Regular => FileKind::Regular,
-        Kind::Directory => FileKind::Directory,
-        Kind::Link => FileKind::Link,
-        Kind::Special(name) => FileKind::Special(name),
-    };
-    Seen { kind, bytes, mode, uid, gid, links, identity, resolved: None }
 }
 
 /// With the account's rights, which root takes in its home, root may be refused, too.

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{Owner, Seen};
+use crate::change::{FileKind, Owner, Seen};
 use crate::fault::{self, fault};
 use crate::keys::Version;
 pub use crate::sys::accounts::Account;
+use crate::sys::dir::{Entry, Kind, Stat};
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
 pub const MOST_BYTES: u64 = 1024 * 1024;
@@ -59,7 +60,12 @@ pub trait Facts {
     fn entry(&self, path: &Path) -> Result<Option<Seen>>;
 
     /// The names in a directory; empty when it does not exist.
-    fn names(&self, directory: &Path) -> Result<Vec<String>>;
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        Ok(self.entries(directory)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The same with what each is, where the file system tells: a link is a link.
+    fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>>;
 
     /// What will be asked of the account's home soon, so that one taking of its rights serves all of it. Each
     /// thing that can be read is read now and handed out once, by [`Facts::home`]; what can't be is asked again
@@ -134,6 +140,22 @@ pub trait Facts {
 
     /// The machine's name (`uname -n`), in a tree the one in `/etc/hostname`.
     fn host_name(&self) -> Result<String>;
+}
+
+/// What was read of the host, as resources see it.
+fn seen(Entry { stat, bytes }: Entry) -> Seen {
+    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
+    Seen { kind: self::kind(kind), bytes, mode, uid, gid, links, identity, resolved: None }
+}
+
+/// What the kernel calls it, in the words of changes.
+fn kind(kind: Kind) -> FileKind {
+    match kind {
+        Kind::Regular => FileKind::Regular,
+        Kind::Directory => FileKind::Directory,
+        Kind::Link => FileKind::Link,
+        Kind::Special(name) => FileKind::Special(name),
+    }
 }
 
 /// The user id of this process: whoever prepares a tree owns what is in it.

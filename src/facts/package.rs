@@ -16,7 +16,7 @@ pub(super) fn debian(facts: &dyn Facts) -> Result<Option<Version>> {
     let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else {
         return Ok(None);
     };
-    let text = String::from_utf8_lossy(&seen.bytes);
+    let text = seen.text();
     Ok(["gitlab-runner", "gitlab-runner-fips"].iter().find_map(|name| installed(&text, name)))
 }
 

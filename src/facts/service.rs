@@ -58,11 +58,11 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
             FileKind::Regular if !file.bytes.trim_ascii().is_empty() => {}
             _ => return Ok(Some(Service { unit: path, masked: true, ..Service::default() })),
         }
-        let mut text = String::from_utf8_lossy(&file.bytes).into_owned();
+        let mut text = file.text().into_owned();
         for path in drop_ins(facts)?.into_values() {
             if let Some(file) = facts.file(&path, MOST_BYTES)? {
                 text.push('\n');
-                text.push_str(&String::from_utf8_lossy(&file.bytes));
+                text.push_str(&file.text());
             }
         }
         return Ok(Some(Service { unit: path, ..parse(&text) }));
@@ -121,7 +121,7 @@ impl Service {
         // The later ones win, and all of them over the unit (systemd.exec(5)).
         for path in self.environment_files.iter().rev() {
             let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
-            let text = String::from_utf8_lossy(&file.bytes);
+            let text = file.text();
             if let Some(host) = text.lines().rev().find_map(|line| docker_host(&split(line))) {
                 return Ok(Some(host));
             }

@@ -174,7 +174,7 @@ impl Profile {
 impl Source {
     fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
-        if text.lines().any(|line| position::first_word(line) == "runners") {
+        if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
             return Err(fault(
                 "profile-invalid",
                 format!("{origin} is a configuration of gitlab-runner, not a profile"),

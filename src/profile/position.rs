@@ -22,7 +22,7 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
     let room = line.chars().count().saturating_sub(column - 1).max(1);
     let end = floor(text, span.end.max(start));
     let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
-    if text.lines().any(|line| SECRETS.contains(&first_word(line).as_str())) {
+    if text.lines().map(first_word).any(|word| SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))) {
         return format!("{origin}: line {number}, column {column}: {message}");
     }
     let mut clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -43,12 +43,12 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
 /// Keys that a file with secrets has, such as the credentials of a package registry.
 const SECRETS: [&str; 5] = ["token", "password", "passwd", "secret", "key"];
 
-/// The key or the name of the table that a line begins with, in whichever way TOML writes it and in lower case:
-/// `[[runners]]`, `[ runners . docker ]`, `"runners" = …`. The text need not be TOML at all.
-pub(super) fn first_word(line: &str) -> String {
+/// The key or the name of the table that a line begins with, in whichever way TOML writes it: `[[runners]]`,
+/// `[ runners . docker ]`, `"runners" = …`. The text need not be TOML at all.
+pub(super) fn first_word(line: &str) -> &str {
     let line = line.trim_start_matches(|c: char| c.is_whitespace() || "[{\"'\u{feff}".contains(c));
     let end = line.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').unwrap_or(line.len());
-    line[..end].to_ascii_lowercase()
+    &line[..end]
 }
 
 /// The nearest place at or before `offset` where a character starts.

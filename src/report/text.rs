@@ -209,8 +209,7 @@ pub(super) fn details(change: &Change) -> Vec<String> {
             Shown::Label(label) => vec![label.clone()],
             Shown::Values(values) => values.iter().flat_map(value).collect(),
             Shown::Text => {
-                let before =
-                    file.before.as_ref().map(|seen| String::from_utf8_lossy(&seen.bytes).into_owned());
+                let before = file.before.as_ref().map(|seen| seen.text().into_owned());
                 let after =
                     file.after.as_ref().and_then(|content| content.peek()).map(String::from_utf8_lossy);
                 lines(&before.unwrap_or_default(), &after.unwrap_or_default())

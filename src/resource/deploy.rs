@@ -340,7 +340,7 @@ fn warn_of_kernel(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
         return Ok(());
     }
     let file = facts.file(Path::new("/sys/kernel/security/lsm"), MOST_BYTES)?;
-    let modules = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    let modules = file.map(|file| file.text().into_owned()).unwrap_or_default();
     if !modules.is_empty() && !modules.split(',').any(|module| module.trim() == "landlock") {
         notes.warn(
             "deploy-without-landlock",

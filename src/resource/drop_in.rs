@@ -63,7 +63,7 @@ impl DropIn {
             }
             return Ok(change(self.missing.clone(), self.file(context, place, None, Some(text), meta)));
         };
-        let found = String::from_utf8_lossy(&seen.bytes).into_owned();
+        let found = seen.text().into_owned();
         let is_ours = found.starts_with(MARK) || context.options.adopt;
         if self.rules.is_empty() {
             if !is_ours && !rules(&found).is_empty() {
@@ -163,7 +163,7 @@ impl Policy {
                 "install it: apt-get install sudo",
             ));
         };
-        let text = String::from_utf8_lossy(&file.bytes).into_owned();
+        let text = file.text().into_owned();
         if !includes_drop_ins(&text) {
             return Err(fault(
                 "sudoers-not-included",
@@ -207,7 +207,7 @@ impl Policy {
 /// sudo-rs has a main file of its own where somebody made one.
 fn warn_of_rust(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
     if let Some(file) = facts.file(Path::new(RUST_SUDOERS), MOST_BYTES)? {
-        if !includes_drop_ins(&String::from_utf8_lossy(&file.bytes)) {
+        if !includes_drop_ins(&file.text()) {
             notes.warn(
                 "sudoers-rs",
                 format!("sudo-rs reads {RUST_SUDOERS} instead of /etc/sudoers, and it does not include {DIRECTORY}: a rule there is dead for it"),
@@ -222,7 +222,10 @@ fn warn_of_rust(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
 fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
     // The names that every sudo skips (sudoers(5), "Including other files").
     let is_read = |name: &String| !name.contains('.') && !name.ends_with('~');
-    for name in facts.names(Path::new(DIRECTORY))?.into_iter().filter(is_read) {
+    for (name, kind) in facts.entries(Path::new(DIRECTORY))?.into_iter().filter(|(name, _)| is_read(name)) {
+        if kind == Some(FileKind::Regular) {
+            continue;
+        }
         let path = Path::new(DIRECTORY).join(name);
         let shown = path.display();
         let repair = format!("see what it is for, and move it away: ls -ld {shown}");

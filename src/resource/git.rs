@@ -88,15 +88,19 @@ impl Resource for Git {
             }
         }
         let system = context.facts.file(Path::new(SYSTEM), MOST_BYTES)?;
-        let mut missing = Vec::new();
-        let email = match &self.email {
-            Some(Email(email)) => email.clone(),
-            None => format!("{}@{}", target.name, context.facts.host_name()?),
-        };
-        for (key, value) in [("name", self.name.0.as_str()), ("email", email.as_str())] {
-            if !has_value(context, system.as_ref(), &seen, key)? {
-                missing.push((key, value));
-            }
+        let lacks = |key: &str| Ok::<_, anyhow::Error>(!has_value(context, system.as_ref(), &seen, key)?);
+        let (mut missing, mut made) = (Vec::new(), None);
+        if lacks("name")? {
+            missing.push(("name", self.name.0.as_str()));
+        }
+        if lacks("email")? {
+            missing.push((
+                "email",
+                match &self.email {
+                    Some(Email(email)) => email,
+                    None => made.insert(format!("{}@{}", target.name, context.facts.host_name()?)),
+                },
+            ));
         }
         if missing.is_empty() {
             notes.right("git", "user.name and user.email have values");
@@ -111,7 +115,7 @@ impl Resource for Git {
             .map_err(|error| invalid(&place.to_string(), &error))?;
         let Some(after) = after else { return Ok(Vec::new()) };
         let names: Vec<String> = missing.iter().map(|(key, _)| format!("user.{key}")).collect();
-        if self.email.is_none() && missing.iter().any(|(key, _)| *key == "email") {
+        if let Some((_, email)) = missing.iter().find(|(key, _)| *key == "email" && self.email.is_none()) {
             notes.warn(
                 "git-email-default",
                 format!("jobs commit as {email}, made of the account and the host's name"),

@@ -42,7 +42,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
         );
         return Ok(None);
     }
-    let text = String::from_utf8_lossy(&seen.bytes).into_owned();
+    let text = seen.text().into_owned();
     let commands: Vec<&str> = commands(&text).collect();
     if commands.is_empty() {
         return Ok(None);

@@ -138,7 +138,7 @@ pub fn check_name(name: &str) -> Result<()> {
 /// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).
 fn home_base(facts: &dyn Facts) -> Result<PathBuf> {
     let file = facts.file(Path::new("/etc/default/useradd"), MOST_BYTES)?;
-    let text = file.map(|file| String::from_utf8_lossy(&file.bytes).into_owned()).unwrap_or_default();
+    let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
     let set = text.lines().filter_map(|line| line.trim().strip_prefix("HOME=")).next_back();
     let set = set.map(str::trim).filter(|path| path.starts_with('/'));
     Ok(PathBuf::from(set.unwrap_or("/home")))

@@ -55,7 +55,7 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
 
 fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
     if !root.is_host() {
-        return Ok(lines(root, "/etc/passwd")?.iter().find_map(|line| entry(line, name)));
+        return Ok(lines(&text(root, "/etc/passwd")?).find_map(|line| entry(line, name)));
     }
     // Nearly always the account is in the files, and they are asked first: what NSS would say, without starting it.
     if let Some(account) = in_first_files(root, name) {
@@ -73,15 +73,15 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
 /// What `/etc/passwd` says of an account, where NSS takes that before it asks anybody else, nsswitch.conf(5). Of a
 /// line that is not plain NSS makes what it makes.
 fn in_first_files(root: &Root, name: &str) -> Option<Account> {
-    let text = lines(root, "/etc/nsswitch.conf").ok()?;
-    let mut found = text.iter().filter_map(|line| line.trim_start().strip_prefix("passwd:"));
+    let text = text(root, "/etc/nsswitch.conf").ok()?;
+    let mut found = lines(&text).filter_map(|line| line.trim_start().strip_prefix("passwd:"));
     let mut sources = found.next().filter(|_| found.next().is_none())?.split_whitespace();
     // In brackets stands what becomes of an answer.
     if sources.next() != Some("files") || sources.next().is_some_and(|next| next.starts_with('[')) {
         return None;
     }
-    let text = lines(root, "/etc/passwd").ok()?;
-    let line = text.iter().find(|line| line.split(':').next() == Some(name))?;
+    let text = self::text(root, "/etc/passwd").ok()?;
+    let line = lines(&text).find(|line| line.split(':').next() == Some(name))?;
     // What is no UTF-8 text was replaced, and is no path.
     entry(line, name).filter(|_| !line.contains('\u{fffd}'))
 }
@@ -107,7 +107,7 @@ pub fn members(root: &Root, group: &str) -> Result<Option<Vec<String>>> {
             group.members().iter().map(|name| String::from_utf8_lossy(name.as_bytes()).into_owned()).collect()
         }));
     }
-    Ok(lines(root, "/etc/group")?.iter().find_map(|line| {
+    Ok(lines(&text(root, "/etc/group")?).find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
             [name, _, _, members] if name == group => {
@@ -123,7 +123,7 @@ pub fn group_id(root: &Root, name: &str) -> Result<Option<u32>> {
     if root.is_host() {
         return Ok(users::get_group_by_name(name).map(|group| group.gid()));
     }
-    Ok(lines(root, "/etc/group")?.iter().find_map(|line| {
+    Ok(lines(&text(root, "/etc/group")?).find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         match fields[..] {
             [group, _, gid, _] if group == name => gid.parse().ok(),
@@ -132,17 +132,22 @@ pub fn group_id(root: &Root, name: &str) -> Result<Option<u32>> {
     }))
 }
 
-fn lines(root: &Root, path: &str) -> Result<Vec<String>> {
+/// A database as text; empty when there is none.
+fn text(root: &Root, path: &str) -> Result<String> {
     let read = root.read(Path::new(path), MOST_BYTES).with_context(|| format!("cannot read {path}"))?;
     let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();
-    // A carriage return belongs to the last field.
-    Ok(String::from_utf8_lossy(&bytes).split('\n').map(str::to_owned).collect())
+    Ok(String::from_utf8(bytes).unwrap_or_else(|no| String::from_utf8_lossy(no.as_bytes()).into_owned()))
+}
+
+/// Its lines. A carriage return belongs to the last field.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n')
 }
 
 /// The fields of the first line about a name; `None` when there is none.
 fn row(root: &Root, path: &str, name: &str) -> Result<Option<Vec<String>>> {
-    let lines = lines(root, path)?;
-    let line = lines.iter().find(|line| line.split(':').next() == Some(name));
+    let text = text(root, path)?;
+    let line = lines(&text).find(|line| line.split(':').next() == Some(name));
     Ok(line.map(|line| line.split(':').map(str::to_owned).collect()))
 }
 
@@ -152,7 +157,7 @@ fn is_somebody(root: &Root, uid: u32) -> Result<bool> {
         return Ok(true);
     }
     let uid = uid.to_string();
-    Ok(lines(root, "/etc/passwd")?.iter().any(|line| line.split(':').nth(2) == Some(&uid)))
+    Ok(lines(&text(root, "/etc/passwd")?).any(|line| line.split(':').nth(2) == Some(&uid)))
 }
 
 /// Make a system account as GitLab's package does (its `post-install` script).

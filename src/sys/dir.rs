@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,26 @@ pub(super) const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY)
     .union(OFlag::O_CLOEXEC);
+
+/// A name in a directory, and what it is the name of; `None` where the file system does not tell.
+pub type Named = (OsString, Option<Kind>);
+
+/// For a list of what is in a directory.
+pub(super) const LIST: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// What is in an open directory, sorted by names.
+pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<Named>> {
+    let mut found: Vec<Named> = Vec::new();
+    for entry in rustix::fs::Dir::new(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            found.push((OsStringExt::from_vec(name.to_vec()), Kind::of(entry.file_type())));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(found)
+}
 
 impl Dir {
     /// Wrap an open directory. `path` is for messages.
@@ -168,23 +189,17 @@ impl Dir {
 
     /// Names of all entries, sorted by bytes.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        let _rights = self.act()?;
-        self.names_quietly()
+        Ok(self.entries()?.into_iter().map(|(name, _)| name).collect())
     }
 
-    fn names_quietly(&self) -> io::Result<Vec<OsString>> {
-        let fd =
-            openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::new(fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(std::os::unix::ffi::OsStringExt::from_vec(name.to_vec()));
-            }
-        }
-        names.sort();
-        Ok(names)
+    /// The same with what each is, where the file system tells.
+    pub(super) fn entries(&self) -> io::Result<Vec<Named>> {
+        let _rights = self.act()?;
+        self.entries_quietly()
+    }
+
+    fn entries_quietly(&self) -> io::Result<Vec<Named>> {
+        list(openat(&self.fd, ".", LIST, Mode::empty())?)
     }
 
     /// True for a directory of root's in a home that can be given to the account and gives it nothing: what lies
@@ -196,7 +211,7 @@ impl Dir {
         if directory.uid != 0 || directory.mode & 0o022 != 0 {
             return Ok(false);
         }
-        for name in self.names_quietly()? {
+        for (name, _) in self.entries_quietly()? {
             let open_to_all =
                 |stat: &Stat| stat.kind == Kind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
             if self.stat_quietly(&name)?.is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat)) {
@@ -290,9 +305,7 @@ impl Dir {
     /// Make what happened in this directory durable.
     pub fn sync(&self) -> io::Result<()> {
         let _rights = self.act()?;
-        let fd =
-            openat(&self.fd, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        Ok(fsync(&fd)?)
+        Ok(fsync(openat(&self.fd, ".", LIST, Mode::empty())?)?)
     }
 }
 

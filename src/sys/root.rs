@@ -4,6 +4,8 @@
 //! placed resolved inside the tree, and on the way the question who could change any of it. Must not
 //! write.
 
+mod home;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -17,8 +19,8 @@ use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
-use super::dir::{Dir, Entry, Kind, READ, Stat};
-use super::identity::Identity;
+use super::dir::{Dir, Entry, Kind, LIST, Named, READ, Stat, list};
+use super::identity::{Identity, is_root};
 use super::straight::{self, Straight};
 use crate::fault::fault;
 
@@ -38,7 +40,8 @@ pub struct Root {
     gives: bool,
     /// User ids whose directories are as good as root's: root, and in a tree its owner.
     trusted: [u32; 2],
-    open: RefCell<BTreeMap<PathBuf, Rc<Dir>>>,
+    /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
+    open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
 }
 
 /// A path taken apart: the open directory and the name in it.
@@ -85,14 +88,13 @@ impl Root {
             fault("root-unusable", what, "give --root the directory in which the tree has its /etc and /home")
         })?;
         let top = Dir::new(fd, PathBuf::from("/"), None);
-        let stat = top.stat().with_context(|| format!("cannot look at {}", path.display()))?;
         let host = path.components().eq([Component::RootDir]);
-        let trusted = if host { [0, 0] } else { [0, stat.uid] };
+        let of_tree = || top.stat().with_context(|| format!("cannot look at {}", path.display()));
+        let trusted = if host { [0, 0] } else { [0, of_tree()?.uid] };
         #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
         let location =
             std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
-        let me = Identity::current();
-        let owner = if me.uid == 0 { Identity { uid: 0, gid: 0 } } else { me };
+        let owner = if is_root() { Identity { uid: 0, gid: 0 } } else { Identity::current() };
         let (top, open) = (Rc::new(top), RefCell::default());
         Ok(Self { top, host, owner, location, gives: false, trusted, open })
     }
@@ -161,14 +163,14 @@ impl Root {
             if last && !follow {
                 return Ok(Some(Resolved { dir: here, name: part, via_link: links > 0, seen: None }));
             }
-            let cached = self.open.borrow().get(&here.path().join(&part)).cloned();
-            if let Some(dir) = cached {
+            let path = here.path().join(&part);
+            if let Some(dir) = self.known(&path) {
                 above.push(std::mem::replace(&mut here, dir));
                 continue;
             }
             if !last {
                 // Nearly always a directory: open it and look at it then.
-                match self.enter(&here, &part) {
+                match self.open_child(&here, &part, path) {
                     Ok(Some(dir)) => {
                         above.push(std::mem::replace(&mut here, dir));
                         continue;
@@ -208,14 +210,23 @@ impl Root {
 
     fn enter(&self, parent: &Rc<Dir>, name: &OsStr) -> io::Result<Option<Rc<Dir>>> {
         let path = parent.path().join(name);
-        if let Some(dir) = self.open.borrow().get(&path) {
-            return Ok(Some(Rc::clone(dir)));
+        match self.known(&path) {
+            Some(dir) => Ok(Some(dir)),
+            None => self.open_child(parent, name, path),
         }
+    }
+
+    /// The directory at a path, where it was opened before.
+    fn known(&self, path: &Path) -> Option<Rc<Dir>> {
+        self.open.borrow().get(path.as_os_str()).cloned()
+    }
+
+    fn open_child(&self, parent: &Rc<Dir>, name: &OsStr, path: PathBuf) -> io::Result<Option<Rc<Dir>>> {
         let Some(child) = parent.child(name)? else {
             return Ok(None);
         };
         let dir = Rc::new(child);
-        self.open.borrow_mut().insert(path, Rc::clone(&dir));
+        self.open.borrow_mut().insert(path.into_os_string(), Rc::clone(&dir));
         Ok(Some(dir))
     }
 
@@ -238,7 +249,7 @@ impl Root {
         for part in parts(dir.path()) {
             path.push(part);
             // Whoever comes to a directory has opened those above.
-            let open = self.open.borrow().get(&path).cloned().ok_or(io::ErrorKind::NotFound)?;
+            let open = self.known(&path).ok_or(io::ErrorKind::NotFound)?;
             if let Some(reason) = self.distrust(&path, open.stat()?) {
                 return Ok(Some(reason));
             }
@@ -269,10 +280,20 @@ impl Root {
         Ok(None)
     }
 
+    /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it
+    /// what each thing is, where the file system tells: of a link not what it leads to.
+    pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<Named>>> {
+        match straight::open(&self.top, path, LIST) {
+            Straight::Open(fd) => list(fd).map(Some),
+            Straight::Missing => Ok(None),
+            Straight::Unknown => self.dir(path)?.map(|dir| dir.entries()).transpose(),
+        }
+    }
+
     /// Facts of `path`; a link at its end is followed if `follow`.
     pub fn stat(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
         let parent = path.parent().unwrap_or(path);
-        if !self.open.borrow().contains_key(parent) {
+        if !self.open.borrow().contains_key(parent.as_os_str()) {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             match straight::open(&self.top, path, flags) {
                 Straight::Open(fd) => {
@@ -314,51 +335,6 @@ impl Root {
     }
 }
 
-/// An account's home, opened so that everything in it happens with the account's rights.
-impl Root {
-    /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's
-    /// and are followed; the home itself must belong to the account.
-    pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
-        if !path.is_absolute() {
-            return Err(unusable_home(path, "it is no absolute path"));
-        }
-        let cannot = || format!("cannot open the home directory {}", path.display());
-        let Some(home) = self.home_dir(path)? else {
-            return Ok(None);
-        };
-        let owner = home.stat().with_context(cannot)?.uid;
-        if owner != identity.uid {
-            return Err(unusable_home(
-                path,
-                &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
-            ));
-        }
-        let rights = (self.owner.uid == 0 && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
-    }
-
-    /// The same with a handle of its own: the one that others came by has no account's rights.
-    fn home_dir(&self, path: &Path) -> Result<Option<Dir>> {
-        let cannot = || format!("cannot open the home directory {}", path.display());
-        // Nearly always a directory, and no link to one.
-        for follow in [false, true] {
-            let Some(found) = self.walk(path, follow).with_context(cannot)? else { return Ok(None) };
-            if found.name.is_empty() {
-                let Some((parent, name)) = found.dir.path().parent().zip(found.dir.path().file_name()) else {
-                    return Err(unusable_home(path, "it is the root directory"));
-                };
-                let parent = self.dir(parent).with_context(cannot)?;
-                return parent.map_or(Ok(None), |parent| parent.child(name)).with_context(cannot);
-            }
-            match found.dir.child(&found.name) {
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-                opened => return opened.with_context(cannot),
-            }
-        }
-        Err(unusable_home(path, "it is not a directory"))
-    }
-}
-
 /// The directory and name of a path below an open directory, following no link; `None` when a directory
 /// on the way is missing.
 pub fn below(dir: &Rc<Dir>, relative: &Path) -> io::Result<Option<(Rc<Dir>, OsString)>> {
@@ -378,14 +354,6 @@ pub fn descend(dir: &Rc<Dir>, relative: &Path) -> io::Result<Option<Rc<Dir>>> {
         }
     }
     Ok(Some(here))
-}
-
-fn unusable_home(path: &Path, why: &str) -> anyhow::Error {
-    fault(
-        "home-unusable",
-        format!("the home directory {} can't be used: {why}", path.display()),
-        "give the account a home directory of its own: usermod --home DIR --move-home ACCOUNT, or chown it to the account",
-    )
 }
 
 /// The names in a path, without `/` and `.`.

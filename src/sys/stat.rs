@@ -1,6 +1,7 @@
 //! What `stat(2)` says of a file, as far as it matters here. Must not ask the kernel itself.
 
 use nix::sys::stat::{FileStat, SFlag};
+use rustix::fs::FileType;
 
 /// What an entry is, from `stat(2)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,21 @@ pub enum Kind {
     Link,
     /// FIFO, socket, device: its name for people.
     Special(&'static str),
+}
+
+impl Kind {
+    /// What a file system says in the list of a directory; some say nothing.
+    pub(super) fn of(found: FileType) -> Option<Self> {
+        Some(match found {
+            FileType::RegularFile => Self::Regular,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Link,
+            FileType::Fifo => Self::Special("a FIFO"),
+            FileType::Socket => Self::Special("a socket"),
+            FileType::CharacterDevice | FileType::BlockDevice => Self::Special("a device"),
+            FileType::Unknown => return None,
+        })
+    }
 }
 
 /// The facts of `stat(2)` that matter here.

@@ -22,7 +22,7 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
-use super::{MOST_BYTES, call, is_somebody, lines, row};
+use super::{MOST_BYTES, call, is_somebody, lines, row, text};
 use crate::fault::{self, Fault, fault};
 
 /// How the names of notes begin.
@@ -279,9 +279,9 @@ impl Unfinished<'_> {
     /// group's files: nobody but a person can tell which of the two has to go.
     fn needs_group(&self) -> Result<bool> {
         let (name, gid) = (&self.new.name, self.owner.gid.to_string());
-        let groups = lines(self.root, "/etc/group")?;
+        let groups = text(self.root, "/etc/group")?;
         let named = row(self.root, "/etc/group", name)?;
-        let holder = groups.iter().find(|line| line.split(':').nth(2) == Some(&gid));
+        let holder = lines(&groups).find(|line| line.split(':').nth(2) == Some(&gid));
         let holder = holder.and_then(|line| line.split(':').next());
         let is_own =
             setting(self.root, "USERGROUPS_ENAB")?.is_some_and(|value| value.eq_ignore_ascii_case("yes"));
@@ -370,12 +370,12 @@ impl Unfinished<'_> {
 
 /// A value of `/etc/login.defs`, login.defs(5); the last one counts.
 fn setting(root: &Root, name: &str) -> Result<Option<String>> {
-    let lines = lines(root, "/etc/login.defs")?;
-    let mut values = lines.iter().filter_map(|line| {
+    let text = text(root, "/etc/login.defs")?;
+    let values = lines(&text).filter_map(|line| {
         let mut words = line.split_whitespace();
         words.next().filter(|word| *word == name).and_then(|_| words.next())
     });
-    Ok(values.next_back().map(str::to_owned))
+    Ok(values.last().map(str::to_owned))
 }
 
 /// The mode of a new home (useradd(8), `HOME_MODE`), never writable by others.

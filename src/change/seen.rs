@@ -1,0 +1,82 @@
+//! What was observed at a path.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What kind of thing a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link, not followed.
+    Link,
+    /// A FIFO, socket or device: never opened for its content.
+    Special(&'static str),
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Regular => "a regular file",
+            Self::Directory => "a directory",
+            Self::Link => "a symbolic link",
+            Self::Special(name) => name,
+        })
+    }
+}
+
+/// A file or directory as it was observed. `Debug` and every report leave the bytes out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Kind of thing.
+    pub kind: FileKind,
+    /// Content of a regular file.
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owning user.
+    pub uid: u32,
+    /// Owning group.
+    pub gid: u32,
+    /// Number of names (hard links).
+    pub links: u64,
+    /// Device and inode: the identity of the open file.
+    pub identity: (u64, u64),
+    /// Where links led, when the path was not the file's own.
+    pub resolved: Option<PathBuf>,
+}
+
+impl Seen {
+    /// The bytes as text, what is no UTF-8 replaced.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        // The reader that replaces takes each byte by itself.
+        std::str::from_utf8(&self.bytes).map_or_else(|_| String::from_utf8_lossy(&self.bytes), Cow::Borrowed)
+    }
+
+    /// What it is that a file of its own would not be.
+    #[must_use]
+    pub fn oddity(&self) -> String {
+        match self.kind {
+            FileKind::Regular => format!("a file with {} names (hard links)", self.links),
+            kind => kind.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Seen({:?}, {} bytes, {:04o} {}:{})",
+            self.kind,
+            self.bytes.len(),
+            self.mode,
+            self.uid,
+            self.gid
+        )
+    }
+}
