@@ -117,11 +117,11 @@ fn sections(arguments: &mut Map<String, Value>) -> Result<Option<String>> {
 
 /// The command line that says the same as the arguments of a task.
 fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
-    let top = Cli::command();
+    let mut top = Cli::command();
+    top.build();
     let apply = top.find_subcommand("apply").context("there is a command apply")?;
     let options: Vec<(String, &Arg)> = apply
         .get_arguments()
-        .chain(top.get_arguments())
         .filter_map(|option| Some((option.get_long()?.replace('-', "_"), option)))
         .filter(|(name, _)| !NOT_OURS.contains(&name.as_str()))
         .collect();

@@ -6,8 +6,9 @@ mod attempts;
 mod effect;
 mod explain;
 mod steps;
+mod working;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -19,7 +20,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::change::{Allowed, Change, Check, Note, Op, Place};
 use crate::fault::{Fault, fault};
-use crate::journal::{Id, Journal, State};
+use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::unfinished;
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
@@ -95,15 +96,28 @@ pub struct Session<'a> {
     _lock: Lock,
 }
 
-/// What an earlier run left that [`Session::open`] has to repair before anybody can plan: what that run did.
-#[must_use]
-pub fn interrupted(root: &Root) -> Option<&'static str> {
-    // Whoever may not look there may not repair either.
-    let names = root.dir(Path::new(STATE)).ok()??.names().ok()?;
-    if names.iter().any(|name| shared::is_copy(name)) {
-        return Some("was killed while it wrote a file in place");
+/// What an earlier run left, or one that is at it now.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// What that run did, where [`Session::open`] has to repair it before anybody can plan.
+    pub broken: Option<&'static str>,
+    /// It may not have cleaned up after itself: its files may be as wanted, but not what lies beside them.
+    pub unswept: bool,
+}
+
+impl Left {
+    /// Look for it. Whoever may not look there may not repair either, and finds nothing.
+    #[must_use]
+    pub fn find(root: &Root) -> Self {
+        let found = root.entries(Path::new(STATE)).ok().flatten().unwrap_or_default();
+        let is_there = |is_it: fn(&OsStr) -> bool| found.iter().any(|(name, _)| is_it(name));
+        let broken = if is_there(shared::is_copy) {
+            Some("was killed while it wrote a file in place")
+        } else {
+            is_there(unfinished::is_note).then_some("did not finish making an account")
+        };
+        Self { broken, unswept: is_there(working::is_mark) }
     }
-    names.iter().any(|name| unfinished::is_note(name)).then_some("did not finish making an account")
 }
 
 impl<'a> Session<'a> {
@@ -136,16 +150,18 @@ impl<'a> Session<'a> {
     /// stay: they may own files by then.
     #[must_use]
     pub fn apply(&self, changes: &[Change], profiles: &[String]) -> Outcome {
-        let id = match caught(|| self.journal.begin(profiles, changes)) {
+        let begin = || {
+            working::begin(&self.state).map_err(journal::explain)?;
+            self.journal.begin(profiles, changes)
+        };
+        let id = match caught(begin) {
             Ok(id) => id,
-            Err(error) => {
-                return Outcome::not_begun(changes, error);
-            }
+            Err(error) => return Outcome::not_begun(changes, error),
         };
         let (outcome, back) = self.carry_out(changes, Purpose::Apply(&id));
         if back {
             // One that can't be removed is incomplete, and its undoing finds nothing to do.
-            self.journal.remove(&id).ok();
+            self.journal.remove(&id).and_then(|()| working::end(&self.state)).ok();
         }
         // Too many are no reason to fail: the next run removes them.
         self.journal.prune().ok();
@@ -176,6 +192,9 @@ impl<'a> Session<'a> {
     /// Old bytes that a killed run left beside its files hold secrets and room. Returns what had to be kept.
     fn sweep_after_killed(&self) -> Result<Vec<Fault>> {
         let mut kept = Vec::new();
+        if !working::is_set(&self.state)? {
+            return Ok(kept);
+        }
         for entry in self.journal.unswept()? {
             let worker = self.worker();
             for thing in entry.changes.iter().filter_map(|record| record.op.thing()) {
@@ -183,6 +202,7 @@ impl<'a> Session<'a> {
             }
             self.journal.mark_swept(&entry.id)?;
         }
+        working::end(&self.state)?;
         Ok(kept)
     }
 
@@ -261,6 +281,7 @@ impl<'a> Session<'a> {
         match purpose {
             Purpose::Apply(id) => {
                 let marked = finished.and_then(|()| self.journal.mark(id, State::Complete));
+                let marked = marked.and_then(|()| working::end(&self.state));
                 noticed.extend(marked.err().map(|error| left(error, "the next apply or undo does it")));
                 Ok(None)
             }

@@ -1,12 +1,14 @@
 //! The command line: what the user typed, and the environment. Decides nothing.
 
 pub mod examples;
+mod lazy;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::keys::Version;
+pub use lazy::Lazy;
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
@@ -56,58 +58,60 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the host into the state of a profile
-    #[command(after_long_help = examples::help("apply"))]
-    Apply(Apply),
+    Apply(Lazy<Apply>),
     /// Show what apply would do, each with its reason; writes nothing
-    #[command(after_long_help = examples::help("plan"))]
-    Plan(Plan),
+    Plan(Lazy<Plan>),
     /// Exit 1 where the host differs; writes nothing
-    #[command(after_long_help = examples::help("check"))]
-    Check(Selection),
+    Check(Lazy<Selection>),
     /// Find out what keeps pipelines from working on this host; writes nothing
-    #[command(after_long_help = examples::help("doctor"))]
-    Doctor(Doctor),
+    Doctor(Lazy<Doctor>),
     /// Print the account's public SSH key, for Deploy keys in GitLab
-    #[command(after_long_help = examples::help("key"))]
-    Key(Key),
+    Key(Lazy<Key>),
     /// Print the file for `gitlab-runner register --template-config`
-    #[command(after_long_help = examples::help("template"))]
-    Template(Template),
+    Template(Lazy<Template>),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
     /// Files get their former bytes, owner and mode; one that was root's in the account's home comes back as the
     /// account's. Of config.toml only the values are put back when
     /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
     /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
-    #[command(after_long_help = examples::help("undo"))]
-    Undo(Undo),
+    Undo(Lazy<Undo>),
     /// Show the built-in and local profiles
-    #[command(subcommand, after_long_help = examples::help("profile"))]
-    Profile(Profile),
+    #[command(subcommand)]
+    Profile(Lazy<Profile>),
     /// Print the completions for a shell
-    #[command(after_long_help = examples::help("completions"))]
-    Completions {
-        /// The shell
-        #[arg(value_name = "SHELL")]
-        shell: clap_complete::Shell,
-    },
+    Completions(Lazy<Completions>),
     /// Print the manual page
-    #[command(after_long_help = examples::help("man"))]
-    Man {
-        /// The page of one command
-        #[arg(value_name = "COMMAND")]
-        command: Option<String>,
-        /// Print the names of the commands that have a page, one a line
-        #[arg(long, conflicts_with = "command")]
-        list: bool,
-    },
+    Man(Lazy<Man>),
     /// Print the JSON Schema of profiles, or of what --json prints
-    #[command(after_long_help = examples::help("schema"))]
-    Schema {
-        /// What is described
-        #[arg(value_name = "DOCUMENT", value_enum)]
-        document: Document,
-    },
+    Schema(Lazy<Schema>),
+}
+
+/// Options of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Clone, Args)]
+pub struct Man {
+    /// The page of one command
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Print the names of the commands that have a page, one a line
+    #[arg(long, conflicts_with = "command")]
+    pub list: bool,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Clone, Args)]
+pub struct Schema {
+    /// What is described
+    #[arg(value_name = "DOCUMENT", value_enum)]
+    pub document: Document,
 }
 
 /// What a schema describes.

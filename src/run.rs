@@ -15,13 +15,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::apply::{STATE, Session, interrupted};
+use crate::apply::{Left, STATE, Session};
 use crate::change::{Content, Op};
-use crate::cli::{self, Cli, Color, Command, Environment, Selection};
+use crate::cli::{self, Cli, Color, Command, Environment, Lazy, Selection};
 use crate::completion;
 use crate::facts::live::Live;
 use crate::fault::fault;
-use crate::journal::Journal;
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
@@ -77,13 +76,13 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Profile(_)
         | Command::Key(_)
         | Command::Template(_)
-        | Command::Completions { .. }
-        | Command::Man { .. }
-        | Command::Schema { .. } => answer(cli, environment, streams, style),
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Schema(_) => answer(cli, environment, streams, style),
         Command::Undo(command) => undo::run(cli, environment, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
-            let report = host(cli, environment, &apply.selection, write);
+            let report = ManuallyDrop::new(host(cli, environment, &apply.selection, write));
             let style = if write { style } else { style.with_differences() };
             let exit = match report.status {
                 Status::Failed => Exit::Error,
@@ -95,7 +94,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             exit
         }
         Command::Plan(plan) => {
-            let report = host(cli, environment, &plan.selection, false);
+            let report = ManuallyDrop::new(host(cli, environment, &plan.selection, false));
             print(&report, cli, style.with_differences(), streams);
             match report.status {
                 Status::Failed => Exit::Error,
@@ -104,7 +103,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             }
         }
         Command::Check(selection) => {
-            let report = host(cli, environment, selection, false);
+            let report = ManuallyDrop::new(host(cli, environment, selection, false));
             print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
@@ -126,14 +125,16 @@ pub fn host(cli: &Cli, environment: Environment, selection: &Selection, write: b
 fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
-    // The process ends soon, and all their handles with it: to close them one by one is work for nothing.
+    // The process ends soon, and all their handles and memory with it: to give them back one by one is work for
+    // nothing.
     let root = ManuallyDrop::new(Root::open(&cli.global.root)?.giving(selection.adopt));
     let other = if root.is_host() { None } else { Some(ManuallyDrop::new(Root::open(Path::new("/"))?)) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts: &Live<'_> = &ManuallyDrop::new(Live::new(&root, machine));
     let shelf = Shelf { facts, machine, environment };
-    let profile = Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
-    let wanted = Wanted::resolve(&profile, &chosen(selection)?)?;
+    let load = || Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf);
+    let profile: &Profile = &ManuallyDrop::new(load()?);
+    let wanted: &Wanted = &ManuallyDrop::new(Wanted::resolve(profile, &chosen(selection)?)?);
     if wanted.kinds().next().is_none() {
         let names = names.join(",");
         // Else an empty file would make every host the one that is wanted.
@@ -161,15 +162,16 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         runner_version: selection.runner_version,
     };
     let name =
-        selection.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
+        selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;
     let build = || -> Result<Plan> {
         let target = Target::find(facts, name.clone())?;
         let context = Context { facts, target: &target, options: &options };
-        Plan::build(&wanted, &context)
+        Plan::build(wanted, &context)
     };
     // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
-    if let Some(what) = interrupted(&root) {
+    let left = Left::find(&root);
+    if let Some(what) = left.broken {
         if !write {
             return Err(fault(
                 "interrupted-write",
@@ -180,7 +182,7 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let mut plan = build()?;
-    if session.is_none() && write && (!plan.changes.is_empty() || left_by_killed(&root)?) {
+    if session.is_none() && write && (!plan.changes.is_empty() || left.unswept) {
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let Some(session) = session else {
@@ -245,13 +247,6 @@ fn require_root(root: &Root, example: &str) -> Result<()> {
     ))
 }
 
-/// True when a run was killed that nobody cleaned up after: its files may be as wanted, but not what lies
-/// beside them.
-fn left_by_killed(root: &Root) -> Result<bool> {
-    // An ordinary user has no business in the state directory, and an unreadable one is for `apply` to report.
-    Ok(Journal::open(root)?.is_some_and(|journal| journal.is_unswept().unwrap_or_default()))
-}
-
 /// Which kinds `--only` and `--skip` leave.
 fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
     let kinds = resource::names();
@@ -274,10 +269,10 @@ fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<String> {
     match &cli.command {
-        Command::Completions { shell } => return completion::script(*shell),
-        Command::Man { list: true, .. } => return Ok(manual::names().join("\n") + "\n"),
-        Command::Man { command, .. } => return manual::page(command.as_deref()),
-        Command::Schema { document } => return Ok(json(&schema::of(*document))),
+        Command::Completions(asked) => return completion::script(asked.shell),
+        Command::Man(asked) if asked.list => return Ok(manual::names().join("\n") + "\n"),
+        Command::Man(asked) => return manual::page(asked.command.as_deref()),
+        Command::Schema(asked) => return Ok(json(&schema::of(asked.document))),
         _ => {}
     }
     identity::harden()?;
@@ -291,7 +286,7 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
         Ok(profile)
     };
     match &cli.command {
-        Command::Profile(cli::Profile::Show { name }) => {
+        Command::Profile(Lazy(cli::Profile::Show { name })) => {
             let profile = load(name)?;
             Ok(text_or_json(cli, name, profile.text()?))
         }

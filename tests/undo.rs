@@ -354,6 +354,8 @@ fn the_run_after_a_killed_one_cleans_up_also_when_nothing_is_to_be_changed() {
     let id = entries(&tree).pop().unwrap();
     let path = format!("{JOURNAL}/{id}/entry.json");
     tree.put(&path, tree.text(&path).replace("\"complete\"", "\"incomplete\""));
+    // What a run that was killed leaves to tell of itself, before anybody opens the journal.
+    std::fs::create_dir(tree.path("var/lib/runner-prep/working")).unwrap();
     let left = "etc/gitlab-runner/.config.toml.runner-prep.0123456789abcdef";
     let tree = tree.file_mode(left, "token = \"glrt-CANARY-left\"", 0o600);
     tree.run(&["apply", "--profile", "dind"]).ok();

@@ -157,20 +157,6 @@ impl<'a> Journal<'a> {
         Ok(entries.filter(Entry::is_unswept).collect())
     }
 
-    /// True when the last run was killed and not cleaned up after. Every run that changes something begins with
-    /// cleaning up after all others, so that the last one tells.
-    ///
-    /// # Errors
-    /// When it can't be read.
-    pub fn is_unswept(&self) -> Result<bool> {
-        for id in self.ids()?.iter().rev() {
-            if let Some((_, entry)) = self.find(id)? {
-                return Ok(entry?.is_unswept());
-            }
-        }
-        Ok(false)
-    }
-
     /// Remove an entry.
     ///
     /// # Errors
@@ -195,10 +181,15 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// When something can't be removed.
     pub fn prune(&self) -> Result<()> {
-        let entries: Vec<Id> = self.list()?.into_iter().map(|(id, _)| id).collect();
-        let kept = entries.get(..MOST_ENTRIES).unwrap_or(&entries);
-        for id in self.ids()?.iter().filter(|id| !kept.contains(id)) {
-            self.remove(id)?;
+        let mut kept = 0;
+        for id in self.ids()?.iter().rev() {
+            let dir = self.dir.child(name(id).as_ref()).with_context(|| self.cannot(id))?;
+            let has_entry = |dir: Dir| dir.stat_entry(ENTRY.as_ref()).map(|entry| entry.is_some());
+            let is_entry = dir.map_or(Ok(false), has_entry).with_context(|| self.cannot(id))?;
+            kept += usize::from(is_entry);
+            if !is_entry || kept > MOST_ENTRIES {
+                self.remove(id)?;
+            }
         }
         Ok(())
     }
@@ -340,7 +331,7 @@ fn damaged(entry: &Path, why: &str) -> anyhow::Error {
 }
 
 /// The errors of a full or read-only disk, with the repair.
-fn explain(error: anyhow::Error) -> anyhow::Error {
+pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match error.downcast_ref::<io::Error>().map(io::Error::kind) {
         Some(StorageFull | QuotaExceeded) => fault(

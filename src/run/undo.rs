@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Exit, Streams, print, require_root, spinner};
-use crate::apply::{Session, interrupted};
+use crate::apply::{Left, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
@@ -56,7 +56,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report
     let facts = Live::new(&root, machine);
     let kinds = resource::names();
     let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
-    if interrupted(&root).is_some() && !command.dry_run {
+    if Left::find(&root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
         drop(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }

@@ -1,0 +1,45 @@
+//! The mark of a run at work: an empty directory beside the journal, there from before the first change until nothing
+//! of the run is left to clean up.
+//!
+//! The journal knows which runs were killed, but only after three directories and an entry were opened and read, and
+//! a run that has nothing to do would read them each time. The mark says whether there is anything to be read.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Result};
+
+use super::STATE;
+use crate::sys::dir::Dir;
+
+/// Its name in the state directory.
+const NAME: &str = "working";
+
+/// Make it. Durable when this returns.
+pub(super) fn begin(state: &Dir) -> Result<()> {
+    let made = match state.make_child(NAME.as_ref(), None, 0o700) {
+        // Two attempts of one run, or the leftover of one that was killed before it had changed anything.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.and_then(|()| state.sync()),
+    };
+    made.with_context(|| format!("cannot use the state directory {STATE}, so nothing was changed"))
+}
+
+/// Take it away. One that comes back after a power cut costs a look at the journal, and no more.
+pub(super) fn end(state: &Dir) -> Result<()> {
+    match state.remove_child(NAME.as_ref()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("cannot remove {STATE}/{NAME}")),
+    }
+}
+
+/// True when a run is at work, or was killed.
+pub(super) fn is_set(state: &Dir) -> Result<bool> {
+    let found = state.stat_entry(NAME.as_ref());
+    Ok(found.with_context(|| format!("cannot look at {STATE}/{NAME}"))?.is_some())
+}
+
+/// True for its name.
+pub(super) fn is_mark(name: &OsStr) -> bool {
+    name == NAME
+}
