@@ -1,9 +1,10 @@
 //! The `runner-prep` program.
 
+#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+
 use std::env::args_os;
 use std::io::{IsTerminal, stderr, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Parser;
@@ -15,9 +16,26 @@ use runner_prep::run::{Streams, complete, crashed, run, usage};
 /// Where the last panic was.
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
-fn main() -> ExitCode {
-    if let Some(code) = runner_prep::deploy::run(std::env::args_os()) {
-        return ExitCode::from(code);
+/// What the C library calls when the program is loaded. The standard library's own one has the memory's map read, and
+/// handlers and a stack made for the report of a stack overflow: a tenth of what a converged run takes, and all of it for
+/// the text of one line. The overflow itself ends the process either way. What matters of the rest is done in `start`.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "this function has the name and the form that the C library looks for")]
+#[unsafe(no_mangle)]
+extern "C" fn main() -> std::ffi::c_int {
+    runner_prep::sys::start::begin();
+    work().into()
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    work().into()
+}
+
+/// The program; returns its exit code.
+fn work() -> u8 {
+    if let Some(code) = runner_prep::deploy::run(args_os()) {
+        return code;
     }
     // Not what a panic says: that could be a part of what was being worked on.
     std::panic::set_hook(Box::new(|panic| {
@@ -44,5 +62,5 @@ fn main() -> ExitCode {
         let place = PLACE.lock().map(|place| place.clone()).unwrap_or_default();
         crashed(&place, &mut streams)
     });
-    ExitCode::from(exit as u8)
+    exit as u8
 }

@@ -17,6 +17,7 @@ mod raw;
 pub mod root;
 pub mod shared;
 pub mod staged;
+pub mod start;
 mod stat;
 mod straight;
 pub mod sudo;

@@ -100,9 +100,7 @@ fn strike(blow: &Blow<'_>, known: &Known) -> Vec<String> {
         wait_for_children(&tree.top().to_string_lossy());
     }
     let mut wrong = violations(scene, &tree);
-    // The standard library makes a stack for signals before the program begins, and panics without.
-    let has_begun = |what: &String| !what.contains("failed to allocate an alternative stack");
-    wrong.extend(secrets.broken(&run).into_iter().filter(has_begun));
+    wrong.extend(secrets.broken(&run));
     let now = State::of(&tree).swept();
     let (is_old, is_new) = (now.is_old(scene), now == scene.new);
     wrong.extend(exit(*how, call, &run, is_old, is_new));
@@ -137,8 +135,9 @@ fn exit(how: How, call: &str, run: &Run, is_old: bool, is_new: bool) -> Option<S
                 .iter()
                 .any(|it| run.contains(it))
         }
-        // The standard library looks at the descriptors 0 to 2 before the program begins, and aborts when it can't.
-        (How::Error(_), 134) if call == "poll" => is_old,
+        // Before anything else the program sees that a reader who goes away is an error of the write, and aborts when
+        // it can't.
+        (How::Error(_), 134) if call == "rt_sigaction" => is_old,
         // Laying the account's rights down failed, or there was no memory at all: as good as a kill.
         (How::Error(_), 134) => {
             ["setres", "mmap", "brk", "mremap", "munmap"].iter().any(|it| call.contains(it))
