@@ -1,6 +1,7 @@
 """The measurements of tests/bench/run. Runs inside its throwaway host, as its first process."""
 
 import os
+import random
 import re
 import shutil
 import statistics
@@ -68,11 +69,14 @@ def table(title, head, rows):
 
 
 def together(commands, rounds, codes=(0,)):
-    """Runs the commands in turn, so that what disturbs one disturbs all. For each: the walls and the processor times."""
+    """Runs the commands in turn, so that what disturbs one disturbs all, and each time in another order, because what
+    comes after a large program finds its own code less near. For each: the walls and the processor times."""
     found = {name: ([], []) for name, _ in commands}
+    order, dice = list(commands), random.Random(1)
     end = time.monotonic() + PATIENCE
     for number in range(rounds + 1):
-        for name, argv in commands:
+        dice.shuffle(order)
+        for name, argv in order:
             wall, cpu, _ = must(argv, codes)
             if number > 0:
                 found[name][0].append(wall)
