@@ -5,9 +5,9 @@
 //! What a rule goes through, in this order, and the test of each step:
 //!
 //! 1. It is made of checked values alone: `nothing_else_gets_through` and `every_rule_is_accepted_and_read_back…` of
-//!    `sudo_rules.rs`, `commands_that_no_rule_may_hold` of `refused.rs`.
+//!    `sudo_rules.rs`, `commands_that_no_rule_may_hold` of `refused/sudo.rs`.
 //! 2. `/etc/sudoers` is never written, and has to read the directory: `sudo_policies_that_no_rule_can_join` of
-//!    `refused.rs`, and all golden trees. What lies in the directory and is no file is named: `what_is_no_file_in_the_directory…`.
+//!    `refused/sudo.rs`, and all golden trees. What lies in the directory and is no file is named: `what_is_no_file_in_the_directory…`.
 //! 3. Nobody edits it meanwhile: `a_file_that_visudo_has_open_is_left_alone`.
 //! 4. Every visudo says whether the policy is good before: [`a_policy_that_is_broken_already_is_left_alone`],
 //!    [`the_main_file_of_sudo_rs_is_judged_too`].
