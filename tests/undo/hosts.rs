@@ -1,0 +1,78 @@
+//! On whole hosts: an account, sudo's own judgement, file systems that can't be written.
+
+use crate::support::{self, Host, assert_unchanged, fixture, have};
+
+#[test]
+fn an_account_stays_and_the_report_says_how_it_goes() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "useradd", "rsync"]) {
+        return;
+    }
+    let host = host.config_toml(fixture("config-docker-runner.toml")).start();
+    host.prep(&["apply", "--profile", "dind"]).ok();
+    host.sh("sudo -n -l -U gitlab-runner /usr/bin/rsync").ok();
+    let run = host.prep(&["undo"]);
+    run.ok().says("userdel -r gitlab-runner");
+    host.sh("getent passwd gitlab-runner; visudo -c").ok();
+    assert!(!host.path("/etc/sudoers.d/gitlab-runner").exists());
+    assert_eq!(
+        host.text("/etc/gitlab-runner/config.toml").into_bytes(),
+        fixture("config-docker-runner.toml")
+    );
+    // The account is gone, too: nothing more to say.
+    host.prep(&["apply", "--profile", "dind"]).ok();
+    host.sh("userdel -r gitlab-runner").ok();
+    host.prep(&["undo"]).ok();
+    host.prep(&["undo"]).ok().says("nothing to undo");
+}
+
+#[test]
+fn a_former_sudo_rule_that_sudo_no_longer_accepts_is_not_put_back() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "useradd", "rsync"]) {
+        return;
+    }
+    let host = host
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .file_mode(
+            "/etc/sudoers.d/gitlab-runner",
+            "User_Alias CI = gitlab-runner\nCI ALL=(ALL) NOPASSWD: /usr/bin/true\n",
+            0o440,
+        )
+        .start();
+    host.prep(&["apply", "--profile", "shell", "--only", "sudoers", "--adopt"]).ok();
+    host.sh("umask 226; echo 'User_Alias CI = root' > /etc/sudoers.d/a-clash; visudo -c").ok();
+    let rules = |host: &Host| support::listing(host.path("/etc/sudoers.d"));
+    let before = rules(&host);
+    host.prep(&["undo"]).exit(2).says("visudo");
+    assert_unchanged(&before, &rules(&host));
+    host.sh("rm /etc/sudoers.d/a-clash").ok();
+    host.prep(&["undo"]).ok();
+    host.sh("visudo -c; sudo -n -l -U gitlab-runner /usr/bin/true").ok();
+}
+
+#[test]
+fn a_read_only_file_system_is_named_and_nothing_is_half_done() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "useradd", "rsync", "mount"]) {
+        return;
+    }
+    let host = host
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .config_toml(fixture("config-docker-runner.toml"))
+        .start();
+    host.prep(&["apply", "--profile", "dind"]).ok();
+    let mount = |directory: &str| {
+        host.sh(&format!("mount --bind {directory} {directory}; mount -o remount,bind,ro {directory}")).ok();
+    };
+    let before = host.listing();
+    mount("/etc/gitlab-runner");
+    host.prep(&["undo"]).exit(2).says("read-only");
+    assert_unchanged(&before, &host.listing());
+    host.sh("umount /etc/gitlab-runner").ok();
+    mount("/var/lib");
+    host.prep(&["undo"]).exit(2).says("/var/lib");
+    assert_unchanged(&before, &host.listing());
+    host.sh("umount /var/lib").ok();
+    host.prep(&["undo"]).ok();
+}
