@@ -1,0 +1,101 @@
+//! What people are shown and told.
+
+use std::path::Path;
+
+use super::{ACCOUNT, KEY, ONLY_KEY, generated, home};
+use crate::support::{Host, have};
+
+#[test]
+fn escape_sequences_of_a_comment_are_not_shown() {
+    if !have(&["ssh-keygen"]) {
+        return;
+    }
+    for comment in ["\u{1b}]0;title\u{7}\u{1b}[2J", "a\u{9b}31mb", "x\u{202e}y", "carriage\rreturn"] {
+        let tree = home();
+        generated(&tree, KEY, comment);
+        tree.remove(&format!("{KEY}.pub"));
+        let plan = ["plan", "--profile", "shell", "--only", "ssh_key"];
+        for arguments in [
+            &plan[..],
+            &ONLY_KEY[..],
+            &["key"],
+            &["apply", "--profile", "shell", "--only", "ssh_key", "--json"],
+        ] {
+            let run = tree.run(arguments);
+            let odd = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+            assert!(!run.stdout.contains(odd) && !run.stderr.contains(odd), "{comment:?}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn escape_sequences_of_names_are_not_shown() {
+    let tree = home();
+    for name in ["\u{1b}[31mprofile", "./\u{1b}[31mprofile.toml", "a\nb"] {
+        let run = tree.run(&["plan", "--profile", name]);
+        let odd = |c: char| c.is_control() && c != '\n';
+        assert!(!run.stdout.contains(odd) && !run.stderr.contains(odd), "{name:?}: {run:?}");
+    }
+    assert!(!Path::new("\u{1b}[31mprofile").exists());
+}
+
+/// What people are told to do, done as root by the letter while the account lies in wait, reaches nothing of root's.
+#[test]
+fn advice_that_is_followed_as_root_leads_nowhere() {
+    let Some(host) = Host::or_skip().filter(|_| have(&["sudo", "ssh-keygen", "su"])) else { return };
+    let home = "/home/gitlab-runner";
+    let host = host
+        .account("gitlab-runner", ACCOUNT, home)
+        .file_mode("/root/.gitconfig", "[user]\n", 0o600)
+        .file_mode("/root/.ssh/id_rsa", "root's own", 0o600)
+        .dir("/root/drop.d", 0o755)
+        .start();
+    let account = |script: &str| {
+        host.as_account("gitlab-runner", &format!("cd {home}; {script}")).ok();
+    };
+    // The command in what a person is told after these words.
+    let advice = |arguments: &[&str], before: &str, trap: &str| {
+        let said = host.prep(&[arguments, &["--json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+        let told: Vec<String> = report["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["repair"].as_str().unwrap().to_owned())
+            .collect();
+        let line = told.iter().flat_map(|it| it.lines()).find_map(|line| line.split_once(before));
+        let command = line.unwrap_or_else(|| panic!("{before}: {told:?}")).1.to_owned();
+        account(trap);
+        let done = host.sh(&command);
+        let untouched = "test \"$(cat /root/.gitconfig)\" = '[user]' && test \"$(cat /root/.ssh/id_rsa)\" = \"root's own\"
+            test -z \"$(ls /root/drop.d)\" && test $(stat -c %a%u /root/.ssh/id_rsa) = 6000 && test $(stat -c %u /root/.gitconfig) = 0";
+        let after = host.sh(untouched);
+        assert!(after.status == 0, "{command}\n{done}\n{after}");
+        done
+    };
+    let git: &[&str] = &["apply", "--profile", "shell", "--only", "git"];
+    let keys: &[&str] = &["apply", "--profile", "shell", "--only", "ssh_key"];
+
+    host.prep(git).ok();
+    account("printf '[core]\\npager = evil\\n' >>.gitconfig");
+    advice(&["undo"], "move it away: ", "").ok();
+    host.prep(&["undo"]).ok();
+    account("rm -f .gitconfig*; printf '[core]\\npager = evil\\n' >.gitconfig");
+    host.prep(git).ok();
+    account("echo '#' >>.gitconfig");
+    advice(&["undo"], "put it back by hand: ", "").ok();
+    host.prep(&["undo"]).ok();
+    host.prep(git).ok();
+    account("echo '#' >>.gitconfig");
+    advice(&["undo"], "put it back by hand: ", "rm .gitconfig; ln -s /root/drop.d .gitconfig");
+
+    account("mkdir -m 0700 .ssh; echo evil >.ssh/id_rsa; ln -s /root/.ssh .ssh/id_rsa.old");
+    advice(keys, "move it away: ", "").ok();
+    account("echo evil >.ssh/id_rsa");
+    advice(keys, "move it away: ", "mv .ssh real; ln -s /root/.ssh .ssh");
+    account(
+        "rm .ssh; mv real .ssh; rm .ssh/*; ssh-keygen -q -N '' -t ed25519 -f .ssh/id_ed25519; chmod 0644 .ssh/id_ed25519",
+    );
+    host.prep(keys).ok();
+    advice(&["undo"], "if it must have it: ", "rm .ssh/id_ed25519; ln -s /root/.ssh/id_rsa .ssh/id_ed25519");
+}
