@@ -158,6 +158,7 @@ def converged():
         ("`runner-prep apply --profile dind`", [PREP, "apply", *DIND]),
         ("`runner-prep check --profile dind`", [PREP, "check", *DIND]),
         ("`runner-prep plan --profile dind`", [PREP, "plan", *DIND]),
+        ("`runner-prep --version`, which looks at nothing", [PREP, "--version"]),
         ("`visudo -cf` on the one file", ["visudo", "-cf", f"/etc/sudoers.d/{ACCOUNT}"]),
         ("a shell script that greps the facts (same.sh)", ["/bin/sh", "/run/same.sh"]),
     ]
