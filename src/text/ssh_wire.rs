@@ -53,8 +53,9 @@ pub(super) fn bit_length(magnitude: &[u8]) -> u32 {
 
 /// Decodes padded base64, skipping white space as OpenSSH does (`b64_pton`).
 pub(super) fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let dense = text.iter().filter(|byte| !byte.is_ascii_whitespace());
-    let mut buffer = Zeroizing::new(dense.copied().collect::<Vec<u8>>());
+    // Never longer, so that no part of a key stays where the buffer was before it grew.
+    let mut buffer = Zeroizing::new(Vec::with_capacity(text.len()));
+    buffer.extend(text.iter().filter(|byte| !byte.is_ascii_whitespace()));
     let length = Base64::decode_in_place(&mut buffer).ok()?.len();
     buffer.truncate(length);
     Some(buffer)
