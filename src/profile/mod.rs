@@ -147,7 +147,7 @@ impl Profile {
         let layers: Vec<_> = self.layers.iter().filter(|layer| layer.has(name)).collect();
         let merged = match layers[..] {
             [] => return Ok(None),
-            [layer] => return section::<T>(&layer.document, name).map_err(|error| layer.explain(&error)),
+            [layer] => return layer.section(name),
             _ => self.merged()?,
         };
         let error = match section::<T>(merged, name) {
@@ -173,15 +173,21 @@ impl Profile {
 
 impl Source {
     fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
+        let is_runners = |word: &str| word.eq_ignore_ascii_case("runners");
+        let parsed = Document::parse(text.to_owned());
+        let is_config = match &parsed {
+            Ok(document) => document.iter().any(|(key, _)| is_runners(key)),
+            Err(_) => text.lines().map(position::first_word).any(is_runners),
+        };
         // Given by mistake, its lines must not be shown: they hold tokens.
-        if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
+        if is_config {
             return Err(fault(
                 "profile-invalid",
                 format!("{origin} is a configuration of gitlab-runner, not a profile"),
                 "give a profile: runner-prep profile list",
             ));
         }
-        match Document::parse(text.to_owned()) {
+        match parsed {
             Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
             Err(error) => Err(fault(
                 "profile-invalid",
@@ -197,9 +203,15 @@ impl Source {
 
     /// The names in `extends`.
     fn parents(&self) -> Result<Vec<String>> {
-        section::<Vec<String>>(&self.document, "extends")
-            .map(Option::unwrap_or_default)
-            .map_err(|error| self.explain(&error))
+        let array = self.document.get("extends").and_then(Item::as_array);
+        let texts =
+            array.and_then(|array| array.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+        // What is no list of texts, serde has the words for.
+        texts.map_or_else(|| self.section("extends").map(Option::unwrap_or_default), Ok)
+    }
+
+    fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        section(&self.document, name).map_err(|error| self.explain(&error))
     }
 
     /// The one line that says what the profile is for.
@@ -208,7 +220,9 @@ impl Source {
     }
 
     fn check_sections(&self, known: &[&str]) -> Result<()> {
-        section::<String>(&self.document, "summary").map_err(|error| self.explain(&error))?;
+        if self.summary().is_none() {
+            self.section::<String>("summary")?;
+        }
         let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
         for (key, _) in self.document.iter() {
             if !known.contains(&key) {
@@ -348,7 +362,8 @@ fn section<T: DeserializeOwned>(
     document: &Document<String>,
     name: &str,
 ) -> Result<Option<T>, toml_edit::de::Error> {
-    // The section alone: a copy of the whole document for each of them is most of what a converged run does.
+    // The section alone: a copy of the whole document for each of them is most of what a converged run does. Under its
+    // name, so that an error about all of it has a place.
     let Some(item) = document.get(name) else { return Ok(None) };
     let mut alone = DocumentMut::new();
     alone.insert(name, item.clone());
