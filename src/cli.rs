@@ -2,6 +2,7 @@
 
 pub mod examples;
 mod lazy;
+mod read;
 
 use std::path::PathBuf;
 

@@ -7,7 +7,6 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use clap::Parser;
 use runner_prep::ansible;
 use runner_prep::cli::{Cli, Environment};
 use runner_prep::completion;
@@ -52,7 +51,7 @@ fn work() -> u8 {
         Some(arguments) => ansible::module(&arguments, Environment::read(), &mut streams),
         None => match completion::asked(args_os()) {
             Some(words) => complete(&words, Environment::read(), &mut streams),
-            None => match Cli::try_parse() {
+            None => match Cli::read(args_os()) {
                 Ok(cli) => run(&cli, Environment::read(), &mut streams),
                 Err(error) => usage(&error, &mut streams),
             },

@@ -1,7 +1,5 @@
 //! Examples for each command, as `--help` and the manual pages show them. A test reads each with the program's own parser.
 
-use std::fmt::Write as _;
-
 /// A command of the command line with lines for a shell, each with what it is for.
 pub type Examples = (&'static str, &'static [(&'static str, &'static str)]);
 
@@ -145,7 +143,7 @@ pub fn of(command: &str) -> &'static [(&'static str, &'static str)] {
 pub(super) fn help(command: &str) -> String {
     let mut text = String::from("Examples:");
     for (what, line) in of(command) {
-        let _ = write!(text, "\n  {what}:\n    {line}");
+        text.extend(["\n  ", what, ":\n    ", line]);
     }
     text
 }
