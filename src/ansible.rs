@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::{Arg, ArgAction, CommandFactory, Parser};
+use clap::{Arg, ArgAction, CommandFactory};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Cli, Command, Environment};
@@ -16,7 +16,7 @@ use crate::facts::live::Live;
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault};
 use crate::profile::suggest;
-use crate::report::{Remark, Report};
+use crate::report::{Extent, Remark, Report};
 use crate::resource;
 use crate::run::{self, Exit, Streams};
 use crate::sys::root::Root;
@@ -53,7 +53,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     };
     let mut task = Task::read(Path::new(path))?;
     let given = sections(&mut task.arguments)?;
-    let mut cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
+    let mut cli = Cli::read(command_line(&task.arguments)?).map_err(|error| {
         let text = error.render().to_string();
         let line = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         fault("usage", line, "the arguments are the options of: runner-prep apply --help")
@@ -63,9 +63,10 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     };
     apply.selection.given = given;
     let apply = apply.clone();
-    let report = run::host(&cli, environment, &apply.selection, !task.check);
+    let extent = if task.diff { Extent::Diff } else { Extent::Lines };
+    let report = run::host(&cli, environment, &apply.selection, !task.check, extent);
     // In check mode the task before may not have installed what this one waits for.
-    document(report, task.diff, apply.allow_pending || task.check)
+    document(report, apply.allow_pending || task.check)
 }
 
 /// What Ansible wrote into the file of arguments.
@@ -207,9 +208,8 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// The report as a module gives it: warnings are texts, the diff is there when it was asked for, and what waits is
-/// a failure unless the task allows it.
-fn document(mut report: Report, diff: bool, allow_pending: bool) -> Result<Value> {
+/// The report as a module gives it: warnings are texts, and what waits is a failure unless the task allows it.
+fn document(mut report: Report, allow_pending: bool) -> Result<Value> {
     let mut failed = None;
     if report.failed {
         // The first one is the error itself.
@@ -218,9 +218,6 @@ fn document(mut report: Report, diff: bool, allow_pending: bool) -> Result<Value
         let mut waits = first.clone();
         waits.repair += "; or set allow_pending: true";
         failed = Some(waits);
-    }
-    if !diff {
-        report.diff.clear();
     }
     let mut document = serde_json::to_value(&report)?;
     let told = if failed.is_none() { &report.pending[..] } else { &[] };
@@ -299,7 +296,7 @@ mod tests {
                 "runner-prep",
             ]
         );
-        assert!(Cli::try_parse_from(line(&arguments).unwrap()).is_ok());
+        assert!(Cli::read(line(&arguments).unwrap()).is_ok());
     }
 
     #[test]

@@ -59,6 +59,18 @@ pub struct Report {
     right: Vec<(&'static str, String)>,
 }
 
+/// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
+/// than to write the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// That it is, why, and what became of it.
+    Lines,
+    /// And how it is shown to people.
+    Differences,
+    /// And both its sides, for programs.
+    Diff,
+}
+
 /// The state of the host in one word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -133,7 +145,7 @@ pub struct Key {
 impl Report {
     /// A report of a plan that is not carried out.
     #[must_use]
-    pub fn planned(profiles: &[String], plan: &Plan) -> Self {
+    pub fn planned(profiles: &[String], plan: &Plan, extent: Extent) -> Self {
         let status = match (plan.changes.is_empty(), plan.pending.is_empty()) {
             (false, _) => Status::Differs,
             (true, false) => Status::Pending,
@@ -146,17 +158,23 @@ impl Report {
             Status::Pending => format!("as wanted, but {} for you", waits(plan.pending.len())),
             _ => "the host is as the profile wants it".to_owned(),
         };
-        Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan) }
+        Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan, extent) }
     }
 
     /// A report of what was done. `after` is the plan made again at the end.
     #[must_use]
-    pub fn applied(profiles: &[String], plan: &Plan, outcome: &Outcome, after: Option<&Plan>) -> Self {
+    pub fn applied(
+        profiles: &[String],
+        plan: &Plan,
+        outcome: &Outcome,
+        after: Option<&Plan>,
+        extent: Extent,
+    ) -> Self {
         let changes: Vec<_> =
             plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
         let rest = after.unwrap_or(plan);
         let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
-        let base = Self::of(profiles, &changes, rest);
+        let base = Self::of(profiles, &changes, rest, extent);
         let mut report = Self { changed: made > 0, ..base };
         // What is to be said of a change is found before it, and not by the second look.
         let of_changes = plan.warnings.iter().filter(|note| !rest.warnings.contains(note)).cloned();
@@ -225,16 +243,17 @@ impl Report {
         self
     }
 
-    fn of(profiles: &[String], changes: &[(&Change, &'static str)], notes: &Plan) -> Self {
+    fn of(profiles: &[String], changes: &[(&Change, &'static str)], notes: &Plan, extent: Extent) -> Self {
         let remarks = |notes: &[Note]| notes.iter().map(Remark::from).collect();
+        let of = |wanted: Extent| changes.iter().filter(move |_| extent == wanted).map(|(change, _)| *change);
         Self {
             schema: SCHEMA,
             profiles: profiles.to_vec(),
-            diff: changes.iter().map(|(change, _)| diff(change)).collect(),
+            diff: of(Extent::Diff).map(diff).collect(),
             changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
-            shown: changes.iter().map(|(change, _)| text::details(change)).collect(),
+            shown: of(Extent::Differences).map(text::details).collect(),
             right: notes.right.clone(),
             ..Self::default()
         }

@@ -25,7 +25,7 @@ use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
 use crate::report::text::{self, Details, escape};
-use crate::report::{Listed, Profiles, Report, Status, Style, Text};
+use crate::report::{Extent, Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::sys::identity;
@@ -82,8 +82,9 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Undo(command) => undo::run(cli, environment, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
-            let report = ManuallyDrop::new(host(cli, environment, &apply.selection, write));
             let style = if write { style } else { style.with_differences() };
+            let extent = extent(cli, style);
+            let report = ManuallyDrop::new(host(cli, environment, &apply.selection, write, extent));
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.allow_pending => Exit::Converged,
@@ -94,8 +95,10 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             exit
         }
         Command::Plan(plan) => {
-            let report = ManuallyDrop::new(host(cli, environment, &plan.selection, false));
-            print(&report, cli, style.with_differences(), streams);
+            let style = style.with_differences();
+            let extent = extent(cli, style);
+            let report = ManuallyDrop::new(host(cli, environment, &plan.selection, false, extent));
+            print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs if plan.exit_code => Exit::Differs,
@@ -103,7 +106,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             }
         }
         Command::Check(selection) => {
-            let report = ManuallyDrop::new(host(cli, environment, selection, false));
+            let extent = extent(cli, style);
+            let report = ManuallyDrop::new(host(cli, environment, selection, false, extent));
             print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
@@ -115,14 +119,35 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     }
 }
 
-/// Plan, and write if asked to; every error becomes part of the report.
-#[must_use]
-pub fn host(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Report {
-    let names = &selection.profile;
-    work(cli, environment, selection, write).unwrap_or_else(|error| Report::failed(names, &error))
+/// What of each change will be seen.
+fn extent(cli: &Cli, style: Style) -> Extent {
+    match style.details {
+        _ if cli.global.json => Extent::Diff,
+        Details::Few => Extent::Lines,
+        Details::Differences | Details::Checks => Extent::Differences,
+    }
 }
 
-fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool) -> Result<Report> {
+/// Plan, and write if asked to; every error becomes part of the report.
+#[must_use]
+pub fn host(
+    cli: &Cli,
+    environment: Environment,
+    selection: &Selection,
+    write: bool,
+    extent: Extent,
+) -> Report {
+    let names = &selection.profile;
+    work(cli, environment, selection, write, extent).unwrap_or_else(|error| Report::failed(names, &error))
+}
+
+fn work(
+    cli: &Cli,
+    environment: Environment,
+    selection: &Selection,
+    write: bool,
+    extent: Extent,
+) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
     // The process ends soon, and all their handles and memory with it: to give them back one by one is work for
@@ -186,10 +211,10 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let Some(session) = session else {
-        return Ok(Report::planned(names, &plan));
+        return Ok(Report::planned(names, &plan, extent));
     };
     if plan.changes.is_empty() {
-        let mut report = Report::planned(names, &plan);
+        let mut report = Report::planned(names, &plan, extent);
         report.warn(session.repaired());
         return Ok(report);
     }
@@ -199,24 +224,24 @@ fn work(cli: &Cli, environment: Environment, selection: &Selection, write: bool)
     }
     let outcome = session.apply_settled(&mut plan, names, &build);
     if outcome.error.is_some() {
-        return Ok(Report::applied(names, &plan, &outcome, None));
+        return Ok(Report::applied(names, &plan, &outcome, None, extent));
     }
     // The same question again: what is left now is an error, never silence.
     let after = match build() {
         Ok(after) => after,
         Err(error) => {
-            let mut report = Report::applied(names, &plan, &outcome, None);
+            let mut report = Report::applied(names, &plan, &outcome, None, extent);
             report.fail(&error.context("everything was changed, but the host can't be looked at again"));
             return Ok(report);
         }
     };
     if plan.changes.is_empty() {
         // Somebody else made the change meanwhile.
-        let mut report = Report::planned(names, &after);
+        let mut report = Report::planned(names, &after, extent);
         report.warn(&outcome.warnings);
         return Ok(report);
     }
-    let mut report = Report::applied(names, &plan, &outcome, Some(&after));
+    let mut report = Report::applied(names, &plan, &outcome, Some(&after), extent);
     if let Some(left) = after.changes.first() {
         report.fail(&fault(
             "not-converged",

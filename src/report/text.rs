@@ -64,7 +64,7 @@ impl Report {
         if style.quiet {
             return out;
         }
-        for (line, details) in self.changes.iter().zip(&self.shown) {
+        for (index, line) in self.changes.iter().enumerate() {
             let (symbol, code) = match (line.outcome, line.action) {
                 ("failed", _) => ("✗", RED),
                 ("rolled-back", _) => ("↶", YELLOW),
@@ -82,16 +82,14 @@ impl Report {
                     let _ = writeln!(out, "    {}", style.paint(DIM, &part));
                 }
             }
-            if style.details >= Details::Differences {
-                for detail in details {
-                    let code = match detail.chars().next() {
-                        Some('+') => GREEN,
-                        Some('-') => RED,
-                        Some('~') => YELLOW,
-                        _ => DIM,
-                    };
-                    let _ = writeln!(out, "    {}", style.paint(code, &escape(detail)));
-                }
+            for detail in self.shown.get(index).into_iter().flatten() {
+                let code = match detail.chars().next() {
+                    Some('+') => GREEN,
+                    Some('-') => RED,
+                    Some('~') => YELLOW,
+                    _ => DIM,
+                };
+                let _ = writeln!(out, "    {}", style.paint(code, &escape(detail)));
             }
         }
         for (kind, what) in self.right.iter().filter(|_| style.details == Details::Checks) {

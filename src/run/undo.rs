@@ -5,13 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, print, require_root, spinner};
+use super::{Exit, Streams, extent, print, require_root, spinner};
 use crate::apply::{Left, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
-use crate::report::{Report, Run, RunChange, Runs, Status, Style, escape};
+use crate::report::{Extent, Report, Run, RunChange, Runs, Status, Style, escape};
 use crate::resource;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -33,9 +33,10 @@ pub(super) fn run(
             Err(error) => failed(cli, &error, streams, style),
         };
     }
-    match work(cli, environment, command) {
+    let style = if command.dry_run { style.with_differences() } else { style };
+    match work(cli, environment, command, extent(cli, style)) {
         Ok(report) => {
-            print(&report, cli, if command.dry_run { style.with_differences() } else { style }, streams);
+            print(&report, cli, style, streams);
             if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
         }
         Err(error) => failed(cli, &error, streams, style),
@@ -47,7 +48,7 @@ fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: St
     Exit::Error
 }
 
-fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report> {
+fn work(cli: &Cli, environment: Environment, command: &Command, extent: Extent) -> Result<Report> {
     identity::harden()?;
     let root = Root::open(&cli.global.root)?;
     require_root(&root, "undo")?;
@@ -65,7 +66,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report
         None => command.to.as_deref().map_or_else(|| Ok(Undo::default()), |to| Err(undo::unknown(to)))?,
     };
     if found.ids.is_empty() || command.dry_run {
-        return Ok(planned(&found));
+        return Ok(planned(&found, extent));
     }
     // It may hold a long file twice.
     drop(found);
@@ -73,7 +74,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report
     // Once more: nobody else undoes or applies anything from here on.
     let found = plan(session.journal())?;
     let outcome = session.undo(&found.plan.changes, &found.places);
-    let mut report = Report::applied(&found.profiles, &found.plan, &outcome, None);
+    let mut report = Report::applied(&found.profiles, &found.plan, &outcome, None, extent);
     if outcome.error.is_some() {
         return Ok(report);
     }
@@ -112,8 +113,8 @@ fn work(cli: &Cli, environment: Environment, command: &Command) -> Result<Report
     Ok(report)
 }
 
-fn planned(found: &Undo) -> Report {
-    let mut report = Report::planned(&found.profiles, &found.plan);
+fn planned(found: &Undo, extent: Extent) -> Report {
+    let mut report = Report::planned(&found.profiles, &found.plan, extent);
     report.msg = match (found.ids.is_empty(), found.plan.changes.is_empty()) {
         (true, _) => "nothing to undo".to_owned(),
         (_, true) => format!("{}: nothing of it is left to put back", names(&found.ids)),
