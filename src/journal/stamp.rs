@@ -17,12 +17,28 @@ impl Id {
         let stamp = Time::at(now).compact();
         match last.and_then(|last| last.0.split_once('-')) {
             Some((newest, counter)) if newest >= stamp.as_str() => {
-                let counter: u64 = counter.parse().unwrap_or_default();
-                Self(format!("{newest}-{:04}", counter + 1))
+                match counter.parse().unwrap_or_default() {
+                    // Ten thousand runs since the clock stepped back: the name of a moment after, if no real one.
+                    9999.. => Self(format!("{}-0001", after(newest))),
+                    counter => Self(format!("{newest}-{:04}", counter + 1)),
+                }
             }
             _ => Self(format!("{stamp}-0001")),
         }
     }
+}
+
+/// A time's digits, counted on by one.
+fn after(stamp: &str) -> String {
+    let mut digits = stamp.to_owned().into_bytes();
+    for digit in digits.iter_mut().rev().filter(|byte| byte.is_ascii_digit()) {
+        if *digit < b'9' {
+            *digit += 1;
+            break;
+        }
+        *digit = b'0';
+    }
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 impl fmt::Display for Id {
@@ -116,6 +132,10 @@ mod tests {
         let later = Id::next(1_795_428_903, Some(&back));
         assert_eq!(later.to_string(), "20261123T101503Z-0001");
         assert!(first < same && same < back && back < later);
+        let full = Id::try_from("20991231T235959Z-9999".to_owned()).unwrap();
+        let on = Id::next(1_795_428_903, Some(&full));
+        assert_eq!(on.to_string(), "20991231T235960Z-0001");
+        assert!(full < on && Id::try_from(on.to_string()).is_ok());
     }
 
     #[test]
