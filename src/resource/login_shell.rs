@@ -59,7 +59,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
         }
         return Ok(None);
     }
-    let repaired: String = text.split_inclusive('\n').map(comment_out).collect();
+    let repaired = comment_out(&seen.bytes);
     Ok(Some(Change {
         kind: "account",
         id: place.to_string(),
@@ -68,7 +68,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
             place,
             meta: Meta { owner: Owner::Account(target.name.clone()), mode: seen.mode },
             before: Some(seen),
-            after: Some(Content::ready(repaired.into_bytes())),
+            after: Some(Content::ready(repaired)),
             check: Check::None,
             shown: Shown::Text,
             swap: Swap::Replace,
@@ -80,8 +80,15 @@ fn commands(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-fn comment_out(line: &str) -> String {
-    if commands(line).next().is_some() { format!("# {line}") } else { line.to_owned() }
+/// A mark before each command; every other byte stays, also where it is no UTF-8.
+fn comment_out(text: &[u8]) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    let is_command = |line: &[u8]| commands(&String::from_utf8_lossy(line)).next().is_some();
+    lines
+        .flat_map(|line| [if is_command(line) { &b"# "[..] } else { b"" }, line])
+        .flatten()
+        .copied()
+        .collect()
 }
 
 #[cfg(test)]
@@ -93,8 +100,9 @@ mod tests {
         let text = "# ~/.bash_logout\n\nif [ \"$SHLVL\" = 1 ]; then\n    [ -x /usr/bin/clear_console ] && /usr/bin/clear_console -q\nfi\n";
         let lines: Vec<&str> = commands(text).collect();
         assert!(SKELETONS.contains(&&lines[..]));
-        let repaired: String = text.split_inclusive('\n').map(comment_out).collect();
+        let repaired = String::from_utf8(comment_out(text.as_bytes())).unwrap();
         assert_eq!(commands(&repaired).count(), 0);
+        assert_eq!(comment_out(b"# gr\xfc\xdfe\nclear"), b"# gr\xfc\xdfe\n# clear");
         assert_eq!(repaired.replace("# if", "if").replace("#     [", "    [").replace("# fi", "fi"), text);
     }
 }
