@@ -89,6 +89,8 @@ struct Deed<'a> {
     made: bool,
     /// Before that, its service was not there.
     made_service: bool,
+    /// The runner had no list of services before.
+    made_services: bool,
 }
 
 /// What was done to each runner, by its number in the live document.

@@ -110,3 +110,36 @@ fn a_torn_or_empty_configuration_is_refused() {
         assert_eq!(tree.text(CONFIG), text);
     }
 }
+
+/// Two elements set one variable, and the last one counts: that one is put back, and the other stays.
+#[test]
+fn of_two_variables_with_one_name_the_last_is_put_back() {
+    let tree = tree();
+    let text = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
+    let twice =
+        "executor = \"docker\"\n  environment = [\"DOCKER_TLS_CERTDIR=/certs\", \"DOCKER_TLS_CERTDIR=\"]\n";
+    let text = text.replacen("executor = \"docker\"\n", twice, 1);
+    assert!(text.contains("CERTDIR=\"]"));
+    tree.put(CONFIG, &text);
+    tree.run(&["apply", "--profile", "dind", "--only", "config"]).ok();
+    assert!(!tree.text(CONFIG).contains("CERTDIR=\"]"));
+    tree.put(CONFIG, rewritten(&tree));
+    tree.run(&["undo"]).ok().says("undone");
+    let expected = text.replace("glrt-CANARY-docker-1", "glrt-CANARY-rotated-1");
+    assert_eq!(tree.text(CONFIG), expected.replace("concurrent = 1", "concurrent = 4"));
+}
+
+/// An inline table keeps no list that was made for our services alone.
+#[test]
+fn an_inline_list_of_services_goes_with_the_last_of_them() {
+    let tree = tree();
+    let text = "[[runners]]\nname = \"a\"\nurl = \"https://x/\"\ntoken = \"glrt-CANARY-docker-1\"\nexecutor = \"docker\"\ndocker = { image = \"x\" }\n";
+    tree.put(CONFIG, text);
+    let arguments =
+        ["apply", "--profile", "dind-rootless-closed", "--only", "config", "--runner-version", "17.5"];
+    tree.run(&arguments).ok();
+    assert!(tree.text(CONFIG).contains("services = [{"));
+    tree.put(CONFIG, rewritten(&tree));
+    tree.run(&["undo"]).ok().says("undone");
+    assert_eq!(tree.text(CONFIG), text.replace("docker-1", "rotated-1"));
+}

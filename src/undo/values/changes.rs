@@ -6,6 +6,7 @@ use super::document::Runner;
 use super::{Deed, services};
 use crate::change::ValueChange;
 use crate::journal::values::View;
+use crate::runner_config::identity;
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, dotted};
 
 /// One value through all layers: its states from the newest to the oldest. The last one is wanted.
@@ -62,10 +63,30 @@ impl<'a> Changes<'a> {
             }
         }
         change.values(&others);
+        let first = change.edits.len();
         for (index, deeds) in services {
             change.service(index, &deeds);
         }
+        let made = deeds.iter().rfind(|deed| services::number(&deed.path).is_some());
+        if made.is_some_and(|deed| deed.made_services) {
+            change.inline_services(first);
+        }
         change
+    }
+
+    /// A list of inline tables that only our services brought into being goes with the last of them. Other services
+    /// have no list without them.
+    fn inline_services(&mut self, first: usize) {
+        let list = services::KEYS.map(Step::from);
+        let View::Value(toml_edit::Value::Array(services)) = self.runner.at(&list) else { return };
+        let goes = |index| {
+            let path = self.runner.inner_path(&services::path(index));
+            self.edits.iter().skip(first).any(|edit| edit.path == path && edit.action == Action::Remove)
+        };
+        if (0..services.len()).all(goes) {
+            self.edits.truncate(first);
+            self.edits.push(Edit::new(self.runner.inner_path(&list), Action::Remove));
+        }
     }
 
     fn values(&mut self, deeds: &[&Deed<'_>]) {
@@ -231,7 +252,14 @@ impl<'a> Changes<'a> {
         let Some(list) = self.runner.at(path).strings() else {
             return self.refuse(format!("{name} is no list of strings, runner-prep added {set}"));
         };
+        let is_environment = path.last() == Some(&Step::from("environment"));
+        let variable = |element: &str| identity("environment", element).to_owned();
         let place = |wanted: &Scalar| match wanted {
+            // Of two variables with one name the last one counts, here as in the plan.
+            Scalar::String(wanted) if is_environment => {
+                let index = list.iter().rposition(|element| variable(element) == variable(wanted))?;
+                (list[index] == wanted).then_some(index)
+            }
             Scalar::String(wanted) => list.iter().position(|element| element == wanted),
             _ => None,
         };
@@ -240,7 +268,8 @@ impl<'a> Changes<'a> {
         let Some((now, index)) = present else {
             // Where absence is one of the known states, and the wanted one, all is as it was; unless
             // somebody gave the same variable another value.
-            if let Some(other) = course.newest().and_then(|set| same_variable(path, set, &list)) {
+            let other = course.newest().filter(|_| is_environment).and_then(|set| same_variable(set, &list));
+            if let Some(other) = other {
                 return self.refuse(format!("{name} has {}, runner-prep set {set}", text(Some(&other))));
             }
             if absent_is_known && course.target().is_none() {
@@ -287,13 +316,10 @@ impl<'a> Changes<'a> {
 }
 
 /// The element that gives the variable of an environment list its value.
-fn same_variable(path: &[Step], set: &Scalar, list: &[&str]) -> Option<Scalar> {
-    let is_environment = path.last() == Some(&Step::Key("environment".to_owned()));
-    let (Scalar::String(set), true) = (set, is_environment) else {
-        return None;
-    };
-    let variable = set.split_once('=')?.0;
-    let found = list.iter().find(|element| element.split_once('=').is_some_and(|(name, _)| name == variable));
+fn same_variable(set: &Scalar, list: &[&str]) -> Option<Scalar> {
+    let Scalar::String(set) = set else { return None };
+    let variable = identity("environment", set);
+    let found = list.iter().rfind(|element| identity("environment", element) == variable);
     found.map(|element| Scalar::String((*element).to_owned()))
 }
 

@@ -11,7 +11,7 @@ use crate::runner_config::host_names;
 use crate::text::toml_patch::{Scalar, Step};
 
 /// The keys from a runner to its services.
-const KEYS: [&str; 2] = ["docker", "services"];
+pub(super) const KEYS: [&str; 2] = ["docker", "services"];
 
 /// The number of the service that a path, from its runner, is in.
 pub(super) fn number(path: &[Step]) -> Option<usize> {
@@ -94,6 +94,7 @@ pub(super) fn deed<'a>(before: &Runner<'_>, value: &'a Value, places: &HashMap<u
         value,
         made: is_nothing(list_of(below(value))),
         made_service: service.is_some_and(|index| is_nothing(&path(index))),
+        made_services: is_nothing(&KEYS.map(Step::from)),
         path: live,
     }
 }
