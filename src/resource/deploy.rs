@@ -19,7 +19,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::drop_in::{DropIn, Policy};
+use super::drop_in::{DEPLOYMENTS, DropIn, Policy};
 use super::{Context, Resource};
 use crate::change::{
     Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap,
@@ -28,8 +28,6 @@ use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
-
-const DROP_IN: &str = "/etc/sudoers.d/gitlab-runner-deploy";
 
 /// Where `install.sh` and packages put the program.
 const PROGRAMS: [&str; 2] = ["/usr/local/bin/runner-prep", "/usr/bin/runner-prep"];
@@ -60,7 +58,7 @@ impl Resource for Deployments {
         let mut changes = Vec::new();
         let mut drop_in = DropIn {
             kind: "deploy",
-            path: DROP_IN,
+            path: DEPLOYMENTS,
             rules: Vec::new(),
             allowed: Vec::new(),
             missing: String::new(),
@@ -69,7 +67,7 @@ impl Resource for Deployments {
             return drop_in.plan(context);
         }
         let facts = context.facts;
-        let policy = Policy::read(facts, notes)?;
+        let policy = Policy::read(facts, &context.target.name, notes)?;
         check_rsync(facts)?;
         warn_of_kernel(facts, notes)?;
         for deployment in &self.0 {

@@ -14,11 +14,21 @@ use crate::change::{
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::fault;
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY, includes_drop_ins};
+use crate::text::sudo_defaults::{SecurePath, joined};
+use crate::text::sudo_include::include;
 
 const MODE: u32 = 0o440;
 
 /// The first line of a file of ours.
 const MARK: &str = "# Managed by runner-prep";
+
+/// The file of `[sudoers]`.
+pub(super) const RULES: &str = "/etc/sudoers.d/gitlab-runner";
+/// The file of `[[deploy]]`.
+pub(super) const DEPLOYMENTS: &str = "/etc/sudoers.d/gitlab-runner-deploy";
+
+/// No more included files are looked at: they may include one another in a circle.
+const MOST_FILES: usize = 1000;
 
 /// A file of rules below `/etc/sudoers.d`.
 pub(super) struct DropIn {
@@ -152,8 +162,8 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Read `/etc/sudoers` and look at the drop-in directory.
-    pub(super) fn read(facts: &dyn Facts, notes: &mut Notes) -> Result<Self> {
+    /// Read `/etc/sudoers` and look at the drop-in directory, for the sake of an account.
+    pub(super) fn read(facts: &dyn Facts, account: &str, notes: &mut Notes) -> Result<Self> {
         let main = Path::new("/etc/sudoers");
         let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
         let Some(file) = file else {
@@ -192,8 +202,9 @@ impl Policy {
             ));
         }
         look_around(facts, notes)?;
-        let secure_path = text.lines().filter_map(secure_path).next_back().unwrap_or(SECURE_PATH).to_owned();
-        Ok(Self { secure_path })
+        let mut search = Search { facts, account, found: SecurePath::default(), files: 0 };
+        search.read(main, &text);
+        Ok(Self { secure_path: search.found.value().unwrap_or(SECURE_PATH).to_owned() })
     }
 
     /// What to type for a program: its name where sudo finds it by that, else its path.
@@ -218,10 +229,13 @@ fn warn_of_rust(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
+/// Every sudo skips the other names (sudoers(5), "Including other files").
+fn is_read(name: &str) -> bool {
+    !name.contains('.') && !name.ends_with('~')
+}
+
 /// What lies in the directory and is no file, where sudo looks for files.
 fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
-    // The names that every sudo skips (sudoers(5), "Including other files").
-    let is_read = |name: &String| !name.contains('.') && !name.ends_with('~');
     for (name, kind) in facts.entries(Path::new(DIRECTORY))?.into_iter().filter(|(name, _)| is_read(name)) {
         if kind == Some(FileKind::Regular) {
             continue;
@@ -250,11 +264,43 @@ fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
-/// The value of `Defaults secure_path="…"`.
-fn secure_path(line: &str) -> Option<&str> {
-    let rest = line.trim().strip_prefix("Defaults")?.trim_start();
-    let value = rest.strip_prefix("secure_path")?.trim_start().strip_prefix('=')?;
-    Some(value.trim().trim_matches('"'))
+/// The way through sudo's files in the order in which it reads them.
+struct Search<'a> {
+    facts: &'a dyn Facts,
+    account: &'a str,
+    found: SecurePath,
+    files: usize,
+}
+
+impl Search<'_> {
+    /// Read a file and those that it includes. What can't be read is visudo's matter.
+    fn read(&mut self, file: &Path, text: &str) {
+        let beside = file.parent().unwrap_or(Path::new("/"));
+        for line in joined(text) {
+            match include(&line, beside) {
+                None => self.found.take(&line, self.account),
+                Some(it) if it.is_directory => {
+                    let mut names = self.facts.entries(&it.path).unwrap_or_default();
+                    names.retain(|(name, kind)| is_read(name) && *kind == Some(FileKind::Regular));
+                    names.sort_by(|(one, _), (other, _)| one.cmp(other));
+                    for (name, _) in names {
+                        self.include(&it.path.join(name));
+                    }
+                }
+                Some(it) => self.include(&it.path),
+            }
+        }
+    }
+
+    fn include(&mut self, file: &Path) {
+        // Ours set nothing.
+        if self.files < MOST_FILES && ![RULES, DEPLOYMENTS].iter().any(|ours| file == Path::new(ours)) {
+            self.files += 1;
+            if let Ok(Some(seen)) = self.facts.file(file, MOST_BYTES) {
+                self.read(file, &seen.text());
+            }
+        }
+    }
 }
 
 /// The program must be root's own, and the one that `sudo NAME` finds.

@@ -13,15 +13,13 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::drop_in::{DropIn, Policy, check_command};
+use super::drop_in::{DropIn, Policy, RULES, check_command};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Allowed, Change, Notes};
 use crate::fault::fault;
 use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
-
-const FILE: &str = "/etc/sudoers.d/gitlab-runner";
 
 /// The `[sudoers]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -51,7 +49,7 @@ impl Resource for Sudoers {
         check_name(account)?;
         let mut drop_in = DropIn {
             kind: "sudoers",
-            path: FILE,
+            path: RULES,
             rules: Vec::new(),
             allowed: Vec::new(),
             missing: format!("the rule is missing that lets {account} use sudo without a password"),
@@ -79,7 +77,7 @@ impl Resource for Sudoers {
             add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
         if !drop_in.rules.is_empty() {
-            let policy = Policy::read(context.facts, notes)?;
+            let policy = Policy::read(context.facts, account, notes)?;
             let all = self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
             for command in all {
                 check_command(context.facts, &policy, Path::new(command.program().as_str()))?;

@@ -7,6 +7,7 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod position;
 pub mod public_key;
+pub mod sudo_defaults;
 pub mod sudo_include;
 pub mod sudo_list;
 pub mod sudo_rule;

@@ -27,6 +27,18 @@ fn directories_of_rules() {
     ] {
         taken(name, &tree, &["--profile", "shell", "--only", "sudoers"]);
     }
+    let main = |text: &str| {
+        let text = format!("root ALL=(ALL:ALL) ALL\n{text}\n@includedir /etc/sudoers.d\n");
+        host().file_mode("etc/sudoers", text, 0o440)
+    };
+    for text in [
+        "Defaults secure_path=\"/usr/sbin:/usr/bin\" # ours",
+        "Defaults secure_path=\"/usr/sbin:/usr/bin\", env_reset",
+        "Defaults secure_path=\\\n\"/usr/sbin:/usr/bin\"",
+        "Defaults !lecture,secure_path = /usr/sbin\\:/usr/bin",
+    ] {
+        taken(text, &main(text), &["--profile", "shell", "--only", "sudoers"]);
+    }
     for (name, tree) in [
         (
             "an alias of two files",

@@ -72,6 +72,27 @@ fn commands_that_are_not_what_a_rule_means() {
         &arguments,
         elsewhere,
     );
+    let unlisted: Expected<'_> =
+        ("command-not-in-secure-path", &["`sudo rsync` does not find /usr/bin/rsync", "/usr/sbin:/opt/x;"]);
+    let include = "@includedir /etc/sudoers.d\n";
+    let late = "Defaults env_reset, secure_path=\"/usr/sbin:/opt/x\"\n";
+    for (name, tree) in [
+        ("not the first setting", with_sudoers(&format!("{late}{include}"))),
+        (
+            "in another file",
+            with_sudoers(&format!("Defaults secure_path=/usr/bin\n{include}")).file_mode(
+                "etc/sudoers.d/path",
+                late,
+                0o440,
+            ),
+        ),
+        (
+            "of the account",
+            with_sudoers(&format!("{include}Defaults:gitlab-runner secure_path=/usr/sbin:/opt/x\n")),
+        ),
+    ] {
+        refused(name, &tree, &["--profile", "shell"], unlisted);
+    }
     let shadowed: Expected<'_> =
         ("command-shadowed", &["/usr/local/bin/rsync before /usr/bin/rsync", "sudoers.commands"]);
     refused(
@@ -84,6 +105,11 @@ fn commands_that_are_not_what_a_rule_means() {
         let owner: Expected<'_> = ("command-untrusted", &["/usr/bin/rsync belongs to uid 998"]);
         refused("of the account", &profile("/usr/bin/rsync").own("usr/bin/rsync", 998), &arguments, owner);
     }
+}
+
+/// A host whose main file of sudo says this.
+fn with_sudoers(text: &str) -> crate::support::Tree {
+    host().file_mode("etc/sudoers", format!("root ALL=(ALL:ALL) ALL\n{text}"), 0o440)
 }
 
 #[test]

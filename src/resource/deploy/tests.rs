@@ -2,9 +2,9 @@
 
 use super::super::Options;
 use super::super::testing::{Expected, changes, converged, file, made, plan, refused, repaired, root};
-use super::DROP_IN;
 use crate::change::FileKind;
 use crate::facts::fake::{Fake, ID};
+use crate::resource::drop_in::DEPLOYMENTS as DROP_IN;
 use crate::text::deployment::ENTRY;
 
 const PROFILE: &str = "[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/app\"\n";
