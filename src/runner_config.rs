@@ -8,6 +8,7 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
 use crate::fault::fault;
+use crate::keys;
 use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
@@ -46,8 +47,9 @@ pub struct Runner<'a> {
 /// All runners of a file.
 ///
 /// # Errors
-/// When `runners` is something else than a list of tables.
+/// When `runners` is something else than a list of tables, or a key of them is written in an unusual case.
 pub fn list<'a>(toml: &'a Toml, shown: &str) -> Result<Vec<Runner<'a>>> {
+    usual_case(toml, toml.root(), keys::GLOBAL, shown)?;
     let Some(item) = toml.root().get("runners") else { return Ok(Vec::new()) };
     let wrong = |item: &Item| {
         fault(
@@ -61,7 +63,34 @@ pub fn list<'a>(toml: &'a Toml, shown: &str) -> Result<Vec<Runner<'a>>> {
         )
     };
     let tables = tables(item).ok_or_else(|| wrong(item))?;
+    for table in &tables {
+        usual_case(toml, *table, "runners", shown)?;
+        let Some(docker) = table.get("docker").and_then(Item::as_table_like) else { continue };
+        usual_case(toml, docker, "runners.docker", shown)?;
+        for service in docker.get("services").and_then(self::tables).into_iter().flatten() {
+            usual_case(toml, service, SERVICES, shown)?;
+        }
+    }
     Ok(tables.into_iter().enumerate().map(|(index, table)| Runner { index, table }).collect())
+}
+
+/// gitlab-runner finds `Privileged` where it looks for `privileged`, and of both in one table takes either.
+fn usual_case(toml: &Toml, table: &dyn TableLike, section: &str, shown: &str) -> Result<()> {
+    // No key of these sections has capitals.
+    for (name, item) in table.iter().filter(|(name, _)| name.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        if let Some(usual) = keys::find_ignoring_case(section, name).filter(|key| key.name != name) {
+            return Err(fault(
+                "config-key-case",
+                format!(
+                    "{shown}: {}gitlab-runner reads `{name}` as `{}`, other programs do not",
+                    place(toml, item),
+                    usual.name
+                ),
+                format!("write it as `{}`, once, then run again", usual.name),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The tables of a list of tables; `None` when it is something else.

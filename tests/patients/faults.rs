@@ -350,6 +350,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem("config.toml is a directory", &[Remove(TOML), Make(TOML)], "config-kind"),
     problem("config.toml with two names", &[Hard(TOML, "/etc/gitlab-runner/other")], "config-links"),
     problem("runners is a number", &[Put(TOML, "runners = 1\n")], "config-shape"),
+    problem("a key in another case", &[Edit(TOML, "image =", "Image =")], "config-key-case"),
     problem(
         "directory is a file",
         &[Remove("/etc/gitlab-runner"), Put("/etc/gitlab-runner", "")],

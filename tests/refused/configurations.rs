@@ -81,7 +81,7 @@ fn configurations_that_no_runner_reads() {
 #[test]
 fn configurations_of_another_shape() {
     let with = |rest: &str| format!("{RUNNER}{rest}");
-    let shape = "config-shape";
+    let (shape, case) = ("config-shape", "config-key-case");
     let cases: &[(&str, Vec<u8>, Expected<'_>)] = &[
         ("empty", Vec::new(), ("config-empty", &["config.toml is empty", "restore it"])),
         ("only blanks", b" \n\t\n".into(), ("config-empty", &["config.toml is empty"])),
@@ -92,6 +92,22 @@ fn configurations_of_another_shape() {
                 shape,
                 &["line 1, column 1: `runners` is a table, gitlab-runner wants [[runners]]", "two brackets"],
             ),
+        ),
+        (
+            "a key in another case",
+            with("[runners.docker]\n  Privileged = true\n").into(),
+            (case, &["line 6, column 16: gitlab-runner reads `Privileged` as `privileged`", "once"]),
+        ),
+        ("a table in another case", with("[runners.Docker]\n").into(), (case, &["`Docker` as `docker`"])),
+        (
+            "runners in another case",
+            b"[[Runners]]\nname = \"a\"\n".into(),
+            (case, &["`Runners` as `runners`"]),
+        ),
+        (
+            "a service in another case",
+            with("[[runners.docker.services]]\nName = \"a:1\"\n").into(),
+            (case, &["`Name` as `name`"]),
         ),
         (
             "runners is a text",
