@@ -2,10 +2,11 @@
 //!
 //! Comments stay, because people read the result (`profile show`) and copy it.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::Result;
-use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, Value};
+use toml_edit::{Array, Datetime, Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
 use super::{Source, position};
 use crate::fault::fault;
@@ -43,8 +44,17 @@ fn join(
     from: &Source,
     all: &[Rc<Source>],
 ) -> Result<()> {
-    let item = unplaced(item);
-    match (into.get_mut(key.get()), item) {
+    let mut item = unplaced(item);
+    let mut known = into.get_mut(key.get());
+    // A list of tables has two notations.
+    if let Some(known) = known.as_deref_mut() {
+        match (known.is_array_of_tables(), item.is_array_of_tables()) {
+            (true, false) => spread(&mut item),
+            (false, true) => spread(known),
+            _ => {}
+        }
+    }
+    match (known, item) {
         (None, item) => {
             into.insert_formatted(key, item);
         }
@@ -55,9 +65,9 @@ fn join(
             }
         }
         (Some(Item::Value(Value::Array(old))), Item::Value(Value::Array(new))) => {
-            let known: Vec<String> = old.iter().map(|value| bare(value).to_string()).collect();
-            let missing: Vec<Value> =
-                new.iter().map(bare).filter(|value| !known.contains(&value.to_string())).collect();
+            let known: Vec<Meaning> = old.iter().map(Meaning::of_value).collect();
+            let is_missing = |value: &&Value| !known.contains(&Meaning::of_value(value));
+            let missing: Vec<Value> = new.iter().filter(is_missing).map(bare).collect();
             if !missing.is_empty() {
                 for value in missing {
                     old.push_formatted(value);
@@ -67,20 +77,71 @@ fn join(
         }
         (Some(Item::ArrayOfTables(old)), Item::ArrayOfTables(new)) => {
             for table in &new {
-                if !old.iter().any(|known| plain_table(known).to_string() == plain_table(table).to_string()) {
+                if !old.iter().any(|known| Meaning::of_table(known) == Meaning::of_table(table)) {
                     old.push(table.clone());
                 }
             }
         }
         (Some(old), new) => {
-            let (old, new) = (plain(old).to_string(), plain(&new).to_string());
-            if old.trim() != new.trim() {
+            if Meaning::of(old) != Meaning::of(&new) {
+                let (old, new) = (plain(old).to_string(), plain(&new).to_string());
                 let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
                 return Err(contradiction(path, &old, &new, first, from));
             }
         }
     }
     Ok(())
+}
+
+/// Inline tables in a list as tables; any other list stays.
+fn spread(item: &mut Item) {
+    let Some(array) = item.as_array() else { return };
+    let table = |value: &Value| plain(&Item::Value(value.clone())).into_table().ok();
+    if let Some(tables) = array.iter().map(table).collect() {
+        *item = Item::ArrayOfTables(tables);
+    }
+}
+
+/// What an item says, in whichever notation.
+#[derive(PartialEq)]
+enum Meaning {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+    Time(Datetime),
+    List(Vec<Meaning>),
+    Table(BTreeMap<String, Meaning>),
+}
+
+impl Meaning {
+    fn of(item: &Item) -> Option<Self> {
+        match item {
+            Item::None => None,
+            Item::Value(value) => Some(Self::of_value(value)),
+            Item::Table(table) => Some(Self::of_table(table)),
+            Item::ArrayOfTables(tables) => {
+                Some(Self::List(tables.iter().map(|table| Self::of_table(table)).collect()))
+            }
+        }
+    }
+
+    fn of_value(value: &Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text.value().clone()),
+            Value::Integer(number) => Self::Integer(*number.value()),
+            Value::Float(number) => Self::Float(*number.value()),
+            Value::Boolean(value) => Self::Bool(*value.value()),
+            Value::Datetime(time) => Self::Time(*time.value()),
+            Value::Array(array) => Self::List(array.iter().map(Self::of_value).collect()),
+            Value::InlineTable(table) => Self::of_table(table),
+        }
+    }
+
+    fn of_table(table: &dyn TableLike) -> Self {
+        let keys = table.iter().filter_map(|(key, item)| Some((key.to_owned(), Self::of(item)?)));
+        Self::Table(keys.collect())
+    }
 }
 
 /// A copy that may stand anywhere in the document, with its comments; inline tables as tables.

@@ -173,21 +173,15 @@ impl Profile {
 
 impl Source {
     fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
-        let is_runners = |word: &str| word.eq_ignore_ascii_case("runners");
-        let parsed = Document::parse(text.to_owned());
-        let is_config = match &parsed {
-            Ok(document) => document.iter().any(|(key, _)| is_runners(key)),
-            Err(_) => text.lines().map(position::first_word).any(is_runners),
-        };
         // Given by mistake, its lines must not be shown: they hold tokens.
-        if is_config {
+        if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
             return Err(fault(
                 "profile-invalid",
                 format!("{origin} is a configuration of gitlab-runner, not a profile"),
                 "give a profile: runner-prep profile list",
             ));
         }
-        match parsed {
+        match Document::parse(text.to_owned()) {
             Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
             Err(error) => Err(fault(
                 "profile-invalid",

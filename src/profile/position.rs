@@ -22,7 +22,8 @@ pub(super) fn render(origin: &str, text: &str, span: Option<Range<usize>>, messa
     let room = line.chars().count().saturating_sub(column - 1).max(1);
     let end = floor(text, span.end.max(start));
     let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
-    if text.lines().map(first_word).any(|word| SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))) {
+    let is_secret = |word: &str| SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key));
+    if text.lines().map(first_word).chain(keys(text)).any(is_secret) {
         return format!("{origin}: line {number}, column {column}: {message}");
     }
     let mut clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -49,6 +50,15 @@ pub(super) fn first_word(line: &str) -> &str {
     let line = line.trim_start_matches(|c: char| c.is_whitespace() || "[{\"'\u{feff}".contains(c));
     let end = line.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').unwrap_or(line.len());
     &line[..end]
+}
+
+/// What stands before each `=`, as in an inline table.
+fn keys(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('=').map(|(place, _)| {
+        let before = text[..place].trim_end_matches(|c: char| c.is_whitespace() || "\"'".contains(c));
+        let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
+        &before[start.map_or(0, |start| start + before[start..].chars().next().map_or(0, char::len_utf8))..]
+    })
 }
 
 /// The nearest place at or before `offset` where a character starts.

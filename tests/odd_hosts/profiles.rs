@@ -21,6 +21,16 @@ fn profiles_that_are_odd_and_right() {
     ] {
         taken(name, &mine(text), &IS_MINE);
     }
+    // The same said in two ways is no contradiction, and lists of tables add to one another like others.
+    let one = "[git]\nname = \"x\"\n[config]\nlimit = 16\nenvironment = [\"A=1\"]\n[config.docker]\nservices = [{ name = \"a:1\" }]\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/x\"\n";
+    let other = "deploy = [{ target = '/srv/x', name = 'app' }]\n[git]\nname = 'x'\n[config]\nlimit = 0x10\nenvironment = ['A=1', \"B=2\"]\n[[config.docker.services]]\nname = 'b:1'\n";
+    let tree = host().file("root/one.toml", one).file("root/other.toml", other);
+    for order in ["root/one.toml,root/other.toml", "root/other.toml,root/one.toml"] {
+        let shown = tree.run(&["profile", "show", order]).ok().stdout.clone();
+        for (what, times) in [("A=1", 1), ("B=2", 1), ("a:1", 1), ("b:1", 1), ("/srv/x", 1), ("limit", 1)] {
+            assert_eq!(shown.matches(what).count(), times, "{order}: {what} in\n{shown}");
+        }
+    }
     // Each extends two that extend two: 2^14 ways to the last one, and each is read once.
     let mut tree = host();
     for level in 0..14 {

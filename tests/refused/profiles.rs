@@ -191,6 +191,9 @@ fn profile_files_that_are_none() {
         ("[registry]\ntoken = glrt-CANARY-x\n", "line 2, column 9: "),
         ("[db]\n  Password = glrt-CANARY-x\n", "line 2, column 14: "),
         ("[git]\ntoken = \"glrt-CANARY-x\"\n", "line 2, column 1: unknown key `token`"),
+        ("[config]\nrunners = [{ token = \"glrt-CANARY-x\" }]\n", "is a configuration of gitlab-runner"),
+        ("[config]\nx = [{ a = 1, \"Token\" = \"glrt-CANARY-x\" }]\n", "line 2, column 1: unknown key `x`"),
+        ("x = { y.password='glrt-CANARY-x' }\n", "line 1, column 1: unknown section `x`"),
     ] {
         let tree = host().file_mode("root/secret.toml", text, 0o600);
         refused(text, &tree, &["--profile", "root/secret.toml"], ("profile-invalid", &[says]));
