@@ -93,7 +93,9 @@ pub(super) fn names(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         findings.note("ssh-key-configured", "~/.ssh/config names the key", "");
         return Ok(());
     }
-    for name in all.iter().take(50).filter(|name| name.strip_suffix(".pub").is_none()) {
+    // What `undo` moved aside is no key that somebody wants to use.
+    let is_other = |name: &&String| name.strip_suffix(".pub").is_none() && !name.contains(".undone-");
+    for name in all.iter().take(50).filter(is_other) {
         let path = format!("{SSH}/{name}");
         // What the account can't read, ssh can't either.
         let Ok(seen) = patient.facts.home(account, &[&path]) else { continue };
