@@ -60,7 +60,10 @@ impl Finished {
     /// The first line of complaint, for messages: the tool's own words, control characters escaped.
     #[must_use]
     pub fn complaint(&self) -> String {
-        let line = self.stderr.lines().chain(self.stdout.lines()).find(|line| !line.trim().is_empty());
+        // sudo says this of a host that does not know its own name, and goes on.
+        let is_notice = |line: &str| line.contains("unable to resolve host");
+        let said = || self.stderr.lines().chain(self.stdout.lines()).filter(|line| !line.trim().is_empty());
+        let line = said().find(|line| !is_notice(line)).or_else(|| said().next());
         let silent = if self.code.is_none() { "it was killed" } else { "it said nothing" };
         let line = line.unwrap_or(silent).trim().trim_end_matches('.');
         let line: String = line.chars().take(300).collect();
