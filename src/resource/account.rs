@@ -29,6 +29,16 @@ pub(super) struct Account {
 fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
     let Some(service) = &context.target.service else { return };
     let name = &context.target.name;
+    if service.is_unclear {
+        notes.warn(
+            "service-unclear",
+            format!(
+                "the command in {} does not show which account and file gitlab-runner uses; this prepares {name}",
+                service.unit.display()
+            ),
+            "start it with `gitlab-runner run` itself in the unit, or see with doctor that both are right",
+        );
+    }
     if let Some(user) = service.user.as_ref().filter(|user| *user != name) {
         let unit = service.unit.display();
         notes.warn(
@@ -49,6 +59,15 @@ impl Resource for Account {
         let name = &context.target.name;
         warn_of_service(context, notes);
         if context.target.account.is_none() {
+            if context.facts.group_id(name)?.is_some() {
+                return Err(fault(
+                    "group-alone",
+                    format!("there is a group {name} and no account {name}: useradd makes both, or none"),
+                    format!(
+                        "make the account with that group: useradd --system --gid {name} --create-home --skel /dev/null --shell /bin/bash --comment 'GitLab Runner' {name}"
+                    ),
+                ));
+            }
             changes.push(Change {
                 kind: "account",
                 id: name.clone(),

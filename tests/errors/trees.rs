@@ -62,6 +62,16 @@ pub(super) const CASES: &[Case] = &[
         tree.put("etc/passwd", tree.text("etc/passwd") + line);
         on(&tree, &["plan", "--profile", "shell"])
     }),
+    case("group-alone", "a group of the account's name alone", || {
+        let tree = Tree::new();
+        tree.put("etc/group", tree.text("etc/group") + "gitlab-runner:x:998:\n");
+        on(&tree, &["plan", "--profile", "shell"])
+    }),
+    case("service-unclear", "a unit that starts a shell", || {
+        let unit = "[Service]\nExecStart=/bin/sh -c \"exec gitlab-runner run\"\n";
+        let tree = host().file("etc/systemd/system/gitlab-runner.service", unit);
+        on(&tree, &["plan", "--profile", "shell"])
+    }),
     case("account-stays", "undo of an account that was made", || {
         let tree = Tree::new();
         let made = can(&["useradd"]) && applied(&tree, &["--profile", "shell", "--only", "account"]);

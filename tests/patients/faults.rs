@@ -51,7 +51,20 @@ const OLD_FORMAT: &str = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PR
 /// What a tree shows.
 pub(crate) const TREE_FAULTS: &[Fault] = &[
     // The account.
-    problem("no account", &[Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:")], "account-missing"),
+    problem(
+        "no account",
+        &[
+            Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:"),
+            Edit("/etc/group", "gitlab-runner:x:", "someone:x:"),
+        ],
+        "account-missing",
+    ),
+    problem(
+        "a group of its name alone",
+        &[Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:")],
+        "group-alone",
+    ),
+    note("unit that starts a shell", &[Edit(UNIT, "gitlab-runner run", "start")], "service-unclear"),
     problem(
         "the account is root",
         &[Put(
