@@ -33,13 +33,15 @@ pub struct Service {
     pub run_as: Option<String>,
     /// `--user`: the account of shell jobs.
     pub user: Option<String>,
-    /// `--config`: the configuration file.
+    /// `--config`, else `CONFIG_FILE` of the environment: the configuration file.
     pub config: Option<PathBuf>,
     /// `--working-directory`: usually the account's home.
     pub directory: Option<PathBuf>,
-    /// `DOCKER_HOST` of the unit itself.
-    docker_host: Option<String>,
-    /// The files with more of its environment.
+    /// True when the command line does not show what gitlab-runner itself is given, as that of a shell.
+    pub is_unclear: bool,
+    /// The environment that the unit itself sets.
+    environment: Vec<String>,
+    /// The files with more of it.
     environment_files: Vec<PathBuf>,
 }
 
@@ -65,7 +67,11 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
                 text.push_str(&file.text());
             }
         }
-        return Ok(Some(Service { unit: path, ..parse(&text) }));
+        let mut service = Service { unit: path, ..parse(&text) };
+        if service.config.is_none() {
+            service.config = service.variable("CONFIG_FILE", facts)?.map(PathBuf::from);
+        }
+        return Ok(Some(service));
     }
     Ok(None)
 }
@@ -90,25 +96,31 @@ fn drop_ins(facts: &dyn Facts) -> Result<BTreeMap<String, PathBuf>> {
 /// last; an empty one takes the earlier ones back (systemd.service(5)).
 fn parse(text: &str) -> Service {
     let joined = text.replace("\\\n", " ");
-    let (mut words, mut run_as, mut host, mut files) = (Vec::new(), None, None, Vec::new());
+    let (mut words, mut run_as, mut environment, mut files) = (Vec::new(), None, Vec::new(), Vec::new());
     for line in joined.lines() {
         match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             Some(("ExecStart", command)) => words = split(command),
             Some(("User", user)) => run_as = Some(user.to_owned()).filter(|user| !user.is_empty()),
-            Some(("Environment", "")) => host = None,
-            Some(("Environment", settings)) => host = docker_host(&split(settings)).or(host),
+            Some(("Environment", "")) => environment.clear(),
+            Some(("Environment", settings)) => environment.extend(split(settings)),
             Some(("EnvironmentFile", "")) => files.clear(),
             // With `-` it may be missing.
             Some(("EnvironmentFile", path)) => files.push(PathBuf::from(path.trim_start_matches('-'))),
             _ => {}
         }
     }
-    Service { run_as, docker_host: host, environment_files: files, ..Service::of_arguments(&words) }
+    let is_unclear = !words.is_empty() && !words.iter().any(is_run);
+    Service { run_as, is_unclear, environment, environment_files: files, ..Service::of_arguments(&words) }
 }
 
-/// What the last of these settings says of the Docker daemon.
-fn docker_host(settings: &[String]) -> Option<String> {
-    let value = settings.iter().rev().find_map(|word| word.strip_prefix("DOCKER_HOST="))?;
+/// The command of gitlab-runner whose options follow.
+fn is_run(word: &String) -> bool {
+    word == "run"
+}
+
+/// The value that the last of these settings gives a variable.
+fn value_of(name: &str, settings: &[String]) -> Option<String> {
+    let value = settings.iter().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
     Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
@@ -118,22 +130,27 @@ impl Service {
     /// # Errors
     /// When a file with settings can't be read.
     pub fn docker_host(&self, facts: &dyn Facts) -> Result<Option<String>> {
+        self.variable("DOCKER_HOST", facts)
+    }
+
+    fn variable(&self, name: &str, facts: &dyn Facts) -> Result<Option<String>> {
         // The later ones win, and all of them over the unit (systemd.exec(5)).
         for path in self.environment_files.iter().rev() {
             let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
             let text = file.text();
-            if let Some(host) = text.lines().rev().find_map(|line| docker_host(&split(line))) {
-                return Ok(Some(host));
+            if let Some(value) = text.lines().rev().find_map(|line| value_of(name, &split(line))) {
+                return Ok(Some(value));
             }
         }
-        Ok(self.docker_host.clone())
+        Ok(value_of(name, &self.environment))
     }
 
     /// What a command line says, without a unit.
     #[must_use]
     pub fn of_arguments(words: &[String]) -> Self {
         let value = |names: [&str; 2]| {
-            let mut words = words.iter();
+            // Those before are another program's: of a shell, of `env`.
+            let mut words = words.iter().skip_while(|word| !is_run(word));
             while let Some(word) = words.next() {
                 let (name, value) =
                     word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v.to_owned())));
@@ -150,7 +167,8 @@ impl Service {
             user: value(["--user", "-u"]),
             config: value(["--config", "-c"]).map(PathBuf::from),
             directory: value(["--working-directory", "-d"]).map(PathBuf::from),
-            docker_host: None,
+            is_unclear: false,
+            environment: Vec::new(),
             environment_files: Vec::new(),
         }
     }
@@ -210,13 +228,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shell_is_given_is_not_read_as_gitlab_runners() {
+        let service = parse("ExecStart=/bin/sh -c \"exec gitlab-runner run --user ci\"\n");
+        assert_eq!(service, Service { is_unclear: true, ..Service::default() });
+        let service = parse("ExecStart=/usr/bin/env -u TZ gitlab-runner run -u ci\n");
+        assert_eq!((service.is_unclear, service.user.as_deref()), (false, Some("ci")));
+    }
+
+    #[test]
     fn an_option_without_a_value_is_no_value() {
         assert_eq!(parse("ExecStart=/x run --user"), Service::default());
     }
 
     #[test]
     fn the_environment_names_the_docker_daemon() {
-        let host = |text: &str| parse(text).docker_host;
+        let host = |text: &str| value_of("DOCKER_HOST", &parse(text).environment);
         let said = "Environment=A=b \"DOCKER_HOST=unix:///run/user/998/docker.sock\"\nEnvironment=C=d\n";
         assert_eq!(host(said).as_deref(), Some("unix:///run/user/998/docker.sock"));
         assert_eq!(host(&format!("{said}Environment=\n")), None);

@@ -126,3 +126,28 @@ fn a_device_for_a_configuration() {
     refused("a device", &tree, &DIND, "a device");
     assert!(run_limited(Command::new("test").arg("-c").arg(tree.path(CONFIG))).status == 0);
 }
+
+#[test]
+fn the_environment_of_the_unit_names_the_file() {
+    let unit = "etc/systemd/system/gitlab-runner.service";
+    let start = "ExecStart=/usr/bin/gitlab-runner run";
+    let here = "Environment=A=b \"CONFIG_FILE=/etc/other.toml\"\n";
+    for (name, text, changed) in [
+        ("the unit itself", format!("[Service]\n{here}{start}\n"), true),
+        ("a file", format!("[Service]\nEnvironmentFile=-/etc/default/gitlab-runner\n{start}\n"), true),
+        (
+            "an option is stronger",
+            format!("[Service]\n{here}{start} -c /etc/gitlab-runner/config.toml\n"),
+            false,
+        ),
+    ] {
+        let toml = host().text("etc/gitlab-runner/config.toml");
+        let tree = host()
+            .file(unit, text)
+            .file("etc/default/gitlab-runner", "CONFIG_FILE=/etc/other.toml\n")
+            .file_mode("etc/other.toml", &toml, 0o600);
+        taken(name, &tree, &["--profile", "dind", "--only", "config"]);
+        assert_eq!(tree.text("etc/other.toml") != toml, changed, "{name}");
+        assert_eq!(tree.text("etc/gitlab-runner/config.toml") == toml, changed, "{name}");
+    }
+}
