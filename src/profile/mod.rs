@@ -108,7 +108,7 @@ impl Profile {
             gather(name, shelf, &mut layers, &mut Vec::new())?;
         }
         if let Some(text) = given {
-            layers.push(Rc::new(Source::parse("", String::from("the arguments of the task"), text)?));
+            layers.push(Rc::new(Source::given("", String::from("the arguments of the task"), text)?));
         }
         for layer in &layers {
             layer.check_sections(sections)?;
@@ -172,7 +172,8 @@ impl Profile {
 }
 
 impl Source {
-    fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
+    /// A text of somebody's.
+    fn given(name: &str, origin: String, text: &str) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
         if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
             return Err(fault(
@@ -181,6 +182,10 @@ impl Source {
                 "give a profile: runner-prep profile list",
             ));
         }
+        Self::parse(name, origin, text)
+    }
+
+    fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
         match Document::parse(text.to_owned()) {
             Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
             Err(error) => Err(fault(
@@ -306,12 +311,12 @@ fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
                 "give the path of one, or a name: runner-prep profile list",
             )
         })?;
-        return Source::parse(name, name.to_owned(), &text);
+        return Source::given(name, name.to_owned(), &text);
     }
     check_name(name)?;
     let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
     if let Some(text) = shelf.read(&path)? {
-        return Source::parse(name, path.display().to_string(), &text);
+        return Source::given(name, path.display().to_string(), &text);
     }
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
         return Source::parse(name, built_in(name), text);

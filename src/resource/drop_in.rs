@@ -201,8 +201,8 @@ impl Policy {
                 format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
             ));
         }
-        look_around(facts, notes)?;
-        let mut search = Search { facts, account, found: SecurePath::default(), files: 0 };
+        let names = look_around(facts, notes)?;
+        let mut search = Search { facts, account, names, found: SecurePath::default(), files: 0 };
         search.read(main, &text);
         Ok(Self { secure_path: search.found.value().unwrap_or(SECURE_PATH).to_owned() })
     }
@@ -234,10 +234,18 @@ fn is_read(name: &str) -> bool {
     !name.contains('.') && !name.ends_with('~')
 }
 
-/// What lies in the directory and is no file, where sudo looks for files.
-fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
-    for (name, kind) in facts.entries(Path::new(DIRECTORY))?.into_iter().filter(|(name, _)| is_read(name)) {
-        if kind == Some(FileKind::Regular) {
+/// The names that sudo reads in a directory, in its order.
+fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
+    entries.retain(|(name, _)| is_read(name));
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    entries.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Tell what lies in the directory and is no file, where sudo looks for files; returns the names that it reads.
+fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
+    let entries = facts.entries(Path::new(DIRECTORY))?;
+    for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
+        if *kind == Some(FileKind::Regular) {
             continue;
         }
         let path = Path::new(DIRECTORY).join(name);
@@ -261,13 +269,15 @@ fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
             ),
         }
     }
-    Ok(())
+    Ok(names(entries))
 }
 
 /// The way through sudo's files in the order in which it reads them.
 struct Search<'a> {
     facts: &'a dyn Facts,
     account: &'a str,
+    /// The files of the usual directory, which was looked at already.
+    names: Vec<String>,
     found: SecurePath,
     files: usize,
 }
@@ -280,10 +290,12 @@ impl Search<'_> {
             match include(&line, beside) {
                 None => self.found.take(&line, self.account),
                 Some(it) if it.is_directory => {
-                    let mut names = self.facts.entries(&it.path).unwrap_or_default();
-                    names.retain(|(name, kind)| is_read(name) && *kind == Some(FileKind::Regular));
-                    names.sort_by(|(one, _), (other, _)| one.cmp(other));
-                    for (name, _) in names {
+                    let names = if it.path == Path::new(DIRECTORY) {
+                        self.names.clone()
+                    } else {
+                        names(self.facts.entries(&it.path).unwrap_or_default())
+                    };
+                    for name in names {
                         self.include(&it.path.join(name));
                     }
                 }
@@ -296,6 +308,7 @@ impl Search<'_> {
         // Ours set nothing.
         if self.files < MOST_FILES && ![RULES, DEPLOYMENTS].iter().any(|ours| file == Path::new(ours)) {
             self.files += 1;
+            // Of what is no file there is nothing to read.
             if let Ok(Some(seen)) = self.facts.file(file, MOST_BYTES) {
                 self.read(file, &seen.text());
             }
