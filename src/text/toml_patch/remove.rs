@@ -111,17 +111,29 @@ impl<'e> Walk<'_, 'e> {
             kept_before = Some(span.end);
         }
         if let Some(run) = run {
-            let range = kept_before.map_or_else(|| self.with_blanks(&run), |end| end..run.end);
-            self.splices.push(Splice::new(range, String::new()));
+            match kept_before {
+                Some(end) => self.splices.push(Splice::new(end..run.end, String::new())),
+                None => self.remove_all(&run),
+            }
         }
         Ok(())
     }
 
-    /// All entries with the blanks in front of them and a comma behind the last one, which is TOML 1.1.
-    fn with_blanks(&self, entries: &Range<usize>) -> Range<usize> {
+    /// All entries with the blanks in front of them and a comma behind the last one, which is TOML 1.1, as a comment
+    /// before that comma, which stays.
+    fn remove_all(&mut self, entries: &Range<usize>) {
         let start = slice(self.text, 0..entries.start).trim_end_matches([' ', '\t']).len();
-        let rest = slice(self.text, entries.end..self.text.len());
-        let comma = rest.trim_start().starts_with(',').then(|| rest.find(',')).flatten();
-        start..entries.end + comma.map_or(0, |comma| comma + 1)
+        let mut rest = slice(self.text, entries.end..self.text.len()).trim_start();
+        let at = |rest: &str| self.text.len() - rest.len();
+        let has_comment = rest.starts_with('#');
+        while rest.starts_with('#') {
+            rest = rest.find('\n').map_or("", |end| rest.split_at(end).1).trim_start();
+        }
+        let comma = rest.starts_with(',').then(|| at(rest));
+        let end = comma.filter(|_| !has_comment).map_or(entries.end, |comma| comma + 1);
+        self.splices.push(Splice::new(start..end, String::new()));
+        if let Some(comma) = comma.filter(|_| has_comment) {
+            self.splices.push(Splice::new(comma..comma + 1, String::new()));
+        }
     }
 }

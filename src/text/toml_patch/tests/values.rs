@@ -130,6 +130,9 @@ fn an_entry_goes_with_one_comma() {
     check(text, &[remove("t.a"), remove("t.b")], "t = { c = 3 }\n");
     check(text, &[remove("t.c"), remove("t.b")], "t = { a = 1 }\n");
     check(text, &[remove("t.c"), remove("t.b"), remove("t.a")], "t = { }\n");
+    // What stands between the last value and its comma stays.
+    check("t = [{a = 1\n # ',] }\n # b\n,}, {}]\n", &[remove("t.0.a")], "t = [{\n # ',] }\n # b\n}, {}]\n");
+    check("t = { a = 1 , }\n", &[remove("t.a")], "t = { }\n");
 }
 
 #[test]
