@@ -182,16 +182,26 @@ impl Policy {
             ));
         }
         warn_of_rust(facts, notes)?;
-        let repair = format!("make it a real directory: install -d -m 0750 -o root -g root {DIRECTORY}");
+        let make = format!("install -d -m 0750 -o root -g root {DIRECTORY}");
         // Asked first: what it opens on the way serves the next looks. Said last.
         let distrust = facts.distrust(Path::new(DIRECTORY));
         match facts.entry(Path::new(DIRECTORY))? {
             Some(seen) if seen.kind == FileKind::Directory => {}
             Some(seen) => {
-                return Err(fault("sudoers-directory", format!("{DIRECTORY} is {}", seen.kind), repair));
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} is {}", seen.kind),
+                    format!(
+                        "move it away, then its rules into a new one: mv {DIRECTORY} {DIRECTORY}.old; {make}"
+                    ),
+                ));
             }
             None => {
-                return Err(fault("sudoers-directory", format!("{DIRECTORY} does not exist"), repair));
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} does not exist"),
+                    format!("make it: {make}"),
+                ));
             }
         }
         if let Some(reason) = distrust? {

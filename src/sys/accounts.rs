@@ -182,7 +182,10 @@ fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: 
     Err(fault(
         "account-not-made",
         format!("useradd could not make the account {name}: {}", done.complaint()),
-        format!("make it by hand, then run again: useradd --system --create-home --skel /dev/null {name}"),
+        format!(
+            "make it by hand, then run again: useradd --system --shell {} --comment '{comment}' --create-home --skel /dev/null {name}; a lock that nobody holds: ls -l /etc/*.lock",
+            shell.display()
+        ),
     ))
 }
 
