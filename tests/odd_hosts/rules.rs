@@ -29,7 +29,9 @@ fn directories_of_rules() {
     }
     let main = |text: &str| {
         let text = format!("root ALL=(ALL:ALL) ALL\n{text}\n@includedir /etc/sudoers.d\n");
-        host().file_mode("etc/sudoers", text, 0o440)
+        let tree = host();
+        tree.remove("etc/sudoers");
+        tree.file_mode("etc/sudoers", text, 0o440)
     };
     for text in [
         "Defaults secure_path=\"/usr/sbin:/usr/bin\" # ours",

@@ -109,7 +109,9 @@ fn commands_that_are_not_what_a_rule_means() {
 
 /// A host whose main file of sudo says this.
 fn with_sudoers(text: &str) -> crate::support::Tree {
-    host().file_mode("etc/sudoers", format!("root ALL=(ALL:ALL) ALL\n{text}"), 0o440)
+    let tree = host();
+    tree.remove("etc/sudoers");
+    tree.file_mode("etc/sudoers", format!("root ALL=(ALL:ALL) ALL\n{text}"), 0o440)
 }
 
 #[test]
