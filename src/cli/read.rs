@@ -1,6 +1,7 @@
 //! From the words of the command line to what they mean.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 
 use clap::{Args, FromArgMatches as _, Parser as _};
 
@@ -31,7 +32,8 @@ impl Cli {
     fn of<T: Args>(words: &[OsString], command: fn(Lazy<T>) -> Command) -> Option<Self> {
         let options = Global::augment_args(T::augment_args(clap::Command::new("")));
         let options = options.disable_help_flag(true).mut_args(|option| option.global(false));
-        let mut found = options.try_get_matches_from(words).ok()?;
+        // What describes them is not given back: the process ends soon.
+        let mut found = ManuallyDrop::new(options).try_get_matches_from_mut(words).ok()?;
         let command = command(Lazy(T::from_arg_matches_mut(&mut found).ok()?));
         Some(Self { command, global: Global::from_arg_matches_mut(&mut found).ok()? })
     }
