@@ -361,9 +361,15 @@ fn section<T: DeserializeOwned>(
     document: &Document<String>,
     name: &str,
 ) -> Result<Option<T>, toml_edit::de::Error> {
-    // The section alone: a copy of the whole document for each of them is most of what a converged run does. Under its
-    // name, so that an error about all of it has a place.
+    // The section alone: a copy of the whole document for each of them is most of what a converged run does.
     let Some(item) = document.get(name) else { return Ok(None) };
+    if let Item::Table(table) = item {
+        let alone = DocumentMut::from(table.clone());
+        if let Ok(section) = T::deserialize(toml_edit::de::Deserializer::from(alone)) {
+            return Ok(Some(section));
+        }
+    }
+    // Under its name, so that an error about all of it has a place.
     let mut alone = DocumentMut::new();
     alone.insert(name, item.clone());
     let sections = BTreeMap::<String, T>::deserialize(toml_edit::de::Deserializer::from(alone))?;
