@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use clap::{Arg, ArgAction, CommandFactory};
+use clap::{Arg, ArgAction, CommandFactory, Parser as _};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Cli, Command, Environment};
@@ -53,7 +53,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     };
     let mut task = Task::read(Path::new(path))?;
     let given = sections(&mut task.arguments)?;
-    let mut cli = Cli::read(command_line(&task.arguments)?).map_err(|error| {
+    let mut cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
         let text = error.render().to_string();
         let line = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         fault("usage", line, "the arguments are the options of: runner-prep apply --help")
@@ -296,7 +296,7 @@ mod tests {
                 "runner-prep",
             ]
         );
-        assert!(Cli::read(line(&arguments).unwrap()).is_ok());
+        assert!(Cli::try_parse_from(line(&arguments).unwrap()).is_ok());
     }
 
     #[test]

@@ -1,15 +1,12 @@
 //! The command line: what the user typed, and the environment. Decides nothing.
 
 pub mod examples;
-mod lazy;
-mod read;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::keys::Version;
-pub use lazy::Lazy;
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
@@ -59,33 +56,44 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Bring the host into the state of a profile
-    Apply(Lazy<Apply>),
+    #[command(after_long_help = examples::help("apply"))]
+    Apply(Apply),
     /// Show what apply would do, each with its reason; writes nothing
-    Plan(Lazy<Plan>),
+    #[command(after_long_help = examples::help("plan"))]
+    Plan(Plan),
     /// Exit 1 where the host differs; writes nothing
-    Check(Lazy<Selection>),
+    #[command(after_long_help = examples::help("check"))]
+    Check(Selection),
     /// Find out what keeps pipelines from working on this host; writes nothing
-    Doctor(Lazy<Doctor>),
+    #[command(after_long_help = examples::help("doctor"))]
+    Doctor(Doctor),
     /// Print the account's public SSH key, for Deploy keys in GitLab
-    Key(Lazy<Key>),
+    #[command(after_long_help = examples::help("key"))]
+    Key(Key),
     /// Print the file for `gitlab-runner register --template-config`
-    Template(Lazy<Template>),
+    #[command(after_long_help = examples::help("template"))]
+    Template(Template),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
     /// Files get their former bytes, owner and mode; one that was root's in the account's home comes back as the
     /// account's. Of config.toml only the values are put back when
     /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
     /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
-    Undo(Lazy<Undo>),
+    #[command(after_long_help = examples::help("undo"))]
+    Undo(Undo),
     /// Show the built-in and local profiles
     #[command(subcommand)]
-    Profile(Lazy<Profile>),
+    #[command(after_long_help = examples::help("profile"))]
+    Profile(Profile),
     /// Print the completions for a shell
-    Completions(Lazy<Completions>),
+    #[command(after_long_help = examples::help("completions"))]
+    Completions(Completions),
     /// Print the manual page
-    Man(Lazy<Man>),
+    #[command(after_long_help = examples::help("man"))]
+    Man(Man),
     /// Print the JSON Schema of profiles, or of what --json prints
-    Schema(Lazy<Schema>),
+    #[command(after_long_help = examples::help("schema"))]
+    Schema(Schema),
 }
 
 /// Options of `completions`.

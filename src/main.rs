@@ -1,12 +1,12 @@
 //! The `runner-prep` program.
 
-#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
-
 use std::env::args_os;
 use std::io::{IsTerminal, stderr, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
 use std::sync::Mutex;
 
+use clap::Parser as _;
 use runner_prep::ansible;
 use runner_prep::cli::{Cli, Environment};
 use runner_prep::completion;
@@ -15,26 +15,9 @@ use runner_prep::run::{Streams, complete, crashed, run, usage};
 /// Where the last panic was.
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
-/// What the C library calls when the program is loaded. The standard library's own one has the memory's map read, and
-/// handlers and a stack made for the report of a stack overflow: a tenth of what a converged run takes, and all of it for
-/// the text of one line. The overflow itself ends the process either way. What matters of the rest is done in `start`.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "this function has the name and the form that the C library looks for")]
-#[unsafe(no_mangle)]
-extern "C" fn main() -> std::ffi::c_int {
-    runner_prep::sys::start::begin();
-    work().into()
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn main() -> std::process::ExitCode {
-    work().into()
-}
-
-/// The program; returns its exit code.
-fn work() -> u8 {
+fn main() -> ExitCode {
     if let Some(code) = runner_prep::deploy::run(args_os()) {
-        return code;
+        return code.into();
     }
     // Not what a panic says: that could be a part of what was being worked on.
     std::panic::set_hook(Box::new(|panic| {
@@ -51,7 +34,7 @@ fn work() -> u8 {
         Some(arguments) => ansible::module(&arguments, Environment::read(), &mut streams),
         None => match completion::asked(args_os()) {
             Some(words) => complete(&words, Environment::read(), &mut streams),
-            None => match Cli::read(args_os()) {
+            None => match Cli::try_parse() {
                 Ok(cli) => run(&cli, Environment::read(), &mut streams),
                 Err(error) => usage(&error, &mut streams),
             },
@@ -61,5 +44,5 @@ fn work() -> u8 {
         let place = PLACE.lock().map(|place| place.clone()).unwrap_or_default();
         crashed(&place, &mut streams)
     });
-    exit as u8
+    ExitCode::from(exit as u8)
 }

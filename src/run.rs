@@ -10,14 +10,13 @@ mod spinner;
 mod undo;
 
 use std::io::Write;
-use std::mem::ManuallyDrop;
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::apply::{Left, STATE, Session};
 use crate::change::{Content, Op};
-use crate::cli::{self, Cli, Color, Command, Environment, Lazy, Selection};
+use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
 use crate::fault::fault;
@@ -84,7 +83,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             let write = !apply.dry_run;
             let style = if write { style } else { style.with_differences() };
             let extent = extent(cli, style);
-            let report = ManuallyDrop::new(host(cli, environment, &apply.selection, write, extent));
+            let report = host(cli, environment, &apply.selection, write, extent);
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.allow_pending => Exit::Converged,
@@ -97,7 +96,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         Command::Plan(plan) => {
             let style = style.with_differences();
             let extent = extent(cli, style);
-            let report = ManuallyDrop::new(host(cli, environment, &plan.selection, false, extent));
+            let report = host(cli, environment, &plan.selection, false, extent);
             print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
@@ -107,7 +106,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Check(selection) => {
             let extent = extent(cli, style);
-            let report = ManuallyDrop::new(host(cli, environment, selection, false, extent));
+            let report = host(cli, environment, selection, false, extent);
             print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
@@ -150,16 +149,13 @@ fn work(
 ) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
-    // The process ends soon, and all their handles and memory with it: to give them back one by one is work for
-    // nothing.
-    let root = ManuallyDrop::new(Root::open(&cli.global.root)?.giving(selection.adopt));
-    let other = if root.is_host() { None } else { Some(ManuallyDrop::new(Root::open(Path::new("/"))?)) };
+    let root = Root::open(&cli.global.root)?.giving(selection.adopt);
+    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
     let machine = other.as_ref().unwrap_or(&root);
-    let facts: &Live<'_> = &ManuallyDrop::new(Live::new(&root, machine));
+    let facts = &Live::new(&root, machine);
     let shelf = Shelf { facts, machine, environment };
-    let load = || Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf);
-    let profile: &Profile = &ManuallyDrop::new(load()?);
-    let wanted: &Wanted = &ManuallyDrop::new(Wanted::resolve(profile, &chosen(selection)?)?);
+    let profile = &Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
+    let wanted = &Wanted::resolve(profile, &chosen(selection)?)?;
     if wanted.kinds().next().is_none() {
         let names = names.join(",");
         // Else an empty file would make every host the one that is wanted.
@@ -311,7 +307,7 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
         Ok(profile)
     };
     match &cli.command {
-        Command::Profile(Lazy(cli::Profile::Show { name })) => {
+        Command::Profile(cli::Profile::Show { name }) => {
             let profile = load(name)?;
             Ok(text_or_json(cli, name, profile.text()?))
         }

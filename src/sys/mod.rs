@@ -17,7 +17,6 @@ mod raw;
 pub mod root;
 pub mod shared;
 pub mod staged;
-pub mod start;
 mod stat;
 mod straight;
 pub mod sudo;

@@ -12,11 +12,6 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
 
-// The unwinder, inside the program: a shared one is a library more to find, to load and to tie up at each start.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[link(name = "gcc_eh", kind = "static", modifiers = "+whole-archive,-bundle")]
-unsafe extern "C" {}
-
 /// Start the child in a session of its own, so that it has no controlling terminal: with one, it could
 /// type into root's shell (`TIOCSTI`). And without any handle but the standard three, whatever our own
 /// caller left open: an account can trace what runs with its rights and use its handles.
@@ -39,28 +34,6 @@ pub(super) fn hear_of_children() -> nix::Result<()> {
     // SAFETY: the default action runs none of our code; nothing in this program installs a handler that this
     // could take away.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map(drop)
-}
-
-/// A write into a pipe that nobody reads is an error then, instead of the end of the process.
-pub(super) fn ignore_broken_pipes() -> nix::Result<()> {
-    use nix::sys::signal::{SigHandler, Signal, signal};
-    // SAFETY: as above.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }.map(drop)
-}
-
-/// Which of the three standard handles whoever started this process left shut.
-pub(super) fn closed_standard_handles() -> Vec<RawFd> {
-    let mut asked = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
-    // SAFETY: the kernel reads and writes as many structures as there are. It waits for nothing.
-    let is_told = unsafe { libc::poll(asked.as_mut_ptr(), 3, 0) } >= 0;
-    let is_shut = |asked: &libc::pollfd| {
-        if is_told {
-            return asked.revents & libc::POLLNVAL != 0;
-        }
-        // SAFETY: fcntl(2) with F_GETFD reads a flag and takes no pointer; any number is allowed.
-        unsafe { libc::fcntl(asked.fd, libc::F_GETFD) < 0 }
-    };
-    asked.iter().filter(|asked| is_shut(asked)).map(|asked| asked.fd).collect()
 }
 
 /// Own a handle that the process was started with; `None` when there is none of that number.
