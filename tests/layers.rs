@@ -5,9 +5,13 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
+use syn::visit::Visit;
 
 /// Modules with their rank. A module imports only what has a lower one.
 const RANKS: &[(&str, u32)] = &[
@@ -46,6 +50,22 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 
 /// Who may touch the operating system.
 const MAY_USE_SYS: &[&str] = &["facts", "journal", "apply", "undo", "run", "deploy", "ansible", "main"];
+
+/// Folders whose files still need each other in a circle. One that is mended leaves this list; none comes.
+const CIRCLES: &[&str] = &[
+    "apply",
+    "deploy",
+    "doctor",
+    "doctor::login",
+    "profile",
+    "report",
+    "resource",
+    "run",
+    "text::key_pair",
+    "text::toml_patch",
+    "text::toml_patch::fresh",
+    "undo::values",
+];
 
 /// Files of `src/resource` that several resources use, each with its reason.
 const SHARED: &[(&str, &str)] = &[
@@ -113,14 +133,21 @@ fn resources_do_not_know_each_other() {
 fn every_resource_is_registered() {
     let sources = Source::all();
     let register = sources.iter().find(|source| source.name == "src/resource/mod.rs").unwrap();
-    let register: String = register.words.iter().map(|word| word.text.as_str()).collect();
+    let register = register.file.to_token_stream().to_string().replace(' ', "");
     let mut count = 0;
     for source in sources.iter().filter(|source| source.name.starts_with("src/resource/")) {
-        let words: Vec<&str> = source.words.iter().map(|word| word.text.as_str()).collect();
-        for found in words.windows(4).filter(|found| found[..3] == ["impl", "Resource", "for"]) {
-            count += 1;
-            let entry = format!("::{}>(", found[3]);
-            assert!(register.contains(&entry), "{} of {} is not in KINDS", found[3], source.name);
+        for item in &source.file.items {
+            let syn::Item::Impl(item) = item else { continue };
+            let of = item.trait_.as_ref().and_then(|(path, _)| path.get_ident());
+            if of.is_some_and(|name| name == "Resource") {
+                count += 1;
+                let name = item.self_ty.to_token_stream().to_string();
+                assert!(
+                    register.contains(&format!("::{name}>(")),
+                    "{name} of {} is not in KINDS",
+                    source.name
+                );
+            }
         }
     }
     assert_eq!(count, register.matches("kind::<").count(), "as many kinds as resources");
@@ -129,10 +156,62 @@ fn every_resource_is_registered() {
 
 #[test]
 fn unsafe_stands_in_one_file() {
-    let is_unsafe = |source: &&Source| source.words.iter().any(|word| word.text == "unsafe");
+    let is_unsafe = |source: &&Source| source.has(|token| token.to_string() == "unsafe");
     let found: Vec<String> =
         Source::all().iter().filter(is_unsafe).map(|source| source.name.clone()).collect();
     assert_eq!(found, ["src/sys/raw.rs"]);
+}
+
+/// Inside a folder, too, imports go one way: who reads one file needs none of those that need it.
+#[test]
+fn no_folder_goes_in_circles() {
+    let sources: Vec<Source> = Source::all().into_iter().filter(|source| !source.is_test()).collect();
+    let modules: BTreeSet<&[String]> = sources.iter().map(|source| &source.module[..]).collect();
+    let gives: BTreeMap<_, _> = sources.iter().flat_map(Source::gives).collect();
+    // The file that a path leads to: what is given on counts where it stands.
+    let file_of = |path: &[String]| -> Option<Vec<String>> {
+        let mut path = path.to_vec();
+        for _ in 0..8 {
+            let found = (1..=path.len()).rev().find_map(|end| Some((end, gives.get(&path[..end])?)));
+            let Some((end, from)) = found else { break };
+            path = [&from[..], &path[end..]].concat();
+        }
+        (1..=path.len()).rev().map(|end| &path[..end]).find(|path| modules.contains(path)).map(<[_]>::to_vec)
+    };
+    let mut arrows: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for source in &sources {
+        let to = source
+            .named(false)
+            .into_iter()
+            .filter_map(|path| file_of(&path))
+            .filter(|to| *to != source.module);
+        arrows.entry(source.module.clone()).or_default().extend(to);
+    }
+    let mut circles = BTreeSet::new();
+    for from in arrows.keys() {
+        let mut way = reached(&arrows, from);
+        way.retain(|to| reached(&arrows, to).contains(from));
+        if !way.is_empty() {
+            circles.insert(way.iter().map(|module| module.join("::")).collect::<Vec<_>>().join(" <-> "));
+        }
+    }
+    let folders: Vec<&str> = circles.iter().map(|circle| circle.split(' ').next().unwrap()).collect();
+    assert_eq!(folders, CIRCLES, "\n{}", circles.iter().cloned().collect::<Vec<_>>().join("\n"));
+}
+
+/// All that a module needs, directly or not.
+fn reached<'a>(
+    arrows: &'a BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+    from: &Vec<String>,
+) -> BTreeSet<&'a Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut waiting: Vec<&Vec<String>> = arrows.get(from).into_iter().flatten().collect();
+    while let Some(next) = waiting.pop() {
+        if found.insert(next) {
+            waiting.extend(arrows.get(next).into_iter().flatten());
+        }
+    }
+    found
 }
 
 #[test]
@@ -154,22 +233,21 @@ fn the_scan_sees_every_notation() {
         mod tests { use super::*; use super::super::up; mod deep { use super::x; } }\nuse super::last;\n";
     let source = Source::parse(Path::new("src/resource/config/value.rs"), text);
     let imports: Vec<String> = source.imports().into_iter().map(|path| path.join("::")).collect();
+    // The module `tests` lies inside the file: its `super` is the file, not the directory.
     let expected = [
-        "apply",
+        "apply::go",
         "fault",
         "resource::config",
-        "resource::config::a",
+        "resource::config::a::A",
         "resource::config::last",
-        "resource::config::tests::x",
         "resource::config::up",
         "resource::config::value",
+        "resource::config::value::tests::x",
         "resource::plan",
-        "sys",
+        "sys::dir",
+        "sys::root",
     ];
-    // The module `tests` lies inside the file: its `super` is the file, not the directory.
-    let expected: BTreeSet<String> =
-        expected.iter().map(|path| path.replace("config::tests::x", "config::value::tests::x")).collect();
-    assert_eq!(imports.into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(imports.into_iter().collect::<BTreeSet<_>>(), expected.map(str::to_owned).into());
 }
 
 fn rank_of(module: &str) -> Option<u32> {
@@ -180,18 +258,12 @@ fn rank(module: &str) -> u32 {
     rank_of(module).unwrap_or_else(|| panic!("{module} has no rank: give it one in this test"))
 }
 
-/// A file of `src`, without comments and texts.
+/// A file of `src`, taken apart.
 struct Source {
     name: String,
     module: Vec<String>,
-    words: Vec<Word>,
+    file: syn::File,
     lines: usize,
-}
-
-/// An identifier, `::` or another character, with the number of modules inside the file that it is in.
-struct Word {
-    text: String,
-    inner: Vec<String>,
 }
 
 impl Source {
@@ -219,168 +291,170 @@ impl Source {
             .map(|part| part.to_string_lossy().trim_end_matches(".rs").to_owned())
             .collect();
         module.retain(|part| part != "mod");
-        Self {
-            name: path.display().to_string(),
-            module,
-            words: with_modules(&words(text)),
-            lines: text.lines().count(),
-        }
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Self { name: path.display().to_string(), module, file, lines: text.lines().count() }
     }
 
-    /// The paths that this file names by `crate::` and `super::`, one step below the named module.
+    /// The paths that this file names by `crate::` and `super::`, from the top of the crate.
     fn imports(&self) -> BTreeSet<Vec<String>> {
-        let mut found = BTreeSet::new();
-        let text = |index: usize| self.words.get(index).map_or("", |word| word.text.as_str());
-        let mut index = 0;
-        while index < self.words.len() {
-            let mut base = match text(index) {
-                "crate" if text(index + 1) == "::" => Vec::new(),
-                "super" if text(index + 1) == "::" => {
-                    let mut base = self.module.clone();
-                    base.extend(self.words[index].inner.iter().cloned());
-                    base.pop();
-                    base
-                }
-                _ => {
-                    index += 1;
-                    continue;
-                }
-            };
-            index += 2;
-            while text(index) == "super" {
-                base.pop();
-                index += 2;
-            }
-            for name in self.heads(index) {
-                let mut path = base.clone();
-                path.extend(name);
-                found.insert(path);
-            }
-        }
-        found
+        self.named(true)
     }
 
-    /// The first name at `index`; of a group in braces, that of each element.
-    fn heads(&self, index: usize) -> Vec<Option<String>> {
-        let is_name = |text: &str| text.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        let name = |text: &str| Some(text.to_owned()).filter(|text| is_name(text) && text != "self");
-        let text = |index: usize| self.words.get(index).map_or("", |word| word.text.as_str());
-        if text(index) != "{" {
-            return vec![name(text(index))];
-        }
-        let (mut depth, mut at_start, mut names) = (0, false, Vec::new());
-        for word in &self.words[index..] {
-            match word.text.as_str() {
-                "{" => {
-                    depth += 1;
-                    at_start = depth == 1;
+    /// The same, of its tests only if wanted.
+    fn named(&self, with_tests: bool) -> BTreeSet<Vec<String>> {
+        let mut named = Named {
+            module: self.module.clone(),
+            children: self.children(),
+            with_tests,
+            found: BTreeSet::new(),
+        };
+        named.visit_file(&self.file);
+        named.found
+    }
+
+    /// The modules that it declares, which are files of their own.
+    fn children(&self) -> BTreeSet<String> {
+        let declared = |item: &syn::Item| match item {
+            syn::Item::Mod(item) if item.content.is_none() => Some(item.ident.to_string()),
+            _ => None,
+        };
+        self.file.items.iter().filter_map(declared).collect()
+    }
+
+    /// True for a file that only tests have.
+    fn is_test(&self) -> bool {
+        self.module.iter().any(|part| ["tests", "testing", "fake"].contains(&part.as_str()))
+    }
+
+    /// Where the names come from that this file gives on (`pub use`).
+    fn gives(&self) -> BTreeMap<Vec<String>, Vec<String>> {
+        let mut given = BTreeMap::new();
+        for item in &self.file.items {
+            let syn::Item::Use(item) = item else { continue };
+            if matches!(item.vis, syn::Visibility::Inherited) {
+                continue;
+            }
+            for leaf in leaves(&item.tree) {
+                let from = match leaf.first().map(String::as_str) {
+                    Some("crate" | "super" | "self") => absolute(&self.module, &leaf),
+                    // A child of this module.
+                    _ => Some([&self.module[..], &leaf].concat()),
+                };
+                if let (Some(from), Some(name)) = (from, leaf.last()) {
+                    given.insert([&self.module[..], std::slice::from_ref(name)].concat(), from);
                 }
-                "}" => {
-                    depth -= 1;
-                    if depth == 0 {
-                        break;
+            }
+        }
+        given
+    }
+
+    fn has(&self, is_it: fn(&proc_macro2::TokenTree) -> bool) -> bool {
+        fn any(tokens: TokenStream, is_it: fn(&TokenTree) -> bool) -> bool {
+            tokens.into_iter().any(|token| match &token {
+                TokenTree::Group(group) => any(group.stream(), is_it),
+                token => is_it(token),
+            })
+        }
+        any(self.file.to_token_stream(), is_it)
+    }
+}
+
+/// Collects the paths that a file names.
+struct Named {
+    module: Vec<String>,
+    children: BTreeSet<String>,
+    with_tests: bool,
+    found: BTreeSet<Vec<String>>,
+}
+
+impl Named {
+    fn add(&mut self, path: &[String]) {
+        let Some(first) = path.first() else { return };
+        if ["crate", "super"].contains(&first.as_str()) || self.children.contains(first) {
+            self.found.extend(absolute(&self.module, path));
+        }
+    }
+
+    /// What stands in a call of a macro is no syntax yet: its words.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => path.push(name.to_string()),
+                TokenTree::Punct(colon) if colon.as_char() == ':' => {}
+                other => {
+                    self.add(&std::mem::take(&mut path));
+                    if let TokenTree::Group(group) = other {
+                        self.tokens(group.stream());
                     }
                 }
-                "," => at_start = depth == 1,
-                text if at_start => {
-                    names.push(name(text));
-                    at_start = false;
-                }
-                _ => {}
             }
         }
-        names
+        self.add(&path);
     }
 }
 
-/// Identifiers and punctuation of Rust source, without comments, texts and characters.
-fn words(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |index: usize| chars.get(index).copied().unwrap_or('\0');
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut found, mut index) = (Vec::new(), 0);
-    while index < chars.len() {
-        let c = at(index);
-        if c == '/' && at(index + 1) == '/' {
-            while index < chars.len() && at(index) != '\n' {
-                index += 1;
-            }
-        } else if c == '/' && at(index + 1) == '*' {
-            index += 2;
-            while index < chars.len() && !(at(index) == '*' && at(index + 1) == '/') {
-                index += 1;
-            }
-            index += 2;
-        } else if let Some(end) = raw_text(&chars, index) {
-            index = end;
-        } else if c == '"' {
-            index += 1;
-            while index < chars.len() && at(index) != '"' {
-                index += if at(index) == '\\' { 2 } else { 1 };
-            }
-            index += 1;
-        } else if c == '\'' && (at(index + 1) == '\\' || at(index + 2) == '\'') {
-            index += if at(index + 1) == '\\' { 3 } else { 2 };
-            while index < chars.len() && at(index) != '\'' {
-                index += 1;
-            }
-            index += 1;
-        } else if is_word(c) {
-            let begin = index;
-            while is_word(at(index)) {
-                index += 1;
-            }
-            found.push(chars[begin..index].iter().collect());
-        } else if c == ':' && at(index + 1) == ':' {
-            found.push("::".to_owned());
-            index += 2;
-        } else {
-            if !c.is_whitespace() {
-                found.push(c.to_string());
-            }
-            index += 1;
+impl<'ast> Visit<'ast> for Named {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        let is_test = item.attrs.iter().any(|attribute| {
+            attribute.path().is_ident("cfg") && attribute.to_token_stream().to_string().contains("test")
+        });
+        if is_test && !self.with_tests {
+            return;
+        }
+        self.module.push(item.ident.to_string());
+        syn::visit::visit_item_mod(self, item);
+        self.module.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        // What is only given on is not needed here.
+        if self.module.is_empty() || !matches!(item.vis, syn::Visibility::Inherited) && !self.with_tests {
+            return;
+        }
+        for leaf in leaves(&item.tree) {
+            self.add(&leaf);
         }
     }
-    found
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let words: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        // One word is the `crate` of `pub(crate)`.
+        if words.len() > 1 {
+            self.add(&words);
+        }
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.tokens(call.tokens.clone());
+    }
 }
 
-/// The end of a raw text that begins at `index`.
-fn raw_text(chars: &[char], index: usize) -> Option<usize> {
-    let before = index.checked_sub(1).and_then(|index| chars.get(index)).copied().unwrap_or(' ');
-    if chars.get(index) != Some(&'r') || before.is_alphanumeric() || before == '_' {
-        return None;
-    }
-    let hashes = chars[index + 1..].iter().take_while(|c| **c == '#').count();
-    if chars.get(index + 1 + hashes) != Some(&'"') {
-        return None;
-    }
-    let mut end = index + 2 + hashes;
-    while end < chars.len() {
-        let closes = chars[end] == '"'
-            && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
-        end += 1;
-        if closes {
-            return Some(end + hashes);
+/// The paths that a `use` brings in; `*` and `self` stand for the module before them.
+fn leaves(tree: &syn::UseTree) -> Vec<Vec<String>> {
+    match tree {
+        syn::UseTree::Path(path) => {
+            leaves(&path.tree).into_iter().map(|rest| [vec![path.ident.to_string()], rest].concat()).collect()
         }
+        syn::UseTree::Name(name) if name.ident == "self" => vec![Vec::new()],
+        syn::UseTree::Name(name) => vec![vec![name.ident.to_string()]],
+        syn::UseTree::Rename(rename) => vec![vec![rename.ident.to_string()]],
+        syn::UseTree::Glob(_) => vec![Vec::new()],
+        syn::UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
     }
-    Some(end)
 }
 
-/// Says of each word in which modules inside the file it stands.
-fn with_modules(words: &[String]) -> Vec<Word> {
-    let (mut depth, mut open): (usize, Vec<(usize, String)>) = (0, Vec::new());
-    let mut found: Vec<Word> = Vec::with_capacity(words.len());
-    for (index, text) in words.iter().enumerate() {
-        if text == "{" {
-            depth += 1;
-            if index >= 2 && words[index - 2] == "mod" {
-                open.push((depth, words[index - 1].clone()));
-            }
-        } else if text == "}" {
-            open.retain(|(begin, _)| *begin < depth);
-            depth = depth.saturating_sub(1);
+/// A path as it is called from the top of the crate; `None` for one that leads out of it.
+fn absolute(module: &[String], path: &[String]) -> Option<Vec<String>> {
+    let mut base = module.to_vec();
+    for (index, word) in path.iter().enumerate() {
+        match word.as_str() {
+            "crate" => base.clear(),
+            "self" => {}
+            "super" => drop(base.pop()?),
+            _ => return Some([&base[..], &path[index..]].concat()),
         }
-        found.push(Word { text: text.clone(), inner: open.iter().map(|(_, name)| name.clone()).collect() });
     }
-    found
+    Some(base)
 }
