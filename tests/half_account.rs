@@ -160,7 +160,8 @@ fn a_useradd_of_a_container_is_not_waited_for() {
     let tree = half_made(LINE);
     let contained =
         "exec unshare --mount sh -euc 'mount -t tmpfs none /mnt; cd /mnt; mkdir usr; mount --rbind /usr usr
-        for name in bin lib lib64; do ln -s usr/$name $name; done; exec chroot . bash -c \"$USERADD\"'";
+        for name in bin lib lib64; do ln -s usr/$name $name; done
+        mkdir -p .$(dirname $PROGRAM); cp $PROGRAM .$PROGRAM; exec chroot . bash -c \"$USERADD\"'";
     not_waited_for(&tree, contained);
 }
 
@@ -287,6 +288,18 @@ fn another_useradd_of_the_same_account_breaks_nothing() {
     }
 }
 
+#[test]
+fn a_setuid_program_that_an_account_calls_useradd_is_not_waited_for() {
+    if !possible() || !have(&["bash", "setpriv", "sudo"]) {
+        return;
+    }
+    let tree = half_made(LINE);
+    // It waits for a password, with root's rights and under that name.
+    let asking = "exec setpriv --reuid=65534 --regid=65534 --clear-groups bash -c \
+        'exec -a useradd sudo -S -k -p \"\" useradd half-runner'";
+    not_waited_for(&tree, asking);
+}
+
 /// A run ends while what the script starts under that name goes on.
 fn not_waited_for(tree: &Tree, script: &str) {
     let mut useradd = useradd(script, 60);
@@ -298,9 +311,22 @@ fn not_waited_for(tree: &Tree, script: &str) {
 
 /// Something that is useradd by its name and makes the account, started by a script once that is ready.
 fn useradd(script: &str, seconds: u32) -> Child {
-    let itself = format!("exec -a useradd bash -c 'sleep {seconds}; :' useradd half-runner");
+    let programs = support::source().join("target/named-useradd");
+    std::fs::create_dir_all(&programs).unwrap();
+    let program = programs.join("useradd");
+    // Another test may have made it, and run it by now.
+    let fresh = programs.join(format!("{}.new", std::process::id()));
+    std::fs::copy("/bin/bash", &fresh).unwrap();
+    std::fs::rename(&fresh, &program).unwrap();
+    let itself =
+        format!("exec -a useradd {} -c 'read -t {seconds}; :' useradd half-runner", program.display());
     let mut useradd = Command::new("bash");
-    useradd.args(["-c", script]).env("USERADD", itself).stdout(Stdio::null());
+    useradd
+        .args(["-c", script])
+        .env("USERADD", itself)
+        .env("PROGRAM", &program)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
     let useradd = useradd.spawn().unwrap();
     let begun = Instant::now();
     let line = format!("/proc/{}/cmdline", useradd.id());

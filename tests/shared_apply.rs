@@ -301,6 +301,45 @@ fn a_container_that_was_given_the_file_alone_sees_the_change() {
     host.sh("grep theirs /etc/gitlab-runner/config.toml").ok();
 }
 
+/// What a job runs to make `apply` write in place, or to make it look for ever, changes nothing.
+#[test]
+fn what_an_account_mounts_in_its_own_namespaces_does_not_count() {
+    let Some(host) = host() else { return };
+    host.sh("chmod 0755 /etc/gitlab-runner; install -d -m 0777 /run/of-jobs").ok();
+    let spy = "touch /tmp/spy; unshare -Urm sh -c '
+        mount --bind /etc/gitlab-runner/config.toml /tmp/spy && touch /run/of-jobs/ready; sleep 300; :' &
+        sleep 0.5";
+    host.as_account("gitlab-runner", spy).ok();
+    host.sh("test -e /run/of-jobs/ready").ok();
+    host.prep(&[&APPLY[..], &["-v"]].concat()).ok().says_not("in place").says_not("/proc");
+}
+
+/// As many mounts as a namespace may have, in three of them that root made: no more is read than there is room for,
+/// and the file is written in the way that is right whoever has it mounted.
+#[test]
+fn a_look_at_mounts_without_end_ends() {
+    if !can_fail_calls() {
+        return;
+    }
+    let Some(host) = host() else { return };
+    host.sh("mkdir /srv/many; mount -t tmpfs many /srv/many; for n in 1 2 3; do
+        unshare -m sh -c 'cd /srv/many; mkdir -p a
+            for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do mkdir -p b$i; mount --rbind /srv/many /srv/many/b$i; done
+            touch /run/ready'$n'; sleep 300; :' &
+        done; until [ -e /run/ready1 -a -e /run/ready2 -a -e /run/ready3 ]; do sleep 0.05; done")
+        .ok();
+    let mut arguments =
+        vec!["-f", "-qq", "-y", "-e", "trace=read", "-o", "/run/log", "/opt/under-test/runner-prep"];
+    arguments.extend(APPLY);
+    arguments.push("-v");
+    let mut strace = host.command("strace");
+    host.prep_command(strace.args(arguments)).ok().says("in place").says("more processes and mounts");
+    let log = host.text("/run/log");
+    let of_others = log.lines().filter(|line| line.contains("/mountinfo>"));
+    let read: u64 = of_others.filter_map(|line| line.rsplit("= ").next()?.parse::<u64>().ok()).sum();
+    assert!((1 << 20..9 << 20).contains(&read), "{read} bytes");
+}
+
 #[test]
 fn a_directory_that_is_mounted_elsewhere_takes_the_usual_way() {
     let Some(host) = host() else { return };
@@ -345,12 +384,28 @@ fn overlayfs_takes_the_usual_way_also_for_a_file_of_a_lower_layer() {
     host.sh("test \"$(ls -A /etc/gitlab-runner)\" = config.toml").ok();
 }
 
+/// With any name and arguments, and through a program that has root's rights, it is still the account's.
+#[test]
+fn a_command_of_an_account_is_not_taken_for_gitlab_runner() {
+    let Some(host) = host() else { return };
+    let setuid = "mkfifo /tmp/hold; for name in gitlab-runner /usr/bin/gitlab-runner; do
+            bash -c \"exec -a $name sudo -S -k register --config /etc/gitlab-runner/config.toml\" <>/tmp/hold &
+            bash -c \"exec -a $name bash -s register\" <>/tmp/hold &
+        done
+        cp /bin/bash /tmp/gitlab-runner; /tmp/gitlab-runner -s register <>/tmp/hold &
+        sleep 0.5; ps -e -o euid,args | grep '^ *0 gitlab-runner.*register'";
+    host.as_account("gitlab-runner", setuid).ok();
+    host.prep(&APPLY).ok().says_not("register");
+}
+
 #[test]
 fn a_command_that_will_write_the_file_is_named() {
     let Some(host) = host() else { return };
-    host.sh("bash -c 'exec -a /usr/bin/gitlab-runner bash -c \"touch /run/ready; sleep 300; :\" register' &
-        while [ ! -e /run/ready ]; do sleep 0.01; done")
-        .ok();
+    host.sh(
+        "cp /bin/bash /srv/gitlab-runner; /srv/gitlab-runner -c 'touch /run/ready; sleep 300; :' register &
+        while [ ! -e /run/ready ]; do sleep 0.01; done",
+    )
+    .ok();
     let run = host.prep(&[&APPLY[..], &["--json"]].concat());
     let warnings = run.ok().json()["warnings"].clone();
     assert!(

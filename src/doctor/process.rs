@@ -32,8 +32,8 @@ pub(super) fn running(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Ru
     let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
         (false, 0) => 0,
         (false, uid) if by_unit == Some(uid) => 1,
-        // The account can make containers of its own, too.
-        (true, uid) if of_jobs != Some(uid) => 2,
+        // The account can make containers of its own, too, and of the numbers that it has beside its own.
+        (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
         _ => 3,
     };
     all.sort_by_key(rank);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::service::Service;
+use crate::sys::accounts;
 pub use crate::sys::exec::Finished;
 use crate::sys::exec::{self, Tool};
 use crate::sys::mounts;
@@ -38,6 +39,8 @@ pub struct RunningRunner {
     pub started: i64,
     /// True when its `/` is not the machine's: it runs in a container.
     pub elsewhere: bool,
+    /// The user whose container that is, root for the machine itself; `None` where no account has that number.
+    pub maker: Option<u32>,
     /// What its command line says.
     pub says: Service,
 }
@@ -61,18 +64,20 @@ impl<'a> Machine<'a> {
     /// The processes that take jobs.
     ///
     /// # Errors
-    /// When `/proc` can't be read.
+    /// When `/proc` can't be read, or there is too much in it.
     pub fn runners(&self) -> Result<Vec<RunningRunner>> {
         let all = process_list::named(self.root, &NAMES).context("cannot list the processes in /proc")?;
         let takes_jobs = |process: &Process| process.arguments.iter().skip(1).any(|word| word == "run");
+        let has_user = |uid: &u32| *uid == 0 || accounts::is_somebody(self.root, *uid).unwrap_or(false);
         Ok(all
             .into_iter()
             .filter(takes_jobs)
-            .map(|Process { pid, uid, arguments, started, elsewhere }| RunningRunner {
+            .map(|Process { pid, uid, arguments, started, elsewhere, maker }| RunningRunner {
                 pid,
                 uid,
                 started,
                 elsewhere,
+                maker: Some(maker).filter(has_user),
                 says: Service::of_arguments(&arguments),
             })
             .collect())
@@ -82,7 +87,7 @@ impl<'a> Machine<'a> {
     /// none has, or the file is gone.
     ///
     /// # Errors
-    /// When the file or `/proc` can't be read.
+    /// When the file or `/proc` can't be read, or there is too much in it.
     pub fn mounted_alone(&self, path: &Path) -> Result<Option<u32>> {
         let cannot = || format!("cannot see who has {} mounted", path.display());
         let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };

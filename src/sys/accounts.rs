@@ -152,7 +152,10 @@ fn row(root: &Root, path: &str, name: &str) -> Result<Option<Vec<String>>> {
 }
 
 /// True when an account has this number.
-fn is_somebody(root: &Root, uid: u32) -> Result<bool> {
+///
+/// # Errors
+/// When `/etc/passwd` can't be read.
+pub fn is_somebody(root: &Root, uid: u32) -> Result<bool> {
     if root.is_host() && users::get_user_by_uid(uid).is_some() {
         return Ok(true);
     }

@@ -120,6 +120,12 @@ impl Dir {
         Ok(fstatat(&self.fd, name, AtFlags::empty())?.into())
     }
 
+    /// Open what a link of the kernel's leads to, such as `/proc/PID/ns/mnt`.
+    pub(super) fn open_through(&self, name: &OsStr) -> io::Result<File> {
+        let fd = openat(&self.fd, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        Ok(File::from(fd))
+    }
+
     fn stat_quietly(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat.into())),

@@ -3,49 +3,42 @@
 //! A container that was given `config.toml` alone keeps the old inode after a rename, and with it the tokens
 //! that it writes. Reads `/proc` only; what it finds is a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::dir::Dir;
+use super::process_list::Look;
 use super::root::Root;
 
-/// No file in `/proc` that is read here is larger on any host in use.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
-
 /// A process in whose view the file is a mount of its own.
+///
+/// What an account mounts in a namespace that it made itself does not count: no program of root's sees it.
 pub fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
-    let proc = machine.dir(Path::new("/proc"))?.ok_or(io::ErrorKind::NotFound)?;
-    let Some(spot) = Spot::of(&proc, file)? else {
+    let mut look = Look::begin(machine)?;
+    let Some(spot) = Spot::of(&mut look, file)? else {
         return Ok(None);
     };
-    let mut views = BTreeSet::new();
-    for name in proc.names()? {
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
+    let (mut views, mut makers) = (BTreeSet::new(), BTreeMap::new());
+    for pid in look.all()? {
+        look.go_on()?;
         // A process may end while we look, and those of other accounts are root's to see.
-        let Ok(Some(process)) = proc.child(&name) else { continue };
-        let Ok(view) = view(&process) else { continue };
-        if !views.insert(view) {
+        let Ok(space) = look.link(pid, "ns/mnt") else { continue };
+        let maker = *makers.entry(space.clone()).or_insert_with(|| look.maker(pid, "mnt"));
+        // Processes with the same namespace and root directory see the same mounts.
+        let Ok(root) = look.link(pid, "root") else { continue };
+        if maker != 0 || !views.insert((space, root)) {
             continue;
         }
-        let Ok(mounts) = bytes(&process, "mountinfo") else { continue };
+        let Some(mounts) = look.bytes(&pid.to_string(), "mountinfo")? else { continue };
         let mut mounts = mounts.split(|byte| *byte == b'\n').filter_map(Mount::parse);
         if mounts.any(|mount| spot.is_root_of(&mount)) {
             return Ok(Some(pid));
         }
     }
     Ok(None)
-}
-
-/// Processes with the same namespace and root directory see the same mounts.
-fn view(process: &Dir) -> io::Result<(PathBuf, PathBuf)> {
-    let ns = process.child("ns".as_ref())?.ok_or(io::ErrorKind::NotFound)?;
-    Ok((ns.read_link("mnt".as_ref())?, process.read_link("root".as_ref())?))
 }
 
 /// Where a file lies in its file system, whatever is mounted where.
@@ -57,19 +50,12 @@ struct Spot {
 
 impl Spot {
     /// `None` when the kernel does not tell, for example for a file that was removed.
-    fn of(proc: &Dir, file: &File) -> io::Result<Option<Self>> {
-        let own = proc.read_link("self".as_ref())?;
-        let Some(own) = proc.child(own.as_os_str())? else {
-            return Ok(None);
-        };
-        let (Some(infos), Some(files)) = (own.child("fdinfo".as_ref())?, own.child("fd".as_ref())?) else {
-            return Ok(None);
-        };
-        let number = file.as_fd().as_raw_fd().to_string();
-        let info = bytes(&infos, &number)?;
+    fn of(look: &mut Look, file: &File) -> io::Result<Option<Self>> {
+        let (own, number) = (std::process::id(), file.as_fd().as_raw_fd());
+        let Some(info) = look.bytes(&own.to_string(), &format!("fdinfo/{number}"))? else { return Ok(None) };
         let id = info.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"));
-        let path = files.read_link(number.as_ref())?;
-        let mounts = bytes(&own, "mountinfo")?;
+        let path = PathBuf::from(look.link(own, &format!("fd/{number}"))?);
+        let Some(mounts) = look.bytes(&own.to_string(), "mountinfo")? else { return Ok(None) };
         let mut mounts = mounts.split(|byte| *byte == b'\n').filter_map(Mount::parse);
         Ok(id.and_then(|id| mounts.find(|mount| mount.id == id.trim_ascii())).and_then(|mount| {
             let inside = path.strip_prefix(&mount.point).ok()?;
@@ -124,15 +110,10 @@ fn unescape(field: &[u8]) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-/// The whole of a file in `/proc`, whose size says nothing.
-fn bytes(dir: &Dir, name: &str) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    dir.open(name.as_ref())?.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -161,8 +142,7 @@ mod tests {
     fn a_file_of_this_machine_has_its_spot() {
         let root = Root::open(Path::new("/")).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let proc = root.dir(Path::new("/proc")).unwrap().unwrap();
-        let spot = Spot::of(&proc, file.as_file()).unwrap().unwrap();
+        let spot = Spot::of(&mut Look::begin(&root).unwrap(), file.as_file()).unwrap().unwrap();
         assert_eq!(spot.path.file_name(), file.path().file_name());
         assert_eq!(holder(&root, file.as_file()).unwrap(), None);
     }

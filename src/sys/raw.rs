@@ -91,6 +91,26 @@ pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> io::Result<c
     Ok(Errno::result(result)?)
 }
 
+/// Requests of ioctl(2) on an open namespace, `ioctl_nsfs(2)`.
+const NS_GET_USERNS: libc::Ioctl = libc::_IO(0xb7, 1);
+const NS_GET_OWNER_UID: libc::Ioctl = libc::_IO(0xb7, 4);
+
+/// The user namespace that a namespace belongs to.
+pub(super) fn user_namespace(space: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument; the kernel touches none of our memory.
+    let handle = Errno::result(unsafe { libc::ioctl(space.as_raw_fd(), NS_GET_USERNS) })?;
+    // SAFETY: the kernel has just made this handle for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(handle) })
+}
+
+/// The user who made a user namespace.
+pub(super) fn maker_of_user_namespace(space: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: the kernel writes one number of this type, which lives until the call returns.
+    Errno::result(unsafe { libc::ioctl(space.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid) })?;
+    Ok(uid)
+}
+
 /// Make the mount at a path, and all below it, read-only or writable again (`mount_setattr(2)`, Linux 5.12).
 pub(super) fn set_mounts_read_only(path: &CStr, read_only: bool) -> io::Result<()> {
     let flag = libc::MOUNT_ATTR_RDONLY;

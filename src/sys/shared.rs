@@ -91,7 +91,7 @@ impl Shared {
             Some(machine) => (mounts::holder(machine, &old), writers(machine)),
             None => (Ok(None), Ok(Vec::new())),
         };
-        let is_blind = holder.is_err() || running.is_err();
+        let is_blind = running.is_err();
         for (pid, command) in running.unwrap_or_default() {
             warnings.push(Fault {
                 code: "runner-command-running",
@@ -117,12 +117,13 @@ impl Shared {
             details: Vec::new(),
         };
         if is_blind {
-            shared
-                .details
-                .push("/proc does not tell who else has this file mounted or will write it".to_owned());
+            shared.details.push("/proc does not tell who else will write this file".to_owned());
         }
-        if let Ok(Some(pid)) = holder {
-            shared.go_in_place(&format!("process {pid} has it as a mount of its own"));
+        match holder {
+            Ok(None) => {}
+            Ok(Some(pid)) => shared.go_in_place(&format!("process {pid} has it as a mount of its own")),
+            // In place is right with and without such a mount.
+            Err(error) => shared.go_in_place(&format!("who else has it mounted is unknown: {error}")),
         }
         Ok(shared)
     }

@@ -139,7 +139,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("runner-command-running", "gitlab-runner register while the file is changed", || {
         let start =
-            "bash -c 'exec -a /usr/bin/gitlab-runner bash -c \"touch /run/ready; sleep 300; :\" register' &
+            "cp /bin/bash /srv/gitlab-runner; /srv/gitlab-runner -c 'touch /run/ready; sleep 300; :' register &
             while [ ! -e /run/ready ]; do sleep 0.01; done";
         let host = host(|host| host.config_toml(fixture("config-docker-runner.toml")))?;
         apply(&host, start, &["--profile", "dind", "--only", "config"])

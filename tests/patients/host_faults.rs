@@ -87,15 +87,30 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     remark(
         "runs in user mode",
         "end; sed -i '/^ExecStart/i User=gitlab-runner' /etc/systemd/system/gitlab-runner.service
-        mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
-            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
+        mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups \
+            /srv/running/gitlab-runner -s run <>/run/own & sleep 0.3",
         "runner-user-mode",
     ),
     ill(
         "a job calls itself gitlab-runner",
         "",
-        "end; mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups bash -c \
-            'exec -a gitlab-runner bash -s run <>/run/own' & sleep 0.3",
+        "end; mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups \
+            /srv/running/gitlab-runner -s run <>/run/own & sleep 0.3",
+        "runner-not-running",
+    ),
+    ill(
+        "a job calls sudo gitlab-runner",
+        "",
+        "end; mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --init-groups bash -c \
+            'exec -a gitlab-runner sudo -S -k run --config /etc/gitlab-runner/config.toml <>/run/own' & sleep 0.3
+        ps -e -o euid,args | grep -q '^ *0 gitlab-runner -S -k run'",
+        "runner-not-running",
+    ),
+    ill(
+        "a job runs gitlab-runner in a container of its own",
+        "",
+        "end; mkfifo -m 666 /run/own; setpriv --reuid 998 --regid 998 --clear-groups unshare -Ur \
+            chroot /proc/self/root/srv/.. /srv/running/gitlab-runner -s run <>/run/own & sleep 0.3",
         "runner-not-running",
     ),
     remark(
@@ -103,7 +118,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "end; rm /etc/systemd/system/gitlab-runner.service /usr/local/bin/gitlab-runner
         mkdir /run/image; mount -t tmpfs none /run/image; cd /run/image; mkdir usr proc dev
         mount --bind /usr usr; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64; mknod -m 666 dev/null c 1 3
-        mkfifo hold; chroot . bash -c 'exec -a gitlab-runner bash -s run --user=gitlab-runner <>/hold' & sleep 0.3",
+        mkfifo hold; cp /bin/bash gitlab-runner; chroot . /gitlab-runner -s run --user=gitlab-runner <>hold & sleep 0.3",
         "runner-in-container",
     ),
     remark(

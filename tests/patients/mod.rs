@@ -192,9 +192,10 @@ const SILENT: &str = "#!/bin/sh\nexit 1\n";
 /// `begin` starts what looks like gitlab-runner, `end` ends it.
 const START: &str = r#"begin() {
     [ -p /run/hold ] || mkfifo /run/hold
-    bash -c 'exec -a /usr/local/bin/gitlab-runner bash -s run "$@" <>/run/hold' - "$@" &
+    mkdir -p /srv/running; cp /bin/bash /srv/running/gitlab-runner
+    /srv/running/gitlab-runner -s run "$@" <>/run/hold &
     echo $! > /run/gitlab-runner.pid
-    until tr '\0' ' ' < /proc/$!/cmdline | grep -q '^/usr/local/bin/gitlab-runner'; do sleep 0.01; done
+    until [ "$(readlink /proc/$!/exe)" = /srv/running/gitlab-runner ]; do sleep 0.01; done
 }
 end() {
     kill -9 $(cat /run/gitlab-runner.pid)

@@ -187,7 +187,7 @@ fn made_of(root: &Root, new: &New) -> Result<Option<(u32, u32)>> {
 fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()> {
     let running = || {
         let running = process_list::named(machine, &["useradd"]).unwrap_or_default();
-        // Any account can give a process of its own that name.
+        // Any account can start one that fails.
         let is_it = |it: &Process| {
             it.uid == 0 && !it.elsewhere && it.arguments.iter().skip(1).any(|word| word == name)
         };

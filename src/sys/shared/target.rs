@@ -114,13 +114,14 @@ pub(super) fn refuse(file: &File, stat: Stat, path: &Path) -> Result<()> {
 /// The commands of gitlab-runner that load `config.toml`, take their time, and write it whole: those that run.
 pub(super) fn writers(machine: &Root) -> io::Result<Vec<(u32, &'static str)>> {
     const COMMANDS: [&str; 4] = ["register", "unregister", "verify", "reset-token"];
+    // An account's own can't write the file, whatever it was asked to do.
     let command = |process: &Process| {
         let mut arguments = process.arguments.iter().skip(1);
         let found = arguments.find_map(|argument| COMMANDS.into_iter().find(|command| command == argument));
         Some((process.pid, found?))
     };
     let runners = process_list::named(machine, &["gitlab-runner", "gitlab-ci-multi-runner"])?;
-    Ok(runners.iter().filter_map(command).collect())
+    Ok(runners.iter().filter(|process| process.uid == 0).filter_map(command).collect())
 }
 
 pub(super) fn in_use(path: &Path) -> anyhow::Error {
