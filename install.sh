@@ -1,719 +1,449 @@
 #!/bin/sh
 # Installs runner-prep, and runs it right away when asked to. See `./install.sh --help`.
-#
-# Standard output belongs to the program that runs after `--` (think of `-- check --json`),
-# so everything this script has to say goes to standard error.
+# Standard output belongs to the program that runs after `--`: what this script says goes to standard error.
+# shellcheck disable=SC2012  # of ls, only the fields before the name are read
+# shellcheck disable=SC2086  # lists of words, made here
+# shellcheck disable=SC2015  # A && B || C: where B fails, C is meant as well
 set -eu
 
 usage() {
     cat <<'EOF'
-Installs runner-prep.
+Installs runner-prep:
+  sudo ./install.sh                               install
+  sudo ./install.sh -- apply --profile dind       install, then run that
+  sudo ./install.sh --timer --profile dind        install, and look every hour
+  sudo ./install.sh --uninstall                   remove it; what it did stays
 
-  sudo ./install.sh
-      install
-  sudo ./install.sh -- apply --profile dind
-      install, then run `runner-prep apply --profile dind`
-  sudo ./install.sh --timer --profile dind
-      install, and hold the host against that profile every hour
-  sudo ./install.sh --uninstall
-      remove the program; what it did stays, and so do your own profiles.
-      `runner-prep undo` takes that back, while the program is still there
+The program is the `runner-prep` beside this script (a release archive), else
+it is built with the cargo in PATH, in ~/.cargo/bin of root or of whoever calls
+sudo, or of the distribution. What a host or a build needs and lacks is named
+first, and installed with apt-get, dnf, zypper, apk or pacman.
 
-The program is the `runner-prep` that lies beside this script (a release
-archive), else it is built with cargo: the one in PATH, in ~/.cargo/bin of root
-or of whoever calls sudo, else the distribution's own package where that is new
-enough. Nothing is downloaded but crates and that package.
+  --no-packages    install no packages: stop, and name the command for it
+  --timer          install systemd units that run `check`, which only reads
+  --timer=apply    install those that run `apply` as well
+  --profile NAME   with --timer: enable and start the timer for this profile
 
-Installed are PREFIX/bin/runner-prep and the empty directory
-/etc/runner-prep/profiles for profiles of your own. A second run changes
-nothing.
-
-  --timer            install systemd units that run `runner-prep check`; it
-                     changes nothing, the journal says what differs, and then
-                     `systemctl --failed` shows the unit
-  --timer=apply      install those that run `runner-prep apply` as well
-  --profile NAME     with --timer: enable and start the timer for this profile
-
-Environment:
-  PREFIX     where to install, an absolute path; default /usr/local
-  DESTDIR    put before every path, to make a package; default empty
-
-Exit code: that of the program when arguments follow `--`; else 0, or 2 when
-something went wrong.
+Environment: PREFIX, where to install (default /usr/local), and DESTDIR, put
+before every path, to make a package (default empty).
+Exit code: the program's after `--`; else 0, or 2 when something went wrong.
 EOF
 }
 
-say() {
-    printf '%s\n' "install.sh: $*" >&2
-}
+have() { command -v "$1" >/dev/null 2>&1; }
+say() { printf '%s\n' "install.sh: $*" >&2; }
 
 # die WHAT [LINE...]: the lines say why, and what to do.
 die() {
     say "error: $1"
     shift
-    for line in "$@"; do
-        printf '  %s\n' "$line" >&2
-    done
+    [ $# = 0 ] || printf '%s\n' "$@" | sed 's/^/  /' >&2
     exit 2
 }
 
-stage=
-scratch=
-text=
-
-# Nothing of ours stays behind, however we end.
+# Nothing of ours stays behind, however we end: neither files without their name nor directories made for them.
 cleanup() {
-    if [ -n "$stage" ]; then
-        rm -f -- "$stage"
-    fi
-    if [ -n "$text" ]; then
-        rm -f -- "$text"
-    fi
-    if [ -n "$scratch" ]; then
-        rm -rf -- "$scratch"
-    fi
+    while read -r stage && read -r file; do rm -f -- "$stage"; done <"$scratch/staged"
+    sort -r "$scratch/made" | while read -r directory; do rmdir -- "$directory" 2>/dev/null || :; done
+    rm -rf -- "$scratch"
 }
 
-# The owner of a file as a number, and the letters of its mode. `stat` has other options everywhere; `ls` has not.
-owner_of() {
-    # shellcheck disable=SC2012  # one known path, and only the fields before the name are read
-    ls -ldn -- "$1" | awk 'NR == 1 { print $3 }'
-}
-
-mode_of() {
-    # shellcheck disable=SC2012  # as above
-    ls -ldn -- "$1" | cut -c 1-10
-}
-
-home_of() {
-    if command -v getent >/dev/null 2>&1; then
-        getent passwd "$1" | cut -d : -f 6
-    else
-        awk -F : -v name="$1" '$1 == name { print $6 }' /etc/passwd
-    fi
-}
-
-same_bytes() {
-    if command -v cmp >/dev/null 2>&1; then
-        cmp -s -- "$1" "$2"
-    else
-        [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ]
-    fi
-}
-
-# at_least HAVE WANT: whether one version is not older than another; what follows the numbers does not count,
-# nor does the epoch of a package.
-at_least() {
-    printf '%s\n%s\n' "${1#*:}" "$2" | awk '
-        { sub(/[^0-9.].*/, ""); n = split($0, part, "."); for (i = 1; i <= 3; i++) v[NR, i] = i <= n ? part[i] + 0 : 0 }
-        END {
-            for (i = 1; i <= 3; i++) if (v[1, i] != v[2, i]) exit v[1, i] < v[2, i]
-            exit 0
-        }'
-}
+# What kind of file it is, its mode and its owner. `stat` has other options everywhere; `ls` has not.
+look() { ls -ldn -- "$1" 2>/dev/null | awk 'NR == 1 { print substr($1, 1, 10), $3 }'; }
+home_of() { { getent passwd "$1" 2>/dev/null || grep "^$1:" /etc/passwd; } | cut -d : -f 6; }
+# at_least HAVE WANT: whether one version is not older than another. The epoch of a package does not count.
+at_least() { printf '%s\n' "${2#*:}" "${1#*:}" | sort -V -C; }
 
 # Whether a directory that may not be there yet can be made and written to.
 can_write() {
     directory=$1
-    while [ ! -e "$directory" ] && [ ! -L "$directory" ]; do
-        case $directory in
-        */*) directory=${directory%/*} ;;
-        *) directory=. ;;
-        esac
-        directory=${directory:-/}
+    until [ -e "${directory:=/}" ] || [ -L "$directory" ]; do
+        [ "${directory%/*}" != "$directory" ] && directory=${directory%/*} || directory=.
     done
     [ -d "$directory" ] && [ -w "$directory" ]
 }
 
 # --- building -----------------------------------------------------------------------------------------------
-
-# Who called sudo or doas, when that was a person.
-caller=
-cargo=
-rustc=
-builder=
-tried=
-
-# Runs a command as the builder, in an environment in which their own Rust finds itself.
+# Runs a command as the builder, in an environment in which their own Rust finds itself; root's settings say nothing.
 as_builder() {
     set -- env PATH="${cargo%/*}:$PATH" ${rustc:+"RUSTC=$rustc"} "$@"
-    if [ -z "$builder" ]; then
-        "$@"
-        return
-    fi
-    (
-        # Root's own say nothing about the builder's.
-        unset CARGO_HOME RUSTUP_HOME
-        set -- env HOME="$builder_home" "$@"
-        if command -v runuser >/dev/null 2>&1; then
-            exec runuser -u "$builder" -- "$@"
-        elif command -v sudo >/dev/null 2>&1; then
-            exec sudo -n -u "$builder" -- "$@"
-        else
-            exec doas -n -u "$builder" "$@"
-        fi
-    )
-}
-
-# Whether somebody can be the builder with the cargo at hand.
-try_builder() {
-    builder=$1
-    builder_home=
-    if [ -n "$builder" ]; then
-        builder_home=$(home_of "$builder")
-        [ -n "$builder_home" ] || return 1
-        # What the builder cannot read, they cannot build.
-        as_builder test -r "$here/Cargo.toml" 2>/dev/null || return 1
-    fi
-    version=$(cd "$here" && as_builder "$cargo" --version 2>/dev/null) || return 1
-    version=${version#cargo }
-    version=${version%% *}
-    [ -n "$version" ]
-}
-
-# Whether there is a builder for the cargo at hand. Whoever called sudo comes first: what the build leaves in
-# their working copy is theirs then. A cargo that belongs to somebody never runs as root.
-find_builder() {
-    if [ -n "$caller" ] && try_builder "$caller"; then
-        return 0
-    fi
-    if [ "$uid" != 0 ] || [ "$(owner_of "$cargo")" = 0 ]; then
-        try_builder ''
-    else
-        owner=$(id -nu "$(owner_of "$cargo")" 2>/dev/null) && try_builder "$owner"
-    fi
-}
-
-# Whether a cargo is there and new enough. Sets cargo, rustc and builder.
-try_cargo() {
-    cargo=$1
-    rustc=${2:-}
-    if ! [ -f "$cargo" ] || ! [ -x "$cargo" ]; then
-        return 1
-    fi
-    if ! find_builder; then
-        note "$cargo, which does not run or cannot read $here"
-        return 1
-    fi
-    at_least "$version" "$wanted" || {
-        note "$cargo, which is $version"
-        return 1
-    }
+    [ -z "$builder" ] || set -- env -u CARGO_HOME -u RUSTUP_HOME HOME="$(home_of "$builder")" "$@"
+    if [ -z "$builder" ]; then "$@"
+    elif have runuser; then runuser -u "$builder" -- "$@"
+    else "$(have sudo && echo sudo || echo doas)" -n -u "$builder" -- "$@"; fi
 }
 
 # Remembers what was found and why it will not do.
-note() {
-    tried="$tried
-$1"
-}
+note() { tried="$tried
+found: $1"; }
 
-find_cargo() {
-    for name in cargo $(numbered_cargos); do
-        path=$(command -v "$name" 2>/dev/null) || continue
-        number=${name#cargo}
-        if try_cargo "$path" "${number:+$(command -v "rustc$number" 2>/dev/null || :)}"; then
-            return 0
-        fi
+# try_cargo CARGO [RUSTC]: whether it is new enough, and who builds with it. Sets cargo, rustc and builder.
+try_cargo() {
+    [ -f "$1" ] && [ -x "$1" ] || return 1
+    cargo=$1 rustc=${2:-} owner=$(look "$1")
+    # Whoever called sudo comes first: what the build leaves in their clone is theirs then. A cargo that belongs to
+    # somebody never runs as root.
+    [ "$uid" = 0 ] && [ "${owner#* }" != 0 ] && set -- $caller "$(id -nu "${owner#* }")" || set -- $caller ''
+    for builder; do
+        # What the builder cannot read, they cannot build.
+        as_builder test -r "$here/Cargo.toml" 2>/dev/null || continue
+        version=$(cd "$here" && as_builder "$cargo" --version 2>/dev/null) || continue
+        version=${version#cargo }
+        at_least "$version" "$wanted" && return
+        note "$cargo, which is ${version%% *}"
+        return 1
     done
-    for home in "${HOME:-}" "$(home_of "$(id -nu 2>/dev/null)")" "${caller:+$(home_of "$caller")}"; do
-        if [ -n "$home" ] && try_cargo "$home/.cargo/bin/cargo"; then
-            return 0
-        fi
-    done
+    note "$cargo, which does not run or cannot read $here"
     return 1
 }
 
 # Ubuntu has newer Rust in packages with a number: cargo-1.85 beside cargo.
-numbered_cargos() {
-    for path in /usr/bin/cargo-1.*; do
-        if [ -x "$path" ]; then
-            printf '%s\n' "${path##*/}"
-        fi
+find_cargo() {
+    for path in "$(command -v cargo)" /usr/bin/cargo-[0-9]* "${HOME:-}/.cargo/bin/cargo" \
+        "$(home_of "$(id -nu)")/.cargo/bin/cargo" ${caller:+"$(home_of "$caller")/.cargo/bin/cargo"}; do
+        number=${path#/usr/bin/cargo}
+        [ "$number" != "$path" ] || number=
+        try_cargo "$path" "${number:+$(command -v "rustc$number")}" && return
     done
-}
-
-# The version of a package that could be installed.
-offered() {
-    case $manager in
-    apt-get) LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *//p' ;;
-    dnf) LC_ALL=C dnf -q info "$1" 2>/dev/null | sed -n 's/^Version *: *//p' | tail -n 1 ;;
-    apk) apk search -x "$1" 2>/dev/null | sed -n "s/^$1-//p" | tail -n 1 ;;
-    zypper) LC_ALL=C zypper -n info "$1" 2>/dev/null | sed -n 's/^Version *: *//p' ;;
-    pacman) LC_ALL=C pacman -Si "$1" 2>/dev/null | sed -n 's/^Version *: *//p' ;;
-    esac
-}
-
-package_is_new_enough() {
-    version=$(offered "$1")
-    case $version in
-    '' | '(none)')
-        note "$manager, which offers no $1"
-        return 1
-        ;;
-    esac
-    at_least "$version" "$wanted" || {
-        note "the package $1 of $manager, which is $version"
-        return 1
-    }
-}
-
-# Installs the distribution's Rust where it is new enough. An old one is left where it is: in their archives.
-packaged_rust() {
-    manager=
-    for name in apt-get dnf apk zypper pacman; do
-        if command -v "$name" >/dev/null 2>&1; then
-            manager=$name
-            break
-        fi
-    done
-    if [ -z "$manager" ]; then
-        return 1
-    fi
-    if [ "$uid" != 0 ]; then
-        note "$manager, which only root can install with"
-        return 1
-    fi
-    package=cargo
-    case $manager in
-    apt-get)
-        # Images come without the lists; what they offer is unknown then, not absent.
-        case $(offered cargo) in
-        '' | '(none)') apt-get update >&2 || : ;;
-        esac
-        ;;
-    apk) apk update >&2 || : ;;
-    pacman) package=rust ;;
-    esac
-    if ! package_is_new_enough "$package"; then
-        [ "$manager" = apt-get ] || return 1
-        package=
-        for name in $(apt-cache search --names-only '^cargo-1\.[0-9]+$' 2>/dev/null | awk '{ print $1 }'); do
-            if package_is_new_enough "$name"; then
-                package="$name rustc${name#cargo}"
-            fi
-        done
-        [ -n "$package" ] || return 1
-    fi
-    say "installing the packages that build it: $package"
-    # shellcheck disable=SC2086  # one or two names, ours
-    case $manager in
-    apt-get) DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $package >&2 ;;
-    dnf) dnf -y install $package >&2 ;;
-    apk) apk add $package >&2 ;;
-    zypper) zypper -n install $package >&2 ;;
-    pacman) pacman -S --noconfirm --needed $package >&2 ;;
-    esac
+    return 1
 }
 
 build() {
-    wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/Cargo.toml")
-    [ -n "$wanted" ] || die "$here/Cargo.toml names no rust-version" 'is this a clone of runner-prep, and a whole one?'
-    caller=${SUDO_USER:-${DOAS_USER:-}}
-    if [ "$uid" != 0 ] || [ "$caller" = root ] || ! id -u "$caller" >/dev/null 2>&1; then
-        caller=
-    fi
-    if ! find_cargo; then
-        if ! { packaged_rust && find_cargo; }; then
-            say "error: no Rust $wanted or newer to build the program with"
-            {
-                printf '  looked for cargo in PATH, in ~/.cargo/bin and among the packages of the distribution\n'
-                printf '%s\n' "$tried" | sort -u | sed -n 's/^./  found: &/p'
-                printf '  %s\n' 'what helps, any one of:' \
-                    '- unpack a release archive: it has the built program beside install.sh' \
-                    '- install Rust with rustup (https://rustup.rs), as root or as the user who calls sudo, and run this again' \
-                    '- on another machine of this kind: cargo build --release --locked; then copy target/release/runner-prep' \
-                    "  to $here/ and run this again"
-            } >&2
-            exit 2
-        fi
-    fi
-
-    target=$here/target
+    target=$here/target own=$(look "$here")
     # Somebody else's working copy: no place for root's files, and perhaps none that the builder can write to.
-    foreign=no
-    if [ "$uid" = 0 ] && [ -z "$builder" ]; then
-        [ "$(owner_of "$here")" = 0 ] || foreign=yes
-    elif ! as_builder test -w "$here" || { [ -e "$target" ] && ! as_builder test -w "$target"; }; then
-        foreign=yes
+    if [ "$uid$builder" = 0 ] && [ "${own#* }" != 0 ] || ! as_builder test -w "$here" ||
+        { [ -e "$target" ] && ! as_builder test -w "$target"; }; then
+        target=$scratch/target
+        mkdir -- "$target" && chmod 0711 "$scratch"
+        [ -z "$builder" ] || chown "$builder" "$target"
     fi
-    if [ "$foreign" = yes ]; then
-        scratch=$(mktemp -d) || die 'no temporary directory to build in'
-        if [ -n "$builder" ]; then
-            chown "$builder" "$scratch"
-        fi
-        target=$scratch
-    fi
-    say "building with $cargo $version${builder:+ as $builder}"
-    if ! (cd "$here" && as_builder "$cargo" build --release --locked --target-dir "$target") >&2; then
+    say "building with $cargo ${version%% *}${builder:+ as $builder}"
+    (cd "$here" && as_builder "$cargo" build --release --locked --target-dir "$target") >&2 ||
         die "the build in $here failed, as cargo says above" 'nothing was installed'
-    fi
     program=$target/release/runner-prep
-    [ -f "$program" ] || die "cargo built no $program" \
-        'perhaps a build.target in a cargo configuration moves it: copy the program beside install.sh and run this again'
+    [ -f "$program" ] || die "cargo built no $program" 'perhaps a build.target in a cargo configuration moves it'
+}
+
+# --- what is missing ----------------------------------------------------------------------------------------
+# The version of a package that apt could install.
+offered() { LC_ALL=C apt-cache $lists policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([^(]\)/\1/p'; }
+
+# What the package database has as cargo, by that name or because a package provides it: NAME VERSION a line.
+cargos() (
+    export LC_ALL=C
+    case $manager in
+    apt-get) (
+        echo cargo
+        apt-cache $lists showpkg cargo | sed '1,/^Reverse Provides/d'
+        apt-cache $lists search --names-only '^cargo-?[0-9][0-9.]*$'
+    ) | awk '{ print $1 }' | sort -u | while read -r name; do echo "$name $(offered "$name")"; done ;;
+    dnf) dnf -q repoquery --whatprovides cargo --qf '%{name} %{version}\n' ;;
+    zypper) zypper -n search -s --provides --match-exact cargo | awk -F ' *[|] *' '$4 ~ /^[0-9]/ { print $2, $4 }' ;;
+    apk) apk search -x cargo | sed -n 's/-\([0-9]\)/ \1/p' ;;
+    pacman) pacman -Si rust | sed -n 's/^Version *:/rust/p' ;;
+    esac 2>/dev/null
+)
+
+# Adds the newest cargo that the distribution offers to the packages, and the rustc that goes with it.
+add_cargo() {
+    found='' newest=$wanted
+    cargos >"$scratch/cargos" || :
+    while read -r name version; do
+        if [ -z "$version" ]; then
+            note "$manager, which offers no $name"
+        elif ! at_least "$version" "$wanted"; then
+            note "the package $name of $manager, which is $version"
+        elif at_least "$version" "$newest"; then
+            found=$name newest=$version
+        fi
+    done <"$scratch/cargos"
+    case $manager:$found in
+    *:) return 1 ;;
+    apt-get:cargo-*) [ -z "$(offered "rustc${found#cargo}")" ] || found="$found rustc${found#cargo}" ;;
+    esac
+    packages="$packages $found"
+}
+
+# Images come without apt's lists: what it offers is unknown then, not absent. Who may not install has lists apart.
+refresh() {
+    refreshed=yes
+    if [ "$installs" = no ]; then
+        mkdir -p -- "$scratch/lists/partial" "$scratch/cache/archives/partial"
+        lists="-o Dir::State::Lists=$scratch/lists -o Dir::Cache=$scratch/cache -o APT::Sandbox::User=root"
+    fi
+    apt-get $lists update >&2 </dev/null || :
+}
+
+install_packages() { DEBIAN_FRONTEND=noninteractive $install$packages >&2 </dev/null; }
+
+no_rust() {
+    die "no Rust $wanted or newer in PATH, in ~/.cargo/bin or among the packages of the distribution" \
+        "$(printf '%s\n' "$tried" | sort -u | grep .)" "$1; what helps, any one of:" \
+        '- a release package (.deb, .rpm), or an unpacked release archive: it has the built program beside install.sh' \
+        '- install Rust with rustup (https://rustup.rs), as root or as the user who calls sudo, and run this again' \
+        "- on another machine of this kind: cargo build --release --locked; copy target/release/runner-prep to $here/"
+}
+
+# Finds all that is missing before anything is changed, and installs it in one call.
+provide() {
+    missing='' packages='' lists='' refreshed=no
+    [ "$prepares" = no ] || for tool in sudo rsync git ssh useradd; do have "$tool" || missing="$missing $tool"; done
+    if [ -z "$program" ]; then
+        have cc || missing="$missing cc"
+        ls /usr/share/ca-certificates /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem \
+            "${CARGO_HTTP_CAINFO:-/etc/ssl/certs/ca-certificates.crt}" >"$scratch/found" 2>/dev/null || [ -s "$scratch/found" ] ||
+            missing="$missing ca-certificates"
+        find_cargo || missing="$missing cargo"
+    fi
+    [ -n "$missing" ] || return 0
+    while IFS=: read -r manager install ssh useradd cc; do ! have "$manager" || break; done <<EOF
+apt-get:apt-get install -y --no-install-recommends:openssh-client:passwd:gcc libc6-dev
+dnf:dnf -y install:openssh-clients:shadow-utils:gcc
+zypper:zypper -n install:openssh-clients:shadow:gcc
+apk:apk --update-cache add:openssh-client:shadow:gcc musl-dev
+pacman:pacman -Sy --noconfirm --needed:openssh:shadow:gcc
+EOF
+    [ -n "$manager" ] || die "missing:$missing" 'no package manager that is known here: install them, and run this again'
+    for tool in $missing; do
+        case $tool in ssh) name=$ssh ;; useradd) name=$useradd ;; cc) name=$cc ;; *) name=$tool ;; esac
+        [ "$tool" = cargo ] || packages="$packages $name"
+        [ "$manager:$refreshed" != apt-get:no ] || [ -n "$(offered "${name%% *}")" ] || refresh
+    done
+    case $missing in *cargo) add_cargo || no_rust 'nothing was changed' ;; esac
+    line=$install$packages
+    if [ "$installs" = no ]; then
+        [ "$refreshed" = no ] || line="apt-get update && $line"
+        [ "$uid" = 0 ] || { have sudo && line=$(echo "$line" | sed -E 's/(^|&& )/\1sudo /g') || line="su -c '$line'"; }
+        die "missing:$missing" "nothing was changed; what installs all of it: $line" 'then run this again'
+    fi
+    say "missing:$missing; installing the packages: $line"
+    install_packages || { [ "$manager:$refreshed" = apt-get:no ] && refresh && install_packages; } ||
+        die "$manager cannot install$packages" "why, it says above$(can_write /usr/bin || echo ': /usr is read-only')" \
+            'runner-prep was not installed; put that right, and run this again'
+    [ -n "$program" ] || find_cargo || no_rust 'packages were installed'
 }
 
 # --- installing ---------------------------------------------------------------------------------------------
-
-# Whether FILE is what we would install: the bytes of SOURCE, with MODE as `ls` shows it, and ours.
-is_installed() {
-    [ -f "$2" ] && [ ! -L "$2" ] && same_bytes "$1" "$2" && [ "$(mode_of "$2")" = "$3" ] && [ "$(owner_of "$2")" = "$uid" ]
+# All that is written outside of the temporary directory goes through make_directory, place and discard.
+make_directory() {
+    [ -n "$1" ] && [ ! -d "$1" ] || return 0
+    [ "${1%/*}" = "$1" ] || make_directory "${1%/*}"
+    mkdir -- "$1" || die "cannot make the directory $1" 'nothing was installed' "$elsewhere"
+    printf '%s\n' "$1" >>"$scratch/made"
 }
 
-# begin_file SOURCE FILE MODE: a copy beside FILE, with owner and mode, in $stage.
-begin_file() {
-    if [ -d "$2" ]; then
-        die "$2 is a directory" 'move it away and run this again'
-    fi
-    directory=${2%/*}
-    mkdir -p -- "$directory" || die "cannot make the directory $directory" "$needs_root"
-    stage=$(mktemp "$directory/.runner-prep.XXXXXX") || die "cannot write in $directory" "$needs_root"
-    cp -- "$1" "$stage" || die "cannot copy $1 to $directory" "$2 is as it was"
-    chmod "$3" "$stage"
-    if [ "$uid" = 0 ]; then
-        # A setgid directory, as /usr/local/bin is on some systems, would give it another group.
-        chown 0:0 "$stage"
-    fi
-}
-
-# end_file FILE: gives the copy its name.
-end_file() {
+# place SOURCE FILE: lays a copy beside FILE, whose name it gets from commit, when there is space for everything.
+# One that has these bytes, its mode and our owner already is left alone.
+place() {
+    mode=0644 wanted_look="-rw-r--r-- $uid"
+    [ "$2" != "$installed" ] || mode=0755 wanted_look="-rwxr-xr-x $uid"
+    [ "$(look "$2")" = "$wanted_look" ] && [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] && return
+    [ ! -d "$2" ] || die "$2 is a directory" 'move it away and run this again'
+    make_directory "${2%/*}"
+    stage=$(mktemp "${2%/*}/.runner-prep.XXXXXX") || die "cannot write in ${2%/*}" 'nothing was installed' "$elsewhere"
+    printf '%s\n' "$stage" "$2" >>"$scratch/staged"
+    cp -- "$1" "$stage" || die "cannot copy $1 to ${2%/*}" 'as it says above; nothing was installed'
+    chmod "$mode" "$stage"
+    # A setgid directory, as /usr/local/bin is on some systems, would give it another group.
+    [ "$uid" != 0 ] || chown 0:0 "$stage"
     # On the disk before it has its name: after a power cut there is the old file or the new one, whole.
     sync "$stage" 2>/dev/null || sync
-    mv -f -- "$stage" "$1" || die "cannot replace $1" 'the former one is still there'
-    stage=
+}
+
+# Says which file was installed or removed; the many small ones are counted.
+tell() {
     changed=yes
-    say "installed $1"
-}
-
-install_program() {
-    if is_installed "$program" "$installed" -rwxr-xr-x; then
-        return
-    fi
-    begin_file "$program" "$installed" 0755
-    # What goes into a package may be for another kind of machine.
-    if [ -z "$DESTDIR" ] && ! "$stage" --version >/dev/null; then
-        die "$program does not run on this machine ($(uname -s -m))" 'take the archive made for it, or build it here'
-    fi
-    end_file "$installed"
-}
-
-install_directory() {
-    if [ -d "$profiles" ]; then
-        return
-    fi
-    if ! can_write "$profiles"; then
-        [ "$uid" != 0 ] || die "cannot make the directory $profiles" 'a file is in the way, or the file system is read-only'
-        say "left out $profiles, which needs root; a profile of your own is then named by its path"
-        return
-    fi
-    mkdir -p -- "$profiles" || die "cannot make the directory $profiles"
-    changed=yes
-    say "made $profiles for profiles of your own"
-}
-
-# --- the timer ----------------------------------------------------------------------------------------------
-
-# unit ACTION KIND: the text of runner-prep-ACTION@.KIND. What stands after the @ is the profile.
-unit() {
     case $2 in
-    timer)
-        cat <<EOF
-[Unit]
-Description=runner-prep $1 with profile %i, every hour
-
-[Timer]
-OnCalendar=hourly
-# Not all hosts of a fleet at once, and after a pause what was missed.
-RandomizedDelaySec=15min
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
-EOF
-        return
-        ;;
+    "$share"/*) documents=$((documents + 1)) ;;
+    "$wants"/*) say "disabled ${2##*/}" ;;
+    *) say "$1 $2" ;;
     esac
-    cat <<EOF
-[Unit]
-Description=runner-prep $1 with profile %i
-Documentation=man:runner-prep(1)
-After=nss-user-lookup.target
-
-[Service]
-Type=oneshot
-ExecStart=${PREFIX%/}/bin/runner-prep $1 --profile %i
-# 3: nothing is wrong, but something waits for a person; the journal says what. 1 (the host differs) and 2 (an
-# error) make the unit fail.
-SuccessExitStatus=3
-TimeoutStartSec=10min
-UMask=0077
-
-NoNewPrivileges=yes
-IPAddressDeny=any
-KeyringMode=private
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-PrivateDevices=yes
-PrivateNetwork=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-EOF
-    case $1 in
-    check)
-        cat <<'EOF'
-# It reads as root, becomes the account before it looks at its home, and asks sudo what the account may do.
-CapabilityBoundingSet=CAP_DAC_READ_SEARCH CAP_SETGID CAP_SETUID
-ProtectHome=read-only
-ProtectSystem=strict
-EOF
-        ;;
-    apply)
-        cat <<'EOF'
-# It makes accounts and files for others, takes a lease on config.toml, and looks who else sees that file.
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_LEASE
-CapabilityBoundingSet=CAP_LINUX_IMMUTABLE CAP_SETGID CAP_SETUID CAP_SYS_PTRACE
-# All may be wanted of it but programs; the entry point of a deployment lies in /usr/local.
-ProtectSystem=yes
-ReadWritePaths=-/usr/local
-EOF
-        ;;
-    esac
+    [ "${2%/*}" != "$units" ] || reload=yes
 }
 
-# The names of the units, without their kind.
-actions() {
-    case $timer in
-    apply) echo check apply ;;
-    *) echo check ;;
-    esac
+# Gives the copies their names, in the order in which they were laid out: the program first.
+commit() {
+    while read -r stage && read -r file; do
+        mv -f -- "$stage" "$file" || die "cannot replace $file" 'the former one is still there'
+        tell installed "$file"
+    done <"$scratch/staged"
+    [ "$documents" = 0 ] || say "installed $documents manual pages and completions below $share"
+    ! grep -qxF "$profiles" "$scratch/made" || { say "made $profiles for profiles of your own" && changed=yes; }
+    : >"$scratch/staged" && : >"$scratch/made"
 }
 
-install_timer() {
-    text=$(mktemp) || die 'no temporary file for a unit'
-    for action in $(actions); do
-        for kind in service timer; do
-            file=$units/runner-prep-$action@.$kind
-            unit "$action" "$kind" >"$text"
-            if ! is_installed "$text" "$file" -rw-r--r--; then
-                begin_file "$text" "$file" 0644
-                end_file "$file"
-                reload=yes
-            fi
-        done
+# discard FILE: removes it; false where it is not.
+discard() {
+    [ -e "$1" ] || [ -L "$1" ] || return 1
+    rm -f -- "$1" || die "cannot remove $1" "$elsewhere"
+    tell removed "$1"
+}
+
+# Ends where the program does not start here, and says why.
+must_start() {
+    why=$("$1" --version 2>&1 </dev/null) && return
+    libc=$(printf '%s\n' "$why" | sed -n "s/.*\`GLIBC_\([0-9.]*\)' not found.*/\1/p" | sort -V | tail -n 1)
+    [ -z "$libc" ] || why="it needs the C library glibc $libc or newer, and this machine has $(getconf GNU_LIBC_VERSION)"
+    die "$program does not run on this machine ($(uname -s -m))" "$why" 'nothing was installed' \
+        'take the archive made for it, or run install.sh in a clone, which builds the program here'
+}
+
+# Out of the program itself, as in the packages.
+place_documents() {
+    candidate=$stage
+    can_write "$share" && pages=$("$candidate" man --list 2>/dev/null </dev/null) ||
+        { say "left out manual pages and completions: $share cannot be written, or they cannot be made here" && return; }
+    for name in '' $pages; do
+        page=runner-prep${name:+-$name}.1
+        "$candidate" man $name >"$scratch/$page" </dev/null && gzip -9n "$scratch/$page" || die "cannot make the manual page $page"
+        place "$scratch/$page.gz" "$share/man/man1/$page.gz"
     done
-    if [ -n "$running" ] && [ "$reload" = yes ]; then
-        systemctl daemon-reload >&2 || die 'systemd does not read its units again' 'as it says above'
-    fi
-    if [ -z "$profile" ]; then
-        say "to start it: systemctl enable --now runner-prep-$timer@PROFILE.timer"
-        return
-    fi
-    name=runner-prep-$timer@$profile.timer
-    if [ -L "$wants/$name" ] && { [ -z "$running" ] || systemctl -q is-active "$name"; }; then
-        return
-    fi
+    for name in $completions; do
+        "$candidate" completions "${name%%:*}" >"$scratch/text" </dev/null || die "cannot make the completions for ${name%%:*}"
+        place "$scratch/text" "$share/${name#*:}"
+    done
+}
+
+place_units() {
+    prefix=$(printf '%s' "${PREFIX%/}" | sed 's/%/%%/g; s/[\\|&]/\\&/g')
+    set -- check@.service check@.timer
+    [ "$timer" = check ] || set -- "$@" apply@.service apply@.timer
+    for unit; do
+        sed "s|^ExecStart=/usr/local/|ExecStart=$prefix/|" "$here/.package/systemd/runner-prep-$unit" >"$scratch/unit" ||
+            die 'a unit is missing' 'run install.sh in a clone, or in the whole unpacked archive'
+        place "$scratch/unit" "$units/runner-prep-$unit"
+    done
+}
+
+start_timer() {
+    [ "$running$reload" != yesyes ] || systemctl daemon-reload >&2 || die 'systemd does not read its units again'
+    name=runner-prep-$timer@${profile:-PROFILE}.timer now=--now
+    [ -n "$profile" ] || { say "to start it: systemctl enable --now $name" && return; }
+    [ -L "$wants/$name" ] && { [ "$running" = no ] || systemctl -q is-active "$name"; } && return
     # In an image there is nothing to start yet.
-    systemctl ${DESTDIR:+--root="$DESTDIR"} -q enable ${running:+--now} "$name" >&2 ||
-        die "cannot enable $name" 'as systemctl says above'
-    changed=yes
+    [ "$running" = yes ] || now=
+    systemctl ${DESTDIR:+--root="$DESTDIR"} -q enable $now "$name" >&2 || die "cannot enable $name" 'why, it says above'
     say "enabled $name"
 }
 
-remove_timer() {
-    for action in check apply; do
-        for file in "$wants/runner-prep-$action@"*.timer; do
-            if [ -L "$file" ]; then
-                if [ -n "$running" ]; then
-                    systemctl -q stop "${file##*/}" >&2 || :
-                fi
-                rm -f -- "$file" || die "cannot remove $file" "$needs_root"
-                changed=yes
-                say "disabled ${file##*/}"
-            fi
-            # When it ran last.
-            rm -f -- "$DESTDIR/var/lib/systemd/timers/stamp-${file##*/}"
-        done
-        for kind in service timer; do
-            file=$units/runner-prep-$action@.$kind
-            if [ -e "$file" ]; then
-                rm -f -- "$file" || die "cannot remove $file" "$needs_root"
-                reload=yes
-                changed=yes
-                say "removed $file"
-            fi
-        done
+uninstall() {
+    for file in "$wants"/runner-prep-check@*.timer "$wants"/runner-prep-apply@*.timer; do
+        [ "$running" = no ] || [ ! -L "$file" ] || systemctl -q stop "${file##*/}" >&2 || :
+        discard "$file" || :
+        # When it ran last.
+        rm -f -- "$DESTDIR/var/lib/systemd/timers/stamp-${file##*/}"
     done
-    if [ -n "$running" ] && [ "$reload" = yes ]; then
+    for file in "$installed" "$units"/runner-prep-check@.* "$units"/runner-prep-apply@.* "$share"/man/man1/runner-prep[.-]* \
+        "$share"/*/completions/runner-prep "$share"/zsh/*/_runner-prep "$share"/fish/*/runner-prep.fish; do
+        [ -d "$file" ] || ! discard "$file" || [ "${file#"$share"}" = "$file" ] || rmdir -- "${file%/*}" 2>/dev/null || :
+    done
+    [ "$documents" = 0 ] || say "removed $documents manual pages and completions below $share"
+    if [ "$running$reload" = yesyes ]; then
         # A unit that failed would be listed for ever.
         systemctl -q stop 'runner-prep-*@*.timer' 'runner-prep-*@*.service' >&2 || :
         systemctl -q reset-failed 'runner-prep-*@*.service' >&2 || :
         systemctl daemon-reload >&2 || :
     fi
-}
-
-uninstall() {
-    remove_timer
-    if [ -e "$installed" ] || [ -L "$installed" ]; then
-        rm -f -- "$installed" || die "cannot remove $installed" "$needs_root"
-        changed=yes
-        say "removed $installed"
-    fi
     for directory in "$profiles" "${profiles%/*}"; do
-        if [ ! -d "$directory" ]; then
-            continue
-        fi
-        if [ -n "$(ls -A -- "$directory")" ]; then
-            say "kept $directory with what you put there"
-            break
-        fi
-        rmdir -- "$directory" || die "cannot remove $directory" "$needs_root"
-        changed=yes
-        say "removed the empty $directory"
+        [ -d "$directory" ] || continue
+        [ -z "$(ls -A -- "$directory")" ] || { say "kept $directory with what you put there" && break; }
+        rmdir -- "$directory" && say "removed the empty $directory" || die "cannot remove $directory" "$elsewhere"
     done
     say 'kept everything that runner-prep did: accounts, keys, sudoers rules, config.toml and its records'
+    [ "$changed" = yes ] || say "nothing to remove: there is no $installed"
 }
 
 # --- the arguments ------------------------------------------------------------------------------------------
-
 # A closed stream would give its number to the next file that is opened.
 (true >&2) || exec 2>/dev/null
 (true <&0) 2>/dev/null || exec </dev/null
 (true >&1) 2>/dev/null || exec >/dev/null
-
-action=install
-run=no
-timer=
-profile=
+action=install run=no installs=yes timer='' profile=''
 while [ $# -gt 0 ]; do
     case $1 in
     --uninstall) action=uninstall ;;
+    --no-packages) installs=no ;;
     --timer | --timer=check) timer=check ;;
     --timer=apply) timer=apply ;;
-    --profile)
-        [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind'
-        profile=$2
-        shift
-        ;;
     --profile=*) profile=${1#*=} ;;
-    -h | --help)
-        usage
-        exit 0
-        ;;
-    --)
-        run=yes
-        shift
-        break
-        ;;
+    --profile) [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind'
+        profile=$2 && shift ;;
+    -h | --help) usage && exit ;;
+    --) run=yes && shift && break ;;
     *) die "unknown argument: $1" "arguments for runner-prep come after --: ./install.sh -- $*" 'all others: ./install.sh --help' ;;
     esac
     shift
 done
-# The program works on the machine it runs on, whatever tree it was put into.
-if [ "$run" = yes ] && [ -n "${DESTDIR:-}" ]; then
-    case " $*" in
-    *' --root'*) ;;
-    *) die "DESTDIR is for the program's files: what follows -- would change this machine" \
-        "to prepare the tree: ./install.sh -- $* --root $DESTDIR" 'to prepare this machine: leave out DESTDIR' ;;
-    esac
-fi
-if [ "$action" = uninstall ] && [ "$run" = yes ]; then
-    die 'what is removed cannot be run' 'leave out --uninstall, or -- and what follows it'
-fi
-if [ "$action" = uninstall ] && [ -n "$timer" ]; then
-    die 'the timer goes with the program' 'leave out --timer; to keep the program: systemctl disable --now runner-prep-check@PROFILE.timer'
-fi
+DESTDIR=${DESTDIR:-} PREFIX=${PREFIX:-/usr/local} uid=$(id -u)
+# Whether this machine is the host: neither another tree, nor a place in somebody's home.
+prepares=no
+[ "$uid" != 0 ] || [ -n "$DESTDIR" ] || prepares=yes
+case "$run $*" in
+yes*' --root'*) prepares=no ;;
+yes*) [ -z "$DESTDIR" ] || die "DESTDIR is for the program's files: what follows -- would change this machine" \
+    "to prepare the tree: ./install.sh -- $* --root $DESTDIR" 'to prepare this machine: leave out DESTDIR' ;;
+esac
+case $action:$run:$timer in
+uninstall:yes:*) die 'what is removed cannot be run' 'leave out --uninstall, or -- and what follows it' ;;
+uninstall:no:?*) die 'the timer goes with the program' 'leave out --timer, or see: systemctl disable --now' ;;
+esac
 case $profile in
 '') ;;
 *[!a-z0-9-]* | -*) die "a timer is for a profile by its name, and this is none: $profile" \
     'put a profile of your own, also one that extends several, into /etc/runner-prep/profiles' ;;
 *) [ -n "$timer" ] || die '--profile is for --timer' "to prepare the host: ./install.sh -- apply --profile $profile" ;;
 esac
-
+case $PREFIX in /*) ;; *) die "PREFIX is no absolute path: $PREFIX" ;; esac
 # Also where nobody set them: cloud-init has no HOME, and cron a short PATH.
-PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export PATH
-unset CDPATH
-umask 022
-trap cleanup EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-DESTDIR=${DESTDIR:-}
-PREFIX=${PREFIX:-/usr/local}
-case $PREFIX in
-/*) ;;
-*) die "PREFIX is no absolute path: $PREFIX" ;;
-esac
-case $0 in
-*/*) here=${0%/*} ;;
-*) here=. ;;
-esac
+export PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+unset CDPATH && umask 022
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 here=$(cd -- "${here:-/}" && pwd -P) || die "cannot find the directory of $0"
-uid=$(id -u)
-bin=$DESTDIR${PREFIX%/}/bin
-installed=$bin/runner-prep
+# Who called sudo or doas, when that was a person.
+caller=${SUDO_USER:-${DOAS_USER:-}}
+[ "$uid" = 0 ] && [ "$caller" != root ] && id -u "$caller" >/dev/null 2>&1 || caller=
+bin=$DESTDIR${PREFIX%/}/bin installed=$DESTDIR${PREFIX%/}/bin/runner-prep share=$DESTDIR${PREFIX%/}/share
 profiles=$DESTDIR/etc/runner-prep/profiles
+completions='bash:bash-completion/completions/runner-prep zsh:zsh/site-functions/_runner-prep
+fish:fish/vendor_completions.d/runner-prep.fish'
 # A package has its units apart from an administrator's.
-case ${PREFIX%/} in
-/usr) units=$DESTDIR/usr/lib/systemd/system ;;
-*) units=$DESTDIR/etc/systemd/system ;;
-esac
-wants=$DESTDIR/etc/systemd/system/timers.target.wants
+units=$DESTDIR/etc/systemd/system wants=$DESTDIR/etc/systemd/system/timers.target.wants
+[ "${PREFIX%/}" != /usr ] || units=$DESTDIR/usr/lib/systemd/system
 # Whether there is a systemd to talk to.
-running=
-if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null 2>&1; then
-    running=yes
-fi
-reload=no
-needs_root='run it as root (sudo ./install.sh), or choose a place of your own: PREFIX=~/.local ./install.sh'
-changed=no
+running=no reload=no changed=no documents=0 tried='' program='' wanted=''
+[ -n "$DESTDIR" ] || [ ! -d /run/systemd/system ] || ! have systemctl || running=yes
+elsewhere='run it as root (sudo ./install.sh), or choose a place of your own: PREFIX=~/.local ./install.sh'
+[ "$uid" != 0 ] || elsewhere='is the file system read-only, or a file in the way? another place: PREFIX=/opt/runner-prep ./install.sh'
+[ "$action" = install ] || { uninstall && exit; }
 
-if [ "$action" = uninstall ]; then
-    uninstall
-    if [ "$changed" = no ]; then
-        say "nothing to remove: there is no $installed"
-    fi
-    exit 0
-fi
-
-can_write "$bin" || die "cannot write in $bin" "$needs_root"
-if [ -n "$timer" ]; then
-    can_write "$units" || die "cannot write in $units" "$needs_root"
-    if [ -n "$profile" ] && ! command -v systemctl >/dev/null 2>&1; then
-        die 'this machine has no systemd' "run this from cron; it exits with 1 where the host differs: runner-prep check --profile $profile"
-    fi
-fi
+can_write "$bin" || die "cannot write in $bin" "$elsewhere"
+[ -z "$timer" ] || can_write "$units" || die "cannot write in $units" "$elsewhere"
+[ -z "$profile" ] || have systemctl || die 'this machine has no systemd' \
+    "run this from cron; it exits with 1 where the host differs: runner-prep check --profile $profile"
+trap cleanup EXIT
+trap 'exit 130' HUP INT TERM
+scratch=$(mktemp -d) && : >"$scratch/staged" && : >"$scratch/made" || die 'cannot make a temporary directory' 'nothing was installed'
 if [ -f "$here/runner-prep" ]; then
     program=$here/runner-prep
-elif [ -f "$here/Cargo.toml" ]; then
-    build
+    # What goes into a package may be for another kind of machine.
+    [ -n "$DESTDIR" ] || [ ! -x "$program" ] || must_start "$program"
 else
-    die "neither the program nor its source lies in $here" \
+    [ -f "$here/Cargo.toml" ] || die "neither the program nor its source lies in $here" \
         'run install.sh from where the archive was unpacked, or from a clone of the repository'
+    wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/Cargo.toml")
+    [ -n "$wanted" ] || die "$here/Cargo.toml names no rust-version" 'is this a whole clone of runner-prep?'
 fi
-install_program
-install_directory
-if [ -n "$timer" ]; then
-    install_timer
-fi
-if [ "$changed" = no ]; then
-    say "nothing to do: $installed is this version already"
-fi
-
-if [ "$run" = yes ]; then
-    cleanup
-    trap - EXIT
-    exec "$installed" "$@"
-fi
+provide
+[ -n "$program" ] || build
+place "$program" "$installed"
+# The program waits for its name, or has it already.
+read -r stage <"$scratch/staged" || stage=$installed
+[ -n "$DESTDIR" ] || must_start "$stage"
+place_documents
+[ -z "$timer" ] || place_units
+[ "$uid" != 0 ] && ! can_write "$profiles" || make_directory "$profiles"
+commit
+[ -d "$profiles" ] || say "left out $profiles, which needs root; a profile of your own is then named by its path"
+[ "$changed" = yes ] || say "nothing to do: $installed is this version already"
+[ -z "$timer" ] || start_timer
+[ "$run" = no ] || { cleanup && trap - EXIT && exec "$installed" "$@"; }

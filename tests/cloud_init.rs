@@ -77,13 +77,14 @@ fn host() -> Option<Host> {
     }
     let new = Host::or_skip()?;
     let release = tempfile::tempdir().unwrap();
-    let archive = release.path().join("runner-prep.tar.gz");
-    let pack = "strip -o \"$1/runner-prep\" \"$2\" && cp \"$3\" \"$1\" && cd \"$1\" &&
-        tar -cf - runner-prep install.sh | gzip -1 >runner-prep.tar.gz && sha256sum runner-prep.tar.gz";
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", pack, "sh"]).arg(release.path()).arg(program()).arg(source().join("install.sh"));
-    let packed = run_limited(&mut command);
-    let sum = packed.ok().stdout.split(' ').next().unwrap();
+    let binary = release.path().join("runner-prep");
+    let mut strip = Command::new("strip");
+    run_limited(strip.arg("-o").arg(&binary).arg(program())).ok();
+    let mut build = Command::new(source().join(".package/build"));
+    run_limited(build.arg("--archive").arg(release.path()).env("BINARY", binary)).ok();
+    let sums = std::fs::read_to_string(release.path().join("SHA256SUMS")).unwrap();
+    let (sum, name) = sums.trim_end().split_once("  ").unwrap();
+    let archive = release.path().join(name);
     let user_data = readme_block("user-data.yaml");
     assert!(user_data.contains("glrt-TOKEN") && user_data.contains("SHA256SUM"));
     let user_data = user_data.replace("glrt-TOKEN", TOKEN).replace("SHA256SUM", sum);

@@ -6,7 +6,7 @@
 
 mod support;
 
-use support::{Host, fixture, have, program, skip, source};
+use support::{Host, fixture, have, skip, source};
 
 /// What differs from run to run, and what README shows instead.
 const SAMPLE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3q8kq0Tn5oSgWcY7pPz1m2Hn0D4Vn8yqk6vYxk3RrT";
@@ -86,11 +86,8 @@ fn every_command_prints_what_readme_says() {
     let Some(host) = Host::or_skip() else { return };
     let path = source().join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
-    let binary = std::fs::read(program()).unwrap();
-    let install = std::fs::read(source().join("install.sh")).unwrap();
     let host = host
-        .file_mode("/srv/runner-prep/runner-prep", binary, 0o755)
-        .file_mode("/srv/runner-prep/install.sh", install, 0o755)
+        .release("/srv/runner-prep")
         // What `gitlab-runner register` writes, put in place where README says that a runner was registered.
         .file("/srv/registered.toml", fixture("config-docker-runner.toml"))
         .start();

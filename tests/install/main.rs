@@ -55,6 +55,11 @@ impl Place {
         let place = Self { kept: tempfile::tempdir().unwrap() };
         std::fs::set_permissions(place.kept.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         place.file("src/install.sh", &script(), 0o755);
+        for unit in std::fs::read_dir(source().join(".package/systemd")).unwrap() {
+            let unit = unit.unwrap();
+            let name = unit.file_name().into_string().unwrap();
+            place.file(&format!("src/.package/systemd/{name}"), &std::fs::read(unit.path()).unwrap(), 0o644);
+        }
         std::fs::create_dir(place.dest()).unwrap();
         place
     }

@@ -10,11 +10,22 @@ use super::place::Place;
 use super::process::{Run, program, run_limited};
 use super::secrets::Secrets;
 use super::tree::SUDOERS;
-use super::{PATH, is_root, skip};
+use super::{PATH, is_root, skip, source};
 
 /// The directories that a host has of its own. The rest is the machine's, and cannot be written.
-const OWN: &[&str] =
-    &["etc", "home", "root", "run", "var", "srv", "opt", "usr/local/bin", "usr/local/sbin", "tmp"];
+const OWN: &[&str] = &[
+    "etc",
+    "home",
+    "root",
+    "run",
+    "var",
+    "srv",
+    "opt",
+    "usr/local/bin",
+    "usr/local/sbin",
+    "usr/local/share",
+    "tmp",
+];
 
 /// What the tools need of the machine's `/etc` to work as they do outside. Accounts, keys and sudoers rules
 /// are not among it: those are the host's own.
@@ -29,6 +40,7 @@ const FROM_ETC: &[&str] = &[
     "ld.so.conf.d",
     "localtime",
     "login.defs",
+    "manpath.config",
     "mke2fs.conf",
     "nsswitch.conf",
     "os-release",
@@ -189,6 +201,22 @@ impl HostBuilder {
         self
     }
 
+    /// What an unpacked release holds that `install.sh` reads.
+    pub(crate) fn release(self, path: &str) -> Self {
+        let file =
+            |name: &str| std::fs::read(source().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut host = self.file_mode(&format!("{path}/install.sh"), file("install.sh"), 0o755).file_mode(
+            &format!("{path}/runner-prep"),
+            std::fs::read(program()).expect("the program"),
+            0o755,
+        );
+        for unit in ["check@.service", "check@.timer", "apply@.service", "apply@.timer"] {
+            let name = format!(".package/systemd/runner-prep-{unit}");
+            host = host.file(&format!("{path}/{name}"), file(&name));
+        }
+        host
+    }
+
     /// A symbolic link.
     #[track_caller]
     pub(crate) fn link(self, path: &str, target: &str) -> Self {
@@ -265,6 +293,7 @@ fn lay_out(place: &Place) {
         ("opt/under-test", 0o755),
         ("usr/local/bin", 0o755),
         ("usr/local/sbin", 0o755),
+        ("usr/local/share", 0o755),
         ("tmp", 0o1777),
     ] {
         place.dir(path, mode);

@@ -13,7 +13,7 @@ fi
 # A mount on a directory with this mount in it: first the inner one, then the outer with all below.
 mount --bind "$program" "$base/opt/under-test/runner-prep"
 # /tmp last: the directory we copy from may lie in it.
-for directory in /etc /home /root /run /var /srv /opt /usr/local/bin /usr/local/sbin /tmp; do
+for directory in /etc /home /root /run /var /srv /opt /usr/local/bin /usr/local/sbin /usr/local/share /tmp; do
     if [ -d "$directory" ]; then
         mount --rbind "$base$directory" "$directory"
     fi
