@@ -62,8 +62,6 @@ const CIRCLES: &[&str] = &[
     "resource",
     "run",
     "text::key_pair",
-    "text::toml_patch",
-    "text::toml_patch::fresh",
     "undo::values",
 ];
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use runner_prep::text::toml_patch::{Action, Edit, Parts, Scalar, Step, Toml, verify};
+use runner_prep::text::toml_patch::{Action, Edit, Parts, Scalar, Step, Toml};
 use toml_edit::{Item, Table, Value};
 
 use toml_documents::document;
@@ -279,9 +279,9 @@ proptest! {
         let expected = values.edited(&edit);
         prop_assert_eq!(plain_table(after.root()), expected.clone());
         prop_assert_eq!(after.has_bom(), before.has_bom());
-        prop_assert!(verify(&before, &after, std::slice::from_ref(&edit)).is_ok());
+        prop_assert!(before.verify(&after, std::slice::from_ref(&edit)).is_ok());
         if expected != values {
-            prop_assert!(verify(&before, &before, std::slice::from_ref(&edit)).is_err());
+            prop_assert!(before.verify(&before, std::slice::from_ref(&edit)).is_err());
         }
 
         // The bytes: a new key is one piece put in, anything else stays within the old value.
@@ -365,10 +365,10 @@ proptest! {
         let toml = Toml::parse(filled.as_bytes()).expect("the result is TOML");
         let expected = come.iter().fold(values.clone(), |values, edit| values.edited(edit));
         prop_assert_eq!(plain_table(toml.root()), expected.clone());
-        prop_assert!(verify(&before, &toml, &come).is_ok());
-        prop_assert!(verify(&before, &before, &come).is_err());
-        prop_assert!(verify(&toml, &toml, &come[..1]).is_ok());
-        prop_assert!(verify(&before, &toml, &come[1..]).is_err());
+        prop_assert!(before.verify(&toml, &come).is_ok());
+        prop_assert!(before.verify(&before, &come).is_err());
+        prop_assert!(toml.verify(&toml, &come[..1]).is_ok());
+        prop_assert!(before.verify(&toml, &come[1..]).is_err());
 
         // All of them, one of them, and one that was there before.
         let new: Vec<usize> = (there..there + count).collect();
@@ -379,8 +379,8 @@ proptest! {
                 Ok(patched) => {
                     let after = Toml::parse(patched.text.as_bytes()).expect("the result is TOML");
                     prop_assert_eq!(plain_table(after.root()).filled(), expected.filled());
-                    prop_assert!(verify(&toml, &after, &go).is_ok());
-                    prop_assert!(verify(&toml, &toml, &go).is_err());
+                    prop_assert!(toml.verify(&after, &go).is_ok());
+                    prop_assert!(toml.verify(&toml, &go).is_err());
                     // Comments stay; what was there before may have had some within its values.
                     let comments = |text: &str| text.matches('#').count();
                     prop_assert!(*gone == [0] || comments(&patched.text) == comments(&source));
@@ -415,7 +415,7 @@ proptest! {
         let patched = patched.unwrap_or_else(|error| panic!("{error}\n{edits:?}\n{source}"));
         let after = Toml::parse(patched.text.as_bytes()).expect("the result is TOML");
         prop_assert_eq!(plain_table(after.root()), expected);
-        prop_assert!(verify(&before, &after, &edits).is_ok());
+        prop_assert!(before.verify(&after, &edits).is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use runner_prep::text::key_pair::{Inspection, inspect};
 use runner_prep::text::known_hosts::{GITLAB_COM, HostName, entries, keys_of, merge};
 use runner_prep::text::public_key::public_line;
 use runner_prep::text::sudo_rule::{CommandLine, Rule, RunAs};
-use runner_prep::text::toml_patch::{Action, Edit, Step, Toml, verify};
+use runner_prep::text::toml_patch::{Action, Edit, Step, Toml};
 use runner_prep::text::{git_config, sudo_list};
 
 /// A parser under a property: its name, which is also that of its fuzz target and of the directory of its seeds.
@@ -100,7 +100,7 @@ pub fn config(data: &[u8]) {
     for wish in wishes {
         let Ok(patched) = before.patch(wish) else { continue };
         let after = Toml::parse(patched.text.as_bytes()).expect("what was edited is TOML");
-        verify(&before, &after, wish).expect("nothing but what was wanted differs");
+        before.verify(&after, wish).expect("nothing but what was wanted differs");
         // Whether an element is there already is for the caller to see: an insertion inserts.
         let settled: Vec<Edit> =
             wish.iter().filter(|edit| !matches!(edit.action, Action::Insert(_))).cloned().collect();

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::edit::PatchError;
+use super::edit::{PatchError, Step};
 use super::quote;
-use super::walk::{Crumb, Walk};
+use super::walk::Walk;
 use super::wish::Node;
 
 /// The keys that one table lacks, values already written as TOML.
@@ -24,7 +24,7 @@ impl<'e> Fresh<'e> {
     /// Adds what is asked for at a key that is not there; `span` is what is there, for an error to point at.
     pub(super) fn add(
         &mut self,
-        walk: &mut Walk<'_, 'e>,
+        walk: &mut Walk<'_>,
         key: &'e str,
         node: &Node<'e>,
         span: Option<&Range<usize>>,
@@ -36,7 +36,7 @@ impl<'e> Fresh<'e> {
         }
         if !node.indexes.is_empty() {
             walk.only_indexes(span.cloned(), node)?;
-            self.lists.push((key, walk.appended(node, 0, span)?));
+            self.lists.push((key, appended(walk, node, 0, span)?));
             return Ok(());
         }
         let below = Self::below(walk, node, span)?;
@@ -48,13 +48,13 @@ impl<'e> Fresh<'e> {
 
     /// All that is asked for below a table that is not there.
     pub(super) fn below(
-        walk: &mut Walk<'_, 'e>,
+        walk: &mut Walk<'_>,
         node: &Node<'e>,
         span: Option<&Range<usize>>,
     ) -> Result<Self, PatchError> {
         let mut below = Self::default();
         for (key, node) in &node.keys {
-            walk.path.push(Crumb::Key(key));
+            walk.path.push(Step::from(*key));
             below.add(walk, key, node, span)?;
             walk.path.pop();
         }
@@ -96,4 +96,25 @@ impl<'e> Fresh<'e> {
         self.inline_lists(prefix, &mut entries);
         entries
     }
+}
+
+/// The tables that come behind the `length` ones of a list, in their order.
+pub(super) fn appended<'e>(
+    walk: &mut Walk<'_>,
+    node: &Node<'e>,
+    length: usize,
+    span: Option<&Range<usize>>,
+) -> Result<Vec<Fresh<'e>>, PatchError> {
+    let mut all = Vec::new();
+    for (index, node) in node.indexes.range(length..) {
+        walk.path.push(Step::Index(*index));
+        let fresh = Fresh::below(walk, node, span)?;
+        walk.path.pop();
+        // A place that leaves none out, and a table with something in it.
+        if *index != length + all.len() || fresh.is_empty() {
+            return Err(walk.too_few(span.cloned(), *index, length));
+        }
+        all.push(fresh);
+    }
+    Ok(all)
 }

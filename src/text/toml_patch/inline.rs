@@ -2,14 +2,14 @@
 
 use toml_edit::{InlineTable, Value};
 
-use super::edit::PatchError;
+use super::edit::{PatchError, Step};
 use super::fresh::Fresh;
 use super::layout::{last_inline_entry, slice};
 use super::quote;
-use super::walk::{Crumb, Splice, Walk};
+use super::walk::{Splice, Walk};
 use super::wish::Node;
 
-impl<'t, 'e> Walk<'t, 'e> {
+impl<'t> Walk<'t> {
     /// Walks into an inline table, and writes the keys that it lacks after its last one.
     ///
     /// Line breaks and a comma before the brace are TOML 1.1: they stay where they are, and none is added.
@@ -17,13 +17,13 @@ impl<'t, 'e> Walk<'t, 'e> {
     pub(super) fn inline_table(
         &mut self,
         table: &'t InlineTable,
-        node: &Node<'e>,
+        node: &Node<'_>,
         braces: usize,
     ) -> Result<(), PatchError> {
         self.only_keys(table.span(), node)?;
         let mut fresh = Fresh::default();
         for (key, node) in &node.keys {
-            self.path.push(Crumb::Key(key));
+            self.path.push(Step::from(*key));
             match table.get(key) {
                 Some(Value::InlineTable(below)) if below.is_dotted() && node.wish.is_none() => {
                     self.inline_table(below, node, braces)?;
@@ -59,9 +59,9 @@ impl<'t, 'e> Walk<'t, 'e> {
     /// The keys of the path from a depth on, as they stand before a dotted key.
     pub(super) fn dotted_prefix(&self, depth: usize) -> String {
         let below = self.path.get(depth..).unwrap_or_default();
-        let keys = below.iter().filter_map(|crumb| match crumb {
-            Crumb::Key(key) => Some(quote::key(key) + "."),
-            Crumb::Index(_) => None,
+        let keys = below.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(quote::key(key) + "."),
+            Step::Index(_) => None,
         });
         keys.collect()
     }

@@ -13,9 +13,11 @@
 
 use std::ops::Range;
 
+use super::document::{self, Toml};
 use super::edit::{Edit, Patched};
+use super::layout;
+use super::verify;
 use super::walk::Walk;
-use super::{Toml, verify};
 
 /// A document cut in front of its `[[name]]` lines.
 #[derive(Clone, Copy)]
@@ -36,10 +38,10 @@ impl<'t> Parts<'t> {
     /// Cuts a document; `None` where there is no such block, or the blocks can't be taken alone.
     #[must_use]
     pub fn cut(bytes: &'t [u8], name: &'t str) -> Option<Self> {
-        let (text, bom) = super::decode(bytes).ok()?;
+        let (text, bom) = document::decode(bytes).ok()?;
         let header = format!("[[{name}]]");
         let begins = |(at, _): (usize, &str)| {
-            let start = super::layout::line_start(text, at);
+            let start = layout::line_start(text, at);
             text.get(start..at)?.bytes().all(|byte| byte == b' ' || byte == b'\t').then_some(start)
         };
         let mut cuts: Vec<usize> = text.match_indices(&header).filter_map(begins).collect();
@@ -84,7 +86,7 @@ impl<'t> Parts<'t> {
         let mut patched =
             Patched { text: String::with_capacity(self.source.text.len()), used_dotted_key: false };
         if self.bom {
-            patched.text.push(super::BYTE_ORDER_MARK);
+            patched.text.push(document::BYTE_ORDER_MARK);
         }
         PartsCopy { parts: self, patched, done: 0 }
     }
@@ -128,7 +130,7 @@ impl PartsCopy<'_, '_> {
         // The next block begins on a line of its own.
         let is_last = end == source.text.len();
         let after = source.block(&text).filter(|_| is_last || text.ends_with('\n'))?;
-        verify::compare(block, &after, &wanted).ok()?;
+        verify::compare(block.text(), block.root(), after.root(), &wanted).ok()?;
         self.patched.text.push_str(source.text.get(self.done..start)?);
         self.patched.text.push_str(&text);
         self.done = end;

@@ -9,7 +9,7 @@ use super::layout::{self, line_end, line_start, slice};
 use super::walk::{Splice, Walk};
 use super::wish::Node;
 
-impl<'e> Walk<'_, 'e> {
+impl Walk<'_> {
     /// A whole table never goes: it may hold more than was asked about.
     pub(super) fn can_go(&self, value: &Value) -> Result<Range<usize>, PatchError> {
         match value {
@@ -79,7 +79,7 @@ impl<'e> Walk<'_, 'e> {
     }
 
     /// Takes entries out of an inline table, each with one comma.
-    pub(super) fn remove_entries(&mut self, table: &InlineTable, node: &Node<'e>) -> Result<(), PatchError> {
+    pub(super) fn remove_entries(&mut self, table: &InlineTable, node: &Node<'_>) -> Result<(), PatchError> {
         if !node.keys.iter().any(|(key, node)| node.removes() && table.contains_key(key)) {
             return Ok(());
         }

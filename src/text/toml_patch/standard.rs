@@ -2,10 +2,10 @@
 
 use toml_edit::{Item, Table};
 
-use super::edit::PatchError;
+use super::edit::{PatchError, Step};
 use super::fresh::Fresh;
 use super::style::{self, Style};
-use super::walk::{Crumb, Splice, Walk};
+use super::walk::{Splice, Walk};
 use super::wish::Node;
 use super::{layout, quote};
 
@@ -46,9 +46,9 @@ enum Spot {
     Before(usize),
 }
 
-impl<'t, 'e> Walk<'t, 'e> {
+impl<'t> Walk<'t> {
     /// Walks into a table, and writes the keys and tables that it lacks.
-    pub(super) fn table(&mut self, place: Place<'t>, node: &Node<'e>) -> Result<(), PatchError> {
+    pub(super) fn table(&mut self, place: Place<'t>, node: &Node<'_>) -> Result<(), PatchError> {
         let table = place.table;
         if node.wish.is_some() {
             return Err(self.fail(table.span(), "is a table, not a value"));
@@ -56,7 +56,7 @@ impl<'t, 'e> Walk<'t, 'e> {
         self.only_keys(table.span(), node)?;
         let mut fresh = Fresh::default();
         for (key, node) in &node.keys {
-            self.path.push(Crumb::Key(key));
+            self.path.push(Step::from(*key));
             match table.get_key_value(key) {
                 Some((key, Item::Value(value))) if node.removes() => self.remove_line(key, value)?,
                 Some((_, item)) => self.item(&place, item, node)?,
@@ -116,7 +116,7 @@ impl<'t, 'e> Walk<'t, 'e> {
     }
 
     /// Writes the header of a table that only tables below it brought into being, in front of the first of them.
-    fn missing_header(&mut self, place: Place<'t>, fresh: &Fresh<'e>) {
+    fn missing_header(&mut self, place: Place<'t>, fresh: &Fresh<'_>) {
         let Some((first, _)) = layout::outer_headers(place.table) else {
             return;
         };
@@ -132,7 +132,7 @@ impl<'t, 'e> Walk<'t, 'e> {
     }
 
     /// Writes new tables after everything that the table holds.
-    fn new_tables(&mut self, place: Place<'t>, fresh: &Fresh<'e>) {
+    fn new_tables(&mut self, place: Place<'t>, fresh: &Fresh<'_>) {
         let style = Style::below(self.text, place.table, place.is_root());
         let mut lines = Vec::new();
         let header = self.header_path();
@@ -149,7 +149,7 @@ impl<'t, 'e> Walk<'t, 'e> {
     }
 
     /// Writes new tables behind the last one of a list of tables.
-    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[Fresh<'e>]) {
+    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[Fresh<'_>]) {
         let style = Style::like(self.text, last, from.is_root());
         let mut lines = Vec::new();
         list_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
@@ -175,9 +175,9 @@ impl<'t, 'e> Walk<'t, 'e> {
     }
 
     fn header_path(&self) -> Vec<String> {
-        let keys = self.path.iter().filter_map(|crumb| match crumb {
-            Crumb::Key(key) => Some(quote::key(key)),
-            Crumb::Index(_) => None,
+        let keys = self.path.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(quote::key(key)),
+            Step::Index(_) => None,
         });
         keys.collect()
     }

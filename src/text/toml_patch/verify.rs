@@ -1,24 +1,23 @@
 //! Checks that two documents differ by the wanted edits and by nothing else.
 
-use toml_edit::{Array, ArrayOfTables, Item, TableLike, Value};
+use toml_edit::{Array, ArrayOfTables, Item, Table, TableLike, Value};
 
-use super::Toml;
-use super::edit::{Edit, PatchError};
+use super::edit::{PatchError, Step};
 use super::list::{same_scalar, strings};
-use super::walk::{self, Crumb};
+use super::walk;
 use super::wish::{Node, Wish};
 
-/// Checks that `after` holds the values of `before` with the edits made, and no other difference.
+/// Checks that the tree `after` holds the values of `before` with the edits made, and no other difference.
 ///
-/// Layout doesn't count, values and keys do. The error points into `before` and holds no value.
-pub fn verify(before: &Toml, after: &Toml, edits: &[Edit]) -> Result<(), PatchError> {
-    compare(before, after, &before.wanted(edits)?)
-}
-
-pub(super) fn compare(before: &Toml, after: &Toml, wanted: &Node<'_>) -> Result<(), PatchError> {
-    let mut check = Check { text: before.text(), path: Vec::new() };
-    let (before, after) = (View::Table(before.root()), View::Table(after.root()));
-    check.view(Some(&before), Some(&after), Some(wanted))
+/// Layout doesn't count, values and keys do. The error points into `text`, that of `before`, and holds no value.
+pub(super) fn compare(
+    text: &str,
+    before: &Table,
+    after: &Table,
+    wanted: &Node<'_>,
+) -> Result<(), PatchError> {
+    let mut check = Check { text, path: Vec::new() };
+    check.view(Some(&View::Table(before)), Some(&View::Table(after)), Some(wanted))
 }
 
 /// A value of either kind of document tree.
@@ -81,7 +80,7 @@ impl<'t> View<'t> {
 
 struct Check<'c> {
     text: &'c str,
-    path: Vec<Crumb<'c>>,
+    path: Vec<Step>,
 }
 
 impl<'c> Check<'c> {
@@ -139,7 +138,7 @@ impl<'c> Check<'c> {
         for (place, index) in kept.into_iter().chain(old..old + come).enumerate() {
             let old = before.and_then(|view| view.element(index));
             let new = after.and_then(|view| view.element(place));
-            self.path.push(Crumb::Index(index));
+            self.path.push(Step::Index(index));
             self.view(old.as_ref(), new.as_ref(), asked(index))?;
             self.path.pop();
         }
@@ -183,7 +182,7 @@ impl<'c> Check<'c> {
         new: Option<&View<'c>>,
         table: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
-        self.path.push(Crumb::Key(key));
+        self.path.push(Step::from(key));
         self.view(old, new, table.and_then(|node| node.key(key)))?;
         self.path.pop();
         Ok(())

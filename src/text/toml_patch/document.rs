@@ -1,0 +1,144 @@
+//! A whole document: read from bytes, and patched.
+
+use std::fmt;
+
+use toml_edit::{Document, Table};
+
+use super::edit::{Edit, PatchError, Patched};
+use super::verify;
+use super::walk::{self, Walk};
+use super::wish::Node;
+use crate::text::position::TextError;
+
+pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// A TOML document: its text, and the tree of its values with the place of each.
+pub struct Toml {
+    document: Document<String>,
+    bom: bool,
+}
+
+impl Toml {
+    /// Reads a document from bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, TextError> {
+        let (text, bom) = decode(bytes)?;
+        Self::of(text, bom)
+    }
+
+    /// Reads a document from its decoded text.
+    pub(super) fn of(text: &str, bom: bool) -> Result<Self, TextError> {
+        // Of the parser's error only message and place: its Display prints the line, which may hold a token.
+        let document = Document::parse(text.to_owned()).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            TextError::at(text, offset, error.message())
+        })?;
+        Ok(Self { document, bom })
+    }
+
+    /// The tree of values. Spans count the bytes of [`Toml::text`].
+    #[must_use]
+    pub fn root(&self) -> &Table {
+        self.document.as_table()
+    }
+
+    /// The text without the byte order mark.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.document.raw()
+    }
+
+    /// Whether the text began with a byte order mark, which some readers of TOML refuse.
+    #[must_use]
+    pub fn has_bom(&self) -> bool {
+        self.bom
+    }
+
+    /// Makes all the edits at once. The new text was parsed again and has exactly the wanted values.
+    pub fn patch(&self, edits: &[Edit]) -> Result<Patched, PatchError> {
+        self.patch_and_read(edits).map(|(patched, _)| patched)
+    }
+
+    /// The same with the new document as it was parsed.
+    pub fn patch_and_read(&self, edits: &[Edit]) -> Result<(Patched, Self), PatchError> {
+        let wanted = self.wanted(edits)?;
+        let mut walk = Walk::new(self.text());
+        walk.root(self.root(), &wanted)?;
+        let used_dotted_key = walk.used_dotted_key;
+        let mut text = String::new();
+        if self.bom {
+            text.push(BYTE_ORDER_MARK);
+        }
+        walk.splice(self.text().len(), &mut text)?;
+        let after = Self::parse(text.as_bytes()).map_err(|error| PatchError {
+            path: "document".to_owned(),
+            message: format!(
+                "this layout can't take the edit (the result would be no TOML: {})",
+                error.message
+            ),
+            line: error.line,
+            column: error.column,
+        })?;
+        verify::compare(self.text(), self.root(), after.root(), &wanted)?;
+        Ok((Patched { text, used_dotted_key }, after))
+    }
+
+    /// Checks that `after` holds the values of this document with the edits made, and no other difference.
+    ///
+    /// # Errors
+    /// The first difference. It points into this document and holds no value.
+    pub fn verify(&self, after: &Self, edits: &[Edit]) -> Result<(), PatchError> {
+        verify::compare(self.text(), self.root(), after.root(), &self.wanted(edits)?)
+    }
+
+    pub(super) fn wanted<'e>(&self, edits: &'e [Edit]) -> Result<Node<'e>, PatchError> {
+        Node::from_edits(edits).map_err(|(edit, message)| walk::error(self.text(), &edit.path, 0, message))
+    }
+}
+
+impl fmt::Debug for Toml {
+    /// Leaves the text out: it can hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Toml")
+            .field("bytes", &self.text().len())
+            .field("bom", &self.bom)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The text of a document without its byte order mark, and whether it had one.
+pub(super) fn decode(bytes: &[u8]) -> Result<(&str, bool), TextError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let valid = std::str::from_utf8(valid).unwrap_or_default();
+            let valid = valid.strip_prefix(BYTE_ORDER_MARK).unwrap_or(valid);
+            return Err(TextError::at(valid, valid.len(), "not UTF-8"));
+        }
+    };
+    let stripped = text.strip_prefix(BYTE_ORDER_MARK);
+    let text = stripped.unwrap_or(text);
+    match bad_character(text) {
+        Some((offset, message)) => Err(TextError::at(text, offset, message)),
+        None => Ok((text, stripped.is_some())),
+    }
+}
+
+/// The first character that no TOML document may hold and that the eye does not see.
+fn bad_character(text: &str) -> Option<(usize, &'static str)> {
+    let bytes = text.as_bytes();
+    // Nearly every document has neither, and this is found at the memory's speed.
+    let suspicious = bytes.contains(&0) || bytes.contains(&b'\r');
+    let bytes = if suspicious { bytes } else { &[] };
+    for (offset, byte) in bytes.iter().enumerate() {
+        match byte {
+            0 => return Some((offset, "NUL byte")),
+            b'\r' if bytes.get(offset + 1) != Some(&b'\n') => {
+                return Some((offset, "carriage return without a line feed"));
+            }
+            _ => {}
+        }
+    }
+    // The parser would take a second mark for its own first one.
+    text.starts_with(BYTE_ORDER_MARK).then_some((0, "second byte order mark"))
+}
