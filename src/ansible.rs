@@ -12,14 +12,13 @@ use clap::{Arg, ArgAction, CommandFactory, Parser as _};
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Cli, Command, Environment};
-use crate::facts::live::Live;
-use crate::facts::{Facts, MOST_BYTES};
+use crate::facts::MOST_BYTES;
 use crate::fault::{self, fault};
 use crate::profile::suggest;
 use crate::report::{Extent, Remark, Report};
 use crate::resource;
 use crate::run::{self, Exit, Streams};
-use crate::sys::root::Root;
+use crate::sys::exec;
 
 /// The module's name in a task. Ansible prefixes the name of its copy on the host.
 const NAMES: &[&str] = &["runner_prep", "AnsiballZ_runner_prep"];
@@ -51,7 +50,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
             "copy it to library/runner_prep beside the playbook; for people its name is runner-prep",
         ));
     };
-    let mut task = Task::read(Path::new(path))?;
+    let mut task = Task::read(Path::new(path), environment)?;
     let given = sections(&mut task.arguments)?;
     let mut cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
         let text = error.render().to_string();
@@ -77,11 +76,14 @@ struct Task {
 }
 
 impl Task {
-    fn read(path: &Path) -> Result<Self> {
+    fn read(path: &Path, environment: Environment) -> Result<Self> {
         let shown = path.display();
-        let root = Root::open(Path::new("/"))?;
-        let seen = Live::new(&root, &root)
-            .file(&std::path::absolute(path)?, MOST_BYTES)?
+        let machine = run::machine(environment, None)?;
+        // Whoever owns the program that runs here has its arguments, too: Ansible puts both into one directory.
+        let program = exec::own_program().and_then(|program| machine.stat(&program, true).ok().flatten());
+        let seen = machine
+            .called_by(program.map(|program| program.uid))
+            .given_file(path, MOST_BYTES)?
             .with_context(|| format!("there is no file of arguments {shown}"))?;
         // Without the error's own text: the arguments of a task are nobody's to show but Ansible's.
         let parsed: Option<Map<String, Value>> = serde_json::from_slice(&seen.bytes).ok();

@@ -35,6 +35,16 @@ pub fn move_aside(account: &str, path: &std::path::Path) -> String {
     format!("sudo -u {account} mv -T {0} {0}.old", path.display())
 }
 
+/// A path as one word of a shell.
+#[must_use]
+pub fn quoted(path: &std::path::Path) -> String {
+    let path = path.display().to_string();
+    if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
+}
+
 /// The first [`Fault`] in a chain of causes, if one is there.
 #[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {

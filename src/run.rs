@@ -5,12 +5,12 @@
 mod complete;
 mod doctor;
 mod output;
+mod place;
 mod shelf;
 mod spinner;
 mod undo;
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::Result;
 
@@ -33,6 +33,7 @@ pub use complete::complete;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
+pub(crate) use place::machine;
 use shelf::Shelf;
 use spinner::Spinner;
 
@@ -149,11 +150,11 @@ fn work(
 ) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?.giving(selection.adopt);
-    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
+    let (root, other) = place::open(&cli.global.root, environment, selection.user.as_deref())?;
+    let root = root.giving(selection.adopt);
     let machine = other.as_ref().unwrap_or(&root);
     let facts = &Live::new(&root, machine);
-    let shelf = Shelf { facts, machine, environment };
+    let shelf = Shelf { root: &root, facts, machine, environment };
     let profile = &Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
     let wanted = &Wanted::resolve(profile, &chosen(selection)?)?;
     if wanted.kinds().next().is_none() {
@@ -297,10 +298,10 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
         _ => {}
     }
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?;
-    let machine = Root::open(Path::new("/"))?;
-    let facts = Live::new(&root, &machine);
-    let shelf = Shelf { facts: &facts, machine: &machine, environment };
+    let (root, other) = place::open(&cli.global.root, environment, None)?;
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     let load = |names: &[String]| -> Result<Profile> {
         let profile = Profile::load(names, &resource::names(), &shelf)?;
         Wanted::resolve(&profile, &|_| true)?;

@@ -296,6 +296,10 @@ impl Facts for Fake {
         })
     }
 
+    fn way_of_others(&self, path: &Path) -> Result<Option<String>> {
+        path.parent().map_or(Ok(None), |directory| self.distrust(directory))
+    }
+
     fn distrust(&self, path: &Path) -> Result<Option<String>> {
         Ok(path.ancestors().find_map(|path| self.untrusted.get(path)).cloned())
     }

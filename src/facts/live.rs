@@ -82,6 +82,14 @@ impl Facts for Live<'_> {
         Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
     }
 
+    fn given_file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
+        Ok(self.root.given_file(path, cap)?.map(seen))
+    }
+
+    fn way_of_others(&self, path: &Path) -> Result<Option<String>> {
+        self.root.way_of_others(path).map_err(|error| unreadable(path, 0, error))
+    }
+
     fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>> {
         let mut looks = 0;
         loop {
@@ -208,18 +216,14 @@ impl Facts for Live<'_> {
     }
 
     fn distrust(&self, path: &Path) -> Result<Option<String>> {
+        if let Some(reason) = self.way_of_others(path)? {
+            return Ok(Some(reason));
+        }
         let cannot = || format!("cannot look at {}", path.display());
         let Some(found) = self.root.walk(path, true).with_context(cannot)? else {
             return Ok(None);
         };
-        if let Some(reason) = self.root.untrusted(&found.dir).with_context(cannot)? {
-            return Ok(Some(reason));
-        }
-        if found.name.is_empty() {
-            return Ok(None);
-        }
-        let stat = found.stat().with_context(cannot)?;
-        Ok(stat.and_then(|stat| self.root.distrust(&found.path(), stat)))
+        Ok(found.stat().with_context(cannot)?.and_then(|stat| self.root.distrust(&found.path(), stat)))
     }
 
     fn tool(&self, name: &str) -> Option<PathBuf> {
@@ -362,7 +366,9 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
     )
 }
 
-fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
+/// Why a file can't be read, with what to do about it.
+#[must_use]
+pub fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
     let path = path.display();
     let is_loop = error.raw_os_error() == Some(nix::libc::ELOOP);

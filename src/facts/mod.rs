@@ -46,6 +46,20 @@ pub trait Facts {
     /// When it can't be read, or is larger than `cap` bytes.
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>>;
 
+    /// The file that root is pointed at by a profile; `None` when there is none.
+    ///
+    /// # Errors
+    /// When somebody but root could have put it there or changed it, a link on the way included.
+    fn given_file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
+        self.file(path, cap)
+    }
+
+    /// Why somebody but root could change which thing is found at a path, links resolved; `None` when nobody could.
+    ///
+    /// # Errors
+    /// When a directory on the way can't be looked at.
+    fn way_of_others(&self, path: &Path) -> Result<Option<String>>;
+
     /// Like [`Facts::file`], for a file that another program rewrites in place: while `whole` says that
     /// the bytes are torn, it looks again, three times, a fifth of a second apart.
     ///
@@ -149,7 +163,8 @@ fn seen(Entry { stat, bytes }: Entry) -> Seen {
 }
 
 /// What the kernel calls it, in the words of changes.
-fn kind(kind: Kind) -> FileKind {
+#[must_use]
+pub fn kind(kind: Kind) -> FileKind {
     match kind {
         Kind::Regular => FileKind::Regular,
         Kind::Directory => FileKind::Directory,

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use anyhow::Result;
 use toml_edit::{Array, Datetime, Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
-use super::{Source, position};
+use super::Source;
+use super::position::Show;
 use crate::fault::fault;
 
 /// Join the sections of all layers, the first layer's order kept.
@@ -211,13 +212,20 @@ fn contradiction(
     first: Option<&Rc<Source>>,
     second: &Source,
 ) -> anyhow::Error {
+    let shows =
+        [Some(second), first.map(AsRef::as_ref)].into_iter().flatten().map(|layer| layer.quoted().show);
+    let show = shows.min().unwrap_or(Show::Lines);
     let first = first.map_or("another profile", |layer| layer.origin.as_str());
     let span =
         path.split('.').try_fold(second.document.as_item(), |item, key| item.get(key)).and_then(Item::span);
-    let message = format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim());
+    let message = if show == Show::Lines {
+        format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim())
+    } else {
+        format!("`{path}` is another here than in {first}")
+    };
     fault(
         "profile-contradiction",
-        position::render(&second.origin, second.document.raw(), span, &message),
+        second.quoted().render(span, &message),
         "profiles add to one another and replace nothing: for a value of your own copy one, and change it there: runner-prep profile show NAME > /etc/runner-prep/profiles/COPY.toml",
     )
 }

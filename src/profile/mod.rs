@@ -5,19 +5,21 @@
 
 mod merge;
 mod position;
+mod source;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use toml_edit::{Document, DocumentMut, Item};
+use toml_edit::Document;
 
 use crate::fault::fault;
 pub use position::suggest;
+use position::{Quoted, Show};
+pub use source::Source;
+use source::section;
 
 /// Where local profiles lie, inside the tree that is worked on.
 pub const DIRECTORY: &str = "/etc/runner-prep/profiles";
@@ -38,16 +40,6 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 /// Profiles extend one another no deeper than this.
 const MOST_LEVELS: usize = 16;
 
-/// A profile's text and where it came from.
-#[derive(Debug)]
-pub struct Source {
-    /// For messages: a path, or `built-in profile NAME`.
-    pub origin: String,
-    /// The name it was asked for by.
-    pub name: String,
-    document: Document<String>,
-}
-
 /// One or several profiles, resolved: what they extend comes first.
 #[derive(Debug)]
 pub struct Profile {
@@ -58,13 +50,22 @@ pub struct Profile {
     merged: OnceCell<Document<String>>,
 }
 
+/// The text of a file.
+#[derive(Debug)]
+pub struct Text {
+    /// All of it.
+    pub text: String,
+    /// Nothing of it may be shown in a message: whoever called could not read the file.
+    pub hidden: bool,
+}
+
 /// Where the files of profiles are read.
 pub trait Shelf {
     /// The text of the file at a path; `None` when there is none.
     ///
     /// # Errors
     /// When it can't be read, or is not to be trusted.
-    fn read(&self, path: &Path) -> Result<Option<String>>;
+    fn read(&self, path: &Path) -> Result<Option<Text>>;
 
     /// The names of the files in [`DIRECTORY`].
     ///
@@ -75,8 +76,8 @@ pub trait Shelf {
 
 /// A shelf whose files are known by their paths alone.
 impl<F: Fn(&Path) -> Result<Option<String>>> Shelf for F {
-    fn read(&self, path: &Path) -> Result<Option<String>> {
-        self(path)
+    fn read(&self, path: &Path) -> Result<Option<Text>> {
+        Ok(self(path)?.map(|text| Text { text, hidden: false }))
     }
 
     fn names(&self) -> Result<Vec<String>> {
@@ -108,7 +109,12 @@ impl Profile {
             gather(name, shelf, &mut layers, &mut Vec::new())?;
         }
         if let Some(text) = given {
-            layers.push(Rc::new(Source::given("", String::from("the arguments of the task"), text)?));
+            layers.push(Rc::new(Source::given(
+                "",
+                String::from("the arguments of the task"),
+                text,
+                Show::Keys,
+            )?));
         }
         for layer in &layers {
             layer.check_sections(sections)?;
@@ -163,87 +169,12 @@ impl Profile {
         }
         let origins: Vec<&str> = layers.iter().map(|layer| layer.origin.as_str()).collect();
         let origin = format!("{} together", origins.join(" and "));
+        let show = layers.iter().map(|layer| layer.show).min().unwrap_or(Show::Lines);
         Err(fault(
             "profile-invalid",
-            position::render(&origin, merged.raw(), error.span(), error.message()),
+            Quoted::new(&origin, merged.raw(), show).render(error.span(), error.message()),
             "use one of these profiles alone, or correct one of them; together: runner-prep profile show NAME,NAME",
         ))
-    }
-}
-
-impl Source {
-    /// A text of somebody's.
-    fn given(name: &str, origin: String, text: &str) -> Result<Self> {
-        // Given by mistake, its lines must not be shown: they hold tokens.
-        if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
-            return Err(fault(
-                "profile-invalid",
-                format!("{origin} is a configuration of gitlab-runner, not a profile"),
-                "give a profile: runner-prep profile list",
-            ));
-        }
-        Self::parse(name, origin, text)
-    }
-
-    fn parse(name: &str, origin: String, text: &str) -> Result<Self> {
-        match Document::parse(text.to_owned()) {
-            Ok(document) => Ok(Self { origin, name: name.to_owned(), document }),
-            Err(error) => Err(fault(
-                "profile-invalid",
-                position::render(&origin, text, error.span(), error.message()),
-                "correct the profile; its format is TOML 1.0",
-            )),
-        }
-    }
-
-    fn has(&self, section: &str) -> bool {
-        self.document.contains_key(section)
-    }
-
-    /// The names in `extends`.
-    fn parents(&self) -> Result<Vec<String>> {
-        let array = self.document.get("extends").and_then(Item::as_array);
-        let texts =
-            array.and_then(|array| array.iter().map(|name| name.as_str().map(str::to_owned)).collect());
-        // What is no list of texts, serde has the words for.
-        texts.map_or_else(|| self.section("extends").map(Option::unwrap_or_default), Ok)
-    }
-
-    fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        section(&self.document, name).map_err(|error| self.explain(&error))
-    }
-
-    /// The one line that says what the profile is for.
-    fn summary(&self) -> Option<&str> {
-        self.document.get("summary").and_then(Item::as_str)
-    }
-
-    fn check_sections(&self, known: &[&str]) -> Result<()> {
-        if self.summary().is_none() {
-            self.section::<String>("summary")?;
-        }
-        let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
-        for (key, _) in self.document.iter() {
-            if !known.contains(&key) {
-                let span = self.document.key(key).and_then(toml_edit::Key::span);
-                let message = position::unknown("section", key, &known);
-                return Err(fault(
-                    "profile-invalid",
-                    position::render(&self.origin, self.document.raw(), span, &message),
-                    "the sections are described in the built-in profiles: runner-prep profile show dind",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn explain(&self, error: &toml_edit::de::Error) -> anyhow::Error {
-        let message = position::improve(error.message());
-        fault(
-            "profile-invalid",
-            position::render(&self.origin, self.document.raw(), error.span(), &message),
-            "correct the profile; the built-in ones explain every key: runner-prep profile show dind",
-        )
     }
 }
 
@@ -294,7 +225,7 @@ fn gather(name: &str, shelf: &dyn Shelf, layers: &mut Vec<Rc<Source>>, open: &mu
     let source = find(name, shelf)?;
     open.push(name.to_owned());
     for parent in source.parents()? {
-        gather(&parent, shelf, layers, open)?;
+        gather(&parent, shelf, layers, open).map_err(|error| source.missing(&parent, error))?;
     }
     open.pop();
     layers.push(Rc::new(source));
@@ -311,15 +242,15 @@ fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
                 "give the path of one, or a name: runner-prep profile list",
             )
         })?;
-        return Source::given(name, name.to_owned(), &text);
+        return Source::of_file(name, name.to_owned(), &text);
     }
     check_name(name)?;
     let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
     if let Some(text) = shelf.read(&path)? {
-        return Source::given(name, path.display().to_string(), &text);
+        return Source::of_file(name, path.display().to_string(), &text);
     }
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Source::parse(name, built_in(name), text);
+        return Source::parse(name, built_in(name), text, Show::Lines);
     }
     let names = names(&shelf.names().unwrap_or_default());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -354,24 +285,4 @@ fn check_path(path: &str) -> Result<PathBuf> {
         format!("{path:?} can't be the path of a profile"),
         "the path of a profile ends in .toml and has no `..` in it",
     ))
-}
-
-/// Deserialize the value of one key of a document, keeping the places of errors.
-fn section<T: DeserializeOwned>(
-    document: &Document<String>,
-    name: &str,
-) -> Result<Option<T>, toml_edit::de::Error> {
-    // The section alone: a copy of the whole document for each of them is most of what a converged run does.
-    let Some(item) = document.get(name) else { return Ok(None) };
-    if let Item::Table(table) = item {
-        let alone = DocumentMut::from(table.clone());
-        if let Ok(section) = T::deserialize(toml_edit::de::Deserializer::from(alone)) {
-            return Ok(Some(section));
-        }
-    }
-    // Under its name, so that an error about all of it has a place.
-    let mut alone = DocumentMut::new();
-    alone.insert(name, item.clone());
-    let sections = BTreeMap::<String, T>::deserialize(toml_edit::de::Deserializer::from(alone))?;
-    Ok(sections.into_values().next())
 }

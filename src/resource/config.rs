@@ -181,6 +181,13 @@ fn read<T>(
             "give --config an absolute path",
         ));
     }
+    if let Some(reason) = context.facts.way_of_others(path)? {
+        return Err(fault(
+            "config-untrusted",
+            format!("others than root can put another file in the place of {shown}: {reason}"),
+            "make every directory on that path, and every link, root's own and not writable by group or others",
+        ));
+    }
     // Parsed while it settles, and not a second time after.
     let parsed = RefCell::new(None);
     let whole = |bytes: &[u8]| {

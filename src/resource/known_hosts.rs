@@ -264,7 +264,7 @@ impl Host {
             Source::File(path) => {
                 let shown = path.display();
                 let file =
-                    context.facts.file(path, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
+                    context.facts.given_file(path, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
                 let keys = file.map(|file| known_hosts::keys_of(&file.bytes, name)).unwrap_or_default();
                 if keys.is_empty() {
                     return Err(fault(

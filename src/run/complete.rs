@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, write};
+use super::{Exit, Shelf, Streams, place, write};
 use crate::cli::Environment;
 use crate::completion::{self, Place, Wish, Word};
 use crate::facts::live::Live;
@@ -29,23 +29,24 @@ pub fn complete(words: &[String], environment: Environment, streams: &mut Stream
         Wish::Words(words) => words.clone(),
         Wish::Profile => profiles(&place, environment).unwrap_or_default(),
         Wish::Kind => KINDS.iter().map(|kind| Word::new(kind.name, kind.summary)).collect(),
-        Wish::Runner => runners(&place).unwrap_or_default(),
+        Wish::Runner => runners(&place, environment).unwrap_or_default(),
         Wish::File | Wish::Directory | Wish::Nothing => Vec::new(),
     };
     write(streams.out, &place.answer(&known));
     Exit::Converged
 }
 
-fn tree(place: &Place) -> Result<(Root, Root)> {
+fn tree(asked: &Place, environment: Environment) -> Result<(Root, Option<Root>)> {
     identity::harden()?;
-    Ok((Root::open(place.root.as_deref().unwrap_or(Path::new("/")))?, Root::open(Path::new("/"))?))
+    place::open(asked.root.as_deref().unwrap_or(Path::new("/")), environment, None)
 }
 
 /// Built-in and local ones. One that can't be read has no summary.
 fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
-    let (root, machine) = tree(place)?;
-    let facts = Live::new(&root, &machine);
-    let shelf = Shelf { facts: &facts, machine: &machine, environment };
+    let (root, other) = tree(place, environment)?;
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     if let Ok(list) = profile::list(&shelf) {
         return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
     }
@@ -54,9 +55,9 @@ fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
 }
 
 /// By name where a shell can be given it, else by id; only what means one runner and no other.
-fn runners(place: &Place) -> Result<Vec<Word>> {
-    let (root, machine) = tree(place)?;
-    let facts = Live::new(&root, &machine);
+fn runners(place: &Place, environment: Environment) -> Result<Vec<Word>> {
+    let (root, other) = tree(place, environment)?;
+    let facts = Live::new(&root, other.as_ref().unwrap_or(&root));
     let target = Target::find(&facts, None)?;
     let options = Options { config: place.config.clone(), ..Options::default() };
     let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, json, write};
+use super::{Exit, Shelf, Streams, json, place, write};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;
@@ -18,7 +18,6 @@ use crate::report::{Diagnosis, Status, Style};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::runner_config::{self, DOCKER_EXECUTORS};
 use crate::sys::identity;
-use crate::sys::root::Root;
 use crate::text::toml_patch::Toml;
 
 /// Faults of the search for the account that are findings rather than errors.
@@ -51,8 +50,7 @@ pub(super) fn run(
 
 fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagnosis> {
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?;
-    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
+    let (root, other) = place::open(&cli.global.root, environment, asked.user.as_deref())?;
     let tools = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, tools);
     if root.is_host() && !identity::is_root() {
@@ -73,7 +71,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         names => (names.to_vec(), None),
     };
     options.profiles.clone_from(&names);
-    let shelf = Shelf { facts: &facts, machine: tools, environment };
+    let shelf = Shelf { root: &root, facts: &facts, machine: tools, environment };
     let profile = Profile::load(&names, &resource::names(), &shelf)?;
     let kinds: Vec<&str> = Wanted::resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;

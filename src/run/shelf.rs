@@ -4,20 +4,26 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::FileKind;
 use crate::cli::Environment;
-use crate::facts::live::Live;
-use crate::facts::{Facts, MOST_BYTES};
-use crate::fault::fault;
-use crate::profile;
+use crate::facts::live::{Live, unreadable};
+use crate::facts::{Facts as _, MOST_BYTES};
+use crate::fault::{fault, quoted};
+use crate::profile::{self, Text};
+use crate::sys::dir::Kind;
 use crate::sys::identity;
 use crate::sys::root::Root;
+use crate::sys::root::pointed::{Blame, Refusal};
+
+/// Our own directory in `/etc`.
+const HOME: &str = "/etc/runner-prep";
 
 /// The profiles that a command line can name.
 pub(super) struct Shelf<'a> {
-    /// The tree.
+    /// The tree, which local profiles lie in.
+    pub(super) root: &'a Root,
+    /// What is known of it.
     pub(super) facts: &'a Live<'a>,
-    /// The machine that the program runs on.
+    /// The machine that the program runs on, for profiles that are given by path.
     pub(super) machine: &'a Root,
     /// Who called.
     pub(super) environment: Environment,
@@ -25,36 +31,49 @@ pub(super) struct Shelf<'a> {
 
 impl profile::Shelf for Shelf<'_> {
     /// A profile is code that root runs, so nobody but root and the caller may be able to change it.
-    fn read(&self, path: &Path) -> Result<Option<String>> {
+    fn read(&self, path: &Path) -> Result<Option<Text>> {
         let local = path.starts_with(profile::DIRECTORY);
-        let given = Live::new(self.machine, self.machine);
-        let facts = if local { self.facts } else { &given };
-        let absolute = std::path::absolute(path)?;
-        let Some(seen) = facts.file(&absolute, MOST_BYTES)? else {
-            return Ok(None);
-        };
+        let root = if local { self.root } else { self.machine };
         let shown = path.display();
-        if seen.kind != FileKind::Regular {
+        let (entry, is_open) = match root.pointed_at(path, MOST_BYTES) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(Refusal::System(error)) => return Err(unreadable(path, MOST_BYTES, error)),
+            Err(Refusal::Distrust(distrust)) => {
+                let file = root.on_machine(&std::path::absolute(path)?);
+                let inside = distrust.at.strip_prefix(root.on_machine(Path::new(HOME))).is_ok();
+                // What others put beside it comes along to no new directory.
+                let repair = if local && inside && distrust.what == Blame::Place {
+                    let (old, new) = (quoted(&distrust.at), quoted(&file));
+                    let rest = file.strip_prefix(&distrust.at).unwrap_or(&file);
+                    let kept = quoted(&distrust.at.with_extension("old").join(rest));
+                    format!(
+                        "make the directory anew, and read what you put back: mv -T {old} {old}.old && install -D -o root -g root -m 0644 {kept} {new} && cat {new}"
+                    )
+                } else {
+                    distrust.repair(&file)
+                };
+                return Err(fault(
+                    "profile-untrusted",
+                    distrust.told(&format!("the profile {shown}")),
+                    repair,
+                ));
+            }
+        };
+        if entry.stat.kind != Kind::Regular {
+            let kind = crate::facts::kind(entry.stat.kind);
             return Err(fault(
                 "profile-invalid",
-                format!("{shown} is {}, not a profile", seen.kind),
+                format!("{shown} is {kind}, not a profile"),
                 "give the path of a regular file",
             ));
         }
-        let owners = [Some(0), Some(crate::facts::caller()), self.environment.sudo_uid];
-        if identity::is_root() && (!owners.contains(&Some(seen.uid)) || seen.mode & 0o022 != 0) {
-            return Err(fault(
-                "profile-untrusted",
-                format!(
-                    "the profile {shown} can be changed by others than root: uid {}, mode {:04o}",
-                    seen.uid, seen.mode
-                ),
-                format!("chown root: {shown}; chmod go-w {shown}"),
-            ));
+        let caller = self.environment.sudo_uid.unwrap_or_else(identity::user);
+        let hidden = identity::is_root() && !is_open && entry.stat.uid != caller;
+        match String::from_utf8(entry.bytes) {
+            Ok(text) => Ok(Some(Text { text, hidden })),
+            Err(_) => Err(fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file")),
         }
-        let text = String::from_utf8(seen.bytes);
-        text.map(Some)
-            .map_err(|_| fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file"))
     }
 
     fn names(&self) -> Result<Vec<String>> {

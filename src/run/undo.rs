@@ -1,11 +1,10 @@
 //! `runner-prep undo`: what can be undone, what would be, and the undoing.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, extent, print, require_root, spinner};
+use super::{Exit, Streams, extent, place, print, require_root, spinner};
 use crate::apply::{Left, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
@@ -14,7 +13,6 @@ use crate::journal::{Entry, Id, Journal, Named, State};
 use crate::report::{Extent, Report, Run, RunChange, Runs, Status, Style, escape};
 use crate::resource;
 use crate::sys::identity;
-use crate::sys::root::Root;
 use crate::undo::{self, Undo};
 
 pub(super) fn run(
@@ -25,7 +23,7 @@ pub(super) fn run(
     style: Style,
 ) -> Exit {
     if command.list {
-        return match list(cli) {
+        return match list(cli, environment) {
             Ok(text) => {
                 super::write(streams.out, &text);
                 Exit::Converged
@@ -50,9 +48,8 @@ fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: St
 
 fn work(cli: &Cli, environment: Environment, command: &Command, extent: Extent) -> Result<Report> {
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?;
+    let (root, other) = place::open(&cli.global.root, environment, None)?;
     require_root(&root, "undo")?;
-    let other = if root.is_host() { None } else { Some(Root::open(Path::new("/"))?) };
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
     let kinds = resource::names();
@@ -128,9 +125,9 @@ fn names(ids: &[Id]) -> String {
 }
 
 /// The runs that are kept, as text or as one document.
-fn list(cli: &Cli) -> Result<String> {
+fn list(cli: &Cli, environment: Environment) -> Result<String> {
     identity::harden()?;
-    let root = Root::open(&cli.global.root)?;
+    let (root, _) = place::open(&cli.global.root, environment, None)?;
     require_root(&root, "undo --list")?;
     let entries = match Journal::open(&root)? {
         Some(journal) => journal.list()?,

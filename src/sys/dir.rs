@@ -93,6 +93,11 @@ impl Dir {
         Self { path, identity, gives, ..self }
     }
 
+    /// The same directory by a handle of its own, as the top of a tree.
+    pub(super) fn as_top(&self) -> io::Result<Self> {
+        Ok(Self::new(self.fd.try_clone()?, PathBuf::from("/"), None))
+    }
+
     /// Whose rights are used in it, when not the process's own.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {

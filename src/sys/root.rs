@@ -5,6 +5,7 @@
 //! write.
 
 mod home;
+pub mod pointed;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,8 @@ pub struct Root {
     gives: bool,
     /// User ids whose directories are as good as root's: root, and in a tree its owner.
     trusted: [u32; 2],
+    /// User ids whose files root may be pointed at: those, and whoever called root to work.
+    owners: Vec<u32>,
     /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
     open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
 }
@@ -83,20 +86,20 @@ impl Root {
     /// Open a tree. `/` is the host itself: there accounts come from NSS and everything is as root.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let fd = open(path, flags, Mode::empty()).map_err(|error| {
-            let what = format!("cannot open the root directory {}: {}", path.display(), error.desc());
-            fault("root-unusable", what, "give --root the directory in which the tree has its /etc and /home")
-        })?;
-        let top = Dir::new(fd, PathBuf::from("/"), None);
+        let fd = open(path, flags, Mode::empty()).map_err(|error| unusable(path, error.desc()))?;
         let host = path.components().eq([Component::RootDir]);
-        let of_tree = || top.stat().with_context(|| format!("cannot look at {}", path.display()));
-        let trusted = if host { [0, 0] } else { [0, of_tree()?.uid] };
         #[expect(clippy::disallowed_methods, reason = "tools that check a tree's files need its real path")]
         let location =
             std::fs::canonicalize(path).with_context(|| format!("cannot resolve {}", path.display()))?;
+        Self::of(Dir::new(fd, PathBuf::from("/"), None), host, location)
+    }
+
+    fn of(top: Dir, host: bool, location: PathBuf) -> Result<Self> {
+        let of_tree = || top.stat().with_context(|| format!("cannot look at {}", location.display()));
+        let trusted = if host { [0, 0] } else { [0, of_tree()?.uid] };
         let owner = if is_root() { Identity { uid: 0, gid: 0 } } else { Identity::current() };
-        let (top, open) = (Rc::new(top), RefCell::default());
-        Ok(Self { top, host, owner, location, gives: false, trusted, open })
+        let (top, open, owners) = (Rc::new(top), RefCell::default(), trusted.to_vec());
+        Ok(Self { top, host, owner, location, gives: false, trusted, owners, open })
     }
 
     /// The same tree, where the administrator gives away (or not) what root keeps in an account's home.
@@ -333,6 +336,14 @@ impl Root {
         }
         Ok(dir)
     }
+}
+
+fn unusable(path: &Path, why: &str) -> anyhow::Error {
+    fault(
+        "root-unusable",
+        format!("cannot open the root directory {}: {why}", path.display()),
+        "give --root the directory in which the tree has its /etc and /home",
+    )
 }
 
 /// The directory and name of a path below an open directory, following no link; `None` when a directory

@@ -37,6 +37,23 @@ pub(super) const CASES: &[Case] = &[
         }
         on(&host().file_mode(MINE, "summary = \"x\"\n[git]\n", 0o666), &["plan", "--profile", "mine"])
     }),
+    case("file-untrusted", "host keys in a file that others can write", || {
+        if !is_root() {
+            return skipped("only root has to distrust others");
+        }
+        let text = "[known_hosts]\nhosts = [{ host = \"git.example\", file = \"/etc/keys\" }]\n";
+        let tree = host().file(MINE, text).file_mode("etc/keys", "", 0o666);
+        on(&tree, &["plan", "--profile", "mine"])
+    }),
+    case("config-untrusted", "config.toml in a directory that others can write", || {
+        on(&host().dir("etc/gitlab-runner", 0o777), &["plan", "--profile", "dind"])
+    }),
+    case("root-untrusted", "a tree that others can write", || {
+        if !is_root() {
+            return skipped("only root has to distrust others");
+        }
+        on(&host().dir("", 0o777), &["plan", "--profile", "dind"])
+    }),
     case("kind-unknown", "a kind of resource that there is not", || {
         on(&host(), &["plan", "--profile", "dind", "--only", "sudoer"])
     }),

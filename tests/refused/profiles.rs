@@ -235,7 +235,11 @@ fn profile_files_that_are_none() {
             &["--profile", "mine"],
             (
                 "profile-untrusted",
-                &["mine.toml can be changed by others than root", "mode 0666", "chmod go-w"],
+                &[
+                    "mine.toml can be changed by others than root",
+                    "mode 0666",
+                    "install -o root -g root -m 0644",
+                ],
             ),
         );
         let tree = host().file(MINE, "").own(MINE, 998);
@@ -243,7 +247,7 @@ fn profile_files_that_are_none() {
             "of the account",
             &tree,
             &["--profile", "mine"],
-            ("profile-untrusted", &["uid 998", "chown root"]),
+            ("profile-untrusted", &["uid 998", "install -o root -g root -m 0644"]),
         );
     }
     drop(secret);

@@ -1,0 +1,140 @@
+//! One profile as it was written: its text, where it is from, and how much of it messages may show.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml_edit::{Document, DocumentMut, Item};
+
+use super::Text;
+use super::position::{self, Quoted, Show};
+use crate::fault::{self, fault};
+
+/// A profile's text and where it came from.
+#[derive(Debug)]
+pub struct Source {
+    /// For messages: a path, or `built-in profile NAME`.
+    pub origin: String,
+    /// The name it was asked for by.
+    pub name: String,
+    pub(super) document: Document<String>,
+    pub(super) show: Show,
+}
+
+impl Source {
+    pub(super) fn of_file(name: &str, origin: String, file: &Text) -> Result<Self> {
+        Self::given(name, origin, &file.text, if file.hidden { Show::Nothing } else { Show::Lines })
+    }
+
+    /// A text of somebody's.
+    pub(super) fn given(name: &str, origin: String, text: &str, show: Show) -> Result<Self> {
+        // Given by mistake, its lines must not be shown: they hold tokens.
+        if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
+            return Err(fault(
+                "profile-invalid",
+                format!("{origin} is a configuration of gitlab-runner, not a profile"),
+                "give a profile: runner-prep profile list",
+            ));
+        }
+        Self::parse(name, origin, text, show)
+    }
+
+    pub(super) fn parse(name: &str, origin: String, text: &str, show: Show) -> Result<Self> {
+        match Document::parse(text.to_owned()) {
+            Ok(document) => Ok(Self { origin, name: name.to_owned(), document, show }),
+            Err(error) => Err(fault(
+                "profile-invalid",
+                Quoted::new(&origin, text, show).render(error.span(), error.message()),
+                "correct the profile; its format is TOML 1.0",
+            )),
+        }
+    }
+
+    /// What is wrong with a profile that this one extends. A name may be no name but a secret.
+    pub(super) fn missing(&self, parent: &str, error: anyhow::Error) -> anyhow::Error {
+        let names_it = fault::find(&error).is_some_and(|fault| fault.what.contains(parent));
+        if self.show != Show::Nothing || !names_it {
+            return error;
+        }
+        fault(
+            "profile-unknown",
+            format!("{}: a profile that it `extends` can't be read", self.origin),
+            "see what there is: runner-prep profile list",
+        )
+    }
+
+    pub(super) fn quoted(&self) -> Quoted<'_> {
+        Quoted::new(&self.origin, self.document.raw(), self.show)
+    }
+
+    pub(super) fn has(&self, section: &str) -> bool {
+        self.document.contains_key(section)
+    }
+
+    /// The names in `extends`.
+    pub(super) fn parents(&self) -> Result<Vec<String>> {
+        let array = self.document.get("extends").and_then(Item::as_array);
+        let texts =
+            array.and_then(|array| array.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+        // What is no list of texts, serde has the words for.
+        texts.map_or_else(|| self.section("extends").map(Option::unwrap_or_default), Ok)
+    }
+
+    pub(super) fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        section(&self.document, name).map_err(|error| self.explain(&error))
+    }
+
+    /// The one line that says what the profile is for.
+    pub(super) fn summary(&self) -> Option<&str> {
+        self.document.get("summary").and_then(Item::as_str)
+    }
+
+    pub(super) fn check_sections(&self, known: &[&str]) -> Result<()> {
+        if self.summary().is_none() {
+            self.section::<String>("summary")?;
+        }
+        let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
+        for (key, _) in self.document.iter() {
+            if !known.contains(&key) {
+                let span = self.document.key(key).and_then(toml_edit::Key::span);
+                let message = self.quoted().unknown("section", key, &known);
+                return Err(fault(
+                    "profile-invalid",
+                    self.quoted().render(span, &message),
+                    "the sections are described in the built-in profiles: runner-prep profile show dind",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn explain(&self, error: &toml_edit::de::Error) -> anyhow::Error {
+        let message = self.quoted().improve(error.message());
+        fault(
+            "profile-invalid",
+            self.quoted().render(error.span(), &message),
+            "correct the profile; the built-in ones explain every key: runner-prep profile show dind",
+        )
+    }
+}
+
+/// Deserialize the value of one key of a document, keeping the places of errors.
+pub(super) fn section<T: DeserializeOwned>(
+    document: &Document<String>,
+    name: &str,
+) -> Result<Option<T>, toml_edit::de::Error> {
+    // The section alone: a copy of the whole document for each of them is most of what a converged run does.
+    let Some(item) = document.get(name) else { return Ok(None) };
+    if let Item::Table(table) = item {
+        let alone = DocumentMut::from(table.clone());
+        if let Ok(section) = T::deserialize(toml_edit::de::Deserializer::from(alone)) {
+            return Ok(Some(section));
+        }
+    }
+    // Under its name, so that an error about all of it has a place.
+    let mut alone = DocumentMut::new();
+    alone.insert(name, item.clone());
+    let sections = BTreeMap::<String, T>::deserialize(toml_edit::de::Deserializer::from(alone))?;
+    Ok(sections.into_values().next())
+}
