@@ -265,12 +265,11 @@ fn local_profiles_and_their_directories_are_roots_alone() {
         run.exit(2).says(says);
         assert!(!rules(&host), "{script}\n{run}");
         let repair = run.json()["warnings"][0]["repair"].as_str().unwrap().to_owned();
-        let profile = match repair.split_once("without the link: ") {
-            Some((_, path)) => path,
-            None => {
-                host.sh(repair.split_once(": ").unwrap().1).ok().says("commands");
-                "site"
-            }
+        let profile = if let Some((_, path)) = repair.split_once("without the link: ") {
+            path
+        } else {
+            host.sh(repair.split_once(": ").unwrap().1).ok().says("commands");
+            "site"
         };
         host.prep(&["apply", "--profile", profile]).ok();
         assert!(rules(&host), "{repair}");
