@@ -13,17 +13,14 @@ Installs runner-prep:
   sudo ./install.sh -- apply --profile dind       install, then run that
   sudo ./install.sh --timer --profile dind        install, and look every hour
   sudo ./install.sh --uninstall                   remove it; what it did stays
-
 The program is the `runner-prep` beside this script (a release archive), else
 it is built with the cargo in PATH, in ~/.cargo/bin of root or of whoever calls
 sudo, or of the distribution. What a host or a build needs and lacks is named
 first, and installed with apt-get, dnf, zypper, apk or pacman.
-
   --no-packages    install no packages: stop, and name the command for it
   --timer          install systemd units that run `check`, which only reads
   --timer=apply    install those that run `apply` as well
   --profile NAME   with --timer: enable and start the timer for this profile
-
 Environment: PREFIX, where to install (default /usr/local), and DESTDIR, put
 before every path, to make a package (default empty).
 Exit code: the program's after `--`; else 0, or 2 when something went wrong.
@@ -32,7 +29,6 @@ EOF
 
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s\n' "install.sh: $*" >&2; }
-
 # die WHAT [LINE...]: the lines say why, and what to do.
 die() {
     say "error: $1"
@@ -126,7 +122,7 @@ build() {
 
 # --- what is missing ----------------------------------------------------------------------------------------
 # The version of a package that apt could install.
-offered() { LC_ALL=C apt-cache $lists policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([^(]\)/\1/p'; }
+offered() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([^(]\)/\1/p'; }
 
 # What the package database has as cargo, by that name or because a package provides it: NAME VERSION a line.
 cargos() (
@@ -134,8 +130,8 @@ cargos() (
     case $manager in
     apt-get) (
         echo cargo
-        apt-cache $lists showpkg cargo | sed '1,/^Reverse Provides/d'
-        apt-cache $lists search --names-only '^cargo-?[0-9][0-9.]*$'
+        apt-cache showpkg cargo | sed '1,/^Reverse Provides/d'
+        apt-cache search --names-only '^cargo-?[0-9][0-9.]*$'
     ) | awk '{ print $1 }' | sort -u | while read -r name; do echo "$name $(offered "$name")"; done ;;
     dnf) dnf -q repoquery --whatprovides cargo --qf '%{name} %{version}\n' ;;
     zypper) zypper -n search -s --provides --match-exact cargo | awk -F ' *[|] *' '$4 ~ /^[0-9]/ { print $2, $4 }' ;;
@@ -144,7 +140,7 @@ cargos() (
     esac 2>/dev/null
 )
 
-# Adds the newest cargo that the distribution offers to the packages, and the rustc that goes with it.
+# Adds cargo to the packages where it is new enough, else the newest that there is, and the rustc that goes with it.
 add_cargo() {
     found='' newest=$wanted
     cargos >"$scratch/cargos" || :
@@ -153,7 +149,7 @@ add_cargo() {
             note "$manager, which offers no $name"
         elif ! at_least "$version" "$wanted"; then
             note "the package $name of $manager, which is $version"
-        elif at_least "$version" "$newest"; then
+        elif [ "$found" != cargo ] && at_least "$version" "$newest"; then
             found=$name newest=$version
         fi
     done <"$scratch/cargos"
@@ -167,15 +163,12 @@ add_cargo() {
 # Images come without apt's lists: what it offers is unknown then, not absent. Who may not install has lists apart.
 refresh() {
     refreshed=yes
-    if [ "$installs" = no ]; then
-        mkdir -p -- "$scratch/lists/partial" "$scratch/cache/archives/partial"
-        lists="-o Dir::State::Lists=$scratch/lists -o Dir::Cache=$scratch/cache -o APT::Sandbox::User=root"
-    fi
-    apt-get $lists update >&2 </dev/null || :
+    [ "$installs" = yes ] || mkdir -p -- "$scratch/lists/partial" "$scratch/cache/archives/partial"
+    [ "$installs" = yes ] || echo "Dir::State::Lists \"$scratch/lists\"; Dir::Cache \"$scratch/cache\"; APT::Sandbox::User \"root\";" >"$APT_CONFIG"
+    apt-get update >&2 </dev/null || :
 }
 
 install_packages() { DEBIAN_FRONTEND=noninteractive $install$packages >&2 </dev/null; }
-
 no_rust() {
     die "no Rust $wanted or newer in PATH, in ~/.cargo/bin or among the packages of the distribution" \
         "$(printf '%s\n' "$tried" | sort -u | grep .)" "$1; what helps, any one of:" \
@@ -186,7 +179,7 @@ no_rust() {
 
 # Finds all that is missing before anything is changed, and installs it in one call.
 provide() {
-    missing='' packages='' lists='' refreshed=no
+    missing='' packages='' refreshed=no
     [ "$prepares" = no ] || for tool in sudo rsync git ssh useradd; do have "$tool" || missing="$missing $tool"; done
     if [ -z "$program" ]; then
         have cc || missing="$missing cc"
@@ -204,6 +197,7 @@ apk:apk --update-cache add:openssh-client:shadow:gcc musl-dev
 pacman:pacman -Sy --noconfirm --needed:openssh:shadow:gcc
 EOF
     [ -n "$manager" ] || die "missing:$missing" 'no package manager that is known here: install them, and run this again'
+    [ "$installs" = yes ] || { export APT_CONFIG="$scratch/apt" && echo 'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' >"$APT_CONFIG"; }
     for tool in $missing; do
         case $tool in ssh) name=$ssh ;; useradd) name=$useradd ;; cc) name=$cc ;; *) name=$tool ;; esac
         [ "$tool" = cargo ] || packages="$packages $name"

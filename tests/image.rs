@@ -21,6 +21,7 @@ fn builder() -> Option<HostBuilder> {
     }
     Some(
         Host::or_skip()?
+            .sshd()
             .account("gitlab-runner", 4242, "/home/gitlab-runner")
             .file("/home/gitlab-runner/.ssh/id_ed25519", "CANARY of the machine")
             .account("other", 999, "/home/other")

@@ -54,7 +54,7 @@ fn with_packages(out: &Path) -> Option<Host> {
 fn the_packages_of_a_release_are_installed_and_removed() {
     // Two tools that take minutes to build: who releases has them.
     if !long() {
-        println!("skipped: RUNNER_PREP_LONG=1 builds packages, with cargo-deb and cargo-generate-rpm");
+        support::skipped("RUNNER_PREP_LONG=1 builds packages, with cargo-deb and cargo-generate-rpm");
         return;
     }
     let missing: Vec<_> = ["cargo-deb", "cargo-generate-rpm"]

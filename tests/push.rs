@@ -61,7 +61,7 @@ fn the_shell_pipelines_are_green_and_fail_as_known_without_each_piece() {
         return skip("sudo, sshd, ssh, git, rsync or clear_console is missing");
     }
     let Some(host) = Host::or_skip() else { return };
-    let host = host.start();
+    let host = host.sshd().start();
     server(&host);
     // No key to push with, nobody who commits, a server that is not known: what an unprepared host says.
     host.prep(&["apply", "--profile", "ours"]).ok();
@@ -111,7 +111,7 @@ fn a_key_is_fetched_only_when_asked_and_only_by_its_fingerprint() {
         return skip("sshd, ssh-keyscan or git is missing");
     }
     let Some(host) = Host::or_skip() else { return };
-    let host = host.start();
+    let host = host.sshd().start();
     server(&host);
     let profile = |fingerprint: &str| {
         host.sh(&format!(

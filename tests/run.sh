@@ -2,7 +2,8 @@
 # Runs all tests: as root those on throwaway hosts as well, as an ordinary user those on throwaway trees.
 # Further arguments go to `cargo nextest run` or `cargo test`.
 #
-# As root on Debian and Ubuntu it installs what the tests use and the machine has not; elsewhere it names that.
+# As root on Debian and Ubuntu it installs the tools that the tests use and the machine has not; elsewhere it names
+# them. The server for SSH is only unpacked. What could not run is counted and named at the end.
 set -eu
 unset CDPATH
 cd -- "$(dirname -- "$0")/.."
@@ -26,7 +27,6 @@ script:bsdutils
 ssh-keygen:openssh-client
 python3:python3
 ssh:openssh-client
-sshd:openssh-server
 rsync:rsync
 git:git
 setfacl:acl
@@ -83,6 +83,8 @@ missing() {
     } | sort -u | tr '\n' ' '
 }
 
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+enabled=${CARGO_TARGET_DIR:-target}/enabled
 ansible=${CARGO_TARGET_DIR:-target}/ansible
 sudos=${CARGO_TARGET_DIR:-target}/sudos
 packages=$(missing)
@@ -111,12 +113,18 @@ if [ -n "$packages" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&
         done
     done
     export RUNNER_PREP_NOT_TO_BE_HAD
+    find /etc/systemd/system -type l 2>/dev/null | sort >"$enabled.before"
     # shellcheck disable=SC2086  # a list of names
     apt-get install -y -qq --no-install-recommends $known >&2 </dev/null
     # Since Debian 13 the client is a package of its own.
     if command -v dockerd >/dev/null 2>&1 && ! command -v docker >/dev/null 2>&1; then
         apt-get install -y -qq --no-install-recommends docker-cli >&2 </dev/null
     fi
+    # Nor does it start with the machine.
+    find /etc/systemd/system -type l 2>/dev/null | sort | comm -13 "$enabled.before" - | while read -r link; do
+        rm -f -- "$link"
+    done
+    rm -f "$enabled.before"
     if [ -n "$policy" ]; then
         rm -f "$policy"
         trap - EXIT
@@ -148,6 +156,40 @@ if [ "$(id -u)" = 0 ] && [ ! -d "$image" ] && command -v mmdebstrap >/dev/null 2
         printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
 fi
 
+# Machines that have nothing but apt, for the tests that install on one. With them the packages that a host needs.
+bare=${CARGO_TARGET_DIR:-target}/bare
+# shellcheck source=/dev/null
+releases=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+[ -z "${RUNNER_PREP_LONG:-}" ] || releases=$(printf '%s\n' "$releases" bullseye bookworm trixie sid | sort -u)
+if [ "$(id -u)" = 0 ] && command -v mmdebstrap >/dev/null 2>&1; then
+    for release in $releases; do
+        [ ! -d "$bare/$release" ] || continue
+        printf 'tests/run.sh: making a bare tree of %s in %s\n' "$release" "$bare" >&2
+        tests/bare.sh "$bare" "$release" || printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
+    done
+fi
+
+# A server for SSH that is nowhere installed: throwaway hosts have it laid over their /usr.
+servers=${CARGO_TARGET_DIR:-target}/servers
+if [ "$(id -u)" = 0 ] && ! command -v sshd >/dev/null 2>&1 && [ ! -e "$servers/usr/sbin/sshd" ] &&
+    command -v apt-get >/dev/null 2>&1; then
+    printf 'tests/run.sh: fetching a server for SSH into %s\n' "$servers" >&2
+    rm -rf "$servers.new"
+    mkdir -p "$servers.new/packages"
+    # With the libraries that the machine has not.
+    (
+        packages=$(apt-get -s -q --no-install-recommends install openssh-server | awk '$1 == "Inst" { print $2 }')
+        cd "$servers.new/packages"
+        # shellcheck disable=SC2086  # a list of names
+        apt-get download -qq ${packages:-openssh-server} >&2
+        for package in *.deb; do
+            dpkg-deb --extract "$package" ..
+        done
+        [ ! -d ../lib ] || cp -a ../lib/. ../usr/lib/
+    ) && rm -rf "$servers.new/packages" && mv "$servers.new" "$servers" ||
+        printf 'tests/run.sh: cannot, so the tests that need it are skipped\n' >&2
+fi
+
 # The versions of sudo that rules and deployments are tried against, on hosts of root's.
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e "$sudos/complete" ]; then
     printf 'tests/run.sh: fetching other versions of sudo into %s\n' "$sudos" >&2
@@ -162,11 +204,34 @@ if [ -n "${RUNNER_PREP_LONG:-}" ] && [ ! -x "$tools/bin/cargo-generate-rpm" ]; t
         printf 'tests/run.sh: cannot, so the test that needs them is skipped\n' >&2
 fi
 
-if cargo nextest --version >/dev/null 2>&1; then
-    # More than there are cores: many tests wait for something to give up.
-    export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}"
-    # The examples in the documentation first, which nextest does not run: its closing line is to be the last.
-    cargo test --locked --doc
-    exec cargo nextest run --locked --no-fail-fast "$@"
+# Each test that cannot run here adds a line to this: its name and why.
+RUNNER_PREP_SKIPPED=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/skipped
+export RUNNER_PREP_SKIPPED
+: >"$RUNNER_PREP_SKIPPED"
+chmod 0666 "$RUNNER_PREP_SKIPPED"
+
+if ! cargo nextest --version >/dev/null 2>&1; then
+    cargo test --locked --no-fail-fast "$@"
+    sort -u "$RUNNER_PREP_SKIPPED" | sed 's/^/tests\/run.sh: could not run here, whatever stands above: /'
+    exit
 fi
-exec cargo test --locked --no-fail-fast "$@"
+# More than there are cores: many tests wait for something to give up.
+export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}"
+# The examples in the documentation first, which nextest does not run: its closing line is to be the last.
+cargo test --locked --doc
+log=${CARGO_TARGET_DIR:-target}/tests.log
+{ cargo nextest run --locked --no-fail-fast "$@" 2>&1 && echo 0 >"$log.rc" || echo $? >"$log.rc"; } | tee "$log"
+read -r rc <"$log.rc"
+# What skipped itself passed in nextest's eyes, and in nobody else's.
+skipped=$(cut -f 1 "$RUNNER_PREP_SKIPPED" | sort -u | grep -c .) || :
+if [ "$skipped" != 0 ]; then
+    printf '\nskipped, as this machine lacks what they need:\n'
+    sort -u "$RUNNER_PREP_SKIPPED" | sed 's/^/  /; s/\t/: /'
+    awk -v skipped="$skipped" '/^ *Summary \[/ { line = $0 }
+        function number(word) { return match(line, "[0-9]+ " word) ? substr(line, RSTART, RLENGTH) + 0 : 0 }
+        END {
+            bad = number("failed") + number("timed out")
+            printf "%d passed, %d failed, %d skipped\n", number("passed") - skipped, bad, skipped + number("skipped")
+        }' "$log"
+fi
+exit "$rc"

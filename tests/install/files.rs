@@ -180,7 +180,14 @@ fn the_scripts_pass_shellcheck() {
     }
     let mut command = Command::new("shellcheck");
     command
-        .args(["install.sh", ".ci/run", "tests/run.sh", "tests/sudos.sh", "tests/oldest-rust.sh"])
+        .args([
+            "install.sh",
+            ".ci/run",
+            "tests/run.sh",
+            "tests/sudos.sh",
+            "tests/oldest-rust.sh",
+            "tests/bare.sh",
+        ])
         .args(["tests/bench/run", "tests/fuzz/run.sh", ".package/build"])
         .args(["tests/support/host.sh", "tests/support/systemd.sh"])
         .current_dir(source());

@@ -152,6 +152,7 @@ impl Fleet {
     fn connect(&mut self, host: HostBuilder, number: usize) -> String {
         let key = std::fs::read(self.path("server")).expect("the key of the servers");
         let host = host
+            .sshd()
             .account(OPERATOR, 1100, "/home/ops")
             .dir("/home/ops/.ssh", 0o700)
             .own("/home/ops/.ssh", 1100, 1100)

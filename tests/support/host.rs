@@ -10,7 +10,7 @@ use super::place::Place;
 use super::process::{Run, program, run_limited};
 use super::secrets::Secrets;
 use super::tree::SUDOERS;
-use super::{PATH, is_root, skip, source};
+use super::{PATH, is_root, made, skip, source};
 
 /// The directories that a host has of its own. The rest is the machine's, and cannot be written.
 const OWN: &[&str] = &[
@@ -248,8 +248,17 @@ impl HostBuilder {
 
     /// Directories laid over the machine's `/usr`, the upper one first.
     pub(crate) fn layers(mut self, layers: Vec<PathBuf>) -> Self {
-        self.layers = layers;
+        self.layers.extend(layers);
         self
+    }
+
+    /// A server for SSH: the machine's, or the one that `tests/run.sh` unpacked, with its account.
+    pub(crate) fn sshd(mut self) -> Self {
+        if Path::new("/usr/sbin/sshd").is_file() {
+            return self;
+        }
+        self.layers.push(made("servers/usr"));
+        self.account("sshd", 64999, "/run/sshd").own("/run/sshd", 0, 0)
     }
 
     /// Makes the host run.

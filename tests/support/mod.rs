@@ -99,12 +99,28 @@ pub(crate) fn skip(reason: &str) {
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
     assert!(!strict, "a test would be skipped, and CI or RUNNER_PREP_NO_SKIP forbids that: {reason}");
-    println!("skipped: {reason}");
+    skipped(reason);
 }
 
-/// Where a tool lies, looked for in [`PATH`] only, as the program does.
+/// Says that a test does not run here, and adds it to the list of `tests/run.sh`, which counts it as skipped.
+pub(crate) fn skipped(reason: &str) {
+    println!("skipped: {reason}");
+    let Some(list) = std::env::var_os("RUNNER_PREP_SKIPPED") else { return };
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let file = std::env::current_exe().unwrap_or_default();
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = stem.rsplit_once('-').map_or(&*stem, |(name, _)| name);
+    let line = format!("{stem} {test}\t{reason}\n");
+    // In one write, so that lines of several processes do not mix.
+    let opened = std::fs::OpenOptions::new().append(true).open(list);
+    let _ = opened.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()));
+}
+
+/// Where a tool lies, looked for in [`PATH`] only, as the program does, and among what was unpacked for the tests.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|directory| PathBuf::from(directory).join(name)).find(|path| path.is_file())
+    let unpacked = made("servers/usr/sbin");
+    PATH.split(':').map(PathBuf::from).chain([unpacked]).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// True when all tools are here; otherwise says so by [`skip`].
@@ -113,7 +129,7 @@ pub(crate) fn have(tools: &[&str]) -> bool {
     // `tests/run.sh` says which of them no package of this distribution has.
     let nowhere = std::env::var("RUNNER_PREP_NOT_TO_BE_HAD").unwrap_or_default();
     if let Some(name) = missing.iter().find(|name| nowhere.split(' ').any(|tool| tool == **name)) {
-        println!("skipped: this distribution has no package of {name}");
+        skipped(&format!("this distribution has no package of {name}"));
     } else if !missing.is_empty() {
         skip(&format!("not installed: {}", missing.join(", ")));
     }
