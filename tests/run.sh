@@ -210,28 +210,32 @@ export RUNNER_PREP_SKIPPED
 : >"$RUNNER_PREP_SKIPPED"
 chmod 0666 "$RUNNER_PREP_SKIPPED"
 
-if ! cargo nextest --version >/dev/null 2>&1; then
-    cargo test --locked --no-fail-fast "$@"
-    sort -u "$RUNNER_PREP_SKIPPED" | sed 's/^/tests\/run.sh: could not run here, whatever stands above: /'
-    exit
-fi
-# More than there are cores: many tests wait for something to give up.
-export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}"
-# The examples in the documentation first, which nextest does not run: its closing line is to be the last.
-cargo test --locked --doc
+# Runs a command whose exit code is to outlive a pipe.
+run() {
+    "$@" 2>&1 && echo 0 >"$log.rc" || echo $? >"$log.rc"
+}
 log=${CARGO_TARGET_DIR:-target}/tests.log
-{ cargo nextest run --locked --no-fail-fast "$@" 2>&1 && echo 0 >"$log.rc" || echo $? >"$log.rc"; } | tee "$log"
+if cargo nextest --version >/dev/null 2>&1; then
+    # More than there are cores: many tests wait for something to give up.
+    export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}"
+    # The examples in the documentation first, which nextest does not run: its closing line is to be the last.
+    cargo test --locked --doc
+    run cargo nextest run --locked --no-fail-fast "$@" | tee "$log"
+else
+    run cargo test --locked --no-fail-fast "$@" | tee "$log"
+fi
 read -r rc <"$log.rc"
-# What skipped itself passed in nextest's eyes, and in nobody else's.
+# What skipped itself has passed for the runner of the tests, and for nobody else.
 skipped=$(cut -f 1 "$RUNNER_PREP_SKIPPED" | sort -u | grep -c .) || :
 if [ "$skipped" != 0 ]; then
-    printf '\nskipped, as this machine lacks what they need:\n'
+    printf '\nskipped, each with what it lacks here:\n'
     sort -u "$RUNNER_PREP_SKIPPED" | sed 's/^/  /; s/\t/: /'
-    awk -v skipped="$skipped" '/^ *Summary \[/ { line = $0 }
-        function number(word) { return match(line, "[0-9]+ " word) ? substr(line, RSTART, RLENGTH) + 0 : 0 }
-        END {
-            bad = number("failed") + number("timed out")
-            printf "%d passed, %d failed, %d skipped\n", number("passed") - skipped, bad, skipped + number("skipped")
-        }' "$log"
+    awk '
+        function number(word) { return match($0, "[0-9]+ " word) ? substr($0, RSTART, RLENGTH) + 0 : 0 }
+        /^ *Summary \[/ || /^test result: / {
+            passed += number("passed"); failed += number("failed") + number("timed out"); skipped += number("skipped")
+        }
+        END { printf "%d passed, %d failed, %d skipped\n", passed - own, failed, skipped }
+    ' own="$skipped" skipped="$skipped" "$log"
 fi
 exit "$rc"

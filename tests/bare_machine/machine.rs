@@ -53,8 +53,8 @@ impl Machine {
             skip(&format!("no bare {release} in {}: tests/run.sh makes it", made("bare").display()));
             return None;
         }
-        let kept = tempfile::Builder::new().prefix("bare-").tempdir().expect("a temporary directory");
-        let tree = tree.canonicalize().expect("the tree");
+        let kept = tempfile::Builder::new().prefix("bare-").tempdir().unwrap();
+        let tree = tree.canonicalize().unwrap();
         let size = if crate::support::long() { "8G" } else { "600M" };
         let arguments = [kept.path().as_os_str(), tree.as_os_str(), size.as_ref()];
         let (namespaces, line) = Namespaces::start(&[], START, arguments);
@@ -75,7 +75,7 @@ impl Machine {
 
     /// Writes a file.
     pub(crate) fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        std::fs::write(self.path(path), bytes).expect("a file of the machine");
+        std::fs::write(self.path(path), bytes).unwrap();
     }
 
     /// Runs a shell script as root and as the first process, without a network.
@@ -130,14 +130,14 @@ impl Machine {
     /// A clone with the built program in it, as README has it for a machine without Rust.
     pub(crate) fn clone_with_program(&self) {
         self.clone_alone();
-        let built = stripped(self.kept.path().parent().expect("a directory"));
-        std::fs::copy(&built, self.path("/srv/clone/runner-prep")).expect("a copy of the program");
-        std::fs::remove_file(built).expect("the stripped program");
+        let built = stripped(self.kept.path().parent().unwrap());
+        std::fs::copy(&built, self.path("/srv/clone/runner-prep")).unwrap();
+        std::fs::remove_file(built).unwrap();
     }
 
     /// The archive of a release, unpacked in `/srv`.
     pub(crate) fn archive(&self) {
-        let place = tempfile::tempdir().expect("a temporary directory");
+        let place = tempfile::tempdir().unwrap();
         let mut build = Command::new(source().join(".package/build"));
         build.arg("--archive").arg(place.path()).env("BINARY", stripped(place.path()));
         run_limited(&mut build).ok();
@@ -160,7 +160,7 @@ impl Machine {
 
     /// [`stamps`] of all that differs from the bare tree, without what says when it was used.
     pub(crate) fn stamps(&self) -> Vec<String> {
-        let upper = self.path("/").parent().expect("the disk").join("upper");
+        let upper = self.path("/").parent().unwrap().join("upper");
         let used = ["var/log/", "var/lib/runner-prep", " . inode", " tmp ", " dev", " run"];
         stamps(upper).into_iter().filter(|line| !used.iter().any(|path| line.contains(path))).collect()
     }
@@ -168,9 +168,8 @@ impl Machine {
 
 /// The program under test without its symbols, as a release has it, in a directory.
 pub(crate) fn stripped(directory: &Path) -> PathBuf {
-    let binary =
-        tempfile::Builder::new().prefix("program-").tempfile_in(directory).expect("a file").into_temp_path();
-    let binary = binary.keep().expect("a name");
+    let binary = tempfile::Builder::new().prefix("program-").tempfile_in(directory).unwrap().into_temp_path();
+    let binary = binary.keep().unwrap();
     run_limited(Command::new("strip").arg("-o").arg(&binary).arg(program())).ok();
     binary
 }
