@@ -35,6 +35,7 @@ strace:strace
 shellcheck:shellcheck
 cc:gcc
 strip:binutils
+man:man-db
 mmdebstrap:mmdebstrap
 chroot:coreutils
 systemd-analyze:systemd
