@@ -5,6 +5,7 @@ pub mod examples;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
 
 use crate::keys::Version;
 
@@ -73,6 +74,12 @@ pub enum Command {
     /// Print the file for `gitlab-runner register --template-config`
     #[command(after_long_help = examples::help("template"))]
     Template(Template),
+    /// Bring GitLab's side of a profile about: deploy keys, job tokens, pipeline variables
+    ///
+    /// Reads the section [gitlab] of the profile and nothing else of it, needs neither root nor the host, and is the only
+    /// command that opens a connection. It adds and widens, and never narrows or removes.
+    #[command(subcommand, after_long_help = examples::help("gitlab"))]
+    Gitlab(Gitlab),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
     /// Files get their former bytes, owner and mode; one that was root's in the account's home comes back as the
@@ -250,6 +257,54 @@ pub struct Key {
     pub user: Option<String>,
 }
 
+/// The commands of `gitlab`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Gitlab {
+    /// Show what apply would do in GitLab, each with its reason; writes nothing
+    #[command(after_long_help = examples::help("gitlab plan"))]
+    Plan {
+        /// What is wanted.
+        #[command(flatten)]
+        options: GitlabOptions,
+        /// Ask nobody and need no token: print what to click, and the same for glab
+        #[arg(long, conflicts_with_all = ["token_file", "ca_file", "timeout", "exit_code"])]
+        offline: bool,
+        /// Exit 1 when there are changes to make
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Bring GitLab into the state of a profile; a second run only reads
+    #[command(after_long_help = examples::help("gitlab apply"))]
+    Apply(GitlabOptions),
+    /// Exit 1 where GitLab differs; writes nothing
+    #[command(after_long_help = examples::help("gitlab check"))]
+    Check(GitlabOptions),
+}
+
+/// Options of the commands of `gitlab`.
+#[derive(Debug, Clone, Args)]
+pub struct GitlabOptions {
+    /// Profiles, by name or path; several are merged
+    #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
+    pub profile: Vec<String>,
+    /// What `runner-prep key` printed on one host or several, with --json or without; `-` is standard input; otherwise
+    /// the key of this host's account
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+    /// The account that jobs run as, where the key is this host's
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A file with a token of the scope api, readable by you alone; otherwise `GITLAB_TOKEN` is one
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Trust the authorities in this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The longest that all requests together may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+}
+
 /// Options of `template`.
 #[derive(Debug, Clone, Args)]
 pub struct Template {
@@ -293,5 +348,12 @@ impl Environment {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let sudo_uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
         Self { plain: no_color || dumb, dumb, sudo_uid }
+    }
+
+    /// The token in `GITLAB_TOKEN`; asked for by the one command that needs it.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn token() -> Option<Zeroizing<String>> {
+        std::env::var("GITLAB_TOKEN").ok().filter(|token| !token.is_empty()).map(Zeroizing::new)
     }
 }

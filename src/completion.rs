@@ -246,7 +246,7 @@ fn of(argument: &Arg) -> Wish {
         "profile" | "name" => Wish::Profile,
         "only" | "skip" => Wish::Kind,
         "runner" => Wish::Runner,
-        "config" => Wish::File,
+        "config" | "public_key" | "token_file" | "ca_file" => Wish::File,
         "root" => Wish::Directory,
         "command" => Wish::Words(manual::names().into_iter().map(|name| Word::new(name, "")).collect()),
         _ => Wish::Nothing,

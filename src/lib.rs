@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod facts;
 pub mod fault;
 pub mod finding;
+pub mod gitlab;
 pub mod journal;
 pub mod keys;
 pub mod manual;

@@ -5,6 +5,7 @@
 
 mod documents;
 mod findings;
+mod remote;
 pub mod text;
 mod wrap;
 
@@ -18,6 +19,7 @@ use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::plan::Plan;
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use findings::Diagnosis;
+pub use remote::{Remote, Step};
 pub use text::{Style, changed_lines, escape};
 
 /// The version of the document; it only ever gains fields.
@@ -53,6 +55,12 @@ pub struct Report {
     /// The runs that were undone, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
+    /// What `gitlab` takes back what it changed, the last change first: nothing does that by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<Step>,
+    /// What a person does where GitLab is not asked (`gitlab plan --offline`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<Step>,
     #[serde(skip)]
     shown: Vec<Vec<String>>,
     #[serde(skip)]

@@ -4,6 +4,7 @@
 
 mod complete;
 mod doctor;
+mod gitlab;
 mod output;
 mod place;
 mod shelf;
@@ -15,11 +16,12 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::apply::{Left, STATE, Session};
-use crate::change::{Content, Op};
+use crate::change::{Content, Op, PublicKey};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
 use crate::fault::fault;
+use crate::gitlab::section;
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
@@ -79,6 +81,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Schema(_) => answer(cli, environment, streams, style),
+        Command::Gitlab(command) => gitlab::run(cli, environment, command, streams, style),
         Command::Undo(command) => undo::run(cli, environment, command, streams, style),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
@@ -155,15 +158,15 @@ fn work(
     let machine = other.as_ref().unwrap_or(&root);
     let facts = &Live::new(&root, machine);
     let shelf = Shelf { root: &root, facts, machine, environment };
-    let profile = &Profile::load_with(names, selection.given.as_deref(), &resource::names(), &shelf)?;
-    let wanted = &Wanted::resolve(profile, &chosen(selection)?)?;
+    let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
+    let wanted = &resolve(profile, &chosen(selection)?)?;
     if wanted.kinds().next().is_none() {
         let names = names.join(",");
         // Else an empty file would make every host the one that is wanted.
         if selection.only.is_empty() && selection.skip.is_empty() {
             return Err(fault(
                 "profile-empty",
-                format!("the profile {names} wants nothing: it has no section"),
+                format!("the profile {names} wants nothing of a host: it has no section of one"),
                 "see what a profile can have: runner-prep profile show dind",
             ));
         }
@@ -257,6 +260,39 @@ fn slow(plan: &Plan) -> Option<&Content> {
     })
 }
 
+/// The sections that a profile may have.
+fn sections() -> Vec<&'static str> {
+    let mut names = resource::names();
+    names.push(section::NAME);
+    names
+}
+
+/// What a profile wants of a host. What it wants of GitLab is checked with it, and no more.
+fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Wanted> {
+    section::of(profile)?;
+    Wanted::resolve(profile, chosen)
+}
+
+/// The public key of the account that jobs run as.
+fn account_key(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<PublicKey> {
+    let target = Target::find(facts, user.cloned())?;
+    // The account may look at its own key; others would be told of a home that is not theirs.
+    if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
+        require_root(root, "key")?;
+    }
+    let found = match &target.account {
+        Some(account) => resource::public_key(facts, account)?,
+        None => None,
+    };
+    found.ok_or_else(|| {
+        fault(
+            "no-key",
+            format!("{} has no SSH key that jobs can use", target.name),
+            "make one: runner-prep apply --profile shell --only account,ssh_key",
+        )
+    })
+}
+
 /// What works on the whole host needs all of root's rights.
 fn require_root(root: &Root, example: &str) -> Result<()> {
     if !root.is_host() || root.owner().uid == 0 {
@@ -303,8 +339,8 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
     let facts = Live::new(&root, machine);
     let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     let load = |names: &[String]| -> Result<Profile> {
-        let profile = Profile::load(names, &resource::names(), &shelf)?;
-        Wanted::resolve(&profile, &|_| true)?;
+        let profile = Profile::load(names, &sections(), &shelf)?;
+        resolve(&profile, &|_| true)?;
         Ok(profile)
     };
     match &cli.command {
@@ -324,22 +360,7 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
             Ok(text_or_json(cli, &template.profile, &text))
         }
         Command::Key(key) => {
-            let target = Target::find(&facts, key.user.clone())?;
-            // The account may look at its own key; others would be told of a home that is not theirs.
-            if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
-                require_root(&root, "key")?;
-            }
-            let found = match &target.account {
-                Some(account) => resource::public_key(&facts, account)?,
-                None => None,
-            };
-            let found = found.ok_or_else(|| {
-                fault(
-                    "no-key",
-                    format!("{} has no SSH key that jobs can use", target.name),
-                    "make one: runner-prep apply --profile shell --only account,ssh_key",
-                )
-            })?;
+            let found = account_key(&root, &facts, key.user.as_ref())?;
             if cli.global.json {
                 return Ok(json(&Report::of_key(found)));
             }

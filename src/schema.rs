@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
 use crate::cli::Document;
+use crate::gitlab::section::{self, Gitlab};
 use crate::report::{Diagnosis, Profiles, Report, Runs, Text};
 use crate::resource;
 
@@ -64,6 +65,9 @@ fn profile() -> Schema {
         section.insert("description".to_owned(), Value::from(kind.summary));
         properties.insert(kind.name.to_owned(), section.into());
     }
+    let mut gitlab = generator.subschema_for::<Gitlab>();
+    gitlab.insert("description".to_owned(), Value::from(section::SUMMARY));
+    properties.insert(section::NAME.to_owned(), gitlab.into());
     let schema = json_schema!({
         "title": "A profile of runner-prep",
         "type": "object",

@@ -32,6 +32,7 @@ const RANKS: &[(&str, u32)] = &[
     ("apply", 5),
     ("report", 5),
     ("undo", 6),
+    ("gitlab", 6),
     ("doctor", 5),
     ("cli", 6),
     ("manual", 7),
@@ -49,7 +50,15 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
     &[("report", "apply", "what became of each change is apply's result, and report shows it")];
 
 /// Who may touch the operating system.
-const MAY_USE_SYS: &[&str] = &["facts", "journal", "apply", "undo", "run", "deploy", "ansible", "main"];
+const MAY_USE_SYS: &[&str] =
+    &["facts", "journal", "apply", "undo", "run", "deploy", "ansible", "main", "gitlab"];
+
+/// The one file that may open a connection.
+const CONNECTION: &str = "src/gitlab/connection.rs";
+
+/// What a connection is made of.
+const OF_CONNECTIONS: &[&str] =
+    &["ureq", "rustls", "rustls_native_certs", "TcpStream", "TcpListener", "UdpSocket", "ToSocketAddrs"];
 
 /// Folders whose files still need each other in a circle. One that is mended leaves this list; none comes.
 const CIRCLES: &[&str] = &[
@@ -213,6 +222,29 @@ fn reached<'a>(
 }
 
 #[test]
+fn one_file_opens_connections_and_one_command_uses_it() {
+    let mut wrong = String::new();
+    for source in Source::all().iter().filter(|source| source.name != CONNECTION) {
+        for word in OF_CONNECTIONS.iter().filter(|word| source.has(|token| token.to_string() == **word)) {
+            // What an address is, the section of a profile asks of the same library.
+            if (source.name.as_str(), *word) != ("src/gitlab/section.rs", "ureq") {
+                let _ = writeln!(wrong, "{} says {word}: only {CONNECTION} opens connections", source.name);
+            }
+        }
+        if source.name.starts_with("src/gitlab/") || source.name == "src/run/gitlab.rs" {
+            continue;
+        }
+        for import in source.imports() {
+            if import[0] == "gitlab" && import.get(1).is_none_or(|part| part != "section") {
+                let import = import.join("::");
+                let _ = writeln!(wrong, "{} imports {import}, which is for its own command", source.name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
 fn no_file_is_longer_than_a_person_reads() {
     let long = |source: &&Source| source.lines > 400;
     let found: Vec<String> = Source::all()
@@ -346,14 +378,14 @@ impl Source {
         given
     }
 
-    fn has(&self, is_it: fn(&proc_macro2::TokenTree) -> bool) -> bool {
-        fn any(tokens: TokenStream, is_it: fn(&TokenTree) -> bool) -> bool {
+    fn has(&self, is_it: impl Fn(&TokenTree) -> bool) -> bool {
+        fn any(tokens: TokenStream, is_it: &dyn Fn(&TokenTree) -> bool) -> bool {
             tokens.into_iter().any(|token| match &token {
                 TokenTree::Group(group) => any(group.stream(), is_it),
                 token => is_it(token),
             })
         }
-        any(self.file.to_token_stream(), is_it)
+        any(self.file.to_token_stream(), &is_it)
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod support;
 
-use support::{Host, fixture, have, skip, source};
+use support::{Host, fixture, have, readme_block, skip, source};
 
 /// What differs from run to run, and what README shows instead.
 const SAMPLE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3q8kq0Tn5oSgWcY7pPz1m2Hn0D4Vn8yqk6vYxk3RrT";
@@ -90,6 +90,8 @@ fn every_command_prints_what_readme_says() {
         .release("/srv/runner-prep")
         // What `gitlab-runner register` writes, put in place where README says that a runner was registered.
         .file("/srv/registered.toml", fixture("config-docker-runner.toml"))
+        // The profile that README shows.
+        .file("/srv/gitlab.toml", readme_block("gitlab.toml"))
         .start();
     let mut lines: Vec<String> = readme.lines().map(str::to_owned).collect();
     let mut shift = 0_isize;

@@ -77,6 +77,40 @@ pub const EXAMPLES: &[Examples] = &[
         )],
     ),
     (
+        "gitlab",
+        &[
+            ("See what would be done", "runner-prep gitlab plan -p ./ours.toml --public-key keys"),
+            ("Do it", "runner-prep gitlab apply -p ./ours.toml --public-key keys --token-file token"),
+        ],
+    ),
+    (
+        "gitlab plan",
+        &[
+            (
+                "With the token in GITLAB_TOKEN, for the key of this host",
+                "runner-prep gitlab plan --profile ours",
+            ),
+            (
+                "Without a token: what to click, and the same for glab",
+                "runner-prep gitlab plan -p ./ours.toml --public-key keys --offline",
+            ),
+        ],
+    ),
+    (
+        "gitlab apply",
+        &[(
+            "On an administrator's machine, for the keys of several hosts",
+            "runner-prep gitlab apply -p ./ours.toml --public-key keys --token-file token",
+        )],
+    ),
+    (
+        "gitlab check",
+        &[(
+            "A server with an authority of its own",
+            "runner-prep gitlab check -p ./ours.toml --public-key keys --ca-file ca.pem",
+        )],
+    ),
+    (
         "undo",
         &[
             ("See what would be put back", "sudo runner-prep undo --dry-run"),

@@ -110,6 +110,22 @@ impl Report {
             let what = format!("{what}\nsudo -H -u {} ssh -T git@gitlab.com", key.account);
             out.extend(repair(style, &what).map(|line| format!("    {line}\n")));
         }
+        if !self.undo.is_empty() {
+            let _ = writeln!(out, "to take it back:");
+        }
+        for step in &self.undo {
+            let _ = writeln!(out, "    {}", escape(&step.command));
+        }
+        for step in &self.by_hand {
+            let mut lines = step.what.lines();
+            let first = escape(lines.next().unwrap_or_default());
+            let more = wrap(&first, style.width(), style.width() - 2).join("\n  ");
+            let _ = writeln!(out, "{more}");
+            // What is to be copied stays on one line.
+            for line in lines.chain([step.command.as_str()]) {
+                let _ = writeln!(out, "    {}", escape(line));
+            }
+        }
         if !self.failed {
             let code = if self.status == Status::Pending { YELLOW } else { BOLD };
             let about = escape(&self.profiles.join(","));
@@ -137,7 +153,9 @@ impl Report {
         for remark in &self.pending {
             problem(&mut out, style, "waiting", YELLOW, remark);
         }
-        if !self.pending.is_empty() && !self.profiles.is_empty() {
+        // What waits in GitLab, doctor on a host knows nothing of.
+        let is_of_host = self.pending.iter().any(|remark| !remark.code.starts_with("gitlab-"));
+        if is_of_host && !self.profiles.is_empty() {
             let profiles = escape(&self.profiles.join(","));
             let what = format!("to see what else jobs need: runner-prep doctor --profile {profiles}");
             for line in wrap_repair(&what, style.width()) {
@@ -216,7 +234,7 @@ pub(super) fn details(change: &Change) -> Vec<String> {
     }
 }
 
-fn value(value: &ValueChange) -> Vec<String> {
+pub(super) fn value(value: &ValueChange) -> Vec<String> {
     match (&value.before, &value.after) {
         (Some(before), Some(after)) => vec![format!("~ {}: {before} -> {after}", value.name)],
         (None, Some(after)) => vec![format!("+ {}: {after}", value.name)],

@@ -1,7 +1,7 @@
 //! Breaking text into lines that fit, at spaces and never within a word.
 
 /// Programs that repairs name. What follows one is for copying, and stays on one line.
-const PROGRAMS: [&str; 37] = [
+const PROGRAMS: [&str; 38] = [
     "apt-get",
     "chattr",
     "chgrp",
@@ -16,6 +16,7 @@ const PROGRAMS: [&str; 37] = [
     "fuser",
     "git",
     "gitlab-runner",
+    "glab",
     "gpasswd",
     "groupadd",
     "id",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, json, place, write};
+use super::{Exit, Shelf, Streams, json, place, resolve, sections, write};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;
@@ -72,8 +72,8 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
     };
     options.profiles.clone_from(&names);
     let shelf = Shelf { root: &root, facts: &facts, machine: tools, environment };
-    let profile = Profile::load(&names, &resource::names(), &shelf)?;
-    let kinds: Vec<&str> = Wanted::resolve(&profile, &|_| true)?.kinds().collect();
+    let profile = Profile::load(&names, &sections(), &shelf)?;
+    let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let target = match Target::find(&facts, name) {
         Ok(target) => target,

@@ -22,6 +22,7 @@ mod patients;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod gitlab;
 mod hosts;
 mod parts;
 mod said;
@@ -107,7 +108,11 @@ fn kept() -> String {
 }
 
 fn cases() -> Vec<Case> {
-    [trees::CASES, hosts::CASES, parts::CASES].into_iter().flatten().map(|case| Case { ..*case }).collect()
+    [trees::CASES, hosts::CASES, parts::CASES, gitlab::CASES]
+        .into_iter()
+        .flatten()
+        .map(|case| Case { ..*case })
+        .collect()
 }
 
 /// Run all cases, a few at a time: some wait for a program that takes its time.

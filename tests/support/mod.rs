@@ -28,6 +28,7 @@
 )]
 
 mod fleet;
+pub(crate) mod gitlab;
 mod host;
 pub(crate) mod image;
 mod listing;

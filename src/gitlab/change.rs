@@ -1,0 +1,175 @@
+//! A wanted change in GitLab as plain data, and the calls that it is made of.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::fault::quoted;
+
+/// A project as calls name it: its id where it is known, else its path as the server takes it in an address.
+pub type Project = String;
+
+/// What is to be done in one project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The project's path.
+    pub path: String,
+    /// The project in the addresses of calls.
+    pub project: Project,
+    /// What is changed, for a person.
+    pub what: String,
+    /// Why, for a person, in one line.
+    pub why: String,
+    /// The value now; nothing where there is none yet.
+    pub before: Option<String>,
+    /// The value wanted.
+    pub after: String,
+    /// What to do.
+    pub deed: Deed,
+}
+
+/// The closed set of what is ever done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// A new deploy key.
+    AddKey {
+        /// The public key's line.
+        line: String,
+        /// Its name in GitLab.
+        title: String,
+        /// It may push.
+        push: bool,
+    },
+    /// A deploy key of another project, here too.
+    EnableKey {
+        /// Its number.
+        id: u64,
+        /// It may push.
+        push: bool,
+    },
+    /// A deploy key that may push from now on.
+    RaiseKey {
+        /// Its number.
+        id: u64,
+    },
+    /// An entry of the job token allowlist.
+    Allow {
+        /// The number of the project or group.
+        id: u64,
+        /// It is a group.
+        group: bool,
+    },
+    /// A setting of the project.
+    Set {
+        /// Its name in the API.
+        name: &'static str,
+        /// The value now.
+        before: Value,
+        /// The value wanted.
+        after: Value,
+    },
+}
+
+/// One call of the API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// `POST`, `PUT` or `DELETE`.
+    pub method: &'static str,
+    /// Below `/api/v4/`.
+    pub path: String,
+    /// What is sent: an object, or nothing.
+    pub body: Option<Value>,
+}
+
+impl Call {
+    fn new(method: &'static str, path: String, body: Option<Value>) -> Self {
+        Self { method, path, body }
+    }
+
+    /// The same as a line for a shell.
+    #[must_use]
+    pub fn glab(&self, host: &str) -> String {
+        let mut line = format!("glab api --hostname {host} -X {} {}", self.method, self.path);
+        for (name, value) in self.body.iter().filter_map(Value::as_object).flatten() {
+            let (option, value) = match value {
+                Value::String(text) => ("-f", text.clone()),
+                value => ("-F", value.to_string()),
+            };
+            line.extend([" ", option, " ", &quoted(Path::new(&format!("{name}={value}")))]);
+        }
+        line
+    }
+}
+
+impl Change {
+    /// The action in one word.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        if self.before.is_none() { "create" } else { "update" }
+    }
+
+    /// The call that does it.
+    #[must_use]
+    pub fn call(&self) -> Call {
+        let project = &self.project;
+        match &self.deed {
+            Deed::AddKey { line, title, push } => Call::new(
+                "POST",
+                format!("projects/{project}/deploy_keys"),
+                Some(json!({ "title": title, "key": line, "can_push": push })),
+            ),
+            Deed::EnableKey { id, .. } => {
+                Call::new("POST", format!("projects/{project}/deploy_keys/{id}/enable"), None)
+            }
+            Deed::RaiseKey { id } => raise(project, *id),
+            Deed::Allow { id, group: false } => Call::new(
+                "POST",
+                format!("projects/{project}/job_token_scope/allowlist"),
+                Some(json!({ "target_project_id": id })),
+            ),
+            Deed::Allow { id, group: true } => Call::new(
+                "POST",
+                format!("projects/{project}/job_token_scope/groups_allowlist"),
+                Some(json!({ "target_group_id": id })),
+            ),
+            Deed::Set { name, after, .. } => set(project, name, after),
+        }
+    }
+
+    /// The call that takes it back. `made` is the number that GitLab gave what was added.
+    #[must_use]
+    pub fn undo(&self, made: Option<u64>) -> Option<Call> {
+        let project = &self.project;
+        let delete = |path: String| Call::new("DELETE", format!("projects/{project}/{path}"), None);
+        Some(match &self.deed {
+            Deed::AddKey { .. } => delete(format!("deploy_keys/{}", made?)),
+            Deed::EnableKey { id, .. } => delete(format!("deploy_keys/{id}")),
+            Deed::RaiseKey { id } => Call::new(
+                "PUT",
+                format!("projects/{project}/deploy_keys/{id}"),
+                Some(json!({ "can_push": false })),
+            ),
+            Deed::Allow { id, group: false } => delete(format!("job_token_scope/allowlist/{id}")),
+            Deed::Allow { id, group: true } => delete(format!("job_token_scope/groups_allowlist/{id}")),
+            Deed::Set { name, before, .. } => set(project, name, before),
+        })
+    }
+}
+
+/// A key that may push from now on.
+pub(super) fn raise(project: &str, id: u64) -> Call {
+    Call::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": true })))
+}
+
+fn set(project: &str, name: &str, value: &Value) -> Call {
+    Call::new("PUT", format!("projects/{project}"), Some(json!({ name: value })))
+}
+
+/// A path as one part of an address: `group%2Fname`.
+#[must_use]
+pub fn encoded(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    path.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}

@@ -1,0 +1,215 @@
+//! `runner-prep gitlab`: what a profile wants of projects in GitLab, by its API.
+//!
+//! Owns the way from the section to calls, with a plan in between as for a host: reads, shows what differs, writes that,
+//! reads again. The one part of the program that opens a connection; no other command comes here but for the
+//! section's form.
+
+pub mod by_hand;
+pub mod change;
+pub mod connection;
+pub mod plan;
+pub mod public_keys;
+pub mod section;
+pub mod state;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::change::{Note, Notes, ValueChange};
+use crate::fault::{fault, quoted};
+use crate::report::{Extent, Remote, Report, Step};
+use crate::text::public_key::PublicLine;
+use change::{Call, Change, Deed};
+use connection::Connection;
+use section::Gitlab;
+
+/// What is wanted, and for whom.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// The profiles, as they were asked for.
+    pub profiles: &'a [String],
+    /// Their section.
+    pub wanted: &'a Gitlab,
+    /// The keys that are to be deploy keys.
+    pub keys: &'a [PublicLine],
+    /// How much of each change is shown.
+    pub extent: Extent,
+}
+
+/// What became of a change.
+struct Fate<'a> {
+    change: &'a Change,
+    outcome: &'static str,
+    undo: Vec<Call>,
+}
+
+/// What there is to do, as a report; nothing is written.
+///
+/// # Errors
+/// When GitLab can't be asked, or does not show what matters.
+pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
+    let (changes, notes) = look(gitlab, asked)?;
+    Ok(report(asked, &changes.iter().map(planned).collect::<Vec<_>>(), notes))
+}
+
+/// Do it, and look again.
+///
+/// # Errors
+/// As [`plan`]; from the first change on, an error is part of the report.
+pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
+    let (changes, notes) = look(gitlab, asked)?;
+    let (mut fates, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);
+    for change in &changes {
+        if has_stopped {
+            fates.push(Fate { change, outcome: "not-reached", undo: Vec::new() });
+            continue;
+        }
+        let fate = match carry_out(gitlab, change) {
+            Ok(undo) => Fate { change, outcome: "applied", undo },
+            Err(Failure { error, stops }) => {
+                has_stopped = stops;
+                errors.push(error.context(format!("{}: {}", change.path, change.what)));
+                Fate { change, outcome: "failed", undo: Vec::new() }
+            }
+        };
+        fates.push(fate);
+    }
+    let mut report = match look(gitlab, asked).context("what was changed can't be looked at again") {
+        _ if changes.is_empty() || has_stopped => report(asked, &fates, notes),
+        Ok((left, mut after)) => {
+            // Whose key a new one is, is known before it is there.
+            let is_new = |note: &Note| !after.pending.contains(note);
+            let of_changes: Vec<Note> = notes.pending.into_iter().filter(is_new).collect();
+            after.pending.extend(of_changes);
+            let has_failed = |left: &Change| {
+                fates.iter().any(|fate| fate.outcome == "failed" && fate.change.what == left.what)
+            };
+            if let Some(left) = left.iter().find(|left| !has_failed(left)) {
+                errors.push(fault(
+                    "not-converged",
+                    format!("{}: {} still differs after it was changed: {}", left.path, left.what, left.why),
+                    "another program may be changing it back; look at it in GitLab, then run the same command again",
+                ));
+            }
+            report(asked, &fates, after)
+        }
+        Err(error) => {
+            errors.push(error);
+            report(asked, &fates, notes)
+        }
+    };
+    for error in errors.iter().rev() {
+        report.fail(error);
+    }
+    Ok(report)
+}
+
+/// Look at all projects.
+fn look(gitlab: &Connection, asked: &Asked<'_>) -> Result<(Vec<Change>, Notes)> {
+    let (mut changes, mut notes) = (Vec::new(), Notes::default());
+    let version = state::version(gitlab)?;
+    for project in &asked.wanted.projects {
+        let state = state::read(gitlab, version, project, asked.keys)?;
+        changes.extend(plan::plan(project, asked.keys, &state, &mut notes)?);
+    }
+    Ok((changes, notes))
+}
+
+/// Why a change was not made.
+struct Failure {
+    error: anyhow::Error,
+    /// None of the others will be made either.
+    stops: bool,
+}
+
+/// Make one change. Returns the calls that take it back: none where somebody else made it meanwhile.
+fn carry_out(gitlab: &Connection, change: &Change) -> Result<Vec<Call>, Failure> {
+    let stopped = |error| Failure { error, stops: true };
+    let answer = gitlab.write(&change.call()).map_err(stopped)?;
+    if answer.status >= 400 {
+        let said = gitlab.said(&answer);
+        let is_there = matches!(change.deed, Deed::Allow { .. }) && said.contains("already in the job token");
+        return if is_there {
+            Ok(Vec::new())
+        } else {
+            Err(Failure { error: refused(change, gitlab.host(), &said), stops: false })
+        };
+    }
+    let (Deed::AddKey { push, .. } | Deed::EnableKey { push, .. }) = change.deed else {
+        return Ok(change.undo(None).into_iter().collect());
+    };
+    let entry: Value = gitlab.found(answer).map_err(stopped)?;
+    let Some(key) = state::key_of(&entry) else { return Ok(Vec::new()) };
+    // A key that somebody else added meanwhile, or that was enabled, is given back as it is.
+    if push && !key.can_push {
+        gitlab.write_surely(&change::raise(&change.project, key.id)).map_err(stopped)?;
+    }
+    Ok(change.undo(Some(key.id)).into_iter().collect())
+}
+
+/// What a refusal of this change means.
+fn refused(change: &Change, host: &str, said: &str) -> anyhow::Error {
+    let path = &change.path;
+    match &change.deed {
+        Deed::AddKey { line, .. } if said.contains("taken") => fault(
+            "gitlab-key-taken",
+            format!(
+                "GitLab has this key already, as the SSH key of a user or as a deploy key of a project that the token's user can't see, and a key is only one of them ({said})"
+            ),
+            format!(
+                "if it is a user's, remove it there: user settings > SSH keys; an administrator finds it with: glab api --hostname {host} {}",
+                quoted(Path::new(&format!("keys?fingerprint={}", change::encoded(&fingerprint(line)))))
+            ),
+        ),
+        Deed::Set { .. } if said.contains("not allowed") => fault(
+            "gitlab-refused",
+            format!("the token's user may not change it from this value ({said})"),
+            format!(
+                "have an Owner of {path} set it: Settings > CI/CD > Variables > Minimum role to use pipeline variables; or take an Owner's token"
+            ),
+        ),
+        _ => fault(
+            "gitlab-refused",
+            format!("GitLab refuses it: {said}"),
+            format!("see what it says, and look at the settings of {path}"),
+        ),
+    }
+}
+
+fn fingerprint(line: &str) -> String {
+    let line = crate::text::public_key::public_line(line.as_bytes());
+    line.map(|line| line.key().fingerprint()).unwrap_or_default()
+}
+
+fn planned(change: &Change) -> Fate<'_> {
+    Fate { change, outcome: "planned", undo: Vec::new() }
+}
+
+fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
+    let changes = fates.iter().map(|fate| {
+        let Change { path, what, why, before, after, .. } = fate.change;
+        Remote {
+            kind: plan::KIND,
+            id: format!("{path}: {what}"),
+            action: fate.change.action(),
+            why: why.clone(),
+            outcome: fate.outcome,
+            value: ValueChange {
+                name: what.clone(),
+                path: Vec::new(),
+                element: false,
+                before: before.clone(),
+                after: Some(after.clone()),
+            },
+        }
+    });
+    let undo = fates.iter().rev().flat_map(|fate| {
+        fate.undo.iter().map(|call| Step {
+            what: format!("{}: {}: {} {}", fate.change.path, fate.change.what, call.method, call.path),
+            command: call.glab(asked.wanted.url.host()),
+        })
+    });
+    Report::remote(asked.profiles, changes.collect(), undo.collect(), notes, asked.extent)
+}

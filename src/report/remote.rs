@@ -1,0 +1,103 @@
+//! What was found and changed in GitLab, in the same document and words as for a host.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Diff, Extent, Line, Remark, Report, SCHEMA, Status, plural, text, waits};
+use crate::change::{Notes, ValueChange};
+
+/// A change somewhere else than on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remote {
+    /// Kind of change.
+    pub kind: &'static str,
+    /// What is changed.
+    pub id: String,
+    /// `create` or `update`.
+    pub action: &'static str,
+    /// The reason.
+    pub why: String,
+    /// As of [`Line`].
+    pub outcome: &'static str,
+    /// Before and after.
+    pub value: ValueChange,
+}
+
+/// Something that a person does in GitLab, or takes back there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Step {
+    /// Where and what, as the web page or the API calls it.
+    pub what: String,
+    /// The same as a line for a shell, with GitLab's own program glab.
+    pub command: String,
+}
+
+impl Report {
+    /// A report of changes in GitLab, planned or made, with what takes them back.
+    #[must_use]
+    pub fn remote(
+        profiles: &[String],
+        changes: Vec<Remote>,
+        undo: Vec<Step>,
+        notes: Notes,
+        extent: Extent,
+    ) -> Self {
+        let count = |outcome| changes.iter().filter(|change| change.outcome == outcome).count();
+        let (to_make, made, waiting) = (count("planned"), count("applied"), notes.pending.len());
+        let what = if made > 0 { format!("{} made", plural(made, "change")) } else { String::new() };
+        let (status, msg) = match (to_make, made, waiting) {
+            (0, 0, 0) => (Status::Converged, "GitLab is as the profile wants it".to_owned()),
+            (0, 0, _) => (Status::Pending, format!("as wanted, but {} for you", waits(waiting))),
+            (0, _, 0) => (Status::Changed, what),
+            (0, _, _) => (Status::Pending, format!("{what}, {} for you", waits(waiting))),
+            _ => (Status::Differs, format!("{} to make", plural(to_make, "change"))),
+        };
+        let remarks = |notes: &[_]| notes.iter().map(Remark::from).collect();
+        let shown = |change: &Remote| {
+            if extent == Extent::Differences { text::value(&change.value) } else { Vec::new() }
+        };
+        let diff = changes.iter().filter(|_| extent == Extent::Diff).map(diff).collect();
+        Self {
+            schema: SCHEMA,
+            status,
+            msg,
+            changed: to_make + made > 0,
+            profiles: profiles.to_vec(),
+            diff,
+            shown: changes.iter().map(shown).collect(),
+            changes: changes.into_iter().map(line).collect(),
+            warnings: remarks(&notes.warnings),
+            pending: remarks(&notes.pending),
+            right: notes.right,
+            undo,
+            ..Self::default()
+        }
+    }
+
+    /// The steps that lead to what is wanted, where nobody was asked what of it is there.
+    #[must_use]
+    pub fn steps(profiles: &[String], by_hand: Vec<Step>) -> Self {
+        let msg =
+            format!("{} by hand; GitLab was not asked what of it is done", plural(by_hand.len(), "step"));
+        Self {
+            schema: SCHEMA,
+            msg,
+            profiles: profiles.to_vec(),
+            status: Status::Pending,
+            by_hand,
+            ..Self::default()
+        }
+    }
+}
+
+fn line(change: Remote) -> Line {
+    let Remote { kind, id, action, why, outcome, .. } = change;
+    Line { kind, id, action, path: None, why, outcome }
+}
+
+fn diff(change: &Remote) -> Diff {
+    let side = |value: &Option<String>| value.as_ref().map(|value| format!("{value}\n")).unwrap_or_default();
+    let header = change.id.clone();
+    let (before, after) = (side(&change.value.before), side(&change.value.after));
+    Diff { before_header: header.clone(), after_header: header, before, after }
+}

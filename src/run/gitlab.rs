@@ -1,0 +1,153 @@
+//! `runner-prep gitlab`: from the arguments to a report and an exit code.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use zeroize::Zeroizing;
+
+use super::{Exit, Shelf, Streams, account_key, extent, place, print, sections};
+use crate::cli::{self, Cli, Environment, GitlabOptions};
+use crate::facts::MOST_BYTES;
+use crate::facts::live::Live;
+use crate::fault::{fault, quoted};
+use crate::gitlab::connection::Connection;
+use crate::gitlab::section::{self, Gitlab};
+use crate::gitlab::{self, Asked, by_hand, public_keys};
+use crate::profile::Profile;
+use crate::report::{Extent, Report, Status, Style};
+use crate::sys::dir::{Entry, Kind, Stat};
+use crate::sys::identity;
+use crate::sys::root::Root;
+use crate::text::public_key::{PublicLine, public_line};
+
+/// Plan, check or apply.
+pub(super) fn run(
+    cli: &Cli,
+    environment: Environment,
+    command: &cli::Gitlab,
+    streams: &mut Streams<'_>,
+    style: Style,
+) -> Exit {
+    let (options, style) = match command {
+        cli::Gitlab::Plan { options, .. } => (options, style.with_differences()),
+        cli::Gitlab::Apply(options) | cli::Gitlab::Check(options) => (options, style),
+    };
+    let report = work(cli, environment, command, options, extent(cli, style))
+        .unwrap_or_else(|error| Report::failed(&options.profile, &error));
+    print(&report, cli, style, streams);
+    match (report.status, command) {
+        (Status::Failed, _) => Exit::Error,
+        (_, cli::Gitlab::Plan { exit_code: false, .. }) => Exit::Converged,
+        (Status::Differs, _) => Exit::Differs,
+        (_, cli::Gitlab::Plan { .. }) => Exit::Converged,
+        (Status::Pending, _) => Exit::Pending,
+        _ => Exit::Converged,
+    }
+}
+
+fn work(
+    cli: &Cli,
+    environment: Environment,
+    command: &cli::Gitlab,
+    options: &GitlabOptions,
+    extent: Extent,
+) -> Result<Report> {
+    identity::harden()?;
+    let (root, other) = place::open(&cli.global.root, environment, options.user.as_deref())?;
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    let names = &options.profile;
+    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
+    let profile = Profile::load(names, &sections(), &shelf)?;
+    let wanted = section::of(&profile)?.filter(|wanted| !wanted.projects.is_empty()).ok_or_else(|| {
+        fault(
+            "gitlab-section",
+            format!("the profile {} wants nothing of GitLab: it has no [[gitlab.project]]", names.join(",")),
+            "add one; its keys are described in: runner-prep schema profile",
+        )
+    })?;
+    let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
+    let files = Files(machine);
+    let keys = if wants_keys { files.keys(options, &root, &facts)? } else { Vec::new() };
+    if let cli::Gitlab::Plan { offline: true, .. } = command {
+        return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
+    }
+    let gitlab = files.connect(&wanted, options)?;
+    let asked = Asked { profiles: names, wanted: &wanted, keys: &keys, extent };
+    match command {
+        cli::Gitlab::Apply(_) => gitlab::apply(&gitlab, &asked),
+        cli::Gitlab::Plan { .. } | cli::Gitlab::Check(_) => gitlab::plan(&gitlab, &asked),
+    }
+}
+
+/// The files that the command line names.
+struct Files<'a>(&'a Root);
+
+impl Files<'_> {
+    fn keys(&self, options: &GitlabOptions, root: &Root, host: &Live<'_>) -> Result<Vec<PublicLine>> {
+        match &options.public_key {
+            Some(path) if path == Path::new("-") => {
+                let mut text = Vec::new();
+                let input = std::io::stdin().lock();
+                input.take(MOST_BYTES).read_to_end(&mut text).context("cannot read standard input")?;
+                public_keys::read(&text, "standard input")
+            }
+            Some(path) => public_keys::read(&self.file(path)?.bytes, &path.display().to_string()),
+            None => {
+                let found = account_key(root, host, options.user.as_ref())?;
+                let line = public_line(found.line.as_bytes());
+                Ok(vec![line.with_context(|| format!("cannot read {}", found.path.display()))?])
+            }
+        }
+    }
+
+    fn connect(&self, wanted: &Gitlab, options: &GitlabOptions) -> Result<Connection> {
+        let token = match &options.token_file {
+            Some(path) => self.token(path)?,
+            None => Environment::token().ok_or_else(|| {
+                fault(
+                    "gitlab-token",
+                    "GitLab answers only with a token, and none was given",
+                    format!("put one of the scope api into a file of yours and name it with --token-file, or set GITLAB_TOKEN; without one: runner-prep gitlab plan --offline --profile {}", options.profile.join(",")),
+                )
+            })?,
+        };
+        let ca = options.ca_file.as_ref().map(|path| self.file(path)).transpose()?;
+        let ca = ca.as_ref().map(|entry| entry.bytes.as_slice());
+        Connection::new(&wanted.url, token, ca, Duration::from_secs(options.timeout))
+    }
+
+    /// The token alone, from a file that nobody else can read or change.
+    fn token(&self, path: &Path) -> Result<Zeroizing<String>> {
+        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path)?;
+        let bytes = Zeroizing::new(bytes);
+        let shown = path.display();
+        let is_foreign = !self.0.is_owner(uid) && uid != identity::user();
+        if mode & 0o077 != 0 || is_foreign {
+            return Err(fault(
+                "gitlab-token",
+                format!("others can read the token in {shown}, or change it: uid {uid}, mode {mode:04o}"),
+                format!(
+                    "revoke that token in GitLab if anybody may have read it; for the next one: chmod 0600 {}",
+                    quoted(path)
+                ),
+            ));
+        }
+        let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    fn file(&self, path: &Path) -> Result<Entry> {
+        match self.0.given_file(path, MOST_BYTES)? {
+            Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
+            found => {
+                let what = found.map(|entry| crate::facts::kind(entry.stat.kind).to_string());
+                let what = what.unwrap_or_else(|| "missing".to_owned());
+                let message = format!("{} is {what}", path.display());
+                Err(fault("gitlab-file", message, "give the path of a regular file"))
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the program says of GitLab, on loopback.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use super::said::{Said, of_json};
+use super::{Case, case};
+use crate::support::gitlab::{GitLab, ID, Key, Quirk, State};
+use crate::support::{CANARY, PATH, program, run_limited};
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf gitlab-runner";
+const PUSH: &str = "deploy_key = \"push\"";
+const TOKENS: &str = "job_tokens_from = [\"group/code-repo\"]";
+const LEAST: &str = "pipeline_variables = \"developer\"";
+
+pub(super) const CASES: &[Case] = &[
+    case("gitlab-section", "a profile without the section", || with(State::default(), "", "", 0o600)),
+    case("gitlab-token", "a token that all can read", || with(State::default(), PUSH, KEY, 0o644)),
+    case("gitlab-token", "no token", || given(State::default(), PUSH, KEY, None)),
+    case("gitlab-keys", "a file without keys", || with(State::default(), PUSH, "x\n", 0o600)),
+    case("gitlab-file", "a token file that is not there", || {
+        given(State::default(), PUSH, KEY, Some(("/nowhere/token", 0o600)))
+    }),
+    case("gitlab-unreachable", "an answer that is cut off", || wrong(Quirk::Cut)),
+    case("gitlab-answer", "a web page in place of JSON", || wrong(Quirk::Body("<html>"))),
+    case("gitlab-answer", "too many requests", || {
+        wrong(Quirk::Status(429, "Retry-After: 0", "Retry later", 9))
+    }),
+    case("gitlab-answer", "a project that was moved", || {
+        wrong(Quirk::Redirect("https://x.example/y".into()))
+    }),
+    case("gitlab-refused", "a token that has expired", || {
+        wrong(Quirk::Status(401, "", "{\"message\":\"401 Unauthorized\"}", 9))
+    }),
+    case("gitlab-refused", "a token of another scope", || {
+        wrong(Quirk::Status(403, "", "{\"error\":\"insufficient_scope\"}", 9))
+    }),
+    case("gitlab-refused", "a project that nobody sees", || {
+        wrong(Quirk::Status(404, "", "{\"message\":\"404 Project Not Found\"}", 9))
+    }),
+    case("gitlab-refused", "a token of a Developer", || {
+        with(State { role: 30, ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-refused", "a setting that a Developer does not see", || {
+        with(State { role: 30, ..State::default() }, LEAST, KEY, 0o600)
+    }),
+    case("gitlab-refused", "a role that only an Owner changes", || {
+        with(State { variables: "no_one_allowed", ..State::default() }, LEAST, KEY, 0o600)
+    }),
+    case("gitlab-refused", "an upstream that nobody sees", || {
+        with(State::default(), "job_tokens_from = [\"group/unseen\"]", KEY, 0o600)
+    }),
+    case("gitlab-refused", "a full list", || {
+        with(State { projects: (1000..1200).collect(), ..State::default() }, TOKENS, KEY, 0o600)
+    }),
+    case("gitlab-too-old", "an old server", || {
+        with(State { version: "18.3.0", ..State::default() }, "push_by_job_token = true", KEY, 0o600)
+    }),
+    case("gitlab-key-taken", "a key of a user", || {
+        with(State { taken: vec![KEY.to_owned()], ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-key-expired", "a key that has expired", || {
+        with(State { keys: vec![key(Some("2024-01-01"))], ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-branch", "a branch that nobody may push to", || {
+        let protected =
+            serde_json::json!([{ "name": "main", "push_access_levels": [{ "access_level": 0 }] }]);
+        with(State { keys: vec![key(None)], protected, ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-open", "a project that lets all in", || {
+        with(State { inbound: false, ..State::default() }, TOKENS, KEY, 0o600)
+    }),
+    case("gitlab-owner", "a Maintainer before what is an Owner's", || {
+        with(State { variables: "owner", ..State::default() }, LEAST, KEY, 0o600)
+    }),
+];
+
+fn key(expires_at: Option<&str>) -> Key {
+    let expires_at = expires_at.map(str::to_owned);
+    Key { id: 5, line: KEY.to_owned(), can_push: true, expires_at, projects: vec![ID], sha256: None }
+}
+
+fn wrong(quirk: Quirk) -> Option<Vec<Said>> {
+    with(State { quirk: Some((1, quirk)), ..State::default() }, PUSH, KEY, 0o600)
+}
+
+fn with(state: State, project: &str, keys: &str, mode: u32) -> Option<Vec<Said>> {
+    given(state, project, keys, Some(("token", mode)))
+}
+
+/// Apply it with a token file of that mode.
+fn given(state: State, project: &str, keys: &str, token: Option<(&str, u32)>) -> Option<Vec<Said>> {
+    let gitlab = GitLab::start(state);
+    let directory = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let profile = gitlab.profile(project);
+    let whole = if project.is_empty() { "summary = \"x\"\n" } else { &profile };
+    put("ours.toml", whole);
+    put("keys", keys);
+    put("token", &format!("glpat-{CANARY}\n"));
+    let mut command = Command::new(program());
+    command.args(["gitlab", "apply", "--json", "--profile", "./ours.toml", "--public-key", "keys"]);
+    if let Some((name, mode)) = token {
+        command.args(["--token-file", name]);
+        let file = directory.path().join("token");
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    command.env_clear().env("PATH", PATH).current_dir(directory.path());
+    let url = gitlab.url();
+    let host = url.replace("http://", "");
+    let hide = [
+        (url.as_str(), "https://gitlab.example.com"),
+        (host.as_str(), "gitlab.example.com"),
+        ("uid 0", "uid 1000"),
+    ];
+    Some(of_json(&run_limited(&mut command), &hide))
+}
