@@ -219,8 +219,34 @@ EOF
 
 # --- installing ---------------------------------------------------------------------------------------------
 # All that is written outside of the temporary directory goes through make_directory, place and discard.
+# inside DIRECTORY: ends where root's files would get out of the tree DESTDIR, or others can exchange a part of the way.
+inside() {
+    [ -n "$DESTDIR" ] || return 0
+    path=$1 top=$DESTDIR
+    while [ -n "$path" ]; do
+        tell_apart=$(look "$path")
+        case $tell_apart in
+        l*) die "$path is a link, and a tree may be anybody's: none is followed" \
+            "move it away and make a directory there, or name the one that it leads to in DESTDIR or PREFIX" ;;
+        ????????w[!tT]*) die "everybody can write in $path" "chmod o-w $path" ;;
+        esac
+        case " 0 $uid ${SUDO_UID:-0}  " in
+        *" ${tell_apart#* } "*) ;;
+        *) die "$path belongs to uid ${tell_apart#* }, who can lead root's files elsewhere" \
+            'take a tree of your own, or let its owner run this' ;;
+        esac
+        if [ "$path" = "$top" ]; then
+            # From here on its way from / on, whatever links of the machine lead there.
+            top=/ && path=$(cd -- "$path" 2>/dev/null && pwd -P) || return 0
+            [ "$path" != / ] || return 0
+        fi
+        case $path in */*) path=${path%/*} ;; *) path= ;; esac
+    done
+}
+
 make_directory() {
     [ -n "$1" ] && [ ! -d "$1" ] || return 0
+    inside "${1%/*}"
     [ "${1%/*}" = "$1" ] || make_directory "${1%/*}"
     mkdir -- "$1" || die "cannot make the directory $1" 'nothing was installed' "$elsewhere"
     printf '%s\n' "$1" >>"$scratch/made"
@@ -234,6 +260,7 @@ place() {
     [ "$(look "$2")" = "$wanted_look" ] && [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] && return
     [ ! -d "$2" ] || die "$2 is a directory" 'move it away and run this again'
     make_directory "${2%/*}"
+    inside "${2%/*}"
     stage=$(mktemp "${2%/*}/.runner-prep.XXXXXX") || die "cannot write in ${2%/*}" 'nothing was installed' "$elsewhere"
     printf '%s\n' "$stage" "$2" >>"$scratch/staged"
     cp -- "$1" "$stage" || die "cannot copy $1 to ${2%/*}" 'as it says above; nothing was installed'
@@ -258,6 +285,7 @@ tell() {
 # Gives the copies their names, in the order in which they were laid out: the program first.
 commit() {
     while read -r stage && read -r file; do
+        inside "${file%/*}"
         mv -f -- "$stage" "$file" || die "cannot replace $file" 'the former one is still there'
         tell installed "$file"
     done <"$scratch/staged"
@@ -269,6 +297,7 @@ commit() {
 # discard FILE: removes it; false where it is not.
 discard() {
     [ -e "$1" ] || [ -L "$1" ] || return 1
+    inside "${1%/*}"
     rm -f -- "$1" || die "cannot remove $1" "$elsewhere"
     tell removed "$1"
 }
@@ -325,6 +354,7 @@ uninstall() {
         [ "$running" = no ] || [ ! -L "$file" ] || systemctl -q stop "${file##*/}" >&2 || :
         discard "$file" || :
         # When it ran last.
+        inside "$DESTDIR/var/lib/systemd/timers"
         rm -f -- "$DESTDIR/var/lib/systemd/timers/stamp-${file##*/}"
     done
     for file in "$installed" "$units"/runner-prep-check@.* "$units"/runner-prep-apply@.* "$share"/man/man1/runner-prep[.-]* \
@@ -340,6 +370,7 @@ uninstall() {
     fi
     for directory in "$profiles" "${profiles%/*}"; do
         [ -d "$directory" ] || continue
+        inside "$directory"
         [ -z "$(ls -A -- "$directory")" ] || { say "kept $directory with what you put there" && break; }
         rmdir -- "$directory" && say "removed the empty $directory" || die "cannot remove $directory" "$elsewhere"
     done

@@ -21,7 +21,7 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::change::{Allowed, Change, Check, Note, Op, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
-use crate::sys::accounts::unfinished;
+use crate::sys::accounts::{tools, unfinished};
 use crate::sys::dir::Dir;
 use crate::sys::lock::Lock;
 use crate::sys::policy_lock::PolicyLock;
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
         hold_signals()?;
         let mut repaired = shared::repair(root, &state, &waiting)?;
-        let place = unfinished::Place { root, machine, state: &state };
+        let place = tools::Place { root, machine, state: &state };
         repaired.extend(unfinished::finish(place, &waiting)?);
         let journal = Journal::make(root, &state)?;
         let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), _lock: lock };

@@ -13,7 +13,7 @@ use super::Fate;
 use super::explain::{changed, explained, of_change};
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{Fault, fault};
-use crate::sys::accounts::{self, unfinished};
+use crate::sys::accounts::{self, tools, unfinished};
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
@@ -118,15 +118,15 @@ impl<'a> Worker<'a> {
     /// Make or extend an account.
     pub(super) fn account(&mut self, index: usize, operation: &AccountOp) -> Result<()> {
         self.reach(index);
+        let place = tools::Place { root: self.root, machine: self.machine, state: self.state };
         match operation {
             AccountOp::Create { name, comment, shell, home } => {
                 let (name, comment) = (name.clone(), comment.clone());
                 let new = unfinished::New { name, comment, shell: shell.clone(), home: home.clone() };
-                let place = unfinished::Place { root: self.root, machine: self.machine, state: self.state };
                 unfinished::create(place, &new, self.waiting)?;
             }
             AccountOp::Join { name, group } => {
-                accounts::join(self.machine, self.root.prefix(), name, group)?;
+                tools::join(place, name, group)?;
             }
         }
         self.done(WayBack::None);

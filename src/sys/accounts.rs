@@ -3,6 +3,8 @@
 //! Owns reading the databases and the calls of `useradd` and its kin. Never deletes an account, never
 //! changes a uid. Must not decide whether an account is wanted.
 
+mod aside;
+pub mod tools;
 pub mod unfinished;
 
 use std::os::unix::ffi::OsStrExt;
@@ -11,15 +13,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use users::os::unix::{GroupExt, UserExt};
 
-use super::exec::{Finished, Tool, find};
 use super::root::Root;
 use crate::fault::fault;
 
 /// No account database of a single host is larger.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
-/// With this code useradd(8) says that the account, or a group of its name, is there.
-const EXISTS: i32 = 9;
+/// The files that shadow's tools lock: each by a link `NAME.lock` that holds their process id, made as `NAME.PID`. In
+/// the order in which they are written.
+const DATABASES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
 
 /// An entry of the password database, passwd(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,67 +163,4 @@ pub fn is_somebody(root: &Root, uid: u32) -> Result<bool> {
     }
     let uid = uid.to_string();
     Ok(lines(&text(root, "/etc/passwd")?).any(|line| line.split(':').nth(2) == Some(&uid)))
-}
-
-/// Make a system account as GitLab's package does (its `post-install` script).
-///
-/// `prefix` is the tree's own path when it is not the host.
-fn create(host: &Root, prefix: Option<&Path>, name: &str, comment: &str, shell: &Path) -> Result<()> {
-    let arguments = ["--system", "--shell"].map(std::ffi::OsString::from).into_iter();
-    let arguments = arguments.chain([shell.as_os_str().to_owned()]);
-    let rest = ["--comment", comment, "--create-home", "--skel", "/dev/null", name];
-    let arguments: Vec<_> = arguments.chain(rest.map(std::ffi::OsString::from)).collect();
-    let done = call(host, "useradd", prefix, &arguments)?;
-    if done.success() {
-        return Ok(());
-    }
-    if done.code == Some(EXISTS) {
-        return Err(fault(
-            "changed-meanwhile",
-            format!("another program made the account {name} meanwhile: {}", done.complaint()),
-            "run the same command again",
-        ));
-    }
-    Err(fault(
-        "account-not-made",
-        format!("useradd could not make the account {name}: {}", done.complaint()),
-        format!(
-            "make it by hand, then run again: useradd --system --shell {} --comment '{comment}' --create-home --skel /dev/null {name}; a lock that nobody holds: ls -l /etc/*.lock",
-            shell.display()
-        ),
-    ))
-}
-
-/// Add an account to a supplementary group.
-pub fn join(host: &Root, prefix: Option<&Path>, name: &str, group: &str) -> Result<()> {
-    let arguments = ["--append", "--groups", group, name].map(std::ffi::OsString::from);
-    let done = call(host, "usermod", prefix, &arguments)?;
-    if done.success() {
-        return Ok(());
-    }
-    Err(fault(
-        "group-not-joined",
-        format!("usermod could not add {name} to the group {group}: {}", done.complaint()),
-        format!("add it by hand, then run again: usermod --append --groups {group} {name}"),
-    ))
-}
-
-fn call(
-    host: &Root,
-    tool: &str,
-    prefix: Option<&Path>,
-    arguments: &[std::ffi::OsString],
-) -> Result<Finished> {
-    let program = find(host, tool).ok_or_else(|| {
-        fault(
-            "tool-missing",
-            format!("{tool} is not installed"),
-            "install it: the package is called passwd (Debian) or shadow-utils (Fedora, RHEL)",
-        )
-    })?;
-    let mut call = Tool::new(&program);
-    if let Some(prefix) = prefix {
-        call = call.arg("--prefix").arg(prefix);
-    }
-    call.args(arguments).run()
 }

@@ -18,6 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 
+use super::dir::Dir;
 use super::identity::Identity;
 use super::raw;
 use super::root::Root;
@@ -79,6 +80,7 @@ pub struct Tool<'a> {
     program: &'a Path,
     arguments: Vec<OsString>,
     input: &'a [u8],
+    directory: Option<&'a Dir>,
     identity: Option<Identity>,
     environment: Vec<(&'static str, OsString)>,
     patience: Duration,
@@ -92,6 +94,7 @@ impl<'a> Tool<'a> {
             program,
             arguments: Vec::new(),
             input: &[],
+            directory: None,
             identity: None,
             environment: Vec::new(),
             patience: PATIENCE,
@@ -116,6 +119,13 @@ impl<'a> Tool<'a> {
     #[must_use]
     pub fn input(mut self, bytes: &'a [u8]) -> Self {
         self.input = bytes;
+        self
+    }
+
+    /// Give it this directory as `/proc/self/fd/0`, which leads there whatever becomes of the path.
+    #[must_use]
+    pub fn directory(mut self, directory: &'a Dir) -> Self {
+        self.directory = Some(directory);
         self
     }
 
@@ -155,7 +165,10 @@ impl<'a> Tool<'a> {
             .current_dir("/")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let input = if self.input.is_empty() {
+        let input = if let Some(directory) = self.directory {
+            command.stdin(directory.as_fd().try_clone_to_owned().context("cannot pass a directory on")?);
+            None
+        } else if self.input.is_empty() {
             command.stdin(Stdio::null());
             None
         } else {

@@ -321,7 +321,7 @@ fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Remove our scratch copy: a directory of files and of one directory of files.
-fn remove(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<()> {
+pub(super) fn remove(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<()> {
     let Some(dir) = parent.child(name)? else {
         return Ok(());
     };

@@ -48,6 +48,12 @@ pub(super) const CASES: &[Case] = &[
     case("config-untrusted", "config.toml in a directory that others can write", || {
         on(&host().dir("etc/gitlab-runner", 0o777), &["plan", "--profile", "dind"])
     }),
+    case("accounts-kind", "a database of a tree that is a link", || {
+        let tree = Tree::new();
+        tree.remove("etc/gshadow");
+        std::os::unix::fs::symlink("/etc/gshadow", tree.path("etc/gshadow")).unwrap();
+        on(&tree, &["apply", "--profile", "shell", "--only", "account"])
+    }),
     case("root-untrusted", "a tree that others can write", || {
         if !is_root() {
             return skipped("only root has to distrust others");

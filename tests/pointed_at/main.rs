@@ -13,7 +13,9 @@
 mod support;
 
 mod files;
+mod packages;
 mod told;
+mod trees;
 
 use support::{Host, HostBuilder, Run, have};
 

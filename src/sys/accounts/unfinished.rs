@@ -20,16 +20,14 @@ use super::super::dir::{Dir, Kind};
 use super::super::identity::{Identity, is_root};
 use super::super::process_list::{self, Process};
 use super::super::root::Root;
-use super::super::staged::Staged;
+use super::super::staged::{self, Staged};
 use super::super::waiting::Waiting;
-use super::{MOST_BYTES, call, is_somebody, lines, row, text};
+use super::tools::{self, Place, call};
+use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
 use crate::fault::{self, Fault, fault};
 
 /// How the names of notes begin.
 const NOTE: &str = "account-";
-
-/// The files that shadow's tools lock: each by a link `NAME.lock` that holds their process id, made as `NAME.PID`.
-const DATABASES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
 
 /// A password that nobody has. Distributions write it in other ways, too (`!!`).
 const LOCKED: &str = "!";
@@ -57,17 +55,6 @@ pub struct New {
     pub home: PathBuf,
 }
 
-/// Where accounts are made: the tree, the machine whose tools are used, and the directory for notes.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The tree.
-    pub root: &'a Root,
-    /// The machine itself.
-    pub machine: &'a Root,
-    /// Root's own directory.
-    pub state: &'a Rc<Dir>,
-}
-
 /// True for the name of a note: [`finish`] has to come before anybody plans.
 #[must_use]
 pub fn is_note(name: &OsStr) -> bool {
@@ -80,7 +67,7 @@ pub fn is_note(name: &OsStr) -> bool {
 /// When the note can't be kept, or `useradd` fails.
 pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
     let Place { root, machine, state } = place;
-    let make = || super::create(machine, root.prefix(), &new.name, &new.comment, &new.shell);
+    let make = || tools::create(place, &new.name, &new.comment, &new.shell);
     // A useradd looks whether the name is free before it has the lock: of two, the later one changes the numbers.
     wait_for_useradd(machine, &new.name, waiting)?;
     // What is there already is somebody's, and what comes of it could not be told from a half made account.
@@ -99,7 +86,7 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
     wait_for_useradd(machine, &new.name, waiting)?;
     match outcome {
         Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "changed-meanwhile") => {
-            place.complete(new)?;
+            place.complete(new, false)?;
             place.tidy(&note)?;
             return Err(error);
         }
@@ -118,7 +105,7 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
         Ok(()) => {}
     }
     // useradd does not look whether the home became the account's.
-    place.complete(new)?;
+    place.complete(new, true)?;
     place.tidy(&note)
 }
 
@@ -129,6 +116,7 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
 pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
     let Place { machine, state, .. } = place;
     let mut finished = Vec::new();
+    aside::forget(state)?;
     let cannot = || format!("cannot read what a killed run left in {}", state.path().display());
     for note in state.names().with_context(cannot)?.iter().filter(|name| is_note(name)) {
         let Some(read) = state.read(note, MOST_BYTES).with_context(cannot)? else { continue };
@@ -136,7 +124,7 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
             format!("{} is no note of ours; move it away", state.path().join(note).display())
         })?;
         wait_for_useradd(machine, &new.name, waiting)?;
-        if place.complete(&new)? {
+        if place.complete(&new, false)? {
             finished.push(Fault {
                 code: "account-half-made",
                 what: format!(
@@ -152,10 +140,11 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
 }
 
 impl Place<'_> {
-    /// Add what is missing of an account; false when that is nothing, or it is none of ours.
-    fn complete(&self, new: &New) -> Result<bool> {
+    /// Add what is missing of an account; false when that is nothing, or it is none of ours. A `fresh` one was made by
+    /// this very run.
+    fn complete(&self, new: &New, fresh: bool) -> Result<bool> {
         let Some((uid, gid)) = made_of(self.root, new)? else { return Ok(false) };
-        Unfinished { root: self.root, machine: self.machine, new, owner: Identity { uid, gid } }.finish()
+        Unfinished { place: *self, root: self.root, new, fresh, owner: Identity { uid, gid } }.finish()
     }
 
     /// Nothing of the making is left, and the note goes last.
@@ -212,6 +201,11 @@ fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()>
 fn remove_temporary(root: &Root) -> Result<()> {
     let etc = root.secure_dir(Path::new("/etc"))?;
     let cannot = || "cannot remove what useradd left in /etc";
+    for database in DATABASES {
+        for name in [database.to_owned(), format!("{database}-")] {
+            staged::sweep(&etc, OsStr::new(&name)).with_context(cannot)?;
+        }
+    }
     for name in etc.names().with_context(cannot)? {
         let parts = name.to_str().and_then(|name| name.split_once('.'));
         let Some((_, pid)) = parts.filter(|(database, _)| DATABASES.contains(database)) else { continue };
@@ -239,9 +233,10 @@ fn is_gone(pid: i32) -> bool {
 }
 
 struct Unfinished<'a> {
+    place: Place<'a>,
     root: &'a Root,
-    machine: &'a Root,
     new: &'a New,
+    fresh: bool,
     owner: Identity,
 }
 
@@ -328,8 +323,10 @@ impl Unfinished<'_> {
         let home = &self.new.home;
         let cannot = || format!("cannot make the home directory {}", home.display());
         let (Some(parent), Some(name)) = (home.parent(), home.file_name()) else { return Ok(false) };
-        let Some(dir) = self.root.dir(parent).with_context(cannot)? else { return Ok(false) };
-        if self.root.untrusted(&dir).with_context(cannot)?.is_some() {
+        let dir = self.parent(parent).with_context(cannot)?;
+        // Of what is there others may be the makers; what is not there is made as useradd does.
+        let is_there = dir.stat_entry(name).with_context(cannot)?.is_some();
+        if (is_there || !self.fresh) && self.root.untrusted(&dir).with_context(cannot)?.is_some() {
             return Ok(false);
         }
         let owner = is_root().then_some(self.owner);
@@ -353,9 +350,19 @@ impl Unfinished<'_> {
         Ok(true)
     }
 
+    /// The directory of homes, made as useradd makes it where it is missing.
+    fn parent(&self, path: &Path) -> std::io::Result<Rc<Dir>> {
+        if let Some(dir) = self.root.dir(path)? {
+            return Ok(dir);
+        }
+        let (above, name) = path.parent().zip(path.file_name()).ok_or(std::io::ErrorKind::NotFound)?;
+        self.parent(above)?.make_child(name, is_root().then(|| self.root.owner()), 0o755)?;
+        self.root.dir(path)?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }
+
     fn call(&self, tool: &str, arguments: &[&str]) -> Result<()> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        let done = call(self.machine, tool, self.root.prefix(), &arguments)?;
+        let done = call(self.place, tool, &arguments)?;
         if done.success() {
             return Ok(());
         }
