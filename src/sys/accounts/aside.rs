@@ -64,7 +64,7 @@ fn put_back(etc: &Rc<Dir>, copy: &Rc<Dir>, former: &[OsString]) -> Result<()> {
     for database in DATABASES {
         // The one before, which the tools keep, first.
         for name in [format!("{database}-"), database.to_owned()].map(OsString::from) {
-            let cannot = || format!("cannot write /etc/{}", name.display());
+            let cannot = || format!("cannot write /etc/{}", Path::new(&name).display());
             let Some(new) = copy.read(&name, MOST_BYTES).with_context(cannot)? else { continue };
             let old = etc.read(&name, MOST_BYTES).with_context(cannot)?;
             if old.as_ref().is_some_and(|old| old.bytes == new.bytes) {
@@ -85,7 +85,7 @@ fn put_back(etc: &Rc<Dir>, copy: &Rc<Dir>, former: &[OsString]) -> Result<()> {
     // Locks that nobody holds any more the tools remove.
     for name in former.iter().filter(|name| is_of_database(name) && !is_database(name)) {
         if copy.stat_entry(name)?.is_none() {
-            etc.unlink(name).with_context(|| format!("cannot remove /etc/{}", name.display()))?;
+            etc.unlink(name).with_context(|| format!("cannot remove /etc/{}", Path::new(name).display()))?;
         }
     }
     etc.sync().context("cannot make /etc durable")
@@ -102,14 +102,14 @@ fn is_database(name: &OsStr) -> bool {
 }
 
 fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
-    let shown = || format!("cannot read /etc/{}", name.display());
+    let shown = || format!("cannot read /etc/{}", Path::new(name).display());
     let entry = etc.read(name, MOST_BYTES).with_context(shown)?.with_context(shown)?;
     if entry.stat.kind != Kind::Regular {
         return Err(fault(
             "accounts-kind",
             format!(
                 "/etc/{} is no regular file, and accounts are changed in regular files alone",
-                name.display()
+                Path::new(name).display()
             ),
             "put the file itself there, and run again",
         ));
