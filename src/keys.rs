@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 /// The type of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub struct Key {
     pub name: &'static str,
     /// The type of its value.
     pub kind: Type,
-    /// The first version of gitlab-runner that reads it; `None` for old ones.
+    /// The first version of gitlab-runner that reads it; `None` for those that 12.0 has.
     pub since: Option<Version>,
     /// The first version that no longer does.
     pub until: Option<Version>,
@@ -97,49 +98,30 @@ pub const GLOBAL: &str = "global";
 
 const DATA: &str = include_str!("keys.tsv");
 
-/// Where in [`DATA`] each section begins, found out by the compiler: a converged run asks for every key of its profile,
-/// and most of the table is about other sections.
-static SECTIONS: [usize; COUNT] = {
-    let mut starts = [0; COUNT];
-    sections(&mut starts);
-    starts
-};
-
-const COUNT: usize = sections(&mut []);
-
-/// Write down where the sections begin, as many as there is room for; returns how many there are.
-const fn sections(starts: &mut [usize]) -> usize {
-    let text = DATA.as_bytes();
-    let (mut at, mut last, mut count) = (0, usize::MAX, 0);
-    while at < text.len() {
-        if text[at] != b'#' && text[at] != b'\n' {
-            if last == usize::MAX || !is_same_field(text, last, at) {
-                if count < starts.len() {
-                    starts[count] = at;
-                }
-                count += 1;
-            }
-            last = at;
+/// The sections of [`DATA`], each with its lines, which stand together.
+static SECTIONS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+    let mut sections: Vec<(&str, &str)> = Vec::new();
+    let mut end = 0;
+    for line in DATA.split_inclusive('\n') {
+        end += line.len();
+        let Some((section, _)) = line.split_once('\t') else { continue };
+        match sections.last_mut() {
+            Some((last, lines)) if *last == section => *lines = &DATA[end - line.len() - lines.len()..end],
+            _ => sections.push((section, line)),
         }
-        while at < text.len() && text[at] != b'\n' {
-            at += 1;
-        }
-        at += 1;
     }
-    count
-}
+    sections
+});
 
-/// True when the same text stands at two places, each up to a tab.
-const fn is_same_field(text: &[u8], one: usize, other: usize) -> bool {
-    let mut at = 0;
-    while text[one + at] == text[other + at] {
-        if text[one + at] == b'\t' {
-            return true;
-        }
-        at += 1;
-    }
-    false
-}
+/// The version of gitlab-runner whose keys these are. Of a newer one it is not known what else it reads.
+pub static TABLE: LazyLock<Version> = LazyLock::new(|| {
+    let words = DATA.lines().next().into_iter().flat_map(|line| line.split(' '));
+    words
+        .skip_while(|word| *word != "at")
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(Version(0, 0, 0))
+});
 
 /// All keys.
 pub fn all() -> impl Iterator<Item = Key> {
@@ -153,10 +135,14 @@ pub fn of(section: &str) -> impl Iterator<Item = Key> + use<> {
 
 /// The lines of a section.
 fn lines(section: &str) -> &'static str {
-    let is_it =
-        |start: &usize| DATA[*start..].strip_prefix(section).is_some_and(|rest| rest.starts_with('\t'));
-    let Some(index) = SECTIONS.iter().position(is_it) else { return "" };
-    &DATA[SECTIONS[index]..SECTIONS.get(index + 1).copied().unwrap_or(DATA.len())]
+    SECTIONS.iter().find(|(name, _)| *name == section).map_or("", |(_, lines)| lines)
+}
+
+/// The section of the table that a key holds.
+#[must_use]
+pub fn below(section: &str, name: &str) -> Option<&'static str> {
+    let path = if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") };
+    SECTIONS.iter().map(|(section, _)| *section).find(|section| *section == path)
 }
 
 /// The key of that name in a section.
@@ -175,23 +161,18 @@ pub fn find_ignoring_case(section: &str, name: &str) -> Option<Key> {
     find(section, name).or_else(|| of(section).find(|key| key.name.eq_ignore_ascii_case(name)))
 }
 
-/// Keys of `[runners.docker]` that take rights away. A version that ignores one of them gives the rights.
-const RESTRICTING: [&str; 8] = [
-    "allowed_images",
-    "allowed_privileged_images",
-    "allowed_privileged_services",
-    "allowed_pull_policies",
-    "allowed_services",
-    "allowed_users",
-    "services_limit",
-    "services_security_opt",
-];
+/// Keys that take rights away, beside the allow-lists. A version that ignores one of them gives the rights.
+const RESTRICTING: [&str; 5] =
+    ["clean_git_config", "debug_trace_disabled", "services_limit", "services_security_opt", "user"];
 
 /// True when a value of this key keeps something from jobs, so that ignoring it fails open.
 /// `services_privileged = false` does, where `privileged` is true.
 #[must_use]
 pub fn is_restricting(name: &str, value_is_false: bool) -> bool {
-    RESTRICTING.contains(&name) || (name == "services_privileged" && value_is_false)
+    match name {
+        "services_privileged" => value_is_false,
+        _ => (RESTRICTING.contains(&name) || name.starts_with("allowed_")) && !value_is_false,
+    }
 }
 
 /// Keys whose absence gitlab-runner tells from every value.
@@ -237,7 +218,7 @@ mod tests {
             find("runners.docker", "allowed_privileged_services").and_then(|key| key.since),
             Some(Version(16, 1, 0))
         );
-        assert_eq!(find("runners", "pre_clone_script").and_then(|key| key.until), Some(Version(16, 0, 0)));
+        assert_eq!(find("runners", "pre_clone_script").and_then(|key| key.until), Some(Version(17, 0, 0)));
         assert_eq!(find("runners.docker", "privileged").map(|key| key.kind), Some(Type::Bool));
         assert_eq!(find("runners", "privileged"), None);
         assert!(find_ignoring_case("runners.machine", "idlecount").is_some());
@@ -252,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn sections_lead_to_sections() {
+        assert_eq!(below(GLOBAL, "runners"), Some("runners"));
+        assert_eq!(below("runners", "docker"), Some("runners.docker"));
+        assert_eq!(below("runners.kubernetes", "affinity"), Some("runners.kubernetes.affinity"));
+        assert_eq!(below("runners.docker", "sysctls"), None);
+        assert!(*TABLE >= Version(19, 4, 0), "{}", *TABLE);
+    }
+
+    #[test]
     fn no_key_stands_twice_and_every_section_is_a_table() {
         let mut seen = std::collections::BTreeSet::new();
         for key in all() {
@@ -262,7 +252,8 @@ mod tests {
             assert!(key.section == GLOBAL || is_table, "{}", key.section);
         }
         for name in RESTRICTING {
-            assert!(find("runners.docker", name).is_some(), "{name}");
+            let known = ["runners", "runners.docker"].into_iter().find_map(|section| find(section, name));
+            assert!(known.is_some(), "{name}");
         }
     }
 

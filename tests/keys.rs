@@ -14,44 +14,133 @@ use std::process::Command;
 use patients::{HOME, tree};
 use support::{Host, Tree, assert_unchanged, have, run_limited, source};
 
+/// What happens to the source of a made-up gitlab-runner up to a release: file, text that goes, text that comes in its
+/// place. Other packages have a `Config` of their own.
+const SOURCES: [(&str, &[(&str, &str, &str)]); 5] = [
+    (
+        "v15.10.0",
+        &[
+            (
+                "common/config.go",
+                "",
+                "package common\n\nimport (\n\t\"time\"\n\n\t\"gitlab.com/gitlab-org/gitlab-runner/cache/store\"\n\t\
+                 docker_helpers \"gitlab.com/gitlab-org/gitlab-runner/helpers/docker\"\n\t\
+                 \"gitlab.com/gitlab-org/gitlab-runner/referees\"\n)\n\n\
+                 type Config struct {\n\tConcurrent int `toml:\"concurrent\" json:\"concurrent\"`\n\t\
+                 MaxAge *time.Duration `toml:\"max_age,omitempty\"` // a remark\n\tLoaded bool `toml:\"-\"`\n\t\
+                 Runners []*RunnerConfig `toml:\"runners\"`\n}\n\n\
+                 type RunnerConfig struct {\n\tName string `toml:\"name\"`\n\n\t// A remark.\n\tRunnerSettings\n}\n\n\
+                 type RunnerSettings struct {\n\tExpires time.Time `toml:\"expires\"`\n\tHook string `toml:\"hook\"`\n\t\
+                 Flags map[string]bool `toml:\"flags\"`\n\tPull StringOrArray `toml:\"pull\"`\n\t\
+                 Policies []Policy `toml:\"policies\"`\n\tDocker *DockerConfig `toml:\"docker,omitempty\"`\n\t\
+                 Cache *store.Config `toml:\"cache\"`\n\tReferees *referees.Config `toml:\"referees\"`\n\tlabels Labels\n}\n\n\
+                 type DockerConfig struct {\n\tdocker_helpers.Credentials\n\tPrivileged bool `toml:\"privileged\"`\n\t\
+                 Services []Service `toml:\"services\"`\n}\n\n\
+                 type Service struct {\n\tName string `toml:\"name\"`\n}\n\ntype Policy string\n\ntype StringOrArray []string\n",
+            ),
+            (
+                "helpers/docker/credentials.go",
+                "",
+                "package docker\n\ntype Credentials struct {\n\tHost string `toml:\"host\"`\n}\n",
+            ),
+            (
+                "cache/store/config.go",
+                "",
+                "package store\n\ntype Config struct {\n\tType string `toml:\"Type\"`\n\tS3 *S3 `toml:\"s3\"`\n}\n\n\
+                 type S3 struct {\n\tIdleScale float64 `long:\"idle\"`\n}\n",
+            ),
+            (
+                "cache/store/config_test.go",
+                "",
+                "package store\n\ntype S3 struct {\n\tWrong bool `toml:\"wrong\"`\n}\n",
+            ),
+            (
+                "referees/referees.go",
+                "",
+                "package referees\n\ntype Config struct {\n\tMetrics *Metrics `toml:\"metrics\"`\n}\n\n\
+                 type Metrics struct {\n\tQueries []string `toml:\"queries\"`\n}\n",
+            ),
+        ],
+    ),
+    ("v16.1.0", &[("common/config.go", "\tPrivileged", "\tLimit *int `toml:\"limit\"`\n\tPrivileged")]),
+    // Taken back, and brought again: only from then on it can be relied on.
+    ("v16.9.0", &[("common/config.go", "\tLimit *int `toml:\"limit\"`\n", "")]),
+    ("v16.9.2", &[("common/config.go", "\tPrivileged", "\tLimit *int `toml:\"limit\"`\n\tPrivileged")]),
+    (
+        "v17.0.0",
+        &[
+            ("common/config.go", "\tHook string `toml:\"hook\"`\n", ""),
+            ("cache/store/config.go", "\tIdleScale", "\tNewest []uint `toml:\"Newest\"`\n\tIdleScale"),
+        ],
+    ),
+];
+
 #[test]
 fn the_table_is_renewed_from_gitlab_runners_source() {
-    if !have(&["python3"]) {
+    if !have(&["python3", "git"]) {
         return;
     }
-    let top = source();
-    let mut renew = Command::new("/usr/bin/env");
-    renew
-        .args(["python3", "tests/renew-keys.py", "20.0", "2027-01", "tests/fixtures/runner-config.go"])
-        .current_dir(&top);
-    let text = run_limited(&mut renew).ok().stdout.clone();
-    let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].contains("at 20.0 (2027-01)"), "{}", lines[0]);
-    for line in [
-        "global\tlog_level\tstring",
-        "global\tconnection_max_age\tduration",
-        // New keys come with the version, known ones keep theirs.
-        "runners\tquite_new\tbool\t20.0",
-        "runners\ttoken_expires_at\tdatetime\t15.3",
-        "runners.docker\tservices_privileged\tbool\t15.6.1",
-        "runners.docker\tallowed_pull_policies\tlist",
-        "runners.docker\tpull_policy\tstrings",
-        "runners.docker\thost\tstring",
-        "runners.docker.services\tname\tstring",
-        "runners.machine\tIdleScaleFactor\tfloat",
-        "runners.kubernetes\tvolumes\ttable",
-        // What is gone is known to be gone; what lies in a file that was not given stays.
-        "runners\turl\tstring\t\t20.0",
-        "runners\tpre_clone_script\tstring\t\t16.0",
-        "runners.cache.s3\tBucketName\tstring",
-    ] {
-        assert!(lines.contains(&line), "no line {line:?}");
+    let place = tempfile::tempdir().unwrap();
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(place.path()).args(["-c", "user.name=x", "-c", "user.email=x@y"]).args(words);
+        git.envs(["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"].map(|name| (name, "2027-01-02T03:04:05Z")));
+        run_limited(&mut git).ok();
+    };
+    let commit = |message: &str| {
+        git(&["add", "."]);
+        git(&["commit", "-qm", message]);
+    };
+    let edit = |file: &str, old: &str, new: &str| {
+        let path = place.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(before.contains(old), "{file}: {old}");
+        std::fs::write(&path, before.replacen(old, new, 1)).unwrap();
+    };
+    git(&["init", "-q"]);
+    for (tag, edits) in SOURCES {
+        edits.iter().for_each(|(file, old, new)| edit(file, old, new));
+        commit(tag);
+        git(&["tag", tag]);
     }
-    for absent in ["runners.kubernetes.volumes", "Loaded", "labels\t"] {
-        let is_new =
-            |line: &&str| line.contains(absent) && !line.ends_with("20.0") && !line.contains("usage_logger");
-        assert_eq!(lines.iter().find(|line| is_new(line)), None);
-    }
+    git(&["tag", "v17.1.0-rc1"]);
+    edit("VERSION", "", "17.1.0\n");
+    edit("common/config.go", "\tName string", "\tQuiteNew bool `toml:\"quite_new\"`\n\tName string");
+    commit("development");
+
+    let mut renew = Command::new("python3");
+    let text =
+        run_limited(renew.arg(source().join("tests/renew-keys.py")).arg(place.path())).ok().stdout.clone();
+    let (header, keys): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+    assert!(header[0].contains("at 17.1 (2027-01)"), "{}", header[0]);
+    let expected = "\
+global concurrent int
+global max_age duration
+global runners tables
+runners quite_new bool 17.1
+runners name string
+runners expires datetime
+runners flags map
+runners pull strings
+runners policies list
+runners docker table
+runners cache table
+runners referees table
+runners hook string  17.0
+runners.docker host string
+runners.docker limit int 16.9.2
+runners.docker privileged bool
+runners.docker services tables
+runners.docker.services name string
+runners.cache Type string
+runners.cache s3 table
+runners.cache.s3 Newest other 17.0
+runners.cache.s3 IdleScale float
+runners.referees metrics table
+runners.referees.metrics queries list
+";
+    assert_eq!(keys.join("\n").replace('\t', " ") + "\n", expected);
 }
 
 const STATUS: &str = "/var/lib/dpkg/status";
@@ -68,38 +157,89 @@ fn own(tree: &Tree, docker: &str) -> String {
     tree.path("/etc/own.toml").display().to_string()
 }
 
+/// Values that keep something from jobs, and the first version that keeps it: the version before is refused.
+const WALLS: [(&str, &str, &str); 12] = [
+    ("privileged = true\nservices_privileged = false", "15.6.3", "15.7.0"),
+    ("privileged = true\nallowed_privileged_images = [\"docker:*\"]", "16.0.3", "16.1.0"),
+    ("privileged = true\nallowed_privileged_services = [\"docker:*\"]", "16.0.3", "16.1.0"),
+    ("services_privileged = true\nallowed_privileged_services = [\"docker:*\"]", "16.0.3", "16.1.0"),
+    ("services_limit = 1", "16.8.1", "16.9.0"),
+    ("services_limit = 0", "16.8.1", "16.9.0"),
+    ("allowed_users = [\"1000\"]", "16.7.1", "16.8.0"),
+    ("services_security_opt = [\"no-new-privileges\"]", "15.9.1", "15.10.0"),
+    ("allowed_pull_policies = [\"always\"]", "15.0.1", "15.1.0"),
+    ("user = \"1000\"", "15.4.2", "15.5.0"),
+    // Older than all that are known.
+    ("allowed_images = [\"docker:*\"]", "", "12.0.0"),
+    ("allowed_services = [\"docker:*\"]", "", "12.0.0"),
+];
+
 #[test]
 fn a_key_that_fails_open_where_it_is_ignored_is_refused() {
-    for profile in ["dind-hardened", "dind-rootless", "dind-rootless-closed"] {
-        for tree in [old("15.11.0-1"), old("16.0.3-1")] {
-            let before = tree.listing();
-            for command in ["apply", "plan", "check"] {
-                let run = tree.run(&[command, "--profile", profile]);
-                run.exit(2).says("ignores `allowed_privileged_services`, which came with 16.1.0");
-            }
-            assert_unchanged(&before, &tree.listing());
-            // Also before a runner is registered.
-            tree.remove("/etc/gitlab-runner/config.toml");
-            tree.run(&["check", "--profile", profile]).exit(2).says("--runner-version");
+    let tree = tree();
+    let before = tree.listing();
+    let known = |profile: &str, version: &str| {
+        tree.run(&["plan", "--profile", profile, "--only", "config", "--runner-version", version])
+    };
+    for (wall, last_without, first_with) in WALLS {
+        let profile = own(&tree, wall);
+        if !last_without.is_empty() {
+            known(&profile, last_without)
+                .exit(2)
+                .says("ignores `")
+                .says(&format!("which came with {first_with}"));
         }
-        old("16.1.0-1").run(&["plan", "--profile", profile]).ok().says_not("ignores");
+        known(&profile, first_with).ok().says_not("ignores").says_not("not known here");
     }
-    let tree = old("15.6.0");
-    let profile = own(&tree, "privileged = true\nservices_privileged = false");
-    tree.run(&["plan", "--profile", &profile]).exit(2).says("`services_privileged`, which came with 15.6.1");
+    tree.remove("/etc/own.toml");
+    for (profile, last_without, first_with) in [
+        ("dind-hardened", "16.0.3", "16.1.0"),
+        ("dind-rootless", "16.0.3", "16.1.0"),
+        ("dind-rootless-closed", "16.8.1", "16.9.0"),
+    ] {
+        known(profile, last_without).exit(2).says(&format!("which came with {first_with}"));
+        known(profile, first_with).ok().says_not("ignores");
+        for command in ["apply", "plan", "check"] {
+            let host = old("16.0.3-1");
+            let said = host.stamps();
+            host.run(&[command, "--profile", profile]).exit(2).says("--runner-version");
+            assert_unchanged(&said, &host.stamps());
+            // Also before a runner is registered.
+            host.remove("/etc/gitlab-runner/config.toml");
+            host.run(&[command, "--profile", profile]).exit(2).says("--runner-version");
+        }
+        let run = old("16.0.3-1").run(&["doctor", "--profile", profile, "--json"]);
+        assert!(run.exit(1).stdout.contains("runner-too-old"), "{run}");
+    }
+    assert_unchanged(&before, &tree.listing());
 }
 
 #[test]
 fn a_key_that_only_has_no_effect_is_a_warning() {
-    let tree = old("15.0.0");
-    for docker in [
-        "volume_keep = true",
-        "allowed_privileged_services = [\"docker:*\"]\nprivileged = false",
-        "services_privileged = true",
+    let tree = tree();
+    for (key, docker, version) in [
+        ("volume_keep", "volume_keep = true", "18.9.0"),
+        ("services_privileged", "services_privileged = true", "15.6.3"),
+        (
+            "allowed_privileged_services",
+            "allowed_privileged_services = [\"docker:*\"]\nprivileged = false",
+            "16.0.0",
+        ),
+        ("network_mtu", "network_mtu = 1400", "16.4.0"),
+        ("service_memory", "service_memory = \"1g\"", "16.8.0"),
     ] {
         let profile = own(&tree, docker);
-        let run = tree.run(&["plan", "--profile", &profile, "--json"]);
-        assert_eq!(run.ok().json()["warnings"][0]["code"], "config-key-too-new", "{docker}: {run}");
+        let run = tree.run(&["plan", "--profile", &profile, "--runner-version", version, "--json"]);
+        let warnings = run.ok().json()["warnings"].clone();
+        assert_eq!(warnings[0]["code"], "config-key-too-new", "{docker}: {run}");
+        assert!(warnings[0]["message"].to_string().contains(key), "{run}");
+    }
+    // What a version no longer reads.
+    tree.put("/etc/own.toml", "[config]\nexecutors = [\"docker\"]\npre_clone_script = \"true\"\n");
+    let profile = tree.path("/etc/own.toml").display().to_string();
+    for (version, code) in [("16.11.0", None), ("17.0.0", Some("config-key-removed"))] {
+        let run = tree.run(&["plan", "--profile", &profile, "--runner-version", version, "--json"]);
+        assert_eq!(run.ok().json()["warnings"][0]["code"].as_str(), code, "{run}");
     }
 }
 

@@ -74,7 +74,7 @@ impl Walk<'_, '_> {
                 );
             }
         }
-        let Some(below) = section_below(section, name) else { return };
+        let Some(below) = keys::below(section, name) else { return };
         if let Some(table) = item.as_table_like() {
             self.table(table, below, title);
         } else if let Some(all) = tables(item) {
@@ -135,12 +135,6 @@ fn header(section: &str) -> String {
     }
 }
 
-/// The section of a table, if its keys are in the table of keys.
-fn section_below(section: &str, name: &str) -> Option<&'static str> {
-    let path = if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") };
-    keys::all().map(|key| key.section).find(|section| *section == path)
-}
-
 /// What is wanted where a value is of another type.
 fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
     let value = item.as_value();
@@ -188,13 +182,5 @@ mod tests {
         assert_eq!(fits(Type::Map), "f");
         assert_eq!(fits(Type::Tables), "hi");
         assert_eq!(fits(Type::Other), "abcdefhi");
-    }
-
-    #[test]
-    fn sections_lead_to_sections() {
-        assert_eq!(section_below(GLOBAL, "runners"), Some("runners"));
-        assert_eq!(section_below("runners", "docker"), Some("runners.docker"));
-        assert_eq!(section_below("runners.kubernetes", "affinity"), None);
-        assert_eq!(section_below("runners.docker", "sysctls"), None);
     }
 }

@@ -10,11 +10,12 @@ use crate::plan::Plan;
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
-const HARMFUL: [&str; 8] = [
+const HARMFUL: [&str; 9] = [
     "cache-disabled",
     "certs-ca-shared",
     "certs-read-only",
     "certs-shared",
+    "config-key-removed",
     "config-key-too-new",
     "foreign-owner",
     "login-shell",

@@ -1,6 +1,6 @@
-//! Keys that came with a certain version of gitlab-runner, against the version that is installed.
+//! Keys that came or went with a certain version of gitlab-runner, against the version that is installed.
 //!
-//! An older one ignores them without a word. Where that only has no effect it is a warning; where the key
+//! Another one ignores them without a word. Where that only has no effect it is a warning; where the key
 //! keeps something from jobs, ignoring it gives it to them, and the profile is refused.
 //!
 //! An image is often built before gitlab-runner is in it. Then there is no version to read, and the profile
@@ -13,7 +13,7 @@ use super::Context;
 use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
-use crate::keys::{self, Version};
+use crate::keys::{self, Key, Version};
 use crate::runner_config::SERVICES;
 use crate::text::toml_patch::Scalar;
 
@@ -44,18 +44,22 @@ pub(super) fn check(
         return Ok(());
     };
     let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
-    for Gated { key, since, setting } in gated {
-        if version >= since {
-            continue;
+    for Gated { key, since, until, setting } in gated {
+        if let Some(until) = until.filter(|until| version >= *until) {
+            notes.warn(
+                "config-key-removed",
+                format!("gitlab-runner {version} ignores `{key}`, which went with {until}: it has no effect"),
+                format!("take `{key}` out of the profile"),
+            );
         }
-        let name = key.rsplit('.').next().unwrap_or(key);
-        let restricts = keys::is_restricting(name, *setting == Setting::Scalar(Scalar::Bool(false)));
-        let opens = match name {
+        let Some(since) = since.filter(|since| version < *since) else { continue };
+        let opens = match key {
             "allowed_privileged_images" | "services_privileged" => is_on("privileged"),
             "allowed_privileged_services" => is_on("privileged") || is_on("services_privileged"),
             _ => true,
         };
-        if restricts && opens {
+        let is_off = *setting == Setting::Scalar(Scalar::Bool(false));
+        if keys::is_restricting(key, is_off) && opens && !setting.is_default(key) {
             return Err(fault(
                 "runner-too-old",
                 format!(
@@ -76,10 +80,11 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A value of the profile whose key has a first version.
+/// A value of the profile whose key not every version has.
 struct Gated<'a> {
     key: &'a str,
-    since: Version,
+    since: Option<Version>,
+    until: Option<Version>,
     setting: &'a Setting,
 }
 
@@ -89,8 +94,8 @@ fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
     let services = config.services.iter().flat_map(|service| &service.keys);
     let services = services.map(|(key, setting)| (SERVICES, key, setting));
     runner.chain(docker).chain(services).filter_map(|(section, key, setting)| {
-        let since = keys::find(section, key)?.since?;
-        Some(Gated { key, since, setting })
+        let Key { since, until, .. } = keys::find(section, key)?;
+        (since.is_some() || until.is_some()).then_some(Gated { key, since, until, setting })
     })
 }
 
@@ -104,7 +109,11 @@ fn wanted(config: &Config, key: &str) -> Option<bool> {
 }
 
 fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {
-    let names: Vec<String> = gated.iter().map(|gated| format!("`{}` ({})", gated.key, gated.since)).collect();
+    let name = |gated: &Gated<'_>| Some(format!("`{}` ({})", gated.key, gated.since?));
+    let names: Vec<String> = gated.iter().filter_map(name).collect();
+    if names.is_empty() {
+        return;
+    }
     notes.warn(
         "runner-version-unknown",
         format!("the version of gitlab-runner is not known here; older ones ignore {}", names.join(", ")),

@@ -266,6 +266,11 @@ pub(super) const CASES: &[Case] = &[
         let arguments = ["plan", "--profile", "mine", "--runner-version", "16.1.0"];
         on(&host().file(MINE, profile), &arguments)
     }),
+    case("config-key-removed", "a value that this gitlab-runner no longer reads", || {
+        let profile = "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\npre_clone_script = \"true\"\n";
+        let arguments = ["plan", "--profile", "mine", "--runner-version", "17.0.0"];
+        on(&host().file(MINE, profile), &arguments)
+    }),
 ];
 
 fn host() -> Tree {

@@ -144,7 +144,7 @@ fn more_services_than_a_job_may_have_are_refused() {
         (limit(2), format!("{other}{RIGHT}")),
         (profile(DIND), format!("    services_limit = -1\n{RIGHT}")),
     ] {
-        let options = Options { runner_version: Some(Version(16, 1, 0)), ..Options::default() };
+        let options = Options { runner_version: Some(Version(16, 9, 0)), ..Options::default() };
         let (found, _) = plan(&wanted, &with(&lines), &options).expect("a plan");
         assert!(values(&found).iter().all(|(path, ..)| path.ends_with("services_limit")), "{lines}");
     }
@@ -154,9 +154,9 @@ fn more_services_than_a_job_may_have_are_refused() {
 fn a_version_that_does_not_count_services_is_refused() {
     let wanted = profile(&format!("services_limit = 1\n{DIND}"));
     let at = |version, wanted: &str| plan(wanted, &host(&docker("")).version(version), &Options::default());
-    let error = at(Version(15, 8, 0), &wanted).expect_err("too old");
+    let error = at(Version(16, 8, 1), &wanted).expect_err("too old");
     assert_eq!(crate::fault::find(&error).map(|fault| fault.code), Some("runner-too-old"));
-    assert!(at(Version(16, 1, 0), &wanted).is_ok());
+    assert!(at(Version(16, 9, 0), &wanted).is_ok());
     // What only has no effect is said.
     let notes = at(Version(13, 5, 0), &profile(DIND)).expect("a plan").1;
     assert_eq!(codes(&notes).0, ["config-key-too-new"; 2], "command and environment");
