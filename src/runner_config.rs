@@ -4,11 +4,17 @@
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
 
+mod notation;
+mod volume;
+
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
+pub use notation::{Notation, notations};
+pub use volume::Volume;
+
 use crate::fault::fault;
-use crate::keys;
+use crate::keys::{self, GLOBAL, Key, Type};
 use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
@@ -36,7 +42,25 @@ pub const EXECUTORS: [&str; 11] = [
     "virtualbox",
 ];
 
+/// The tables below `[[runners]]` that an executor reads and others do not, its own first.
+#[must_use]
+pub fn sections(executor: &str) -> &'static [&'static str] {
+    match executor {
+        "docker" | "docker-windows" => &["runners.docker"],
+        "docker+machine" => &["runners.docker", "runners.machine"],
+        "docker-autoscaler" => &["runners.docker", "runners.autoscaler"],
+        "instance" => &["runners.instance", "runners.autoscaler"],
+        "kubernetes" => &["runners.kubernetes"],
+        "custom" => &["runners.custom"],
+        "ssh" => &["runners.ssh"],
+        "parallels" => &["runners.parallels", "runners.ssh"],
+        "virtualbox" => &["runners.virtualbox", "runners.ssh"],
+        _ => &[],
+    }
+}
+
 /// One runner.
+#[derive(Clone, Copy)]
 pub struct Runner<'a> {
     /// Its place in the list, counted from 0.
     pub index: usize,
@@ -123,17 +147,6 @@ pub fn volumes(docker: Option<&dyn TableLike>) -> Vec<&str> {
     strings_at(docker, "volumes")
 }
 
-/// One element of `volumes`, in Docker's notation: `/p`, `SOURCE:/p`, either with `:MODE` after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Volume<'a> {
-    /// A path of the host or a name that all jobs share; `None` for a volume of one project and job slot.
-    pub source: Option<&'a str>,
-    /// The path in the container, without a `/` at its end.
-    pub path: &'a str,
-    /// True when nothing in a container can write there. Without a source gitlab-runner ignores the mode.
-    pub is_read_only: bool,
-}
-
 /// What makes two elements of a list the same one: a volume is known by its path in the container, a
 /// variable by its name.
 #[must_use]
@@ -164,52 +177,6 @@ pub fn host_names(name: &str, alias: &str) -> Vec<String> {
     names
 }
 
-impl<'a> Volume<'a> {
-    /// Take an element apart.
-    #[must_use]
-    pub fn parse(text: &'a str) -> Self {
-        let mut parts = text.split(':');
-        let first = parts.next().unwrap_or_default();
-        let mut rest = parts.clone();
-        let (source, path) = match rest.next().filter(|second| second.starts_with('/')) {
-            Some(path) => (Some(first), path),
-            None => (None, first),
-        };
-        let modes = parts.skip(usize::from(source.is_some())).flat_map(|mode| mode.split(','));
-        let is_read_only = source.is_some() && modes.into_iter().any(|mode| mode.eq_ignore_ascii_case("ro"));
-        Self { source, path: without_end(path), is_read_only }
-    }
-
-    /// The socket of the host's own daemon that it brings into containers, wherever it lies on either side: its
-    /// name. A directory that holds the socket at its usual place counts.
-    #[must_use]
-    pub fn daemon_socket(&self) -> Option<&'static str> {
-        const RUN: [&str; 2] = ["/run", "/var/run"];
-        let source = self.source.map(without_end);
-        if source.is_some_and(|source| RUN.contains(&source)) && RUN.contains(&self.path) {
-            return Some("docker.sock");
-        }
-        // Below /runner GitLab's own set-up has the socket of the daemon in the service.
-        let sides =
-            [source, Some(self.path)].into_iter().flatten().filter(|path| !path.starts_with("/runner/"));
-        let mut names = sides.filter_map(|path| path.rsplit_once('/')).map(|(_, name)| name);
-        names.find_map(|name| ["docker.sock", "podman.sock"].into_iter().find(|socket| *socket == name))
-    }
-
-    /// True for what only Docker-in-Docker needs: its certificates, or its own socket.
-    #[must_use]
-    pub fn is_for_dind(&self) -> bool {
-        ["/certs", "/runner/services/docker"]
-            .iter()
-            .filter_map(|place| self.path.strip_prefix(place))
-            .any(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-}
-
-fn without_end(path: &str) -> &str {
-    if path.len() > 1 { path.trim_end_matches('/') } else { path }
-}
-
 impl<'a> Runner<'a> {
     /// The text at a key.
     #[must_use]
@@ -221,6 +188,14 @@ impl<'a> Runner<'a> {
     #[must_use]
     pub fn id(&self) -> Option<i64> {
         self.table.get("id").and_then(Item::as_integer)
+    }
+
+    /// True unless a section is for other executors than this runner's.
+    #[must_use]
+    pub fn reads(&self, section: &str) -> bool {
+        let is_of = |executor: &&str| sections(executor).contains(&section);
+        let own = self.text("executor").filter(|own| EXECUTORS.contains(own));
+        own.is_none_or(|own| is_of(&own)) || !EXECUTORS.iter().any(is_of)
     }
 
     /// True when it is meant by this name or id.
@@ -307,27 +282,73 @@ pub fn kind(item: &Item) -> &'static str {
     }
 }
 
+/// Values whose type makes gitlab-runner refuse the whole file: of each what is wrong, without the value, and what to do.
+#[must_use]
+pub fn refused(toml: &Toml) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    refused_below(toml, toml.root(), GLOBAL, None, &mut found);
+    found
+}
+
+fn refused_below(
+    toml: &Toml,
+    table: &dyn TableLike,
+    section: &'static str,
+    runner: Option<Runner<'_>>,
+    found: &mut Vec<(String, String)>,
+) {
+    for (name, item) in table.iter() {
+        let Some(Key { name, kind: wanted, .. }) = keys::find_ignoring_case(section, name) else { continue };
+        if let Some(wanted) = wrong_type(wanted, item) {
+            let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+            let (at, is) = (place(toml, item), kind(item));
+            let what = format!(
+                "{at}{title}`{name}` is {is}, gitlab-runner wants {wanted} and refuses the whole file"
+            );
+            found.push((what, format!("give `{name}` {wanted}")));
+            continue;
+        }
+        let Some(below) = keys::below(section, name) else { continue };
+        if let Some(table) = item.as_table_like() {
+            refused_below(toml, table, below, runner, found);
+        }
+        for (index, table) in tables(item).into_iter().flatten().enumerate() {
+            let runner = if below == "runners" { Some(Runner { index, table }) } else { runner };
+            refused_below(toml, table, below, runner, found);
+        }
+    }
+}
+
+/// What is wanted where a value is of another type.
+#[must_use]
+pub fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
+    let value = item.as_value();
+    let is_list = || {
+        value
+            .and_then(toml_edit::Value::as_array)
+            .is_some_and(|list| list.iter().all(toml_edit::Value::is_str))
+    };
+    let (fits, words) = match wanted {
+        Type::String => (item.is_str(), "a string"),
+        Type::Bool => (item.is_bool(), "true or false"),
+        Type::Int => (item.is_integer(), "a whole number"),
+        Type::Float => (item.is_float() || item.is_integer(), "a number"),
+        Type::List => (is_list(), "a list of strings"),
+        Type::Strings => (item.is_str() || is_list(), "a string or a list of strings"),
+        Type::Duration => (item.is_str() || item.is_integer(), "a time span like \"1h\""),
+        Type::Map | Type::Table => (item.is_table_like(), "a table"),
+        Type::Tables => {
+            let empty = value.and_then(toml_edit::Value::as_array).is_some_and(toml_edit::Array::is_empty);
+            (empty || tables(item).is_some(), "a list of tables")
+        }
+        Type::Other => (true, ""),
+    };
+    (!fits).then_some(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn volumes_are_known_by_their_path_in_the_container() {
-        for (volume, source, path, is_read_only) in [
-            ("/cache", None, "/cache", false),
-            ("/certs/client/", None, "/certs/client", false),
-            ("/certs/client:rw", None, "/certs/client", false),
-            ("/certs/client:ro", None, "/certs/client", false),
-            ("certs:/certs/client", Some("certs"), "/certs/client", false),
-            ("certs:/certs/client/:rw,z", Some("certs"), "/certs/client", false),
-            ("/srv/a:/b:ro", Some("/srv/a"), "/b", true),
-            ("/srv/a:/b:z,RO", Some("/srv/a"), "/b", true),
-            ("/", None, "/", false),
-            ("", None, "", false),
-        ] {
-            assert_eq!(Volume::parse(volume), Volume { source, path, is_read_only }, "{volume}");
-        }
-    }
 
     #[test]
     fn a_service_has_the_host_names_that_gitlab_runner_gives_it() {
@@ -348,34 +369,21 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_socket_is_known_by_every_spelling() {
-        for volume in [
-            "/var/run/docker.sock:/var/run/docker.sock",
-            "/run/docker.sock:/var/run/docker.sock:ro",
-            "/var/run/docker.sock:/tmp/d",
-            "/var/run/docker.sock/:/tmp/d",
-            "/srv/engine/docker.sock:/x/docker.sock:rw,z",
-            "/srv/engine.sock:/var/run/docker.sock",
-            "/run/user/1000/docker.sock:/var/run/docker.sock",
-            "/run/podman/podman.sock:/var/run/docker.sock",
-            "/run/user/990/podman/podman.sock:/run/podman/podman.sock",
-            "/var/run/docker.sock",
-            "/var/run:/var/run",
-            "/run/:/var/run/:ro",
-        ] {
-            assert!(Volume::parse(volume).daemon_socket().is_some(), "{volume}");
-        }
-        for volume in [
-            "/runner/services/docker/docker.sock",
-            "/run/x:/run/x",
-            "/certs/client",
-            "a:/docker.sock.d",
-            "/run",
-        ] {
-            assert_eq!(Volume::parse(volume).daemon_socket(), None, "{volume}");
-        }
-        assert!(Volume::parse("certs:/certs").is_for_dind());
-        assert!(Volume::parse("/runner/services/docker").is_for_dind());
-        assert!(!Volume::parse("/certstore").is_for_dind());
+    fn types_are_held_as_gitlab_runner_holds_them() {
+        let text = "a = \"x\"\nb = 1\nc = true\nd = [\"x\"]\ne = [1]\nf = { g = 1 }\nh = []\n[[i]]\n";
+        let toml = Toml::parse(text.as_bytes()).unwrap();
+        let fits = |kind: Type| -> String {
+            let keys = ["a", "b", "c", "d", "e", "f", "h", "i"];
+            keys.into_iter().filter(|key| wrong_type(kind, &toml.root()[key]).is_none()).collect()
+        };
+        assert_eq!(fits(Type::String), "a");
+        assert_eq!(fits(Type::Int), "b");
+        assert_eq!(fits(Type::Bool), "c");
+        assert_eq!(fits(Type::List), "dh");
+        assert_eq!(fits(Type::Strings), "adh");
+        assert_eq!(fits(Type::Duration), "ab");
+        assert_eq!(fits(Type::Map), "f");
+        assert_eq!(fits(Type::Tables), "hi");
+        assert_eq!(fits(Type::Other), "abcdefhi");
     }
 }

@@ -14,9 +14,11 @@ use std::process::Command;
 use patients::{HOME, tree};
 use support::{Host, Tree, assert_unchanged, have, run_limited, source};
 
+type Change = (&'static str, &'static str, &'static str);
+
 /// What happens to the source of a made-up gitlab-runner up to a release: file, text that goes, text that comes in its
 /// place. Other packages have a `Config` of their own.
-const SOURCES: [(&str, &[(&str, &str, &str)]); 5] = [
+const SOURCES: [(&str, &[Change]); 5] = [
     (
         "v15.10.0",
         &[
@@ -100,7 +102,9 @@ fn the_table_is_renewed_from_gitlab_runners_source() {
     };
     git(&["init", "-q"]);
     for (tag, edits) in SOURCES {
-        edits.iter().for_each(|(file, old, new)| edit(file, old, new));
+        for (file, old, new) in edits {
+            edit(file, old, new);
+        }
         commit(tag);
         git(&["tag", tag]);
     }

@@ -129,11 +129,26 @@ fn link(
         return Ok(());
     }
     let host = get("host").and_then(Item::as_str).unwrap_or_default();
-    if host.is_empty() || host.starts_with("unix://") {
+    if host.is_empty() {
+        // gitlab-runner then takes the address and TLS from its own environment, and neither from here.
         findings.note(
             "tls-verify-local",
-            format!("{title}: tls_verify has no effect on the local daemon, and nothing to do with dind"),
+            format!(
+                "{title}: tls_verify has no effect without `host`, and nothing to do with dind; with a `host` it keeps \
+                 gitlab-runner from the local daemon"
+            ),
             "take it out; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR",
+        );
+        return Ok(());
+    }
+    if ["unix://", "npipe://"].iter().any(|scheme| host.starts_with(scheme)) {
+        findings.problem(
+            "tls-verify-local",
+            format!(
+                "{title}: tls_verify makes gitlab-runner speak TLS to the local socket, whose daemon does not: every job \
+                 fails with \"http: server gave HTTP response to HTTPS client\""
+            ),
+            "set tls_verify = false; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR",
         );
         return Ok(());
     }

@@ -1,24 +1,40 @@
 //! Keys of `config.toml` that gitlab-runner does not read, in silence: misspelt, in the wrong place, of
-//! another version; and values of a type that it refuses.
+//! another version. Values of a type that it refuses are [`runner_config::refused`]'s.
+//!
+//! What a gitlab-runner newer than the table of keys reads, or one whose version is not known, nobody here knows: a key
+//! that the table lacks is then `unknown`, never a problem.
 
 use anyhow::Result;
-use toml_edit::{Item, TableLike};
+use toml_edit::{Item, TableLike, Value};
 
 use super::Patient;
 use crate::finding::Findings;
-use crate::keys::{self, GLOBAL, Key, Type};
-use crate::profile::suggest;
-use crate::runner_config::{kind, place, tables};
+use crate::keys::{self, GLOBAL, Key};
+use crate::runner_config::{self, Runner, place, tables, wrong_type};
 use crate::text::toml_patch::Toml;
 
-/// Where a key that stands in the wrong place may belong, the likeliest first.
-const HOMES: [&str; 3] = ["runners.docker", "runners", GLOBAL];
+/// Settings of a runner that GitLab holds.
+const HELD_BY_GITLAB: [&str; 10] = [
+    "access_level",
+    "description",
+    "locked",
+    "maintenance_note",
+    "maximum_timeout",
+    "paused",
+    "protected",
+    "run_untagged",
+    "tag_list",
+    "tags",
+];
 
 /// Hold every key against the table of keys.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(toml) = patient.config.toml() else { return Ok(()) };
+    for (message, repair) in runner_config::refused(toml) {
+        findings.problem("config-type", message, repair);
+    }
     let mut walk = Walk { patient, toml, findings, count: 0 };
-    walk.table(toml.root(), GLOBAL, "");
+    walk.table(toml.root(), GLOBAL, None);
     let count = walk.count;
     if findings.is_empty() {
         findings.fine(format!("gitlab-runner knows all {count} keys"));
@@ -33,33 +49,38 @@ struct Walk<'a, 'f> {
     count: usize,
 }
 
+/// A key that is looked at, and where it stands.
+#[derive(Clone, Copy)]
+struct Found<'t> {
+    section: &'static str,
+    name: &'t str,
+    item: &'t Item,
+    table: &'t dyn TableLike,
+    runner: Option<Runner<'t>>,
+}
+
 impl Walk<'_, '_> {
-    /// A table of this section; `title` names it for people.
-    fn table(&mut self, table: &dyn TableLike, section: &'static str, title: &str) {
+    /// A table of this section, of that runner.
+    fn table(&mut self, table: &dyn TableLike, section: &'static str, runner: Option<Runner<'_>>) {
         for (name, item) in table.iter() {
             self.count += 1;
             match keys::find_ignoring_case(section, name) {
-                Some(key) => self.known(key, item, title),
-                None => self.unknown(section, name, item, title),
+                Some(key) => self.known(key, item, runner),
+                None => self.unknown(Found { section, name, item, table, runner }),
             }
         }
     }
 
-    fn known(&mut self, key: Key, item: &Item, title: &str) {
-        let Key { section, name, since, until, .. } = key;
-        let at = self.at(item, title);
-        if let Some(wanted) = wrong_type(key.kind, item) {
-            self.findings.problem(
-                "config-type",
-                format!(
-                    "{at}`{name}` is {}, gitlab-runner wants {wanted} and refuses the whole file",
-                    kind(item)
-                ),
-                format!("give `{name}` {wanted}"),
-            );
+    fn known(&mut self, key: Key, item: &Item, runner: Option<Runner<'_>>) {
+        let Key { section, name, since, until, kind } = key;
+        let at = self.at(item, runner);
+        if wrong_type(kind, item).is_some() {
             return;
         }
-        if let Some(version) = self.patient.version() {
+        // What says the same as nothing is no loss.
+        let version =
+            self.patient.version().filter(|_| keys::differs_when_absent(name) || !says_nothing(item));
+        if let Some(version) = version {
             if let Some(since) = since.filter(|since| version < *since) {
                 self.findings.problem(
                     "config-key-too-new",
@@ -75,56 +96,156 @@ impl Walk<'_, '_> {
             }
         }
         let Some(below) = keys::below(section, name) else { return };
+        if runner.is_some_and(|runner| !runner.reads(below)) {
+            return;
+        }
         if let Some(table) = item.as_table_like() {
-            self.table(table, below, title);
+            self.table(table, below, runner);
         } else if let Some(all) = tables(item) {
             for (index, table) in all.into_iter().enumerate() {
-                let title = if below == "runners" { entry(index, table) } else { title.to_owned() };
-                self.table(table, below, &title);
+                let runner = if below == "runners" { Some(Runner { index, table }) } else { runner };
+                self.table(table, below, runner);
             }
         }
     }
 
-    fn unknown(&mut self, section: &'static str, name: &str, item: &Item, title: &str) {
-        let at = self.at(item, title);
+    fn unknown(&mut self, found: Found<'_>) {
+        let Found { section, name, item, table, runner } = found;
+        let at = self.at(item, runner);
         let here = header(section);
-        let home =
-            HOMES.iter().find(|home| **home != section && keys::find_ignoring_case(home, name).is_some());
-        if let Some(home) = home {
-            let there = header(home);
-            self.findings.problem(
-                "config-misplaced",
-                format!("{at}`{name}` has no effect {here}: it belongs {there}"),
-                format!("move `{name}`; it belongs {there}"),
+        if section == "runners" && HELD_BY_GITLAB.contains(&name.replace('-', "_").as_str()) {
+            self.findings.note(
+                "config-key-of-gitlab",
+                format!("{at}GitLab holds `{name}` of a runner: gitlab-runner ignores it {here}"),
+                format!("set it in GitLab, on the runner's page, and take `{name}` out"),
             );
             return;
         }
-        let known: Vec<&str> = keys::of(section).map(|key| key.name).collect();
-        match suggest(&name.to_lowercase(), &known) {
-            Some(near) => self.findings.problem(
+        let of_table = (keys::TABLE.0, keys::TABLE.1);
+        match self.patient.version() {
+            Some(version) if (version.0, version.1) <= of_table => {}
+            version => {
+                let (why, repair) = match version {
+                    Some(version) => {
+                        (format!("{version}, which is newer, may"), "see its manual for that key".to_owned())
+                    }
+                    None => (
+                        "which version runs is not known here".to_owned(),
+                        "say which version runs: --runner-version X.Y.Z".to_owned(),
+                    ),
+                };
+                let message = format!(
+                    "{at}gitlab-runner up to {}.{} does not read `{name}` {here}; {why}",
+                    of_table.0, of_table.1
+                );
+                self.findings.unknown("config-key-unjudged", message, repair);
+                return;
+            }
+        }
+        // Without a type there is no cache, whatever else is said of it.
+        let is_off = || section == "runners.cache" && table.get("Type").is_none_or(says_nothing);
+        let nothing = says_nothing(item) || is_off();
+        let ignored =
+            format!("{at}gitlab-runner ignores `{name}` {here}, and loses it when it writes the file itself");
+        if let Some((home, is_there)) = self.home(found) {
+            let there = header(home);
+            let message = format!("{at}`{name}` has no effect {here}: it belongs {there}");
+            if nothing {
+                self.findings.note("config-key-foreign", message, format!("take `{name}` out"));
+            } else {
+                let repair = if is_there {
+                    format!("take `{name}` out: it stands {there} already")
+                } else {
+                    format!("move `{name}`; it belongs {there}")
+                };
+                self.findings.problem("config-misplaced", message, repair);
+            }
+        } else if let Some(near) = near(found).filter(|_| !nothing) {
+            self.findings.problem(
                 "config-key-unknown",
                 format!("{at}gitlab-runner ignores `{name}` {here}; did you mean `{near}`?"),
                 format!("rename it to `{near}`, or take it out"),
-            ),
-            None => self.findings.note(
-                "config-key-foreign",
-                format!(
-                    "{at}gitlab-runner ignores `{name}` {here}, and loses it when it writes the file itself"
-                ),
-                "keep such notes somewhere else",
-            ),
+            );
+        } else {
+            self.findings.note("config-key-foreign", ignored, "keep such notes somewhere else");
         }
     }
 
-    fn at(&self, item: &Item, title: &str) -> String {
-        let title = if title.is_empty() { String::new() } else { format!("{title}: ") };
+    /// The section where a key that stands in the wrong place would have an effect, the likeliest first: the tables that
+    /// the runner's executor reads, then what lies above them; and whether it has the key already.
+    fn home(&self, found: Found<'_>) -> Option<(&'static str, bool)> {
+        let Found { section, name, item, table, runner } = found;
+        let cache = match table.get("Type").and_then(Item::as_str) {
+            Some("gcs") => "runners.cache.gcs",
+            Some("azure") => "runners.cache.azure",
+            _ => "runners.cache.s3",
+        };
+        let mut homes = Vec::new();
+        if section == "runners.cache" {
+            homes.push(cache);
+        }
+        let runners = match runner {
+            Some(runner) => vec![runner],
+            None => self.patient.all_runners().unwrap_or_default(),
+        };
+        let executors = runners.iter().filter_map(|runner| runner.text("executor"));
+        homes.extend(executors.flat_map(runner_config::sections).copied());
+        homes.extend(["runners", "session_server", GLOBAL]);
+        let has = |section: &str, name: &str| {
+            let is_there = |top: &dyn TableLike, path: &str| {
+                let mut steps = path.split('.').filter(|step| !step.is_empty());
+                let table = steps.try_fold(top, |table, step| table.get(step)?.as_table_like());
+                table.is_some_and(|table| table.iter().any(|(key, _)| key.eq_ignore_ascii_case(name)))
+            };
+            match section.strip_prefix("runners") {
+                Some(path) => runners.iter().any(|runner| is_there(runner.table, path)),
+                None => is_there(self.toml.root(), if section == GLOBAL { "" } else { section }),
+            }
+        };
+        let fits = |key: &Key| key.until.is_none() && wrong_type(key.kind, item).is_none();
+        homes.into_iter().filter(|home| *home != section).find_map(|home| {
+            let key = keys::find_ignoring_case(home, name).filter(fits)?;
+            Some((home, has(home, key.name)))
+        })
+    }
+
+    fn at(&self, item: &Item, runner: Option<Runner<'_>>) -> String {
+        let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
         format!("{}{title}", place(self.toml, item))
     }
 }
 
-/// For people: `runners[0] "name"`.
-fn entry(index: usize, table: &dyn TableLike) -> String {
-    crate::runner_config::Runner { index, table }.title()
+/// The key that was meant: one of the section that differs by a slip, takes such a value, and is not there yet.
+fn near(found: Found<'_>) -> Option<&'static str> {
+    let Found { section, name, item, table, .. } = found;
+    let name = name.to_lowercase().replace('-', "_");
+    let is_free = |key: &Key| !table.iter().any(|(other, _)| other.eq_ignore_ascii_case(key.name));
+    let slips = |key: &Key| {
+        let known = key.name.to_lowercase().replace('-', "_");
+        let slips = strsim::damerau_levenshtein(&name, &known);
+        (slips <= 1.max(3.min(known.len() / 4))).then_some((slips, key.name))
+    };
+    keys::of(section)
+        .filter(|key| key.until.is_none() && is_free(key) && wrong_type(key.kind, item).is_none())
+        .filter_map(|key| slips(&key))
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// True for a value that gitlab-runner takes where the key is absent: `false`, 0, nothing in it.
+fn says_nothing(item: &Item) -> bool {
+    if let Some(table) = item.as_table_like() {
+        return table.iter().all(|(_, item)| says_nothing(item));
+    }
+    match item {
+        Item::ArrayOfTables(tables) => tables.is_empty(),
+        Item::Value(Value::Boolean(value)) => !value.value(),
+        Item::Value(Value::Integer(value)) => *value.value() == 0,
+        Item::Value(Value::Float(value)) => *value.value() == 0.0,
+        Item::Value(Value::String(value)) => value.value().is_empty(),
+        Item::Value(Value::Array(list)) => list.is_empty(),
+        _ => false,
+    }
 }
 
 fn header(section: &str) -> String {
@@ -132,55 +253,5 @@ fn header(section: &str) -> String {
         GLOBAL => "at the top, before any header".to_owned(),
         "runners" => "under [[runners]]".to_owned(),
         section => format!("under [{section}]"),
-    }
-}
-
-/// What is wanted where a value is of another type.
-fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
-    let value = item.as_value();
-    let is_list = || {
-        value
-            .and_then(toml_edit::Value::as_array)
-            .is_some_and(|list| list.iter().all(toml_edit::Value::is_str))
-    };
-    let (fits, words) = match wanted {
-        Type::String => (item.is_str(), "a string"),
-        Type::Bool => (item.is_bool(), "true or false"),
-        Type::Int => (item.is_integer(), "a whole number"),
-        Type::Float => (item.is_float() || item.is_integer(), "a number"),
-        Type::List => (is_list(), "a list of strings"),
-        Type::Strings => (item.is_str() || is_list(), "a string or a list of strings"),
-        Type::Duration => (item.is_str() || item.is_integer(), "a time span like \"1h\""),
-        Type::Map | Type::Table => (item.is_table_like(), "a table"),
-        Type::Tables => {
-            let empty = value.and_then(toml_edit::Value::as_array).is_some_and(toml_edit::Array::is_empty);
-            (empty || tables(item).is_some(), "a list of tables")
-        }
-        Type::Other => (true, ""),
-    };
-    (!fits).then_some(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn types_are_held_as_gitlab_runner_holds_them() {
-        let text = "a = \"x\"\nb = 1\nc = true\nd = [\"x\"]\ne = [1]\nf = { g = 1 }\nh = []\n[[i]]\n";
-        let toml = Toml::parse(text.as_bytes()).unwrap();
-        let fits = |kind: Type| -> String {
-            let keys = ["a", "b", "c", "d", "e", "f", "h", "i"];
-            keys.into_iter().filter(|key| wrong_type(kind, &toml.root()[key]).is_none()).collect()
-        };
-        assert_eq!(fits(Type::String), "a");
-        assert_eq!(fits(Type::Int), "b");
-        assert_eq!(fits(Type::Bool), "c");
-        assert_eq!(fits(Type::List), "dh");
-        assert_eq!(fits(Type::Strings), "adh");
-        assert_eq!(fits(Type::Duration), "ab");
-        assert_eq!(fits(Type::Map), "f");
-        assert_eq!(fits(Type::Tables), "hi");
-        assert_eq!(fits(Type::Other), "abcdefhi");
     }
 }

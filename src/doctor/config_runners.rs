@@ -21,13 +21,22 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         return Ok(());
     }
     for runner in &runners {
-        let executor = runner.text("executor").unwrap_or_default();
-        if !EXECUTORS.contains(&executor) {
-            findings.problem(
+        let title = runner.title();
+        let known = format!("`executor` is one of {}", EXECUTORS.join(", "));
+        match runner.text("executor") {
+            None | Some("") => {
+                findings.problem(
+                    "executor-missing",
+                    format!("{title} has no `executor`: it can't run jobs"),
+                    known,
+                );
+            }
+            Some(executor) if !EXECUTORS.contains(&executor) => findings.problem(
                 "executor-unknown",
-                format!("{}: gitlab-runner has no such executor", runner.title()),
-                format!("`executor` is one of {}", EXECUTORS.join(", ")),
-            );
+                format!("{title}: gitlab-runner has no executor of that name"),
+                known,
+            ),
+            Some(_) => {}
         }
     }
     let concurrent = match toml.root().get("concurrent") {
@@ -83,6 +92,14 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
             continue;
         }
+        if is_placeholder(token) {
+            findings.note(
+                "token-placeholder",
+                format!("{title}: its token looks like a word to be replaced, and GitLab would refuse it"),
+                "register it: gitlab-runner register",
+            );
+            continue;
+        }
         if runners[..position].iter().any(|other| other.text("token") == Some(token)) {
             findings.note(
                 "runner-twice",
@@ -118,6 +135,25 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     Ok(())
 }
 
+/// True for what a manual or a template has in the place of a token: `<token>`, `YOUR_TOKEN`, `xxxx`.
+fn is_placeholder(token: &str) -> bool {
+    let words =
+        ["token", "redacted", "changeme", "change_me", "change-me", "replace", "placeholder", "example"];
+    let lower = token.to_lowercase();
+    let is_variable = token.starts_with('$');
+    let has_word =
+        || words.iter().any(|word| lower.contains(word)) && !token.bytes().any(|byte| byte.is_ascii_digit());
+    let is_one_letter = || {
+        let rest = token.strip_prefix("glrt-").unwrap_or(token);
+        rest.chars().all(|c| rest.starts_with(c))
+    };
+    !is_variable
+        && (token.contains(['<', '>', '{', '}', '[', ' ', '*', '…'])
+            || token.contains("...")
+            || has_word()
+            || is_one_letter())
+}
+
 /// Seconds since 1970; what is before means "never" to gitlab-runner, which writes the year 1.
 fn seconds(item: &Item) -> Option<i64> {
     let datetime = item.as_datetime()?;
@@ -140,6 +176,31 @@ fn seconds(item: &Item) -> Option<i64> {
 mod tests {
     use super::*;
     use crate::text::toml_patch::Toml;
+
+    #[test]
+    fn words_to_be_replaced_are_no_tokens() {
+        for token in [
+            "<token>",
+            "YOUR_TOKEN",
+            "TOKEN",
+            "{{ token }}",
+            "glrt-xxxxxxxxxxxx",
+            "glrt-...",
+            "MY-AWESOME-TOKEN",
+        ] {
+            assert!(is_placeholder(token), "{token}");
+        }
+        for token in [
+            "glrt-CANARY-patient-1",
+            "glrt-t1_Zk3xExampLe9",
+            "sJ8vToKenK2mXq4T",
+            "$CI_TOKEN",
+            "${TOKEN}",
+            "a1b2",
+        ] {
+            assert!(!is_placeholder(token), "{token}");
+        }
+    }
 
     #[test]
     fn times_are_seconds() {

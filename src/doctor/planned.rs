@@ -10,24 +10,28 @@ use crate::plan::Plan;
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
-const HARMFUL: [&str; 9] = [
+const HARMFUL: [&str; 11] = [
     "cache-disabled",
     "certs-ca-shared",
     "certs-read-only",
     "certs-shared",
     "config-key-removed",
     "config-key-too-new",
+    "docker-host-wrong",
     "foreign-owner",
     "login-shell",
+    "service-not-allowed",
     "services-unprivileged",
 ];
 
 /// Warnings that a check of its own gives, with more to say.
-const OWNED: [&str; 6] = [
+const OWNED: [&str; 8] = [
     "config-misplaced",
     "config-bom",
     "config-dotted-keys",
     "config-mode",
+    "config-toml-1-1",
+    "config-type",
     "root-equivalent-group",
     "service-user",
 ];

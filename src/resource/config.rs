@@ -72,8 +72,16 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let Survey { is_meant, on, notes: said, values, after } = survey?;
+        let Survey { is_meant, on, notes: said, values, refused, notations, after } = survey?;
         notes.warnings.extend(said.warnings);
+        let (refused, notations) = match &after {
+            Some(after) => (&after.survey.refused, &after.survey.notations),
+            None => (&refused, &notations),
+        };
+        for (what, repair) in refused {
+            notes.warn("config-type", format!("{shown}: {what}"), repair.clone());
+        }
+        gate::check_notations(notations, context, &shown, notes)?;
         let is_on = |key: &str| on.contains(key);
         if !is_meant {
             gate::check(config, context, &is_on, true, notes)?;
@@ -95,15 +103,6 @@ impl Resource for RunnerConfig {
             notes.right("config", format!("{shown}: the runners that are meant have {}", keys.join(", ")));
             return Ok(Vec::new());
         };
-        if after.used_dotted_key {
-            notes.warn(
-                "config-dotted-keys",
-                format!(
-                    "{shown} has dotted keys (docker.image = …), which old versions of gitlab-runner refuse"
-                ),
-                "write them under a [runners.docker] header",
-            );
-        }
         let planned = Content::ready(after.text.into_bytes());
         *self.settled.borrow_mut() = Some((planned.clone(), *after.survey));
         let place = Place::System(seen.resolved.clone().unwrap_or(path));

@@ -14,7 +14,7 @@ use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
-use crate::runner_config::SERVICES;
+use crate::runner_config::{Notation, SERVICES};
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -80,6 +80,36 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Warn of what the installed version can't read, or an older one than the newest could not where it is not known.
+pub(super) fn check_notations(
+    notations: &[Notation],
+    context: &Context<'_>,
+    shown: &str,
+    notes: &mut Notes,
+) -> Result<()> {
+    if notations.is_empty() {
+        return Ok(());
+    }
+    let version = match context.options.runner_version {
+        Some(version) => Some(version),
+        None => context.facts.runner_version(true)?,
+    };
+    for Notation { code, what, repair, since, .. } in notations {
+        let who = match version {
+            Some(version) if version >= *since => continue,
+            Some(version) => format!("{version} refuses"),
+            None => format!("before {since} refuses"),
+        };
+        let message = format!("{shown} has {what}, which gitlab-runner {who} to read");
+        match *code {
+            "config-bom" => notes.warn("config-bom", message, repair.clone()),
+            "config-dotted-keys" => notes.warn("config-dotted-keys", message, repair.clone()),
+            _ => notes.warn("config-toml-1-1", message, repair.clone()),
+        }
+    }
+    Ok(())
+}
+
 /// A value of the profile whose key not every version has.
 struct Gated<'a> {
     key: &'a str,
@@ -109,7 +139,11 @@ fn wanted(config: &Config, key: &str) -> Option<bool> {
 }
 
 fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {
-    let name = |gated: &Gated<'_>| Some(format!("`{}` ({})", gated.key, gated.since?));
+    let name = |gated: &Gated<'_>| {
+        // Nobody has those that are older.
+        let since = gated.since.filter(|since| *since >= Version(13, 0, 0))?;
+        Some(format!("`{}` ({since})", gated.key))
+    };
     let names: Vec<String> = gated.iter().filter_map(name).collect();
     if names.is_empty() {
         return;

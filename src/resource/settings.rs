@@ -38,7 +38,7 @@ pub(super) enum Setting {
     Scalar(Scalar),
     /// The list has these elements, among others.
     List(Vec<String>),
-    /// The list has just these elements: the words of a command.
+    /// The list has just these elements: the words of a command, policies in their order.
     Words(Vec<String>),
 }
 
@@ -155,7 +155,10 @@ fn properties(section: &'static str) -> Map<String, Json> {
     let kind = |kind: Type| match kind {
         Type::Bool => json!({ "type": "boolean" }),
         Type::Int => json!({ "type": "integer" }),
-        Type::List | Type::Strings => json!({ "type": "array", "items": { "type": "string" } }),
+        Type::List => json!({ "type": "array", "items": { "type": "string" } }),
+        Type::Strings => {
+            json!({ "type": ["string", "array"], "items": { "type": "string" } })
+        }
         _ => json!({ "type": "string" }),
     };
     settable(section).map(|key| (key.name.to_owned(), kind(key.kind))).collect()
@@ -210,7 +213,11 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
             Type::List if self.section == SERVICES && self.key != "environment" => {
                 Setting::Words(Vec::deserialize(deserializer)?)
             }
-            Type::List | Type::Strings => Setting::List(Vec::deserialize(deserializer)?),
+            Type::List => Setting::List(Vec::deserialize(deserializer)?),
+            Type::Strings => match Strings::deserialize(deserializer)? {
+                Strings::One(text) => Setting::Scalar(Scalar::String(text)),
+                Strings::Many(list) => Setting::Words(list),
+            },
             _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
         };
         let is_service = self.section == SERVICES;
@@ -220,6 +227,14 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
             Some(why) => Err(de::Error::custom(why)),
         }
     }
+}
+
+/// A text, or a list of texts that counts as a whole.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a string or a list of strings is wanted")]
+enum Strings {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// What keeps a text of the right type from meaning anything where gitlab-runner uses it.

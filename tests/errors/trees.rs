@@ -266,12 +266,38 @@ pub(super) const CASES: &[Case] = &[
         let arguments = ["plan", "--profile", "mine", "--runner-version", "16.1.0"];
         on(&host().file(MINE, profile), &arguments)
     }),
+    case("config-toml-1-1", "a notation that old gitlab-runners refuse", || {
+        let tree = edited("    image =", "    tmpfs = { \"/a\" = \"rw\", }\n    image =");
+        on(&tree, &["plan", "--profile", "dind", "--runner-version", "18.8.0"])
+    }),
+    case("config-type", "a value of another type", || {
+        let tree = edited("    image =", "    wait_for_services_timeout = \"60\"\n    image =");
+        on(&tree, &["plan", "--profile", "dind"])
+    }),
+    case("docker-host-wrong", "DOCKER_HOST where there is no daemon", || {
+        let script = "  pre_build_script = \"export DOCKER_HOST=tcp://docker:2375\"\n  executor = \"docker\"";
+        on(&edited("  executor = \"docker\"", script), &["plan", "--profile", "dind"])
+    }),
+    case("service-not-allowed", "a service that no allow-list names", || {
+        let service = "    services = [{ name = \"registry.example.com/docker:28-dind\" }]\n    image =";
+        on(
+            &edited("    image =", service),
+            &["plan", "--profile", "dind-hardened", "--runner-version", "19.4.0"],
+        )
+    }),
     case("config-key-removed", "a value that this gitlab-runner no longer reads", || {
         let profile = "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\npre_clone_script = \"true\"\n";
         let arguments = ["plan", "--profile", "mine", "--runner-version", "17.0.0"];
         on(&host().file(MINE, profile), &arguments)
     }),
 ];
+
+/// The usual host with another text in its configuration.
+fn edited(old: &str, new: &str) -> Tree {
+    let text = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
+    assert!(text.contains(old), "{old}");
+    host().config_toml(text.replacen(old, new, 1))
+}
 
 fn host() -> Tree {
     Tree::new()

@@ -33,6 +33,10 @@ pub(super) const fn note(name: &'static str, steps: &'static [Do], code: &'stati
 }
 
 /// With another profile, or other options.
+const fn unknown(name: &'static str, steps: &'static [Do], code: &'static str) -> Fault {
+    Fault { status: "unknown", ..problem(name, steps, code) }
+}
+
 pub(super) const fn with(args: &'static [&'static str], fault: Fault) -> Fault {
     Fault { args, ..fault }
 }
@@ -244,6 +248,37 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(TOML, "tls_verify = false", "tls_verify = true")],
         "tls-verify-local",
     ),
+    problem(
+        "tls_verify on the local socket",
+        &[Edit(TOML, "tls_verify = false", "tls_verify = true\n    host = \"unix:///var/run/docker.sock\"")],
+        "tls-verify-local",
+    ),
+    problem(
+        "environment without TLS",
+        &[Edit(TOML, "=/certs\"", "=/certs\", \"DOCKER_HOST=tcp://docker:2375\"")],
+        "docker-host-wrong",
+    ),
+    problem(
+        "service that no allow-list names",
+        &[Edit(
+            TOML,
+            "    volumes",
+            "    allowed_privileged_services = [\"docker:*-dind\"]\n    services = [{ name = \"registry.example.com/docker:28-dind\" }]\n    volumes",
+        )],
+        "service-not-allowed",
+    ),
+    note(
+        "key that GitLab holds",
+        &[Edit(TOML, "  executor", "  tag_list = [\"CANARY\"]\n  executor")],
+        "config-key-of-gitlab",
+    ),
+    unknown(
+        "key of a newer runner",
+        &[Edit(STATUS, "17.4.0", "99.0.0"), Edit(TOML, "  executor", "  quite_new = 1\n  executor")],
+        "config-key-unjudged",
+    ),
+    note("a word for a token", &[Edit(TOML, "glrt-CANARY-patient-2", "YOUR_TOKEN")], "token-placeholder"),
+    problem("no executor", &[Edit(TOML, "  executor = \"shell\"\n", "")], "executor-missing"),
     problem(
         "tls_verify without certificates",
         &[Edit(

@@ -12,9 +12,10 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
+use crate::keys::{self, Type};
 use crate::resource::settings::{Config, Setting};
 use crate::resource::{gate, runner};
-use crate::runner_config::{self, Runner, host_names, identity, strings, tables};
+use crate::runner_config::{self, Notation, Runner, host_names, identity, strings, tables};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Action, Edit, Parts, Patched, Scalar, Step, Toml, dotted};
 
@@ -32,6 +33,10 @@ pub(super) struct Survey {
     pub(super) notes: Notes,
     /// What differs.
     pub(super) values: Vec<ValueChange>,
+    /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
+    pub(super) refused: Vec<(String, String)>,
+    /// What older versions of it refuse.
+    pub(super) notations: Vec<Notation>,
     /// The file as it should be; `None` when it is.
     pub(super) after: Option<After>,
 }
@@ -40,7 +45,6 @@ pub(super) struct Survey {
 #[derive(Debug, Clone)]
 pub(super) struct After {
     pub(super) text: String,
-    pub(super) used_dotted_key: bool,
     pub(super) survey: Box<Survey>,
 }
 
@@ -65,34 +69,44 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
     let look = |toml: &Toml| -> Result<(Survey, Vec<Edit>)> {
         let runners = runner_config::list(toml, shown)?;
         let meant = runner::select(&runners, &config.executors, names, shown)?;
-        let mut found = Survey::of(toml.has_bom(), shown);
+        let mut found = Survey {
+            refused: runner_config::refused(toml),
+            notations: runner_config::notations(toml, shown),
+            ..Survey::default()
+        };
         let edits = found.hold(config, toml, &meant, 0, shown)?;
         Ok((found, edits))
     };
     let (mut survey, edits) = look(toml)?;
     if !edits.is_empty() {
-        let (Patched { text, used_dotted_key }, new) = toml.patch_and_read(&edits).map_err(|error| {
+        let (Patched { text, .. }, new) = toml.patch_and_read(&edits).map_err(|error| {
             fault(
                 "config-shape",
                 format!("{shown}: {error}"),
                 "write that part as a plain table, then run again",
             )
         })?;
-        survey.after = Some(After { text, used_dotted_key, survey: Box::new(look(&new)?.0) });
+        survey.after = Some(After { text, survey: Box::new(look(&new)?.0) });
     }
     Ok(survey)
 }
 
-/// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error, which
-/// [`whole`] finds again and explains.
+/// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error and all
+/// that gitlab-runner could refuse, which [`whole`] finds again and explains.
 fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Option<Survey> {
     let parts = Parts::cut(bytes, LIST)?;
     let mut called = vec![0; names.len()];
-    let mut survey = Survey::of(parts.has_bom(), shown);
+    let is_sound = |toml: &Toml| {
+        runner_config::refused(toml).is_empty() && runner_config::notations(toml, shown).is_empty()
+    };
+    if parts.has_bom() || !is_sound(&parts.head()?) {
+        return None;
+    }
+    let mut survey = Survey::default();
     let mut after = survey.clone();
     let mut copy = None;
     for index in 0..parts.count() {
-        let toml = parts.block(index)?;
+        let toml = parts.block(index).filter(is_sound)?;
         let runner = only_runner(&toml, index, shown)?;
         for (times, name) in called.iter_mut().zip(names) {
             *times += usize::from(runner.is_called(name));
@@ -110,8 +124,8 @@ fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Op
         return None;
     }
     if let Some(copy) = copy {
-        let Patched { text, used_dotted_key } = copy.finish()?;
-        survey.after = Some(After { text, used_dotted_key, survey: Box::new(after) });
+        let Patched { text, .. } = copy.finish()?;
+        survey.after = Some(After { text, survey: Box::new(after) });
     }
     Some(survey)
 }
@@ -121,18 +135,6 @@ fn only_runner<'a>(block: &'a Toml, index: usize, shown: &str) -> Option<Runner<
 }
 
 impl Survey {
-    fn of(has_bom: bool, shown: &str) -> Self {
-        let mut survey = Self::default();
-        if has_bom {
-            survey.notes.warn(
-                "config-bom",
-                format!("{shown} begins with a byte order mark, which old versions of gitlab-runner refuse"),
-                format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
-            );
-        }
-        survey
-    }
-
     /// Hold the one runner of a block against the profile.
     fn hold_block(
         &mut self,
@@ -239,7 +241,28 @@ impl Work<'_> {
                 runner.wrong(self.toml, item, &dotted(&keys()), "a list of strings", self.file)
             }),
         };
+        // gitlab-runner takes a text for a list with this one element, where it takes both.
+        let takes_both =
+            || keys::find("runners.docker", key).is_some_and(|known| known.kind == Type::Strings);
         match setting {
+            Setting::Scalar(Scalar::String(wanted)) if item.and_then(strings).is_some() && takes_both() => {
+                return self.plan_value(runner, keys, key, item, &Setting::Words(vec![wanted.clone()]));
+            }
+            Setting::Words(wanted) if item.is_some_and(Item::is_str) && takes_both() => {
+                let [wanted] = &wanted[..] else {
+                    return Err(fault(
+                        "config-shape",
+                        format!(
+                            "{}: {}: `{key}` is one text, and the profile wants a list",
+                            self.file,
+                            runner.title()
+                        ),
+                        format!("write the text of `{key}` in brackets, as a list, then run again"),
+                    ));
+                };
+                let wanted = Setting::Scalar(Scalar::from(wanted.as_str()));
+                return self.plan_value(runner, keys, key, item, &wanted);
+            }
             Setting::Scalar(wanted) => {
                 let now = item.and_then(scalar);
                 if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default(key)) {
@@ -338,7 +361,7 @@ impl Work<'_> {
         if !config.docker.is_empty() || !config.services.is_empty() {
             runner::check_reads_docker(runner, self.file)?;
             runner::refuse_clash(runner, docker, &config.docker, self.file, self.notes)?;
-            runner::warn(runner, docker, self.notes);
+            runner::warn(runner, docker, config, self.notes);
         }
         for (key, setting) in &config.runner {
             let keys = || vec![key.as_str().into()];

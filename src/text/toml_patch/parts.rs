@@ -67,6 +67,12 @@ impl<'t> Parts<'t> {
         self.cuts.len() - 1
     }
 
+    /// What stands before the first block, as a document.
+    #[must_use]
+    pub fn head(&self) -> Option<Toml> {
+        Toml::of(self.source.text.get(..*self.cuts.first()?)?, false).ok()
+    }
+
     /// One block as a document: its list has this one element. `None` when it can't be taken alone.
     #[must_use]
     pub fn block(&self, index: usize) -> Option<Toml> {

@@ -1,0 +1,373 @@
+//! What `doctor` and `plan` say of keys and values in `config.toml`, by the version of gitlab-runner: small files, one for
+//! each kind of answer.
+
+#![allow(clippy::unwrap_used, reason = "a host that can't be set up has to stop the test")]
+
+mod support;
+
+use serde_json::Value;
+use support::Tree;
+
+/// A runner with these lines under `[[runners]]`, and these tables.
+fn file(executor: &str, runner: &str, tables: &str) -> String {
+    let who = "name = \"a\"\nurl = \"https://gitlab.com/\"\ntoken = \"glrt-CANARY-1\"\n";
+    format!("concurrent = 1\n[[runners]]\n{who}executor = \"{executor}\"\n{runner}\n{tables}\n")
+}
+
+fn tree(config: &str) -> Tree {
+    Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").config_toml(config)
+}
+
+/// A profile of these lines, given by its path.
+fn own(tree: &Tree, lines: &str) -> String {
+    tree.put("/etc/own.toml", format!("[config]\nexecutors = [\"docker\"]\n{lines}\n"));
+    tree.path("/etc/own.toml").display().to_string()
+}
+
+/// Status, code, and message with repair of what `doctor` finds in the keys and values of the file.
+fn found(tree: &Tree, profile: &str, version: &str) -> Vec<[String; 3]> {
+    let mut arguments = vec!["doctor", "--profile", profile, "--json"];
+    if !version.is_empty() {
+        arguments.extend(["--runner-version", version]);
+    }
+    let document = tree.run(&arguments).json();
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let is_meant = |finding: &&Value| {
+        let checks = ["config", "config-keys", "config-docker", "config-runners"];
+        checks.contains(&text(finding, "check").as_str()) && text(finding, "code") != "ok"
+    };
+    let all = document["findings"].as_array().cloned().unwrap_or_default();
+    let words = |finding: &Value| format!("{} -> {}", text(finding, "message"), text(finding, "repair"));
+    all.iter().filter(is_meant).map(|one| [text(one, "status"), text(one, "code"), words(one)]).collect()
+}
+
+/// Executor, lines of the runner, tables, version; status, code and a word of the one answer. No code: there is none.
+type Row = [&'static str; 7];
+
+const ROWS: &[Row] = &[
+    // All that 19.4 reads.
+    ["docker", "prepare_timeout = \"1h\"\nget_sources_timeout = \"1h\"", "", "19.4.0", "", "", ""],
+    ["docker", "", "[runners.artifact]\nupload_timeout = \"1h\"", "19.4.0", "", "", ""],
+    ["docker", "", "[runners.experimental.boot_verify]\nenabled = true", "19.4.0", "", "", ""],
+    ["docker+machine", "", "[runners.machine]\nMaxRemovalAttempts = 3", "19.4.0", "", "", ""],
+    ["docker+machine", "", "[machine.shutdown_drain]\nenabled = true", "19.4.0", "", "", ""],
+    ["kubernetes", "", "[runners.kubernetes.affinity.node_affinity]", "19.4.0", "", "", ""],
+    ["shell", "", "[experimental.usage_logger]\nwriters = [\"logrotate\"]", "19.4.0", "", "", ""],
+    // By version.
+    ["docker", "prepare_timeout = \"1h\"", "", "18.11.0", "problem", "config-key-too-new", "19.0.0"],
+    [
+        "docker",
+        "",
+        "[runners.docker]\npid_mode = \"host\"",
+        "19.0.0",
+        "problem",
+        "config-key-too-new",
+        "19.1.0",
+    ],
+    ["docker", "", "[runners.docker]\nnetwork_mtu = 0", "15.0.0", "", "", ""],
+    ["docker", "", "[runners.artifact]", "15.0.0", "", "", ""],
+    ["docker", "pre_clone_script = \"true\"", "", "16.11.0", "", "", ""],
+    ["docker", "pre_clone_script = \"true\"", "", "17.0.0", "problem", "config-key-removed", "17.0.0"],
+    // What nobody here knows.
+    ["docker", "quite_new = 1", "", "20.0.0", "unknown", "config-key-unjudged", "20.0.0"],
+    ["docker", "privileged = true", "", "20.0.0", "unknown", "config-key-unjudged", "manual"],
+    ["docker", "quite_new = 1", "", "", "unknown", "config-key-unjudged", "--runner-version"],
+    ["docker", "", "[quite.new]\na = 1", "19.5.0", "unknown", "config-key-unjudged", "19.5.0"],
+    // Slips and places.
+    [
+        "docker",
+        "",
+        "[runners.docker]\nprivilegd = true",
+        "19.4.0",
+        "problem",
+        "config-key-unknown",
+        "`privileged`?",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\npull-policy = \"a\"",
+        "19.4.0",
+        "problem",
+        "config-key-unknown",
+        "`pull_policy`?",
+    ],
+    [
+        "docker",
+        "volumes = [\"/a\"]",
+        "",
+        "19.4.0",
+        "problem",
+        "config-misplaced",
+        "belongs under [runners.docker]",
+    ],
+    [
+        "docker",
+        "image = \"a\"",
+        "[runners.docker]\nimage = \"a\"",
+        "19.4.0",
+        "problem",
+        "config-misplaced",
+        "take `image` out",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\nenvironment = [\"A=1\"]",
+        "19.4.0",
+        "problem",
+        "config-misplaced",
+        "[[runners]]",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\nlocked = true",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "keep such notes",
+    ],
+    [
+        "custom",
+        "",
+        "[runners.custom]\nconfig_exec_timeout = 1\nrun_exec_timeout = 2",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "keep such notes",
+    ],
+    ["kubernetes", "dns_search = [\"a\"]", "", "19.4.0", "ok", "config-key-foreign", "keep such notes"],
+    ["docker", "", "[runners.kubernetes]\ncpus = \"\"\nmemory = \"\"", "19.4.0", "", "", ""],
+    [
+        "kubernetes",
+        "",
+        "[runners.kubernetes]\nvolume_keep = true",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "keep such notes",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.cache]\nType = \"s3\"\nBucketName = \"b\"",
+        "19.4.0",
+        "problem",
+        "config-misplaced",
+        "cache.s3]",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.cache]\nType = \"gcs\"\nBucketName = \"b\"",
+        "19.4.0",
+        "problem",
+        "config-misplaced",
+        "cache.gcs]",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.cache]\nInsecure = false",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "take `Insecure` out",
+    ],
+    // What GitLab holds.
+    ["docker", "tags = [\"a\"]", "", "19.4.0", "ok", "config-key-of-gitlab", "GitLab"],
+    ["docker", "run-untagged = true", "", "19.4.0", "ok", "config-key-of-gitlab", "GitLab"],
+    ["docker", "locked = true", "", "19.4.0", "ok", "config-key-of-gitlab", "GitLab"],
+    ["docker", "protected = false", "", "", "ok", "config-key-of-gitlab", "GitLab"],
+    // Types, and the link to the daemon.
+    [
+        "docker",
+        "",
+        "[runners.docker]\nservices = [\"{'name': 'a'}\"]",
+        "19.4.0",
+        "problem",
+        "config-type",
+        "a list of tables",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\nshm_size = \"60\"",
+        "19.4.0",
+        "problem",
+        "config-type",
+        "a whole number",
+    ],
+    ["docker", "", "[runners.docker]\npull_policy = [\"always\"]", "19.4.0", "", "", ""],
+    [
+        "docker",
+        "",
+        "[runners.docker]\nhost = \"unix:///var/run/docker.sock\"\ntls_verify = true",
+        "17.5.0",
+        "problem",
+        "tls-verify-local",
+        "HTTP response to HTTPS client",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\ntls_verify = true",
+        "17.5.0",
+        "ok",
+        "tls-verify-local",
+        "no effect without `host`",
+    ],
+    ["", "", "", "19.4.0", "problem", "executor-missing", "`executor` is one of"],
+];
+
+#[test]
+fn every_kind_of_key_has_its_answer() {
+    let mut wrong = Vec::new();
+    for [executor, runner, tables, version, status, code, word] in ROWS {
+        let tree = tree(&file(executor, runner, tables).replace("executor = \"\"\n", ""));
+        let mut all = found(&tree, &own(&tree, "limit = 0"), version);
+        all.retain(|[_, code, _]| code != "runner-not-registered");
+        let is_right = match &all[..] {
+            [] => code.is_empty(),
+            [[of, is, words]] => {
+                of == status && is == code && words.contains(word) && !words.contains("CANARY")
+            }
+            _ => false,
+        };
+        if !is_right {
+            wrong.push(format!("{version}: {runner} {tables}: {all:?}, wanted {status} {code} {word:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_makes_jobs_fail_in_silence_is_said() {
+    let host = |value: &str| format!("environment = [\"DOCKER_HOST={value}\"]");
+    let script = |text: &str| format!("pre_build_script = '''\n{text}\n'''");
+    let service = |name: &str| format!("services = [{{ name = \"{name}\" }}]");
+    let (without_tls, with_tls) = ("tcp://docker:2375", "tcp://docker:2376");
+    let listed = "allowed_privileged_services = [\"**/docker:*\"]\n";
+    let (wrong_host, unlisted) = ("docker-host-wrong", "service-not-allowed");
+    for (runner, docker, profile, code) in [
+        (host(without_tls), String::new(), "dind", wrong_host),
+        (host(with_tls), String::new(), "dind", ""),
+        (host(without_tls), String::new(), "dind-no-tls", ""),
+        (host(with_tls), String::new(), "dind-no-tls", wrong_host),
+        (host(without_tls), String::new(), "dind-socket", wrong_host),
+        (host("unix:///runner/services/docker/docker.sock"), String::new(), "dind-socket", ""),
+        (host(without_tls), String::new(), "docker-socket", wrong_host),
+        (host("tcp://10.0.0.1:2375"), String::new(), "dind", ""),
+        (script("export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", wrong_host),
+        (
+            script("set -e\nexport DOCKER_HOST=\"tcp://docker:2375\"; true"),
+            String::new(),
+            "dind-hardened",
+            wrong_host,
+        ),
+        (script("# export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
+        (script("export DOCKER_HOST=${DOCKER_HOST:-tcp://docker:2375}"), String::new(), "dind", ""),
+        (String::new(), service("docker:dind"), "dind-rootless", unlisted),
+        (String::new(), service("docker:dind"), "dind-hardened", ""),
+        (String::new(), service("registry.example.com/docker:28-dind"), "dind-hardened", unlisted),
+        (String::new(), service("registry.example.com/docker:28-dind"), "dind", ""),
+        (String::new(), format!("{listed}{}", service("a.example.com/docker:28-dind")), "dind-hardened", ""),
+        (String::new(), service("postgres:16"), "dind-hardened", ""),
+        (String::new(), "wait_for_services_timeout = \"60\"".to_owned(), "dind", "config-type"),
+        (String::new(), "services = [\"{'name': 'a'}\"]".to_owned(), "dind", "config-type"),
+    ] {
+        let tree = tree(&file("docker", &runner, &format!("[runners.docker]\n{docker}")));
+        let plan = ["plan", "--only", "config", "--runner-version", "19.4.0", "--json", "--profile", profile];
+        let warnings = tree.run(&plan).json()["warnings"].to_string();
+        let all = found(&tree, profile, "19.4.0");
+        for silent in [wrong_host, unlisted, "config-type"] {
+            let is_problem = all.iter().any(|[status, code, _]| status == "problem" && code == silent);
+            assert_eq!(warnings.contains(silent), silent == code, "{runner} {docker} {profile}: {warnings}");
+            assert_eq!(is_problem, silent == code, "{runner} {docker} {profile}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_for_the_hosts_socket_names_the_way_out() {
+    let sock = "/var/run/docker.sock";
+    let with = |volumes: &str| tree(&file("docker", "", &format!("[runners.docker]\nvolumes = [{volumes}]")));
+    for (volumes, profile, said, not) in [
+        (format!("\"{sock}:{sock}\""), "dind", "--profile docker-socket", "under another name"),
+        (
+            format!("\"{sock}:{sock}\", \"/certs/client\""),
+            "dind",
+            "take docker.sock out",
+            "--profile docker-socket",
+        ),
+        (format!("\"{sock}:/tmp/engine\""), "dind", "a job that does is root on the host", "silently use"),
+        ("\"/certs/client\"".to_owned(), "docker-socket", "take /certs/client", "--profile docker-socket"),
+    ] {
+        let run = with(&volumes).run(&["plan", "--only", "config", "--profile", profile]);
+        run.exit(2).says("docker.sock").says(said).says_not(not);
+    }
+    // The way out is one.
+    let tree = with(&format!("\"{sock}:{sock}\""));
+    for command in ["apply", "check"] {
+        tree.run(&[command, "--only", "config", "--profile", "docker-socket"]).ok();
+    }
+}
+
+#[test]
+fn a_pull_policy_is_one_word_or_a_list() {
+    let (one, list, two) = ("\"always\"", "[\"always\"]", "[\"always\", \"if-not-present\"]");
+    for (wanted, before, after) in [
+        (one, "", one),
+        (one, one, ""),
+        (one, list, ""),
+        (list, one, ""),
+        (list, list, ""),
+        (one, "\"never\"", one),
+        (one, "[\"never\"]", list),
+        (list, "\"never\"", one),
+        (two, "", two),
+        (two, "[\"if-not-present\"]", two),
+        (two, two, ""),
+    ] {
+        let line = if before.is_empty() { String::new() } else { format!("pull_policy = {before}") };
+        let config = file("docker", "", &format!("[runners.docker]\n{line}"));
+        let tree = tree(&config);
+        let profile = own(&tree, &format!("[config.docker]\npull_policy = {wanted}"));
+        let run = tree.run(&["apply", "--profile", &profile, "--json"]);
+        assert_eq!(run.ok().json()["changed"], !after.is_empty(), "{wanted} for {before}: {run}");
+        let text = tree.text("/etc/gitlab-runner/config.toml");
+        let expected = if after.is_empty() { line } else { format!("pull_policy = {after}\n") };
+        assert!(text.contains(&expected), "{wanted} for {before}: {text}");
+        tree.run(&["check", "--profile", &profile]).ok();
+        if !after.is_empty() {
+            tree.run(&["undo"]).ok();
+            assert_eq!(tree.text("/etc/gitlab-runner/config.toml"), config);
+        }
+    }
+    let tree = tree(&file("docker", "", ""));
+    let profile = own(&tree, "[config.docker]\npull_policy = true");
+    tree.run(&["plan", "--profile", &profile]).exit(2).says("a string or a list of strings is wanted");
+}
+
+#[test]
+fn notations_are_judged_by_version() {
+    for (runner, code, last_without, first_with) in [
+        ("docker.image = \"a\"", "config-dotted-keys", "15.8.3", "15.9.0"),
+        ("\u{feff}", "config-bom", "14.7.0", "15.9.0"),
+        ("cache = { Type = \"\", }", "config-toml-1-1", "18.8.0", "18.9.0"),
+    ] {
+        let is_mark = runner == "\u{feff}";
+        let config = file("docker", if is_mark { "" } else { runner }, "");
+        let tree = tree(&if is_mark { format!("{runner}{config}") } else { config });
+        let profile = own(&tree, "limit = 3");
+        for (version, is_said) in [(last_without, true), (first_with, false)] {
+            for command in ["plan", "check", "doctor"] {
+                let run = tree.run(&[command, "--profile", &profile, "--runner-version", version, "--json"]);
+                assert_eq!(run.stdout.contains(code), is_said, "{command} {code} {version}: {run}");
+            }
+        }
+        let unknown = tree.run(&["plan", "--profile", &profile, "--json"]);
+        assert!(unknown.ok().stdout.contains(code), "{unknown}");
+    }
+}
