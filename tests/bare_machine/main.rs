@@ -58,7 +58,7 @@ fn one_command_from_nothing_in_a_clone_and_in_the_archive() {
     machine.clone_with_program();
     machine.sh("cd /srv/clone && ./install.sh --no-packages").exit(2);
     first_command_twice(&machine, "/srv/clone");
-    machine.sh("cd /srv/clone && ./install.sh --uninstall").ok().says("removed 17 manual pages");
+    machine.sh("cd /srv/clone && ./install.sh --uninstall").ok().says("removed 21 manual pages");
     machine.sh("! find /usr/local -name '*runner-prep*' | grep .").ok();
 
     // The same out of the archive, with the timer.
