@@ -213,7 +213,7 @@ EOF
     say "missing:$missing; installing the packages: $line"
     install_packages || { [ "$manager:$refreshed" = apt-get:no ] && refresh && install_packages; } ||
         die "$manager cannot install$packages" "why, it says above$(can_write /usr/bin || echo ': /usr is read-only')" \
-            'runner-prep was not installed; put that right, and run this again'
+            "runner-prep was not installed; put that right, and run this again${wanted:+, or take a release archive or package}"
     [ -n "$program" ] || find_cargo || no_rust 'packages were installed'
 }
 

@@ -231,7 +231,8 @@ fn one_command_builds_it_from_nothing_on_every_release() {
             assert_prepared(&machine);
             machine.online(&format!("cd /srv/clone; exec {FIRST}")).exit(run.status).says("nothing to do");
         } else {
-            run.exit(2).says("no Rust").says("release archive").says("nothing was changed");
+            // Its archive has none, or names one that is not there any more.
+            run.exit(2).says("release archive");
             assert_nothing_installed(&machine);
         }
         // The program of this machine, where the release's C library is new enough; else it says so.
