@@ -65,7 +65,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     let extent = if task.diff { Extent::Diff } else { Extent::Lines };
     let report = run::host(&cli, environment, &apply.selection, !task.check, extent);
     // In check mode the task before may not have installed what this one waits for.
-    document(report, apply.allow_pending || task.check)
+    document(report, apply.selection.allow_pending || task.check)
 }
 
 /// What Ansible wrote into the file of arguments.

@@ -64,7 +64,7 @@ pub enum Command {
     Plan(Plan),
     /// Exit 1 where the host differs; writes nothing
     #[command(after_long_help = examples::help("check"))]
-    Check(Selection),
+    Check(Check),
     /// Find out what keeps pipelines from working on this host; writes nothing
     #[command(after_long_help = examples::help("doctor"))]
     Doctor(Doctor),
@@ -158,9 +158,6 @@ pub struct Apply {
     /// Write nothing, like plan
     #[arg(long)]
     pub dry_run: bool,
-    /// Exit 0 also when something waits for you
-    #[arg(long)]
-    pub allow_pending: bool,
 }
 
 /// Options of `plan`.
@@ -172,10 +169,25 @@ pub struct Plan {
     /// Exit 1 when there are changes to make
     #[arg(long)]
     pub exit_code: bool,
+    /// Taken as apply takes it; plan writes nothing in any case
+    #[arg(long, hide = true)]
+    pub dry_run: bool,
+}
+
+/// Options of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct Check {
+    /// What is wanted.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Taken as apply takes it; check writes nothing in any case
+    #[arg(long, hide = true)]
+    pub dry_run: bool,
 }
 
 /// What is wanted of which host.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct Selection {
     /// Profiles, by name or path; several are merged
     #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
@@ -204,6 +216,9 @@ pub struct Selection {
     /// Ask servers for their host keys where the profile gives a fingerprint; the only use of the network
     #[arg(long)]
     pub scan_host_keys: bool,
+    /// Exit 0 also when something waits for you
+    #[arg(long)]
+    pub allow_pending: bool,
     /// The version of gitlab-runner, for images that do not have it yet
     #[arg(long, value_name = "X.Y.Z")]
     pub runner_version: Option<Version>,

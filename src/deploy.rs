@@ -197,7 +197,7 @@ impl Job {
             fault(
                 "deploy-account",
                 format!("there is no account {} that is not root's", description.account),
-                "run again: runner-prep apply …",
+                "let root apply the profile of this host again",
             )
         })?;
         let owner = &description.deployment.owner;
@@ -212,7 +212,11 @@ impl Job {
         })?;
         let target = target(&root, description.deployment.target.path(), owner)?;
         let rsync = exec::find(&root, "rsync").ok_or_else(|| {
-            fault("rsync-missing", "rsync is not installed", "install it: apt-get install rsync")
+            fault(
+                "tool-missing",
+                "rsync is not installed",
+                "see how, as root: runner-prep doctor --profile shell",
+            )
         })?;
         let program = exec::own_program().context("this program is gone: it was replaced a moment ago")?;
         for path in [&rsync, &program] {
@@ -304,7 +308,11 @@ fn read(root: &Root, name: &Name) -> Result<Description> {
     trust(root, &path)?;
     let text = String::from_utf8(entry.bytes).with_context(|| format!("{shown} is no text"))?;
     let description = Description::parse(&text).map_err(|why| {
-        fault("deploy-description", format!("{shown}: {why}"), "write it anew: runner-prep apply …")
+        fault(
+            "deploy-description",
+            format!("{shown}: {why}"),
+            "let root apply the profile of this host again, which writes it anew",
+        )
     })?;
     if description.deployment.name == *name { Ok(description) } else { Err(unknown()) }
 }
@@ -332,7 +340,7 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
         fault(
             "deploy-target",
             format!("the target {} is not there", path.display()),
-            "make it: runner-prep apply …",
+            "let root apply the profile of this host again, which makes it",
         )
     };
     let cannot = || format!("cannot look at {}", path.display());

@@ -24,6 +24,7 @@ pub mod manual;
 pub mod plan;
 pub mod policy;
 pub mod profile;
+pub mod repair;
 pub mod report;
 pub mod resource;
 pub mod run;

@@ -5,6 +5,7 @@
 use anyhow::Result;
 
 use crate::change::{Change, Note, Notes, Op, Place, PublicKey};
+use crate::facts::programs;
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
 
@@ -47,9 +48,51 @@ impl Plan {
             changes.push(change);
         }
         check_home(&changes, context)?;
-        let Notes { warnings, pending, right, public_key } = notes;
+        let lacks = lacks(context, &notes)?;
+        let Notes { mut warnings, mut pending, right, public_key, .. } = notes;
+        if !lacks.is_empty() {
+            let note = missing(context, &lacks)?;
+            // Nothing of the profile waits for gitlab-runner itself where no runner is to be registered.
+            let waits = lacks != ["gitlab-runner"] || pending.iter().any(|note| note.code == NOT_REGISTERED);
+            if waits { pending.insert(0, note) } else { warnings.insert(0, note) }
+        }
         Ok(Self { changes, warnings, pending, right, public_key })
     }
+}
+
+/// The code of the note on a runner that is not registered.
+const NOT_REGISTERED: &str = "runner-not-registered";
+
+/// The code of the note on programs.
+pub const PROGRAMS_MISSING: &str = "programs-missing";
+
+/// The programs that the profile's pipelines call and that are not there, each once. In a tree that may be a part of a
+/// system only what something waits for is known to be missing.
+fn lacks(context: &Context<'_>, notes: &Notes) -> Result<Vec<String>> {
+    let mut lacks: Vec<String> = Vec::new();
+    let is_whole = !notes.calls.is_empty() && programs::is_whole(context.facts);
+    for program in notes.lacks.iter().chain(notes.calls.iter().filter(|_| is_whole)) {
+        if !lacks.contains(program)
+            && (notes.lacks.contains(program) || !programs::is_there(context.facts, program)?)
+        {
+            lacks.push(program.clone());
+        }
+    }
+    Ok(lacks)
+}
+
+/// What is missing, in one note with one command.
+fn missing(context: &Context<'_>, lacks: &[String]) -> Result<Note> {
+    let names: Vec<&str> = lacks.iter().map(String::as_str).collect();
+    let place = if context.facts.is_host() { "this host" } else { "the tree" };
+    let be = if names.len() == 1 { "is" } else { "are" };
+    let message = format!(
+        "{} {be} missing in {place}, and jobs call {}",
+        names.join(", "),
+        if names.len() == 1 { "it" } else { "them" }
+    );
+    let repair = programs::install(context.facts, &names)?;
+    Ok(Note { code: PROGRAMS_MISSING, message, repair })
 }
 
 /// What lies in the home needs one; `useradd` makes it only with a new account.

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::apply::{Fate, Outcome};
 use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::plan::Plan;
+use crate::repair::Reader;
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use findings::Diagnosis;
 pub use remote::{Remote, Step};
@@ -65,6 +66,8 @@ pub struct Report {
     shown: Vec<Vec<String>>,
     #[serde(skip)]
     right: Vec<(&'static str, String)>,
+    #[serde(skip)]
+    reader: Reader,
 }
 
 /// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
@@ -140,6 +143,9 @@ pub struct Remark {
 /// The public half of the account's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Key {
+    /// The command that tries it on its server.
+    #[serde(skip)]
+    test: String,
     /// The account whose key it is.
     pub account: String,
     /// Where the `.pub` file is.
@@ -213,6 +219,16 @@ impl Report {
         report
     }
 
+    /// Let every repair be one for this reader.
+    #[must_use]
+    pub fn addressed(mut self, reader: Reader) -> Self {
+        for remark in self.warnings.iter_mut().chain(&mut self.pending) {
+            remark.repair = reader.address(&remark.repair);
+        }
+        self.reader = reader;
+        self
+    }
+
     /// Turn it into the report of an error.
     pub fn fail(&mut self, error: &anyhow::Error) {
         self.failed = true;
@@ -242,7 +258,8 @@ impl Report {
     }
 
     fn with_key(mut self, key: Option<PublicKey>) -> Self {
-        self.public_key = key.map(|PublicKey { account, path, line, fingerprint }| Key {
+        self.public_key = key.map(|PublicKey { account, server, path, line, fingerprint }| Key {
+            test: format!("sudo -H -u {account} ssh -T {server}"),
             account,
             path: path.display().to_string(),
             line,

@@ -7,6 +7,7 @@ mod doctor;
 mod gitlab;
 mod output;
 mod place;
+mod reader;
 mod shelf;
 mod spinner;
 mod undo;
@@ -36,6 +37,7 @@ pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
 pub(crate) use place::machine;
+use reader::{options, reader, require_root};
 use shelf::Shelf;
 use spinner::Spinner;
 
@@ -90,8 +92,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             let report = host(cli, environment, &apply.selection, write, extent);
             let exit = match report.status {
                 Status::Failed => Exit::Error,
-                Status::Pending if apply.allow_pending => Exit::Converged,
-                _ if !report.pending.is_empty() && !apply.allow_pending => Exit::Pending,
+                Status::Pending if apply.selection.allow_pending => Exit::Converged,
+                _ if !report.pending.is_empty() && !apply.selection.allow_pending => Exit::Pending,
                 _ => Exit::Converged,
             };
             print(&report, cli, style, streams);
@@ -108,15 +110,16 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
                 _ => Exit::Converged,
             }
         }
-        Command::Check(selection) => {
+        Command::Check(check) => {
+            let selection = &check.selection;
             let extent = extent(cli, style);
             let report = host(cli, environment, selection, false, extent);
             print(&report, cli, style, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs => Exit::Differs,
-                Status::Pending => Exit::Pending,
-                Status::Converged | Status::Changed => Exit::Converged,
+                Status::Pending if !selection.allow_pending => Exit::Pending,
+                Status::Pending | Status::Converged | Status::Changed => Exit::Converged,
             }
         }
     }
@@ -141,7 +144,9 @@ pub fn host(
     extent: Extent,
 ) -> Report {
     let names = &selection.profile;
-    work(cli, environment, selection, write, extent).unwrap_or_else(|error| Report::failed(names, &error))
+    work(cli, environment, selection, write, extent)
+        .unwrap_or_else(|error| Report::failed(names, &error))
+        .addressed(reader(cli, environment, names, options(selection)))
 }
 
 fn work(
@@ -176,12 +181,14 @@ fn work(
             format!("see what it has: runner-prep profile show {names}"),
         ));
     }
-    require_root(&root, &format!("--profile {}", names.join(",")))?;
+    require_root(&root, if write { "apply" } else { "plan" })?;
     let options = Options {
         adopt: selection.adopt,
         config: selection.config.clone(),
         runners: selection.runner.clone(),
         profiles: names.clone(),
+        command: reader(cli, environment, names, options(selection)).apply(),
+        server: resource::server(profile)?,
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
@@ -201,7 +208,7 @@ fn work(
             return Err(fault(
                 "interrupted-write",
                 format!("a run {what}, or one is at it now: {STATE} has what it kept"),
-                format!("repair it, and go on: runner-prep apply --profile {}", names.join(",")),
+                "repair it, and go on: runner-prep apply",
             ));
         }
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
@@ -246,7 +253,7 @@ fn work(
         report.fail(&fault(
             "not-converged",
             format!("{} {} still differs after it was changed: {}", left.kind, left.id, left.why),
-            "another program may be changing it back; see: runner-prep plan …",
+            "another program may be changing it back; see: runner-prep plan",
         ));
     }
     Ok(report)
@@ -291,18 +298,6 @@ fn account_key(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<P
             "make one: runner-prep apply --profile shell --only account,ssh_key",
         )
     })
-}
-
-/// What works on the whole host needs all of root's rights.
-fn require_root(root: &Root, example: &str) -> Result<()> {
-    if !root.is_host() || root.owner().uid == 0 {
-        return Ok(());
-    }
-    Err(fault(
-        "not-root",
-        "runner-prep works on the whole host and must be root",
-        format!("sudo runner-prep …; or prepare a tree of your own: --root DIR {example}"),
-    ))
 }
 
 /// Which kinds `--only` and `--skip` leave.

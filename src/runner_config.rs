@@ -18,6 +18,10 @@ use crate::keys::{self, GLOBAL, Key, Type};
 use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
+/// The image for jobs of a runner that is registered today. docker:19.03 does not start where there are control groups
+/// of version 2 alone.
+pub const IMAGE: &str = "docker:28";
+
 /// Where GitLab's package has the file.
 pub const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
 
@@ -249,7 +253,7 @@ impl<'a> Runner<'a> {
         fault(
             "config-shape",
             format!("{shown}: {}{}: `{keys}` is {}, not {want}", place(toml, item), self.title(), kind(item)),
-            format!("correct `{keys}` by hand; gitlab-runner can't read it either"),
+            format!("correct `{keys}` by hand, gitlab-runner can't read it either"),
         )
     }
 }

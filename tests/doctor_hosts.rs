@@ -55,7 +55,7 @@ fn a_plain_machine_lacks_what_it_lacks_each_told_once() {
             "ssh-key-directory-missing",
             "ssh-key-missing",
             "runner-missing",
-            "config-missing"
+            "runner-not-registered"
         ]),
         "{run}"
     );

@@ -19,6 +19,7 @@ const RANKS: &[(&str, u32)] = &[
     ("fault", 0),
     ("keys", 0),
     ("finding", 0),
+    ("repair", 0),
     ("text", 0),
     ("change", 1),
     ("sys", 1),

@@ -116,7 +116,9 @@ fn screen(run: &Run) -> Vec<String> {
 
 /// True for what is for copying or has its own shape, and for what has no place to be broken at.
 fn may_be_wide(line: &str, columns: usize) -> bool {
-    const COMMANDS: [&str; 12] = [
+    const COMMANDS: [&str; 14] = [
+        "chroot ",
+        "apt-get ",
         "runner-prep ",
         "sudo ",
         "install ",

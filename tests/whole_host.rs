@@ -30,7 +30,7 @@ fn one_command_gives_a_new_machine_what_jobs_need() {
     let run = host.prep(&["apply", "--profile", "dind", "--json"]);
     let document = run.exit(3).json();
     assert_eq!((&document["changed"], &document["failed"]), (&true.into(), &false.into()), "{run}");
-    assert_eq!(document["pending"][0]["code"], "runner-not-registered", "{run}");
+    assert_eq!(document["pending"][1]["code"], "runner-not-registered", "{run}");
 
     // The account, as GitLab's package makes it: `useradd --system`, the home without a skeleton.
     host.sh("getent passwd gitlab-runner").ok().says(":GitLab Runner:/home/gitlab-runner:/bin/bash");

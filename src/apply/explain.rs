@@ -47,12 +47,12 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
         Some(Errno::EPERM) => fault(
             "immutable",
             format!("the kernel refuses to change {place}: it or {parent} may be immutable"),
-            format!("see which one: lsattr -d {place} {parent}; then take its flag off: chattr -i PATH"),
+            format!("see which one: lsattr -d {place} {parent}; chattr -ia {parent}; chattr -ia {place}"),
         ),
         Some(Errno::EACCES) => fault(
             "not-permitted",
             format!("no permission to write {place}"),
-            "run as root: sudo runner-prep …".to_owned(),
+            "run the same command with sudo".to_owned(),
         ),
         Some(Errno::EBUSY) => fault(
             "busy",

@@ -22,6 +22,10 @@ pub struct Notes {
     pub pending: Vec<Note>,
     /// What was looked at and is as wanted: the kind of resource, and what it is.
     pub right: Vec<(&'static str, String)>,
+    /// Programs that jobs of the profile call, by name or path. The plan says which of them are missing.
+    pub calls: Vec<String>,
+    /// Those that were looked for and are missing, so that something of the profile waits for them.
+    pub lacks: Vec<String>,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
 }
@@ -30,6 +34,14 @@ impl Notes {
     /// Add something that is as wanted.
     pub fn right(&mut self, kind: &'static str, what: impl Into<String>) {
         self.right.push((kind, what.into()));
+    }
+
+    /// Add a program that jobs call.
+    pub fn call(&mut self, program: impl Into<String>) {
+        let program = program.into();
+        if !self.calls.contains(&program) {
+            self.calls.push(program);
+        }
     }
 
     /// Add a warning.
@@ -50,6 +62,8 @@ impl Notes {
 pub struct PublicKey {
     /// The account whose key it is.
     pub account: String,
+    /// The server that it is for: what `ssh -T` calls it.
+    pub server: String,
     /// Where the `.pub` file is.
     pub path: PathBuf,
     /// The line for *Deploy keys*, without a newline.

@@ -26,7 +26,10 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "home-unusable",
             format!("the home of {} is {}: {path}", account.name, seen.kind),
-            format!("see what it is: ls -ld {path}; then usermod --home DIR --move-home {}", account.name),
+            format!(
+                "move it away and make a home: mv -T {path} {path}.old; install -d -m 0755 -o {} -g {} {path}",
+                account.name, account.gid
+            ),
         );
         return Ok(());
     }

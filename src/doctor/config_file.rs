@@ -5,6 +5,8 @@ use anyhow::Result;
 use super::{Patient, refuse};
 use crate::finding::Findings;
 use crate::keys::Version;
+use crate::repair::Registration;
+use crate::runner_config::USUAL_PATH;
 
 /// The first version with `gitlab-runner lint`.
 const HAS_LINT: Version = Version(19, 3, 0);
@@ -15,11 +17,24 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     let seen = match &patient.config.found {
         Ok(Some((seen, _))) => seen,
         Ok(None) => {
-            findings.problem(
-                "config-missing",
-                format!("{shown} does not exist: gitlab-runner has no runner to take jobs for"),
-                "register one: gitlab-runner register",
-            );
+            // The section of the profile says it, where it has one.
+            if patient.wants("config") {
+                findings.fine("there is none yet");
+            } else {
+                let commands = Registration {
+                    profiles: None,
+                    server: "gitlab.com",
+                    config: Some(shown.as_str()).filter(|path| *path != USUAL_PATH),
+                    executor: "shell",
+                    image: None,
+                    then: &patient.apply(),
+                };
+                findings.problem(
+                    "runner-not-registered",
+                    format!("{shown} does not exist: gitlab-runner has no runner to take jobs for"),
+                    commands.commands(),
+                );
+            }
             return Ok(());
         }
         Err(error) => {

@@ -74,7 +74,7 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
         findings.problem(
             "ssh-key-weak",
             format!("{path} is an RSA key of only {bits} bits, which servers refuse"),
-            format!("move it away, then make another: {aside}; runner-prep apply …"),
+            format!("move it away, then make another: {aside}; runner-prep apply"),
         );
     }
 }

@@ -1,11 +1,11 @@
 //! The login shell of the account, started as gitlab-runner starts it for a job of the shell executor.
 
 use std::cell::OnceCell;
-use std::path::Path;
 
 use anyhow::Result;
 
 use super::Patient;
+use crate::facts::programs::install;
 use crate::fault;
 use crate::finding::Findings;
 
@@ -15,7 +15,7 @@ pub struct Tried(OnceCell<Login>);
 
 /// How the login shell did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Login {
+pub(super) enum Login {
     /// It ended with 0, and finds these programs.
     Good(Vec<String>),
     /// It ended with another code, or by a signal.
@@ -25,9 +25,6 @@ enum Login {
     /// It could not be tried.
     NotTried(String),
 }
-
-/// Where programs are found when nobody says otherwise.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Files of the account that a login shell reads, the usual culprit first.
 const DOTFILES: [&str; 7] =
@@ -43,7 +40,7 @@ impl Tried {
     /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
     /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
     /// which programs it finds and ends. What it says is the account's word, and only a word on itself.
-    fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
+    pub(super) fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
         if let Some(login) = self.0.get() {
             return Ok(login);
         }
@@ -83,7 +80,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             findings.unknown(
                 "login-shell-untried",
                 format!("the login shell was not tried: {why}"),
-                "install it: apt-get install util-linux",
+                install(patient.facts, &["su"])?,
             );
             return Ok(());
         }
@@ -104,38 +101,5 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             account.home.display()
         ),
     );
-    Ok(())
-}
-
-/// The programs that jobs call by name, found as the account finds them: by its login shell. Where that is
-/// no use, another check says so, and the usual directories are looked at.
-pub(super) fn programs(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let commands = patient.wanted_strings("sudoers", "commands");
-    let wants_rsync =
-        patient.wants("deploy") || commands.iter().any(|command| Path::new(command).ends_with("rsync"));
-    let wants_ssh = patient.wants_any(&["ssh_key", "known_hosts"]);
-    let in_docker = patient.is_in("docker")?;
-    let packages = ["git", "openssh-client", "rsync", "docker-cli"];
-    let needed = [true, wants_ssh, wants_rsync, in_docker];
-    let login = patient.login.get(patient)?;
-    let is_found = |name: &str| match login {
-        Login::Good(found) => found.iter().any(|one| one == name),
-        _ => patient.find(USUAL_PATH.split(':'), name).is_some(),
-    };
-    let mut found = Vec::new();
-    for ((name, package), _) in PROGRAMS.iter().zip(packages).zip(needed).filter(|(_, needed)| *needed) {
-        if is_found(name) {
-            found.push(*name);
-        } else {
-            findings.problem(
-                &format!("{name}-not-found"),
-                format!("{} does not find {name}", patient.name),
-                format!("install it: apt-get install {package}; or put it into a directory of its PATH"),
-            );
-        }
-    }
-    if findings.is_empty() {
-        findings.fine(format!("{} finds {}", patient.name, found.join(", ")));
-    }
     Ok(())
 }

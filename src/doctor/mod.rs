@@ -19,6 +19,7 @@ mod login;
 mod patient;
 mod planned;
 mod process;
+mod programs;
 mod reload;
 mod service;
 mod sudo;
@@ -28,7 +29,8 @@ use anyhow::Result;
 
 use crate::fault;
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST};
-use Need::{Account, Config as ConfigFile, Machine, Program};
+use crate::policy::SECURE_PATH;
+use Need::{Account, Config as ConfigFile, Machine, Program, Sudo};
 pub use login::Tried;
 pub use patient::{Config, Patient};
 
@@ -54,6 +56,8 @@ pub enum Need {
     Config,
     /// gitlab-runner, installed or running.
     Program,
+    /// sudo.
+    Sudo,
     /// The running machine: a tree can't answer it.
     Machine,
 }
@@ -79,16 +83,16 @@ pub const CHECKS: &[Check] = &[
     check("home", SHELL, &[Account], account::home),
     check("groups", ALL, &[Account], account::groups),
     check("login-shell", SHELL, &[Account, Machine], login::shell),
-    check("programs", SHELL, &[Account], login::programs),
+    check("programs", ALL, &[], programs::look),
     check("key-strength", KEY, &[Account], key::strength),
     check("key-names", KEY, &[Account], key::names),
     check("server-host-key", KEY, &[ConfigFile], key::server),
-    check("sudo", SUDO, &[], sudo::installed),
-    check("sudo-files", SUDO, &[], sudo::files),
-    check("sudo-policy", SUDO, &[Machine], sudo::policy),
-    check("sudo-effect", SUDO, &[Account, Machine], sudo::effect),
+    check("sudo", SUDO, &[Sudo], sudo::installed),
+    check("sudo-files", SUDO, &[Sudo], sudo::files),
+    check("sudo-policy", SUDO, &[Sudo, Machine], sudo::policy),
+    check("sudo-effect", SUDO, &[Account, Sudo, Machine], sudo::effect),
     check("sudo-rights", ALL, &[Account, Machine], sudo_rights::look),
-    check("runner", ALL, &[], service::installed),
+    check("runner", ALL, &[Program], service::installed),
     check("service", ALL, &[Program], service::unit),
     check("process", ALL, &[Program, Machine], process::look),
     check("config-file", ALL, &[], config_file::look),
@@ -121,6 +125,7 @@ fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
         Account => patient.account.is_some(),
         ConfigFile => patient.config.toml().is_some(),
         Program => patient.has_program(),
+        Sudo => patient.find(SECURE_PATH.split(':'), "sudo").is_some(),
         Machine => true,
     };
     if !check.needs.iter().all(is_there) {

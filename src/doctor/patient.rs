@@ -26,8 +26,8 @@ pub struct Patient<'a> {
     pub machine: Option<&'a Machine<'a>>,
     /// The profiles, by name.
     pub profiles: &'a [String],
-    /// Where `runner-prep` is to work, as options of its command line; empty for the host as it is.
-    pub options: String,
+    /// The command that applies the profiles here.
+    pub command: String,
     /// The merged profile.
     pub wanted: &'a Toml,
     /// What each of its sections plans.
@@ -144,6 +144,12 @@ impl<'a> Patient<'a> {
         self.wanted.root().get("config")?.as_table_like()?.get("docker")?.as_table_like()
     }
 
+    /// True when the profile wants something of runners that start containers.
+    pub(super) fn wants_docker(&self) -> bool {
+        let executors = self.wanted_strings("config", "executors");
+        self.wanted_docker().is_some() && executors.iter().any(|one| DOCKER_EXECUTORS.contains(one))
+    }
+
     /// True when the profile wants Docker-in-Docker: privileged services.
     pub(super) fn wants_dind(&self) -> bool {
         let on = |key: &str| self.wanted_docker()?.get(key)?.as_bool();
@@ -152,7 +158,7 @@ impl<'a> Patient<'a> {
 
     /// `runner-prep apply` as this profile needs it.
     pub(super) fn apply(&self) -> String {
-        format!("runner-prep apply --profile {}{}", self.profiles.join(","), self.options)
+        self.command.clone()
     }
 
     /// The path of the configuration, for messages.

@@ -6,7 +6,7 @@ use super::Patient;
 use super::refuse;
 use crate::change::{Change, Note, Op, Shown};
 use crate::finding::Findings;
-use crate::plan::Plan;
+use crate::plan::{PROGRAMS_MISSING, Plan};
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
@@ -64,10 +64,12 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             said = (code, &change.why);
         }
     }
-    for Note { code, message, repair } in &plan.pending {
+    // What is not installed is a check of its own.
+    let is_other = |note: &&Note| note.code != PROGRAMS_MISSING;
+    for Note { code, message, repair } in plan.pending.iter().filter(is_other) {
         findings.problem(code, message, repair);
     }
-    for Note { code, message, repair } in &plan.warnings {
+    for Note { code, message, repair } in plan.warnings.iter().filter(is_other) {
         if HARMFUL.contains(code) {
             findings.problem(code, message, repair);
         } else if !OWNED.contains(code) {

@@ -41,7 +41,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     };
     let path = process.says.config.as_ref().unwrap_or(&patient.config.path);
     let Some(times) = patient.facts.times(path)? else {
-        findings.unknown("config-missing", format!("{} does not exist", path.display()), "");
+        findings.unknown("runner-not-registered", format!("{} does not exist", path.display()), "");
         return Ok(());
     };
     let shown = path.display();

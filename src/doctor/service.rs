@@ -6,6 +6,7 @@ use super::process::Running;
 use super::{Patient, refuse};
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
+use crate::repair::quoted;
 use crate::runner_config::Runner;
 
 /// The program is there.
@@ -31,20 +32,18 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
         (None, None) if matches!(patient.running()?, Running::Contained(_)) => {
             findings.fine("it is in a container's image, not on this machine");
         }
-        (None, None) => findings.problem(
-            "runner-missing",
-            "gitlab-runner is not installed",
-            "install it: https://docs.gitlab.com/runner/install/",
-        ),
+        (None, None) => {}
     }
     Ok(())
 }
 
 /// The unit starts it for the right account, with the right file.
 pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let home = patient.account.map(|account| quoted(&account.home.display().to_string()));
     let install = format!(
-        "gitlab-runner install --user={0} --working-directory=$(getent passwd {0} | cut -d: -f6) && gitlab-runner start",
-        patient.name
+        "gitlab-runner install --user {0} --working-directory {1} && gitlab-runner start",
+        patient.name,
+        home.unwrap_or_else(|| format!("/home/{}", patient.name)),
     );
     let Some(service) = patient.service else {
         match patient.running()? {

@@ -8,6 +8,7 @@ use super::Patient;
 use crate::change::FileKind;
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
+use crate::facts::programs::install;
 use crate::finding::Findings;
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS_DIRECTORY, includes_drop_ins};
 use crate::text::sudo_list::{Entry, Verdict, entries, verdict};
@@ -19,7 +20,6 @@ const OURS: &str = "gitlab-runner";
 /// The program is there and can become root.
 pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(path) = patient.find(SECURE_PATH.split(':'), "sudo") else {
-        findings.problem("sudo-missing", "sudo is not installed", "install it: apt-get install sudo");
         return Ok(());
     };
     let shown = path.display();
@@ -136,11 +136,10 @@ fn demands_terminal(line: &str, account: &str) -> bool {
 pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = patient.machine else { return Ok(()) };
     match machine.ask("visudo", &["-c"], &[])? {
-        None if patient.find(SECURE_PATH.split(':'), "sudo").is_none() => {}
         None => findings.unknown(
             "visudo-missing",
             "visudo is not installed: nobody can judge the policy",
-            "install it: apt-get install --reinstall sudo",
+            install(patient.facts, &["sudo"])?,
         ),
         Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
         Some(done) => findings.problem(

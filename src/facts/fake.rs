@@ -45,6 +45,7 @@ impl Fake {
             .dir("/usr/local/sbin", 0o755, 0)
             .file("/etc/sudoers", 0o440, 0, "root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n")
             .file("/usr/bin/rsync", 0o755, 0, "")
+            .file("/usr/bin/sudo", 0o4755, 0, "")
             .file("/usr/local/bin/runner-prep", 0o755, 0, "")
             .account("root", 0, "/root")
     }

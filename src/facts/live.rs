@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package, seen};
+use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package, programs, seen};
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
@@ -260,11 +260,9 @@ impl Facts for Live<'_> {
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {
         let program = self.tool("ssh-keyscan").ok_or_else(|| {
-            fault(
-                "tool-missing",
-                "ssh-keyscan is not installed",
-                "install it: apt-get install openssh-client",
-            )
+            // It is the machine's own, also for a tree.
+            let repair = programs::install(self, &["ssh"]).unwrap_or_default();
+            fault("tool-missing", "ssh-keyscan of this machine is not installed", repair)
         })?;
         let asked = Tool::new(&program).args(["-T", "10", "-p", &port.to_string(), "--", host]).run()?;
         if asked.stdout.trim().is_empty() {
@@ -384,7 +382,7 @@ pub fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error
             if identity::is_root() {
                 format!("see whose it is, and give it to its account or move it away: namei -l {path}")
             } else {
-                "run as root: sudo runner-prep …".to_owned()
+                "run the same command with sudo".to_owned()
             },
         ),
         kind if is_loop || kind == NotADirectory => fault(

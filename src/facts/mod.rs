@@ -8,6 +8,7 @@ pub(crate) mod fake;
 pub mod live;
 pub mod machine;
 mod package;
+pub mod programs;
 pub mod service;
 
 use std::path::{Path, PathBuf};

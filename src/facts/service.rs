@@ -174,11 +174,18 @@ impl Service {
     }
 }
 
-/// Words of a command line, quotes removed.
+/// Words of a command line, quotes removed and escapes resolved (systemd.syntax(7)).
 fn split(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
-    for c in line.chars() {
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
         match (quote, c) {
+            (_, '\\') => {
+                let escape = rest.as_str();
+                let (letter, length) = unescaped(escape);
+                word.push(letter);
+                rest = escape.get(length..).unwrap_or_default().chars();
+            }
             (Some(mark), c) if c == mark => quote = None,
             (None, '"' | '\'') => (quote, open) = (Some(c), true),
             (None, c) if c.is_whitespace() => {
@@ -196,6 +203,33 @@ fn split(line: &str) -> Vec<String> {
     words
 }
 
+/// The character behind a backslash, and how many bytes stand for it.
+fn unescaped(text: &str) -> (char, usize) {
+    let by_number = |digits: std::ops::Range<usize>, radix| {
+        let number = u32::from_str_radix(text.get(digits.clone())?, radix).ok()?;
+        Some((char::from_u32(number)?, digits.end))
+    };
+    let Some(first) = text.chars().next() else { return ('\\', 0) };
+    let found = match first {
+        'x' => by_number(1..3, 16),
+        'u' => by_number(1..5, 16),
+        'U' => by_number(1..9, 16),
+        '0'..='7' => by_number(0..3, 8),
+        'a' => Some(('\u{7}', 1)),
+        'b' => Some(('\u{8}', 1)),
+        'f' => Some(('\u{c}', 1)),
+        'n' => Some(('\n', 1)),
+        'r' => Some(('\r', 1)),
+        's' => Some((' ', 1)),
+        't' => Some(('\t', 1)),
+        'v' => Some(('\u{b}', 1)),
+        '\\' | '"' | '\'' => Some((first, 1)),
+        _ => None,
+    };
+    // systemd takes another one as it stands.
+    found.unwrap_or(('\\', 0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +243,17 @@ mod tests {
         assert_eq!(service.user.as_deref(), Some("ci"));
         assert_eq!(service.config, Some(PathBuf::from("/etc/gitlab-runner/config.toml")));
         assert_eq!(service.directory, Some(PathBuf::from("/srv/ci")));
+    }
+
+    #[test]
+    fn escapes_are_resolved_as_systemd_does() {
+        let service = parse(
+            "ExecStart=/usr/bin/gitlab-runner run --config /etc/my\\x20runner/config.toml -d '/srv/it\\'s' --user=c\\151\n",
+        );
+        assert_eq!(service.config, Some(PathBuf::from("/etc/my runner/config.toml")));
+        assert_eq!(service.directory, Some(PathBuf::from("/srv/it's")));
+        assert_eq!(service.user.as_deref(), Some("ci"));
+        assert_eq!(split("a\\qb c\\"), ["a\\qb", "c\\"]);
     }
 
     #[test]

@@ -310,7 +310,7 @@ fn write_entry(dir: &Rc<Dir>, entry: &Entry) -> Result<()> {
                 "what is to be kept of this run takes {} bytes, more than {MOST_ENTRY_BYTES}",
                 text.len()
             ),
-            "change fewer runners at once, and then the others: runner-prep apply --runner NAME …",
+            "change fewer runners at once, and then the others: apply takes --runner with the name of one",
         ));
     }
     Ok(write(dir, ENTRY.as_ref(), &text)?)

@@ -226,6 +226,6 @@ fn contradiction(
     fault(
         "profile-contradiction",
         second.quoted().render(span, &message),
-        "profiles add to one another and replace nothing: for a value of your own copy one, and change it there: runner-prep profile show NAME > /etc/runner-prep/profiles/COPY.toml",
+        "profiles add to one another and replace nothing: for a value of your own write a profile without the other value",
     )
 }

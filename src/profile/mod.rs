@@ -173,7 +173,7 @@ impl Profile {
         Err(fault(
             "profile-invalid",
             Quoted::new(&origin, merged.raw(), show).render(error.span(), error.message()),
-            "use one of these profiles alone, or correct one of them; together: runner-prep profile show NAME,NAME",
+            "use one of these profiles alone, or correct one of them",
         ))
     }
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml_edit::{Document, DocumentMut, Item};
 
-use super::Text;
 use super::position::{self, Quoted, Show};
+use super::{BUILT_IN, DIRECTORY, Text};
 use crate::fault::{self, fault};
 
 /// A profile's text and where it came from.
@@ -37,7 +37,33 @@ impl Source {
                 "give a profile: runner-prep profile list",
             ));
         }
-        Self::parse(name, origin, text, show)
+        let source = Self::parse(name, origin, text, show)?;
+        // A path names the file already, where it is said that nothing is wanted.
+        if !name.contains('/') && source.document.iter().all(|(key, _)| key == "summary") {
+            return Err(source.empty());
+        }
+        Ok(source)
+    }
+
+    /// Else an empty file would make every host the one that is wanted.
+    fn empty(&self) -> anyhow::Error {
+        let Self { name, origin, .. } = self;
+        let what = format!("{origin}: the profile {name} wants nothing: it has no section");
+        if !BUILT_IN.iter().any(|(built_in, _)| built_in == name) {
+            return fault(
+                "profile-empty",
+                what,
+                "see what a profile can have: runner-prep profile show dind",
+            );
+        }
+        fault(
+            "profile-empty",
+            format!("{what}, and it hides the built-in profile of that name"),
+            format!(
+                "take it away: rm {origin}; a copy of the built-in one needs another name: runner-prep profile show {name} \
+                 > {DIRECTORY}/my-{name}.toml"
+            ),
+        )
     }
 
     pub(super) fn parse(name: &str, origin: String, text: &str, show: Show) -> Result<Self> {

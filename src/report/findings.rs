@@ -9,6 +9,7 @@ use super::text::{BOLD, DIM, Details, GREEN, RED, YELLOW, problem, repair as rep
 use super::wrap::wrap;
 use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
+use crate::repair::Reader;
 
 /// What an examination found. Serialized, it is the document of `doctor --json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -67,6 +68,18 @@ impl Diagnosis {
         let Report { msg, warnings, .. } = Report::failed(profiles, error);
         let document = Self::of(profiles, None, Vec::new());
         Self { failed: true, msg, status: Status::Failed, warnings, ..document }
+    }
+
+    /// Let every repair be one for this reader.
+    #[must_use]
+    pub fn addressed(mut self, reader: &Reader) -> Self {
+        for finding in &mut self.findings {
+            finding.repair = reader.address(&finding.repair);
+        }
+        for remark in &mut self.warnings {
+            remark.repair = reader.address(&remark.repair);
+        }
+        self
     }
 
     /// True when something could have been looked at, and was not.

@@ -106,8 +106,11 @@ impl Report {
             let _ = writeln!(out, "key {}", escape(&key.fingerprint));
             let _ = writeln!(out, "    {}", escape(&key.line));
             let what = "In GitLab: Settings, Repository, Deploy keys, add that line and check \
-                        \"Grant write permissions to this key\". Then, as the account, test it:";
-            let what = format!("{what}\nsudo -H -u {} ssh -T git@gitlab.com", key.account);
+                        \"Grant write permissions to this key\".";
+            let what = match self.reader.tree {
+                Some(_) => what.to_owned(),
+                None => format!("{what} Then, as the account, test it:\n{}", key.test),
+            };
             out.extend(repair(style, &what).map(|line| format!("    {line}\n")));
         }
         if !self.undo.is_empty() {
@@ -157,7 +160,8 @@ impl Report {
         let is_of_host = self.pending.iter().any(|remark| !remark.code.starts_with("gitlab-"));
         if is_of_host && !self.profiles.is_empty() {
             let profiles = escape(&self.profiles.join(","));
-            let what = format!("to see what else jobs need: runner-prep doctor --profile {profiles}");
+            let command = format!("runner-prep doctor --profile {profiles}{}", escape(&self.reader.options));
+            let what = format!("to see what else jobs need: {}", self.reader.address(&command));
             for line in wrap_repair(&what, style.width()) {
                 let _ = writeln!(out, "{line}");
             }

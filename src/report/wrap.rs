@@ -1,49 +1,6 @@
 //! Breaking text into lines that fit, at spaces and never within a word.
 
-/// Programs that repairs name. What follows one is for copying, and stays on one line.
-const PROGRAMS: [&str; 38] = [
-    "apt-get",
-    "chattr",
-    "chgrp",
-    "chmod",
-    "chown",
-    "df",
-    "diff",
-    "docker",
-    "echo",
-    "find",
-    "findmnt",
-    "fuser",
-    "git",
-    "gitlab-runner",
-    "glab",
-    "gpasswd",
-    "groupadd",
-    "id",
-    "install",
-    "journalctl",
-    "ls",
-    "lsattr",
-    "mount",
-    "mv",
-    "namei",
-    "ps",
-    "rm",
-    "runner-prep",
-    "sed",
-    "ssh",
-    "ssh-keygen",
-    "ssh-keyscan",
-    "sudo",
-    "systemctl",
-    "useradd",
-    "userdel",
-    "usermod",
-    "visudo",
-];
-
-/// Those of them that a sentence can begin with, too.
-const WORDS: [&str; 7] = ["docker", "echo", "find", "git", "install", "mount", "ssh"];
+use crate::repair::pieces;
 
 /// Break a text at spaces: the first line has room for `first` characters, the others for `rest`. A longer word has a line
 /// of its own.
@@ -57,7 +14,7 @@ pub(super) fn wrap_repair(line: &str, room: usize) -> Vec<String> {
     if line.starts_with(' ') || line.ends_with('\\') {
         vec![line.to_owned()]
     } else {
-        fill(pieces(line), room, room)
+        fill(pieces(line).into_iter().map(|(_, piece)| piece), room, room)
     }
 }
 
@@ -77,25 +34,6 @@ fn fill<'a>(pieces: impl IntoIterator<Item = &'a str>, first: usize, rest: usize
         }
     }
     lines
-}
-
-/// Words, and whole commands: one begins with a program's name after a colon or a semicolon, or where the line does, and
-/// ends at a semicolon.
-fn pieces(line: &str) -> Vec<&str> {
-    let (mut found, mut rest): (Vec<&str>, _) = (Vec::new(), line);
-    while !rest.is_empty() {
-        let word = rest.find(' ').unwrap_or(rest.len());
-        let may_begin = found.last().is_none_or(|before| before.ends_with([':', ';']));
-        // `install it: …` is no command, `install -d …` is one.
-        let is_prose = found.is_empty()
-            && WORDS.contains(&&rest[..word])
-            && !rest[word..].trim_start().starts_with(['-', '/', '+']);
-        let is_command = may_begin && PROGRAMS.contains(&&rest[..word]) && !is_prose;
-        let end = if is_command { rest.find("; ").map_or(rest.len(), |at| at + 1) } else { word };
-        found.push(&rest[..end]);
-        rest = rest.get(end + 1..).unwrap_or_default();
-    }
-    found
 }
 
 #[cfg(test)]

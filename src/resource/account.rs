@@ -29,16 +29,7 @@ pub(super) struct Account {
 fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
     let Some(service) = &context.target.service else { return };
     let name = &context.target.name;
-    if service.is_unclear {
-        notes.warn(
-            "service-unclear",
-            format!(
-                "the command in {} does not show which account and file gitlab-runner uses; this prepares {name}",
-                service.unit.display()
-            ),
-            "start it with `gitlab-runner run` itself in the unit, or see with doctor that both are right",
-        );
-    }
+    context.target.warn_if_unclear(notes);
     if let Some(user) = service.user.as_ref().filter(|user| *user != name) {
         let unit = service.unit.display();
         notes.warn(
@@ -55,6 +46,9 @@ impl Resource for Account {
     }
 
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        // Every job begins with a clone.
+        notes.call("git");
+        notes.call("gitlab-runner");
         let mut changes = Vec::new();
         let name = &context.target.name;
         warn_of_service(context, notes);

@@ -22,7 +22,8 @@ use crate::change::{
 };
 use crate::facts::MOST_CONFIG_BYTES;
 use crate::fault::fault;
-use crate::runner_config::{SERVICES, USUAL_PATH};
+use crate::repair::Registration;
+use crate::runner_config::{IMAGE, SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
 use crate::text::toml_patch::Toml;
 use survey::Survey;
@@ -55,6 +56,9 @@ impl From<Config> for RunnerConfig {
 impl Resource for RunnerConfig {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let config = &self.wanted;
+        if context.options.config.is_none() {
+            context.target.warn_if_unclear(notes);
+        }
         let path = path(context);
         let shown = path.display().to_string();
         let look = |bytes: &[u8]| match &*self.settled.borrow() {
@@ -94,6 +98,8 @@ impl Resource for RunnerConfig {
             config.wait(context, notes, &shown, &missing);
             return Ok(Vec::new());
         }
+        // Whoever registered a runner has gitlab-runner, if only in a container.
+        notes.calls.retain(|program| program != "gitlab-runner");
         gate::check(config, context, &is_on, after.is_some(), notes)?;
         let Some(after) = after else {
             let docker = config.docker.iter().map(|(key, _)| format!("docker.{key}"));
@@ -133,23 +139,22 @@ impl Resource for RunnerConfig {
 impl Config {
     /// No runner is there to be configured: say how to register one that is right from the start.
     fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str) {
-        let executor = self.executors.first().map_or("docker", String::as_str);
-        let profiles = context.options.profiles.join(",");
-        // Without it gitlab-runner writes the usual file.
-        let file = if path == USUAL_PATH { String::new() } else { format!(" --config {path}") };
         let is_docker = !(self.docker.is_empty() && self.services.is_empty());
-        let image = if is_docker { " --docker-image docker:19.03" } else { "" };
-        notes.wait(
-            "runner-not-registered",
-            why,
-            format!(
-                "runner-prep template --profile {profiles} > /root/runner.toml\n\
-                 CI_SERVER_TOKEN=glrt-… gitlab-runner register --non-interactive{file} \\\n    \
-                 --url https://gitlab.com --executor {executor}{image} \\\n    \
-                 --template-config /root/runner.toml\n\
-                 then run this again"
-            ),
-        );
+        notes.call("gitlab-runner");
+        if is_docker {
+            notes.call("docker");
+        }
+        let options = context.options;
+        let commands = Registration {
+            profiles: Some(&options.profiles.join(",")),
+            server: options.url(),
+            // Without it gitlab-runner writes the usual file.
+            config: Some(path).filter(|path| *path != USUAL_PATH),
+            executor: self.executors.first().map_or("docker", String::as_str),
+            image: is_docker.then_some(IMAGE),
+            then: &options.command,
+        };
+        notes.wait("runner-not-registered", why, commands.commands());
     }
 }
 
@@ -230,7 +235,7 @@ fn read<T>(
         fault(
             "config-invalid",
             format!("{shown}: {error}"),
-            "correct it by hand; gitlab-runner can't read it either",
+            "correct it by hand, gitlab-runner can't read it either",
         )
     })?;
     Ok(Some((seen, toml)))

@@ -24,7 +24,7 @@ use super::{Context, Resource};
 use crate::change::{
     Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap,
 };
-use crate::facts::{Facts, MOST_BYTES};
+use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::fault;
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
@@ -67,8 +67,11 @@ impl Resource for Deployments {
             return drop_in.plan(context);
         }
         let facts = context.facts;
+        let has_rsync = RSYNC.iter().any(|path| facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some()));
+        if programs::lacks(facts, (!has_rsync).then_some(RSYNC[0]).into_iter(), notes)? {
+            return Ok(Vec::new());
+        }
         let policy = Policy::read(facts, &context.target.name, notes)?;
-        check_rsync(facts)?;
         warn_of_kernel(facts, notes)?;
         for deployment in &self.0 {
             plan_target(context, deployment, &mut changes)?;
@@ -298,15 +301,6 @@ fn owner_ids(facts: &dyn Facts, deployment: &Deployment) -> Result<(u32, u32)> {
     Ok((uid, gid))
 }
 
-fn check_rsync(facts: &dyn Facts) -> Result<()> {
-    for path in RSYNC {
-        if facts.stat(Path::new(path))?.is_some_and(|seen| seen.kind == FileKind::Regular) {
-            return Ok(());
-        }
-    }
-    Err(fault("rsync-missing", "rsync is not installed", "install it: apt-get install rsync"))
-}
-
 /// The program that the entry point names: the installed one, so that it stays the same whichever copy plans.
 fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
     let mut reasons = Vec::new();
@@ -328,7 +322,7 @@ fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
     Err(fault(
         "program-not-installed",
         format!("runner-prep is not installed where nobody but root can change it{why}"),
-        format!("install it as {} with install.sh (for a tree: DESTDIR=TREE ./install.sh)", PROGRAMS[0]),
+        format!("install it as {} with its install.sh", PROGRAMS[0]),
     ))
 }
 
@@ -343,7 +337,7 @@ fn warn_of_kernel(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
         notes.warn(
             "deploy-without-landlock",
             "this kernel runs without Landlock: one of three walls around the receiving rsync is missing",
-            "switch it on with the kernel's parameter lsm=landlock,…",
+            "switch it on: put landlock into the list of the kernel's parameter lsm=",
         );
     }
     Ok(())

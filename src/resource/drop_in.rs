@@ -11,7 +11,7 @@ use super::Context;
 use crate::change::{
     Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
-use crate::facts::{Facts, MOST_BYTES};
+use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::fault;
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY, includes_drop_ins};
 use crate::text::sudo_defaults::{SecurePath, joined};
@@ -77,7 +77,7 @@ impl DropIn {
         let is_ours = found.starts_with(MARK) || context.options.adopt;
         if self.rules.is_empty() {
             if !is_ours && !rules(&found).is_empty() {
-                return Err(self.foreign(&found));
+                return Err(self.foreign(context, &found));
             }
             if !is_ours {
                 return Ok(Vec::new());
@@ -87,7 +87,7 @@ impl DropIn {
         }
         if rules(&found) != rules(&text) {
             if !is_ours {
-                return Err(self.foreign(&found));
+                return Err(self.foreign(context, &found));
             }
             let why = "its rules are not the ones of the profile".to_owned();
             return Ok(change(why, self.file(context, place, Some(seen), Some(text), meta)));
@@ -123,7 +123,7 @@ impl DropIn {
         }))
     }
 
-    fn foreign(&self, found: &str) -> anyhow::Error {
+    fn foreign(&self, context: &Context<'_>, found: &str) -> anyhow::Error {
         let lines = found.lines().take(40);
         let lines: Vec<String> =
             lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
@@ -133,8 +133,8 @@ impl DropIn {
             format!("{} was written by somebody else and says:\n    {shown}", self.path),
             // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
             format!(
-                "compare it with the plan; to replace it: runner-prep apply --adopt --only {} …",
-                self.kind
+                "compare it with the profile; to replace it: {} --adopt --only {}",
+                context.options.command, self.kind
             ),
         )
     }
@@ -170,7 +170,7 @@ impl Policy {
             return Err(fault(
                 "sudo-missing",
                 "/etc/sudoers does not exist: sudo is not installed",
-                "install it: apt-get install sudo",
+                programs::install(facts, &["sudo"])?,
             ));
         };
         let text = file.text().into_owned();
@@ -336,7 +336,7 @@ pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> 
         fault(
             "command-missing",
             format!("the command {shown} does not exist"),
-            format!("install it, or correct sudoers.commands: apt-get install {name}"),
+            "correct it in sudoers.commands of the profile, or install the program that it means",
         )
     })?;
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {

@@ -74,6 +74,7 @@ impl Resource for Git {
     }
 
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        notes.call("git");
         let target = context.target;
         let seen = target.home(context.facts, &FILES)?;
         for (name, seen) in FILES.iter().zip(&seen) {

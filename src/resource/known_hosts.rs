@@ -150,6 +150,7 @@ fn check_fingerprint(fingerprint: String) -> Result<String> {
 
 impl Resource for KnownHosts {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        notes.call("ssh");
         let (place, before) = self.look(context)?;
         let existing = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
         let mut wanted = Vec::new();
@@ -255,6 +256,19 @@ impl KnownHosts {
     }
 }
 
+impl KnownHosts {
+    /// What ssh is told to reach the server that is meant.
+    pub(super) fn server(&self) -> String {
+        let names = || self.hosts.iter().map(|host| &host.name);
+        let is_own = |name: &&HostName| !name.host().ends_with("gitlab.com");
+        match names().find(is_own) {
+            Some(name) if name.port() != 22 => format!("-p {} git@{}", name.port(), name.host()),
+            Some(name) => format!("git@{}", name.host()),
+            None => "git@gitlab.com".to_owned(),
+        }
+    }
+}
+
 impl Host {
     /// The keys that are wanted, from wherever the profile says.
     fn keys(&self, context: &Context<'_>, existing: &[u8], notes: &mut Notes) -> Result<Vec<Entry>> {
@@ -300,7 +314,7 @@ impl Host {
             notes.wait(
                 "host-key-unscanned",
                 format!("the key {wanted} of {name} is not known yet, and the network is not asked"),
-                "run again with --scan-host-keys, or give the key line in the profile",
+                format!("{} --scan-host-keys", context.options.command),
             );
             return Ok(Vec::new());
         }

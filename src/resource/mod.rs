@@ -68,12 +68,24 @@ pub struct Options {
     pub runners: Vec<String>,
     /// The profiles as they were asked for, for messages.
     pub profiles: Vec<String>,
+    /// The command that applies them here again, without what it leaves out.
+    pub command: String,
+    /// The server that jobs push to, as ssh is called for it; gitlab.com's where the profile names none.
+    pub server: String,
     /// Accept another host key than the known one.
     pub accept_new_host_keys: bool,
     /// Ask servers for their keys where the profile gives a fingerprint.
     pub scan_host_keys: bool,
     /// The version of gitlab-runner, whatever is installed.
     pub runner_version: Option<Version>,
+}
+
+impl Options {
+    /// The name of the server in addresses of the web.
+    fn url(&self) -> &str {
+        let name = self.server.rsplit('@').next().unwrap_or_default();
+        if name.is_empty() { "gitlab.com" } else { name }
+    }
 }
 
 type Parsed = Result<Option<Box<dyn Resource>>>;
@@ -124,6 +136,16 @@ fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str
 /// When the section is not valid.
 pub fn account_name(profile: &Profile) -> Result<Option<String>> {
     Ok(profile.section::<account::Account>("account")?.and_then(|section| section.name).map(String::from))
+}
+
+/// The server that jobs push to, as ssh is called for it: of several the first that is not gitlab.com, which profiles
+/// take over from the built-in ones.
+///
+/// # Errors
+/// When the section is not valid.
+pub fn server(profile: &Profile) -> Result<String> {
+    let hosts = profile.section::<known_hosts::KnownHosts>("known_hosts")?;
+    Ok(hosts.map_or_else(|| "git@gitlab.com".to_owned(), |hosts| hosts.server()))
 }
 
 /// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say

@@ -111,13 +111,16 @@ impl Resource for SshKey {
     }
 
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        notes.call("ssh");
         let target = context.target;
         let found = match &target.account {
             Some(account) => observe(context.facts, account, context.options.adopt)?,
             None => Found::default(),
         };
-        notes.public_key =
-            found.usable.as_ref().map(|usable| usable.shown(target.name.clone(), &target.home));
+        notes.public_key = found
+            .usable
+            .as_ref()
+            .map(|usable| usable.shown(target.name.clone(), &target.home, &context.options.server));
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
@@ -270,13 +273,16 @@ impl SshKey {
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
 pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
-    Ok(observe(facts, account, false)?.usable.map(|usable| usable.shown(account.name.clone(), &account.home)))
+    Ok(observe(facts, account, false)?
+        .usable
+        .map(|usable| usable.shown(account.name.clone(), &account.home, "")))
 }
 
 impl Usable {
-    fn shown(&self, account: String, home: &std::path::Path) -> PublicKey {
+    fn shown(&self, account: String, home: &std::path::Path, server: &str) -> PublicKey {
         PublicKey {
             account,
+            server: server.to_owned(),
             path: home.join(SSH).join(format!("{}.pub", self.name)),
             fingerprint: self.line.key().fingerprint(),
             line: self.line.to_string(),

@@ -17,6 +17,7 @@ use super::drop_in::{DropIn, Policy, RULES, check_command};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Allowed, Change, Notes};
+use crate::facts::programs;
 use crate::fault::fault;
 use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
@@ -77,9 +78,12 @@ impl Resource for Sudoers {
             add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
         if !drop_in.rules.is_empty() {
+            let all = || self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
+            if programs::lacks(context.facts, all().map(|command| command.program().as_str()), notes)? {
+                return Ok(Vec::new());
+            }
             let policy = Policy::read(context.facts, account, notes)?;
-            let all = self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
-            for command in all {
+            for command in all() {
                 check_command(context.facts, &policy, Path::new(command.program().as_str()))?;
             }
         }
@@ -132,7 +136,10 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
                 "the group {name} (gid {gid}) is not the own group of the account {name} (gid {}): the rule would give jobs both",
                 account.gid
             ),
-            format!("name an account with a group of its own: useradd --system --user-group NAME; id {name}"),
+            format!(
+                "name an account with a group of its own, or give this one its own: groupmod --new-name {name}-old {name}; groupadd --gid {} {name}",
+                account.gid
+            ),
         ));
     }
     for (group, way) in ROOT_GROUPS {

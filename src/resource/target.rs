@@ -8,7 +8,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::change::{Place, Seen};
+use crate::change::{Notes, Place, Seen};
 use crate::facts::{Account, Facts, MOST_BYTES, service};
 use crate::fault::fault;
 
@@ -69,6 +69,23 @@ impl Target {
         }
         let name = candidates.into_iter().next().unwrap_or_else(|| USUAL_NAMES[0].to_owned());
         Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service })
+    }
+
+    /// Say it once where the service does not show which account and which file it uses.
+    pub(super) fn warn_if_unclear(&self, notes: &mut Notes) {
+        let unclear = self.service.as_ref().filter(|service| service.is_unclear);
+        let is_said = notes.warnings.iter().any(|note| note.code == "service-unclear");
+        if let Some(service) = unclear.filter(|_| !is_said) {
+            notes.warn(
+                "service-unclear",
+                format!(
+                    "the command in {} does not show which account and file gitlab-runner uses; this prepares {}",
+                    service.unit.display(),
+                    self.name
+                ),
+                "start it with `gitlab-runner run` itself in the unit, or see that both are right: runner-prep doctor",
+            );
+        }
     }
 
     /// A place below the account's home.

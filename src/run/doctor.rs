@@ -1,10 +1,8 @@
 //! `runner-prep doctor`: from the arguments to findings and an exit code.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, json, place, resolve, sections, write};
+use super::{Exit, Shelf, Streams, json, place, reader, resolve, sections, write};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;
@@ -14,6 +12,7 @@ use crate::fault::{self, fault};
 use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::profile::Profile;
+use crate::repair::Reader;
 use crate::report::{Diagnosis, Status, Style};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::runner_config::{self, DOCKER_EXECUTORS};
@@ -33,6 +32,8 @@ pub(super) fn run(
 ) -> Exit {
     let diagnosis =
         examine(cli, environment, asked).unwrap_or_else(|error| Diagnosis::failed(&asked.profile, &error));
+    let reader = reader_of(cli, environment, asked, &diagnosis.profiles);
+    let diagnosis = diagnosis.addressed(&reader);
     if cli.global.json {
         write(streams.out, &json(&diagnosis));
     } else {
@@ -48,6 +49,12 @@ pub(super) fn run(
     }
 }
 
+fn reader_of(cli: &Cli, environment: Environment, asked: &Doctor, names: &[String]) -> Reader {
+    let Doctor { config, user, runner, runner_version, .. } = asked;
+    let options = reader::same_options(config.as_deref(), user.as_deref(), runner, *runner_version);
+    reader::reader(cli, environment, names, options)
+}
+
 fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagnosis> {
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, asked.user.as_deref())?;
@@ -57,7 +64,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         return Err(fault(
             "not-root",
             "runner-prep looks at the whole host and must be root",
-            "sudo runner-prep doctor …; or look at a tree of your own: --root DIR",
+            "call it with sudo, or give it a tree of your own with --root: sudo runner-prep doctor",
         ));
     }
     let mut options = Options {
@@ -71,8 +78,10 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         names => (names.to_vec(), None),
     };
     options.profiles.clone_from(&names);
+    options.command = reader_of(cli, environment, asked, &names).apply();
     let shelf = Shelf { root: &root, facts: &facts, machine: tools, environment };
     let profile = Profile::load(&names, &sections(), &shelf)?;
+    options.server = resource::server(&profile)?;
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let target = match Target::find(&facts, name) {
@@ -98,7 +107,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         facts: &facts,
         machine: machine.as_ref(),
         profiles: &names,
-        options: same_options(cli, asked),
+        command: options.command.clone(),
         wanted: &wanted,
         plans,
         name: &target.name,
@@ -110,27 +119,6 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         login: Tried::default(),
     };
     Ok(Diagnosis::of(&names, chosen, doctor::examine(&patient)))
-}
-
-/// The options that let another command work on what was looked at, for a shell.
-fn same_options(cli: &Cli, asked: &Doctor) -> String {
-    let mut words: Vec<(&str, String)> = Vec::new();
-    if cli.global.root != Path::new("/") {
-        words.push(("--root", cli.global.root.display().to_string()));
-    }
-    words.extend(asked.config.iter().map(|path| ("--config", path.display().to_string())));
-    words.extend(asked.user.iter().map(|name| ("--user", name.clone())));
-    words.extend(asked.runner.iter().map(|name| ("--runner", name.clone())));
-    words.extend(asked.runner_version.iter().map(|version| ("--runner-version", version.to_string())));
-    let is_plain = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
-    let quoted = |text: &str| {
-        if is_plain(text) && !text.is_empty() {
-            text.to_owned()
-        } else {
-            format!("'{}'", text.replace('\'', "'\\''"))
-        }
-    };
-    words.iter().map(|(option, value)| [" ", option, " ", &quoted(value)].concat()).collect()
 }
 
 /// Without a profile: the one that the registered runners suggest, and why.

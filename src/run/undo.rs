@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, extent, place, print, require_root, spinner};
+use super::{Exit, Streams, extent, place, print, reader::reader, require_root, spinner};
 use crate::apply::{Left, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
@@ -34,6 +34,7 @@ pub(super) fn run(
     let style = if command.dry_run { style.with_differences() } else { style };
     match work(cli, environment, command, extent(cli, style)) {
         Ok(report) => {
+            let report = report.addressed(reader(cli, environment, &[], Vec::new()));
             print(&report, cli, style, streams);
             if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
         }

@@ -49,7 +49,7 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
         return Err(fault(
             "account-number",
             format!("the account {name} has the number {}, which means none at all", u32::MAX),
-            format!("give it numbers of its own: usermod --uid UID {name}; usermod --gid GROUP {name}"),
+            "give it numbers of its own in /etc/passwd and /etc/group, with vipw and vigr",
         ));
     }
     Ok(found)

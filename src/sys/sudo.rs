@@ -67,8 +67,8 @@ impl<'a> Judges<'a> {
         if judges.is_empty() {
             return Err(fault(
                 "visudo-missing",
-                "visudo is not installed, and no sudo rule is written without its consent",
-                "install sudo: apt-get install sudo (or dnf, zypper, apk)",
+                "visudo is not installed on this machine, and no sudo rule is written without its consent",
+                "install the package that is called sudo on every system; in a tree the machine's own visudo is asked",
             ));
         }
         Ok(Self { root, machine, asked: judges, redirect })

@@ -141,12 +141,11 @@ fn warn_of_account(live: &Live<'_>, name: &str, group: Option<&str>, notes: &mut
     if live.account(name)?.is_none() {
         return Ok(());
     }
-    let prefix = if live.is_host() { "" } else { "--prefix DIR " };
     match group {
         None => notes.warn(
             "account-stays",
             format!("the account {name}, which runner-prep made, stays: it may own files by now"),
-            format!("if nothing needs it, as root: userdel {prefix}-r {name}"),
+            format!("if nothing needs it, as root: userdel -r {name}"),
         ),
         Some(group)
             if live.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) =>

@@ -76,6 +76,15 @@ pub(super) const CASES: &[Case] = &[
     case("profile-empty", "a profile without a section", || {
         on(&host().file(MINE, "summary = \"x\"\n"), &["check", "--profile", "mine"])
     }),
+    case("profile-empty", "an empty file that hides a built-in profile", || {
+        let path = "etc/runner-prep/profiles/shell.toml";
+        on(&host().file(path, "# nothing yet\n"), &["check", "--profile", "shell"])
+    }),
+    case("sudo-missing", "sudo without its policy", || {
+        let tree = host().file_mode("usr/bin/sudo", "", 0o4755);
+        tree.remove("etc/sudoers");
+        on(&tree, &["plan", "--profile", "dind"])
+    }),
     case("no-template", "a template without values", || on(&host(), &["template", "--profile", "shell"])),
     case("no-key", "a key that there is not", || on(&host(), &["key"])),
     case("undo-unknown", "a run that there is not", || on(&host(), &["undo", "--to", "yesterday"])),
@@ -207,7 +216,7 @@ pub(super) const CASES: &[Case] = &[
         chattr("+i");
         let run = json(&tree, &["apply", "--profile", "shell", "--only", "known_hosts"]);
         chattr("-i");
-        Some(of_json(&run, &[]))
+        Some(of_json(&run, &[(&tree.top().display().to_string(), "/srv/tree")]))
     }),
     case("left-behind", "the journal can't be told that all was undone", || {
         if !can(&["chattr"]) {

@@ -169,10 +169,16 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit("/etc/sudoers", "Defaults\tuse_pty", "Defaults\trequiretty")],
         "sudo-requiretty",
     ),
-    problem("command missing", &[Remove("/usr/bin/rsync")], "command-missing"),
+    with(
+        OURS,
+        problem(
+            "command missing",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[sudoers]\ncommands = [\"/usr/bin/rsynk\"]\n")],
+            "command-missing",
+        ),
+    ),
     problem("command writable", &[Mode("/usr/bin/rsync", 0o777)], "command-untrusted"),
     // config.toml as a file.
-    problem("no config.toml", &[Remove(TOML)], "config-missing"),
     problem("nothing registered", &[Remove(TOML)], "runner-not-registered"),
     problem("config.toml empty", &[Put(TOML, "")], "config-empty"),
     problem("config.toml broken", &[Edit(TOML, "privileged = true", "privileged = yes")], "config-invalid"),

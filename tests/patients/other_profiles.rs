@@ -213,7 +213,7 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
                 Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),
                 Remove("/usr/bin/rsync"),
             ],
-            "rsync-missing",
+            "rsync-not-found",
         ),
     ),
     with(

@@ -101,7 +101,6 @@ fn a_target_that_jobs_reach_without_help_is_refused() {
     refused("entry point is a link", PROFILE, &Fake::host().link(ENTRY, "/bin/sh"), "deploy-file-kind");
     let fifo = Fake::host().special(DESCRIPTION, FileKind::Special("a FIFO"));
     refused("description is a FIFO", PROFILE, &fifo, "deploy-file-kind");
-    refused("no rsync", PROFILE, &Fake::host().without("/usr/bin/rsync"), "rsync-missing");
     let nowhere = Fake::host().without("/usr/local/bin/runner-prep");
     refused("not installed", PROFILE, &nowhere, "program-not-installed");
     refused("unreadable", PROFILE, &prepared().unreadable(DESCRIPTION), "not-permitted");

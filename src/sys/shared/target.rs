@@ -179,6 +179,6 @@ pub(super) fn not_taken_back(path: &Path) -> anyhow::Error {
             "{} was written by another program after our change, so it stays as that program left it",
             path.display()
         ),
-        "look at what it holds now: runner-prep plan …",
+        "look at what it holds now: runner-prep plan",
     )
 }

@@ -1,0 +1,92 @@
+//! The programs that the profile's pipelines call: there, and found by the account.
+//!
+//! The one check that says what is not installed, with one command for all of it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Patient;
+use super::login::Login;
+use super::process::Running;
+use crate::facts::programs::{install, is_known, is_there};
+use crate::finding::Findings;
+use crate::repair::quoted;
+
+/// Where programs are found when nobody says otherwise.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+/// What jobs of the shell executor call.
+const OF_JOBS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
+
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let mut wanted = Vec::new();
+    let mut want = |program: &'static str, is_wanted: bool| {
+        if is_wanted {
+            wanted.push(program);
+        }
+    };
+    let commands = || {
+        let rules = patient.wanted_rules().into_iter().map(|(_, command)| command);
+        let simple = patient.wanted_strings("sudoers", "commands").into_iter().map(str::to_owned);
+        simple.chain(rules).filter_map(|command| command.split(' ').next().map(str::to_owned))
+    };
+    let calls = |name: &str| commands().any(|command| Path::new(&command).ends_with(name));
+    want("sudo", patient.wants("deploy") || commands().next().is_some());
+    want("rsync", patient.wants("deploy") || calls("rsync"));
+    want("git", patient.wants_any(super::SHELL));
+    want("ssh", patient.wants_any(&["ssh_key", "known_hosts"]));
+    want("docker", patient.account.is_some() && patient.is_in("docker")? || calls("docker"));
+    want("gitlab-runner", true);
+    let mut missing = Vec::new();
+    for program in wanted.iter().copied() {
+        let is_missing = match program {
+            "gitlab-runner" => !patient.has_program(),
+            "docker" => patient.find(USUAL_PATH.split(':'), program).is_none(),
+            // The rule names a path.
+            _ => match commands().find(|command| Path::new(command).ends_with(program)) {
+                Some(path) => !is_there(patient.facts, &path)?,
+                None => !is_there(patient.facts, program)?,
+            },
+        };
+        if is_missing && is_known(program) {
+            missing.push(program);
+        }
+    }
+    if patient.wants("config") && !patient.meant_runners().is_ok_and(|runners| !runners.is_empty()) {
+        // Where a runner is registered, its own daemon is asked.
+        if patient.wants_docker() && !missing.contains(&"docker") && !is_there(patient.facts, "docker")? {
+            missing.push("docker");
+        }
+    }
+    let repair = if missing.is_empty() { String::new() } else { install(patient.facts, &missing)? };
+    for program in &missing {
+        let code = match *program {
+            "sudo" => "sudo-missing".to_owned(),
+            "gitlab-runner" => "runner-missing".to_owned(),
+            name => format!("{name}-not-found"),
+        };
+        findings.problem(&code, format!("{program} is not installed"), &repair);
+    }
+    let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
+    if let Login::Good(found) = patient.login.get(patient)? {
+        for name in of_jobs.filter(|name| !found.iter().any(|one| one == name)) {
+            let path = patient.find(USUAL_PATH.split(':'), name).unwrap_or_default();
+            findings.problem(
+                &format!("{name}-not-found"),
+                format!("{} does not find {name}, which is {}", patient.name, path.display()),
+                format!(
+                    "correct PATH in the login files of {}, or: ln -s {} /usr/local/bin/{name}",
+                    patient.name,
+                    quoted(&path.display().to_string())
+                ),
+            );
+        }
+    }
+    if findings.is_empty() {
+        let contained = matches!(patient.running()?, Running::Contained(_));
+        let place = if contained { "; gitlab-runner is in a container's image" } else { "" };
+        findings.fine(format!("all that jobs call is there{place}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The programs that pipelines call: which of them a host lacks, and the one command that installs those.
+//!
+//! Owns what a program's package is called, by package manager. Nobody else names a package.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Facts, MOST_BYTES};
+use crate::change::{FileKind, Notes};
+
+/// Where distributions and administrators put programs.
+const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"];
+
+/// Where package managers are.
+const OF_SYSTEM: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+
+/// What stands for Docker beside its own program.
+const DOCKER: [&str; 5] =
+    ["/usr/bin/dockerd", "/usr/bin/podman", "/snap/bin/docker", "/run/docker.sock", "/var/run/docker.sock"];
+
+/// A package manager.
+struct Manager {
+    program: &'static str,
+    /// What comes first, for lists that an image does not have.
+    refresh: Option<&'static str>,
+    install: &'static str,
+    /// Packages of another name than the program's.
+    names: &'static [(&'static str, &'static str)],
+    /// GitLab's own repository has packages for it: the name of the script that sets it up.
+    script: Option<&'static str>,
+}
+
+/// The one that a system has. The first that is there counts: dnf and the like can be installed on Debian, and the
+/// other way round, but come later there.
+const MANAGERS: [Manager; 7] = [
+    Manager {
+        program: "apt-get",
+        refresh: Some("apt-get update"),
+        install: "apt-get install -y",
+        names: &[
+            ("ssh", "openssh-client"),
+            ("docker", "docker.io"),
+            ("useradd", "passwd"),
+            ("su", "util-linux"),
+        ],
+        script: Some("script.deb.sh"),
+    },
+    Manager { program: "dnf", install: "dnf install -y", ..RED_HAT },
+    Manager { program: "microdnf", install: "microdnf install -y", ..RED_HAT },
+    Manager { program: "yum", install: "yum install -y", ..RED_HAT },
+    Manager {
+        program: "zypper",
+        install: "zypper --non-interactive install",
+        names: &[("ssh", "openssh-clients"), ("useradd", "shadow"), ("su", "util-linux")],
+        ..RED_HAT
+    },
+    Manager {
+        program: "apk",
+        refresh: None,
+        install: "apk add",
+        names: &[("ssh", "openssh-client"), ("useradd", "shadow"), ("su", "util-linux")],
+        script: None,
+    },
+    Manager {
+        program: "pacman",
+        refresh: None,
+        install: "pacman -Sy --noconfirm --needed",
+        names: &[("ssh", "openssh"), ("useradd", "shadow"), ("su", "util-linux")],
+        script: None,
+    },
+];
+
+const RED_HAT: Manager = Manager {
+    program: "",
+    refresh: None,
+    install: "",
+    names: &[("ssh", "openssh-clients"), ("useradd", "shadow-utils"), ("su", "util-linux")],
+    script: Some("script.rpm.sh"),
+};
+
+/// Programs whose package is known on every system; the names of the others' are anybody's guess.
+const KNOWN: [&str; 8] = ["sudo", "rsync", "git", "ssh", "gitlab-runner", "docker", "useradd", "su"];
+
+/// True for a program that [`install`] can install.
+#[must_use]
+pub fn is_known(program: &str) -> bool {
+    KNOWN.contains(&program)
+}
+
+/// True when a program is there, by its name or by its path.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn is_there(facts: &dyn Facts, program: &str) -> Result<bool> {
+    let is_program = |path: &Path| -> Result<bool> {
+        // Directories that nobody but their owner can enter are no reason to stop looking.
+        let Ok(seen) = facts.stat(path) else { return Ok(false) };
+        Ok(seen.is_some_and(|seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0))
+    };
+    if program.starts_with('/') {
+        return Ok(facts.stat(Path::new(program))?.is_some());
+    }
+    for directory in DIRECTORIES {
+        if is_program(&Path::new(directory).join(program))? {
+            return Ok(true);
+        }
+    }
+    match program {
+        "docker" => {
+            for path in DOCKER {
+                if facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        // A part of a system, such as a tree of files that others lay over it, need not have the program.
+        "sudo" if !is_whole(facts) => Ok(facts.stat(Path::new("/etc/sudoers"))?.is_some()),
+        _ => Ok(false),
+    }
+}
+
+/// Without sudo, or a program that it is to run, nothing can be allowed: true when one is missing that can be installed,
+/// which is noted.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn lacks<'p>(
+    facts: &dyn Facts,
+    commands: impl Iterator<Item = &'p str>,
+    notes: &mut Notes,
+) -> Result<bool> {
+    let mut lacks = false;
+    for program in ["sudo"].into_iter().chain(commands) {
+        let name = program.rsplit('/').next().unwrap_or(program);
+        if is_known(name) && !is_there(facts, program)? {
+            notes.lacks.push(name.to_owned());
+            lacks = true;
+        }
+    }
+    Ok(lacks)
+}
+
+/// True for a system that has a package manager, so that what is not in it is missing. A tree without one may be a part
+/// of a system.
+#[must_use]
+pub fn is_whole(facts: &dyn Facts) -> bool {
+    facts.is_host() || manager(facts).is_some()
+}
+
+fn manager(facts: &dyn Facts) -> Option<&'static Manager> {
+    for manager in &MANAGERS {
+        for directory in OF_SYSTEM {
+            if facts.stat(&Path::new(directory).join(manager.program)).is_ok_and(|seen| seen.is_some()) {
+                return Some(manager);
+            }
+        }
+    }
+    None
+}
+
+/// The command that installs these programs, on one line.
+///
+/// # Errors
+/// When the host can't be looked at.
+pub fn install(facts: &dyn Facts, programs: &[&str]) -> Result<String> {
+    let Some(manager) = manager(facts) else {
+        let programs: Vec<&str> =
+            programs.iter().map(|name| if *name == "ssh" { "the SSH client" } else { name }).collect();
+        return Ok(format!("put there, where no package manager is known: {}", programs.join(", ")));
+    };
+    let from_gitlab = manager.script.filter(|_| programs.contains(&"gitlab-runner"));
+    // Red Hat's own distributions have no Docker: it comes from Docker's repository.
+    let from_docker =
+        (manager.names.as_ptr() == RED_HAT.names.as_ptr() && programs.contains(&"docker")).then_some(());
+    let own = programs.iter().filter(|program| match **program {
+        "gitlab-runner" => from_gitlab.is_none(),
+        "docker" => from_docker.is_none(),
+        _ => true,
+    });
+    let name = |program: &&'static str| {
+        manager.names.iter().find(|(name, _)| name == program).map_or(*program, |(_, package)| *package)
+    };
+    let known = KNOWN.iter().filter(|known| own.clone().any(|program| program == *known));
+    let mut packages: Vec<&str> = known.map(name).collect();
+    if (from_gitlab.is_some() || from_docker.is_some()) && !is_there(facts, "curl")? {
+        packages.extend(["curl", "ca-certificates"]);
+    }
+    let mut steps: Vec<String> = Vec::new();
+    if !packages.is_empty() || from_gitlab.is_some() {
+        steps.extend(manager.refresh.map(str::to_owned));
+    }
+    if !packages.is_empty() {
+        steps.push(format!("{} {}", manager.install, packages.join(" ")));
+    }
+    if from_docker.is_some() {
+        let system = system(facts)?;
+        steps.push(format!(
+            "curl -fsSL https://download.docker.com/linux/{system}/docker-ce.repo -o /etc/yum.repos.d/docker-ce.repo"
+        ));
+        steps.push(format!("{} docker-ce docker-ce-cli containerd.io", manager.install));
+    }
+    if let Some(script) = from_gitlab {
+        // The distributions' own gitlab-runner is years old, or there is none.
+        let file = "/root/gitlab-runner.repository.sh";
+        steps.push(format!(
+            "curl -fsSL https://packages.gitlab.com/install/repositories/runner/gitlab-runner/{script} -o {file}"
+        ));
+        steps.push(format!("bash {file}"));
+        steps.push(format!("{} gitlab-runner", manager.install));
+    }
+    Ok(steps.join(" && "))
+}
+
+/// Docker's name for a system of Red Hat's kind.
+fn system(facts: &dyn Facts) -> Result<&'static str> {
+    let file = facts.file(Path::new("/etc/os-release"), MOST_BYTES)?;
+    let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
+    let id = text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned());
+    Ok(match id.as_deref() {
+        Some("fedora") => "fedora",
+        Some("rhel") => "rhel",
+        _ => "centos",
+    })
+}

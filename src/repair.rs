@@ -1,0 +1,347 @@
+//! Repairs as text: the commands in them, and how they are called by whoever reads them.
+//!
+//! A repair is written for root on the machine. Here it becomes one for a user with sudo, and one for a `--root` tree, so
+//! that no other module thinks of either. Must not look at the host.
+
+use std::path::PathBuf;
+
+/// Programs that repairs name. What follows one is a command, for copying.
+const PROGRAMS: [&str; 61] = [
+    "apk",
+    "apt-get",
+    "bash",
+    "cat",
+    "chattr",
+    "chgrp",
+    "chmod",
+    "chown",
+    "chroot",
+    "command",
+    "cp",
+    "curl",
+    "df",
+    "diff",
+    "dmesg",
+    "dnf",
+    "docker",
+    "echo",
+    "find",
+    "findmnt",
+    "free",
+    "fuser",
+    "getent",
+    "git",
+    "gitlab-runner",
+    "glab",
+    "gpasswd",
+    "groupadd",
+    "groupmod",
+    "id",
+    "install",
+    "journalctl",
+    "ln",
+    "ls",
+    "lsattr",
+    "microdnf",
+    "modprobe",
+    "mount",
+    "mv",
+    "namei",
+    "pacman",
+    "printf",
+    "ps",
+    "rm",
+    "runner-prep",
+    "sed",
+    "sh",
+    "ssh",
+    "ssh-keygen",
+    "ssh-keyscan",
+    "su",
+    "sudo",
+    "systemctl",
+    "truncate",
+    "useradd",
+    "userdel",
+    "usermod",
+    "visudo",
+    "yum",
+    "zypper",
+    "touch",
+];
+
+/// Those of them that a sentence can begin with, too.
+const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install", "mount", "ssh"];
+
+/// Who reads a repair, and of what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reader {
+    /// The reader is no root, and calls the commands by sudo.
+    pub by_sudo: bool,
+    /// Where the tree is that was worked on; `None` for the machine itself.
+    pub tree: Option<PathBuf>,
+    /// The profiles that are meant; empty where there are none.
+    pub profiles: String,
+    /// The options that let another command of this program work on the same, with a space before each.
+    pub options: String,
+}
+
+impl Reader {
+    /// The command that applies the profiles there.
+    #[must_use]
+    pub fn apply(&self) -> String {
+        self.completed("runner-prep apply")
+    }
+
+    /// A command of this program, with the profiles and the place that were meant. Who said it may not have known them.
+    fn completed(&self, command: &str) -> String {
+        let of_profiles = ["apply", "plan", "check", "doctor"];
+        let named = command.split(' ').nth(1).filter(|name| of_profiles.contains(name));
+        match named {
+            Some(name) if !self.profiles.is_empty() && !command.contains(" --profile ") => {
+                let rest = command.split_once(name).map_or("", |(_, rest)| rest);
+                format!("runner-prep {name} --profile {}{}{rest}", quoted(&self.profiles), self.options)
+            }
+            _ => command.to_owned(),
+        }
+    }
+
+    /// A repair for this reader: each command in it begins as it must.
+    #[must_use]
+    pub fn address(&self, repair: &str) -> String {
+        let line = |line: &str| {
+            // A further line of a longer command.
+            if line.starts_with(' ') {
+                return line.to_owned();
+            }
+            let address = |(is_command, text): (bool, &str)| {
+                if is_command { self.command(text) } else { text.to_owned() }
+            };
+            pieces(line).into_iter().map(address).collect::<Vec<_>>().join(" ")
+        };
+        repair.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn command(&self, text: &str) -> String {
+        let (text, end) = text.strip_suffix(';').map_or((text, ""), |text| (text, ";"));
+        let mut parts = parts(text).into_iter();
+        let mut said = parts.next().map(|part| self.simple(part)).unwrap_or_default();
+        while let (Some(between), Some(part)) = (parts.next(), parts.next()) {
+            said = [&said, " ", between, " ", &self.simple(part)].concat();
+        }
+        said + end
+    }
+
+    /// One program with its arguments, and where its output goes.
+    fn simple(&self, text: &str) -> String {
+        let (text, output) = match text.split_once(" > ").map(|(text, file)| (text, "", file)) {
+            Some((text, option, file)) => (text, Some((option, file))),
+            None => match text.split_once(" >> ") {
+                Some((text, file)) => (text, Some((" -a", file))),
+                None => (text, None),
+            },
+        };
+        let mut words = text.split(' ').peekable();
+        let mut variables = Vec::new();
+        while let Some(word) = words.next_if(|word| is_variable(word)) {
+            variables.push(word);
+        }
+        let mut rest = words.collect::<Vec<_>>().join(" ");
+        let is_ours = rest.trim_start_matches("sudo ").starts_with("runner-prep ");
+        if let Some(at) = rest.find("runner-prep ").filter(|_| is_ours) {
+            rest = [&rest[..at], &self.completed(&rest[at..])].concat();
+        }
+        if let Some(tree) = self.tree.as_ref().filter(|_| !is_ours) {
+            let tree = quoted(&tree.display().to_string());
+            rest = format!("chroot {tree} {rest}");
+        }
+        let by_sudo = self.by_sudo && !rest.starts_with("sudo ");
+        if by_sudo {
+            let names: Vec<&str> =
+                variables.iter().filter_map(|word| Some(word.split_once('=')?.0)).collect();
+            let keep =
+                if names.is_empty() { String::new() } else { format!("--preserve-env={} ", names.join(",")) };
+            rest = ["sudo ", &keep, &rest].concat();
+        }
+        let mut said = variables.iter().fold(String::new(), |all, word| all + word + " ") + &rest;
+        if let Some((option, file)) = output {
+            let file = match &self.tree {
+                Some(tree) if file.starts_with('/') && !file.starts_with("/dev/") => {
+                    quoted(&format!("{}{file}", tree.display()))
+                }
+                _ => file.to_owned(),
+            };
+            let sign = if option.is_empty() { ">" } else { ">>" };
+            let to = if by_sudo {
+                [" | sudo tee", option, " ", &file, " >/dev/null"].concat()
+            } else {
+                [" ", sign, " ", &file].concat()
+            };
+            said.push_str(&to);
+        }
+        said
+    }
+}
+
+/// `NAME=value`.
+fn is_variable(word: &str) -> bool {
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// The commands that are joined by `&&`, `||` or `|`, and what is between them. What is quoted or in `$(…)` is one.
+fn parts(text: &str) -> Vec<&str> {
+    let (mut found, mut start, mut quote, mut depth) = (Vec::new(), 0, None, 0_usize);
+    for (at, c) in text.char_indices() {
+        match c {
+            '\'' | '"' if quote.is_none() => quote = Some(c),
+            _ if quote == Some(c) => quote = None,
+            '(' if quote.is_none() => depth += 1,
+            ')' if quote.is_none() => depth = depth.saturating_sub(1),
+            ' ' if quote.is_none() && depth == 0 => {
+                let between =
+                    ["&&", "||", "|"].into_iter().find(|it| text[at + 1..].starts_with(&format!("{it} ")));
+                if let Some(between) = between {
+                    found.extend([&text[start..at], between]);
+                    start = at + between.len() + 2;
+                }
+            }
+            _ => {}
+        }
+    }
+    found.push(&text[start..]);
+    found
+}
+
+/// Words, and whole commands: one begins with a program's name after a colon or a semicolon, or where the line does, and
+/// ends at a semicolon. True for commands.
+#[must_use]
+pub fn pieces(line: &str) -> Vec<(bool, &str)> {
+    let (mut found, mut rest): (Vec<(bool, &str)>, _) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let word = rest.find(' ').unwrap_or(rest.len());
+        let may_begin = found.last().is_none_or(|(_, before)| before.ends_with([':', ';']));
+        // `install it: …` is no command, `install -d …` is one.
+        let is_prose = found.is_empty()
+            && WORDS.contains(&&rest[..word])
+            && !rest[word..].trim_start().starts_with(['-', '/', '+']);
+        let is_program = PROGRAMS.contains(&&rest[..word]) || is_variable(&rest[..word]);
+        let is_command = may_begin && is_program && !is_prose;
+        let end = if is_command { rest.find("; ").map_or(rest.len(), |at| at + 1) } else { word };
+        found.push((is_command, &rest[..end]));
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    found
+}
+
+/// A word for a shell.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// How a runner is registered that is right from the start.
+#[derive(Debug, Clone, Copy)]
+pub struct Registration<'a> {
+    /// The profiles whose settings it gets; none, and it gets gitlab-runner's own.
+    pub profiles: Option<&'a str>,
+    /// The server's address without `https://`.
+    pub server: &'a str,
+    /// The configuration file, where it is not the usual one.
+    pub config: Option<&'a str>,
+    /// The executor.
+    pub executor: &'a str,
+    /// The image of its jobs, where they run in containers.
+    pub image: Option<&'a str>,
+    /// What is run when it is registered.
+    pub then: &'a str,
+}
+
+impl Registration<'_> {
+    /// The commands, a line each, in their order. The token is the reader's.
+    #[must_use]
+    pub fn commands(&self) -> String {
+        let Self { server, executor, then, .. } = self;
+        let file = self.config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();
+        let image = self.image.map(|image| format!(" --docker-image {image}")).unwrap_or_default();
+        let (before, with) = match self.profiles {
+            Some(profiles) => (
+                format!("runner-prep template --profile {profiles} > /root/runner.toml\n"),
+                " \\\n    --template-config /root/runner.toml",
+            ),
+            None => (String::new(), ""),
+        };
+        format!(
+            "{before}CI_SERVER_TOKEN=glrt-TOKEN gitlab-runner register --non-interactive{file} \\\n    \
+             --url https://{server} --executor {executor}{image}{with}\n{then}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_ours_is_completed() {
+        let options = " --root /a".to_owned();
+        let reader = Reader { profiles: "dind".to_owned(), options, ..Reader::default() };
+        for (text, expected) in [
+            ("run again: runner-prep apply", "run again: runner-prep apply --profile dind --root /a"),
+            ("sudo runner-prep doctor -v", "sudo runner-prep doctor --profile dind --root /a -v"),
+            ("runner-prep apply --profile shell", "runner-prep apply --profile shell"),
+            ("runner-prep undo --list", "runner-prep undo --list"),
+        ] {
+            assert_eq!(reader.address(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_command_begins_as_its_reader_must_call_it() {
+        let by_sudo = Reader { by_sudo: true, ..Reader::default() };
+        let of_tree = Reader { tree: Some("/srv/my image".into()), ..Reader::default() };
+        for (text, sudo, tree) in [
+            ("chmod 0600 /etc/a", "sudo chmod 0600 /etc/a", "chroot '/srv/my image' chmod 0600 /etc/a"),
+            (
+                "see why: ls -l /a; then apt-get update && apt-get install -y git",
+                "see why: sudo ls -l /a; then apt-get update && apt-get install -y git",
+                "see why: chroot '/srv/my image' ls -l /a; then apt-get update && apt-get install -y git",
+            ),
+            (
+                "apt-get update && apt-get install -y git",
+                "sudo apt-get update && sudo apt-get install -y git",
+                "chroot '/srv/my image' apt-get update && chroot '/srv/my image' apt-get install -y git",
+            ),
+            (
+                "runner-prep template --profile a > /root/a",
+                "sudo runner-prep template --profile a | sudo tee /root/a >/dev/null",
+                "runner-prep template --profile a > '/srv/my image/root/a'",
+            ),
+            (
+                "TOKEN=x gitlab-runner register \\\n    --url y",
+                "TOKEN=x sudo --preserve-env=TOKEN gitlab-runner register \\\n    --url y",
+                "TOKEN=x chroot '/srv/my image' gitlab-runner register \\\n    --url y",
+            ),
+            (
+                "sudo -u ci mv -T /a /b",
+                "sudo -u ci mv -T /a /b",
+                "chroot '/srv/my image' sudo -u ci mv -T /a /b",
+            ),
+            (
+                "add it: printf 'a && b' >> /c",
+                "add it: sudo printf 'a && b' | sudo tee -a /c >/dev/null",
+                "add it: chroot '/srv/my image' printf 'a && b' >> '/srv/my image/c'",
+            ),
+            ("name another account", "name another account", "name another account"),
+        ] {
+            assert_eq!(Reader::default().address(text), text);
+            assert_eq!(by_sudo.address(text), sudo);
+            assert_eq!(of_tree.address(text), tree);
+        }
+    }
+}

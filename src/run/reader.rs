@@ -1,0 +1,58 @@
+//! Who reads what a command says, and which options let another command work on the same.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Environment, Selection};
+use crate::fault::fault;
+use crate::keys::Version;
+use crate::repair::{Reader, quoted};
+use crate::sys::root::Root;
+
+/// Who reads the repairs, and what the options of the command were that say where it works.
+pub(super) fn reader(
+    cli: &Cli,
+    environment: Environment,
+    profiles: &[String],
+    options: Vec<(&str, String)>,
+) -> Reader {
+    let tree = (cli.global.root != Path::new("/")).then(|| Root::open(&cli.global.root).ok()).flatten();
+    let tree = tree.and_then(|root| root.prefix().map(Path::to_owned));
+    let root = tree.as_ref().map(|tree| ("--root", tree.display().to_string()));
+    let words = root.into_iter().chain(options);
+    let options = words.map(|(option, value)| [" ", option, " ", &quoted(&value)].concat()).collect();
+    let by_sudo = environment.sudo_uid.is_some_and(|uid| uid != 0);
+    Reader { by_sudo, tree, profiles: profiles.join(","), options }
+}
+
+/// The options that let another command work on the same.
+pub(super) fn options(selection: &Selection) -> Vec<(&'static str, String)> {
+    let Selection { config, user, runner, runner_version, .. } = selection;
+    same_options(config.as_deref(), user.as_deref(), runner, *runner_version)
+}
+
+pub(super) fn same_options(
+    config: Option<&Path>,
+    user: Option<&str>,
+    runners: &[String],
+    version: Option<Version>,
+) -> Vec<(&'static str, String)> {
+    let config = config.map(|path| ("--config", path.display().to_string()));
+    let user = user.map(|name| ("--user", name.to_owned()));
+    let runners = runners.iter().map(|name| ("--runner", name.clone()));
+    let version = version.map(|version| ("--runner-version", version.to_string()));
+    config.into_iter().chain(user).chain(runners).chain(version).collect()
+}
+
+/// What works on the whole host needs all of root's rights.
+pub(super) fn require_root(root: &Root, command: &str) -> Result<()> {
+    if !root.is_host() || root.owner().uid == 0 {
+        return Ok(());
+    }
+    Err(fault(
+        "not-root",
+        "runner-prep works on the whole host and must be root",
+        format!("call it with sudo, or give it a tree of your own with --root: sudo runner-prep {command}"),
+    ))
+}
