@@ -68,7 +68,7 @@ impl<'a> Judges<'a> {
             return Err(fault(
                 "visudo-missing",
                 "visudo is not installed on this machine, and no sudo rule is written without its consent",
-                "install the package that is called sudo on every system; in a tree the machine's own visudo is asked",
+                "install sudo on the machine itself, also for a tree, as with `apt-get install sudo`",
             ));
         }
         Ok(Self { root, machine, asked: judges, redirect })

@@ -59,6 +59,6 @@ fn unusable_home(path: &Path, why: &str) -> anyhow::Error {
     fault(
         "home-unusable",
         format!("the home directory {} can't be used: {why}", path.display()),
-        "give the account a home directory of its own; what keeps it from being one says: runner-prep doctor",
+        "give the account a home directory of its own with `usermod --home`; what is wrong with this one says: runner-prep doctor",
     )
 }
