@@ -3,12 +3,11 @@
 //! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
 mod attempts;
-mod effect;
 mod explain;
 mod steps;
 mod working;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -18,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::change::{Allowed, Change, Check, Note, Op, Place};
+use crate::change::{Change, Check, Note, Op, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::{tools, unfinished};
@@ -33,8 +32,7 @@ use crate::text::sudo_include;
 use explain::of_change;
 use steps::Worker;
 
-/// Our own state: the lock and scratch copies. Root's alone.
-pub const STATE: &str = "/var/lib/runner-prep";
+pub use crate::plan::STATE;
 
 /// How long we wait for another run to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -262,12 +260,6 @@ impl<'a> Session<'a> {
         for judged in &judges {
             worker.reach(judged.index);
             judged.judge.check_not_worse(&judged.before)?;
-            if let Some(Check::Sudoers { account, allowed }) = check_of(&changes[judged.index]) {
-                for Allowed { run_as, command } in allowed {
-                    judged.judge.check_effect(account, run_as.as_deref(), command)?;
-                }
-                noticed.extend(effect::look(judged, account, allowed)?);
-            }
         }
         worker.settle()?;
         // Marked last: until then the next run knows that something may be left to sweep. And from here on there
@@ -310,7 +302,7 @@ impl<'a> Session<'a> {
                 judge.check(&self.state, name, content.bytes()?)?;
             }
             let before = judge.live()?;
-            judges.push(Judged { index, name: name.to_owned(), judge, before, _lock: lock });
+            judges.push(Judged { index, judge, before, _lock: lock });
         }
         Ok(judges)
     }
@@ -338,8 +330,6 @@ enum Purpose<'a> {
 /// A sudoers change with its judges and what they said of the live policy before it.
 struct Judged<'a> {
     index: usize,
-    /// The name of the drop-in.
-    name: OsString,
     judge: Judges<'a>,
     before: Vec<Option<String>>,
     /// Nobody edits the file until we are done.

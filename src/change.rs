@@ -128,20 +128,9 @@ pub enum Check {
     Sudoers {
         /// The account whose rights the rule changes.
         account: String,
-        /// What must be allowed without a password afterwards.
-        allowed: Vec<Allowed>,
     },
     /// GitLab Runner's configuration: `gitlab-runner lint` where it is installed.
     RunnerConfig,
-}
-
-/// A command that an account may run through sudo without a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Allowed {
-    /// As whom; `None` for root.
-    pub run_as: Option<String>,
-    /// Program and arguments.
-    pub command: Vec<String>,
 }
 
 /// What a report may show of a file's content.

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use crate::change::{Change, Note, Notes, Op, Place, PublicKey};
+use crate::change::{AccountOp, Change, Note, Notes, Op, Place, PublicKey, Swap};
 use crate::facts::programs;
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
@@ -48,6 +48,7 @@ impl Plan {
             changes.push(change);
         }
         check_home(&changes, context)?;
+        check_places(&changes, context)?;
         let lacks = lacks(context, &notes)?;
         let Notes { mut warnings, mut pending, right, public_key, .. } = notes;
         if !lacks.is_empty() {
@@ -93,6 +94,41 @@ fn missing(context: &Context<'_>, lacks: &[String]) -> Result<Note> {
     );
     let repair = programs::install(context.facts, &names)?;
     Ok(Note { code: PROGRAMS_MISSING, message, repair })
+}
+
+/// Our own state, which is written with every change: the lock, the journal and scratch copies. Root's alone.
+pub const STATE: &str = "/var/lib/runner-prep";
+
+/// What can't be written is refused before anything is.
+fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
+    let facts = context.facts;
+    for change in changes {
+        match &change.op {
+            Op::Account(AccountOp::Create { home, .. }) => {
+                facts.check_writable(&Place::System("/etc/passwd".into()))?;
+                facts.check_writable(&Place::System(home.clone()))?;
+            }
+            Op::Account(AccountOp::Join { .. }) => {
+                facts.check_writable(&Place::System("/etc/group".into()))?;
+            }
+            // A single file may be mounted in a directory that is closed; its own check tells it.
+            Op::File(file) if file.swap == Swap::Shared => {}
+            // What is closed now may be opened by a change before.
+            op => {
+                if let Some(place) = op.place().filter(|place| !is_below_changed(changes, place)) {
+                    facts.check_writable(place)?;
+                }
+            }
+        }
+    }
+    if changes.is_empty() { Ok(()) } else { facts.check_writable(&Place::System(STATE.into())) }
+}
+
+fn is_below_changed(changes: &[Change], place: &Place) -> bool {
+    let is_above = |dir: &Place| dir != place && place.path().starts_with(dir.path());
+    changes
+        .iter()
+        .any(|change| matches!(change.op, Op::Directory { .. }) && change.op.place().is_some_and(is_above))
 }
 
 /// What lies in the home needs one; `useradd` makes it only with a new account.

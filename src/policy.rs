@@ -1,9 +1,5 @@
 //! What equals root, as data: known to the resources that warn of it and to `doctor`.
 
-use std::path::Path;
-
-use crate::text::sudo_include::include;
-
 /// Groups whose members are root by another way, with the way.
 pub const ROOT_GROUPS: [(&str, &str); 6] = [
     ("docker", "a member starts a container that mounts the host's /"),
@@ -17,19 +13,19 @@ pub const ROOT_GROUPS: [(&str, &str); 6] = [
 /// Where sudo reads further rules.
 pub const SUDOERS_DIRECTORY: &str = "/etc/sudoers.d";
 
+/// What a resource calls a sudo rule that does what it is for, and one of which nobody can tell.
+pub const EFFECT: &str = "sudo-effect";
+/// See [`EFFECT`].
+pub const UNKNOWN_EFFECT: &str = "sudo-effect-unknown";
+
 /// sudo's own default where no `secure_path` is set.
 pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The main files of sudo: the administrator's, and where there is none the distribution's (openSUSE).
+pub const SUDOERS: [&str; 2] = ["/etc/sudoers", "/usr/etc/sudoers"];
+
 /// What sudo-rs reads instead of `/etc/sudoers` when it is there.
 pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
-
-/// Whether a main file of sudo, in `/etc`, reads the drop-ins.
-#[must_use]
-pub fn includes_drop_ins(main: &str) -> bool {
-    main.lines()
-        .filter_map(|line| include(line, Path::new("/etc")))
-        .any(|it| it.is_directory && it.path == Path::new(SUDOERS_DIRECTORY))
-}
 
 const WRITES: &str = "it writes any file";
 const RUNS: &str = "it runs any program";

@@ -192,6 +192,7 @@ fn work(
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
+        ask_sudo: false,
     };
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;

@@ -83,6 +83,8 @@ const SHARED: &[(&str, &str)] = &[
     ("login_shell", "a part of the account: what its login shell reads"),
     ("gate", "what a version of gitlab-runner ignores, a part of [config]"),
     ("drop_in", "one file of sudoers.d, whichever resource wants it"),
+    ("sudo_policy", "what sudo's files say, for whichever resource has a rule there"),
+    ("sudo_effect", "what sudo makes of a rule, whichever resource wants it"),
     ("runner", "the entries of config.toml, apart from what is wanted of them"),
 ];
 

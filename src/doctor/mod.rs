@@ -29,8 +29,8 @@ use anyhow::Result;
 
 use crate::fault;
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST};
-use crate::policy::SECURE_PATH;
-use Need::{Account, Config as ConfigFile, Machine, Program, Sudo};
+use crate::policy::{SECURE_PATH, UNKNOWN_EFFECT};
+use Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
 pub use login::Tried;
 pub use patient::{Config, Patient};
 
@@ -58,6 +58,8 @@ pub enum Need {
     Program,
     /// sudo.
     Sudo,
+    /// The profile's sudo rules as they are wanted, and nothing known that takes their effect away.
+    Rules,
     /// The running machine: a tree can't answer it.
     Machine,
 }
@@ -90,7 +92,7 @@ pub const CHECKS: &[Check] = &[
     check("sudo", SUDO, &[Sudo], sudo::installed),
     check("sudo-files", SUDO, &[Sudo], sudo::files),
     check("sudo-policy", SUDO, &[Sudo, Machine], sudo::policy),
-    check("sudo-effect", SUDO, &[Account, Sudo, Machine], sudo::effect),
+    check("sudo-effect", SUDO, &[Account, Sudo, Rules, Machine], sudo::effect),
     check("sudo-rights", ALL, &[Account, Machine], sudo_rights::look),
     check("runner", ALL, &[Program], service::installed),
     check("service", ALL, &[Program], service::unit),
@@ -126,6 +128,11 @@ fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
         ConfigFile => patient.config.toml().is_some(),
         Program => patient.has_program(),
         Sudo => patient.find(SECURE_PATH.split(':'), "sudo").is_some(),
+        Rules => patient.sudo_plans().all(|plan| {
+            plan.is_ok_and(|plan| {
+                plan.changes.is_empty() && plan.pending.iter().all(|note| note.code == UNKNOWN_EFFECT)
+            })
+        }),
         Machine => true,
     };
     if !check.needs.iter().all(is_there) {

@@ -120,6 +120,12 @@ impl<'a> Patient<'a> {
         hosts().into_iter().flatten().filter_map(name).collect()
     }
 
+    /// What the sections with sudo rules plan.
+    pub(super) fn sudo_plans(&self) -> impl Iterator<Item = Result<&Plan, &anyhow::Error>> {
+        let has_rules = |kind: &str| ["sudoers", "deploy"].contains(&kind);
+        self.plans.iter().filter(move |(kind, _)| has_rules(kind)).map(|(_, plan)| plan.as_ref())
+    }
+
     /// The commands of the profile's `[[sudoers.rule]]` and `[[deploy]]`, each with the account that it runs as.
     pub(super) fn wanted_rules(&self) -> Vec<(String, String)> {
         let root = self.wanted.root();

@@ -7,6 +7,7 @@ use super::refuse;
 use crate::change::{Change, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::{PROGRAMS_MISSING, Plan};
+use crate::policy::UNKNOWN_EFFECT;
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
@@ -64,8 +65,8 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             said = (code, &change.why);
         }
     }
-    // What is not installed is a check of its own.
-    let is_other = |note: &&Note| note.code != PROGRAMS_MISSING;
+    // What is not installed, and what sudo makes of a rule, are checks of their own.
+    let is_other = |note: &&Note| ![PROGRAMS_MISSING, UNKNOWN_EFFECT].contains(&note.code);
     for Note { code, message, repair } in plan.pending.iter().filter(is_other) {
         findings.problem(code, message, repair);
     }

@@ -7,14 +7,11 @@ use super::Patient;
 use super::sudo::listed;
 use crate::finding::Findings;
 use crate::policy::way_to_root;
-use crate::text::sudo_list::{Entry, Verdict, entries, verdict};
+use crate::text::sudo_list::{Entry, Question, Verdict, entries, verdict};
 
 /// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(text) = listed(patient)? else {
-        findings.fine("there is no sudo");
-        return Ok(());
-    };
+    let text = listed(patient)?;
     judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), findings);
     if findings.is_empty() {
         findings.fine("no rule beside the profile's equals root");
@@ -25,7 +22,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 /// `known` are commands that the profile wants, of which its own resource warns.
 fn judge(account: &str, known: &[&str], rules: &[Entry], findings: &mut Findings) {
     let mut told = Vec::new();
-    for rule in rules.iter().filter(|rule| rule.free && rule.lets_become("root")) {
+    for rule in rules.iter().filter(|rule| rule.free && rule.lets_become("root") != Some(false)) {
         let (program, arguments) = rule.words();
         let Some(way) = way(&program, arguments.as_deref()) else { continue };
         if known.contains(&program.as_str()) || told.contains(&program) {
@@ -33,8 +30,10 @@ fn judge(account: &str, known: &[&str], rules: &[Entry], findings: &mut Findings
         }
         // A later rule may take it away again, or ask for a password.
         if program != "ALL" && !program.ends_with('/') {
-            let line = arguments.as_ref().map_or(program.clone(), |rest| format!("{program} {rest}"));
-            if !matches!(verdict(rules, "root", &line), Verdict::Free(_)) {
+            let same = |one: &str, other: &str| one == other;
+            let question =
+                Question { run_as: "root", program: &program, arguments: arguments.as_deref(), same: &same };
+            if matches!(verdict(rules, &question), Verdict::Denied(_) | Verdict::Asks(_) | Verdict::Unknown) {
                 continue;
             }
         }

@@ -8,15 +8,17 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
+use super::looks::Looks;
 use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package, programs, seen};
-use crate::change::{FileKind, Owner, Seen};
+use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Named};
-use crate::sys::exec::{self, Tool};
+use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, descend};
+use crate::sys::writable;
 
 /// Databases of rpm, by their age.
 const RPM_DATABASES: [&str; 4] = [
@@ -26,7 +28,7 @@ const RPM_DATABASES: [&str; 4] = [
     "/var/lib/rpm/Packages",
 ];
 
-/// How long a program may take to say its version.
+/// How long a program may take that only answers a question.
 const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The host or tree as it is now.
@@ -62,8 +64,7 @@ impl<'a> Live<'a> {
     /// When it can't be read.
     pub fn home_names(&self, account: &Account, relative: &Path) -> Result<Vec<OsString>> {
         let path = account.home.join(relative);
-        let identity = Identity { uid: account.uid, gid: account.gid };
-        let Some(home) = self.root.home(&account.home, self.owner_in_tree(identity))? else {
+        let Some(home) = self.root.home(&account.home, self.owner_in_tree(rights(account)))? else {
             return Ok(Vec::new());
         };
         let names =
@@ -208,7 +209,7 @@ impl Facts for Live<'_> {
             Owner::Root => self.root.owner(),
             Owner::Ids(uid, gid) => Identity { uid: *uid, gid: *gid },
             Owner::Account(name) => match self.account(name)? {
-                Some(account) => self.owner_in_tree(Identity { uid: account.uid, gid: account.gid }),
+                Some(account) => self.owner_in_tree(rights(&account)),
                 None => return Ok(None),
             },
         };
@@ -238,24 +239,41 @@ impl Facts for Live<'_> {
         let Some(program) = self.tool("ssh-keygen") else {
             return Ok(None);
         };
-        let rights = Identity { uid: account.uid, gid: account.gid };
         let asked = Tool::new(&program)
             .args(["-y", "-P", "", "-f", "/dev/stdin"])
             .input(private)
-            .identity((identity::is_root() && rights.uid != 0).then_some(rights))
+            .identity((identity::is_root() && account.uid != 0).then(|| rights(account)))
             .run()?;
         Ok(asked.success().then(|| asked.stdout.trim().to_owned()))
     }
 
     fn git_has_value(&self, account: &Account, key: &str) -> Result<bool> {
         let Some(program) = self.tool("git").filter(|_| self.root.is_host()) else { return Ok(false) };
-        let rights = Identity { uid: account.uid, gid: account.gid };
         let asked = Tool::new(&program)
             .args(["config", "--includes", "--get", key])
             .env("HOME", account.home.as_os_str())
-            .identity((identity::is_root() && rights.uid != 0).then_some(rights))
+            .identity((identity::is_root() && account.uid != 0).then(|| rights(account)))
             .run()?;
         Ok(asked.success())
+    }
+
+    fn check_writable(&self, place: &Place) -> Result<()> {
+        let Place::Home { account, relative, .. } = place else {
+            return writable::check_below(&place.path(), |above| self.root.dir(above));
+        };
+        let account = self.account(account)?;
+        let home = account.map(|account| self.home_of(&account)).transpose()?.flatten();
+        home.map_or(Ok(()), |home| writable::check_below(relative, |above| descend(&home, above)))
+    }
+
+    fn sudo(&self, account: Option<&Account>, arguments: &[&str]) -> Result<Option<Finished>> {
+        let program = self.tool("sudo").filter(|_| self.root.is_host() && identity::is_root());
+        let Some(program) = program else { return Ok(None) };
+        let tool = Tool::new(&program).args(arguments).patience(ASKING);
+        match account {
+            Some(account) => tool.account(&account.name, rights(account)).run().map(Some),
+            None => tool.run().map(Some),
+        }
     }
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {
@@ -286,42 +304,6 @@ impl Facts for Live<'_> {
     }
 }
 
-/// A batch of looks at an account's home. Whoever makes it has taken the account's rights.
-struct Looks<'a> {
-    account: &'a Account,
-    home: &'a Rc<Dir>,
-    directories: BTreeMap<OsString, Option<Rc<Dir>>>,
-}
-
-impl Looks<'_> {
-    fn at(&mut self, relative: &Path) -> Result<Option<Seen>> {
-        let path = self.account.home.join(relative);
-        let cannot = |owner: Option<u32>, error| match self.home.identity() {
-            Some(_) => locked(self.account, &path, owner, error),
-            None => unreadable(&path, MOST_BYTES, error),
-        };
-        if let Some(dir) = self.directories.get(relative.as_os_str()) {
-            let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
-            return Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })));
-        }
-        let parent = relative.parent().unwrap_or(relative);
-        let file = relative.file_name().unwrap_or_default();
-        let dir = if let Some(dir) = self.directories.get(parent.as_os_str()) {
-            dir.clone()
-        } else {
-            let dir = descend(self.home, parent).map_err(|error| cannot(None, error))?;
-            self.directories.insert(parent.as_os_str().to_owned(), dir.clone());
-            dir
-        };
-        let Some(dir) = dir else { return Ok(None) };
-        let entry = dir.read(file, MOST_BYTES).map_err(|error| {
-            let stat = dir.stat_entry(file).ok().flatten();
-            cannot(stat.map(|stat| stat.uid), error)
-        })?;
-        Ok(entry.map(seen))
-    }
-}
-
 impl Live<'_> {
     fn home_of(&self, account: &Account) -> Result<Option<Rc<Dir>>> {
         if let Some((path, home)) = self.opened.borrow().as_ref() {
@@ -329,8 +311,7 @@ impl Live<'_> {
                 return Ok(Some(Rc::clone(home)));
             }
         }
-        let identity = self.owner_in_tree(Identity { uid: account.uid, gid: account.gid });
-        let home = self.root.home(&account.home, identity)?;
+        let home = self.root.home(&account.home, self.owner_in_tree(rights(account)))?;
         *self.opened.borrow_mut() = home.clone().map(|home| (account.home.clone(), home));
         Ok(home)
     }
@@ -346,8 +327,17 @@ impl Live<'_> {
     }
 }
 
+fn rights(account: &Account) -> Identity {
+    Identity { uid: account.uid, gid: account.gid }
+}
+
 /// With the account's rights, which root takes in its home, root may be refused, too.
-fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Error) -> anyhow::Error {
+pub(super) fn locked(
+    account: &Account,
+    path: &Path,
+    owner: Option<u32>,
+    error: std::io::Error,
+) -> anyhow::Error {
     if error.kind() != std::io::ErrorKind::PermissionDenied {
         return unreadable(path, MOST_BYTES, error);
     }

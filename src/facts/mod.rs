@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod live;
+mod looks;
 pub mod machine;
 mod package;
 pub mod programs;
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{FileKind, Owner, Seen};
+use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, fault};
 use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Entry, Kind, Stat};
+use crate::sys::exec::Finished;
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
 pub const MOST_BYTES: u64 = 1024 * 1024;
@@ -146,6 +148,23 @@ pub trait Facts {
     /// # Errors
     /// When git can't be started.
     fn git_has_value(&self, account: &Account, key: &str) -> Result<bool>;
+
+    /// Refuse a place where nothing can be made or replaced, as far as that can be seen without a write.
+    ///
+    /// # Errors
+    /// What stands in the way: a read-only file system, a flag of chattr(1), missing rights.
+    fn check_writable(&self, _place: &Place) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ask `sudo` of the host, as root or with an account's rights, without a terminal; `None` in a tree, and where
+    /// there is no sudo.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    fn sudo(&self, _account: Option<&Account>, _arguments: &[&str]) -> Result<Option<Finished>> {
+        Ok(None)
+    }
 
     /// Ask a server for its host keys, over the network: the lines of `ssh-keyscan`.
     ///

@@ -266,7 +266,7 @@ fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thin
     };
     let reader = match &file.check {
         Check::None => None,
-        Check::Sudoers { account, .. } => Some(Reader::Sudo { account: account.clone() }),
+        Check::Sudoers { account } => Some(Reader::Sudo { account: account.clone() }),
         Check::RunnerConfig => Some(Reader::Runner),
     };
     Ok(Thing { place: file.place.clone(), before, after, shown, fresh, reader, values })

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::target::Name;
 use super::{Context, Resource};
-use crate::change::{AccountOp, Change, Notes, Op};
+use crate::change::{AccountOp, Change, FileKind, Notes, Op};
 use crate::fault::fault;
 use crate::policy::ROOT_GROUPS;
 
@@ -60,6 +60,19 @@ impl Resource for Account {
                     format!(
                         "make the account with that group: useradd --system --gid {name} --create-home --skel /dev/null --shell /bin/bash --comment 'GitLab Runner' {name}"
                     ),
+                ));
+            }
+            // useradd takes it as it is, and whose number the account gets nobody knows before.
+            if let Some(seen) = context.facts.entry(&context.target.home)? {
+                let home = context.target.home.display();
+                let what = match seen.kind {
+                    FileKind::Directory => format!("it is there already and belongs to uid {}", seen.uid),
+                    kind => format!("it is {kind}"),
+                };
+                return Err(fault(
+                    "home-unusable",
+                    format!("the home directory {home} can't be used for the new account {name}: {what}"),
+                    format!("see what it is, and move it away: ls -la {home}; mv -T {home} {home}.old"),
                 ));
             }
             changes.push(Change {

@@ -19,11 +19,11 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::drop_in::{DEPLOYMENTS, DropIn, Policy};
+use super::drop_in::DropIn;
+use super::sudo_effect::Allowed;
+use super::sudo_policy::{DEPLOYMENTS, Policy};
 use super::{Context, Resource};
-use crate::change::{
-    Allowed, Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap,
-};
+use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap};
 use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::fault;
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
@@ -64,14 +64,14 @@ impl Resource for Deployments {
             missing: String::new(),
         };
         if self.0.is_empty() {
-            return drop_in.plan(context);
+            return drop_in.plan(context, None, notes);
         }
         let facts = context.facts;
         let has_rsync = RSYNC.iter().any(|path| facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some()));
         if programs::lacks(facts, (!has_rsync).then_some(RSYNC[0]).into_iter(), notes)? {
             return Ok(Vec::new());
         }
-        let policy = Policy::read(facts, &context.target.name, notes)?;
+        let policy = Policy::read(context, DEPLOYMENTS, notes)?;
         warn_of_kernel(facts, notes)?;
         for deployment in &self.0 {
             plan_target(context, deployment, &mut changes)?;
@@ -110,7 +110,7 @@ impl Resource for Deployments {
             lines.push(format!("`sudo {} {name}`", policy.name_of(Path::new(ENTRY))));
         }
         drop_in.missing = format!("jobs deploy with {} in their checkout", lines.join(", "));
-        changes.extend(drop_in.plan(context)?);
+        changes.extend(drop_in.plan(context, Some(&policy), notes)?);
         for deployment in self.0.iter().filter(|_| changes.is_empty()) {
             let (name, target) = (deployment.name.as_str(), deployment.target.path().display());
             notes.right("deploy", format!("jobs can deploy {name}, to {target}"));

@@ -14,6 +14,8 @@ mod login_shell;
 mod runner;
 mod settings;
 mod ssh_key;
+mod sudo_effect;
+mod sudo_policy;
 mod sudoers;
 pub mod target;
 #[cfg(test)]
@@ -58,6 +60,7 @@ pub struct Context<'a> {
 }
 
 /// The command line's word on what resources do.
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line of its own")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Take over a sudoers file that somebody else wrote.
@@ -76,6 +79,8 @@ pub struct Options {
     pub accept_new_host_keys: bool,
     /// Ask servers for their keys where the profile gives a fingerprint.
     pub scan_host_keys: bool,
+    /// Ask sudo for the effect of its rules also where its files leave no doubt.
+    pub ask_sudo: bool,
     /// The version of gitlab-runner, whatever is installed.
     pub runner_version: Option<Version>,
 }

@@ -13,10 +13,12 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::drop_in::{DropIn, Policy, RULES, check_command};
+use super::drop_in::DropIn;
+use super::sudo_effect::Allowed;
+use super::sudo_policy::{Policy, RULES, check_command};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
-use crate::change::{Allowed, Change, Notes};
+use crate::change::{Change, Notes};
 use crate::facts::programs;
 use crate::fault::fault;
 use crate::policy::{ROOT_GROUPS, way_to_root};
@@ -77,17 +79,18 @@ impl Resource for Sudoers {
             }
             add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
         }
+        let mut policy = None;
         if !drop_in.rules.is_empty() {
             let all = || self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
             if programs::lacks(context.facts, all().map(|command| command.program().as_str()), notes)? {
                 return Ok(Vec::new());
             }
-            let policy = Policy::read(context.facts, account, notes)?;
+            let policy = policy.insert(Policy::read(context, RULES, notes)?);
             for command in all() {
-                check_command(context.facts, &policy, Path::new(command.program().as_str()))?;
+                check_command(context.facts, policy, Path::new(command.program().as_str()))?;
             }
         }
-        let changes = drop_in.plan(context)?;
+        let changes = drop_in.plan(context, policy.as_ref(), notes)?;
         if changes.is_empty() && !drop_in.rules.is_empty() {
             notes.right("sudoers", format!("{} has the profile's rules, mode 0440 and root", drop_in.path));
         }

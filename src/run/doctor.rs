@@ -71,6 +71,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         config: asked.config.clone(),
         runners: asked.runner.clone(),
         runner_version: asked.runner_version,
+        ask_sudo: true,
         ..Options::default()
     };
     let (names, chosen) = match &asked.profile[..] {

@@ -82,6 +82,7 @@ pub struct Tool<'a> {
     input: &'a [u8],
     directory: Option<&'a Dir>,
     identity: Option<Identity>,
+    groups: Vec<Gid>,
     environment: Vec<(&'static str, OsString)>,
     patience: Duration,
 }
@@ -96,6 +97,7 @@ impl<'a> Tool<'a> {
             input: &[],
             directory: None,
             identity: None,
+            groups: Vec::new(),
             environment: Vec::new(),
             patience: PATIENCE,
         }
@@ -135,6 +137,14 @@ impl<'a> Tool<'a> {
     pub fn identity(mut self, identity: Option<Identity>) -> Self {
         self.identity = identity;
         self
+    }
+
+    /// The same with all groups of the account, as a job has them.
+    #[must_use]
+    pub fn account(self, name: &str, identity: Identity) -> Self {
+        let name = std::ffi::CString::new(name).unwrap_or_default();
+        let groups = nix::unistd::getgrouplist(&name, Gid::from_raw(identity.gid)).unwrap_or_default();
+        Self { groups, ..self.identity(Some(identity)) }
     }
 
     /// Add a variable to its otherwise clean environment.
@@ -177,10 +187,16 @@ impl<'a> Tool<'a> {
             command.stdin(theirs);
             Some(ours)
         };
-        if let Some(identity) = self.identity {
-            command.uid(identity.uid).gid(identity.gid);
-        }
         raw::in_new_session(&mut command);
+        match self.identity {
+            Some(Identity { uid, gid }) if self.groups.is_empty() => {
+                command.uid(uid).gid(gid);
+            }
+            Some(Identity { uid, gid }) => {
+                raw::with_groups(&mut command, Uid::from_raw(uid), Gid::from_raw(gid), self.groups);
+            }
+            None => {}
+        }
         let child = start(&mut command).with_context(|| format!("cannot start {name}"));
         // Closes our copy of the reading end: a tool that ends early is then noticed by the write.
         drop(command);

@@ -22,3 +22,4 @@ mod straight;
 pub mod sudo;
 pub mod unix_http;
 pub mod waiting;
+pub mod writable;

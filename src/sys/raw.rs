@@ -11,6 +11,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_int};
+use nix::unistd::{Gid, Uid};
 
 /// Start the child in a session of its own, so that it has no controlling terminal: with one, it could
 /// type into root's shell (`TIOCSTI`). And without any handle but the standard three, whatever our own
@@ -23,6 +24,18 @@ pub(super) fn in_new_session(command: &mut Command) {
             nix::unistd::setsid()?;
             close_handles_at_exec();
             Ok(())
+        });
+    }
+}
+
+/// Start the child with the rights of an account and all its groups.
+pub(super) fn with_groups(command: &mut Command, uid: Uid, gid: Gid, groups: Vec<Gid>) {
+    // SAFETY: as above: three system calls on what was made before the fork.
+    unsafe {
+        command.pre_exec(move || {
+            nix::unistd::setgroups(&groups)?;
+            nix::unistd::setresgid(gid, gid, gid)?;
+            Ok(nix::unistd::setresuid(uid, uid, uid)?)
         });
     }
 }

@@ -1,4 +1,4 @@
-//! sudo's own word on a policy: every `visudo` that is installed, and `sudo -l` for the effect.
+//! sudo's own word on a policy: every `visudo` that is installed.
 //!
 //! Owns how they are called and the scratch copy of a merged policy. Must not write to `/etc`.
 
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::dir::{Dir, Kind};
-use super::exec::{Tool, find, find_all, is_program};
+use super::exec::{Tool, find_all, is_program};
 use super::root::Root;
 use super::staged::Staged;
 use crate::fault::fault;
@@ -34,7 +34,6 @@ pub type Redirect = fn(&[u8], &Path, &dyn Fn(bool, &Path, bool) -> Option<PathBu
 #[derive(Debug)]
 pub struct Judges<'a> {
     root: &'a Root,
-    machine: &'a Root,
     asked: Vec<Judge>,
     redirect: Redirect,
 }
@@ -71,7 +70,7 @@ impl<'a> Judges<'a> {
                 "install sudo on the machine itself, also for a tree, as with `apt-get install sudo`",
             ));
         }
-        Ok(Self { root, machine, asked: judges, redirect })
+        Ok(Self { root, asked: judges, redirect })
     }
 
     /// Learn which judges find the policy good as it is. One that is not content with any file at all is dismissed.
@@ -149,46 +148,6 @@ impl<'a> Judges<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Ask sudo whether the account may now run a command. Only on the host.
-    ///
-    /// # Errors
-    /// When it may not: another rule takes the right away.
-    pub fn check_effect(&self, account: &str, run_as: Option<&str>, command: &[String]) -> Result<()> {
-        let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else {
-            return Ok(());
-        };
-        let run_as = ["-u", run_as.unwrap_or("root")];
-        let done = Tool::new(&sudo).args(["-n", "-l", "-U", account]).args(run_as).args(command).run()?;
-        if done.success() {
-            return Ok(());
-        }
-        Err(fault(
-            "rule-without-effect",
-            format!("sudo does not allow {account} to run {}: {}", command.join(" "), done.complaint()),
-            format!(
-                "see which rule wins: sudo -l -U {account}; the last match in {MAIN} and {DROP_INS} counts"
-            ),
-        ))
-    }
-
-    /// What `sudo -ll` says of an account's rules; `None` where there is no sudo to ask. Only on the host.
-    pub fn listing(&self, account: &str) -> Result<Option<String>> {
-        let Some(sudo) = find(self.machine, "sudo").filter(|_| self.root.is_host()) else {
-            return Ok(None);
-        };
-        let done = Tool::new(&sudo).args(["-n", "-ll", "-U", account]).run()?;
-        Ok(done.success().then_some(done.stdout))
-    }
-
-    /// The drop-ins that sudo reads after this one, in its order: their rules win.
-    pub fn later_than(&self, name: &OsStr) -> Result<Vec<PathBuf>> {
-        let dir = self.root.dir(Path::new(DROP_INS)).context("cannot list the drop-ins of sudo")?;
-        let names = dir.map(|dir| dir.names()).transpose().context("cannot list the drop-ins of sudo")?;
-        let later =
-            names.unwrap_or_default().into_iter().filter(|other| is_read(other) && other.as_os_str() > name);
-        Ok(later.map(|other| Path::new(DROP_INS).join(other)).collect())
     }
 
     fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {

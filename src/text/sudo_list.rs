@@ -1,4 +1,6 @@
-//! What `sudo -ll -U ACCOUNT` prints, as rules in sudo's order: of original sudo and of sudo-rs.
+//! What `sudo -ll` prints, as rules in sudo's order: of original sudo and of sudo-rs.
+
+use super::glob::matches;
 
 /// One command of a rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,16 +26,38 @@ pub enum Verdict<'a> {
     Asks(&'a Entry),
     /// This rule allows it without a password.
     Free(&'a Entry),
+    /// Whether this rule decides is something that only sudo can tell.
+    Unclear(&'a Entry),
+    /// This rule decides where the command has some arguments, and not with all.
+    Partly(&'a Entry),
+}
+
+/// A command that is asked about.
+pub struct Question<'a> {
+    /// As whom it is to run.
+    pub run_as: &'a str,
+    /// The program, an absolute path.
+    pub program: &'a str,
+    /// Its arguments, joined; `None` for any.
+    pub arguments: Option<&'a str>,
+    /// Whether two paths lead to the same file.
+    pub same: &'a dyn Fn(&str, &str) -> bool,
+}
+
+/// What stands before the rules: the settings that hold for the account.
+#[must_use]
+pub fn settings(text: &str) -> &str {
+    text.split("Sudoers entry:").next().unwrap_or_default()
 }
 
 /// Read all rules: blocks that begin with `Sudoers entry:`.
 #[must_use]
 pub fn entries(text: &str) -> Vec<Entry> {
     let mut found = Vec::new();
-    let mut block: Option<Entry> = None;
-    let mut in_commands = false;
     // What the password rule is where no rule says anything.
     let mut free = false;
+    let mut block: Option<Entry> = None;
+    let mut in_commands = false;
     for line in text.lines() {
         let word = line.trim();
         if let Some(file) = word.strip_prefix("Sudoers entry:") {
@@ -58,6 +82,8 @@ pub fn entries(text: &str) -> Vec<Entry> {
             }
         } else if word == "Commands:" {
             in_commands = true;
+        } else if word.starts_with("Matched:") {
+            in_commands = false;
         } else if in_commands && !word.is_empty() {
             found.push(Entry { command: word.to_owned(), ..entry.clone() });
         }
@@ -65,16 +91,46 @@ pub fn entries(text: &str) -> Vec<Entry> {
     found
 }
 
-/// What the rules say of a command line: the last one about it counts.
+/// What the rules say of a command: the last one about it counts.
 #[must_use]
-pub fn verdict<'a>(entries: &'a [Entry], run_as: &str, wanted: &str) -> Verdict<'a> {
-    let about = |entry: &&Entry| entry.lets_become(run_as) && entry.is_about(wanted);
-    match entries.iter().rev().find(about) {
-        None => Verdict::Unknown,
-        Some(entry) if entry.command.starts_with('!') => Verdict::Denied(entry),
-        Some(entry) if entry.free => Verdict::Free(entry),
-        Some(entry) => Verdict::Asks(entry),
+pub fn verdict<'a>(entries: &'a [Entry], question: &Question<'_>) -> Verdict<'a> {
+    let mut unclear = None;
+    for entry in entries.iter().rev() {
+        let about = match (entry.lets_become(question.run_as), entry.about(question)) {
+            (Some(false), _) | (_, About::No) => continue,
+            (None, About::Yes) => About::Maybe,
+            (_, about) => about,
+        };
+        let decides = if entry.command.starts_with('!') {
+            Verdict::Denied(entry)
+        } else if entry.free {
+            Verdict::Free(entry)
+        } else {
+            Verdict::Asks(entry)
+        };
+        if about == About::Yes {
+            // What says the same as the rule behind it changes nothing.
+            let is_free = matches!(decides, Verdict::Free(_));
+            return unclear.filter(|(free, _)| *free != is_free).map_or(decides, |(_, verdict)| verdict);
+        }
+        let is_free = matches!(decides, Verdict::Free(_));
+        let doubt = if about == About::Partly { Verdict::Partly(entry) } else { Verdict::Unclear(entry) };
+        // One doubt that something is taken away is enough.
+        if unclear.is_none_or(|(free, _)| free && !is_free) {
+            unclear = Some((is_free, doubt));
+        }
     }
+    // With some arguments it may be allowed.
+    unclear.filter(|(free, _)| *free).map_or(Verdict::Unknown, |(_, verdict)| verdict)
+}
+
+/// Whether a rule is about a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Yes,
+    No,
+    Maybe,
+    Partly,
 }
 
 impl Entry {
@@ -82,27 +138,119 @@ impl Entry {
     /// arguments will do.
     #[must_use]
     pub fn words(&self) -> (String, Option<String>) {
-        let command = self.command.replace('\\', "");
-        match command.split_once(' ') {
-            Some((program, arguments)) => (program.to_owned(), Some(arguments.trim().to_owned())),
-            None => (command, None),
+        split(&self.command)
+    }
+
+    fn about(&self, question: &Question<'_>) -> About {
+        let command = self.command.trim_start_matches('!');
+        // `sha224:…` before a command: it is meant only where the file has these bytes.
+        let digest = command.split_once(' ').filter(|(word, _)| word.starts_with("sha"));
+        let command = digest.map_or(command, |(_, command)| command);
+        let (program, arguments) = split(command);
+        let by_program = match_program(&program, question);
+        let by_arguments = match (arguments.as_deref(), question.arguments) {
+            (None, _) => About::Yes,
+            (Some(_), None) => About::Partly,
+            (Some("\"\""), Some(wanted)) => {
+                if wanted.is_empty() {
+                    About::Yes
+                } else {
+                    About::No
+                }
+            }
+            (Some(given), Some(wanted)) if given == wanted => About::Yes,
+            (Some(given), Some(_)) if is_pattern(given) => About::Maybe,
+            _ => About::No,
+        };
+        match (by_program, by_arguments) {
+            (About::No, _) | (_, About::No) => About::No,
+            (About::Yes, About::Yes) if digest.is_some() => About::Maybe,
+            (About::Yes, about) | (about, _) => about,
         }
     }
 
-    /// True when the rule is about this command: the program with any arguments, or with these.
-    fn is_about(&self, wanted: &str) -> bool {
-        let command = self.command.trim_start_matches('!').replace('\\', "");
-        let program = wanted.split(' ').next().unwrap_or(wanted);
-        let is_in = |directory| program.rsplit_once('/').is_some_and(|(above, _)| above == directory);
-        let same = command == "ALL" || command == program || command == wanted;
-        same || command.strip_suffix('/').is_some_and(is_in)
-    }
-
-    /// True when it lets the account become this one. Without a list it is root that sudo becomes.
+    /// Whether it lets the account become this one; `None` where only sudo can tell. Without a list it is root that
+    /// sudo becomes.
     #[must_use]
-    pub fn lets_become(&self, account: &str) -> bool {
-        let is_it = |user: &String| user == "ALL" || user == account;
-        self.run_as.iter().any(is_it) || (self.run_as.is_empty() && account == "root")
+    pub fn lets_become(&self, account: &str) -> Option<bool> {
+        let mut lets = self.run_as.is_empty() && account == "root";
+        for user in &self.run_as {
+            let (name, allows) = user.strip_prefix('!').map_or((user.as_str(), true), |name| (name, false));
+            let is_name = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+            if name == "ALL" || name == account || (name == "#0" && account == "root") {
+                lets = allows;
+            } else if !is_name && !name.is_empty() {
+                return None;
+            }
+        }
+        Some(lets)
+    }
+}
+
+/// A program and what the rule says of its arguments, backslashes removed.
+fn split(command: &str) -> (String, Option<String>) {
+    let is_expression = command.starts_with('^');
+    let plain = |text: &str| if is_expression { text.to_owned() } else { text.replace('\\', "") };
+    match command.split_once(' ') {
+        Some((program, arguments)) => (plain(program), Some(arguments.trim().replace('\\', ""))),
+        None => (plain(command), None),
+    }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[']) || text.starts_with('^')
+}
+
+/// Whether a program of a rule is the wanted one: by its path, by its directory, by a pattern, or by another path
+/// to the same file.
+fn match_program(program: &str, question: &Question<'_>) -> About {
+    let wanted = question.program;
+    let yes = |is_it: bool| if is_it { About::Yes } else { About::No };
+    let Some((directory, name)) = wanted.rsplit_once('/') else { return About::Maybe };
+    if let Some(expression) = program.strip_prefix('^') {
+        return match_expression(expression, wanted);
+    }
+    if program == "ALL" || program == wanted {
+        return About::Yes;
+    }
+    // `list`, `sudoedit`.
+    let Some((above, last)) = program.rsplit_once('/') else { return About::No };
+    if is_pattern(program) {
+        // Classes by name are no ranges of letters, and braces none at all.
+        let is_plain = !program.contains("[:") && !program.contains(['{', '}']);
+        let by_name = matches(last, name).filter(|_| is_plain && !last.is_empty());
+        return match (matches(program, wanted).filter(|_| is_plain), by_name) {
+            (Some(true), _) => About::Yes,
+            (_, Some(false)) => About::No,
+            (_, Some(true)) if !is_pattern(above) => yes((question.same)(&format!("{above}/{name}"), wanted)),
+            _ => About::Maybe,
+        };
+    }
+    if last.is_empty() {
+        return yes(above == directory || (question.same)(&format!("{above}/{name}"), wanted));
+    }
+    yes(last == name && (question.same)(program, wanted))
+}
+
+/// An expression behind its `^`: plain letters, then anything or the end. Of others only sudo can tell, unless
+/// their plain beginning is another one.
+fn match_expression(expression: &str, wanted: &str) -> About {
+    let end =
+        expression.find(['.', '*', '[', '(', '\\', '?', '+', '{', '|', '$']).unwrap_or(expression.len());
+    let (begin, rest) = expression.split_at(end);
+    match rest {
+        "$" if begin == wanted => About::Yes,
+        ".*$" if wanted.starts_with(begin) => About::Yes,
+        _ if expression.contains('|') => About::Maybe,
+        _ => {
+            // The last letter may be there many times, or not at all.
+            let begin = if rest.starts_with(['*', '?', '{']) {
+                &begin[..begin.len().saturating_sub(1)]
+            } else {
+                begin
+            };
+            if wanted.starts_with(begin) && rest != "$" { About::Maybe } else { About::No }
+        }
     }
 }
 
@@ -155,16 +303,88 @@ Sudoers entry: /etc/sudoers.d/zz
         );
     }
 
+    fn ask<'a>(rules: &'a [Entry], run_as: &str, wanted: &str) -> Verdict<'a> {
+        let (program, arguments) =
+            wanted.split_once(' ').map_or((wanted, None), |(one, rest)| (one, Some(rest)));
+        let same =
+            |one: &str, other: &str| one.trim_start_matches("/usr") == other.trim_start_matches("/usr");
+        verdict(rules, &Question { run_as, program, arguments, same: &same })
+    }
+
     #[test]
     fn the_last_rule_about_a_command_counts() {
         let found = entries(LISTED);
-        assert_eq!(verdict(&found, "root", "/usr/bin/rsync"), Verdict::Denied(&found[4]));
-        assert_eq!(verdict(&found, "nobody", "/usr/bin/rsync"), Verdict::Free(&found[0]));
-        assert_eq!(verdict(&found, "www", "/usr/bin/rsync --chown=a:b ."), Verdict::Free(&found[1]));
-        assert_eq!(verdict(&found, "deploy", "/opt/bin/x"), Verdict::Free(&found[2]));
-        assert_eq!(verdict(&found, "deploy", "/opt/bin/x/y"), Verdict::Unknown);
-        assert_eq!(verdict(&found, "root", "/usr/bin/id"), Verdict::Asks(&found[3]));
-        assert_eq!(verdict(&found, "www", "/usr/bin/id"), Verdict::Unknown);
+        assert_eq!(ask(&found, "root", "/usr/bin/rsync"), Verdict::Denied(&found[4]));
+        assert_eq!(ask(&found, "nobody", "/usr/bin/rsync"), Verdict::Free(&found[0]));
+        assert_eq!(ask(&found, "www", "/usr/bin/rsync --chown=a:b ."), Verdict::Free(&found[1]));
+        assert_eq!(ask(&found, "deploy", "/opt/bin/x"), Verdict::Free(&found[2]));
+        assert_eq!(ask(&found, "deploy", "/opt/bin/x/y"), Verdict::Unknown);
+        assert_eq!(ask(&found, "root", "/usr/bin/id"), Verdict::Asks(&found[3]));
+        assert_eq!(ask(&found, "www", "/usr/bin/id"), Verdict::Unknown);
+    }
+
+    /// What a later rule with a password does to one without.
+    #[test]
+    fn a_pattern_is_judged_or_said_to_be_unclear() {
+        let found = |run_as: &str, command: &str| {
+            let text = format!(
+                "Sudoers entry:\n RunAsUsers: ALL\n Options: !authenticate\n Commands:\n\t/usr/bin/rsync\n\n\
+                 Sudoers entry:\n RunAsUsers: {run_as}\n Commands:\n\t{command}\n"
+            );
+            let rules = entries(&text);
+            match ask(&rules, "root", "/usr/bin/rsync") {
+                Verdict::Asks(_) => "asks",
+                Verdict::Denied(_) => "denied",
+                Verdict::Free(_) => "free",
+                Verdict::Unclear(_) => "unclear",
+                Verdict::Partly(_) => "partly",
+                Verdict::Unknown => "unknown",
+            }
+        };
+        for (command, expected) in [
+            ("ALL", "asks"),
+            ("/usr/bin/rsy*", "asks"),
+            ("/bin/r*", "asks"),
+            ("/usr/bin/[r-s]sync", "asks"),
+            ("/usr/bin/", "asks"),
+            ("/bin/", "asks"),
+            ("/bin/rsync", "asks"),
+            ("!/usr/bin/rs*", "denied"),
+            ("^/usr/bin/rs.*$", "asks"),
+            ("^/usr/bin/rsync$", "asks"),
+            ("/usr/bin/a*", "free"),
+            ("/opt/*/apt", "free"),
+            ("/opt/bin/", "free"),
+            ("/opt/bin/rsync", "free"),
+            ("^/usr/bin/apt.*$", "free"),
+            ("^/usr/bin/rsync-ssl$", "free"),
+            ("list", "free"),
+            ("sudoedit /usr/bin/rsync", "free"),
+            ("/*/*/rsync", "asks"),
+            ("/*/bin/rsync*", "asks"),
+            ("/*/sbin/rsync*", "unclear"),
+            ("/usr/bin/rsyn[[:lower:]]", "unclear"),
+            ("^/usr/s?bin/rsync$", "unclear"),
+            ("^(/usr)?/bin/rsync$", "unclear"),
+            ("sha224:abc /usr/bin/rsync", "unclear"),
+            ("/usr/bin/rsync -a *", "partly"),
+            ("/usr/bin/rsync \"\"", "partly"),
+        ] {
+            assert_eq!(found("ALL", command), expected, "{command}");
+        }
+        for (run_as, expected) in [
+            ("root", "asks"),
+            ("#0", "asks"),
+            ("daemon, root", "asks"),
+            ("ALL, !root", "free"),
+            ("!root", "free"),
+            ("daemon", "free"),
+            ("#7", "unclear"),
+            ("%root", "unclear"),
+            ("R", "unclear"),
+        ] {
+            assert_eq!(found(run_as, "ALL"), expected, "{run_as}");
+        }
     }
 
     #[test]
@@ -174,11 +394,6 @@ Sudoers entry: /etc/sudoers.d/zz
                     Options: authenticate\n    Commands:\n\t/bin/a\n";
         let free: Vec<bool> = entries(text).iter().map(|entry| entry.free).collect();
         assert_eq!(free, [true, false]);
-    }
-
-    #[test]
-    fn other_text_holds_no_rule() {
         assert_eq!(entries("User ci is not allowed to run sudo on host.\n"), []);
-        assert_eq!(entries(""), []);
     }
 }

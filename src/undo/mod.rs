@@ -251,9 +251,7 @@ fn operation(
             let (check, is_config) = match course.reader() {
                 None => (Check::None, false),
                 // What the former file allowed is its own affair: only the policy must stay whole.
-                Some(Reader::Sudo { account }) => {
-                    (Check::Sudoers { account: account.clone(), allowed: Vec::new() }, false)
-                }
+                Some(Reader::Sudo { account }) => (Check::Sudoers { account: account.clone() }, false),
                 Some(Reader::Runner) => (Check::RunnerConfig, true),
             };
             let swap = match (&wanted, aside) {

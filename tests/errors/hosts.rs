@@ -127,6 +127,18 @@ pub(super) const CASES: &[Case] = &[
         let rule = "gitlab-runner ALL=(ALL) ALL\n";
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
     }),
+    case("sudo-effect-unknown", "a later rule that only sudo can judge", || {
+        let rule = "gitlab-runner ALL=(%root) /usr/bin/rsync\n";
+        apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
+    }),
+    case("sudo-some-arguments", "a later rule for some arguments", || {
+        let rule = "gitlab-runner ALL=(ALL) /usr/bin/rsync --daemon *\n";
+        apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
+    }),
+    case("sudo-other-name", "another account of the same number", || {
+        let twin = "sed -i '1i twin:x:2001:2001::/home/gitlab-runner:/bin/sh' /etc/passwd";
+        apply(&host(|host| host)?, twin, RULE)
+    }),
     case("visudo-missing", "no visudo", || {
         apply(&host(|host| host)?, "mount --bind /dev/null $(command -v visudo)", RULE)
     }),

@@ -208,7 +208,11 @@ pub fn sudo_listing(data: &[u8]) {
         assert!(found.is_empty(), "{found:?}");
     }
     for wanted in ["/usr/bin/rsync", "/usr/bin/rsync -a x", ""] {
-        let verdict = sudo_list::verdict(&found, "root", wanted);
+        let (program, arguments) =
+            wanted.split_once(' ').map_or((wanted, None), |(one, rest)| (one, Some(rest)));
+        let question =
+            sudo_list::Question { run_as: "root", program, arguments, same: &|one, other| one == other };
+        let verdict = sudo_list::verdict(&found, &question);
         if let sudo_list::Verdict::Free(entry) = verdict {
             assert!(entry.free && !entry.command.starts_with('!'), "{entry:?}");
         }

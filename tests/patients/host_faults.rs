@@ -35,6 +35,22 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "",
         "sudo-password-asked",
     ),
+    remark(
+        "later rule for some arguments",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(ALL) /usr/bin/rsync --daemon *' > /etc/sudoers.d/zz",
+        "sudo-some-arguments",
+    ),
+    unsure(
+        "later rule that only sudo can judge",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(%root) /usr/bin/rsync' > /etc/sudoers.d/zz",
+        "sudo-effect-unknown",
+    ),
+    ill(
+        "another name of the same number",
+        "sed -i '1i twin:x:998:998::/home/gitlab-runner:/bin/sh' /etc/passwd",
+        "",
+        "sudo-other-name",
+    ),
     ill(
         "gitlab-runner is stopped",
         "",

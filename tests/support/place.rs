@@ -74,6 +74,11 @@ impl Place {
     /// An ordinary user can only make things that they own, so the account gets their ids then.
     pub(crate) fn account(&self, name: &str, uid: u32, home: &str) {
         let (uid, gid) = ids(uid);
+        // The machine may have given the number to an account of its own, and sudo takes the first name.
+        let passwd = std::fs::read_to_string(self.path("etc/passwd")).unwrap_or_default();
+        let is_other = |line: &&str| !is_root() || line.split(':').nth(2) != Some(&uid.to_string());
+        let others: String = passwd.lines().filter(is_other).map(|line| format!("{line}\n")).collect();
+        self.file("etc/passwd", others.as_bytes(), 0o644);
         self.append("etc/passwd", &format!("{name}:x:{uid}:{gid}:GitLab Runner:{home}:/bin/bash"));
         self.append("etc/group", &format!("{name}:x:{gid}:"));
         self.append("etc/shadow", &format!("{name}:!:19000:0:99999:7:::"));

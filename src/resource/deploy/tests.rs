@@ -4,7 +4,7 @@ use super::super::Options;
 use super::super::testing::{Expected, changes, converged, file, made, plan, refused, repaired, root};
 use crate::change::FileKind;
 use crate::facts::fake::{Fake, ID};
-use crate::resource::drop_in::DEPLOYMENTS as DROP_IN;
+use crate::resource::sudo_policy::DEPLOYMENTS as DROP_IN;
 use crate::text::deployment::ENTRY;
 
 const PROFILE: &str = "[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/app\"\n";

@@ -4,7 +4,7 @@ use super::super::Options;
 use super::super::testing::{changes, codes, converged, file, gone, plan, refused, repaired, root};
 use crate::change::FileKind;
 use crate::facts::fake::Fake;
-use crate::resource::drop_in::RULES as FILE;
+use crate::resource::sudo_policy::RULES as FILE;
 
 const RSYNC: &str = "[sudoers]\ncommands = [\"/usr/bin/rsync\"]\n";
 const NOTHING: &str = "[sudoers]\ncommands = []\n";

@@ -87,28 +87,15 @@ impl Target {
 
 /// Hard links would be split, and an immutable file can't be replaced: say so before anything is written.
 pub(super) fn refuse(file: &File, stat: Stat, path: &Path) -> Result<()> {
-    use rustix::fs::IFlags;
-    let path = path.display();
     if stat.links > 1 {
+        let path = path.display();
         return Err(fault(
             "hard-links",
             format!("{path} has {} names (hard links), and a new file would get only this one", stat.links),
             format!("find the others and leave one: find / -xdev -samefile {path}"),
         ));
     }
-    // A file system without such flags has none to respect.
-    let flags = rustix::fs::ioctl_getflags(file).unwrap_or(IFlags::empty());
-    for (flag, word, letter) in [(IFlags::IMMUTABLE, "immutable", "i"), (IFlags::APPEND, "append-only", "a")]
-    {
-        if flags.contains(flag) {
-            return Err(fault(
-                "immutable",
-                format!("{path} is {word}"),
-                format!("chattr -{letter} {path}, and again + after the change if you want it so"),
-            ));
-        }
-    }
-    Ok(())
+    crate::sys::writable::refuse_flags(file, path)
 }
 
 /// The commands of gitlab-runner that load `config.toml`, take their time, and write it whole: those that run.

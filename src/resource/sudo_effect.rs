@@ -1,0 +1,336 @@
+//! Whether a rule of ours does what it is for. A rule that is read later, a terminal that is demanded or another
+//! name of the account can take the effect away; then a person has to decide.
+//!
+//! sudo is asked only where its files leave a doubt, and with the account's rights: so it sees what it sees in a job.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Context;
+use super::sudo_policy::{Policy, Spot};
+use crate::change::Notes;
+use crate::facts::machine::Finished;
+use crate::facts::{MOST_BYTES, MOST_CONFIG_BYTES};
+use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
+
+/// A command that the account may run through sudo without a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Allowed {
+    /// As whom; `None` for root.
+    pub(super) run_as: Option<String>,
+    /// Program and arguments.
+    pub(super) command: Vec<String>,
+}
+
+/// Hold the rules of one of our files, which are there, against what sudo makes of them.
+pub(super) fn look(
+    context: &Context<'_>,
+    policy: &Policy,
+    ours: &'static str,
+    allowed: &[Allowed],
+    notes: &mut Notes,
+) -> Result<()> {
+    let effect = Effect { context, policy, ours };
+    if effect.has_other_name(notes)? {
+        return Ok(());
+    }
+    let (Some(account), true) = (&context.target.account, context.facts.is_host()) else {
+        effect.read_files(notes);
+        return Ok(());
+    };
+    let doubt = !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
+    if !doubt && !context.options.ask_sudo && !effect.has_other_sources()? {
+        return Ok(());
+    }
+    let Some(said) = context.facts.sudo(Some(account), &["-n", "-ll"])? else { return Ok(()) };
+    if said.stderr.contains("must have a tty") {
+        effect.demand_terminal(notes);
+        return Ok(());
+    }
+    let mut listing = said.success().then_some(said.stdout.clone());
+    if listing.is_none() {
+        // A password for the list is none for the command.
+        let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", &account.name])?;
+        listing = by_root.filter(Finished::success).map(|said| said.stdout);
+    }
+    let Some(listing) = listing else {
+        notes.wait(
+            "sudo-effect-unknown",
+            format!(
+                "whether sudo lets {} run its commands is unknown, because sudo says: {}",
+                account.name,
+                said.complaint()
+            ),
+            format!("see what it says in a job: su -s /bin/sh {} -c 'sudo -n -ll'; visudo -c", account.name),
+        );
+        return Ok(());
+    };
+    // For a command, or for whoever is become.
+    let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
+    if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
+        effect.demand_terminal(notes);
+        return Ok(());
+    }
+    let rules = entries(&listing);
+    for one in allowed {
+        effect.judge(one, &rules, &listing, notes)?;
+    }
+    Ok(())
+}
+
+struct Effect<'a> {
+    context: &'a Context<'a>,
+    policy: &'a Policy,
+    ours: &'static str,
+}
+
+impl Effect<'_> {
+    /// sudo takes the first name that the password database has for a number.
+    fn has_other_name(&self, notes: &mut Notes) -> Result<bool> {
+        let Some(account) = &self.context.target.account else { return Ok(false) };
+        let file = self.context.facts.file(Path::new("/etc/passwd"), MOST_CONFIG_BYTES)?;
+        let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
+        let uid = account.uid.to_string();
+        let first = text.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+        let Some(other) = first.and_then(|line| line.split(':').next()).filter(|name| *name != account.name)
+        else {
+            return Ok(false);
+        };
+        notes.wait(
+            "sudo-other-name",
+            format!(
+                "the rule for {} has no effect: {other} has the same uid {uid} and comes first in /etc/passwd, and sudo takes the first name",
+                account.name
+            ),
+            format!("if both are meant to be one account, put {other} behind it: sed -i -e '/^{other}:/{{h;d}}' -e '$G' /etc/passwd"),
+        );
+        Ok(true)
+    }
+
+    /// Rules can come from a directory server, too.
+    fn has_other_sources(&self) -> Result<bool> {
+        let file = self.context.facts.file(Path::new("/etc/nsswitch.conf"), MOST_BYTES)?;
+        let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
+        let mut sources = text.lines().filter_map(|line| line.trim_start().strip_prefix("sudoers:"));
+        Ok(sources.any(|sources| sources.trim() != "files"))
+    }
+
+    /// What the files of a tree show, whose sudo can't be asked.
+    fn read_files(&self, notes: &mut Notes) {
+        if self.policy.needs_terminal {
+            self.demand_terminal(notes);
+        }
+        let spots: Vec<&Spot> = self.policy.later.iter().chain(&self.policy.doubt).collect();
+        if !spots.is_empty() {
+            notes.warn(
+                "sudo-later-rule",
+                format!(
+                    "whether jobs can use {} is unknown, because only sudo on the running host can judge {}",
+                    self.ours,
+                    places(&spots)
+                ),
+                self.repair(&self.policy.later.iter().collect::<Vec<_>>()),
+            );
+        }
+    }
+
+    fn demand_terminal(&self, notes: &mut Notes) {
+        let spots: Vec<&Spot> = self.policy.terminal.iter().collect();
+        let edit = |spot: &&Spot| {
+            let Spot { file, line, .. } = spot;
+            format!(
+                "sed -i -E '{},{}s/(^|[^!])requiretty/\\1!requiretty/' {}; ",
+                line.first,
+                line.last,
+                file.display()
+            )
+        };
+        notes.wait(
+            "sudo-requiretty",
+            format!("{} says `Defaults requiretty`: jobs have no terminal", places(&spots)),
+            format!("switch it off: {}visudo -c", spots.iter().map(edit).collect::<String>()),
+        );
+    }
+
+    fn judge(&self, allowed: &Allowed, rules: &[Entry], listing: &str, notes: &mut Notes) -> Result<()> {
+        let Allowed { run_as, command } = allowed;
+        let name = &self.context.target.name;
+        let shown = command.join(" ");
+        let run_as = run_as.as_deref().unwrap_or("root");
+        let (program, arguments) =
+            command.split_first().map_or(("", String::new()), |(one, rest)| (one.as_str(), rest.join(" ")));
+        let same = |one: &str, other: &str| self.is_same(one, other);
+        let arguments = Some(arguments.as_str()).filter(|arguments| !arguments.is_empty());
+        let question = Question { run_as, program, arguments, same: &same };
+        let mut verdict = verdict(rules, &question);
+        let decided;
+        if matches!(verdict, Verdict::Unclear(_)) {
+            decided = self.ask_rule(run_as, command, listing)?;
+            verdict = match &decided {
+                Some(entry) if entry.command.is_empty() => Verdict::Unknown,
+                Some(entry) if entry.free => Verdict::Free(entry),
+                Some(entry) => Verdict::Asks(entry),
+                None => verdict,
+            };
+        }
+        match verdict {
+            Verdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
+            Verdict::Free(_) => return self.find(run_as, command, notes),
+            Verdict::Partly(entry) => {
+                let spots = self.spots(Some(entry));
+                notes.warn(
+                    "sudo-some-arguments",
+                    format!(
+                        "{} comes after {} and decides where {shown} has the arguments of `{}`",
+                        places(&spots),
+                        self.ours,
+                        entry.command
+                    ),
+                    self.repair(&spots),
+                );
+            }
+            Verdict::Asks(entry) => {
+                let what = format!("sudo asks {name} for a password before it runs {shown}");
+                let (what, repair) = self.told(&what, Some(entry));
+                notes.wait("sudo-password-asked", what, repair);
+            }
+            Verdict::Denied(_) | Verdict::Unknown => {
+                let entry = if let Verdict::Denied(entry) = verdict { Some(entry) } else { None };
+                let what = format!("sudo does not allow {name} to run {shown}");
+                let (what, repair) = self.told(&what, entry);
+                notes.wait("rule-without-effect", what, repair);
+            }
+            Verdict::Unclear(entry) => {
+                let what = format!(
+                    "whether sudo lets {name} run {shown} is unknown, because only sudo itself can judge `{}`",
+                    entry.command
+                );
+                let (what, repair) = self.told(&what, Some(entry));
+                notes.wait("sudo-effect-unknown", what, repair);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it comes to, with the place and the repair.
+    fn told(&self, what: &str, entry: Option<&Entry>) -> (String, String) {
+        let spots = self.spots(entry);
+        let what = format!("{what}: {} comes after {}, and the last one counts", places(&spots), self.ours);
+        (what, self.repair(&spots))
+    }
+
+    /// Newer versions of sudo name the rule that decides. An empty one: none allows it.
+    fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<Entry>> {
+        let words: Vec<&str> =
+            ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
+        let said = self.context.facts.sudo(self.context.target.account.as_ref(), &words)?;
+        let Some(said) = said else { return Ok(None) };
+        if !said.success() {
+            return Ok(Some(Entry::default()));
+        }
+        Ok(entries(&[settings(listing), &said.stdout].concat()).pop())
+    }
+
+    /// sudo asks the members of one group for no password.
+    fn is_exempt(&self, listing: &str) -> Result<bool> {
+        let facts = self.context.facts;
+        let mut words = settings(listing).split([',', '\n']).map(str::trim);
+        let Some(group) = words.rfind(|word| word.contains("exempt_group")) else { return Ok(false) };
+        let Some(group) = group.strip_prefix("exempt_group=") else { return Ok(false) };
+        let members = facts.members(group)?.unwrap_or_default();
+        let own = self.context.target.account.as_ref().map(|account| account.gid);
+        Ok(members.contains(&self.context.target.name)
+            || facts.group_id(group)?.is_some_and(|gid| Some(gid) == own))
+    }
+
+    /// The rule is there; whether sudo finds the program by its name is another matter where that was not to be read.
+    fn find(&self, run_as: &str, command: &[String], notes: &mut Notes) -> Result<()> {
+        let name = &self.context.target.name;
+        let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+        let fine =
+            format!("{name} runs {} as {run_as} without a password (asked: sudo -n -ll)", command.join(" "));
+        let Some(spot) = &self.policy.doubt else {
+            notes.right(EFFECT, fine);
+            return Ok(());
+        };
+        let short = program.rsplit('/').next().unwrap_or(program);
+        let words: Vec<&str> = ["-n", "-l", "-u", run_as, short]
+            .into_iter()
+            .chain(arguments.iter().map(String::as_str))
+            .collect();
+        let Some(said) = self.context.facts.sudo(self.context.target.account.as_ref(), &words)? else {
+            return Ok(());
+        };
+        let found = said.stdout.split_whitespace().next().unwrap_or_default();
+        if said.success() && self.is_same(found, program) {
+            notes.right(EFFECT, fine);
+        } else {
+            notes.wait(
+                "command-not-in-secure-path",
+                format!("`sudo {short}` does not find {program} for {name}: sudo says {}; see {}", said.complaint(), places(&[spot])),
+                format!("jobs can call it by its path: sudo {program}; or see that line's secure_path: sed -n {}p {}", spot.line.first, spot.file.display()),
+            );
+        }
+        Ok(())
+    }
+
+    fn is_same(&self, one: &str, other: &str) -> bool {
+        let identity =
+            |path: &str| self.context.facts.stat(Path::new(path)).ok().flatten().map(|seen| seen.identity);
+        one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
+    }
+
+    /// The lines of sudo's files that may hold this rule.
+    fn spots(&self, entry: Option<&Entry>) -> Vec<&Spot> {
+        let all: Vec<&Spot> = self.policy.later.iter().collect();
+        let Some(entry) = entry else { return all };
+        let in_file: Vec<&Spot> = match &entry.file {
+            Some(file) => all.iter().filter(|spot| spot.file == Path::new(file)).copied().collect(),
+            None => all.clone(),
+        };
+        let says: Vec<&Spot> =
+            in_file.iter().filter(|spot| spot.line.text.contains(&entry.command)).copied().collect();
+        [says, in_file, all].into_iter().find(|spots| !spots.is_empty()).unwrap_or_default()
+    }
+
+    /// How these rules come to be read before ours.
+    fn repair(&self, spots: &[&Spot]) -> String {
+        let Policy { main, by, .. } = self.policy;
+        let main = main.display();
+        let mut steps: Vec<String> = Vec::new();
+        let mut last = 0;
+        for spot in spots {
+            let name = spot.file.file_name().unwrap_or_default().to_string_lossy();
+            // Read by the same line as ours.
+            let step = if spot.by == *by && spot.file.parent() == Some(Path::new(DIRECTORY)) {
+                format!("mv {} {DIRECTORY}/00-{name}", spot.file.display())
+            } else {
+                last = last.max(spot.by);
+                continue;
+            };
+            if !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+        if last > *by {
+            steps.push(format!("sed -i -e '{by}{{h;d}}' -e '{last}G' {main}"));
+        }
+        if steps.is_empty() {
+            return format!(
+                "see which rule wins, the last match does: sudo -ll -U {}",
+                self.context.target.name
+            );
+        }
+        steps.push("visudo -c".to_owned());
+        format!("if jobs are to have it, let sudo read the other rule first: {}", steps.join("; "))
+    }
+}
+
+/// Files and lines, for a person.
+fn places(spots: &[&Spot]) -> String {
+    let shown: Vec<String> =
+        spots.iter().take(3).map(|spot| format!("{}:{}", spot.file.display(), spot.line.first)).collect();
+    if shown.is_empty() { "another rule".to_owned() } else { shown.join(", ") }
+}

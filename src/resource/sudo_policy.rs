@@ -1,0 +1,400 @@
+//! sudo's policy as its files show it: what decides whether a drop-in means anything, and what leaves a doubt that
+//! only sudo can settle ([`super::sudo_effect`]).
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use crate::change::{FileKind, Notes};
+use crate::facts::{Facts, MOST_BYTES, programs};
+use crate::fault::fault;
+use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::text::sudo_line::{Defaults, Kind, Line, lines};
+
+/// The file of `[sudoers]`.
+pub(super) const RULES: &str = "/etc/sudoers.d/gitlab-runner";
+/// The file of `[[deploy]]`.
+pub(super) const DEPLOYMENTS: &str = "/etc/sudoers.d/gitlab-runner-deploy";
+
+/// No more included files are looked at: they may include one another in a circle.
+const MOST_FILES: usize = 1000;
+
+/// A line of the policy, and where it is.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    /// The file.
+    pub(super) file: PathBuf,
+    /// The line, joined with those that it goes on with.
+    pub(super) line: Line,
+    /// The last line of the main file that this one is read by or is.
+    pub(super) by: usize,
+}
+
+/// The parts of sudo's policy that decide whether a drop-in means anything.
+pub(super) struct Policy {
+    /// The main file.
+    pub(super) main: PathBuf,
+    /// The line of the main file that our file is read by.
+    pub(super) by: usize,
+    /// Rules that are read after our file and may be about the account.
+    pub(super) later: Vec<Spot>,
+    /// Lines that demand a terminal.
+    pub(super) terminal: Vec<Spot>,
+    /// Whether they hold for the account, as far as the files show it.
+    pub(super) needs_terminal: bool,
+    /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
+    pub(super) doubt: Option<Spot>,
+    secure_path: String,
+}
+
+impl Policy {
+    /// Read sudo's files and look at the drop-in directory, for the sake of an account and one of our files.
+    pub(super) fn read(context: &Context<'_>, ours: &str, notes: &mut Notes) -> Result<Self> {
+        let facts = context.facts;
+        let mut main = None;
+        for path in SUDOERS {
+            let file = facts.file(Path::new(path), MOST_BYTES)?;
+            if let Some(file) = file.filter(|file| file.kind == FileKind::Regular) {
+                main = Some((Path::new(path), file.text().into_owned()));
+                break;
+            }
+        }
+        let Some((main, text)) = main else {
+            return Err(fault(
+                "sudo-missing",
+                format!("{} does not exist: sudo is not installed", SUDOERS[0]),
+                programs::install(facts, &["sudo"])?,
+            ));
+        };
+        let make = format!("install -d -m 0750 -o root -g root {DIRECTORY}");
+        // Asked first: what it opens on the way serves the next looks. Said last.
+        let distrust = facts.distrust(Path::new(DIRECTORY));
+        let entry = facts.entry(Path::new(DIRECTORY))?;
+        let names = match entry.as_ref().map(|seen| seen.kind) {
+            Some(FileKind::Directory) if matches!(distrust, Ok(None)) => look_around(facts, notes)?,
+            _ => Vec::new(),
+        };
+        let account = context.target.name.as_str();
+        let walk = |main: &Path, text: &str| Walk::over(facts, account, Path::new(ours), &names, main, text);
+        let mut found = walk(main, &text);
+        if let Some(file) = facts.file(Path::new(RUST_SUDOERS), MOST_BYTES)? {
+            let other = walk(Path::new(RUST_SUDOERS), &file.text());
+            let is_read = other.is_some();
+            // Of two sudos on a host the one that jobs start counts.
+            if rules_by_rust(facts)? {
+                found = Some(other.ok_or_else(|| not_included(Path::new(RUST_SUDOERS)))?);
+            } else if !is_read {
+                notes.warn(
+                    "sudoers-rs",
+                    format!("sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there is dead for it", main.display()),
+                    include_it(Path::new(RUST_SUDOERS)),
+                );
+            }
+        }
+        let found = found.ok_or_else(|| not_included(main))?;
+        let kind = entry.map(|seen| seen.kind);
+        match kind {
+            Some(FileKind::Directory) => {}
+            Some(kind) => {
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} is {kind}"),
+                    format!(
+                        "move it away, then its rules into a new one: mv {DIRECTORY} {DIRECTORY}.old; {make}"
+                    ),
+                ));
+            }
+            None => {
+                return Err(fault(
+                    "sudoers-directory",
+                    format!("{DIRECTORY} does not exist"),
+                    format!("make it: {make}"),
+                ));
+            }
+        }
+        if let Some(reason) = distrust? {
+            return Err(fault(
+                "sudoers-directory",
+                format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
+                format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
+            ));
+        }
+        Ok(found)
+    }
+
+    /// What to type for a program: its name where sudo finds it by that, else its path.
+    pub(super) fn name_of(&self, path: &Path) -> String {
+        let found = self.secure_path.split(':').any(|dir| Some(Path::new(dir)) == path.parent());
+        let shown = if found { path.file_name() } else { Some(path.as_os_str()) };
+        shown.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
+/// Whether the `sudo` of the host is sudo-rs. Asked only where it has a main file of its own.
+fn rules_by_rust(facts: &dyn Facts) -> Result<bool> {
+    let said = facts.sudo(None, &["--version"])?;
+    // sudo-rs 0.2.5 says it on standard error.
+    Ok(said.is_some_and(|said| [said.stdout, said.stderr].iter().any(|text| text.starts_with("sudo-rs"))))
+}
+
+fn not_included(main: &Path) -> anyhow::Error {
+    if main == Path::new(RUST_SUDOERS) {
+        return fault(
+            "sudoers-rs",
+            format!(
+                "sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there would be dead",
+                SUDOERS[0]
+            ),
+            include_it(main),
+        );
+    }
+    fault(
+        "sudoers-not-included",
+        format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display()),
+        include_it(main),
+    )
+}
+
+fn include_it(main: &Path) -> String {
+    let main = main.display();
+    format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
+}
+
+/// Every sudo skips the other names (sudoers(5), "Including other files").
+fn is_read(name: &str) -> bool {
+    !name.contains('.') && !name.ends_with('~')
+}
+
+/// The names that sudo reads in a directory, in its order.
+fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
+    entries.retain(|(name, _)| is_read(name));
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    entries.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Tell what lies in the directory and is no file, where sudo looks for files; returns the names that it reads.
+fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
+    let entries = facts.entries(Path::new(DIRECTORY))?;
+    for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
+        if *kind == Some(FileKind::Regular) {
+            continue;
+        }
+        let path = Path::new(DIRECTORY).join(name);
+        let shown = path.display();
+        let repair = format!("see what it is for, and move it away: ls -ld {shown}");
+        match facts.stat(&path)?.map(|seen| seen.kind) {
+            Some(FileKind::Regular) => {}
+            Some(FileKind::Special(kind)) => {
+                let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
+                return Err(fault("sudoers-special-file", what, repair));
+            }
+            Some(kind) => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is {kind}: sudo passes over it, and sudo-rs complains of it at every call"),
+                repair,
+            ),
+            None => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is a link that leads nowhere: sudo passes over it, sudo-rs complains of it"),
+                repair,
+            ),
+        }
+    }
+    Ok(names(entries))
+}
+
+/// The way through sudo's files in the order in which it reads them.
+struct Walk<'a> {
+    facts: &'a dyn Facts,
+    account: &'a str,
+    ours: &'a Path,
+    /// The files of the usual directory, which was looked at already.
+    names: &'a [String],
+    found: Policy,
+    is_met: bool,
+    /// The line of the main file that is being read.
+    by: usize,
+    files: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// `None` where our file would not be read.
+    fn over(
+        facts: &'a dyn Facts,
+        account: &'a str,
+        ours: &'a Path,
+        names: &'a [String],
+        main: &Path,
+        text: &str,
+    ) -> Option<Policy> {
+        let found = Policy {
+            main: main.to_path_buf(),
+            by: 0,
+            later: Vec::new(),
+            terminal: Vec::new(),
+            needs_terminal: false,
+            doubt: None,
+            secure_path: SECURE_PATH.to_owned(),
+        };
+        let mut walk = Walk { facts, account, ours, names, found, is_met: false, by: 0, files: 0 };
+        walk.read(main, text);
+        walk.is_met.then_some(walk.found)
+    }
+
+    /// Read a file and those that it includes. What can't be read is visudo's matter.
+    fn read(&mut self, file: &Path, text: &str) {
+        let beside = file.parent().unwrap_or(Path::new("/"));
+        for line in lines(text) {
+            if file == self.found.main {
+                self.by = line.last;
+            }
+            match line.kind(beside) {
+                Kind::Include(it) if it.is_directory => {
+                    let is_usual = it.path == Path::new(DIRECTORY);
+                    let mut names = if is_usual {
+                        self.names.to_vec()
+                    } else {
+                        names(self.facts.entries(&it.path).unwrap_or_default())
+                    };
+                    // Also where it is not there yet.
+                    if let Some(name) = self.ours.file_name().filter(|_| is_usual) {
+                        let name = name.to_string_lossy().into_owned();
+                        if let Err(place) = names.binary_search(&name) {
+                            names.insert(place, name);
+                        }
+                    }
+                    for name in names {
+                        self.include(&it.path.join(name));
+                    }
+                }
+                Kind::Include(it) => self.include(&it.path),
+                Kind::Defaults(defaults) => self.take(&defaults, file, line),
+                Kind::Rule if self.is_met && line.may_be_about(self.account) => {
+                    let spot = self.spot(file, line);
+                    self.found.later.push(spot);
+                }
+                Kind::Rule | Kind::Other => {}
+            }
+        }
+    }
+
+    fn include(&mut self, file: &Path) {
+        if file == self.ours {
+            (self.is_met, self.found.by) = (true, self.by);
+            self.found.later.clear();
+        }
+        // Ours set nothing.
+        if self.files < MOST_FILES && ![RULES, DEPLOYMENTS].iter().any(|ours| file == Path::new(ours)) {
+            self.files += 1;
+            // `%h` is the host's short name.
+            let name = || Some(self.facts.host_name().ok()?.split('.').next()?.to_owned());
+            let name = file
+                .to_str()
+                .filter(|path| path.contains("%h"))
+                .and_then(|path| Some(path.replace("%h", &name()?)));
+            let file = name.map_or_else(|| file.to_path_buf(), PathBuf::from);
+            // Of what is no file there is nothing to read.
+            if let Ok(Some(seen)) = self.facts.file(&file, MOST_BYTES) {
+                self.read(&file, &seen.text());
+            }
+        }
+    }
+
+    fn spot(&self, file: &Path, line: Line) -> Spot {
+        Spot { file: file.to_path_buf(), line, by: self.by }
+    }
+
+    fn take(&mut self, defaults: &Defaults, file: &Path, line: Line) {
+        let holds = defaults.holds_for(self.account);
+        let spot = self.spot(file, line);
+        for (name, value) in &defaults.settings {
+            let plain = name.trim_start_matches('!');
+            if !["secure_path", "requiretty", "exempt_group"].contains(&plain) || holds == Some(false) {
+                continue;
+            }
+            if name == "requiretty" {
+                self.found.terminal.push(spot.clone());
+            }
+            match (plain, holds) {
+                ("secure_path", Some(true)) => {
+                    // Switched off, sudo looks where the account does.
+                    let value = value.clone().filter(|value| !value.is_empty());
+                    self.found.secure_path = value.unwrap_or_else(|| SECURE_PATH.to_owned());
+                }
+                ("requiretty", Some(true)) => self.found.needs_terminal = name == plain,
+                // For a group, by an alias, or whom no password and no path is asked of.
+                _ => self.found.doubt = Some(spot.clone()),
+            }
+        }
+    }
+}
+
+/// The program must be root's own, and the one that `sudo NAME` finds.
+pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
+    // Asked first: what it opens on the way serves the next looks. Said last.
+    let distrust = facts.distrust(path);
+    let seen = facts.stat(path)?.ok_or_else(|| {
+        fault(
+            "command-missing",
+            format!("the command {shown} does not exist"),
+            "correct it in sudoers.commands of the profile, or install the program that it means",
+        )
+    })?;
+    if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
+        return Err(fault(
+            "command-kind",
+            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
+            "name an executable file in sudoers.commands",
+        ));
+    }
+    if let Some(reason) = distrust? {
+        return Err(fault(
+            "command-untrusted",
+            format!(
+                "the command {shown} can be changed by others than root, who would then be root: {reason}"
+            ),
+            "make the program and every directory above it root's own, not writable by group or others",
+        ));
+    }
+    // Where sudo looks is then asked of sudo itself.
+    if policy.doubt.is_some() {
+        return Ok(());
+    }
+    let secure_path = &policy.secure_path;
+    let found =
+        secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(&*name));
+    for candidate in found {
+        if candidate == path {
+            return Ok(());
+        }
+        let is_program =
+            |seen: &crate::change::Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
+        let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
+            continue;
+        };
+        if first.identity == seen.identity {
+            return Ok(());
+        }
+        return Err(shadowed(path, &candidate));
+    }
+    Err(fault(
+        "command-not-in-secure-path",
+        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
+        format!("secure_path is {secure_path}; name a program that lies there"),
+    ))
+}
+
+fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
+    fault(
+        "command-shadowed",
+        format!(
+            "`sudo` finds {} before {}, and the rule would not match it",
+            candidate.display(),
+            path.display()
+        ),
+        format!("put {} into sudoers.commands, or remove it", candidate.display()),
+    )
+}

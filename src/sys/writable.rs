@@ -1,0 +1,94 @@
+//! Whether something can be put into a directory, asked before anything is written.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use rustix::fs::{Access, AtFlags, IFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use crate::fault::fault;
+
+/// Refuse a path where nothing can be put; where its directory is yet to be made, the one that this happens in.
+/// `open` opens a directory above it.
+///
+/// # Errors
+/// Those of [`check`].
+pub fn check_below(path: &Path, open: impl Fn(&Path) -> io::Result<Option<Rc<Dir>>>) -> Result<()> {
+    let mut name = path;
+    for above in path.ancestors().skip(1) {
+        match open(above) {
+            Ok(Some(dir)) => return check(&dir, name.file_name().unwrap_or_default()),
+            Ok(None) => name = above,
+            // A link or a file where a directory should be is the write's to tell.
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Refuse a directory in which this entry can't be made or replaced, with the rights that belong to the directory.
+///
+/// # Errors
+/// A read-only file system, an immutable or append-only directory or entry, or missing rights, each with its repair.
+fn check(dir: &Dir, name: &OsStr) -> Result<()> {
+    let path = dir.path();
+    let shown = path.display();
+    let _rights = dir.act().with_context(|| format!("cannot look at {shown}"))?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for (name, path) in [(OsStr::new("."), path.to_path_buf()), (name, path.join(name))] {
+        // What can't be opened is told apart below, or does not matter.
+        if let Ok(file) = rustix::fs::openat(dir, name, flags, Mode::empty()) {
+            refuse_flags(&file, &path)?;
+        }
+    }
+    match rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Err(Errno::ROFS) => Err(fault(
+            "read-only",
+            format!("{shown} is on a read-only file system"),
+            format!("mount it writable: mount -o remount,rw \"$(findmnt -n -o TARGET --target {shown})\""),
+        )),
+        Err(Errno::ACCESS) => {
+            let owner = dir.stat().map(|stat| stat.uid).ok();
+            let is_own = dir.identity().is_some_and(|identity| Some(identity.uid) == owner);
+            Err(fault(
+                "not-permitted",
+                format!("no permission to write in {shown}"),
+                if is_own {
+                    format!("let its owner write there: chmod u+rwx {shown}")
+                } else {
+                    format!("see whose it is, and run as that user or as root: ls -ld {shown}")
+                },
+            ))
+        }
+        // Every other error is the write's to tell.
+        _ => Ok(()),
+    }
+}
+
+/// Refuse what can't be replaced or changed because of its flags, chattr(1).
+///
+/// # Errors
+/// When it is immutable or append-only.
+pub(super) fn refuse_flags(file: impl AsFd, path: &Path) -> Result<()> {
+    let path = path.display();
+    // A file system without such flags has none to respect.
+    let flags = rustix::fs::ioctl_getflags(file).unwrap_or(IFlags::empty());
+    for (flag, word, letter) in [(IFlags::IMMUTABLE, "immutable", "i"), (IFlags::APPEND, "append-only", "a")]
+    {
+        if flags.contains(flag) {
+            return Err(fault(
+                "immutable",
+                format!("{path} is {word}"),
+                format!(
+                    "take the flag off, and set it again after the change if you want it so: chattr -{letter} {path}"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! Policies of sudo in which somebody else's line decides what becomes of our rule: what a real sudo does in a job, and
+//! what is said of it, each time the same.
+
+#![expect(clippy::disallowed_methods, reason = "a test lays out files itself")]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test says what it ran with, and stops where it can't"
+)]
+
+mod support;
+
+use support::{Host, HostBuilder, Run, SUDOS, Sudo, with_each};
+
+const ACCOUNT: &str = "gitlab-runner";
+const PROFILE: &str = "summary = \"test\"\n[sudoers]\ncommands = [\"/usr/bin/rsync\"]\n";
+
+/// Where the lines of a case are put.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    /// In a file that is read after ours.
+    LaterFile,
+    /// In `/etc/sudoers`, behind the line that reads the directory.
+    MainEnd,
+    /// In a file that is read before ours.
+    EarlierFile,
+}
+
+/// What has to be said where the real sudo refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Say {
+    /// One of these codes, whatever this sudo thinks of it.
+    Code(&'static str),
+    /// The same, or that only sudo can judge it.
+    CodeOrUnknown(&'static str),
+}
+use Say::{Code, CodeOrUnknown};
+
+const ASKS: Say = Code("sudo-password-asked");
+const DENIED: Say = Code("rule-without-effect");
+const NOT_FOUND: Say = Code("command-not-in-secure-path");
+
+#[rustfmt::skip]
+const CASES: &[(At, &str, Say)] = &[
+    (At::LaterFile, "# a comment, and an alias\nUser_Alias X = gitlab-runner", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/bin/rsy*", ASKS),
+    (At::LaterFile, "%gitlab-runner ALL=(ALL) /usr/bin/r*", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ^/usr/bin/rs.*$", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ^/usr/(s?)bin/rsync$", CodeOrUnknown("sudo-password-asked")),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ^/usr/bin/apt-.*$", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/bin/", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /bin/rsync", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/*/rsync", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/bin/apt*, /usr/sbin/", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) !/usr/bin/rs*", DENIED),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) NOPASSWD: ALL, !/usr/bin/rsync", DENIED),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) NOPASSWD: ALL, PASSWD: /usr/bin/r*", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) PASSWD: ALL, NOPASSWD: /usr/bin/rsync", ASKS),
+    (At::LaterFile, "Cmnd_Alias A=/usr/bin/r*\nCmnd_Alias B=A,/bin/ls\nUser_Alias U=%gitlab-runner\nU ALL=(ALL) B", ASKS),
+    (At::LaterFile, "Cmnd_Alias A=/usr/bin/r*\nCmnd_Alias B=ALL,!A\ngitlab-runner ALL=(ALL) NOPASSWD: B", DENIED),
+    (At::LaterFile, "Host_Alias H=otherhost\ngitlab-runner H=(ALL) ALL", ASKS),
+    (At::LaterFile, "Host_Alias H=runner-host\ngitlab-runner H=(ALL) \\\n  ALL", ASKS),
+    (At::LaterFile, "Runas_Alias R=root,daemon\ngitlab-runner ALL=(R) /usr/bin/rsync", CodeOrUnknown("sudo-password-asked")),
+    (At::LaterFile, "gitlab-runner ALL=(#0) ALL", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(%root) ALL", CodeOrUnknown("sudo-password-asked")),
+    (At::LaterFile, "gitlab-runner ALL=(ALL, !root) ALL", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(daemon) ALL", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(:ALL) ALL", ASKS),
+    (At::LaterFile, "#2001 ALL=(ALL) PASSWD: ALL", ASKS),
+    (At::LaterFile, "%#2001 ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "%daemon ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "%more ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "%:nonunix ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "+netgroup ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "ALL ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "root, daemon ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "Defaults !authenticate\ngitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "Defaults exempt_group=gitlab-runner\ngitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "Defaults !root_sudo", ASKS),
+    (At::LaterFile, "Defaults !root_sudo\n%gitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "Defaults listpw=always", ASKS),
+    (At::MainEnd, "%gitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::MainEnd, "root ALL=(ALL) ALL\ngitlab-runner ALL = \\\n (root) /usr/bin/r*\n# end", ASKS),
+    (At::MainEnd, "gitlab-runner ALL=(ALL) !/usr/bin/rsync", DENIED),
+    (At::EarlierFile, "gitlab-runner ALL=(ALL) ALL, !/usr/bin/rsync", ASKS),
+    (At::EarlierFile, "Defaults requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults env_reset, requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults:%gitlab-runner \\\n  requiretty", Code("sudo-requiretty")),
+    (At::MainEnd, "Defaults!/usr/bin/rsync requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults requiretty\nDefaults:daemon, gitlab-runner !requiretty", ASKS),
+    (At::LaterFile, "Defaults:%gitlab-runner secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults:#2001 secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "User_Alias CIS = gitlab-runner\nDefaults:CIS secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults>root secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults:%daemon secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults:gitlab-runner secure_path=/usr/sbin\nDefaults secure_path=/usr/bin", NOT_FOUND),
+    (At::LaterFile, "Defaults:daemon, root secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults exempt_group=gitlab-runner, secure_path=/usr/sbin", NOT_FOUND),
+];
+
+fn lay_out(host: HostBuilder) -> HostBuilder {
+    host.account(ACCOUNT, 2001, "/home/gitlab-runner").file("/etc/runner-prep/profiles/site.toml", PROFILE)
+}
+
+fn put(host: &Host, at: At, text: &str) {
+    let (file, how) = match at {
+        At::LaterFile => ("/etc/sudoers.d/zz", ">"),
+        At::MainEnd => ("/etc/sudoers", ">>"),
+        At::EarlierFile => ("/etc/sudoers.d/aa", ">"),
+    };
+    host.sh(&format!(
+        "rm -f /etc/sudoers.d/*; cp /etc/sudoers.first /etc/sudoers; cat {how} {file} <<'END'\n{text}\nEND\n\
+         chmod 0440 /etc/sudoers {file}"
+    ))
+    .ok();
+}
+
+fn works(host: &Host) -> bool {
+    host.as_account(ACCOUNT, "sudo -n rsync --version").status == 0
+}
+
+fn apply(host: &Host) -> Run {
+    host.prep(&["--json", "apply", "--profile", "site", "--only", "sudoers"])
+}
+
+/// Every command that answers says the same.
+fn answers(sudo: &Sudo, host: &Host, case: &str, say: Say, all: bool) {
+    let name = format!("{}: {case}", sudo.name);
+    let first = apply(host);
+    let truth = works(host);
+    let again = apply(host);
+    let check = host.prep(&["--json", "check", "--profile", "site", "--only", "sudoers"]);
+    for run in [&first, &again, &check] {
+        let found = run.json()["pending"].clone();
+        if truth {
+            assert!(run.status == 0 && found.as_array().is_none_or(Vec::is_empty), "{name}: {run}");
+            continue;
+        }
+        let code = found[0]["code"].as_str().unwrap_or_default();
+        let is_said = match say {
+            Code(expected) => code == expected,
+            CodeOrUnknown(expected) => code == expected || code == "sudo-effect-unknown",
+        };
+        assert!(run.status == 3 && is_said, "{name}: {run}");
+    }
+    if !all {
+        return;
+    }
+    let doctor = host.prep(&["doctor", "--profile", "site", "--json"]).json();
+    let effect: Vec<&serde_json::Value> =
+        doctor["findings"].as_array().unwrap().iter().filter(|one| one["check"] == "sudo-effect").collect();
+    assert_eq!(effect.iter().any(|one| one["status"] == "ok"), truth, "{name}: {effect:?}");
+    if truth {
+        return;
+    }
+    let repair = again.json()["pending"][0]["repair"].as_str().unwrap().to_owned();
+    let Some((_, command)) = repair.split_once(": ") else { panic!("{name}: no command in {repair}") };
+    if say == NOT_FOUND {
+        let call = command.split(';').next().unwrap();
+        host.as_account(ACCOUNT, &format!("{} --version", call.replace("sudo", "sudo -n"))).ok();
+        return;
+    }
+    let done = host.sh(command);
+    assert!(works(host), "{name}: {repair}\n{done}");
+    assert_eq!(apply(host).status, 0, "{name}: {repair}");
+}
+
+/// Where `all`, every command is asked, and the repair carried out.
+fn table(sudos: &'static [Sudo], all: bool) {
+    with_each(sudos, lay_out, |sudo, host| {
+        host.sh(&format!("cp /etc/sudoers /etc/sudoers.first; groupadd more; usermod -aG more {ACCOUNT}"))
+            .ok();
+        for (at, text, say) in CASES {
+            put(host, *at, text);
+            // What this sudo does not read at all is no policy.
+            let is_read = host.sh("visudo -c || exit 9").status != 9;
+            if !is_read || host.as_account(ACCOUNT, "sudo -n -l").contains("panicked") {
+                eprintln!("{}: not its language: {text}", sudo.name);
+                continue;
+            }
+            answers(sudo, host, text, *say, all);
+        }
+    });
+}
+
+#[test]
+fn what_takes_a_rule_away_is_said_each_time() {
+    table(&SUDOS[..1], true);
+}
+
+#[test]
+fn what_takes_a_rule_away_is_said_each_time_with_other_versions() {
+    table(&SUDOS[1..4], false);
+}
+
+#[test]
+fn what_takes_a_rule_away_is_said_each_time_with_sudo_rs() {
+    table(&SUDOS[4..], false);
+}
