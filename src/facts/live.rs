@@ -9,7 +9,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::looks::Looks;
-use super::{Account, Facts, MOST_BYTES, Times, foreign_owner, package, programs, seen};
+pub use super::looks::unreadable;
+use super::{Account, Facts, MOST_BYTES, Times, package, programs, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
@@ -329,57 +330,4 @@ impl Live<'_> {
 
 fn rights(account: &Account) -> Identity {
     Identity { uid: account.uid, gid: account.gid }
-}
-
-/// With the account's rights, which root takes in its home, root may be refused, too.
-pub(super) fn locked(
-    account: &Account,
-    path: &Path,
-    owner: Option<u32>,
-    error: std::io::Error,
-) -> anyhow::Error {
-    if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return unreadable(path, MOST_BYTES, error);
-    }
-    if let Some(uid) = owner.filter(|uid| *uid != account.uid) {
-        return foreign_owner(account, path, uid);
-    }
-    let (name, path) = (&account.name, path.display());
-    fault(
-        "foreign-owner",
-        format!("{path} can't be used by {name}: a directory on the way shuts {name} out"),
-        format!(
-            "see who owns what: namei -l {path}; find out why, then give that directory to {name} or open it"
-        ),
-    )
-}
-
-/// Why a file can't be read, with what to do about it.
-#[must_use]
-pub fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
-    use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
-    let path = path.display();
-    let is_loop = error.raw_os_error() == Some(nix::libc::ELOOP);
-    match error.kind() {
-        FileTooLarge => fault(
-            "file-too-large",
-            format!("{path} is larger than {cap} bytes"),
-            format!("see what it is and move it away: ls -ls {path}"),
-        ),
-        PermissionDenied => fault(
-            "not-permitted",
-            format!("{path} can't be read: permission denied"),
-            if identity::is_root() {
-                format!("see whose it is, and give it to its account or move it away: namei -l {path}")
-            } else {
-                "run the same command with sudo".to_owned()
-            },
-        ),
-        kind if is_loop || kind == NotADirectory => fault(
-            "path-unusable",
-            format!("{path} can't be reached: a link or a file is where a directory should be"),
-            format!("see which one, and make it a real directory: namei -l {path}"),
-        ),
-        _ => anyhow::Error::new(error).context(format!("cannot read {path}")),
-    }
 }

@@ -136,7 +136,7 @@ pub(super) const CASES: &[Case] = &[
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
     }),
     case("sudo-other-name", "another account of the same number", || {
-        let twin = "sed -i '1i twin:x:2001:2001::/home/gitlab-runner:/bin/sh' /etc/passwd";
+        let twin = "sed -i \"1i twin:x:$(id -u gitlab-runner):100::/home/gitlab-runner:/bin/sh\" /etc/passwd";
         apply(&host(|host| host)?, twin, RULE)
     }),
     case("visudo-missing", "no visudo", || {

@@ -77,7 +77,7 @@ impl Place {
         // The machine may have given the number to an account of its own, and sudo takes the first name.
         let passwd = std::fs::read_to_string(self.path("etc/passwd")).unwrap_or_default();
         let is_other = |line: &&str| !is_root() || line.split(':').nth(2) != Some(&uid.to_string());
-        let others: String = passwd.lines().filter(is_other).map(|line| format!("{line}\n")).collect();
+        let others: String = passwd.lines().filter(is_other).flat_map(|line| [line, "\n"]).collect();
         self.file("etc/passwd", others.as_bytes(), 0o644);
         self.append("etc/passwd", &format!("{name}:x:{uid}:{gid}:GitLab Runner:{home}:/bin/bash"));
         self.append("etc/group", &format!("{name}:x:{gid}:"));
