@@ -60,8 +60,17 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[
             Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:"),
             Edit("/etc/group", "gitlab-runner:x:", "someone:x:"),
+            Rename("/home/gitlab-runner", "/home/someone"),
         ],
         "account-missing",
+    ),
+    problem(
+        "no account, and somebody else's home",
+        &[
+            Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:"),
+            Edit("/etc/group", "gitlab-runner:x:", "someone:x:"),
+        ],
+        "home-unusable",
     ),
     problem(
         "a group of its name alone",
