@@ -1,9 +1,9 @@
 //! Policies of sudo in which somebody else's line decides what becomes of our rule: what a real sudo does in a job, and
 //! what is said of it, each time the same.
 
-#![expect(clippy::disallowed_methods, reason = "a test lays out files itself")]
 #![allow(
     clippy::print_stderr,
+    clippy::unreachable,
     clippy::unwrap_used,
     reason = "a test says what it ran with, and stops where it can't"
 )]
@@ -155,7 +155,8 @@ fn answers(sudo: &Sudo, host: &Host, case: &str, say: Say, all: bool) {
         return;
     }
     let repair = again.json()["pending"][0]["repair"].as_str().unwrap().to_owned();
-    let Some((_, command)) = repair.split_once(": ") else { panic!("{name}: no command in {repair}") };
+    let (_, command) =
+        repair.split_once(": ").unwrap_or_else(|| unreachable!("{name}: no command in {repair}"));
     if say == NOT_FOUND {
         let call = command.split(';').next().unwrap();
         host.as_account(ACCOUNT, &format!("{} --version", call.replace("sudo", "sudo -n"))).ok();
