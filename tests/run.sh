@@ -149,7 +149,7 @@ if [ "$(id -u)" = 0 ] && [ ! -d "$image" ] && command -v mmdebstrap >/dev/null 2
     printf 'tests/run.sh: making a tree of Debian in %s\n' "$image" >&2
     rm -rf "$image.new"
     # shellcheck source=/dev/null
-    mmdebstrap --quiet --mode=root --variant=essential --include=login,openssh-client,passwd,rsync,sudo \
+    mmdebstrap --quiet --mode=root --variant=essential --include=git,login,openssh-client,passwd,rsync,sudo \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$image.new" >&2 </dev/null &&

@@ -322,7 +322,7 @@ fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
     Err(fault(
         "program-not-installed",
         format!("runner-prep is not installed where nobody but root can change it{why}"),
-        format!("install it as {} with its install.sh", PROGRAMS[0]),
+        format!("install it as {} with its install.sh; in a tree: with the tree as DESTDIR", PROGRAMS[0]),
     ))
 }
 
