@@ -2,6 +2,8 @@
 //!
 //! Must not touch the host; a plan that is empty is a host as wanted.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::change::{AccountOp, Change, Note, Notes, Op, Place, PublicKey, Swap};
@@ -121,7 +123,11 @@ fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
             }
         }
     }
-    if changes.is_empty() { Ok(()) } else { facts.check_writable(&Place::System(STATE.into())) }
+    if changes.is_empty() {
+        Ok(())
+    } else {
+        facts.check_writable(&Place::System(Path::new(STATE).join("lock")))
+    }
 }
 
 fn is_below_changed(changes: &[Change], place: &Place) -> bool {

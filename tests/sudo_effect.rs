@@ -10,7 +10,7 @@
 
 mod support;
 
-use support::{Host, HostBuilder, Run, SUDOS, Sudo, with_each};
+use support::{Host, HostBuilder, Run, SUDOS, Sudo, Tree, have, with_each};
 
 const ACCOUNT: &str = "gitlab-runner";
 const PROFILE: &str = "summary = \"test\"\n[sudoers]\ncommands = [\"/usr/bin/rsync\"]\n";
@@ -198,4 +198,100 @@ fn what_takes_a_rule_away_is_said_each_time_with_other_versions() {
 #[test]
 fn what_takes_a_rule_away_is_said_each_time_with_sudo_rs() {
     table(&SUDOS[4..], false);
+}
+
+#[test]
+fn another_name_of_the_same_number_takes_the_rule_away() {
+    with_each([&SUDOS[0], &SUDOS[5]], lay_out, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first; sed -i '1i twin:x:2001:2001::/home/gitlab-runner:/bin/sh' /etc/passwd; echo 'twin:!:19000::::::' >> /etc/shadow").ok();
+        answers(sudo, host, "twin", Code("sudo-other-name"), true);
+    });
+}
+
+#[test]
+fn a_policy_that_works_is_not_refused() {
+    with_each([&SUDOS[0], &SUDOS[2], &SUDOS[5]], lay_out, |sudo, host| {
+        // The file that reads the directory is read itself, and nobody's file has the name of ours.
+        host.sh("sed -i 's/^@includedir.*/@include sudoers.more/' /etc/sudoers; echo '@includedir /etc/sudoers.d' > /etc/sudoers.more; chmod 0440 /etc/sudoers.more").ok();
+        for text in ["", "# to be filled in"] {
+            host.sh(&format!(
+                "echo '{text}' > /etc/sudoers.d/gitlab-runner; chmod 0440 /etc/sudoers.d/gitlab-runner"
+            ))
+            .ok();
+            assert_eq!(apply(host).status, 0, "{}", sudo.name);
+            assert!(works(host), "{}", sudo.name);
+        }
+    });
+    let tree = Tree::new().account(ACCOUNT, 998, "/home/gitlab-runner").file("etc/site.toml", PROFILE);
+    tree.remove("etc/sudoers");
+    let tree = tree.file_mode("usr/etc/sudoers", "root ALL=(ALL) ALL\n@includedir /etc/sudoers.d\n", 0o440);
+    let profile = tree.path("etc/site.toml").display().to_string();
+    tree.run(&["plan", "--profile", &profile]).ok().says("+ gitlab-runner ALL");
+    if have(&["visudo"]) {
+        tree.run(&["apply", "--profile", &profile]).ok();
+    }
+}
+
+#[test]
+fn what_can_not_be_written_is_refused_before_an_account_is_made() {
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.file("/etc/runner-prep/profiles/site.toml", PROFILE).start();
+    let shell = ["--profile", "shell"];
+    for (name, before, after, text) in [
+        ("root's home", "mkdir /home/gitlab-runner", "rmdir /home/gitlab-runner", "belongs to uid 0"),
+        (
+            "another's home",
+            "mkdir /home/gitlab-runner; chown 4321 /home/gitlab-runner",
+            "rmdir /home/gitlab-runner",
+            "uid 4321",
+        ),
+        ("a file", "touch /home/gitlab-runner", "rm /home/gitlab-runner", "is a regular file"),
+        (
+            "read-only directory",
+            "mount --bind /etc/ssh /etc/ssh; mount -o remount,bind,ro /etc/ssh",
+            "umount /etc/ssh",
+            "/etc/ssh is on a read-only file system",
+        ),
+        (
+            "read-only state",
+            "mkdir -p /var/lib/runner-prep; mount --bind /var/lib/runner-prep /var/lib/runner-prep; mount -o remount,bind,ro /var/lib/runner-prep",
+            "umount /var/lib/runner-prep; rmdir /var/lib/runner-prep",
+            "read-only",
+        ),
+        (
+            "read-only /home",
+            "mount --bind /home /home; mount -o remount,bind,ro /home",
+            "umount /home",
+            "/home is on a read-only",
+        ),
+        (
+            "append-only directory",
+            "chattr +a /etc/sudoers.d",
+            "chattr -a /etc/sudoers.d",
+            "/etc/sudoers.d is append-only",
+        ),
+        (
+            "immutable directory",
+            "chattr +i /etc/sudoers.d",
+            "chattr -i /etc/sudoers.d",
+            "/etc/sudoers.d is immutable",
+        ),
+    ] {
+        host.sh(before).ok();
+        let stamps = host.stamps();
+        for command in ["plan", "check", "apply"] {
+            let run = host.prep(&[&[command], &shell[..]].concat());
+            assert!(run.status == 2 && run.contains(text), "{name}: {run}");
+        }
+        support::assert_unchanged(&stamps, &host.stamps());
+        host.sh(after).ok();
+    }
+    host.prep(&["apply", "--profile", "shell"]).ok();
+    let repair = "rm -r /home/gitlab-runner/.ssh; chmod 0555 /home/gitlab-runner";
+    host.sh(repair).ok();
+    let run = host.prep(&["--json", "plan", "--profile", "shell"]);
+    run.exit(2);
+    let repair = run.json()["warnings"][0]["repair"].as_str().unwrap().to_owned();
+    host.sh(repair.split_once(": ").unwrap().1).ok();
+    host.prep(&["apply", "--profile", "shell"]).ok();
 }

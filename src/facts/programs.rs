@@ -116,7 +116,10 @@ pub fn is_there(facts: &dyn Facts, program: &str) -> Result<bool> {
             Ok(false)
         }
         // A part of a system, such as a tree of files that others lay over it, need not have the program.
-        "sudo" if !is_whole(facts) => Ok(facts.stat(Path::new("/etc/sudoers"))?.is_some()),
+        "sudo" if !is_whole(facts) => {
+            let is_there = |path| facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some());
+            Ok(["/etc/sudoers", "/usr/etc/sudoers"].into_iter().any(is_there))
+        }
         _ => Ok(false),
     }
 }
