@@ -57,8 +57,14 @@ impl Fake {
 
     /// An account with a group of its own.
     pub(crate) fn account(mut self, name: &str, id: u32, home: &str) -> Self {
-        let account =
-            Account { name: name.into(), uid: id, gid: id, home: home.into(), shell: "/bin/bash".into() };
+        let account = Account {
+            name: name.into(),
+            uid: id,
+            gid: id,
+            home: home.into(),
+            shell: "/bin/bash".into(),
+            alias: None,
+        };
         self.accounts.push(account);
         self.group(name, id, &[])
     }

@@ -10,8 +10,8 @@ use anyhow::Result;
 use super::Context;
 use super::sudo_policy::{Policy, Spot};
 use crate::change::Notes;
+use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
-use crate::facts::{MOST_BYTES, MOST_CONFIG_BYTES};
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
 
@@ -33,7 +33,7 @@ pub(super) fn look(
     notes: &mut Notes,
 ) -> Result<()> {
     let effect = Effect { context, policy, ours };
-    if effect.has_other_name(notes)? {
+    if effect.has_other_name(notes) {
         return Ok(());
     }
     let (Some(account), true) = (&context.target.account, context.facts.is_host()) else {
@@ -88,16 +88,9 @@ struct Effect<'a> {
 
 impl Effect<'_> {
     /// sudo takes the first name that the password database has for a number.
-    fn has_other_name(&self, notes: &mut Notes) -> Result<bool> {
-        let Some(account) = &self.context.target.account else { return Ok(false) };
-        let file = self.context.facts.file(Path::new("/etc/passwd"), MOST_CONFIG_BYTES)?;
-        let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
-        let uid = account.uid.to_string();
-        let first = text.lines().find(|line| line.split(':').nth(2) == Some(&uid));
-        let Some(other) = first.and_then(|line| line.split(':').next()).filter(|name| *name != account.name)
-        else {
-            return Ok(false);
-        };
+    fn has_other_name(&self, notes: &mut Notes) -> bool {
+        let Some(account) = &self.context.target.account else { return false };
+        let (Some(other), uid) = (&account.alias, account.uid) else { return false };
         notes.wait(
             "sudo-other-name",
             format!(
@@ -106,7 +99,7 @@ impl Effect<'_> {
             ),
             format!("if both are meant to be one account, put {other} behind it: sed -i -e '/^{other}:/{{h;d}}' -e '$G' /etc/passwd"),
         );
-        Ok(true)
+        true
     }
 
     /// Rules can come from a directory server, too.

@@ -36,6 +36,8 @@ pub struct Account {
     pub home: PathBuf,
     /// Login shell.
     pub shell: PathBuf,
+    /// The name that others take the number for, where the database has another one before this.
+    pub alias: Option<String>,
 }
 
 /// The account of that name; `None` when there is none.
@@ -57,7 +59,8 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
 
 fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
     if !root.is_host() {
-        return Ok(lines(&text(root, "/etc/passwd")?).find_map(|line| entry(line, name)));
+        let text = text(root, "/etc/passwd")?;
+        return Ok(lines(&text).find_map(|line| entry(line, name)).map(|account| account.among(&text)));
     }
     // Nearly always the account is in the files, and they are asked first: what NSS would say, without starting it.
     if let Some(account) = in_first_files(root, name) {
@@ -69,6 +72,9 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
         gid: user.primary_group_id(),
         home: user.home_dir().to_path_buf(),
         shell: user.shell().to_path_buf(),
+        alias: users::get_user_by_uid(user.uid())
+            .map(|first| first.name().to_string_lossy().into_owned())
+            .filter(|first| first != name),
     }))
 }
 
@@ -85,7 +91,17 @@ fn in_first_files(root: &Root, name: &str) -> Option<Account> {
     let text = self::text(root, "/etc/passwd").ok()?;
     let line = lines(&text).find(|line| line.split(':').next() == Some(name))?;
     // What is no UTF-8 text was replaced, and is no path.
-    entry(line, name).filter(|_| !line.contains('\u{fffd}'))
+    entry(line, name).filter(|_| !line.contains('\u{fffd}')).map(|account| account.among(&text))
+}
+
+impl Account {
+    /// With the first name of its number.
+    fn among(self, passwd: &str) -> Self {
+        let uid = self.uid.to_string();
+        let first = lines(passwd).find(|line| line.split(':').nth(2) == Some(&uid));
+        let alias = first.and_then(|line| line.split(':').next()).filter(|first| *first != self.name);
+        Self { alias: alias.map(str::to_owned), ..self }
+    }
 }
 
 fn entry(line: &str, name: &str) -> Option<Account> {
@@ -97,6 +113,7 @@ fn entry(line: &str, name: &str) -> Option<Account> {
             gid: gid.parse().ok()?,
             home: PathBuf::from(home),
             shell: PathBuf::from(shell),
+            alias: None,
         }),
         _ => None,
     }
