@@ -1,38 +1,31 @@
 #!/bin/sh
-# Installs runner-prep, and runs it right away when asked to. See `./install.sh --help`.
+# Installs runner-prep:
+#   sudo ./install.sh                               install
+#   sudo ./install.sh -- apply --profile dind       install, then run that
+#   sudo ./install.sh --timer --profile dind        install, and look every hour
+#   sudo ./install.sh --uninstall                   remove it; what it did stays
+# The program is the `runner-prep` beside this script (a release archive), else
+# it is built with the cargo in PATH, in ~/.cargo/bin of root or of whoever calls
+# sudo, or of the distribution. What a host or a build needs and lacks is named
+# first, and installed with apt-get, dnf, zypper, apk or pacman.
+#   --no-packages    install no packages: stop, and name the command for it
+#   --timer          install systemd units that run `check`, which only reads
+#   --timer=apply    install those that run `apply` as well
+#   --profile NAME   with --timer: enable and start the timer for this profile
+# Environment: PREFIX, where to install (default /usr/local), and DESTDIR, put
+# before every path, to make a package (default empty).
+# Exit code: the program's after `--`; else 0, or 2 when something went wrong.
+
 # Standard output belongs to the program that runs after `--`: what this script says goes to standard error.
 # shellcheck disable=SC2012  # of ls, only the fields before the name are read
 # shellcheck disable=SC2086  # lists of words, made here
 # shellcheck disable=SC2015  # A && B || C: where B fails, C is meant as well
 set -eu
-
-usage() {
-    cat <<'EOF'
-Installs runner-prep:
-  sudo ./install.sh                               install
-  sudo ./install.sh -- apply --profile dind       install, then run that
-  sudo ./install.sh --timer --profile dind        install, and look every hour
-  sudo ./install.sh --uninstall                   remove it; what it did stays
-The program is the `runner-prep` beside this script (a release archive), else
-it is built with the cargo in PATH, in ~/.cargo/bin of root or of whoever calls
-sudo, or of the distribution. What a host or a build needs and lacks is named
-first, and installed with apt-get, dnf, zypper, apk or pacman.
-  --no-packages    install no packages: stop, and name the command for it
-  --timer          install systemd units that run `check`, which only reads
-  --timer=apply    install those that run `apply` as well
-  --profile NAME   with --timer: enable and start the timer for this profile
-Environment: PREFIX, where to install (default /usr/local), and DESTDIR, put
-before every path, to make a package (default empty).
-Exit code: the program's after `--`; else 0, or 2 when something went wrong.
-EOF
-}
-
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf '%s\n' "install.sh: $*" >&2; }
 # die WHAT [LINE...]: the lines say why, and what to do.
 die() {
-    say "error: $1"
-    shift
+    say "error: $1" && shift
     [ $# = 0 ] || printf '%s\n' "$@" | sed 's/^/  /' >&2
     exit 2
 }
@@ -72,13 +65,11 @@ as_builder() {
 # Remembers what was found and why it will not do.
 note() { tried="$tried
 found: $1"; }
-
 # try_cargo CARGO [RUSTC]: whether it is new enough, and who builds with it. Sets cargo, rustc and builder.
 try_cargo() {
     [ -f "$1" ] && [ -x "$1" ] || return 1
     cargo=$1 rustc=${2:-} owner=$(look "$1")
-    # Whoever called sudo comes first: what the build leaves in their clone is theirs then. A cargo that belongs to
-    # somebody never runs as root.
+    # Whoever called sudo builds, then the clone stays theirs. A cargo that belongs to somebody never runs as root.
     [ "$uid" = 0 ] && [ "${owner#* }" != 0 ] && set -- $caller "$(id -nu "${owner#* }")" || set -- $caller ''
     for builder; do
         # What the builder cannot read, they cannot build.
@@ -123,7 +114,6 @@ build() {
 # --- what is missing ----------------------------------------------------------------------------------------
 # The version of a package that apt could install.
 offered() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: *\([^(]\)/\1/p'; }
-
 # What the package database has as cargo, by that name or because a package provides it: NAME VERSION a line.
 cargos() (
     export LC_ALL=C
@@ -176,7 +166,6 @@ no_rust() {
         '- install Rust with rustup (https://rustup.rs), as root or as the user who calls sudo, and run this again' \
         "- on another machine of this kind: cargo build --release --locked; copy target/release/runner-prep to $here/"
 }
-
 # Finds all that is missing before anything is changed, and installs it in one call.
 provide() {
     missing='' packages='' refreshed=no
@@ -224,26 +213,20 @@ inside() {
     [ -n "$DESTDIR" ] || return 0
     path=$1 top=$DESTDIR
     while [ -n "$path" ]; do
-        tell_apart=$(look "$path")
-        case $tell_apart in
+        at=$(look "$path")
+        case $at in
         l*) die "$path is a link, and a tree may be anybody's: none is followed" \
-            "move it away and make a directory there, or name the one that it leads to in DESTDIR or PREFIX" ;;
+            'move it away and make a directory there, or name the one that it leads to in DESTDIR or PREFIX' ;;
         ????????w[!tT]*) die "everybody can write in $path" "chmod o-w $path" ;;
         esac
-        case " 0 $uid ${SUDO_UID:-0}  " in
-        *" ${tell_apart#* } "*) ;;
-        *) die "$path belongs to uid ${tell_apart#* }, who can lead root's files elsewhere" \
-            'take a tree of your own, or let its owner run this' ;;
-        esac
-        if [ "$path" = "$top" ]; then
-            # From here on its way from / on, whatever links of the machine lead there.
-            top=/ && path=$(cd -- "$path" 2>/dev/null && pwd -P) || return 0
-            [ "$path" != / ] || return 0
-        fi
+        case " 0 $uid ${SUDO_UID:-0}  " in *" ${at#* } "*) ;; *) die "$path belongs to uid ${at#* }, who can lead root's files elsewhere" \
+            'take a tree of your own, or let its owner run this' ;; esac
+        # From the tree on its way from / on, whatever links of the machine lead there.
+        [ "$path" != "$top" ] || { top=/ && path=$(cd -- "$path" 2>/dev/null && pwd -P) || return 0; }
+        [ "$path" != / ] || return 0
         case $path in */*) path=${path%/*} ;; *) path= ;; esac
     done
 }
-
 make_directory() {
     [ -n "$1" ] && [ ! -d "$1" ] || return 0
     inside "${1%/*}"
@@ -343,8 +326,7 @@ start_timer() {
     name=runner-prep-$timer@${profile:-PROFILE}.timer now=--now
     [ -n "$profile" ] || { say "to start it: systemctl enable --now $name" && return; }
     [ -L "$wants/$name" ] && { [ "$running" = no ] || systemctl -q is-active "$name"; } && return
-    # In an image there is nothing to start yet.
-    [ "$running" = yes ] || now=
+    [ "$running" = yes ] || now='' # in an image there is nothing to start yet
     systemctl ${DESTDIR:+--root="$DESTDIR"} -q enable $now "$name" >&2 || die "cannot enable $name" 'why, it says above'
     say "enabled $name"
 }
@@ -353,8 +335,7 @@ uninstall() {
     for file in "$wants"/runner-prep-check@*.timer "$wants"/runner-prep-apply@*.timer; do
         [ "$running" = no ] || [ ! -L "$file" ] || systemctl -q stop "${file##*/}" >&2 || :
         discard "$file" || :
-        # When it ran last.
-        inside "$DESTDIR/var/lib/systemd/timers"
+        inside "$DESTDIR/var/lib/systemd/timers" # has when it ran last
         rm -f -- "$DESTDIR/var/lib/systemd/timers/stamp-${file##*/}"
     done
     for file in "$installed" "$units"/runner-prep-check@.* "$units"/runner-prep-apply@.* "$share"/man/man1/runner-prep[.-]* \
@@ -393,15 +374,14 @@ while [ $# -gt 0 ]; do
     --profile=*) profile=${1#*=} ;;
     --profile) [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind'
         profile=$2 && shift ;;
-    -h | --help) usage && exit ;;
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit ;;
     --) run=yes && shift && break ;;
     *) die "unknown argument: $1" "arguments for runner-prep come after --: ./install.sh -- $*" 'all others: ./install.sh --help' ;;
     esac
     shift
 done
 DESTDIR=${DESTDIR:-} PREFIX=${PREFIX:-/usr/local} uid=$(id -u)
-# Whether this machine is the host: neither another tree, nor a place in somebody's home.
-prepares=no
+prepares=no # whether this machine is the host: neither another tree, nor a place in somebody's home
 [ "$uid" != 0 ] || [ -n "$DESTDIR" ] || prepares=yes
 case "$run $*" in
 yes*' --root'*) prepares=no ;;
@@ -424,9 +404,8 @@ export PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 unset CDPATH && umask 022
 case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
 here=$(cd -- "${here:-/}" && pwd -P) || die "cannot find the directory of $0"
-# Who called sudo or doas, when that was a person.
 caller=${SUDO_USER:-${DOAS_USER:-}}
-[ "$uid" = 0 ] && [ "$caller" != root ] && id -u "$caller" >/dev/null 2>&1 || caller=
+[ "$uid" = 0 ] && [ "$caller" != root ] && id -u "$caller" >/dev/null 2>&1 || caller='' # a person who called sudo or doas
 bin=$DESTDIR${PREFIX%/}/bin installed=$DESTDIR${PREFIX%/}/bin/runner-prep share=$DESTDIR${PREFIX%/}/share
 profiles=$DESTDIR/etc/runner-prep/profiles
 completions='bash:bash-completion/completions/runner-prep zsh:zsh/site-functions/_runner-prep
@@ -434,27 +413,23 @@ fish:fish/vendor_completions.d/runner-prep.fish'
 # A package has its units apart from an administrator's.
 units=$DESTDIR/etc/systemd/system wants=$DESTDIR/etc/systemd/system/timers.target.wants
 [ "${PREFIX%/}" != /usr ] || units=$DESTDIR/usr/lib/systemd/system
-# Whether there is a systemd to talk to.
 running=no reload=no changed=no documents=0 tried='' program='' wanted=''
-[ -n "$DESTDIR" ] || [ ! -d /run/systemd/system ] || ! have systemctl || running=yes
+[ -n "$DESTDIR" ] || [ ! -d /run/systemd/system ] || ! have systemctl || running=yes # a systemd to talk to
 elsewhere='run it as root (sudo ./install.sh), or choose a place of your own: PREFIX=~/.local ./install.sh'
 [ "$uid" != 0 ] || elsewhere='is the file system read-only, or a file in the way? another place: PREFIX=/opt/runner-prep ./install.sh'
 [ "$action" = install ] || { uninstall && exit; }
 
 can_write "$bin" || die "cannot write in $bin" "$elsewhere"
 [ -z "$timer" ] || can_write "$units" || die "cannot write in $units" "$elsewhere"
-[ -z "$profile" ] || have systemctl || die 'this machine has no systemd' \
-    "run this from cron; it exits with 1 where the host differs: runner-prep check --profile $profile"
-trap cleanup EXIT
-trap 'exit 130' HUP INT TERM
+[ -z "$profile" ] || have systemctl || die 'this machine has no systemd' "run this from cron: runner-prep check --profile $profile"
+trap cleanup EXIT && trap 'exit 130' HUP INT TERM
 scratch=$(mktemp -d) && : >"$scratch/staged" && : >"$scratch/made" || die 'cannot make a temporary directory' 'nothing was installed'
 if [ -f "$here/runner-prep" ]; then
     program=$here/runner-prep
     # What goes into a package may be for another kind of machine.
     [ -n "$DESTDIR" ] || [ ! -x "$program" ] || must_start "$program"
 else
-    [ -f "$here/Cargo.toml" ] || die "neither the program nor its source lies in $here" \
-        'run install.sh from where the archive was unpacked, or from a clone of the repository'
+    [ -f "$here/Cargo.toml" ] || die "neither the program nor its source lies in $here" 'run install.sh in an unpacked archive or a clone'
     wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$here/Cargo.toml")
     [ -n "$wanted" ] || die "$here/Cargo.toml names no rust-version" 'is this a whole clone of runner-prep?'
 fi

@@ -161,7 +161,11 @@ fn the_timer_starts_it_and_only_the_other_one_writes() {
         assert!(Instant::now() < deadline, "{}", systemd.journal(CHECK));
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(systemd.journal(CHECK).contains("there is no account gitlab-runner"));
+    assert!(
+        systemd.journal(CHECK).contains("there is no account gitlab-runner"),
+        "{}",
+        systemd.journal(CHECK)
+    );
     assert_eq!(differences(&before, &state(&host)), [""; 0]);
 
     // From nothing to the end, inside of its sandbox.
