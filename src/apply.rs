@@ -4,6 +4,7 @@
 
 mod attempts;
 mod explain;
+mod narrow;
 mod steps;
 mod working;
 
@@ -15,7 +16,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
 
 use crate::change::{Change, Check, Note, Op, Place};
 use crate::fault::{Fault, fault};
@@ -30,7 +30,8 @@ use crate::sys::sudo::Judges;
 use crate::sys::waiting::Waiting;
 use crate::text::sudo_include;
 use explain::of_change;
-use steps::Worker;
+pub use narrow::takes_rights_away;
+use steps::{Committed, Settled, Worker};
 
 pub use crate::plan::STATE;
 
@@ -74,10 +75,14 @@ pub struct Outcome {
     pub warnings: Vec<Note>,
     /// How it was done, for those who ask for details; each with the index of its change.
     pub details: Vec<(usize, String)>,
+    /// All but accounts was taken back.
+    taken_back: bool,
 }
 
 impl Outcome {
-    fn not_begun(changes: &[Change], error: anyhow::Error) -> Self {
+    /// Nothing was done, because of this.
+    #[must_use]
+    pub fn not_begun(changes: &[Change], error: anyhow::Error) -> Self {
         Self { fates: vec![Fate::NotReached; changes.len()], error: Some(error), ..Self::default() }
     }
 }
@@ -127,7 +132,7 @@ impl<'a> Session<'a> {
     pub fn open(root: &'a Root, machine: &'a Root, waiting: Waiting) -> Result<Self> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
-        hold_signals()?;
+        working::hold_signals()?;
         let mut repaired = shared::repair(root, &state, &waiting)?;
         let place = tools::Place { root, machine, state: &state };
         repaired.extend(unfinished::finish(place, &waiting)?);
@@ -156,13 +161,12 @@ impl<'a> Session<'a> {
             Ok(id) => id,
             Err(error) => return Outcome::not_begun(changes, error),
         };
-        let (outcome, back) = self.carry_out(changes, Purpose::Apply(&id));
-        if back {
-            // One that can't be removed is incomplete, and its undoing finds nothing to do.
-            self.journal.remove(&id).and_then(|()| working::end(&self.state)).ok();
+        let outcome = self.carry_out(changes, Purpose::Apply(&id));
+        // Neither is a reason to fail: the undoing of an incomplete entry finds nothing to do.
+        if outcome.taken_back {
+            caught(|| self.journal.remove(&id).and_then(|()| working::end(&self.state))).ok();
         }
-        // Too many are no reason to fail: the next run removes them.
-        self.journal.prune().ok();
+        caught(|| self.journal.prune()).ok();
         outcome
     }
 
@@ -176,7 +180,7 @@ impl<'a> Session<'a> {
                 Err(error) => return Outcome::not_begun(changes, error),
             }
         }
-        let (mut outcome, _) = self.carry_out(changes, Purpose::Undo);
+        let mut outcome = self.carry_out(changes, Purpose::Undo);
         outcome.warnings.extend(kept.into_iter().map(note));
         outcome
     }
@@ -208,43 +212,62 @@ impl<'a> Session<'a> {
         Worker::new(self.root, self.machine, &self.state, &self.waiting)
     }
 
-    /// The outcome, and whether everything was taken back.
-    fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> (Outcome, bool) {
+    fn carry_out(&self, changes: &[Change], purpose: Purpose<'_>) -> Outcome {
         let mut worker = self.worker();
-        let mut noticed = Vec::new();
-        let done = caught(|| self.work(changes, &mut worker, purpose, &mut noticed));
-        let warnings = worker.warnings().into_iter().chain(noticed).map(note).collect();
-        let details = worker.details();
-        let error = match done {
-            Ok(error) => {
-                let fates = vec![Fate::Applied; changes.len()];
-                return (Outcome { fates, error, warnings, details }, false);
+        let late = matches!(purpose, Purpose::Undo);
+        let settled = caught(|| self.work(changes, &mut worker, late));
+        let (mut warnings, details) = (worker.warnings(), worker.details());
+        let mut outcome = match settled {
+            Ok(settled) => {
+                let mut outcome = Outcome { fates: vec![Fate::Applied; changes.len()], ..Outcome::default() };
+                match (self.end(worker.hold(settled), purpose), purpose) {
+                    (None, _) => {}
+                    (Some(left), Purpose::Apply(_)) => warnings.push(left),
+                    // Not marked as undone then: undone once more, it finds what is left.
+                    (Some(left), Purpose::Undo) => outcome.error = Some(left.into()),
+                }
+                outcome
             }
-            Err(error) => error,
+            Err(error) => {
+                let fates = worker.fates(changes.len());
+                // Of two errors the second is the one to act on.
+                let (error, taken_back) = match worker.roll_back() {
+                    Ok(()) => (error, true),
+                    Err(second) => {
+                        (second.context(format!("{error:#}; and taking the changes back failed")), false)
+                    }
+                };
+                Outcome { fates, error: Some(error), taken_back, ..Outcome::default() }
+            }
         };
-        let fates = worker.fates(changes.len());
-        match worker.roll_back() {
-            Ok(()) => (Outcome { fates, error: Some(error), warnings, details }, true),
-            // The second is the one to act on.
-            Err(second) => {
-                let error = second.context(format!("{error:#}; and taking the changes back failed"));
-                (Outcome { fates, error: Some(error), warnings, details }, false)
-            }
-        }
+        outcome.warnings = warnings.into_iter().map(note).collect();
+        Outcome { details, ..outcome }
     }
 
-    /// Returns what went wrong after everything was live.
-    fn work(
-        &self,
-        changes: &[Change],
-        worker: &mut Worker<'_>,
-        purpose: Purpose<'_>,
-        noticed: &mut Vec<Fault>,
-    ) -> Result<Option<anyhow::Error>> {
+    /// Clean up after changes that hold; what can't be done is returned.
+    fn end(&self, committed: Committed, purpose: Purpose<'_>) -> Option<Fault> {
+        let finished = caught(|| committed.finish());
+        // Marked last: until then the next run knows that something may be left to sweep.
+        let (ended, repair) = match purpose {
+            Purpose::Apply(id) => {
+                let mark = || self.journal.mark(id, State::Complete).and_then(|()| working::end(&self.state));
+                (finished.and_then(|()| caught(mark)), "the next apply or undo does it")
+            }
+            Purpose::Undo => (finished, "run the same command again, it goes on where this one ended"),
+        };
+        let error = ended.err()?;
+        Some(Fault {
+            code: "left-behind",
+            what: format!("not all was cleaned up: {error:#}"),
+            repair: repair.to_owned(),
+        })
+    }
+
+    /// Make all changes live and check them. Whatever fails in here is taken back.
+    fn work(&self, changes: &[Change], worker: &mut Worker<'_>, late: bool) -> Result<Settled> {
         // Asked before anything is touched: a refusal leaves not even a newer mtime.
         let judges = self.judge(changes, worker)?;
         // What lies outside the home needs no account, and is staged before one is made.
-        let late = matches!(purpose, Purpose::Undo);
         for (index, change) in changes.iter().enumerate().filter(|(_, change)| change.op.is_system()) {
             worker.stage(index, change, late).map_err(|error| of_change(error, change.kind, &change.id))?;
         }
@@ -261,28 +284,7 @@ impl<'a> Session<'a> {
             worker.reach(judged.index);
             judged.judge.check_not_worse(&judged.before)?;
         }
-        worker.settle()?;
-        // Marked last: until then the next run knows that something may be left to sweep. And from here on there
-        // is no way back, so that nothing of it is an error of the run.
-        let finished = worker.finish();
-        let left = |error: anyhow::Error, repair: &str| Fault {
-            code: "left-behind",
-            what: format!("not all was cleaned up: {error:#}"),
-            repair: repair.to_owned(),
-        };
-        match purpose {
-            Purpose::Apply(id) => {
-                let marked = finished.and_then(|()| self.journal.mark(id, State::Complete));
-                let marked = marked.and_then(|()| working::end(&self.state));
-                noticed.extend(marked.err().map(|error| left(error, "the next apply or undo does it")));
-                Ok(None)
-            }
-            // Not marked as undone then: undone once more, it finds what is left.
-            Purpose::Undo => {
-                let repair = "run the same command again, it goes on where this one ended";
-                Ok(finished.err().map(|error| left(error, repair).into()))
-            }
-        }
+        worker.settle()
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.
@@ -312,13 +314,13 @@ fn note(fault: Fault) -> Note {
     Note { code: fault.code, message: fault.what, repair: fault.repair }
 }
 
-/// A panic becomes an error: the work is taken back all the same.
-fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// A panic becomes an error.
+pub(crate) fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let bug = || fault("internal", "a bug in runner-prep ended the work", "please report it");
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(bug()))
 }
 
-/// Why changes are made.
+/// Why changes are made. Those of an undo repair directories late.
 #[derive(Debug, Clone, Copy)]
 enum Purpose<'a> {
     /// For a profile; the journal entry is there already.
@@ -369,15 +371,4 @@ fn state_directory(root: &Root) -> Result<Rc<Dir>> {
         parent.repair("runner-prep".as_ref(), stat.identity, owner, 0o700).with_context(cannot)?;
     }
     Ok(dir)
-}
-
-/// What asks a process to end waits until the work is done or taken back. A file that grows over the
-/// limit (`ulimit -f`) is an error of the write then, not the end in the middle of it.
-fn hold_signals() -> Result<()> {
-    use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
-    let mut held = SigSet::empty();
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ] {
-        held.add(signal);
-    }
-    held.thread_block().context("cannot hold signals back")
 }

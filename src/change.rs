@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::text::toml_patch::Step;
 pub use note::{Note, Notes, PublicKey};
@@ -218,10 +219,10 @@ pub enum Owner {
 type Make = dyn Fn() -> anyhow::Result<Vec<u8>>;
 
 /// The bytes of a file, perhaps made only when they are needed: an RSA key costs seconds, and a plan
-/// that is only shown must not pay them.
+/// that is only shown must not pay them. They are wiped after the last use: it may be a private key.
 #[derive(Clone)]
 pub struct Content {
-    ready: Rc<OnceCell<Vec<u8>>>,
+    ready: Rc<OnceCell<Zeroizing<Vec<u8>>>>,
     make: Option<Rc<Make>>,
     slow: bool,
 }
@@ -230,7 +231,7 @@ impl Content {
     /// Bytes that are there already.
     #[must_use]
     pub fn ready(bytes: Vec<u8>) -> Self {
-        Self { ready: Rc::new(OnceCell::from(bytes)), make: None, slow: false }
+        Self { ready: Rc::new(OnceCell::from(Zeroizing::new(bytes))), make: None, slow: false }
     }
 
     /// Bytes made at the first use, once.
@@ -262,13 +263,13 @@ impl Content {
             Some(make) => make()?,
             None => Vec::new(),
         };
-        Ok(self.ready.get_or_init(|| made))
+        Ok(self.ready.get_or_init(|| Zeroizing::new(made)))
     }
 
     /// The bytes if they are there already: enough for a diff, and never makes a key.
     #[must_use]
     pub fn peek(&self) -> Option<&[u8]> {
-        self.ready.get().map(Vec::as_slice)
+        self.ready.get().map(|bytes| bytes.as_slice())
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Owns the order of the steps. Decides nothing about a resource.
 
+mod chosen;
 mod complete;
 mod doctor;
 mod gitlab;
 mod output;
 mod place;
 mod reader;
+mod rights;
 mod shelf;
 mod spinner;
 mod undo;
@@ -16,12 +18,12 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::apply::{Left, STATE, Session};
-use crate::change::{Content, Op, PublicKey};
+use crate::apply::{Left, STATE, Session, caught};
+use crate::change::{Content, Note, Op, PublicKey};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
-use crate::fault::fault;
+use crate::fault::{self, fault};
 use crate::gitlab::section;
 use crate::manual;
 use crate::plan::Plan;
@@ -164,22 +166,9 @@ fn work(
     let facts = &Live::new(&root, machine);
     let shelf = Shelf { root: &root, facts, machine, environment };
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
-    let wanted = &resolve(profile, &chosen(selection)?)?;
+    let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
     if wanted.kinds().next().is_none() {
-        let names = names.join(",");
-        // Else an empty file would make every host the one that is wanted.
-        if selection.only.is_empty() && selection.skip.is_empty() {
-            return Err(fault(
-                "profile-empty",
-                format!("the profile {names} wants nothing of a host: it has no section of one"),
-                "see what a profile can have: runner-prep profile show dind",
-            ));
-        }
-        return Err(fault(
-            "nothing-chosen",
-            format!("--only and --skip leave nothing of the profile {names}"),
-            format!("see what it has: runner-prep profile show {names}"),
-        ));
+        return Err(chosen::nothing(names, selection));
     }
     require_root(&root, if write { "apply" } else { "plan" })?;
     let options = Options {
@@ -214,7 +203,18 @@ fn work(
         }
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
-    let mut plan = build()?;
+    let mut plan = match build() {
+        Err(error) if write => {
+            let open = || Session::open(&root, machine, spinner::waiting(cli, environment));
+            let of_kind = |kind: &str| -> Result<Plan> {
+                let target = Target::find(facts, name.clone())?;
+                let context = Context { facts, target: &target, options: &options };
+                Plan::build(&Wanted::resolve(profile, &|one| one == kind)?, &context)
+            };
+            return rights::alone(names, wanted, error, session, open, of_kind, extent);
+        }
+        plan => plan?,
+    };
     if session.is_none() && write && (!plan.changes.is_empty() || left.unswept) {
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
@@ -235,11 +235,15 @@ fn work(
         return Ok(Report::applied(names, &plan, &outcome, None, extent));
     }
     // The same question again: what is left now is an error, never silence.
-    let after = match build() {
+    let after = match caught(build) {
         Ok(after) => after,
         Err(error) => {
             let mut report = Report::applied(names, &plan, &outcome, None, extent);
-            report.fail(&error.context("everything was changed, but the host can't be looked at again"));
+            report.warn(&[Note {
+                code: "left-behind",
+                message: format!("everything was changed, but the host can't be looked at again: {error:#}"),
+                repair: fault::repair(&error),
+            }]);
             return Ok(report);
         }
     };
@@ -298,25 +302,6 @@ fn account_key(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<P
             format!("{} has no SSH key that jobs can use", target.name),
             "make one: runner-prep apply --profile shell --only account,ssh_key",
         )
-    })
-}
-
-/// Which kinds `--only` and `--skip` leave.
-fn chosen(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
-    let kinds = resource::names();
-    for name in selection.only.iter().chain(&selection.skip) {
-        if !kinds.contains(&name.as_str()) {
-            let near = profile::suggest(name, &kinds).map(|near| format!("; did you mean {near}?"));
-            return Err(fault(
-                "kind-unknown",
-                format!("there is no kind of resource {name:?}{}", near.unwrap_or_default()),
-                format!("the kinds are {}", kinds.join(", ")),
-            ));
-        }
-    }
-    let (only, skip) = (selection.only.clone(), selection.skip.clone());
-    Ok(move |kind: &str| {
-        (only.is_empty() || only.iter().any(|name| name == kind)) && !skip.iter().any(|name| name == kind)
     })
 }
 

@@ -55,6 +55,9 @@ impl Session<'_> {
         if attempt > 1 {
             self.waiting.tell(None);
         }
+        if outcome.taken_back {
+            self.narrow(&plan.changes, profiles, &mut outcome);
+        }
         let shift = stays.len();
         outcome.fates.splice(0..0, vec![Fate::Applied; shift]);
         plan.changes.splice(0..0, stays);

@@ -2,6 +2,8 @@
 
 mod ending;
 
+pub(super) use ending::{Committed, Settled};
+
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;

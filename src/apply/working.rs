@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal};
 
 use super::STATE;
 use crate::sys::dir::Dir;
@@ -42,4 +43,15 @@ pub(super) fn is_set(state: &Dir) -> Result<bool> {
 /// True for its name.
 pub(super) fn is_mark(name: &OsStr) -> bool {
     name == NAME
+}
+
+/// What asks a process to end waits until the work is done or taken back. A file that grows over the
+/// limit (`ulimit -f`) is an error of the write then, not the end in the middle of it.
+pub(super) fn hold_signals() -> Result<()> {
+    use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
+    let mut held = SigSet::empty();
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ] {
+        held.add(signal);
+    }
+    held.thread_block().context("cannot hold signals back")
 }

@@ -125,7 +125,8 @@ impl Facts for Live<'_> {
         let mut ahead = BTreeMap::new();
         if let Ok(Some(home)) = self.home_of(account) {
             if let Ok(_rights) = home.act() {
-                let mut looks = Looks { account, home: &home, directories: BTreeMap::new() };
+                let mut looks =
+                    Looks { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
                 // A directory after what lies in it: then it is open already.
                 for name in relative.iter().rev() {
                     if let Ok(seen) = looks.at(Path::new(name)) {
@@ -146,7 +147,7 @@ impl Facts for Live<'_> {
         let Some(home) = self.home_of(account)? else { return Ok(vec![None; relative.len()]) };
         // One taking of the account's rights and one look at each directory for the whole batch.
         let _rights = home.act()?;
-        let mut looks = Looks { account, home: &home, directories: BTreeMap::new() };
+        let mut looks = Looks { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
         let seen = relative.iter().zip(ahead);
         seen.map(|(name, ahead)| ahead.map_or_else(|| looks.at(Path::new(name)), Ok)).collect()
     }

@@ -12,11 +12,13 @@ use crate::change::Seen;
 use crate::fault::fault;
 use crate::sys::dir::{Dir, Entry};
 use crate::sys::identity;
-use crate::sys::root::descend;
+use crate::sys::lease;
+use crate::sys::root::{Root, descend};
 
 /// A batch of looks at an account's home. Whoever makes it has taken the account's rights.
 pub(super) struct Looks<'a> {
     pub(super) account: &'a Account,
+    pub(super) machine: &'a Root,
     pub(super) home: &'a Rc<Dir>,
     pub(super) directories: BTreeMap<OsString, Option<Rc<Dir>>>,
 }
@@ -42,10 +44,13 @@ impl Looks<'_> {
             dir
         };
         let Some(dir) = dir else { return Ok(None) };
-        let entry = dir.read(file, MOST_BYTES).map_err(|error| {
-            let stat = dir.stat_entry(file).ok().flatten();
-            cannot(stat.map(|stat| stat.uid), error)
-        })?;
+        let entry =
+            dir.read(file, MOST_BYTES).map_err(|error| match dir.stat_entry(file).ok().flatten() {
+                Some(stat) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    lease::held(self.machine, &path, stat.identity.1)
+                }
+                stat => cannot(stat.map(|stat| stat.uid), error),
+            })?;
         Ok(entry.map(seen))
     }
 }

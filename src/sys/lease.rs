@@ -14,8 +14,42 @@ use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SIGURG};
 use nix::sys::stat::fstat;
 
 use super::dir::Stat;
+use super::process_list::Look;
 use super::raw::{self, LeaseCommand};
+use super::root::Root;
 use super::waiting::Waiting;
+use crate::fault::fault;
+
+/// The error of a file that could not be opened because somebody has a lease on it, with who that is: whoever has
+/// one keeps everybody waiting, for as long as the kernel lets it.
+#[must_use]
+pub fn held(machine: &Root, path: &Path, inode: u64) -> anyhow::Error {
+    let path = path.display();
+    let (who, repair) = match holder(machine, inode) {
+        Some(pid) => (
+            format!("process {pid} holds a lease on it"),
+            format!("see what it is, end it, and run the same command again: ps -fp {pid}; kill {pid}"),
+        ),
+        None => (
+            "another program holds a lease on it".to_owned(),
+            "see which one, and run the same command again: grep LEASE /proc/locks".to_owned(),
+        ),
+    };
+    fault("in-use", format!("{path} can't be read: {who}"), repair)
+}
+
+/// A process that holds a lease on the file of this inode, as `/proc/locks` shows it (proc(5)).
+fn holder(machine: &Root, inode: u64) -> Option<u32> {
+    let mut look = Look::begin(machine).ok()?;
+    let locks = look.bytes("", "locks").ok()??;
+    // `1: LEASE  ACTIVE    WRITE 4242 fe:00:1573 0 EOF`
+    String::from_utf8_lossy(&locks).lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "LEASE", _, _, pid, file, ..] = words[..] else { return None };
+        let is_it = file.rsplit(':').next()?.parse() == Ok(inode);
+        pid.parse().ok().filter(|_| is_it)
+    })
+}
 
 /// How long others may keep a file open before we give up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,12 +5,14 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use rustix::fs::FlockOperation;
 
 use super::dir::Dir;
 use super::waiting::Waiting;
@@ -19,11 +21,22 @@ use crate::fault::fault;
 /// How often we look whether it is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Lock an open file for this handle alone (`flock(2)`), as long as it is open; false while another has it.
+///
+/// Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
+pub(super) fn try_lock(file: &OwnedFd) -> io::Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
     /// The kernel gives the lock back when this is closed.
-    _held: std::os::fd::OwnedFd,
+    _held: OwnedFd,
 }
 
 impl Lock {
@@ -39,12 +52,7 @@ impl Lock {
             .map_err(io::Error::from)
             .with_context(cannot)?;
         let what = format!("another runner-prep to end: {}", path.display());
-        // Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
-        let ask = || match rustix::fs::flock(&fd, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(())),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(None),
-            Err(error) => Err(io::Error::from(error)),
-        };
+        let ask = || Ok::<_, io::Error>(try_lock(&fd)?.then_some(()));
         match waiting.until(&what, patience, PAUSE, ask).with_context(cannot)? {
             Some(()) => Ok(Self { _held: fd }),
             None => Err(fault(

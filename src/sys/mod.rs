@@ -8,7 +8,7 @@ pub mod dir;
 pub mod exec;
 pub mod handover;
 pub mod identity;
-mod lease;
+pub mod lease;
 pub mod lock;
 pub mod mounts;
 pub mod policy_lock;

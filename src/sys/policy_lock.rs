@@ -10,28 +10,28 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, Flock, FlockArg, OFlag, fcntl, openat};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 
 use super::dir::Kind;
+use super::lock::try_lock;
 use super::root::Root;
 use crate::fault::fault;
 
-/// Held until dropped.
+/// Held until dropped: the kernel gives both locks back when the handle is closed, and can't refuse that.
 #[derive(Debug)]
-pub struct PolicyLock(#[expect(dead_code, reason = "held for its Drop")] Flock<OwnedFd>);
+pub struct PolicyLock {
+    _held: OwnedFd,
+}
 
 impl PolicyLock {
-    /// Lock the file at `path`; `None` where there is none, or where it is a tree that nobody edits live.
+    /// Lock the file at `path`; `None` where there is none, or none that can be written.
     ///
     /// # Errors
     /// When somebody has it open in visudo. There is no waiting for a person.
     pub fn take(root: &Root, path: &Path) -> Result<Option<Self>> {
         let cannot = || format!("cannot lock {}", path.display());
-        if !root.is_host() {
-            return Ok(None);
-        }
         let Some(found) = root.walk(path, false).with_context(cannot)? else {
             return Ok(None);
         };
@@ -49,14 +49,12 @@ impl PolicyLock {
         let handle = match openat(&*found.dir, name, flags, Mode::empty()) {
             Ok(handle) => handle,
             // Nothing is replaced where nothing can be written; the writer will say it better.
-            Err(Errno::EPERM | Errno::EROFS | Errno::ENOENT) => return Ok(None),
+            Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::ENOENT) => return Ok(None),
             Err(error) => return Err(io::Error::from(error)).with_context(cannot),
         };
-        let lock = match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((_, Errno::EWOULDBLOCK)) => return Err(busy(path)),
-            Err((_, error)) => return Err(io::Error::from(error)).with_context(cannot),
-        };
+        if !try_lock(&handle).with_context(cannot)? {
+            return Err(busy(path));
+        }
         // Of the open file, not of the process: closing another handle of the same file must not drop it.
         let all = libc::flock {
             l_type: libc::c_short::try_from(libc::F_WRLCK)?,
@@ -65,8 +63,8 @@ impl PolicyLock {
             l_len: 0,
             l_pid: 0,
         };
-        match fcntl(&*lock, FcntlArg::F_OFD_SETLK(&all)) {
-            Ok(_) => Ok(Some(Self(lock))),
+        match fcntl(&handle, FcntlArg::F_OFD_SETLK(&all)) {
+            Ok(_) => Ok(Some(Self { _held: handle })),
             Err(Errno::EAGAIN | Errno::EACCES) => Err(busy(path)),
             Err(error) => Err(io::Error::from(error)).with_context(cannot),
         }

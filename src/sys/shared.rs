@@ -26,7 +26,7 @@ use super::dir::{Dir, Kind, Stat};
 use super::lease::{Against, Watch};
 use super::mounts;
 use super::root::Root;
-use super::staged::Staged;
+use super::staged::{self, Staged};
 use crate::fault::Fault;
 use in_place::InPlace;
 pub use in_place::{is_copy, repair};
@@ -37,7 +37,7 @@ use target::{conflict, in_use, is_same, not_taken_back, now, refuse, stamp, writ
 /// Between finding a path's inode and waiting for its lease, a writer is in the kernel for microseconds.
 const LOOK_BACK: Duration = Duration::from_millis(20);
 
-/// A candidate for the place of a file that others write to. Dropped before [`Shared::finish`], it leaves the
+/// A candidate for the place of a file that others write to. Dropped before [`Shared::keep`], it leaves the
 /// host as it was.
 #[derive(Debug)]
 pub struct Shared {
@@ -53,6 +53,28 @@ pub struct Shared {
     not_before: (i64, i64),
     warnings: Vec<Fault>,
     details: Vec<String>,
+}
+
+/// A commit that holds. All that is left to do is to drop what was kept to take it back.
+#[derive(Debug)]
+pub struct Kept {
+    target: Target,
+    staged: staged::Kept,
+    in_place: Option<InPlace>,
+}
+
+impl Kept {
+    /// Drop the old file, or the copy of its bytes.
+    pub fn finish(self) -> Result<()> {
+        self.staged.finish()?;
+        self.in_place.map_or(Ok(()), |mut in_place| in_place.finish(&self.target))
+    }
+
+    /// The directory that the file lies in.
+    #[must_use]
+    pub fn dir(&self) -> &Rc<Dir> {
+        &self.target.dir
+    }
 }
 
 /// A value that `Debug` does not show.
@@ -187,15 +209,13 @@ impl Shared {
         }
     }
 
-    /// The commit holds: drop the old file.
-    pub fn finish(&mut self) -> Result<()> {
-        if let Some(mut in_place) = self.in_place.take() {
-            return in_place.finish(&self.target);
-        }
-        if self.old.take().is_some() {
-            self.staged.finish()?;
-        }
-        Ok(())
+    /// The commit holds: from here on there is no way back.
+    #[must_use]
+    pub fn keep(mut self) -> Kept {
+        // Whoever waits for the old file need not wait longer.
+        self.old = None;
+        let in_place = self.in_place.take();
+        Kept { target: self.target.clone(), staged: self.staged.keep(), in_place }
     }
 
     /// Put the former bytes back, unless somebody wrote to the file since.

@@ -1,7 +1,7 @@
 //! Files that are old or new, whole, at every instant.
 //!
 //! Owns the temporary file beside the target and its way into place and back. A [`Staged`] that is
-//! dropped before [`Staged::finish`] leaves the host as it was. Must not decide what is written.
+//! dropped before [`Staged::keep`] leaves the host as it was. Must not decide what is written.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -31,6 +31,28 @@ pub struct Staged {
     /// The temporary name is none: the file stays under it.
     keep: bool,
     state: State,
+}
+
+/// A commit that holds. All that is left to do is to drop the old file; nothing can put it back.
+#[derive(Debug)]
+pub struct Kept {
+    dir: Rc<Dir>,
+    old: Option<OsString>,
+}
+
+impl Kept {
+    /// Drop the old file.
+    pub fn finish(self) -> io::Result<()> {
+        let Some(old) = self.old else { return Ok(()) };
+        let _rights = self.dir.act()?;
+        Ok(unlinkat(&*self.dir, old.as_os_str(), UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// The directory that the file lies in.
+    #[must_use]
+    pub fn dir(&self) -> &Rc<Dir> {
+        &self.dir
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,15 +201,16 @@ impl Staged {
         if self.identity_of(&self.temp)? == Some(old) { Ok(()) } else { Err(changed_meanwhile()) }
     }
 
-    /// The commit holds: drop the old file.
-    pub fn finish(&mut self) -> io::Result<()> {
-        // There is no way back from here, also when the old file can't be removed: others may be gone already.
+    /// The commit holds: from here on there is no way back.
+    pub fn keep(&mut self) -> Kept {
         let state = std::mem::replace(&mut self.state, State::Done);
-        if matches!(state, State::Exchanged | State::Removed) && !self.keep {
-            let _rights = self.dir.act()?;
-            unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
-        }
-        Ok(())
+        let has_old = matches!(state, State::Exchanged | State::Removed) && !self.keep;
+        Kept { dir: Rc::clone(&self.dir), old: has_old.then(|| std::mem::take(&mut self.temp)) }
+    }
+
+    /// The same, and drop the old file.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.keep().finish()
     }
 
     /// Put everything back as it was before [`Staged::create`].

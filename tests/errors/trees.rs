@@ -234,6 +234,15 @@ pub(super) const CASES: &[Case] = &[
         chattr("-i");
         Some(of_json(&run, &[]))
     }),
+    case("only-rights", "a rule goes, and the rest can't be done", || {
+        if !can(&["visudo", "sudo"]) {
+            return None;
+        }
+        let narrow = "summary = \"x\"\n[git]\nname = \"ci\"\n[sudoers]\n";
+        let rule = "# Managed by runner-prep\ngitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync\n";
+        let tree = host().file(MINE, narrow).file_mode("etc/sudoers.d/gitlab-runner", rule, 0o440);
+        on(&tree.file(&format!("{HOME}/.gitconfig"), "[user\n"), &["apply", "--profile", "mine"])
+    }),
     case("foreign-owner", "a key that belongs to somebody else", || {
         if !is_root() {
             return skipped("only root gives files away");

@@ -16,6 +16,7 @@ mod children;
 mod found;
 mod meanwhile;
 mod told;
+mod veto;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

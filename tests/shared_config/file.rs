@@ -125,7 +125,7 @@ fn owner_mode_acl_and_attributes_are_kept() {
     let after = After { bytes: b"ours".to_vec(), owner, mode };
     let mut shared = Shared::create(bench.target(), before, after, None).unwrap();
     shared.commit().unwrap();
-    shared.finish().unwrap();
+    shared.keep().finish().unwrap();
     let new = facts();
     assert_ne!(old.3, new.3);
     assert_eq!((&old.0, &old.1, old.2), (&new.0, &new.1, new.2));

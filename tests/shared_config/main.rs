@@ -90,11 +90,13 @@ impl Bench {
 
     fn replace(&self, text: &str) -> anyhow::Result<()> {
         let mut shared = self.stage_on(self.before(), text)?;
-        let done = shared.commit().and_then(|()| shared.settle()).and_then(|()| shared.finish());
-        if done.is_err() {
-            shared.roll_back().unwrap();
+        match shared.commit().and_then(|()| shared.settle()) {
+            Ok(()) => shared.keep().finish(),
+            Err(error) => {
+                shared.roll_back().unwrap();
+                Err(error)
+            }
         }
-        done
     }
 
     /// The old file after the exchange, as a writer has it that found it under its name just before.

@@ -65,7 +65,7 @@ fn no_update_of_a_writer_without_a_lock_is_lost() {
             let wanted = last + 1;
             let result = bench.stage_on(before, &format!("concurrent = {wanted}\ntoken = {token}\n"));
             let result = result.and_then(|mut shared| {
-                shared.commit().and_then(|()| shared.settle()).and_then(|()| shared.finish())
+                shared.commit().and_then(|()| shared.settle()).and_then(|()| shared.keep().finish())
             });
             match result {
                 Ok(()) => {

@@ -1,43 +1,74 @@
 //! The end of an application: everything stays, or everything is taken back.
 
 use std::io;
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
 use super::{Last, WayBack, Worker};
+use crate::sys::{shared, staged};
+
+/// A run whose changes are live and hold. It has nothing with which one could be taken back: whatever fails from
+/// here on is a warning.
+#[derive(Debug)]
+pub(in crate::apply) struct Committed {
+    files: Vec<staged::Kept>,
+    shared: Vec<shared::Kept>,
+    last: Vec<Last>,
+}
+
+/// The last look found nothing: only then may the way back be given up.
+#[derive(Debug)]
+pub(in crate::apply) struct Settled(());
+
+impl Committed {
+    /// Drop the old files, then change the directories that had to wait. Goes on after an error and returns the
+    /// first one; what is left is swept by the next run.
+    pub(in crate::apply) fn finish(self) -> Result<()> {
+        let mut first = Ok(());
+        let mut dirs: Vec<_> = self.files.iter().map(|file| Rc::clone(file.dir())).collect();
+        dirs.extend(self.shared.iter().map(|file| Rc::clone(file.dir())));
+        let files = self.files.into_iter().map(|file| file.finish().map_err(anyhow::Error::from));
+        for finished in files.chain(self.shared.into_iter().map(shared::Kept::finish)) {
+            first = first.and(finished.context("cannot remove the former version of a file"));
+        }
+        for dir in dirs {
+            let durable = dir.sync();
+            first =
+                first.and(durable.with_context(|| format!("cannot make {} durable", dir.path().display())));
+        }
+        for last in self.last {
+            let path = last.dir.path().join(&last.name);
+            first = first.and(last.change().with_context(|| format!("cannot change {}", path.display())));
+        }
+        first
+    }
+}
 
 impl Worker<'_> {
     /// The last look at the files that other programs write to; the way back is open until then.
-    pub(in crate::apply) fn settle(&mut self) -> Result<()> {
+    pub(in crate::apply) fn settle(&mut self) -> Result<Settled> {
         for step in &mut self.steps {
             if let WayBack::Shared(shared) = &mut step.way_back {
                 self.reached = step.index;
                 shared.settle()?;
             }
         }
-        Ok(())
+        Ok(Settled(()))
     }
 
-    /// Nothing is taken back any more: drop the old files, then change the directories that had to wait. Goes on
-    /// after an error and returns the first one; what is left is swept by the next run.
-    pub(in crate::apply) fn finish(&mut self) -> Result<()> {
-        let mut first = Ok(());
-        for step in &mut self.steps {
-            let finished = match &mut step.way_back {
-                WayBack::File(staged) => staged.finish().map_err(anyhow::Error::from),
-                WayBack::Shared(shared) => shared.finish(),
-                _ => continue,
-            };
-            first = first.and(finished.context("cannot remove the former version of a file"));
-        }
-        first = first.and(self.sync());
-        for step in &self.steps {
-            if let WayBack::Last(last) = &step.way_back {
-                let path = last.dir.path().join(&last.name);
-                first = first.and(last.change().with_context(|| format!("cannot change {}", path.display())));
+    /// Everything stays: the way back is given up.
+    pub(in crate::apply) fn hold(self, _: Settled) -> Committed {
+        let mut held = Committed { files: Vec::new(), shared: Vec::new(), last: Vec::new() };
+        for step in self.steps {
+            match step.way_back {
+                WayBack::File(mut staged) => held.files.push(staged.keep()),
+                WayBack::Shared(shared) => held.shared.push(shared.keep()),
+                WayBack::Last(last) => held.last.push(last),
+                WayBack::None | WayBack::Made(..) | WayBack::Repaired { .. } => {}
             }
         }
-        first
+        held
     }
 
     /// Take everything back, the last first; goes on after an error and returns the first one.
