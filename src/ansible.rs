@@ -26,6 +26,9 @@ const NAMES: &[&str] = &["runner_prep", "AnsiballZ_runner_prep"];
 /// Options that say how the command line prints, which Ansible says in its own way.
 const NOT_OURS: &[&str] = &["dry_run", "json", "color", "quiet", "verbose", "help", "version"];
 
+/// The argument that says which values of the task replace those of the profile: a key of profiles beside the sections.
+const REPLACES: &str = "replaces";
+
 /// The arguments after the program's name, when Ansible calls it by the name of a module.
 pub fn called(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let program = arguments.next()?;
@@ -101,10 +104,11 @@ fn sections(arguments: &mut Map<String, Value>) -> Result<Option<String>> {
     let is_section = |name: &str, value: &Value| {
         let tables =
             value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object));
-        (value.is_object() || tables) && resource::names().contains(&name)
+        name == REPLACES || (value.is_object() || tables) && resource::names().contains(&name)
     };
-    let (taken, left): (Map<_, _>, Map<_, _>) =
-        std::mem::take(arguments).into_iter().partition(|(name, value)| is_section(name, value));
+    let said =
+        std::mem::take(arguments).into_iter().filter(|(name, value)| name != REPLACES || !value.is_null());
+    let (taken, left): (Map<_, _>, Map<_, _>) = said.partition(|(name, value)| is_section(name, value));
     *arguments = left;
     if taken.is_empty() {
         return Ok(None);
@@ -130,6 +134,7 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
         .collect();
     let mut names: Vec<&str> = options.iter().map(|(name, _)| name.as_str()).collect();
     names.extend(resource::names());
+    names.push(REPLACES);
     names.sort_unstable();
     names.dedup();
     let mut line = vec![String::from("runner-prep"), String::from("apply")];

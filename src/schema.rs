@@ -60,6 +60,15 @@ fn profile() -> Schema {
         })
         .into(),
     );
+    properties.insert(
+        "replaces".to_owned(),
+        json_schema!({
+            "type": "array",
+            "items": { "type": "string" },
+            "description": "Values of this profile that take the place of those of the profiles that it builds on, as dotted paths such as git.name."
+        })
+        .into(),
+    );
     for kind in resource::KINDS {
         let mut section = kind.schema(&mut generator);
         section.insert("description".to_owned(), Value::from(kind.summary));

@@ -189,19 +189,33 @@ fn the_command_module_prepares_hosts_and_checks_them() {
 fn sections_of_a_profile_are_arguments() {
     let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner");
     std::os::unix::fs::symlink(program(), tree.path("runner_prep")).unwrap();
-    let call = |git: serde_json::Value| {
+    let replacing = |replaces: serde_json::Value, git: serde_json::Value| {
         let arguments = serde_json::json!({
-            "profile": "shell", "root": tree.top(), "git": git, "_ansible_check_mode": false, "_ansible_diff": true,
+            "profile": "shell", "root": tree.top(), "replaces": replaces, "git": git, "_ansible_check_mode": false, "_ansible_diff": true,
         });
         tree.put("arguments", arguments.to_string());
         let mut command = std::process::Command::new(tree.path("runner_prep"));
         tree.run_command(command.arg(tree.path("arguments")))
     };
+    let call = |git| replacing(serde_json::Value::Null, git);
     let refused = call(serde_json::json!({ "emial": "ci@example.com" }));
     assert_eq!(refused.exit(1).json()["failed"], true);
     refused.says("the arguments of the task").says("did you mean `email`");
     // It is one more profile, so it can't contradict the named one without a word.
-    call(serde_json::json!({ "name": "somebody" })).exit(1).says("the arguments of the task");
+    call(serde_json::json!({ "name": "somebody" }))
+        .exit(1)
+        .says("the arguments of the task")
+        .says("replaces: [git.name]");
+    replacing(serde_json::json!("git.name"), serde_json::json!({ "name": "bot" }))
+        .exit(1)
+        .says("a list is wanted");
+    replacing(
+        serde_json::json!(["git.name"]),
+        serde_json::json!({ "name": "bot", "email": "b@example.com" }),
+    )
+    .ok();
+    assert!(tree.text("home/gitlab-runner/.gitconfig").contains("name = bot"));
+    std::fs::remove_file(tree.path("home/gitlab-runner/.gitconfig")).unwrap();
     let wanted = serde_json::json!({ "name": "gitlab-runner", "email": "ci@example.com" });
     let done = call(wanted.clone());
     assert_eq!(done.ok().json()["changed"], true);

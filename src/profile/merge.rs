@@ -1,16 +1,78 @@
-//! Several profiles become one: tables are joined, lists united, and a contradiction names both sides.
+//! Several profiles become one: tables are joined, lists united, what a profile `replaces` is replaced, and any other
+//! contradiction names both sides.
 //!
 //! Comments stay, because people read the result (`profile show`) and copy it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::Result;
 use toml_edit::{Array, Datetime, Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
 use super::Source;
-use super::position::Show;
+use super::position::{Show, suggest};
+use super::source::HEAD;
 use crate::fault::fault;
+
+/// Let the values that a layer says it `replaces` take the place of those of the layers before it.
+fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
+    for (index, path) in layer.replaces()?.iter().enumerate() {
+        let wrong = |message: String, repair: String| {
+            let list = layer.document.get("replaces");
+            let span = list.and_then(|list| list.get(index).map_or_else(|| list.span(), Item::span));
+            fault("profile-invalid", layer.quoted().render(span, &message), repair)
+        };
+        let new = find(own.as_table(), path).filter(|_| !HEAD.contains(&path.as_str()));
+        let Some((key, item)) = new else {
+            return Err(wrong(
+                format!("`{path}` is to be replaced, and there is no value for it here"),
+                format!("give a value for {path}, or take it out of `replaces`"),
+            ));
+        };
+        let (parent, name) =
+            path.rsplit_once('.').map_or(("", path.as_str()), |(parent, name)| (parent, name));
+        let mut parents = parent.split('.').filter(|name| !name.is_empty());
+        let table = parents.try_fold(&mut *into, |table, name| table.get_mut(name)?.as_table_mut());
+        let Some(table) = table.filter(|table| table.contains_key(name)) else {
+            let all = paths(into);
+            let known: Vec<&str> =
+                all.iter().map(|(path, _)| path.as_str()).filter(|path| *path != "summary").collect();
+            let near =
+                suggest(path, &known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(wrong(
+                format!("`{path}` replaces nothing: no profile before this one has a value for it{near}"),
+                format!("take {path} out of `replaces`, or name the profile that has it in `extends`"),
+            ));
+        };
+        table.insert(name, unplaced(item));
+        if let Some(mut old) = table.key_mut(name) {
+            *old.leaf_decor_mut() = key.leaf_decor().clone();
+        }
+    }
+    Ok(())
+}
+
+/// The key and the value at a dotted path.
+fn find<'a>(top: &'a Table, path: &str) -> Option<(&'a Key, &'a Item)> {
+    let (parents, name) = path.rsplit_once('.').map_or((None, path), |(parents, name)| (Some(parents), name));
+    let mut table: &dyn TableLike = top;
+    for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
+        table = table.get(name)?.as_table_like()?;
+    }
+    table.get_key_value(name)
+}
+
+/// The dotted paths of all values, with their places in the text.
+pub(super) fn paths(top: &dyn TableLike) -> Vec<(String, Option<Range<usize>>)> {
+    let mut all = Vec::new();
+    for (key, item) in top.iter() {
+        all.push((key.to_owned(), item.span()));
+        let below = item.as_table_like().map(paths).unwrap_or_default();
+        all.extend(below.into_iter().map(|(path, span)| (format!("{key}.{path}"), span)));
+    }
+    all
+}
 
 /// Join the sections of all layers, the first layer's order kept.
 pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
@@ -23,9 +85,10 @@ pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
     }
     let mut trailing = String::new();
     for (layer, document) in layers.iter().zip(&documents) {
+        replace(merged.as_table_mut(), document, layer)?;
         for (name, _) in document.iter() {
             let Some((key, item)) = document.get_key_value(name) else { continue };
-            if name != "summary" && name != "extends" {
+            if !HEAD.contains(&name) {
                 join(merged.as_table_mut(), key, item, name, layer, layers)?;
             }
         }
@@ -223,9 +286,5 @@ fn contradiction(
     } else {
         format!("`{path}` is another here than in {first}")
     };
-    fault(
-        "profile-contradiction",
-        second.quoted().render(span, &message),
-        "profiles add to one another and replace nothing: for a value of your own write a profile without the other value",
-    )
+    fault("profile-contradiction", second.quoted().render(span, &message), second.how_to_replace(path))
 }

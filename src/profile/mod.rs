@@ -121,7 +121,9 @@ impl Profile {
         }
         let profile = Self { names: names.to_vec(), layers, merged: OnceCell::new() };
         let shares = |section: &&str| profile.layers.iter().filter(|layer| layer.has(section)).count();
-        if sections.iter().any(|section| shares(section) > 1) {
+        if profile.layers.iter().any(|layer| layer.has("replaces"))
+            || sections.iter().any(|section| shares(section) > 1)
+        {
             // Where two say something of the same, they may contradict each other.
             profile.merged()?;
         }
@@ -170,10 +172,18 @@ impl Profile {
         let origins: Vec<&str> = layers.iter().map(|layer| layer.origin.as_str()).collect();
         let origin = format!("{} together", origins.join(" and "));
         let show = layers.iter().map(|layer| layer.show).min().unwrap_or(Show::Lines);
+        // A list that has become one of two values for one name.
+        let place = merge::paths(merged.as_table())
+            .into_iter()
+            .find(|(_, span)| span.is_some() && *span == error.span());
+        let repair = match (place, layers.last()) {
+            (Some((path, _)), Some(own)) => own.how_to_replace(&path),
+            _ => String::from("use one of these profiles alone, or correct one of them"),
+        };
         Err(fault(
             "profile-invalid",
             Quoted::new(&origin, merged.raw(), show).render(error.span(), error.message()),
-            "use one of these profiles alone, or correct one of them",
+            repair,
         ))
     }
 }

@@ -8,8 +8,11 @@ use serde::de::DeserializeOwned;
 use toml_edit::{Document, DocumentMut, Item};
 
 use super::position::{self, Quoted, Show};
-use super::{BUILT_IN, DIRECTORY, Text};
+use super::{BUILT_IN, DIRECTORY, Text, built_in};
 use crate::fault::{self, fault};
+
+/// What a profile says of itself; all else in it are sections.
+pub(super) const HEAD: [&str; 3] = ["summary", "extends", "replaces"];
 
 /// A profile's text and where it came from.
 #[derive(Debug)]
@@ -107,6 +110,30 @@ impl Source {
         texts.map_or_else(|| self.section("extends").map(Option::unwrap_or_default), Ok)
     }
 
+    /// The dotted paths whose values take the place of those of the profiles before this one.
+    pub(super) fn replaces(&self) -> Result<Vec<String>> {
+        self.section("replaces").map(Option::unwrap_or_default)
+    }
+
+    /// What to do for this profile's value at a dotted path to win.
+    pub(super) fn how_to_replace(&self, path: &str) -> String {
+        let name = &self.name;
+        if name.is_empty() {
+            return format!("for the value of the task, add to it: replaces: [{path}]");
+        }
+        // Each line to be copied stays one.
+        let replaces = format!("  replaces = [\"{path}\"]");
+        if self.origin == built_in(name) {
+            return format!(
+                "for a value of your own, write a profile with it that begins so:\n  extends = [\"{name}\"]\n{replaces}"
+            );
+        }
+        if self.has("replaces") {
+            return format!("for the value of {name}, add \"{path}\" to its `replaces`");
+        }
+        format!("for the value of {name}, add this line above its first section:\n{replaces}")
+    }
+
     pub(super) fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         section(&self.document, name).map_err(|error| self.explain(&error))
     }
@@ -120,7 +147,7 @@ impl Source {
         if self.summary().is_none() {
             self.section::<String>("summary")?;
         }
-        let known: Vec<&str> = ["summary", "extends"].iter().chain(known).copied().collect();
+        let known: Vec<&str> = HEAD.iter().chain(known).copied().collect();
         for (key, _) in self.document.iter() {
             if !known.contains(&key) {
                 let span = self.document.key(key).and_then(toml_edit::Key::span);

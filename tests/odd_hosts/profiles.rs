@@ -49,6 +49,67 @@ fn profiles_that_are_odd_and_right() {
 }
 
 #[test]
+fn a_profile_replaces_values_of_those_before_it() {
+    // What replaces, a list of profiles, what the resolved one then has and has no more.
+    type Case = (&'static str, &'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+    let cases: &[Case] = &[
+        (
+            "a value",
+            "extends = [\"shell\"]\nreplaces = [\"git.name\"]\n[git]\nname = \"bot\"\n",
+            "mine",
+            &["name = \"bot\""],
+            &["[git]\nname = \"gitlab-runner\""],
+        ),
+        (
+            "a list, of two levels below",
+            "extends = [\"dind\"]\nreplaces = [\"config.docker.volumes\"]\nconfig.docker.volumes = [\"/x\"]\n",
+            "mine",
+            &["volumes = [\"/x\"]", "privileged = true"],
+            &["/certs/client\""],
+        ),
+        (
+            "one of two variables",
+            "extends = [\"dind\"]\nreplaces = [\"config.environment\"]\n[config]\nenvironment = [\"DOCKER_TLS_CERTDIR=\"]\n",
+            "mine",
+            &["DOCKER_TLS_CERTDIR=\""],
+            &["TLS_CERTDIR=/certs"],
+        ),
+        (
+            "in a list",
+            "replaces = ['git.name']\ngit = { name = 'bot' }\n",
+            "shell,mine",
+            &["name = 'bot'"],
+            &["[git]\nname = \"gitlab-runner\""],
+        ),
+        (
+            "a section",
+            "extends = [\"shell\"]\nreplaces = [\"sudoers\"]\n[sudoers]\ncommands = [\"/usr/bin/true\"]\n",
+            "mine",
+            &["/usr/bin/true"],
+            &["rsync\"]"],
+        ),
+    ];
+    for (name, text, asked, has, lacks) in cases {
+        let tree = mine(*text);
+        let shown = tree.run(&["profile", "show", asked]).ok().stdout.clone();
+        assert!(!shown.contains("replaces"), "{name}: {shown}");
+        for part in *has {
+            assert!(shown.contains(part), "{name}: {part} in\n{shown}");
+        }
+        for part in *lacks {
+            assert!(!shown.contains(part), "{name}: {part} in\n{shown}");
+        }
+        // The resolved text is a profile that says the same.
+        let again = tree.file("root/again.toml", &shown).run(&["profile", "show", "root/again.toml"]);
+        assert_eq!(again.ok().stdout, shown, "{name}");
+    }
+    // Before it, and not after it.
+    let tree = mine("extends = [\"shell\"]\nreplaces = [\"git.name\"]\n[git]\nname = \"bot\"\n")
+        .file("root/other.toml", "[git]\nname = \"other\"\n");
+    tree.run(&["profile", "show", "mine,root/other.toml"]).exit(2).says("replaces = [\"git.name\"]");
+}
+
+#[test]
 fn profiles_that_are_odd_and_wrong() {
     let cases: &[(&str, &str, &str)] = &[
         ("control characters in a name", "[git]\nname = \"a\\u0000b\"\n", "line 2"),

@@ -100,7 +100,12 @@ fn profiles_that_mean_nothing_here() {
             "extends = [\"dind\"]\n[config.docker]\nprivileged = false\n",
             (
                 "profile-contradiction",
-                &["line 3, column 14: ", "`config.docker.privileged` is false here and true in", "dind"],
+                &[
+                    "line 3, column 14: ",
+                    "`config.docker.privileged` is false here and true in",
+                    "dind",
+                    "replaces = [\"config.docker.privileged\"]",
+                ],
             ),
         ),
         (
@@ -112,6 +117,7 @@ fn profiles_that_mean_nothing_here() {
                     "dind and",
                     "mine.toml together",
                     "`environment` has both \"DOCKER_TLS_CERTDIR=/certs\" and",
+                    "replaces = [\"config.environment\"]",
                 ],
             ),
         ),
@@ -152,6 +158,53 @@ fn profiles_that_mean_nothing_here() {
             "group that is not there",
             "[account]\ngroups = [\"docker\"]\n",
             ("group-missing", &["there is no group docker", "groupadd --system docker"]),
+        ),
+    ];
+    for (name, text, expected) in cases {
+        refused(name, &with_profile(text), &["--profile", "mine"], *expected);
+    }
+}
+
+#[test]
+fn a_profile_that_replaces_nothing() {
+    let cases: &[(&str, &str, Expected<'_>)] = &[
+        (
+            "replaces what nobody has",
+            "replaces = [\"git.name\"]\n[git]\nname = \"x\"\n",
+            (
+                "profile-invalid",
+                &["mine.toml: line 1, column 13: ", "`git.name` replaces nothing", "`extends`"],
+            ),
+        ),
+        (
+            "replaces a path with a slip in it",
+            "extends = [\"shell\"]\nreplaces = [\"git.nane\"]\n[git]\nnane = \"x\"\n",
+            ("profile-invalid", &["mine.toml: line 2, column 13: ", "did you mean `git.name`"]),
+        ),
+        (
+            "replaces a section with a slip in it",
+            "extends = [\"dind\"]\nreplaces = [\"config.dokcer\"]\n[config.dokcer]\nprivileged = false\n",
+            ("profile-invalid", &["mine.toml: line 2, column 13: ", "did you mean `config.docker`"]),
+        ),
+        (
+            "replaces what it has no value for",
+            "extends = [\"shell\"]\nreplaces = [\"ssh_key.type\", \"git.name\"]\n[ssh_key]\ntype = \"rsa\"\n",
+            ("profile-invalid", &["mine.toml: line 2, column 29: ", "`git.name`", "no value for it here"]),
+        ),
+        (
+            "replaces with a path that is none",
+            "extends = [\"shell\"]\nreplaces = [\"\"]\n[git]\nname = \"x\"\n",
+            ("profile-invalid", &["line 2, column 13: ", "no value for it here"]),
+        ),
+        (
+            "replaces no value",
+            "extends = [\"shell\"]\nreplaces = [\"summary\"]\nsummary = \"x\"\n[git]\nname = \"gitlab-runner\"\n",
+            ("profile-invalid", &["line 2, column 13: ", "no value for it here"]),
+        ),
+        (
+            "replaces is no list",
+            "extends = [\"shell\"]\nreplaces = \"git.name\"\n[git]\nname = \"x\"\n",
+            ("profile-invalid", &["line 2, column 12: ", "a list is wanted"]),
         ),
     ];
     for (name, text, expected) in cases {
