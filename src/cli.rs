@@ -141,6 +141,8 @@ pub enum Document {
     Report,
     /// doctor
     Doctor,
+    /// doctor with a code, an error or a log
+    Explanation,
     /// undo --list
     UndoList,
     /// profile list
@@ -230,6 +232,17 @@ pub struct Selection {
 /// Options of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct Doctor {
+    /// Look at no host: say what this error of a job means, and what mends it; - reads a whole log from standard input.
+    /// Exit code 1 where nothing of it is known
+    #[arg(value_name = "TEXT", conflicts_with_all = ["profile", "runner", "user", "config", "runner_version"])]
+    pub text: Vec<String>,
+    /// Look at no host: say what this code means; exit code 1 where there is no such code
+    #[arg(
+        long,
+        value_name = "CODE",
+        conflicts_with_all = ["text", "profile", "runner", "user", "config", "runner_version"]
+    )]
+    pub explain: Option<String>,
     /// Profiles whose pipelines are meant, by name or path; by default what the registered runners suggest
     #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
     pub profile: Vec<String>,
@@ -245,6 +258,14 @@ pub struct Doctor {
     /// The version of gitlab-runner, whatever is installed
     #[arg(long, value_name = "X.Y.Z")]
     pub runner_version: Option<Version>,
+}
+
+impl Doctor {
+    /// True when something is to be explained, and no host to be examined.
+    #[must_use]
+    pub fn explains(&self) -> bool {
+        self.explain.is_some() || !self.text.is_empty()
+    }
 }
 
 /// Options of `undo`.

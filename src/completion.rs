@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
+use crate::doctor::explain;
 use crate::manual;
 
 /// The script for a shell.
@@ -245,6 +246,7 @@ fn of(argument: &Arg) -> Wish {
         _ if !values.is_empty() => Wish::Words(values),
         "profile" | "name" => Wish::Profile,
         "only" | "skip" => Wish::Kind,
+        "explain" => Wish::Words(explain::codes().map(|(code, about)| Word::new(code, about)).collect()),
         "runner" => Wish::Runner,
         "config" | "public_key" | "token_file" | "ca_file" => Wish::File,
         "root" => Wish::Directory,

@@ -109,3 +109,46 @@ impl Findings {
         });
     }
 }
+
+/// Where the cause of a job's error lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// On the runner's host.
+    Host,
+    /// In the job, which is in `.gitlab-ci.yml`.
+    Job,
+    /// In the settings of GitLab.
+    Gitlab,
+    /// In another error, which stands above it in the log.
+    Above,
+}
+
+/// One cause that an error of a job can have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cause {
+    /// The code by which `doctor` finds it on the host; absent where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
+    /// Where it lies.
+    pub origin: Origin,
+    /// What it is.
+    pub cause: &'static str,
+    /// What mends it in general.
+    pub repair: &'static str,
+}
+
+/// What an error of a job means, or a code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Explained {
+    /// The known text that the error fits, with `…` for what varies; or the code. Never what was given.
+    pub subject: &'static str,
+    /// The first line that fits, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// What it can come from.
+    pub causes: Vec<Cause>,
+    /// Of a code: the errors that jobs show because of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<&'static str>,
+}

@@ -4,6 +4,7 @@
 //! ([`Shown`]); must not write to the host.
 
 mod documents;
+mod explanation;
 mod findings;
 mod remote;
 pub mod text;
@@ -19,6 +20,7 @@ use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::plan::Plan;
 use crate::repair::Reader;
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
+pub use explanation::Explanation;
 pub use findings::Diagnosis;
 pub use remote::{Remote, Step};
 pub use text::{Style, changed_lines, escape};

@@ -5,6 +5,7 @@
 mod chosen;
 mod complete;
 mod doctor;
+mod explain;
 mod gitlab;
 mod output;
 mod place;
@@ -78,6 +79,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     let details = if cli.global.verbose { Details::Checks } else { Details::Few };
     let style = Style { color, quiet: cli.global.quiet, details, columns: streams.columns };
     match &cli.command {
+        Command::Doctor(asked) if asked.explains() => explain::run(cli, asked, streams, style),
         Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
         Command::Profile(_)
         | Command::Key(_)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::Document;
 use crate::gitlab::section::{self, Gitlab};
-use crate::report::{Diagnosis, Profiles, Report, Runs, Text};
+use crate::report::{Diagnosis, Explanation, Profiles, Report, Runs, Text};
 use crate::resource;
 
 /// The schema of a document.
@@ -20,6 +20,7 @@ pub fn of(document: Document) -> Schema {
         Document::Output => output(),
         Document::Report => printed::<Report>(),
         Document::Doctor => printed::<Diagnosis>(),
+        Document::Explanation => printed::<Explanation>(),
         Document::UndoList => printed::<Runs>(),
         Document::ProfileList => printed::<Profiles>(),
         Document::Text => printed::<Text>(),
@@ -36,6 +37,7 @@ fn output() -> Schema {
     let any = [
         generator.subschema_for::<Report>(),
         generator.subschema_for::<Diagnosis>(),
+        generator.subschema_for::<Explanation>(),
         generator.subschema_for::<Runs>(),
         generator.subschema_for::<Profiles>(),
         generator.subschema_for::<Text>(),

@@ -36,11 +36,13 @@ fn doctor(tree: &Tree) -> Run {
 
 /// The list of all codes, which users may rely on: code, check, where it is proven, meaning.
 fn codes() -> Vec<[&'static str; 4]> {
-    let lines =
-        include_str!("doctor_codes.tsv").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let lines = include_str!("../src/doctor/codes.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
     let row = |line: &'static str| -> [&'static str; 4] {
         let fields: Vec<&str> = line.split('\t').collect();
-        fields.try_into().unwrap_or([line, "", "no four fields", ""])
+        // For some, what mends it in general follows.
+        fields[..fields.len().min(4)].try_into().unwrap_or([line, "", "no four fields", ""])
     };
     lines.map(row).collect()
 }
@@ -51,7 +53,7 @@ fn listed(finding: &Value) -> Result<(), String> {
     let is_listed =
         codes().iter().any(|[known, checks, ..]| *known == code && checks.split(',').any(|one| one == check));
     let is_common = ["ok", "needs-host", "could-not-look"].contains(&code);
-    if is_listed || is_common { Ok(()) } else { Err(format!("not in doctor_codes.tsv: {code}\t{check}")) }
+    if is_listed || is_common { Ok(()) } else { Err(format!("not in codes.tsv: {code}\t{check}")) }
 }
 
 fn sick(fault: &Fault) -> Tree {
@@ -257,24 +259,6 @@ fn a_reload_that_nobody_vouches_for_is_not_called_fine() {
     host.sh("sleep 2.1; touch /etc/gitlab-runner/config.toml; sleep 10.5").ok();
     let found = findings(host.prep(&["doctor", "--profile", "dind", "--json"]).exit(0));
     assert!(has(&found, "unknown", "config-load-unproven"), "{found:?}");
-}
-
-#[test]
-fn every_error_text_leads_to_its_fault() {
-    let lines =
-        include_str!("error_texts.tsv").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    for line in lines {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [error, fault, code] = fields[..] else { panic!("three fields: {line}") };
-        assert!(!error.is_empty() && !code.is_empty());
-        if fault == "-" {
-            continue;
-        }
-        // That the fault is found by its code is what the tests of the two tables prove.
-        let in_tree = tree_faults().any(|one| (one.name, one.code) == (fault, code));
-        let in_host = HOST_FAULTS.iter().any(|one| (one.name, one.code) == (fault, code));
-        assert!(in_tree || in_host, "no fault {fault:?} with code {code}");
-    }
 }
 
 #[test]

@@ -165,15 +165,15 @@ fn readme_names_every_profile_and_no_other() {
     assert_eq!(files, runner_prep::profile::BUILT_IN.len(), "a profile is not built in");
 }
 
-/// The table of `tests/error_texts.tsv`, whose rows `tests/doctor.rs` proves: a job's error, and the codes
+/// The table of `src/doctor/job_errors.tsv`, whose rows `tests/explain.rs` proves: a job's error, and the codes
 /// by which doctor finds what is behind it.
 fn job_errors() -> String {
-    let data = std::fs::read_to_string(source().join("tests/error_texts.tsv")).unwrap();
+    let data = std::fs::read_to_string(source().join("src/doctor/job_errors.tsv")).unwrap();
     let mut rows: Vec<(String, Vec<String>)> = Vec::new();
     for line in data.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let is_code = fields[1] != "-";
-        let code = if is_code { format!("`{}`", fields[2]) } else { fields[2].to_owned() };
+        let is_code = fields.len() == 3;
+        let code = if is_code { format!("`{}`", fields[2]) } else { fields[3].replace('|', "\\|") };
         let text = fields[0].to_owned();
         match rows.iter_mut().find(|(known, _)| *known == text) {
             Some((_, codes)) if codes.contains(&code) => {}
@@ -196,7 +196,7 @@ fn job_errors() -> String {
 
 #[test]
 fn the_page_on_failed_jobs_is_the_proven_table() {
-    const BEGIN: &str = "<!-- job errors: made from tests/error_texts.tsv -->\n\n";
+    const BEGIN: &str = "<!-- job errors: made from src/doctor/job_errors.tsv -->\n\n";
     let path = source().join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = readme.split_once(BEGIN).unwrap();

@@ -86,6 +86,8 @@ fn every_document_meets_its_schema() {
         ("report", &["key"]),
         ("doctor", &["doctor", "--profile", "dind"]),
         ("doctor", &["doctor", "--profile", "dnid"]),
+        ("explanation", &["doctor", "a password is required"]),
+        ("explanation", &["doctor", "--explain", "git-identity"]),
         ("undo-list", &["undo", "--list"]),
         ("report", &["undo", "--dry-run"]),
         ("report", &["undo"]),
@@ -95,7 +97,7 @@ fn every_document_meets_its_schema() {
         ("text", &["template", "--profile", "dind"]),
         ("report", &["template", "--profile", "shell"]),
     ];
-    let names = ["report", "doctor", "undo-list", "profile-list", "text", "output"];
+    let names = ["report", "doctor", "explanation", "undo-list", "profile-list", "text", "output"];
     let mut cases = Cases::new();
     for (schema, arguments) in runs {
         let run = tree.run(&[arguments, &["--json"][..]].concat());

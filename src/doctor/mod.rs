@@ -13,6 +13,7 @@ mod config_keys;
 mod config_runners;
 mod config_syntax;
 mod docker;
+pub mod explain;
 mod kernel;
 mod key;
 mod login;

@@ -163,7 +163,7 @@ impl Diagnosis {
 }
 
 /// One entry behind its mark, on lines that fit.
-fn entry(out: &mut String, style: Style, (symbol, color): (&str, &str), text: &str) {
+pub(super) fn entry(out: &mut String, style: Style, (symbol, color): (&str, &str), text: &str) {
     let shown = text.lines().flat_map(|line| wrap(&escape(line), style.width() - 2, style.width() - 2));
     let shown: Vec<String> = shown.collect();
     let _ = writeln!(out, "{} {}", style.paint(color, symbol), shown.join("\n  "));

@@ -3,6 +3,7 @@
 pub mod deployment;
 pub mod git_config;
 pub mod glob;
+pub mod job_log;
 pub mod key_pair;
 pub mod known_hosts;
 pub mod position;

@@ -1,7 +1,7 @@
 //! Every error, warning and remark of the program as a person reads it: `tests/errors/table.txt` holds them all, from
 //! top to bottom, and each was said by the program on a host that deserved it.
 //!
-//! What only `doctor` says is in `tests/doctor_codes.tsv`. After a change that is meant, this writes the table anew, as
+//! What only `doctor` says is in `src/doctor/codes.tsv`. After a change that is meant, this writes the table anew, as
 //! root, on a machine that has all tools:
 //!
 //! ```sh

@@ -1,0 +1,86 @@
+//! What errors of jobs and codes mean: one document for programs, the same in lines for people.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::findings::entry;
+use super::text::{BOLD, DIM, RED, repair};
+use super::wrap::wrap;
+use super::{SCHEMA, Style, plural};
+use crate::finding::{Cause, Explained, Origin};
+
+/// Which of several causes it is.
+const ON_HOST: &str = "the host was not looked at. On it, doctor says which of these it is, where, and the exact repair: sudo runner-prep doctor";
+
+/// What `doctor --explain --json` prints, and `doctor --json` with the text of an error or a log.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Explanation {
+    /// Always false: nothing is written.
+    pub changed: bool,
+    /// Always false: an error is a report.
+    pub failed: bool,
+    /// One sentence on the whole.
+    pub msg: String,
+    /// Version of this document.
+    pub schema: u32,
+    /// What is known, in the order of the log; empty where nothing is.
+    pub explanations: Vec<Explained>,
+}
+
+impl Explanation {
+    /// A document of these; `rest` is what else is to be said of what was read.
+    #[must_use]
+    pub fn of(explanations: Vec<Explained>, rest: &str) -> Self {
+        let mut msg = match explanations.len() {
+            0 => "nothing in it is known".to_owned(),
+            count => format!("{} known", plural(count, "error")),
+        };
+        if let [Explained { line: None, subject, .. }] = &explanations[..] {
+            msg = format!("{subject} is a code of doctor");
+        }
+        if !rest.is_empty() {
+            msg.extend(["; ", rest]);
+        }
+        Self { changed: false, failed: false, msg, schema: SCHEMA, explanations }
+    }
+
+    /// Each error with its causes and their repairs, then what to do on the host.
+    #[must_use]
+    pub fn results(&self, style: Style) -> String {
+        let mut out = String::new();
+        for Explained { subject, line, causes, errors } in &self.explanations {
+            let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            entry(&mut out, style, ("✗", RED), &format!("{subject}{line}"));
+            for Cause { code, origin, cause, repair: what } in causes {
+                let origin = match origin {
+                    Origin::Host => "on the host: ",
+                    Origin::Job => "in the job: ",
+                    Origin::Gitlab => "in GitLab: ",
+                    Origin::Above => "",
+                };
+                let code = code.filter(|code| code != subject);
+                let code = code.map(|code| format!(" [{code}]")).unwrap_or_default();
+                let width = style.width() - 2;
+                for line in wrap(&format!("{origin}{cause}{code}"), width, width) {
+                    let _ = writeln!(out, "  {line}");
+                }
+                out.extend(repair(style, what).map(|line| format!("    {}\n", style.paint(DIM, &line))));
+            }
+            if !errors.is_empty() {
+                let _ = writeln!(out, "  a job shows:");
+                out.extend(errors.iter().map(|error| format!("    {error}\n")));
+            }
+        }
+        if style.quiet {
+            return out;
+        }
+        let has_code = self.explanations.iter().flat_map(|one| &one.causes).any(|cause| cause.code.is_some());
+        let summary = if has_code { format!("{}; {ON_HOST}", self.msg) } else { self.msg.clone() };
+        for line in wrap(&summary, style.width(), style.width()) {
+            let _ = writeln!(out, "{}", style.paint(BOLD, &line));
+        }
+        out
+    }
+}

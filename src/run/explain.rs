@@ -1,0 +1,76 @@
+//! `runner-prep doctor` with a code, an error or a log: what it means. Looks at no host and needs no rights.
+
+use std::io::BufRead;
+
+use anyhow::{Context as _, Result};
+use zeroize::Zeroizing;
+
+use super::{Exit, Streams, json, print, write};
+use crate::cli::{Cli, Doctor};
+use crate::doctor::explain::{self, Errors};
+use crate::report::{Explanation, Report, Style};
+use crate::sys::identity;
+
+/// No more of a log is read. GitLab keeps 4 MiB of a job by default.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// No known text is shorter.
+const LEAST_BYTES: usize = 8;
+
+/// Explain what was given. Exit code 0 where something of it is known, 1 where nothing is.
+pub(super) fn run(cli: &Cli, asked: &Doctor, streams: &mut Streams<'_>, style: Style) -> Exit {
+    let explanation = match answer(asked) {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            print(&Report::failed(&[], &error), cli, style, streams);
+            return Exit::Error;
+        }
+    };
+    if cli.global.json {
+        write(streams.out, &json(&explanation));
+    } else {
+        write(streams.out, &explanation.results(style));
+    }
+    if explanation.explanations.is_empty() { Exit::Differs } else { Exit::Converged }
+}
+
+fn answer(asked: &Doctor) -> Result<Explanation> {
+    // A log may hold secrets: no core dump, no reader of this memory.
+    identity::harden()?;
+    if let Some(code) = &asked.explain {
+        let found: Vec<_> = explain::code(code).into_iter().collect();
+        let rest = if found.is_empty() { "doctor has no such code" } else { "" };
+        return Ok(Explanation::of(found, rest));
+    }
+    let mut errors = Errors::known();
+    if asked.text == ["-"] {
+        let is_whole = read(std::io::stdin().lock(), &mut errors)?;
+        let rest = "only the first 16 MiB were read: give the end of the log alone, through tail -c 4000000";
+        return Ok(Explanation::of(errors.met(), if is_whole { "" } else { rest }));
+    }
+    // Several words are a text without quotes around it.
+    let text = asked.text.join(" ");
+    for (index, line) in text.split('\n').enumerate() {
+        errors.read(index + 1, line);
+    }
+    errors.read_part(&text);
+    Ok(Explanation::of(errors.met(), ""))
+}
+
+/// Read a log line by line; false where it is longer than what is read.
+fn read(input: impl BufRead, errors: &mut Errors) -> Result<bool> {
+    let mut input = input.take(MOST_BYTES + 1);
+    let mut line = Zeroizing::new(Vec::new());
+    let (mut number, mut bytes) = (0, 0);
+    loop {
+        line.clear();
+        let read = input.read_until(b'\n', &mut line).context("cannot read standard input")?;
+        if read == 0 {
+            return Ok(bytes <= MOST_BYTES);
+        }
+        (number, bytes) = (number + 1, bytes + read as u64);
+        if read >= LEAST_BYTES {
+            errors.read(number, &String::from_utf8_lossy(&line));
+        }
+    }
+}
