@@ -50,9 +50,8 @@ fn every_row_of_the_table_is_proven_and_explained() {
     let mut log = String::new();
     for row in &rows {
         let text = row[0].replace('…', "x-1").replace('\'', "’");
-        log += &format!(
-            "2026-01-01T00:00:00.000000Z 00O \u{1b}[0K\u{1b}[31;1m{text}\u{1b}[0;m {CANARY}\r\nnothing\n"
-        );
+        let line = format!("\u{1b}[0K\u{1b}[31;1m{text}\u{1b}[0;m {CANARY}\r\nnothing\n");
+        log.extend(["2026-01-01T00:00:00.000000Z 00O ", &line]);
     }
     let document = explain(&["-", "--json"], log.as_bytes()).exit(0).json();
     for row in &rows {
