@@ -103,22 +103,22 @@ pub const STATE: &str = "/var/lib/runner-prep";
 
 /// What can't be written is refused before anything is.
 fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
-    let facts = context.facts;
+    let (facts, confined) = (context.facts, context.options.confined);
     for change in changes {
         match &change.op {
             Op::Account(AccountOp::Create { home, .. }) => {
-                facts.check_writable(&Place::System("/etc/passwd".into()))?;
-                facts.check_writable(&Place::System(home.clone()))?;
+                facts.check_writable(&Place::System("/etc/passwd".into()), confined)?;
+                facts.check_writable(&Place::System(home.clone()), confined)?;
             }
             Op::Account(AccountOp::Join { .. }) => {
-                facts.check_writable(&Place::System("/etc/group".into()))?;
+                facts.check_writable(&Place::System("/etc/group".into()), confined)?;
             }
             // A single file may be mounted in a directory that is closed; its own check tells it.
             Op::File(file) if file.swap == Swap::Shared => {}
             // What is closed now may be opened by a change before.
             op => {
                 if let Some(place) = op.place().filter(|place| !is_below_changed(changes, place)) {
-                    facts.check_writable(place)?;
+                    facts.check_writable(place, confined)?;
                 }
             }
         }
@@ -126,7 +126,7 @@ fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
     if changes.is_empty() {
         Ok(())
     } else {
-        facts.check_writable(&Place::System(Path::new(STATE).join("lock")))
+        facts.check_writable(&Place::System(Path::new(STATE).join("lock")), confined)
     }
 }
 

@@ -153,6 +153,29 @@ pub fn host(
         .addressed(reader(cli, environment, names, options(selection)))
 }
 
+/// What the command line says to the resources.
+fn wanted_options(
+    cli: &Cli,
+    environment: Environment,
+    selection: &Selection,
+    profile: &Profile,
+) -> Result<Options> {
+    let names = &selection.profile;
+    Ok(Options {
+        adopt: selection.adopt,
+        config: selection.config.clone(),
+        runners: selection.runner.clone(),
+        profiles: names.clone(),
+        command: reader(cli, environment, names, options(selection)).apply(),
+        server: resource::server(profile)?,
+        accept_new_host_keys: selection.accept_new_host_keys,
+        scan_host_keys: selection.scan_host_keys,
+        runner_version: selection.runner_version,
+        confined: matches!(cli.command, Command::Check(_)),
+        ask_sudo: false,
+    })
+}
+
 fn work(
     cli: &Cli,
     environment: Environment,
@@ -173,18 +196,7 @@ fn work(
         return Err(chosen::nothing(names, selection));
     }
     require_root(&root, if write { "apply" } else { "plan" })?;
-    let options = Options {
-        adopt: selection.adopt,
-        config: selection.config.clone(),
-        runners: selection.runner.clone(),
-        profiles: names.clone(),
-        command: reader(cli, environment, names, options(selection)).apply(),
-        server: resource::server(profile)?,
-        accept_new_host_keys: selection.accept_new_host_keys,
-        scan_host_keys: selection.scan_host_keys,
-        runner_version: selection.runner_version,
-        ask_sudo: false,
-    };
+    let options = wanted_options(cli, environment, selection, profile)?;
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;
     let build = || -> Result<Plan> {

@@ -259,13 +259,13 @@ impl Facts for Live<'_> {
         Ok(asked.success())
     }
 
-    fn check_writable(&self, place: &Place) -> Result<()> {
+    fn check_writable(&self, place: &Place, confined: bool) -> Result<()> {
         let Place::Home { account, relative, .. } = place else {
-            return writable::check_below(&place.path(), |above| self.root.dir(above));
+            return writable::check_below(&place.path(), confined, |above| self.root.dir(above));
         };
         let account = self.account(account)?;
         let home = account.map(|account| self.home_of(&account)).transpose()?.flatten();
-        home.map_or(Ok(()), |home| writable::check_below(relative, |above| descend(&home, above)))
+        home.map_or(Ok(()), |home| writable::check_below(relative, confined, |above| descend(&home, above)))
     }
 
     fn sudo(&self, account: Option<&Account>, arguments: &[&str]) -> Result<Option<Finished>> {

@@ -149,11 +149,12 @@ pub trait Facts {
     /// When git can't be started.
     fn git_has_value(&self, account: &Account, key: &str) -> Result<bool>;
 
-    /// Refuse a place where nothing can be made or replaced, as far as that can be seen without a write.
+    /// Refuse a place where nothing can be made or replaced, as far as that can be seen without a write. In a
+    /// `confined` process a read-only file system says nothing: only the process may see it like that.
     ///
     /// # Errors
     /// What stands in the way: a read-only file system, a flag of chattr(1), missing rights.
-    fn check_writable(&self, _place: &Place) -> Result<()> {
+    fn check_writable(&self, _place: &Place, _confined: bool) -> Result<()> {
         Ok(())
     }
 

@@ -83,6 +83,8 @@ pub struct Options {
     pub ask_sudo: bool,
     /// The version of gitlab-runner, whatever is installed.
     pub runner_version: Option<Version>,
+    /// The command only compares, as `check` does, whose units see the whole host read-only.
+    pub confined: bool,
 }
 
 impl Options {

@@ -14,15 +14,19 @@ use super::dir::Dir;
 use crate::fault::fault;
 
 /// Refuse a path where nothing can be put; where its directory is yet to be made, the one that this happens in.
-/// `open` opens a directory above it.
+/// `open` opens a directory above it. A `confined` process sees file systems read-only that are not, and does not ask.
 ///
 /// # Errors
 /// Those of [`check`].
-pub fn check_below(path: &Path, open: impl Fn(&Path) -> io::Result<Option<Rc<Dir>>>) -> Result<()> {
+pub fn check_below(
+    path: &Path,
+    confined: bool,
+    open: impl Fn(&Path) -> io::Result<Option<Rc<Dir>>>,
+) -> Result<()> {
     let mut name = path;
     for above in path.ancestors().skip(1) {
         match open(above) {
-            Ok(Some(dir)) => return check(&dir, name.file_name().unwrap_or_default()),
+            Ok(Some(dir)) => return check(&dir, name.file_name().unwrap_or_default(), confined),
             Ok(None) => name = above,
             // A link or a file where a directory should be is the write's to tell.
             Err(_) => return Ok(()),
@@ -35,7 +39,7 @@ pub fn check_below(path: &Path, open: impl Fn(&Path) -> io::Result<Option<Rc<Dir
 ///
 /// # Errors
 /// A read-only file system, an immutable or append-only directory or entry, or missing rights, each with its repair.
-fn check(dir: &Dir, name: &OsStr) -> Result<()> {
+fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
     let path = dir.path();
     let shown = path.display();
     let _rights = dir.act().with_context(|| format!("cannot look at {shown}"))?;
@@ -47,7 +51,7 @@ fn check(dir: &Dir, name: &OsStr) -> Result<()> {
         }
     }
     match rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Err(Errno::ROFS) => Err(fault(
+        Err(Errno::ROFS) if !confined => Err(fault(
             "read-only",
             format!("{shown} is on a read-only file system"),
             format!("mount it writable: mount -o remount,rw \"$(findmnt -n -o TARGET --target {shown})\""),
