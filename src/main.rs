@@ -36,7 +36,7 @@ fn main() -> ExitCode {
             Some(words) => complete(&words, Environment::read(), &mut streams),
             None => match Cli::try_parse() {
                 Ok(cli) => run(&cli, Environment::read(), &mut streams),
-                Err(error) => usage(&error, &mut streams),
+                Err(error) => usage(&error, Environment::read(), &mut streams),
             },
         },
     });

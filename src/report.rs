@@ -70,6 +70,9 @@ pub struct Report {
     right: Vec<(&'static str, String)>,
     #[serde(skip)]
     reader: Reader,
+    /// So many of the warnings, the first ones, people have seen before.
+    #[serde(skip)]
+    repeated: usize,
 }
 
 /// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
@@ -177,6 +180,13 @@ impl Report {
         Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan, extent) }
     }
 
+    /// The same, where nothing differs with its warnings in one line for people: they were said when it was changed.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.repeated = if self.changes.is_empty() { self.warnings.len() } else { 0 };
+        self
+    }
+
     /// A report of what was done. `after` is the plan made again at the end.
     #[must_use]
     pub fn applied(
@@ -191,10 +201,11 @@ impl Report {
         let rest = after.unwrap_or(plan);
         let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
         let base = Self::of(profiles, &changes, rest, extent);
-        let mut report = Self { changed: made > 0, ..base };
-        // What is to be said of a change is found before it, and not by the second look.
-        let of_changes = plan.warnings.iter().filter(|note| !rest.warnings.contains(note)).cloned();
-        report.warn(&of_changes.collect::<Vec<_>>());
+        // What is to be said of a change is found before it, and not by the second look: all as `plan` says it.
+        let mut report = Self { changed: made > 0, warnings: Vec::new(), ..base };
+        report.warn(&plan.warnings);
+        let found_after = rest.warnings.iter().filter(|note| !plan.warnings.contains(note)).cloned();
+        report.warn(&found_after.collect::<Vec<_>>());
         report.warn(&outcome.warnings);
         for (index, detail) in &outcome.details {
             if let Some(shown) = report.shown.get_mut(*index) {

@@ -233,10 +233,10 @@ fn work(
         session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
     let Some(session) = session else {
-        return Ok(Report::planned(names, &plan, extent));
+        return Ok(Report::planned(names, &plan, extent).brief());
     };
     if plan.changes.is_empty() {
-        let mut report = Report::planned(names, &plan, extent);
+        let mut report = Report::planned(names, &plan, extent).brief();
         report.warn(session.repaired());
         return Ok(report);
     }
@@ -319,6 +319,15 @@ fn account_key(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<P
     })
 }
 
+/// The profiles that there are on the host or in the tree: name, summary, origin.
+fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, String)>> {
+    identity::harden()?;
+    let (root, other) = place::open(&cli.global.root, environment, None)?;
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    profile::list(&Shelf { root: &root, facts: &facts, machine, environment })
+}
+
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<String> {
     match &cli.command {
@@ -362,7 +371,7 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
             Ok(if key.fingerprint { found.fingerprint } else { escape(&found.line) } + "\n")
         }
         _ => {
-            let list = profile::list(&shelf)?;
+            let list = listed(cli, environment)?;
             if cli.global.json {
                 let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
                 return Ok(json(&Profiles { profiles: listed.collect() }));

@@ -7,9 +7,23 @@ mod support;
 
 use std::fmt::Write as _;
 
-use support::{Host, fixture, have, skip, source};
+use support::{Host, fixture, source};
 
 const PICTURE: &str = "tests/terminal.svg";
+
+/// One look, not a page.
+const MOST_LINES: usize = 20;
+
+/// What fits into its width.
+const MOST_COLUMNS: usize = 88;
+
+/// A line without its colours.
+fn plain(line: &str) -> String {
+    let parts = line.split('\u{1b}').enumerate();
+    parts
+        .map(|(part, text)| if part == 0 { text } else { text.split_once('m').map_or("", |(_, text)| text) })
+        .collect()
+}
 
 /// Colours of the escape sequences that the program uses.
 fn colour(code: &str) -> &'static str {
@@ -53,21 +67,27 @@ fn draw(screen: &str) -> String {
 
 #[test]
 fn the_picture_shows_a_real_run() {
-    if !have(&["sudo", "rsync"]) {
-        return skip("sudo or rsync is missing");
-    }
     let Some(host) = Host::or_skip() else { return };
+    // A host of which three things are left to do.
     let host = host.config_toml(fixture("config-docker-runner.toml")).start();
+    host.prep(&["apply", "--profile", "dind", "--only", "account,ssh_key"]).ok();
+    let address = "printf '[user]\\n\\temail = ci@example.com\\n' > /home/gitlab-runner/.gitconfig";
+    host.as_account("gitlab-runner", address).ok();
     let mut screen = String::new();
-    for command in ["plan --profile dind", "apply --profile dind --quiet", "check --profile dind"] {
+    for command in ["plan", "apply --quiet", "check"] {
+        let command = format!("{command} --profile dind --skip sudoers");
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.extend(["--color", "always"]);
         let run = host.prep(&arguments);
+        if command.starts_with("plan") {
+            run.says("3 changes to make").says("docker.privileged: false -> true");
+        }
         let _ = writeln!(screen, "\u{1b}[1m$ sudo runner-prep {command}\u{1b}[0m");
-        // What is said beside the results stands once, with the first command.
-        let problems = if command.starts_with("plan") { run.stderr.as_str() } else { "" };
-        let _ = write!(screen, "{}{problems}", run.stdout);
+        let _ = write!(screen, "{}{}", run.stdout, run.stderr);
     }
+    assert!(screen.lines().count() <= MOST_LINES, "{screen}");
+    let is_cut = |line: &str| plain(line).chars().count() > MOST_COLUMNS;
+    assert!(!screen.lines().any(is_cut), "{screen}");
     let drawn = draw(&screen);
     let path = source().join(PICTURE);
     if std::env::var_os("UPDATE_README").is_some() {

@@ -1,12 +1,14 @@
 //! The report as text: a line for each change, then what it changes, then what waits, then one summary.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use similar::{ChangeTag, TextDiff};
 
 use super::wrap::{wrap, wrap_repair};
-use super::{Remark, Report, Status};
+use super::{Remark, Report, Status, plural};
 use crate::change::{Change, Meta, Op, Owner, Shown, ValueChange};
+use crate::text::public_key::PublicKey;
 
 /// How the text is dressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,14 +75,10 @@ impl Report {
                 (_, "remove") => ("-", RED),
                 _ => ("~", YELLOW),
             };
-            let (what, why) = (format!("{:<11} {}", line.kind, escape(&line.id)), escape(&line.why));
-            if what.chars().count() + why.chars().count() + 4 <= style.width() {
-                let _ = writeln!(out, "{} {what}: {}", style.paint(code, symbol), style.paint(DIM, &why));
-            } else {
-                let _ = writeln!(out, "{} {what}", style.paint(code, symbol));
-                for part in wrap(&why, style.width() - 4, style.width() - 4) {
-                    let _ = writeln!(out, "    {}", style.paint(DIM, &part));
-                }
+            let what = format!("{:<11} {}", line.kind, escape(&line.id));
+            let _ = writeln!(out, "{} {what}", style.paint(code, symbol));
+            for part in wrap(&escape(&line.why), style.width() - 4, style.width() - 4) {
+                let _ = writeln!(out, "    {}", style.paint(DIM, &part));
             }
             for detail in self.shown.get(index).into_iter().flatten() {
                 let code = match detail.chars().next() {
@@ -146,7 +144,24 @@ impl Report {
     #[must_use]
     pub fn problems(&self, style: Style) -> String {
         let mut out = String::new();
-        for (index, remark) in self.warnings.iter().enumerate() {
+        let is_brief = !self.failed && style.details != Details::Checks;
+        let (repeated, told) = self.warnings.split_at(if is_brief { self.repeated } else { 0 });
+        if !repeated.is_empty() && !style.quiet {
+            let mut codes: Vec<&str> = repeated.iter().map(|remark| remark.code.as_str()).collect();
+            codes.dedup();
+            let count = plural(repeated.len(), "warning");
+            let rest = format!(
+                ": {}; -v shows {}",
+                codes.join(", "),
+                if repeated.len() == 1 { "it" } else { "them" }
+            );
+            let first = style.width().saturating_sub(count.len());
+            for (index, part) in wrap(&rest, first, style.width() - 2).iter().enumerate() {
+                let start = if index == 0 { style.paint(YELLOW, &count) } else { "  ".to_owned() };
+                let _ = writeln!(out, "{start}{part}");
+            }
+        }
+        for (index, remark) in told.iter().enumerate() {
             let is_error = self.failed && index == 0;
             let (word, code) = if is_error { ("error", RED) } else { ("warning", YELLOW) };
             if is_error || !style.quiet {
@@ -258,8 +273,18 @@ fn lines(before: &str, after: &str) -> Vec<String> {
     let groups = diff.grouped_ops(3);
     let changes = groups.iter().flatten().flat_map(|operation| diff.iter_changes(operation));
     changes
-        .map(|change| format!("{} {}", sign(change.tag()), change.value().trim_end_matches('\n')))
+        .map(|change| format!("{} {}", sign(change.tag()), short(change.value().trim_end_matches('\n'))))
         .collect()
+}
+
+/// A line with the fingerprint of a public key in the place of the key: what people compare.
+fn short(line: &str) -> Cow<'_, str> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let keys = words.windows(2).filter_map(|pair| match pair {
+        [kind, key] => Some((*key, PublicKey::from_base64(kind, key).ok()?)),
+        _ => None,
+    });
+    keys.fold(Cow::Borrowed(line), |line, (text, key)| line.replace(text, &key.fingerprint()).into())
 }
 
 /// The lines that differ between two texts, `-` for old and `+` for new; at most `most` of them.
@@ -328,6 +353,23 @@ mod tests {
         let document = escape_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(document.contains("\\u009b\\u202eé\\n"));
         assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap(), value);
+    }
+
+    #[test]
+    fn a_public_key_is_shown_as_its_fingerprint_and_all_else_as_it_is() {
+        let (_, line) = crate::text::known_hosts::GITLAB_COM
+            .lines()
+            .enumerate()
+            .find(|(_, line)| line.contains("ed25519"))
+            .unwrap();
+        let shown = lines("", &format!("{line} a comment\nssh-ed25519 AAAA\n"));
+        assert_eq!(
+            shown,
+            [
+                "+ gitlab.com ssh-ed25519 SHA256:eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8 a comment",
+                "+ ssh-ed25519 AAAA"
+            ]
+        );
     }
 
     #[test]

@@ -1,34 +1,67 @@
 //! The way out: one document or text, and nothing that a closed stream could end half way.
 
+use std::env::args_os;
+use std::ffi::OsString;
 use std::io::Write;
 
-use super::{Exit, Streams};
-use crate::cli::Cli;
+use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::{Exit, Streams, listed};
+use crate::cli::{Cli, Environment};
 use crate::fault::fault;
-use crate::report::text::{escape, escape_json};
+use crate::report::text::{escape, escape_json, table};
 use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
 #[must_use]
-pub fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> Exit {
+pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Streams<'_>) -> Exit {
     // It quotes the arguments, and who gave them may not be who reads this.
     let text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
     if !error.use_stderr() {
         write(streams.out, &text);
         return Exit::Converged;
     }
-    if asks_for_json() {
+    let profiles = if lacks_profile(error) { profiles(environment) } else { Vec::new() };
+    if !profiles.is_empty() && !asks_for_json() {
+        let profiles = table(&profiles, streams.columns);
+        let text =
+            format!("error: the profile is missing, which says what is wanted\n\n{profiles}\n{CHOOSE}\n");
+        write(streams.err, &text);
+    } else if asks_for_json() {
         // Up to the usage: what is missing stands on lines of its own.
         let about = text.trim_start_matches("error: ").lines().take_while(|line| !line.is_empty());
         let mut message = about.map(str::trim).collect::<Vec<_>>().join(" ");
         if let Some(tip) = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")) {
             message.extend(["; ", tip]);
         }
-        write(streams.out, &json(&Report::failed(&[], &fault("usage", message, "see runner-prep --help"))));
+        let names: Vec<&str> = profiles.iter().map(|(name, _)| name.as_str()).collect();
+        let repair = match &names[..] {
+            [] => String::from("see runner-prep --help"),
+            names => format!("{CHOOSE}; there are {}", names.join(", ")),
+        };
+        write(streams.out, &json(&Report::failed(&[], &fault("usage", message, repair))));
     } else {
         write(streams.err, &text);
     }
     Exit::Error
+}
+
+/// What to do where no profile is named.
+const CHOOSE: &str = "add one of these names to the command, or several with commas: --profile dind";
+
+/// True when nothing but the profile is missing.
+fn lacks_profile(error: &clap::Error) -> bool {
+    let missing = error.get(ContextKind::InvalidArg);
+    error.kind() == ErrorKind::MissingRequiredArgument
+        && matches!(missing, Some(ContextValue::Strings(names)) if matches!(&names[..], [name] if name.starts_with("--profile ")))
+}
+
+/// The profiles that there are for the command that was called, with what they are for.
+fn profiles(environment: Environment) -> Vec<(String, String)> {
+    let whole = args_os().chain([OsString::from("--profile=dind")]);
+    let listed = Cli::try_parse_from(whole).ok().and_then(|cli| listed(&cli, environment).ok());
+    listed.unwrap_or_default().into_iter().map(|(name, summary, _)| (name, summary)).collect()
 }
 
 /// After a panic at `place`, which is a bug. One in the middle of the writing does not come here: there
@@ -51,7 +84,7 @@ pub fn crashed(place: &str, streams: &mut Streams<'_>) -> Exit {
 
 /// When there are no parsed arguments to ask.
 fn asks_for_json() -> bool {
-    std::env::args_os().any(|argument| argument == "--json")
+    args_os().any(|argument| argument == "--json")
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> String {

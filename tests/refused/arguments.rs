@@ -158,6 +158,20 @@ fn wrong_arguments_are_told_whole_and_help_is_a_command_too() {
     let run = tree.run(&["plan", "--json"]);
     let said = run.exit(2).json()["msg"].as_str().map(str::to_owned);
     assert_eq!(said.as_deref(), Some("the following required arguments were not provided: --profile <NAME>"));
+    for command in ["apply", "plan", "check", "template"] {
+        let tree = host()
+            .file("etc/runner-prep/profiles/ours.toml", "summary = \"Of our own\"\n[git]\nname = \"x\"\n");
+        let run = tree.run(&[command]);
+        let lines: Vec<&str> = run.exit(2).stderr.lines().collect();
+        for (name, summary) in [("ours", "Of our own"), ("dind", "Docker-in-Docker")] {
+            let is_row = |line: &&str| line.starts_with(&format!("{name} ")) && line.contains(summary);
+            assert!(lines.iter().any(is_row), "{name}: {run}");
+        }
+        run.says("--profile dind");
+        let run = tree.run(&[command, "--json"]);
+        let repair = run.exit(2).json()["warnings"][0]["repair"].to_string();
+        assert!(repair.contains("--profile dind") && repair.contains(", ours, "), "{run}");
+    }
     let said = tree.run(&["aply", "--json"]).exit(2).json()["msg"].clone();
     assert_eq!(said, "unrecognized subcommand 'aply'; a similar subcommand exists: 'apply'");
 
