@@ -5,6 +5,7 @@
 mod attempts;
 mod explain;
 mod narrow;
+mod register;
 mod steps;
 mod working;
 
@@ -96,7 +97,7 @@ pub struct Session<'a> {
     waiting: Waiting,
     journal: Journal<'a>,
     repaired: Vec<Note>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What an earlier run left, or one that is at it now.
@@ -137,7 +138,7 @@ impl<'a> Session<'a> {
         let place = tools::Place { root, machine, state: &state };
         repaired.extend(unfinished::finish(place, &waiting)?);
         let journal = Journal::make(root, &state)?;
-        let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), _lock: lock };
+        let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), lock };
         let kept = session.sweep_after_killed()?;
         session.repaired = repaired.into_iter().chain(kept).map(note).collect();
         Ok(session)

@@ -62,6 +62,31 @@ pub enum Op {
         /// Owner and mode wanted.
         after: Meta,
     },
+    /// Have gitlab-runner register a runner, before all else. Never undone: GitLab knows of it by then.
+    Register(Box<RegisterOp>),
+}
+
+/// A runner to be registered by `gitlab-runner register`.
+#[derive(Debug, Clone)]
+pub struct RegisterOp {
+    /// What GitLab and `config.toml` call it.
+    pub name: String,
+    /// The address of the GitLab server.
+    pub url: String,
+    /// How it runs jobs.
+    pub executor: String,
+    /// The image of jobs that name none, where the executor wants one.
+    pub image: Option<String>,
+    /// The file that the token came from, for messages.
+    pub token_file: PathBuf,
+    /// The runner's authentication token.
+    pub token: Content,
+    /// What else the profile wants of it, for `--template-config`.
+    pub template: Option<String>,
+    /// The configuration file that gets the runner.
+    pub config: PathBuf,
+    /// Where gitlab-runner is, or the command that installs it.
+    pub program: Result<PathBuf, String>,
 }
 
 /// Make or extend an account of the password database.
@@ -280,11 +305,11 @@ impl fmt::Debug for Content {
 }
 
 impl Op {
-    /// The place that is changed; `None` for an account.
+    /// The place that is changed; `None` for an account and a registration.
     #[must_use]
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::Account(_) => None,
+            Self::Account(_) | Self::Register(_) => None,
             Self::Directory { place, .. }
             | Self::RemoveDirectory { place, .. }
             | Self::Metadata { place, .. } => Some(place),
@@ -309,7 +334,9 @@ impl Op {
     pub fn action(&self) -> &'static str {
         match self {
             Self::Account(AccountOp::Join { .. }) => "update",
-            Self::Account(AccountOp::Create { .. }) | Self::Directory { before: None, .. } => "create",
+            Self::Account(AccountOp::Create { .. })
+            | Self::Register(_)
+            | Self::Directory { before: None, .. } => "create",
             Self::Directory { .. } | Self::Metadata { .. } => "repair",
             Self::RemoveDirectory { .. } => "remove",
             Self::File(file) => match (&file.before, &file.after) {

@@ -322,6 +322,7 @@ fn diff(change: &Change) -> Diff {
     let header = change.op.place().map_or_else(|| change.id.clone(), ToString::to_string);
     let (before, after) = match &change.op {
         Op::Account(_) => (String::new(), format!("account {}\n", change.id)),
+        Op::Register(_) => (String::new(), format!("runner {}\n", change.id)),
         Op::Directory { before, after, .. } => (
             before.as_ref().map(|meta| format!("mode {:04o}\n", meta.mode)).unwrap_or_default(),
             format!("mode {:04o}\n", after.mode),

@@ -171,6 +171,7 @@ fn wanted_options(
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
+        template: resource::template(profile)?,
         confined: matches!(cli.command, Command::Check(_)),
         ask_sudo: false,
     })

@@ -28,28 +28,32 @@ impl Session<'_> {
         again: &dyn Fn() -> Result<Plan>,
     ) -> Outcome {
         let began = Instant::now();
-        let mut stays = Vec::new();
+        let (mut stays, stopped) = self.register_first(plan, again);
         let mut warnings = self.repaired().to_vec();
         let mut attempt = 0;
-        let mut outcome = loop {
-            attempt += 1;
-            let mut outcome = self.apply(&plan.changes, profiles);
-            warnings.append(&mut outcome.warnings);
-            let is_last = attempt >= MOST_ATTEMPTS || began.elapsed() >= MOST_TIME;
-            if is_last || !outcome.error.as_ref().is_some_and(is_changed_meanwhile) {
-                break outcome;
-            }
-            self.waiting.tell(Some("another program that goes on changing the same file"));
-            crate::sys::waiting::rest(PAUSE);
-            match again() {
-                Ok(next) => {
-                    stays.append(&mut applied(plan, &outcome));
-                    *plan = next;
+        let mut outcome = if let Some(outcome) = stopped {
+            outcome
+        } else {
+            loop {
+                attempt += 1;
+                let mut outcome = self.apply(&plan.changes, profiles);
+                warnings.append(&mut outcome.warnings);
+                let is_last = attempt >= MOST_ATTEMPTS || began.elapsed() >= MOST_TIME;
+                if is_last || !outcome.error.as_ref().is_some_and(is_changed_meanwhile) {
+                    break outcome;
                 }
-                Err(error) => break Outcome { error: Some(error), ..outcome },
-            }
-            if plan.changes.is_empty() {
-                break Outcome::default();
+                self.waiting.tell(Some("another program that goes on changing the same file"));
+                crate::sys::waiting::rest(PAUSE);
+                match again() {
+                    Ok(next) => {
+                        stays.append(&mut applied(plan, &outcome));
+                        *plan = next;
+                    }
+                    Err(error) => break Outcome { error: Some(error), ..outcome },
+                }
+                if plan.changes.is_empty() {
+                    break Outcome::default();
+                }
             }
         };
         if attempt > 1 {

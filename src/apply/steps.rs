@@ -148,7 +148,7 @@ impl<'a> Worker<'a> {
     fn prepare(&mut self, place: &Place, change: &Change, late: bool) -> Result<()> {
         let (dir, name) = self.locate(place)?;
         match &change.op {
-            Op::Account(_) => {}
+            Op::Account(_) | Op::Register(_) => {}
             Op::RemoveDirectory { before, .. } => {
                 let (identity, _) = self.directory(&dir, &name, before, place)?;
                 self.done(WayBack::Last(Last { dir, name, identity, after: None }));

@@ -26,6 +26,8 @@ pub struct Notes {
     pub calls: Vec<String>,
     /// Those that were looked for and are missing, so that something of the profile waits for them.
     pub lacks: Vec<String>,
+    /// A runner is to be registered, and what is wanted of it need not wait for a person.
+    pub registers: bool,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
 }

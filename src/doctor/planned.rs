@@ -91,6 +91,7 @@ fn differences(change: &Change) -> Vec<(String, String)> {
         Op::File(_) if kind == "known-hosts" => vec![("host-key-missing".to_owned(), message)],
         Op::Account(crate::change::AccountOp::Create { .. }) => one("missing"),
         Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),
+        Op::Register(_) => vec![("runner-not-registered".to_owned(), message)],
         Op::Directory { before: None, .. } => one("directory-missing"),
         Op::Directory { .. } => one("directory-mode"),
         Op::RemoveDirectory { .. } => one("differs"),

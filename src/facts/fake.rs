@@ -159,6 +159,7 @@ impl Fake {
 
     fn changed(mut self, op: &Op) -> Self {
         match op {
+            Op::Register(_) => panic!("only gitlab-runner registers"),
             Op::Account(AccountOp::Create { name, .. }) => {
                 let home = format!("/home/{name}");
                 return self.account(name, 997, &home).dir(&home, 0o755, 997);

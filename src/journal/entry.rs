@@ -208,6 +208,8 @@ pub(super) fn record(index: usize, change: &Change, blobs: &mut Vec<Blob>) -> Re
         Op::Account(AccountOp::Join { name, group }) => {
             Deed::Account { name: name.clone(), group: Some(group.clone()) }
         }
+        // It comes first, on its own, and nothing could take it back.
+        Op::Register(_) => anyhow::bail!("{} went out of config.toml after it was registered", change.id),
         Op::Directory { place, before, after } => {
             Deed::Directory(Thing::plain(place, before.as_ref().map(side), Some(side(after))))
         }

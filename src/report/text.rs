@@ -236,7 +236,7 @@ pub fn table(rows: &[(String, String)], columns: Option<usize>) -> String {
 /// What a change does to the content, a line for each difference.
 pub(super) fn details(change: &Change) -> Vec<String> {
     match &change.op {
-        Op::Account(_) | Op::RemoveDirectory { .. } => Vec::new(),
+        Op::Account(_) | Op::Register(_) | Op::RemoveDirectory { .. } => Vec::new(),
         Op::Directory { after, .. } | Op::Metadata { after, .. } => {
             vec![meta(after).trim().to_owned()]
         }

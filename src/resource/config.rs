@@ -144,6 +144,9 @@ impl Config {
         if is_docker {
             notes.call("docker");
         }
+        if notes.registers {
+            return;
+        }
         let options = context.options;
         let commands = Registration {
             profiles: Some(&options.profiles.join(",")),

@@ -11,6 +11,7 @@ mod gate;
 mod git;
 mod known_hosts;
 mod login_shell;
+mod register;
 mod runner;
 mod settings;
 mod ssh_key;
@@ -85,6 +86,8 @@ pub struct Options {
     pub runner_version: Option<Version>,
     /// The command only compares, as `check` does, whose units see the whole host read-only.
     pub confined: bool,
+    /// What the profile wants of a runner, for registering one: that of [`template`].
+    pub template: Option<String>,
 }
 
 impl Options {
@@ -123,6 +126,7 @@ pub const KINDS: &[Kind] = &[
     kind::<git::Git>("git", "the identity with which jobs commit"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
+    kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
     kind::<config::RunnerConfig>("config", "values of [[runners]] in gitlab-runner's config.toml"),
 ];
 

@@ -128,6 +128,7 @@ fn did(change: &Change) -> Did {
             assert_eq!(before.kind, FileKind::Regular);
             Did::Metadata { before: (before.mode, before.uid, before.gid), after: after.clone() }
         }
+        Op::Register(_) => panic!("only gitlab-runner registers"),
         Op::RemoveDirectory { .. } => panic!("no resource removes a directory"),
     }
 }

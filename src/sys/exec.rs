@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 
 use super::dir::Dir;
 use super::identity::Identity;
+use super::lock::Lock;
 use super::raw;
 use super::root::Root;
 use crate::fault::fault;
@@ -81,6 +82,7 @@ pub struct Tool<'a> {
     arguments: Vec<OsString>,
     input: &'a [u8],
     directory: Option<&'a Dir>,
+    lock: Option<&'a Lock>,
     identity: Option<Identity>,
     groups: Vec<Gid>,
     environment: Vec<(&'static str, OsString)>,
@@ -96,6 +98,7 @@ impl<'a> Tool<'a> {
             arguments: Vec::new(),
             input: &[],
             directory: None,
+            lock: None,
             identity: None,
             groups: Vec::new(),
             environment: Vec::new(),
@@ -128,6 +131,14 @@ impl<'a> Tool<'a> {
     #[must_use]
     pub fn directory(mut self, directory: &'a Dir) -> Self {
         self.directory = Some(directory);
+        self
+    }
+
+    /// Let it hold this lock until it ends, even if we are killed before: what it does must not be done again beside it.
+    /// The lock's empty file is its standard input.
+    #[must_use]
+    pub fn holding(mut self, lock: &'a Lock) -> Self {
+        self.lock = Some(lock);
         self
     }
 
@@ -177,6 +188,9 @@ impl<'a> Tool<'a> {
             .stderr(Stdio::piped());
         let input = if let Some(directory) = self.directory {
             command.stdin(directory.as_fd().try_clone_to_owned().context("cannot pass a directory on")?);
+            None
+        } else if let Some(lock) = self.lock {
+            command.stdin(lock.handle().context("cannot pass the lock on")?);
             None
         } else if self.input.is_empty() {
             command.stdin(Stdio::null());

@@ -35,11 +35,16 @@ pub(super) fn try_lock(file: &OwnedFd) -> io::Result<bool> {
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    /// The kernel gives the lock back when this is closed.
-    _held: OwnedFd,
+    /// The kernel gives the lock back when this is closed, everywhere.
+    held: OwnedFd,
 }
 
 impl Lock {
+    /// One more handle: the lock is held until that is closed, too.
+    pub(super) fn handle(&self) -> io::Result<OwnedFd> {
+        self.held.try_clone()
+    }
+
     /// Wait for the lock in `dir`, but no longer than `patience`.
     ///
     /// # Errors
@@ -54,7 +59,7 @@ impl Lock {
         let what = format!("another runner-prep to end: {}", path.display());
         let ask = || Ok::<_, io::Error>(try_lock(&fd)?.then_some(()));
         match waiting.until(&what, patience, PAUSE, ask).with_context(cannot)? {
-            Some(()) => Ok(Self { _held: fd }),
+            Some(()) => Ok(Self { held: fd }),
             None => Err(fault(
                 "locked",
                 format!("another runner-prep has held {} for {} s", path.display(), patience.as_secs()),

@@ -6,6 +6,8 @@ use crate::support::{Host, HostBuilder, fixture, have, tool};
 
 const MINE: &str = "/etc/runner-prep/profiles/mine.toml";
 const DEPLOY: &str = "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/www/app\"\ntimeout = 5\n";
+const REGISTER: &str = "summary = \"x\"\n[[register]]\nname = \"shell-runner\"\nexecutor = \"shell\"\ntoken_file = \
+                        \"/root/runner.token\"\n";
 
 pub(super) const CASES: &[Case] = &[
     case("not-root", "an ordinary user and the whole host", || {
@@ -46,6 +48,27 @@ pub(super) const CASES: &[Case] = &[
         let host =
             host(|host| host.file(MINE, profile).file_mode("/usr/local/bin/ssh-keyscan", scan, 0o755))?;
         apply(&host, "", &["--profile", "mine", "--scan-host-keys"])
+    }),
+    case("register-token", "the file of the token is missing", || registration("")),
+    case("register-token", "others can read it", || registration("echo glrt-x > /root/runner.token")),
+    case("register-token", "a registration token of the old kind", || {
+        registration("umask 077; echo GR1348941x > /root/runner.token")
+    }),
+    case("register-token", "two tokens", || {
+        registration("umask 077; echo glrt-x glrt-y > /root/runner.token")
+    }),
+    case("register-failed", "GitLab refuses the token", || {
+        registration("umask 077; echo glrt-REFUSED-by-it > /root/runner.token")
+    }),
+    case("register-failed", "gitlab-runner does nothing", || {
+        registration(
+            "(umask 077; echo glrt-x > /root/runner.token); ln -sf /bin/true /usr/local/bin/gitlab-runner",
+        )
+    }),
+    case("register-tree", "a profile with [[register]] and a tree", || {
+        let host = host(|host| host.dir("/srv/tree/etc", 0o755).file(MINE, REGISTER))?;
+        host.sh("cp /etc/passwd /etc/group /srv/tree/etc; mkdir -p /srv/tree/etc/runner-prep/profiles; cp /etc/runner-prep/profiles/mine.toml /srv/tree/etc/runner-prep/profiles").ok();
+        apply(&host, "", &["--profile", "mine", "--root", "/srv/tree"])
     }),
     case("tool-missing", "no useradd", || {
         let host = plain(|host| host)?;
@@ -209,6 +232,18 @@ fn plain(prepare: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
 /// A host with the account.
 fn host(prepare: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
     plain(|host| prepare(host.account("gitlab-runner", 998, "/home/gitlab-runner")))
+}
+
+/// What `apply` says of a runner that is to be registered, after a script.
+fn registration(script: &str) -> Option<Vec<Said>> {
+    let host = host(|host| {
+        host.file(MINE, REGISTER).file_mode(
+            "/usr/local/bin/gitlab-runner",
+            fixture("gitlab-runner.py"),
+            0o755,
+        )
+    })?;
+    have(&["python3"]).then(|| apply(&host, script, &["--profile", "mine"])).flatten()
 }
 
 /// What `apply` says after a script.

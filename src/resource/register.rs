@@ -1,0 +1,183 @@
+//! Runners that `gitlab-runner register` registers, where `config.toml` has none of that name and address.
+//!
+//! Never unregisters and never changes one that is there: its values are those of `[config]`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Context, Resource};
+use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
+use crate::facts::{Facts, MOST_BYTES, programs};
+use crate::fault::{fault, quoted};
+use crate::runner_config::{self, DOCKER_EXECUTORS, EXECUTORS, Runner};
+
+/// What the tokens of runners begin with that were made in GitLab first.
+const PREFIX: &str = "glrt-";
+
+/// The `[[register]]` sections.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<Registration>")]
+pub(super) struct Registrations(Vec<Registration>);
+
+/// A runner.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    /// What it is called. With `url` it says whether the runner is there already.
+    name: String,
+    /// The address of the GitLab server.
+    #[serde(default = "gitlab_com")]
+    url: String,
+    /// How it runs jobs: `docker`, `shell`, …
+    executor: String,
+    /// The image of jobs that name none: for Docker executors, which need one.
+    image: Option<String>,
+    /// The file with the token that GitLab shows for a new runner (`glrt-…`). Nobody but root may read it.
+    token_file: PathBuf,
+}
+
+fn gitlab_com() -> String {
+    "https://gitlab.com".to_owned()
+}
+
+impl TryFrom<Vec<Registration>> for Registrations {
+    type Error = String;
+    fn try_from(all: Vec<Registration>) -> Result<Self, String> {
+        for (index, one) in all.iter().enumerate() {
+            one.check().map_err(|what| format!("the runner {:?}: {what}", one.name))?;
+            if all[..index].iter().any(|other| other.name == one.name && other.address() == one.address()) {
+                return Err(format!("there are two runners {:?} at {}", one.name, one.address()));
+            }
+        }
+        Ok(Self(all))
+    }
+}
+
+impl Registration {
+    fn check(&self) -> Result<(), String> {
+        let is_text = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
+        if !is_text(&self.name) {
+            return Err("`name` is wanted, in one line".to_owned());
+        }
+        let server = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
+        let is_strange = |c: char| c.is_control() || c.is_whitespace() || "@?#$'\"\\".contains(c);
+        if server.is_none_or(|server| server.is_empty() || server.contains(is_strange)) {
+            return Err(
+                "`url` is like https://gitlab.example.com, without user, query and fragment".to_owned()
+            );
+        }
+        if !EXECUTORS.contains(&self.executor.as_str()) {
+            return Err(format!("`executor` is one of {}", EXECUTORS.join(", ")));
+        }
+        match (&self.image, DOCKER_EXECUTORS.contains(&self.executor.as_str())) {
+            (None, true) => return Err(format!("the executor {} needs an `image`", self.executor)),
+            (Some(_), false) => return Err(format!("the executor {} has no `image`", self.executor)),
+            (Some(image), true) if !is_text(image) => return Err("`image` is empty".to_owned()),
+            _ => {}
+        }
+        if !self.token_file.is_absolute() {
+            return Err("`token_file` is an absolute path".to_owned());
+        }
+        Ok(())
+    }
+
+    fn address(&self) -> &str {
+        self.url.trim_end_matches('/')
+    }
+
+    /// An address with a variable may be any.
+    fn is_there(&self, runner: &Runner<'_>) -> bool {
+        let is_at = |url: &str| url.contains('$') || url.trim_end_matches('/') == self.address();
+        runner.text("name") == Some(&self.name) && runner.text("url").is_some_and(is_at)
+    }
+
+    /// The token, from a file that nobody else can read or change.
+    fn token(&self, facts: &dyn Facts) -> Result<Content> {
+        let path = self.token_file.display();
+        let refuse = |what: String, repair: String| Err(fault("register-token", what, repair));
+        let fresh =
+            "put the token into it that GitLab shows under Settings, CI/CD, Runners, Create project runner";
+        let seen = facts.given_file(&self.token_file, MOST_BYTES)?;
+        let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else {
+            return refuse(
+                format!("{path} with the token of the runner {:?} is missing, or no file", self.name),
+                format!("{fresh}. First make it: install -m 0600 /dev/null {}", quoted(&self.token_file)),
+            );
+        };
+        if seen.mode & 0o077 != 0 {
+            return refuse(
+                format!("others can read the token in {path}: mode {:04o}", seen.mode),
+                format!(
+                    "make another runner in GitLab if anybody may have read it; for its token: chmod 0600 {}",
+                    quoted(&self.token_file)
+                ),
+            );
+        }
+        let token = String::from_utf8_lossy(&seen.bytes).trim().to_owned();
+        if !token.starts_with(PREFIX) {
+            return refuse(
+                format!(
+                    "{path} has no token that begins with {PREFIX}: registration tokens of the old kind, which did not, \
+                     are refused by GitLab"
+                ),
+                format!("make a runner in GitLab, and {fresh}: {path}"),
+            );
+        }
+        if token.len() == PREFIX.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse(format!("{path} has more or less than one token"), format!("{fresh}: {path}"));
+        }
+        Ok(Content::ready(token.into_bytes()))
+    }
+}
+
+impl Resource for Registrations {
+    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
+        let facts = context.facts;
+        let (config, found) = super::config_file(context);
+        let (found, shown) = (found?, config.display().to_string());
+        let runners = match &found {
+            Some((_, toml)) => runner_config::list(toml, &shown)?,
+            None => Vec::new(),
+        };
+        let mut changes = Vec::new();
+        for wanted in &self.0 {
+            let Registration { name, executor, image, token_file, .. } = wanted;
+            let url = wanted.address().to_owned();
+            if runners.iter().any(|runner| wanted.is_there(runner)) {
+                notes.right("register", format!("{shown} has the runner {name} of {url}"));
+                continue;
+            }
+            // A tree has no runner: `apply` says so.
+            let token = if facts.is_host() { wanted.token(facts)? } else { Content::ready(Vec::new()) };
+            let is_twin = |other: &&Registration| other.name == *name;
+            let is_alone = self.0.iter().filter(is_twin).count() == 1;
+            notes.registers = true;
+            notes.call("gitlab-runner");
+            changes.push(Change {
+                kind: "register",
+                id: if is_alone { name.clone() } else { format!("{name} at {url}") },
+                why: format!(
+                    "{shown} has no runner of that name at {url}; undo can't take a registration back"
+                ),
+                op: Op::Register(Box::new(RegisterOp {
+                    name: name.clone(),
+                    url,
+                    executor: executor.clone(),
+                    image: image.clone(),
+                    token_file: token_file.clone(),
+                    token,
+                    template: context.options.template.clone(),
+                    config: config.clone(),
+                    program: match facts.tool("gitlab-runner") {
+                        Some(program) => Ok(program),
+                        None => Err(programs::install(facts, &["gitlab-runner"])?),
+                    },
+                })),
+            });
+        }
+        Ok(changes)
+    }
+}

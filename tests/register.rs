@@ -1,0 +1,220 @@
+//! `[[register]]`: gitlab-runner registers, before all else, once, and with its token in no argument and no output.
+
+#![allow(clippy::disallowed_methods, reason = "the test looks at what was left on its hosts")]
+
+mod support;
+
+use support::{Host, HostBuilder, Tree, fixture, have};
+
+const APPLY: [&str; 5] = ["apply", "--profile", "mine", "--only", "register,config"];
+const CONFIG: &str = "/etc/gitlab-runner/config.toml";
+const REGISTERED: &str = "/etc/gitlab-runner/config.toml has no runner of that name";
+
+/// It notes how it was called.
+const PROGRAM: &str = "#!/bin/sh
+tr '\\0' ' ' </proc/$$/cmdline >>/var/log/called
+echo >>/var/log/called
+exec /opt/gitlab-runner.py \"$@\"
+";
+
+fn profile(more: &str) -> String {
+    format!(
+        "summary = \"x\"\nextends = [\"dind\"]\n[[register]]\nname = \"docker-runner\"\nexecutor = \"docker\"\nimage = \
+         \"docker:28\"\ntoken_file = \"/root/runner.token\"\n{more}"
+    )
+}
+
+fn host(token: &str, more: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
+    if !have(&["python3", "strace", "sudo"]) {
+        return None;
+    }
+    let host = Host::or_skip()?
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .file_mode("/usr/local/bin/gitlab-runner", PROGRAM, 0o755)
+        .file_mode("/opt/gitlab-runner.py", fixture("gitlab-runner.py"), 0o755)
+        .file("/etc/runner-prep/profiles/mine.toml", profile(""))
+        .file_mode("/root/runner.token", format!("{token}\n"), 0o600);
+    Some(more(host).start())
+}
+
+/// How often gitlab-runner was called to register.
+fn calls(host: &Host) -> usize {
+    host.sh("grep -c ' register ' /var/log/called || true").stdout.trim().parse().unwrap_or(0)
+}
+
+fn runners(host: &Host) -> usize {
+    host.text(CONFIG).matches("[[runners]]").count()
+}
+
+#[test]
+fn a_fresh_host_has_its_runner_after_one_apply() {
+    let Some(host) = host("glrt-CANARY-of-the-runner", |host| host) else { return };
+    host.prep(&["check", "--profile", "mine", "--only", "register,config"]).exit(1).says(REGISTERED);
+    host.prep(&["plan", "--profile", "mine", "--only", "register,config"])
+        .ok()
+        .says("register    docker-runner");
+    host.prep(&["apply", "--profile", "mine", "--only", "register,config", "--dry-run"]).ok();
+    assert_eq!(calls(&host), 0, "who only looks starts nothing");
+
+    let traced =
+        [&["-qq", "-s", "4096", "-o", "/var/log/trace", "/opt/under-test/runner-prep"], &APPLY[..]].concat();
+    let first = host.prep_command(host.command("strace").args(traced));
+    first
+        .ok()
+        .says("undo can't take a registration back")
+        .says("1 change made")
+        .says_not("no runner is registered");
+    let config = host.text(CONFIG);
+    for part in
+        ["\"docker-runner\"", "\"https://gitlab.com\"", "\"docker:28\"", "glrt-CANARY", "/certs/client"]
+    {
+        assert!(config.contains(part), "{part}");
+    }
+    let mut trace = host.text("/var/log/trace");
+    trace.retain(|c| c != '\0');
+    let told = trace.lines().filter(|line| line.contains("CANARY") && !line.starts_with("read("));
+    assert_eq!(told.count(), 0, "{trace}");
+    assert!(!host.text("/var/log/called").contains("CANARY"));
+    host.sh("! grep -rqs CANARY /var/lib/runner-prep").ok();
+    host.sh("! ls -A /var/lib/runner-prep | grep -q template").ok();
+
+    let before = host.stamps();
+    host.prep(&APPLY).ok().says("the host is as the profile wants it");
+    host.prep(&["check", "--profile", "mine", "--only", "register,config"]).ok();
+    support::assert_unchanged(&before, &host.stamps());
+    assert_eq!(calls(&host), 1);
+    host.prep(&["undo"]).says_not("docker-runner");
+    assert_eq!(runners(&host), 1, "undo leaves it");
+}
+
+#[test]
+fn what_else_is_wanted_of_the_file_is_done_by_the_same_apply() {
+    let other = "concurrent = 2\n\n[[runners]]\n  name = \"old\"\n  url = \"https://gitlab.com\"\n  token = \
+                 \"CANARY-old\"\n  executor = \"docker\"\n  [runners.docker]\n    image = \"alpine\"\n";
+    let two = profile(
+        "[[register]]\nname = \"docker-runner\"\nurl = \"https://git.example.com/\"\nexecutor = \"shell\"\ntoken_file = \
+         \"/root/runner.token\"\n",
+    );
+    let Some(host) = host("glrt-CANARY-of-the-runner", |host| {
+        host.config_toml(other).file("/etc/runner-prep/profiles/mine.toml", two)
+    }) else {
+        return;
+    };
+    let first = host.prep(&[&APPLY[..], &["--json"]].concat());
+    let changes = &first.ok().json()["changes"];
+    let told: Vec<_> = (0..3).map(|index| (&changes[index]["id"], &changes[index]["outcome"])).collect();
+    let names = ["docker-runner at https://gitlab.com", "docker-runner at https://git.example.com", CONFIG];
+    for ((id, outcome), name) in told.into_iter().zip(names) {
+        assert_eq!((id.as_str(), outcome.as_str()), (Some(name), Some("applied")), "{first}");
+    }
+    assert_eq!((calls(&host), runners(&host)), (2, 3));
+    host.prep(&APPLY).ok().says("the host is as the profile wants it");
+    // What undo takes back is what was written after the registration.
+    host.prep(&["undo"]).ok();
+    assert_eq!(runners(&host), 3);
+    host.prep(&APPLY).ok();
+    assert_eq!(calls(&host), 2);
+}
+
+#[test]
+fn runs_at_once_and_one_after_a_killed_one_register_once() {
+    let command = format!("/opt/under-test/runner-prep {}", APPLY.join(" "));
+    let twice = format!("{command} & one=$!; {command}; wait $one");
+    let killed = format!(
+        "{command} & one=$!; while ! test -e /var/log/asking; do sleep 0.05; done; kill -9 $one; {command}"
+    );
+    let cases = [
+        ("glrt-CANARY-SLOW", &twice, 1),
+        // It lives on, and the next run waits for it.
+        ("glrt-CANARY-SLOW-QUIET", &killed, 1),
+        // What it says then, nobody hears, which ends it before it writes the file.
+        ("glrt-CANARY-SLOW", &killed, 2),
+    ];
+    for (token, script, times) in cases {
+        let Some(host) = host(token, |host| host) else { return };
+        host.sh(script).ok().says_not("CANARY");
+        assert_eq!((calls(&host), runners(&host)), (times, 1), "{token}: {script}");
+        host.prep(&APPLY).ok();
+        assert_eq!(runners(&host), 1);
+        host.sh("! ls -A /var/lib/runner-prep | grep -q -e '^working' -e template").ok();
+    }
+}
+
+#[test]
+fn a_registration_that_fails_leaves_the_host_as_it_was() {
+    let cases = [
+        ("glrt-CANARY-REFUSED", "", "PANIC: Failed to verify the runner"),
+        ("GR1348941CANARY", "", "old kind"),
+        ("glrt-", "", "token"),
+        ("glrt-CANARY two", "", "token"),
+        ("glrt-CANARY", "rm /root/runner.token", "install -m 0600 /dev/null /root/runner.token"),
+        ("glrt-CANARY", "chmod 0644 /root/runner.token", "others can read the token"),
+        ("glrt-CANARY", "chown 998 /root/runner.token", "/root/runner.token"),
+        ("glrt-CANARY", "rm /usr/local/bin/gitlab-runner", "gitlab-runner is missing on this host"),
+        (
+            "glrt-CANARY",
+            "printf '#!/bin/sh\\nkill -9 $$\\n' >/usr/local/bin/gitlab-runner",
+            "it said nothing",
+        ),
+        (
+            "glrt-CANARY",
+            "printf '#!/bin/sh\\nexit 0\\n' >/usr/local/bin/gitlab-runner",
+            "said that it registered",
+        ),
+        (
+            "glrt-CANARY",
+            "printf '#!/bin/sh\\necho \"FATAL: $CI_SERVER_TOKEN\"; exit 1\\n' >/usr/local/bin/gitlab-runner",
+            "FATAL: [MASKED]",
+        ),
+    ];
+    for (token, script, said) in cases {
+        let Some(host) = host(token, |host| host) else { return };
+        host.sh(script).ok();
+        let run = host.prep(&["apply", "--profile", "mine"]);
+        run.exit(2).says(said);
+        host.sh("test ! -e /etc/gitlab-runner/config.toml; test ! -e /etc/sudoers.d/gitlab-runner").ok();
+        host.sh("test ! -e /home/gitlab-runner/.ssh; ! grep -rqs CANARY /var/lib/runner-prep").ok();
+        assert!(!run.contains("\u{1b}") && !run.contains("REFUSED"), "{run}");
+    }
+}
+
+#[test]
+fn a_section_that_can_not_be_meant_is_refused_with_its_place() {
+    let whole = ["name = \"a\"", "executor = \"docker\"", "image = \"x\"", "token_file = \"/t\""];
+    let cases: [(usize, &str, &str); 12] = [
+        (0, "", "name"),
+        (0, "name = \" \"", "name"),
+        (0, "name = \"a\\nb\"", "name"),
+        (0, "name = \"a\"\nurl = \"gitlab.com\"", "url"),
+        (0, "name = \"a\"\nurl = \"https://me@gitlab.com\"", "url"),
+        (0, "name = \"a\"\nurl = \"https://$HOST\"", "url"),
+        (0, "name = \"a\"\ntags = [\"x\"]", "tags"),
+        (1, "executor = \"dokcer\"", "executor"),
+        (1, "executor = \"shell\"", "image"),
+        (2, "", "image"),
+        (3, "token_file = \"t\"", "absolute"),
+        (3, "token_file = \"/t\"\ntoken = \"x\"", "token"),
+    ];
+    for (place, line, said) in cases {
+        let mut lines = whole;
+        lines[place] = line;
+        let text = format!("summary = \"x\"\n[[register]]\n{}\n", lines.join("\n"));
+        let tree = Tree::new().file("/etc/runner-prep/profiles/mine.toml", text);
+        tree.run(&["apply", "--profile", "mine"]).exit(2).says(said).says("line ");
+    }
+    let one = whole.join("\n");
+    let two =
+        format!("summary = \"x\"\n[[register]]\n{one}\n[[register]]\n{one}\nurl = \"https://gitlab.com/\"\n");
+    let tree = Tree::new().file("/etc/runner-prep/profiles/mine.toml", two);
+    tree.run(&["plan", "--profile", "mine"]).exit(2).says("two runners");
+}
+
+#[test]
+fn a_tree_has_no_runner_to_register() {
+    let tree = Tree::new()
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .file("/etc/runner-prep/profiles/mine.toml", profile(""));
+    tree.run(&["plan", "--profile", "mine", "--only", "register,config"]).ok().says(REGISTERED);
+    tree.run(&APPLY).exit(2).says("--skip register");
+    tree.run(&["apply", "--profile", "mine", "--only", "config"]).exit(3).says("no runner is registered");
+}
