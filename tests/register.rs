@@ -56,6 +56,7 @@ fn a_fresh_host_has_its_runner_after_one_apply() {
     host.prep(&["apply", "--profile", "mine", "--only", "register,config", "--dry-run"]).ok();
     assert_eq!(calls(&host), 0, "who only looks starts nothing");
 
+    host.sh("install -m 0600 /dev/null /var/log/trace").ok();
     let traced =
         [&["-qq", "-s", "4096", "-o", "/var/log/trace", "/opt/under-test/runner-prep"], &APPLY[..]].concat();
     let first = host.prep_command(host.command("strace").args(traced));

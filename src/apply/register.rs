@@ -61,6 +61,7 @@ impl Session<'_> {
         }
         if let Some(index) = position(plan) {
             let Change { id, kind, why, .. } = &plan.changes[index];
+            let why = why.split_once(';').map_or(why.as_str(), |(why, _)| why);
             let error = fault(
                 "register-failed",
                 format!("gitlab-runner said that it registered {id}, but {why}"),
@@ -81,11 +82,7 @@ impl Session<'_> {
             ));
         }
         let program = wanted.program.as_ref().map_err(|install| {
-            fault(
-                "programs-missing",
-                "gitlab-runner is missing on this host, and it registers runners",
-                install,
-            )
+            fault("tool-missing", "gitlab-runner is missing on this host, and it registers runners", install)
         })?;
         staged::sweep(&self.state, TEMPLATE.as_ref()).context("cannot remove what a killed run left")?;
         // Goes away with its value; a killed run's is swept.
