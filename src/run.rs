@@ -200,11 +200,12 @@ fn work(
     let options = wanted_options(cli, environment, selection, profile)?;
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;
-    let build = || -> Result<Plan> {
+    let plan_of = |wanted: &Wanted| -> Result<Plan> {
         let target = Target::find(facts, name.clone())?;
         let context = Context { facts, target: &target, options: &options };
         Plan::build(wanted, &context)
     };
+    let build = || plan_of(wanted);
     // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
     let left = Left::find(&root);
@@ -221,11 +222,7 @@ fn work(
     let mut plan = match build() {
         Err(error) if write => {
             let open = || Session::open(&root, machine, spinner::waiting(cli, environment));
-            let of_kind = |kind: &str| -> Result<Plan> {
-                let target = Target::find(facts, name.clone())?;
-                let context = Context { facts, target: &target, options: &options };
-                Plan::build(&Wanted::resolve(profile, &|one| one == kind)?, &context)
-            };
+            let of_kind = |kind: &str| plan_of(&Wanted::resolve(profile, &|one| one == kind)?);
             return rights::alone(names, wanted, error, session, open, of_kind, extent);
         }
         plan => plan?,

@@ -156,7 +156,7 @@ fn said(finished: &Finished, token: &str) -> String {
     let mut told: Vec<&str> =
         lines().filter(is_complaint).take(4).map(|line| line.trim_end_matches('.')).collect();
     if told.is_empty() {
-        told.extend(lines().last().map(|line| line.trim_end_matches('.')));
+        told.extend(lines().next_back().map(|line| line.trim_end_matches('.')));
     }
     let told = told.join("; ");
     if told.is_empty() { "it said nothing".to_owned() } else { told.chars().take(600).collect() }
