@@ -41,6 +41,27 @@ fn the_simple_form_is_rendered_as_ever() {
 }
 
 #[test]
+fn a_warning_is_told_whole_where_something_changes_and_in_one_line_after() {
+    let tree = tree("[sudoers]\ncommands = [\"/usr/bin/rsync\"]");
+    if !have(&["visudo"]) {
+        return;
+    }
+    for command in ["plan", "apply"] {
+        run(&tree, command).ok().says("makes every job root").says_not("-v shows");
+    }
+    for command in ["plan", "apply", "check"] {
+        let brief = "1 warning: root-equivalent-command; -v shows it\n";
+        assert_eq!(run(&tree, command).ok().stderr, brief, "{command}");
+        let profile = tree.path("etc/test.toml").display().to_string();
+        let with = |option| tree.run(&[command, "--profile", &profile, option]);
+        with("-v").ok().says("makes every job root").says_not("-v shows");
+        assert_eq!(with("--quiet").ok().stderr, "");
+        let message = with("--json").ok().json()["warnings"][0]["message"].to_string();
+        assert!(message.contains("makes every job root"), "{command}: {message}");
+    }
+}
+
+#[test]
 fn a_rule_for_another_account_is_rendered_and_converges() {
     if !have(&["visudo"]) {
         return;
