@@ -35,6 +35,19 @@ pub fn move_aside(account: &str, path: &std::path::Path) -> String {
     format!("sudo -u {account} mv -T {0} {0}.old", path.display())
 }
 
+/// How a person comes to move something of the system away that is not what it should be.
+#[must_use]
+pub fn look_and_move(path: &std::path::Path) -> String {
+    format!("see what it is: ls -ld {0}; then move it away: mv -T {0} {0}.old", quoted(path))
+}
+
+/// [`look_and_move`] for something in an account's home.
+#[must_use]
+pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> String {
+    let aside = move_aside(account, path);
+    format!("see what it is: ls -ld {}; then move it away: {aside}", quoted(path))
+}
+
 /// A path as one word of a shell.
 #[must_use]
 pub fn quoted(path: &std::path::Path) -> String {

@@ -253,7 +253,7 @@ fn the_version_of_an_image_is_said() {
     tree.run(&["plan", "--profile", "dind-hardened", "--runner-version", "16.1.0"]).ok();
     tree.remove(STATUS);
     let run = tree.run(&["plan", "--profile", "dind-hardened"]);
-    run.ok().says("the version of gitlab-runner is not known here").says("--runner-version X.Y.Z");
+    run.ok().says("the version of gitlab-runner is not known here").says("--runner-version");
     tree.run(&["plan", "--profile", "dind-hardened", "--runner-version", "v15.0.0"]).exit(2);
     tree.run(&["plan", "--profile", "dind-hardened", "--runner-version", "newest"])
         .exit(2)

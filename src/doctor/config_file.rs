@@ -85,7 +85,7 @@ pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         Some(_) => {}
         None => {
             let message = "gitlab-runner does not say its version, so `lint` was not tried";
-            findings.unknown("no-lint", message, "say it: --runner-version X.Y.Z");
+            findings.unknown("no-lint", message, "say it with --runner-version");
             return Ok(());
         }
     }

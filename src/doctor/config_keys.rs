@@ -131,7 +131,7 @@ impl Walk<'_, '_> {
                     }
                     None => (
                         "which version runs is not known here".to_owned(),
-                        "say which version runs: --runner-version X.Y.Z".to_owned(),
+                        "say with --runner-version which version runs".to_owned(),
                     ),
                 };
                 let message = format!(

@@ -46,7 +46,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.unknown(
                 "docker-remote",
                 format!("{title}: its daemon is on a network, which is not asked"),
-                "ask it: docker --host ADDRESS info",
+                "ask it with docker info, and --host with the address that is set for it",
             );
             continue;
         };

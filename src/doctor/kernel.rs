@@ -85,8 +85,8 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
         Module::Missing => findings.problem(
             "kernel-overlay",
             "the kernel has no overlay file system: dind falls back to vfs, or dies",
-            "install the package with the modules of the running kernel (linux-modules-extra-…), or start the kernel \
-             that is installed: uname -r; ls /lib/modules",
+            "install the modules of the running kernel, on Ubuntu: apt-get install -y linux-modules-extra-$(uname -r); \
+             or start the kernel that is installed: uname -r; ls /lib/modules",
         ),
         Module::Unknown => findings.unknown(
             "kernel-overlay",

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use crate::facts::machine::{Machine, RunningRunner};
 use crate::facts::service::Service;
+use crate::fault::quoted;
 use crate::finding::Findings;
 
 /// The process that takes jobs. A job can start one of any name: who runs it decides what it is.
@@ -53,7 +54,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         Running::Own(RunningRunner { pid, uid, .. }) => findings.note(
             "runner-user-mode",
             format!("gitlab-runner (process {pid}) runs as uid {uid}, not as root: its shell jobs run as that user"),
-            "its own config.toml is ~/.gitlab-runner/config.toml unless its unit says --config; look at it with --config FILE",
+            "its own config.toml is ~/.gitlab-runner/config.toml unless its unit says --config; name it here with --config",
         ),
         Running::Contained(RunningRunner { pid, .. }) => findings.note(
             "runner-in-container",
@@ -61,7 +62,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                 "gitlab-runner runs in a container (process {pid}): its shell jobs run there, and its config.toml is \
                  the one that is mounted there"
             ),
-            "give that file: runner-prep doctor --config FILE",
+            "name with --config where that file lies on this host",
         ),
         Running::Stranger(RunningRunner { pid, uid, .. }) => findings.problem(
             "runner-not-running",
@@ -94,7 +95,7 @@ fn compare(patient: &Patient<'_>, process: &RunningRunner, findings: &mut Findin
         None if says.config.as_ref().is_some_and(|path| *path != patient.config.path) => findings.problem(
             "process-config",
             format!("gitlab-runner (process {pid}) reads another file than {}", patient.shown()),
-            "look at that file: runner-prep doctor --config FILE",
+            format!("look at that file: runner-prep doctor --config {}", says.config.as_deref().map(quoted).unwrap_or_default()),
         ),
         _ => findings.fine(format!("process {pid}, as root, jobs as {user}")),
     }

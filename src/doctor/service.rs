@@ -25,7 +25,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
             findings.note(
                 "runner-version-unknown",
                 format!("{} is there, of a version that is not known here", path.display()),
-                "say it: --runner-version X.Y.Z",
+                "say it with --runner-version",
             );
         }
         // The check of the process tells it.

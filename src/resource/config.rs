@@ -21,7 +21,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::MOST_CONFIG_BYTES;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
 use crate::repair::Registration;
 use crate::runner_config::{IMAGE, SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
@@ -208,7 +208,9 @@ fn read<T>(
             Some(link) if link.kind == FileKind::Link => Err(fault(
                 "config-dangling",
                 format!("{shown} is a link to nowhere"),
-                format!("point it at the real file, or remove it: ls -l {shown}"),
+                format!(
+                    "see where it points: ls -l {shown}; then point it at the real file, or remove it: rm {shown}"
+                ),
             )),
             _ => Ok(None),
         };
@@ -217,14 +219,17 @@ fn read<T>(
         return Err(fault(
             "config-kind",
             format!("{shown} is {}, not a regular file", seen.kind),
-            format!("see what it is: ls -ld {shown}"),
+            look_and_move(path),
         ));
     }
     if seen.links != 1 {
         return Err(fault(
             "config-links",
             format!("{shown} has {} names (hard links): replacing it would part them", seen.links),
-            format!("remove the other names: find / -xdev -samefile {shown}"),
+            format!(
+                "see the other names: find / -xdev -samefile {shown}; then give it a file of its own: cp -p {shown} \
+                 {shown}.new && mv -T {shown}.new {shown}"
+            ),
         ));
     }
     if seen.bytes.trim_ascii().is_empty() {

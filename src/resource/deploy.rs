@@ -25,7 +25,7 @@ use super::sudo_policy::{DEPLOYMENTS, Policy};
 use super::{Context, Resource};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap};
 use crate::facts::{Facts, MOST_BYTES, programs};
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
@@ -157,11 +157,7 @@ fn plan_file(
         None => None,
         Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
         Some(seen) => {
-            return Err(fault(
-                "deploy-file-kind",
-                format!("{shown} is {}", seen.kind),
-                format!("see what it is for, and remove it: ls -l {shown}"),
-            ));
+            return Err(fault("deploy-file-kind", format!("{shown} is {}", seen.kind), look_and_move(path)));
         }
     };
     let root = facts.ids(&Owner::Root)?;
@@ -223,7 +219,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
             return Err(fault(
                 "deploy-target",
                 format!("the target {shown} is {}", seen.kind),
-                format!("see what it is for, and move it away: ls -l {shown}"),
+                look_and_move(path),
             ));
         }
         let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);

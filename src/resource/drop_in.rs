@@ -14,7 +14,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::MOST_BYTES;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
 use crate::text::sudo_line::is_comment;
 
 const MODE: u32 = 0o440;
@@ -67,7 +67,7 @@ impl DropIn {
                 return Err(fault(
                     "sudoers-kind",
                     format!("{} is {}", self.path, entry.kind),
-                    format!("see what it is for, and remove it: ls -l {}", self.path),
+                    look_and_move(path),
                 ));
             }
         }

@@ -67,7 +67,7 @@ pub(super) fn check(
                      keep from them"
                 ),
                 format!(
-                    "update gitlab-runner to {since} or later; or, for an image, say which one goes in: --runner-version X.Y.Z"
+                    "update gitlab-runner to {since} or later; or, for an image, say with --runner-version which one goes in"
                 ),
             ));
         }
@@ -151,6 +151,6 @@ fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {
     notes.warn(
         "runner-version-unknown",
         format!("the version of gitlab-runner is not known here; older ones ignore {}", names.join(", ")),
-        "say which one runs, or goes into this image: --runner-version X.Y.Z",
+        "say with --runner-version which one runs, or goes into this image",
     );
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{Context, Resource};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Seen, Shown, Swap};
 use crate::facts::MOST_BYTES;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move_aside};
 use crate::text::git_config;
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
@@ -84,7 +84,7 @@ impl Resource for Git {
                 return Err(fault(
                     "git-config-kind",
                     format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
-                    format!("see what it is, and remove it: ls -l {}", path.display()),
+                    look_and_move_aside(&target.name, &path),
                 ));
             }
         }

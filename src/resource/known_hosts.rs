@@ -17,7 +17,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::MOST_BYTES;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move, look_and_move_aside};
 use crate::text::known_hosts::{self, Entry, GITLAB_COM, HostKey, HostName};
 
 const SYSTEM: &str = "/etc/ssh/ssh_known_hosts";
@@ -228,7 +228,10 @@ impl KnownHosts {
             Some(seen) if seen.kind != FileKind::Regular || seen.links != 1 => Err(fault(
                 "known-hosts-kind",
                 format!("{place} is {}: it is not followed or replaced", seen.oddity()),
-                format!("see what it is, and remove it: ls -l {place}"),
+                match self.file {
+                    File::System => look_and_move(&place.path()),
+                    File::Account => look_and_move_aside(&target.name, &place.path()),
+                },
             )),
             seen => Ok((place, seen)),
         }

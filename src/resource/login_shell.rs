@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::Context;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Shown, Swap};
+use crate::fault::look_and_move_aside;
 
 /// What is looked at in the home.
 pub(super) const FILE: &str = ".bash_logout";
@@ -38,7 +39,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
                 "{place} is {} with {} names; the login shell of every job reads it",
                 seen.kind, seen.links
             ),
-            format!("see what it is, and remove it: ls -l {place}"),
+            look_and_move_aside(&target.name, &place.path()),
         );
         return Ok(None);
     }

@@ -18,7 +18,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::{Account, Facts};
-use crate::fault::{fault, move_aside};
+use crate::fault::{fault, look_and_move_aside, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
 use crate::text::public_key::{PublicLine, public_line};
 use fit::{check_owner, check_regular};
@@ -302,7 +302,7 @@ fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
         return Err(fault(
             "ssh-directory",
             format!("{} is {}: it is not followed or replaced", path.display(), directory.kind),
-            format!("see what it is, and remove it: ls -ld {}", path.display()),
+            look_and_move_aside(&account.name, &path),
         ));
     }
     let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
@@ -314,7 +314,7 @@ fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
         let path = path.join(name);
         let public_path = path.with_extension("pub");
         if let Some(public) = &public {
-            check_regular(public, &public_path)?;
+            check_regular(public, &account.name, &public_path)?;
         }
         let Some(private) = private else {
             if public.is_some() {
@@ -322,7 +322,7 @@ fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
             }
             continue;
         };
-        check_regular(&private, &path)?;
+        check_regular(&private, &account.name, &path)?;
         check_owner(&private, account, &path, adopt)?;
         match half_of(facts, account, &private, public.as_ref())? {
             Half::Encrypted => found.encrypted.push(name),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::Context;
 use crate::change::{FileKind, Notes};
 use crate::facts::{Facts, MOST_BYTES, programs};
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_line::{Defaults, Kind, Line, lines};
 
@@ -182,7 +182,7 @@ fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
         }
         let path = Path::new(DIRECTORY).join(name);
         let shown = path.display();
-        let repair = format!("see what it is for, and move it away: ls -ld {shown}");
+        let repair = look_and_move(&path);
         match facts.stat(&path)?.map(|seen| seen.kind) {
             Some(FileKind::Regular) => {}
             Some(FileKind::Special(kind)) => {

@@ -8,7 +8,7 @@ const KEY: &str = "/home/gitlab-runner/.ssh/id_ed25519";
 const PUB: &str = "/home/gitlab-runner/.ssh/id_ed25519.pub";
 const LOGOUT: &str = "/home/gitlab-runner/.bash_logout";
 const RULE: &str = "/etc/sudoers.d/gitlab-runner";
-pub(super) const STATUS: &str = "/var/lib/dpkg/status";
+pub(crate) const STATUS: &str = "/var/lib/dpkg/status";
 const UNIT: &str = "/etc/systemd/system/gitlab-runner.service";
 pub(super) const VOLUMES: &str = "[\"/certs/client\", \"/cache\"]";
 

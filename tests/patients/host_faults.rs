@@ -81,7 +81,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "config-old-mtime",
     ),
     unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
-    ill("Docker daemon down", "rm /run/docker.sock", "", "docker-daemon-down"),
+    ill("Docker daemon down", "mv /run/docker.sock /run/docker.stopped", "", "docker-daemon-down"),
     remark(
         "poor storage driver",
         "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",

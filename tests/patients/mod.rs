@@ -16,6 +16,7 @@ use runner_prep::text::known_hosts::GITLAB_COM;
 
 use crate::support::{Host, Tree};
 
+pub(crate) use faults::STATUS;
 pub(crate) use host_faults::HOST_FAULTS;
 
 /// Every fault of a tree.
@@ -58,7 +59,7 @@ check_interval = 0
 const UNIT: &str = "[Service]\nExecStart=/usr/bin/gitlab-runner run --config /etc/gitlab-runner/config.toml \
                     --working-directory /home/gitlab-runner --service gitlab-runner --user gitlab-runner\n";
 
-const DPKG: &str = "Package: gitlab-runner\nStatus: install ok installed\nVersion: 17.4.0-1\n";
+pub(crate) const DPKG: &str = "Package: gitlab-runner\nStatus: install ok installed\nVersion: 17.4.0-1\n";
 
 /// One thing that is done to the host that lacks nothing.
 #[derive(Debug, Clone, Copy)]

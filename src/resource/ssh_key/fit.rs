@@ -6,23 +6,26 @@ use anyhow::Result;
 
 use crate::change::{FileKind, Seen};
 use crate::facts::Account;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move_aside};
 
 /// Nothing but a file of one name is read as a key, or changed.
-pub(super) fn check_regular(seen: &Seen, path: &Path) -> Result<()> {
+pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<()> {
     let shown = path.display();
     if seen.kind != FileKind::Regular {
         return Err(fault(
             "ssh-key-kind",
             format!("{shown} is {}: it is not followed or replaced", seen.kind),
-            format!("see what it is, and remove it: ls -l {shown}"),
+            look_and_move_aside(account, path),
         ));
     }
     if seen.links != 1 {
         return Err(fault(
             "ssh-key-links",
             format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
-            format!("remove the other names: find / -xdev -samefile {shown}"),
+            format!(
+                "see the other names: find / -xdev -samefile {shown}; then give it a file of its own: sudo -u {account} cp -p \
+                 {shown} {shown}.new && sudo -u {account} mv -T {shown}.new {shown}"
+            ),
         ));
     }
     Ok(())

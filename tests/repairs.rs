@@ -1,0 +1,343 @@
+//! Every repair that `doctor` prints is carried out as it stands, and what it repairs is gone after.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
+mod patients;
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use patients::{DPKG, Do, Fault, HOST_FAULTS, HostFault, Patient, STATUS, tree_faults};
+use runner_prep::repair::pieces;
+use support::{Tree, have, is_root, run_limited, tool};
+
+/// What a person has to do, because no command can: why, and the rows.
+const BY_HAND: &[(&str, &[&str])] = &[
+    (
+        "only who keeps config.toml knows what is meant, or whether the line is needed",
+        &[
+            "config.toml empty",
+            "config.toml broken",
+            "dotted keys",
+            "dotted keys for an old runner",
+            "TOML 1.1",
+            "misspelt key",
+            "key of somebody else",
+            "key in the wrong place",
+            "volumes is a string",
+            "key too new",
+            "key removed",
+            "tls_verify on a local daemon",
+            "tls_verify on the local socket",
+            "environment without TLS",
+            "service that no allow-list names",
+            "key of a newer runner",
+            "no executor",
+            "tls_verify without certificates",
+            "remote daemon",
+            "docker.sock and dind",
+            "shared certificates",
+            "certificates in a directory of the host",
+            "certificates that dind can't write",
+            "no volumes of its own",
+            "unprivileged services",
+            "shared authority",
+            "allow-list misses dind",
+            "allow-list stops at a slash",
+            "allow-list malformed",
+            "allow-list with one spelling",
+            "no wait for services",
+            "client variables for all jobs",
+            "unknown executor",
+            "too few slots",
+            "no slot at all",
+            "registered twice",
+            "variable in a token that is rotated",
+            "runners is a number",
+            "a key in another case",
+            "wide allow-list",
+            "more services than the limit",
+        ],
+    ),
+    (
+        "it is done in GitLab, which also gives the token",
+        &[
+            "key that GitLab holds",
+            "nothing registered",
+            "a word for a token",
+            "no runners",
+            "no shell runner",
+            "no token",
+            "token expired",
+        ],
+    ),
+    (
+        "the call, or the unit, has to name something else, and only its author knows what",
+        &[
+            "the account is root",
+            "version not known",
+            "unit of another account",
+            "unit of another file",
+            "no absolute path",
+            "home of a strange name",
+            "old gitlab-runner",
+            "no runner of that name",
+            "a runner that reads no [runners.docker]",
+            "two of one name",
+            "version not said",
+        ],
+    ),
+    (
+        "the profile has to name something else, and only its author knows what",
+        &[
+            "other server",
+            "other host key",
+            "no address of git",
+            "command missing",
+            "command is no program",
+            "another command comes first",
+            "command outside secure_path",
+            "rsync as root",
+            "rule as root",
+            "rule as itself",
+            "rule without commands",
+            "target of the account",
+            "target that the account could write",
+            "rule with several arguments",
+        ],
+    ),
+    (
+        "which of somebody else's sudo rules is meant is for that person to say",
+        &[
+            "later rule",
+            "sudoers syntax error",
+            "rule taken away",
+            "later rule asks for a password",
+            "rule for everything",
+            "sudo-rs reads another file",
+        ],
+    ),
+    (
+        "the cause has to be looked at first, or is a matter of taste",
+        &[
+            "unit that starts a shell",
+            "git configuration broken",
+            "known_hosts is huge",
+            "key named in .ssh/config",
+            "socket for jobs",
+            ".bash_logout fails",
+            "lint objects",
+            "reload failed",
+            "changed a moment ago",
+            "poor storage driver",
+            "started by something else",
+            "runs in user mode",
+            "runs in a container",
+            "file alone in a container",
+            "no unit, other account",
+            "no unit, other file",
+            "daemon of another machine",
+            "daemon of another machine, said by the service",
+            "no control groups",
+            "new control groups alone",
+        ],
+    ),
+    ("ssh-keygen asks for the passphrase, which only its owner knows", &["key with a passphrase"]),
+    ("a server has to be reached", &["fingerprint alone"]),
+    ("what hides the program in this host is a mount, not a missing package", &["no visudo", "no su"]),
+    ("the program is installed in this host", &["program not installed"]),
+    ("gitlab-runner comes from GitLab's packages", &["no gitlab-runner"]),
+];
+
+/// How many there are, so that none slips in.
+const COUNT_BY_HAND: usize = 105;
+
+/// Repairs that could be commands, and are none that repairs yet.
+const NOT_YET: [&str; 6] = [
+    "key under another name",
+    "command writable",
+    "home is a file",
+    "directory is a file",
+    "directory not included",
+    "requiretty",
+];
+
+/// A manager of services that knows two.
+const SYSTEMCTL: &str = r#"#!/bin/bash
+set -eu
+end() {
+    kill -9 "$(cat /run/gitlab-runner.pid)" 2>/dev/null || return 0
+    while [ -e "/proc/$(cat /run/gitlab-runner.pid)/exe" ]; do sleep 0.01; done
+}
+begin() {
+    local words
+    read -r -a words < <(sed -n 's/^ExecStart=//p' /etc/systemd/system/gitlab-runner.service)
+    cp /bin/bash /srv/running/new
+    mv /srv/running/new /srv/running/gitlab-runner
+    /srv/running/gitlab-runner -s "${words[@]:1}" <>/run/hold >/dev/null 2>&1 &
+    echo $! > /run/gitlab-runner.pid
+    sleep 0.2
+}
+case "$*" in
+    *docker) [ "$1" != start ] || mv /run/docker.stopped /run/docker.sock ;;
+    stop*) end ;;
+    start* | restart* | enable*) end; begin ;;
+    unmask*) rm -f /etc/systemd/system/gitlab-runner.service ;;
+esac
+"#;
+
+/// gitlab-runner, as old as the package is, with its own way to install the service.
+const RUNNER: &str = r#"#!/bin/sh
+set -eu
+unit=/etc/systemd/system/gitlab-runner.service
+case $1 in
+    --version) sed -n 's/^Version: \(.*\)-1$/Version: \1/p' /var/lib/dpkg/status ;;
+    uninstall) rm -f $unit ;;
+    install)
+        shift
+        echo '[Service]' > $unit
+        echo "ExecStart=/usr/bin/gitlab-runner run --config /etc/gitlab-runner/config.toml $*" >> $unit
+        ;;
+    start) systemctl start gitlab-runner ;;
+esac
+"#;
+
+/// A manager of packages that has what the machine has.
+const PACKAGES: &str = r#"#!/bin/sh
+set -eu
+for package do
+    case $package in
+        docker*) install -m 0755 /dev/null /usr/bin/docker; continue ;;
+        git | rsync | sudo) program=$package ;;
+        openssh*) program=ssh ;;
+        *) continue ;;
+    esac
+    cp -a "/run/usr/whole/$program" /usr/bin/
+done
+[ -e /etc/sudoers ] || install -m 0440 /run/usr/sudoers /etc/sudoers
+"#;
+
+/// Makes the machine's programs the host's own, so that they can be taken away.
+const OWN_PROGRAMS: &str = "
+    mkdir /run/usr; mount -t tmpfs none /run/usr; mkdir /run/usr/up /run/usr/work /run/usr/whole
+    mount --bind /usr/bin /run/usr/whole; cp /etc/sudoers /run/usr/sudoers
+    mount -t overlay -o lowerdir=/usr/bin,upperdir=/run/usr/up,workdir=/run/usr/work usr /usr/bin
+    rm -f /usr/local/bin/gitlab-runner /usr/bin/docker; install -m 0755 /run/runner /usr/bin/gitlab-runner
+    sed -i '/^docker:/d' /etc/group /etc/gshadow
+    install -d -o gitlab-runner -g gitlab-runner /home/gitlab-runner/builds";
+
+/// The commands of a repair, in their order.
+fn commands(repair: &str) -> Vec<String> {
+    let whole = repair.replace("\\\n    ", "");
+    let of_line = |line: &str| {
+        let found = pieces(line).into_iter().filter(|(is_command, _)| *is_command);
+        found.map(|(_, text)| text.trim_end_matches(';').to_owned()).collect::<Vec<_>>()
+    };
+    whole.lines().flat_map(of_line).collect()
+}
+
+/// Something that is wrong, on whichever kind of host.
+enum Row {
+    Tree(&'static Fault),
+    Host(&'static HostFault),
+}
+
+impl Row {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tree(fault) => fault.name,
+            Self::Host(fault) => fault.name,
+        }
+    }
+
+    /// A host with it, its code, and what doctor is called with.
+    fn admit(&self) -> Option<(Patient, &'static str, &'static [&'static str])> {
+        let (patient, code, args) = match self {
+            Self::Tree(fault) => (Patient::admit(None)?, fault.code, fault.args),
+            Self::Host(fault) => (Patient::admit(Some(fault))?, fault.code, DIND),
+        };
+        let host = &patient.host;
+        let etc = host.path("/etc");
+        let tree = Tree::at(etc.parent().unwrap()).file_mode("/usr/local/bin/systemctl", SYSTEMCTL, 0o755);
+        let Self::Tree(fault) = self else {
+            if code == "service-missing" {
+                let _ = tree.file_mode("/usr/local/bin/gitlab-runner", RUNNER, 0o755).file(STATUS, DPKG);
+            }
+            return Some((patient, code, args));
+        };
+        let mut tree = tree.file("/run/runner", RUNNER).file(STATUS, DPKG);
+        for manager in
+            ["apt-get", "dnf", "zypper", "apk", "pacman"].iter().filter(|name| tool(name).is_some())
+        {
+            tree = tree.file_mode(&format!("/usr/local/bin/{manager}"), PACKAGES, 0o755);
+        }
+        host.sh(OWN_PROGRAMS).ok();
+        if fault.code == "service-missing" {
+            host.sh("systemctl stop gitlab-runner").ok();
+        }
+        for step in fault.steps {
+            let script = match *step {
+                Do::Remove(path) if path.starts_with("/usr/bin/") => format!("rm {path}"),
+                Do::Mode(path, mode) if path.starts_with("/usr/bin/") => format!("chmod {mode:o} {path}"),
+                other => {
+                    patients::apply(&tree, &[other]);
+                    continue;
+                }
+            };
+            host.sh(&script).ok();
+        }
+        Some((patient, code, args))
+    }
+
+    /// Carries the repair out; what is wrong with it.
+    fn treat(&self) -> Option<String> {
+        let (Patient { host }, code, args) = self.admit()?;
+        let look = || {
+            let document = host.prep(&[&["doctor", "--json"], args].concat()).json();
+            let findings = document["findings"].as_array().unwrap().clone();
+            (findings.iter().find(|one| one["code"] == code).cloned(), findings)
+        };
+        let (found, all) = look();
+        let Some(found) = found else { return Some(format!("{}: not sick: {all:?}", self.name())) };
+        let repair = found["repair"].as_str().unwrap();
+        let mut said = format!("{} ({code}): {repair}\n", self.name());
+        let commands = commands(repair);
+        for command in &commands {
+            let run = run_limited(host.command("/bin/sh").args(["-c", command]));
+            said.extend([run.to_string(), "\n".to_owned()]);
+        }
+        (commands.is_empty() || look().0.is_some()).then_some(said)
+    }
+}
+
+const DIND: &[&str] = &["--profile", "dind"];
+
+#[test]
+fn every_repair_repairs() {
+    let by_hand: BTreeSet<&str> = BY_HAND.iter().flat_map(|(_, names)| *names).copied().collect();
+    assert_eq!(by_hand.len(), COUNT_BY_HAND);
+    let mut rows: Vec<Row> = tree_faults().map(Row::Tree).chain(HOST_FAULTS.iter().map(Row::Host)).collect();
+    let names: BTreeSet<&str> = rows.iter().map(Row::name).collect();
+    let listed: Vec<&str> = by_hand.iter().chain(&NOT_YET).copied().collect();
+    let gone: Vec<_> = listed.iter().filter(|name| !names.contains(*name)).collect();
+    assert!(gone.is_empty(), "no such rows: {gone:?}");
+    if !is_root() || !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
+        return;
+    }
+    rows.retain(|row| !listed.contains(&row.name()));
+    let (rows, wrong) = (Mutex::new(rows.into_iter()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(row) = rows.lock().unwrap().next() else { return };
+                    let said = row.treat();
+                    wrong.lock().unwrap().extend(said);
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} repairs do not repair:\n{}", wrong.len(), wrong.join("\n"));
+}
