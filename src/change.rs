@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::text::toml_patch::Step;
-pub use note::{Note, Notes, PublicKey};
+pub use note::{Meaning, Note, Notes, PublicKey};
 pub use seen::{FileKind, Seen};
 
 /// One wanted change of the host, with its reason.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{AccountOp, Change, Note, Notes, Op, Place, PublicKey, Swap};
+use crate::change::{AccountOp, Change, Meaning, Note, Notes, Op, Place, PublicKey, Swap};
 use crate::facts::programs;
 use crate::fault::fault;
 use crate::resource::{Context, Wanted};
@@ -24,6 +24,8 @@ pub struct Plan {
     pub right: Vec<(&'static str, String)>,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
+    /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
+    pub meanings: Vec<Meaning>,
 }
 
 impl Plan {
@@ -52,14 +54,14 @@ impl Plan {
         check_home(&changes, context)?;
         check_places(&changes, context)?;
         let lacks = lacks(context, &notes)?;
-        let Notes { mut warnings, mut pending, right, public_key, .. } = notes;
+        let Notes { mut warnings, mut pending, right, public_key, meanings, .. } = notes;
         if !lacks.is_empty() {
             let note = missing(context, &lacks)?;
             // Nothing of the profile waits for gitlab-runner itself where no runner is to be registered.
             let waits = lacks != ["gitlab-runner"] || pending.iter().any(|note| note.code == NOT_REGISTERED);
             if waits { pending.insert(0, note) } else { warnings.insert(0, note) }
         }
-        Ok(Self { changes, warnings, pending, right, public_key })
+        Ok(Self { changes, warnings, pending, right, public_key, meanings })
     }
 }
 

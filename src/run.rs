@@ -7,6 +7,7 @@ mod complete;
 mod doctor;
 mod explain;
 mod gitlab;
+mod key;
 mod output;
 mod place;
 mod reader;
@@ -20,7 +21,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::apply::{Left, STATE, Session, caught};
-use crate::change::{Content, Note, Op, PublicKey};
+use crate::change::{Content, Note, Op};
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
@@ -29,12 +30,11 @@ use crate::gitlab::section;
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
-use crate::report::text::{self, Details, escape};
+use crate::report::text::{self, Details};
 use crate::report::{Extent, Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::sys::identity;
-use crate::sys::root::Root;
 pub use complete::complete;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
@@ -167,13 +167,13 @@ fn wanted_options(
         runners: selection.runner.clone(),
         profiles: names.clone(),
         command: reader(cli, environment, names, options(selection)).apply(),
-        server: resource::server(profile)?,
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
         template: resource::template(profile)?,
         confined: matches!(cli.command, Command::Check(_)),
         ask_sudo: false,
+        ..resource::servers(profile)?
     })
 }
 
@@ -297,26 +297,6 @@ fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Wanted> {
     Wanted::resolve(profile, chosen)
 }
 
-/// The public key of the account that jobs run as.
-fn account_key(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<PublicKey> {
-    let target = Target::find(facts, user.cloned())?;
-    // The account may look at its own key; others would be told of a home that is not theirs.
-    if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
-        require_root(root, "key")?;
-    }
-    let found = match &target.account {
-        Some(account) => resource::public_key(facts, account)?,
-        None => None,
-    };
-    found.ok_or_else(|| {
-        fault(
-            "no-key",
-            format!("{} has no SSH key that jobs can use", target.name),
-            "make one: runner-prep apply --profile shell --only account,ssh_key",
-        )
-    })
-}
-
 /// The profiles that there are on the host or in the tree: name, summary, origin.
 fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, String)>> {
     identity::harden()?;
@@ -327,7 +307,7 @@ fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, St
 }
 
 /// The commands that only answer a question: their whole output, or an error.
-fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<String> {
+fn ask(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Result<String> {
     match &cli.command {
         Command::Completions(asked) => return completion::script(asked.shell),
         Command::Man(asked) if asked.list => return Ok(manual::names().join("\n") + "\n"),
@@ -362,11 +342,10 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
             Ok(text_or_json(cli, &template.profile, &text))
         }
         Command::Key(key) => {
-            let found = account_key(&root, &facts, key.user.as_ref())?;
-            if cli.global.json {
-                return Ok(json(&Report::of_key(found)));
-            }
-            Ok(if key.fingerprint { found.fingerprint } else { escape(&found.line) } + "\n")
+            let (line, remarks) = key::show(cli, &root, &facts, key, style)?;
+            // Not on standard output, which is the line alone.
+            write(streams.err, &remarks);
+            Ok(line)
         }
         _ => {
             let list = listed(cli, environment)?;
@@ -375,7 +354,7 @@ fn ask(cli: &Cli, environment: Environment, columns: Option<usize>) -> Result<St
                 return Ok(json(&Profiles { profiles: listed.collect() }));
             }
             let rows = list.into_iter().map(|(name, summary, _)| (name, summary));
-            Ok(text::table(&rows.collect::<Vec<_>>(), columns))
+            Ok(text::table(&rows.collect::<Vec<_>>(), streams.columns))
         }
     }
 }
@@ -389,7 +368,7 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
 }
 
 fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Exit {
-    match ask(cli, environment, streams.columns) {
+    match ask(cli, environment, streams, style) {
         Ok(text) => deliver(streams, &text),
         Err(error) => {
             print(&Report::failed(&[], &error), cli, style, streams);

@@ -30,6 +30,21 @@ pub struct Notes {
     pub registers: bool,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
+    /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
+    pub meanings: Vec<Meaning>,
+}
+
+/// What the changes of a kind mean to jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// The kind of resource.
+    pub kind: &'static str,
+    /// Stable identifier, in `kebab-case`.
+    pub code: &'static str,
+    /// What is so, in one line.
+    pub message: String,
+    /// Jobs go well without the changes.
+    pub harmless: bool,
 }
 
 impl Notes {
@@ -50,6 +65,11 @@ impl Notes {
     pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
         let (message, repair) = (message.into(), repair.into());
         self.warnings.push(Note { code, message, repair });
+    }
+
+    /// Say what the changes of a kind mean to jobs.
+    pub fn means(&mut self, kind: &'static str, code: &'static str, message: String, harmless: bool) {
+        self.meanings.push(Meaning { kind, code, message, harmless });
     }
 
     /// Add something that waits.

@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use super::Patient;
 use crate::change::FileKind;
-use crate::facts::MOST_BYTES;
+use crate::facts::ssh::{self, Client, Files, Verdict};
 use crate::fault::move_aside;
 use crate::finding::Findings;
 use crate::text::key_pair::{self, Inspection, public_line};
-use crate::text::known_hosts::{self, HostName};
+use crate::text::known_hosts::HostName;
 use crate::text::public_key::PublicKey;
 
 const SSH: &str = ".ssh";
@@ -79,61 +79,25 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
     }
 }
 
-/// A key under another name, which ssh does not try.
-pub(super) fn names(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
-    let all = patient.facts.home_names(account, SSH)?;
-    if all.iter().any(|name| NAMES.contains(&name.as_str())) {
-        findings.fine("the key has a name that ssh tries by itself");
-        return Ok(());
-    }
-    let config = patient.facts.home(account, &[".ssh/config"])?.into_iter().next().flatten();
-    let config = config.map(|seen| seen.text().to_ascii_lowercase());
-    if config.is_some_and(|text| text.contains("identityfile")) {
-        findings.note("ssh-key-configured", "~/.ssh/config names the key", "");
-        return Ok(());
-    }
-    // What `undo` moved aside is no key that somebody wants to use.
-    let is_other = |name: &&String| name.strip_suffix(".pub").is_none() && !name.contains(".undone-");
-    for name in all.iter().take(50).filter(is_other) {
-        let path = format!("{SSH}/{name}");
-        // What the account can't read, ssh can't either.
-        let Ok(seen) = patient.facts.home(account, &[&path]) else { continue };
-        let Some(seen) = seen.into_iter().next().flatten() else { continue };
-        let is_key = !matches!(key_pair::inspect(&seen.bytes), Inspection::NotAKey { .. });
-        if seen.kind == FileKind::Regular && is_key {
-            let path = account.home.join(&path);
-            findings.problem(
-                "ssh-key-name",
-                format!("{} is a key, but ssh tries only {}", path.display(), NAMES[..3].join(", ")),
-                format!(
-                    "rename it and its .pub, for example to id_ed25519 or id_rsa, or name it in {}/.ssh/config",
-                    account.home.display()
-                ),
-            );
-        }
-    }
-    if findings.is_empty() {
-        findings.fine("there is no key of another name");
-    }
-    Ok(())
-}
-
 /// The GitLab server that the runners are registered with is the one they most likely push to.
 pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let system = patient.facts.file(Path::new("/etc/ssh/ssh_known_hosts"), MOST_BYTES)?;
-    let own = match patient.account {
-        Some(account) => patient.facts.home(account, &[".ssh/known_hosts"])?.into_iter().next().flatten(),
-        None => None,
-    };
-    let known: Vec<Vec<u8>> = [system, own].into_iter().flatten().map(|seen| seen.bytes).collect();
     // Whoever names other servers in a profile has thought about where jobs push to.
     let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
-    let mut hosts = Vec::new();
+    let (mut hosts, mut files) = (Vec::new(), Files::default());
+    let home = patient.account.map_or(Path::new("/"), |account| &account.home);
+    let texts = ssh::texts(patient.facts, patient.account)?;
     for runner in patient.all_runners()? {
         let host = runner.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok());
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
-        if known.iter().all(|text| known_hosts::keys_of(text, &host).is_empty()) {
+        // What ssh refuses altogether, and what nobody can know, is told with the profile's own servers.
+        let is_unknown =
+            match (Client::of(patient.facts, patient.account, home, &texts, &host)?, patient.account) {
+                (Client::Does(settings), Some(account)) => {
+                    settings.verdict(patient.facts, account, &mut files, &[], None)? == Verdict::Missing
+                }
+                _ => false,
+            };
+        if is_unknown {
             // The address is a value of config.toml: it is not shown.
             let message = format!(
                 "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",

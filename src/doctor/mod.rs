@@ -88,7 +88,6 @@ pub const CHECKS: &[Check] = &[
     check("login-shell", SHELL, &[Account, Machine], login::shell),
     check("programs", ALL, &[], programs::look),
     check("key-strength", KEY, &[Account], key::strength),
-    check("key-names", KEY, &[Account], key::names),
     check("server-host-key", KEY, &[ConfigFile], key::server),
     check("sudo", SUDO, &[Sudo], sudo::installed),
     check("sudo-files", SUDO, &[Sudo], sudo::files),

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Patient;
 use super::refuse;
-use crate::change::{Change, Note, Op, Shown};
+use crate::change::{Change, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::{PROGRAMS_MISSING, Plan};
 use crate::policy::UNKNOWN_EFFECT;
@@ -56,6 +56,25 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
     let mut said = (String::new(), "");
     for change in &plan.changes {
+        let mut known = plan.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
+        if known.peek().is_some() {
+            for Meaning { code, message, harmless, .. } in known {
+                if *harmless {
+                    findings.note(code, message, patient.apply());
+                } else {
+                    findings.problem(code, message, patient.apply());
+                }
+            }
+            continue;
+        }
+        if let Some(identity) = made_up(patient, change) {
+            findings.note(
+                "git-identity-made-up",
+                format!("git has no identity and makes one up: {identity}"),
+                patient.apply(),
+            );
+            continue;
+        }
         for (code, message) in differences(change) {
             // Both halves of a key are missing for one reason.
             let again = said == (code.clone(), &change.why) && code.ends_with("-missing");
@@ -77,6 +96,15 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             findings.note(code, message, repair);
         }
     }
+}
+
+/// The identity with which git commits although none is set: where the host's name has a domain, it makes one up.
+fn made_up(patient: &Patient<'_>, change: &Change) -> Option<String> {
+    let account = patient.account.filter(|_| change.kind == "git" && patient.facts.is_host())?;
+    let said = patient.facts.ask(account, "git", &["var", "GIT_COMMITTER_IDENT"], b"").ok().flatten()?;
+    // The time follows.
+    let identity = said.stdout.trim().rsplit_once('>')?.0.to_owned() + ">";
+    said.success().then_some(identity)
 }
 
 /// A change in words, with a code made of its kind and of what is to be done. Only what the change itself

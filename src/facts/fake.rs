@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Account, Facts, Times, foreign_owner};
+use super::{Account, Facts, Finished, Times, foreign_owner};
 use crate::change::{AccountOp, Change, FileKind, FileOp, Meta, Op, Owner, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
@@ -28,8 +28,7 @@ pub(crate) struct Fake {
     untrusted: BTreeMap<PathBuf, String>,
     made: u64,
     version: Option<Version>,
-    public_half: Option<String>,
-    git_value: bool,
+    says: BTreeMap<String, String>,
     scanned: String,
 }
 
@@ -127,14 +126,10 @@ impl Fake {
         Self { version: Some(version), ..self }
     }
 
-    /// What `ssh-keygen -y` says of any key.
-    pub(crate) fn public_half(self, line: &str) -> Self {
-        Self { public_half: Some(line.into()), ..self }
-    }
-
-    /// git finds every value in the files that others include.
-    pub(crate) fn git_value(self) -> Self {
-        Self { git_value: true, ..self }
+    /// What a program says when the account asks it; every other one fails.
+    pub(crate) fn says(mut self, program: &str, text: &str) -> Self {
+        self.says.insert(program.into(), text.into());
+        self
     }
 
     /// What `ssh-keyscan` says of any server.
@@ -320,12 +315,27 @@ impl Facts for Fake {
         None
     }
 
-    fn public_half(&self, _account: &Account, _private: &[u8]) -> Result<Option<String>> {
-        Ok(self.public_half.clone())
+    fn shut_out(&self, account: &Account, path: &Path) -> Result<Option<PathBuf>> {
+        let mut way: Vec<&Path> = path.ancestors().collect();
+        way.reverse();
+        Ok(way.into_iter().find_map(|part| {
+            let seen = self.things.get(&self.resolved(part))?;
+            let needed = if seen.kind == FileKind::Directory { 0o001 } else { 0o004 };
+            let shut = seen.uid != account.uid && seen.gid != account.gid && seen.mode & needed == 0;
+            shut.then(|| part.to_owned())
+        }))
     }
 
-    fn git_has_value(&self, _account: &Account, _key: &str) -> Result<bool> {
-        Ok(self.git_value)
+    fn ask(
+        &self,
+        _account: &Account,
+        program: &str,
+        _arguments: &[&str],
+        _input: &[u8],
+    ) -> Result<Option<Finished>> {
+        let said = self.says.get(program).cloned();
+        let code = Some(i32::from(said.is_none()));
+        Ok(Some(Finished { code, stdout: said.unwrap_or_default(), stderr: String::new() }))
     }
 
     fn scan_host_keys(&self, _host: &str, _port: u16) -> Result<String> {

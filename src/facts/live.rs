@@ -10,14 +10,15 @@ use anyhow::{Context, Result};
 
 use super::looks::Looks;
 pub use super::looks::unreadable;
-use super::{Account, Facts, MOST_BYTES, Times, package, programs, seen};
+use super::shut::{shut, shut_by_mode};
+use super::{Account, Facts, MOST_BYTES, Times, name_services, package, programs, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Named};
 use crate::sys::exec::{self, Finished, Tool};
-use crate::sys::identity::{self, Identity};
+use crate::sys::identity::{self, Guard, Identity};
 use crate::sys::root::{Root, descend};
 use crate::sys::writable;
 
@@ -42,8 +43,10 @@ pub struct Live<'a> {
     known: RefCell<Vec<Account>>,
     /// The account's home, opened once; only one that exists.
     opened: RefCell<Option<(PathBuf, Rc<Dir>)>>,
-    /// What was read because it will be asked for, by its path as bytes.
-    ahead: RefCell<BTreeMap<OsString, Option<Seen>>>,
+    /// What was read because it will be asked for, by its path as bytes, as often as it will be.
+    ahead: RefCell<BTreeMap<OsString, Vec<Option<Seen>>>>,
+    /// What was found readable for the account because it will be asked for.
+    readable: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> Live<'a> {
@@ -56,6 +59,7 @@ impl<'a> Live<'a> {
             known: RefCell::default(),
             opened: RefCell::default(),
             ahead: RefCell::default(),
+            readable: RefCell::default(),
         }
     }
 
@@ -80,6 +84,10 @@ impl Facts for Live<'_> {
     }
 
     fn file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
+        let ahead = self.ahead.borrow_mut().get_mut(path.as_os_str()).and_then(Vec::pop);
+        if let Some(known) = ahead {
+            return Ok(known);
+        }
         let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
         Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
     }
@@ -121,26 +129,40 @@ impl Facts for Live<'_> {
         Ok(found.into_iter().map(named).collect())
     }
 
-    fn expect_home(&self, account: &Account, relative: &[&str]) {
-        let mut ahead = BTreeMap::new();
+    fn expect_home(&self, account: &Account, paths: &[&str]) {
+        let mut ahead: BTreeMap<OsString, Vec<Option<Seen>>> = BTreeMap::new();
+        let mut readable = Vec::new();
         if let Ok(Some(home)) = self.home_of(account) {
             if let Ok(_rights) = home.act() {
                 let mut looks =
                     Looks { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
                 // A directory after what lies in it: then it is open already.
-                for name in relative.iter().rev() {
-                    if let Ok(seen) = looks.at(Path::new(name)) {
-                        ahead.insert(account.home.join(name).into_os_string(), seen);
+                for name in paths.iter().rev() {
+                    let path = account.home.join(name).into_os_string();
+                    if name.starts_with('/') {
+                        // What is read with the account's rights can be read by it.
+                        let is_root = self.root.owner().uid == 0;
+                        let read = || self.root.read_at_once(Path::new(name), MOST_BYTES);
+                        if let Some(entry) = is_root.then(read).flatten() {
+                            ahead.insert(path, vec![entry.map(seen)]);
+                            readable.push(name.into());
+                        }
+                    } else if let Some(known) = ahead.get_mut(&path) {
+                        known.extend(known.first().cloned());
+                    } else if let Ok(seen) = looks.at(Path::new(name)) {
+                        ahead.insert(path, vec![seen]);
                     }
                 }
             }
         }
         self.ahead.replace(ahead);
+        self.readable.replace(readable);
     }
 
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
         let paths = relative.iter().map(|name| account.home.join(name));
-        let ahead: Vec<_> = paths.map(|path| self.ahead.borrow_mut().remove(path.as_os_str())).collect();
+        let ahead: Vec<_> =
+            paths.map(|path| self.ahead.borrow_mut().get_mut(path.as_os_str()).and_then(Vec::pop)).collect();
         if ahead.iter().all(Option::is_some) {
             return Ok(ahead.into_iter().flatten().collect());
         }
@@ -198,6 +220,11 @@ impl Facts for Live<'_> {
         Ok(found)
     }
 
+    fn name_services(&self, database: &str) -> Result<Vec<String>> {
+        let text = self.root.name_services().context("cannot read /etc/nsswitch.conf")?;
+        Ok(name_services(&text, database))
+    }
+
     fn members(&self, group: &str) -> Result<Option<Vec<String>>> {
         accounts::members(self.root, group)
     }
@@ -219,14 +246,7 @@ impl Facts for Live<'_> {
     }
 
     fn distrust(&self, path: &Path) -> Result<Option<String>> {
-        if let Some(reason) = self.way_of_others(path)? {
-            return Ok(Some(reason));
-        }
-        let cannot = || format!("cannot look at {}", path.display());
-        let Some(found) = self.root.walk(path, true).with_context(cannot)? else {
-            return Ok(None);
-        };
-        Ok(found.stat().with_context(cannot)?.and_then(|stat| self.root.distrust(&found.path(), stat)))
+        self.root.change_by_others(path).map_err(|error| unreadable(path, 0, error))
     }
 
     fn tool(&self, name: &str) -> Option<PathBuf> {
@@ -237,26 +257,46 @@ impl Facts for Live<'_> {
         self.root.is_host().then(exec::own_program).flatten()
     }
 
-    fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>> {
-        let Some(program) = self.tool("ssh-keygen") else {
+    fn shut_out(&self, account: &Account, path: &Path) -> Result<Option<PathBuf>> {
+        if self.readable.borrow().iter().any(|known| known == path) {
             return Ok(None);
+        }
+        if self.root.owner().uid != 0 {
+            return shut_by_mode(self, path);
+        }
+        let look = || shut(self.root, path);
+        let own = Guard::enter(rights(account)).map(|_rights| look());
+        let shut = match own.with_context(|| format!("cannot take the rights of {}", account.name))? {
+            Some(_) if self.root.is_host() => {
+                let looked = identity::with_groups(&account.name, rights(account), look);
+                looked.with_context(|| format!("cannot take the groups of {}", account.name))?
+            }
+            seen => seen,
         };
-        let asked = Tool::new(&program)
-            .args(["-y", "-P", "", "-f", "/dev/stdin"])
-            .input(private)
-            .identity((identity::is_root() && account.uid != 0).then(|| rights(account)))
-            .run()?;
-        Ok(asked.success().then(|| asked.stdout.trim().to_owned()))
+        Ok(shut)
     }
 
-    fn git_has_value(&self, account: &Account, key: &str) -> Result<bool> {
-        let Some(program) = self.tool("git").filter(|_| self.root.is_host()) else { return Ok(false) };
-        let asked = Tool::new(&program)
-            .args(["config", "--includes", "--get", key])
-            .env("HOME", account.home.as_os_str())
-            .identity((identity::is_root() && account.uid != 0).then(|| rights(account)))
-            .run()?;
-        Ok(asked.success())
+    fn ask(
+        &self,
+        account: &Account,
+        program: &str,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<Option<Finished>> {
+        let Some(program) = self.tool(program) else { return Ok(None) };
+        let home = if self.root.is_host() { account.home.as_path() } else { Path::new("/") };
+        let tool = Tool::new(&program)
+            .args(arguments)
+            .input(input)
+            .env("HOME", home.as_os_str())
+            .env("USER", account.name.as_ref())
+            .env("LOGNAME", account.name.as_ref())
+            .patience(ASKING);
+        let is_other = identity::is_root() && account.uid != 0;
+        let tool = if is_other { tool.account(&account.name, rights(account)) } else { tool };
+        // In a home that is not there, or is shut, nobody can start anything.
+        let is_there = self.root.is_host() && matches!(self.look(home, true), Ok(Some(_)));
+        if is_there { tool.within(home) } else { tool }.run().map(Some)
     }
 
     fn check_writable(&self, place: &Place, confined: bool) -> Result<()> {

@@ -11,6 +11,8 @@ pub mod machine;
 mod package;
 pub mod programs;
 pub mod service;
+mod shut;
+pub mod ssh;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,7 @@ use crate::fault::{self, fault};
 use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Entry, Kind, Stat};
-use crate::sys::exec::Finished;
+pub use crate::sys::exec::Finished;
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
 pub const MOST_BYTES: u64 = 1024 * 1024;
@@ -85,9 +87,9 @@ pub trait Facts {
     fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>>;
 
     /// What will be asked of the account's home soon, so that one taking of its rights serves all of it. Each
-    /// thing that can be read is read now and handed out once, by [`Facts::home`]; what can't be is asked again
-    /// then, for its error.
-    fn expect_home(&self, _account: &Account, _relative: &[&str]) {}
+    /// thing that can be read is read now and handed out by [`Facts::home`], as often as it is named here; what can't be
+    /// is asked again then, for its error. An absolute path will be asked of [`Facts::shut_out`].
+    fn expect_home(&self, _account: &Account, _paths: &[&str]) {}
 
     /// Things below the account's home, no link followed, in the order asked for.
     fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>>;
@@ -117,6 +119,15 @@ pub trait Facts {
     /// The account of that name.
     fn account(&self, name: &str) -> Result<Option<Account>>;
 
+    /// Where the system's library looks for a database, nsswitch.conf(5): what each line about it names.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    fn name_services(&self, database: &str) -> Result<Vec<String>> {
+        let file = self.file(Path::new("/etc/nsswitch.conf"), MOST_BYTES)?;
+        Ok(file.map(|file| name_services(&file.text(), database)).unwrap_or_default())
+    }
+
     /// The members of a group; `None` when there is no such group.
     fn members(&self, group: &str) -> Result<Option<Vec<String>>>;
 
@@ -139,15 +150,26 @@ pub trait Facts {
     /// The file of this very program on the host; `None` in a tree, which has another one or none.
     fn program(&self) -> Option<PathBuf>;
 
-    /// Ask `ssh-keygen -y` for the public half of a private key that only OpenSSH can read. It runs
-    /// with the account's rights. `None` when it refuses the key.
-    fn public_half(&self, account: &Account, private: &[u8]) -> Result<Option<String>>;
-
-    /// Ask git, with the account's rights, whether a key has a value in its files or one they include.
+    /// What shuts the account out of a file that its jobs must read: the file itself or a directory on the way, links
+    /// resolved; `None` when it can read it, or when nothing is there. The kernel answers with the account's rights;
+    /// an ordinary user who prepares a tree can't take them, and goes by the modes.
     ///
     /// # Errors
-    /// When git can't be started.
-    fn git_has_value(&self, account: &Account, key: &str) -> Result<bool>;
+    /// When it can't be looked at.
+    fn shut_out(&self, account: &Account, path: &Path) -> Result<Option<PathBuf>>;
+
+    /// What a program of the machine says when the account starts it in its home, as its jobs do; `None` when it is
+    /// not installed. Whatever it says is the account's word.
+    ///
+    /// # Errors
+    /// When it can't be started, or does not end in time.
+    fn ask(
+        &self,
+        account: &Account,
+        program: &str,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Result<Option<Finished>>;
 
     /// Refuse a place where nothing can be made or replaced, as far as that can be seen without a write. In a
     /// `confined` process a read-only file system says nothing: only the process may see it like that.
@@ -175,6 +197,12 @@ pub trait Facts {
 
     /// The machine's name (`uname -n`), in a tree the one in `/etc/hostname`.
     fn host_name(&self) -> Result<String>;
+}
+
+fn name_services(text: &str, database: &str) -> Vec<String> {
+    let of =
+        |line: &str| Some(line.trim_start().strip_prefix(database)?.strip_prefix(':')?.trim().to_owned());
+    text.lines().filter_map(of).collect()
 }
 
 /// What was read of the host, as resources see it.

@@ -2,10 +2,11 @@
 //!
 //! Never overrides a value, never touches other settings.
 
+mod sight;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use schemars::JsonSchema;
@@ -16,6 +17,7 @@ use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, O
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside};
 use crate::text::git_config;
+use sight::Sight;
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
 const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
@@ -70,7 +72,7 @@ impl TryFrom<String> for Email {
 
 impl Resource for Git {
     fn in_home(&self) -> &'static [&'static str] {
-        &FILES
+        &[FILES[0], FILES[1], SYSTEM]
     }
 
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
@@ -89,12 +91,17 @@ impl Resource for Git {
             }
         }
         let system = context.facts.file(Path::new(SYSTEM), MOST_BYTES)?;
-        let lacks = |key: &str| Ok::<_, anyhow::Error>(!has_value(context, system.as_ref(), &seen, key)?);
+        let tops: Vec<(PathBuf, Option<&Seen>)> = std::iter::once((PathBuf::from(SYSTEM), system.as_ref()))
+            .chain(FILES.iter().zip(&seen).map(|(name, seen)| (target.home.join(name), seen.as_ref())))
+            .collect();
+        let found = ["name", "email"].map(|key| Sight::of(context, &tops, key, notes));
+        let [name, email] = found;
+        let (name, email) = (name?, email?);
         let (mut missing, mut made) = (Vec::new(), None);
-        if lacks("name")? {
+        if !name.is_sure {
             missing.push(("name", self.name.0.as_str()));
         }
-        if lacks("email")? {
+        if !email.is_sure {
             missing.push((
                 "email",
                 match &self.email {
@@ -103,12 +110,36 @@ impl Resource for Git {
                 },
             ));
         }
+        // git itself drops these characters, and refuses what is left empty.
+        let is_crud = |value: &String| value.chars().all(|c| c <= ' ' || ".,:;<>\"\\'".contains(c));
+        if name.value.as_ref().is_some_and(is_crud) {
+            notes.wait(
+                "git-name-empty",
+                "git refuses to commit: user.name has a value, and no letter is in it",
+                context.as_account(&format!(
+                    "git config --file {} user.name {}",
+                    target.home.join(FILES[1]).display(),
+                    target.name
+                )),
+            );
+        }
         if missing.is_empty() {
             notes.right("git", "user.name and user.email have values");
             return Ok(Vec::new());
         }
-        // Where `git config --global` writes: the second file only if it is the only one.
-        let at = usize::from(seen[0].is_none() || seen[1].is_some());
+        // Where `git config --global` writes: the second file only if it is the only one, or if it includes what gives
+        // some repositories a value, which must keep the last word.
+        let perhaps = |top: usize| !name.is_sure && name.perhaps[top] || !email.is_sure && email.perhaps[top];
+        let in_second = perhaps(1) && !perhaps(2);
+        let at = usize::from(!in_second && (seen[0].is_none() || seen[1].is_some()));
+        if perhaps(0) || perhaps(1) && !in_second {
+            let file = if perhaps(0) { PathBuf::from(SYSTEM) } else { target.home.join(FILES[0]) };
+            notes.warn(
+                "git-identity-overridden",
+                format!("{} includes, for some repositories only, a file with an identity: the one in {} is stronger", file.display(), target.home.join(FILES[at]).display()),
+                format!("if jobs shall commit as the included file says, include it from {}", target.home.join(FILES[1]).display()),
+            );
+        }
         let place = target.place(FILES[at]);
         let before = seen.into_iter().nth(at).flatten();
         let text = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
@@ -126,7 +157,14 @@ impl Resource for Git {
         Ok(vec![Change {
             kind: "git",
             id: place.to_string(),
-            why: format!("git has no {} and refuses to commit", names.join(" and no ")),
+            why: if (0..3).any(perhaps) {
+                format!(
+                    "git finds {} in some repositories only, and refuses to commit in others",
+                    names.join(" and ")
+                )
+            } else {
+                format!("git has no {} and refuses to commit", names.join(" and no "))
+            },
             op: Op::File(Box::new(FileOp {
                 meta: Meta {
                     owner: Owner::Account(target.name.clone()),
@@ -151,29 +189,6 @@ fn set(key: &str, value: &str) -> crate::change::ValueChange {
         element: false,
         before: None,
         after: Some(value.to_owned()),
-    }
-}
-
-/// True when git finds a value in any of its files, or in one that they include.
-fn has_value(context: &Context<'_>, system: Option<&Seen>, home: &[Option<Seen>], key: &str) -> Result<bool> {
-    let paths = [
-        Path::new(SYSTEM).to_path_buf(),
-        context.target.home.join(FILES[0]),
-        context.target.home.join(FILES[1]),
-    ];
-    let mut includes = false;
-    for (path, seen) in paths.iter().zip(std::iter::once(system).chain(home.iter().map(Option::as_ref))) {
-        let Some(seen) = seen else { continue };
-        let shown = path.display().to_string();
-        let value = git_config::get(&seen.bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
-        if value.is_some() {
-            return Ok(true);
-        }
-        includes |= git_config::has_includes(&seen.bytes).map_err(|error| invalid(&shown, &error))?;
-    }
-    match &context.target.account {
-        Some(account) if includes => context.facts.git_has_value(account, &format!("user.{key}")),
-        _ => Ok(false),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Adds missing lines only; a different key of the same host and type is an error, never an append. By
 //! default in `/etc/ssh/ssh_known_hosts`, where no job can prepare a man in the middle for the next.
 
+mod judge;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +18,15 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::MOST_BYTES;
+use crate::facts::ssh;
 use crate::fault::{fault, look_and_move, look_and_move_aside};
 use crate::text::known_hosts::{self, Entry, GITLAB_COM, HostKey, HostName};
+use judge::Judge;
 
-const SYSTEM: &str = "/etc/ssh/ssh_known_hosts";
-const HOME: &str = ".ssh/known_hosts";
+const SYSTEM: &str = ssh::SYSTEM_HOSTS;
+const HOME: &str = ssh::OWN_HOSTS[0];
+/// GitLab.com's second SSH server, for networks that let only port 443 out. It has the same keys.
+const ALT_GITLAB_COM: &str = "[altssh.gitlab.com]:443";
 
 /// The `[known_hosts]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -111,13 +116,12 @@ impl TryFrom<Given> for Host {
 /// The keys shipped with the program.
 fn pinned(name: &HostName) -> Result<Vec<Entry>> {
     let all = known_hosts::entries(GITLAB_COM, None)?;
-    let keys: Vec<Entry> = all.into_iter().filter(|entry| entry.host == *name).collect();
-    if keys.is_empty() {
+    if all.iter().all(|entry| entry.host != *name) && name.to_string() != ALT_GITLAB_COM {
         anyhow::bail!(
             "there are no built-in keys of {name}; give `keys`, `file` or `fingerprint` beside `host`"
         );
     }
-    Ok(keys)
+    Ok(all.into_iter().map(|entry| Entry { host: name.clone(), ..entry }).collect())
 }
 
 fn given_keys(name: &HostName, lines: &[String]) -> Result<Vec<Entry>> {
@@ -149,6 +153,10 @@ fn check_fingerprint(fingerprint: String) -> Result<String> {
 }
 
 impl Resource for KnownHosts {
+    fn in_home(&self) -> &'static [&'static str] {
+        &[ssh::CONFIG, ssh::OWN_HOSTS[0], ssh::OWN_HOSTS[1], SYSTEM]
+    }
+
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         notes.call("ssh");
         let (place, before) = self.look(context)?;
@@ -166,34 +174,64 @@ impl Resource for KnownHosts {
                  run with --accept-new-host-keys",
             )
         })?;
-        let Some(merged) = merged else {
-            let mut names: Vec<String> = wanted.iter().map(|entry| entry.host.to_string()).collect();
-            names.dedup();
-            if !names.is_empty() {
-                notes.right("known_hosts", format!("{place} has the keys of {}", names.join(", ")));
-            }
-            return Ok(Vec::new());
-        };
-        let hosts: Vec<String> = merged.added.iter().map(|entry| entry.host.to_string()).collect();
-        let mut changes = Vec::new();
+        let judge = Judge { context, place: &place, system: self.file == File::System };
+        let shut = judge.shut()?;
+        let planned = merged.as_ref().map_or(existing, |merged| &merged.text);
+        let asked = judge.ask(
+            self.servers(),
+            &wanted,
+            (before.as_ref().map(|_| existing), planned),
+            shut.as_deref(),
+            notes,
+        )?;
+        let shut = shut.is_some_and(|shut| shut == place.path());
+        let mut names: Vec<String> = wanted.iter().map(|entry| entry.host.to_string()).collect();
         let own = Owner::Account(context.target.name.clone());
         let meta = match (&before, self.file) {
-            (Some(seen), File::System) => Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode },
+            (Some(seen), File::System) => {
+                let mode = if shut { seen.mode | 0o644 } else { seen.mode };
+                Meta { owner: Owner::Ids(seen.uid, seen.gid), mode }
+            }
             (None, File::System) => Meta { owner: Owner::Root, mode: 0o644 },
             (seen, File::Account) => Meta {
                 owner: own.clone(),
                 mode: seen.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
             },
         };
+        let id = place.to_string();
+        let shut_why = |seen: &Seen| {
+            format!(
+                "it has mode {:04o}: jobs of {} can't read the host keys in it",
+                seen.mode, context.target.name
+            )
+        };
+        let Some(merged) = merged else {
+            let Some(before) = before.filter(|_| shut) else {
+                names.dedup();
+                if !names.is_empty() {
+                    let asked = if asked { "; ssh was asked what it reads (ssh -G)" } else { "" };
+                    notes
+                        .right("known_hosts", format!("{place} has the keys of {}{asked}", names.join(", ")));
+                }
+                return Ok(Vec::new());
+            };
+            let (why, op) = (shut_why(&before), Op::Metadata { place, before, after: meta });
+            return Ok(vec![Change { kind: "known_hosts", id, why, op }]);
+        };
+        let mut names: Vec<String> = merged.added.iter().map(|entry| entry.host.to_string()).collect();
+        names.dedup();
+        let mut why = format!("it lacks keys of {}: ssh would refuse to connect", names.join(", "));
+        if let Some(seen) = before.as_ref().filter(|_| shut) {
+            why = format!("{why}; {}", shut_why(seen));
+        }
+        let mut changes = Vec::new();
         if before.is_none() {
             changes.extend(self.directory(context, own)?);
         }
-        let mut names: Vec<&str> = hosts.iter().map(String::as_str).collect();
-        names.dedup();
         changes.push(Change {
             kind: "known_hosts",
-            id: place.to_string(),
-            why: format!("it lacks keys of {}: ssh would refuse to connect", names.join(", ")),
+            id,
+            why,
             op: Op::File(Box::new(FileOp {
                 place,
                 before,
@@ -209,6 +247,11 @@ impl Resource for KnownHosts {
 }
 
 impl KnownHosts {
+    /// The names of the servers.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts.iter().map(|host| &host.name)
+    }
+
     /// The file and what is in it.
     fn look(&self, context: &Context<'_>) -> Result<(Place, Option<Seen>)> {
         let target = context.target;

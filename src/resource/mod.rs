@@ -29,9 +29,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::change::{Change, Notes};
-use crate::facts::Facts;
+use crate::facts::{self, Facts};
 use crate::keys::Version;
 use crate::profile::Profile;
+use crate::text::known_hosts::HostName;
 pub use config::look as config_file;
 pub use ssh_key::public_key;
 pub use target::Target;
@@ -44,7 +45,8 @@ pub trait Resource {
     /// When the host can't be read, or holds something that must not be touched.
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>>;
 
-    /// What it will look at below the account's home, in any case.
+    /// What it will look at below the account's home, in any case; by an absolute path, what it will ask whether the
+    /// account can read it.
     fn in_home(&self) -> &'static [&'static str] {
         &[]
     }
@@ -58,6 +60,29 @@ pub struct Context<'a> {
     pub target: &'a Target,
     /// What the command line said.
     pub options: &'a Options,
+}
+
+impl Context<'_> {
+    /// A command with the rights of the account.
+    fn as_account(&self, command: &str) -> String {
+        format!("sudo -u {} {command}", self.target.name)
+    }
+
+    /// A command that changes what lies at a path, which is its last word. In the account's home with its rights, since
+    /// root would follow the links that it lays there.
+    fn command_at(&self, command: &str, path: &std::path::Path) -> String {
+        let command = format!("{command} {}", path.display());
+        if path.starts_with(&self.target.home) { self.as_account(&command) } else { command }
+    }
+
+    /// The command that puts a line first in ssh's configuration, where the first word on a thing counts: into the file
+    /// that sets one of these keywords.
+    fn first_line(&self, keywords: &[&str], line: &str) -> String {
+        let account = self.target.account.as_ref();
+        let file = facts::ssh::where_set(self.facts, account, &self.target.home, keywords);
+        let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
+        self.command_at(&format!("sed -i '1i {line}'"), &file)
+    }
 }
 
 /// The command line's word on what resources do.
@@ -88,6 +113,8 @@ pub struct Options {
     pub confined: bool,
     /// What the profile wants of a runner, for registering one: that of [`template`].
     pub template: Option<String>,
+    /// The servers that the profile names, by which ssh chooses among keys.
+    pub servers: Vec<HostName>,
 }
 
 impl Options {
@@ -149,14 +176,16 @@ pub fn account_name(profile: &Profile) -> Result<Option<String>> {
     Ok(profile.section::<account::Account>("account")?.and_then(|section| section.name).map(String::from))
 }
 
-/// The server that jobs push to, as ssh is called for it: of several the first that is not gitlab.com, which profiles
-/// take over from the built-in ones.
+/// The servers that jobs push to, and of them the one for which ssh is called: of several the first that is not
+/// gitlab.com, which profiles take over from the built-in ones.
 ///
 /// # Errors
 /// When the section is not valid.
-pub fn server(profile: &Profile) -> Result<String> {
+pub fn servers(profile: &Profile) -> Result<Options> {
     let hosts = profile.section::<known_hosts::KnownHosts>("known_hosts")?;
-    Ok(hosts.map_or_else(|| "git@gitlab.com".to_owned(), |hosts| hosts.server()))
+    let server = hosts.as_ref().map_or_else(|| "git@gitlab.com".to_owned(), known_hosts::KnownHosts::server);
+    let servers = hosts.map(|hosts| hosts.servers().cloned().collect()).unwrap_or_default();
+    Ok(Options { server, servers, ..Options::default() })
 }
 
 /// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say

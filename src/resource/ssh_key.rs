@@ -2,11 +2,13 @@
 //! there is none. No key is ever replaced or removed.
 
 mod fit;
+mod found;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -15,27 +17,20 @@ use serde::Deserialize;
 
 use super::{Context, Resource};
 use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+    Change, Check, Content, FileOp, Meta, Note, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
-use crate::facts::{Account, Facts};
-use crate::fault::{fault, look_and_move_aside, move_aside};
-use crate::text::key_pair::{self, DEFAULT_RSA_BITS, Inspection, KeyKind, KeyPair};
+use crate::facts::ssh;
+use crate::fault::{self, fault, move_aside};
+use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind, KeyPair};
 use crate::text::public_key::{PublicLine, public_line};
-use fit::{check_owner, check_regular};
+use fit::check_regular;
+use found::{Found, Usable, observe, other_key, passphrase};
+use tried::Tried;
 
-/// The names that ssh tries by itself (`IdentityFile` in `ssh_config(5)`), the strongest first.
-const NAMES: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
 const SSH: &str = ".ssh";
-/// The directory, and both halves of each key.
-const IN_HOME: [&str; 7] = [
-    SSH,
-    ".ssh/id_ed25519",
-    ".ssh/id_ed25519.pub",
-    ".ssh/id_ecdsa",
-    ".ssh/id_ecdsa.pub",
-    ".ssh/id_rsa",
-    ".ssh/id_rsa.pub",
-];
+/// The directory, the keys that jobs can use, and the public half of the usual one.
+const IN_HOME: [&str; 6] =
+    [SSH, ssh::CONFIG, ".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ed25519", ".ssh/id_ed25519.pub"];
 
 /// The `[ssh_key]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -88,23 +83,6 @@ impl TryFrom<Section> for SshKey {
     }
 }
 
-/// A private key that jobs can use, and its public half.
-struct Usable {
-    name: &'static str,
-    private: Seen,
-    public: Option<Seen>,
-    line: PublicLine,
-}
-
-/// What was found in `~/.ssh`.
-#[derive(Default)]
-struct Found {
-    directory: Option<Seen>,
-    usable: Option<Usable>,
-    encrypted: Vec<&'static str>,
-    lonely: Vec<&'static str>,
-}
-
 impl Resource for SshKey {
     fn in_home(&self) -> &'static [&'static str] {
         &IN_HOME
@@ -113,31 +91,26 @@ impl Resource for SshKey {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         notes.call("ssh");
         let target = context.target;
-        let found = match &target.account {
-            Some(account) => observe(context.facts, account, context.options.adopt)?,
+        let tried = Tried::of(context)?;
+        let Found { directory, usable, encrypted, mut broken } = match &target.account {
+            Some(account) => observe(context.facts, account, context.options.adopt, &tried.names)?,
             None => Found::default(),
         };
-        notes.public_key = found
-            .usable
+        let mut usable = usable.into_iter();
+        let (first, others): (Option<Usable>, Vec<Usable>) = (usable.next(), usable.collect());
+        notes.public_key = first
             .as_ref()
             .map(|usable| usable.shown(target.name.clone(), &target.home, &context.options.server));
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
-        let place = |name: &str| Place::Home {
-            account: target.name.clone(),
-            home: target.home.clone(),
-            relative: PathBuf::from(SSH).join(name),
-        };
-        let directory =
-            Place::Home { account: target.name.clone(), home: target.home.clone(), relative: SSH.into() };
         let private_meta = Meta { owner: own.clone(), mode: 0o600 };
         let public_meta = Meta { owner: own.clone(), mode: 0o644 };
         let directory_meta = Meta { owner: own, mode: 0o700 };
-        match &found.directory {
+        match &directory {
             None => changes.push(change(
                 "the account has no directory for SSH keys".to_owned(),
-                Op::Directory { place: directory, before: None, after: directory_meta },
+                Op::Directory { place: target.place(SSH), before: None, after: directory_meta },
             )),
             Some(seen)
                 if seen.mode & 0o077 != 0
@@ -147,42 +120,36 @@ impl Resource for SshKey {
                 let before = Some(Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode });
                 changes.push(change(
                     wrong_meta(seen, "0700"),
-                    Op::Directory { place: directory, before, after: directory_meta },
+                    Op::Directory { place: target.place(SSH), before, after: directory_meta },
                 ));
             }
             Some(_) => {}
         }
-        let Some(usable) = found.usable else {
-            if found.encrypted.is_empty() {
-                changes.extend(self.make(&target.name, &found.lonely, &place, private_meta, public_meta)?);
-            } else {
-                notes.wait(
-                    "ssh-key-encrypted",
-                    format!("the key {} has a passphrase: no job can use it", place(found.encrypted[0])),
-                    format!(
-                        "take the passphrase off: sudo -u {0} ssh-keygen -p -N '' -f {1}; or move the key away and run again",
-                        target.name,
-                        place(found.encrypted[0])
-                    ),
-                );
+        tried.tell(context, first.as_ref(), notes);
+        let Some(usable) = first else {
+            if !broken.is_empty() {
+                return Err(broken.swap_remove(0));
+            }
+            if let Some(name) = encrypted.first() {
+                let (message, repair) = passphrase(context, name);
+                notes.wait("ssh-key-encrypted", message, repair);
+            } else if !tried.misses_usual() {
+                match other_key(context, &tried.names)? {
+                    Some((message, repair)) => notes.wait("ssh-key-name", message, repair),
+                    None => changes.extend(self.make(context, private_meta, public_meta)?),
+                }
             }
             return Ok(changes);
         };
-        for name in &found.encrypted {
-            notes.warn(
-                "ssh-key-encrypted",
-                format!("the key {} has a passphrase: no job can use it", place(name)),
-                "jobs use the other key; move this one away if nobody needs it",
-            );
-        }
+        warn(context, &usable, &others, &encrypted, &broken, notes);
         let private = usable.private;
         if private.mode & 0o077 != 0 || private.mode & 0o400 == 0 || Some((private.uid, private.gid)) != ids {
             changes.push(change(
                 wrong_meta(&private, "0600"),
-                Op::Metadata { place: place(usable.name), before: private, after: private_meta },
+                Op::Metadata { place: target.place(&usable.name), before: private, after: private_meta },
             ));
         }
-        let public_place = place(&format!("{}.pub", usable.name));
+        let public_place = target.place(&format!("{}.pub", usable.name));
         let own = |seen: &Seen| ids.is_none_or(|(uid, _)| seen.uid == uid);
         match usable.public {
             Some(seen) if is_of(&usable.line, &seen) && own(&seen) => {
@@ -208,8 +175,12 @@ impl Resource for SshKey {
             }
         }
         if changes.is_empty() {
-            let key = place(usable.name);
-            notes.right("ssh_key", format!("{key} can be used by jobs alone, and its public half fits"));
+            let key = target.place(&usable.name);
+            let asked = if tried.asked { "; ssh was asked which it offers (ssh -G)" } else { "" };
+            notes.right(
+                "ssh_key",
+                format!("{key} can be used by jobs alone, and its public half fits{asked}"),
+            );
         }
         Ok(changes)
     }
@@ -217,26 +188,22 @@ impl Resource for SshKey {
 
 impl SshKey {
     /// A new pair, made when it is written.
-    fn make(
-        &self,
-        account: &str,
-        lonely: &[&str],
-        place: &dyn Fn(&str) -> Place,
-        private_meta: Meta,
-        public_meta: Meta,
-    ) -> Result<Vec<Change>> {
+    fn make(&self, context: &Context<'_>, private_meta: Meta, public_meta: Meta) -> Result<Vec<Change>> {
         let (name, label) = match self.kind {
-            KeyKind::Ed25519 => ("id_ed25519", "Ed25519".to_owned()),
-            KeyKind::Rsa { bits } => ("id_rsa", format!("RSA, {bits} bits")),
+            KeyKind::Ed25519 => (".ssh/id_ed25519", "Ed25519".to_owned()),
+            KeyKind::Rsa { bits } => (".ssh/id_rsa", format!("RSA, {bits} bits")),
         };
-        if lonely.contains(&name) {
-            let public = place(&format!("{name}.pub"));
+        let place = |name: &str| context.target.place(name);
+        let public = format!("{name}.pub");
+        if let Some(lonely) = context.target.home(context.facts, &[&public])?.into_iter().next().flatten() {
+            let public = place(&public);
+            check_regular(&lonely, &context.target.name, &public.path())?;
             return Err(fault(
                 "ssh-key-half",
                 format!("{public} is there without its private key"),
                 format!(
                     "put the private key back, or move the public one away: {}",
-                    move_aside(account, &public.path())
+                    move_aside(&context.target.name, &public.path())
                 ),
             ));
         }
@@ -268,108 +235,98 @@ impl SshKey {
     }
 }
 
-/// The public key that jobs use: the usable key that ssh would try first.
+/// The public key that jobs use: of the usable ones the one that ssh offers first. With it what a person should know who
+/// registers it.
 ///
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
-pub fn public_key(facts: &dyn Facts, account: &Account) -> Result<Option<PublicKey>> {
-    Ok(observe(facts, account, false)?
-        .usable
-        .map(|usable| usable.shown(account.name.clone(), &account.home, "")))
+pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>)> {
+    let target = context.target;
+    let Some(account) = &target.account else { return Ok((None, Vec::new())) };
+    let tried = Tried::of(context)?;
+    let mut found = observe(context.facts, account, false, &tried.names)?;
+    let mut notes = Notes::default();
+    tried.tell(context, found.usable.first(), &mut notes);
+    match &found.usable[..] {
+        [] => match (found.broken.pop(), found.encrypted.first()) {
+            (Some(error), None) => return Err(error),
+            (_, Some(name)) => {
+                let (message, repair) = passphrase(context, name);
+                return Err(fault("ssh-key-encrypted", message, repair));
+            }
+            (None, None) => {
+                if let Some((message, repair)) = other_key(context, &tried.names)? {
+                    return Err(fault("ssh-key-name", message, repair));
+                }
+            }
+        },
+        [_] => {}
+        [first, others @ ..] => {
+            let others: Vec<String> =
+                others.iter().map(|other| target.place(&other.name).to_string()).collect();
+            notes.warn(
+                "ssh-keys-several",
+                format!(
+                    "this is {}, which ssh offers first; there is {}, too",
+                    target.place(&first.name),
+                    others.join(", ")
+                ),
+                "register the first one; a server that does not know it is offered the next",
+            );
+        }
+    }
+    let key = found.usable.first().map(|usable| usable.shown(account.name.clone(), &account.home, ""));
+    Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
+}
+
+/// What a person should know although jobs have a key.
+fn warn(
+    context: &Context<'_>,
+    usable: &Usable,
+    others: &[Usable],
+    encrypted: &[String],
+    broken: &[anyhow::Error],
+    notes: &mut Notes,
+) {
+    let target = context.target;
+    for name in encrypted {
+        notes.warn(
+            "ssh-key-encrypted",
+            format!("the key {} has a passphrase: no job can use it", target.place(name)),
+            "jobs use the other key; move this one away if nobody needs it",
+        );
+    }
+    for error in broken {
+        notes.warn(
+            "ssh-key-passed-over",
+            format!("{error:#}; ssh goes on to the next key"),
+            fault::repair(error),
+        );
+    }
+    if !others.is_empty() {
+        let names: Vec<String> = others.iter().map(|other| target.place(&other.name).to_string()).collect();
+        notes.warn(
+            "ssh-keys-several",
+            format!(
+                "ssh offers {} first, then {}: a server that knows the first one, of another project perhaps, asks for no other",
+                target.place(&usable.name),
+                names.join(", ")
+            ),
+            format!("if jobs need another one, move the first away: {}", move_aside(&target.name, &target.home.join(&usable.name))),
+        );
+    }
 }
 
 impl Usable {
-    fn shown(&self, account: String, home: &std::path::Path, server: &str) -> PublicKey {
+    fn shown(&self, account: String, home: &Path, server: &str) -> PublicKey {
         PublicKey {
             account,
             server: server.to_owned(),
-            path: home.join(SSH).join(format!("{}.pub", self.name)),
+            path: home.join(format!("{}.pub", self.name)),
             fingerprint: self.line.key().fingerprint(),
             line: self.line.to_string(),
         }
     }
-}
-
-/// Look at the directory and at every key of a usual name.
-fn observe(facts: &dyn Facts, account: &Account, adopt: bool) -> Result<Found> {
-    // Without a real directory the paths below it would fail with less to say.
-    let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
-    let path = account.home.join(SSH);
-    let Some(directory) = directory else {
-        return Ok(Found::default());
-    };
-    if directory.kind != FileKind::Directory {
-        return Err(fault(
-            "ssh-directory",
-            format!("{} is {}: it is not followed or replaced", path.display(), directory.kind),
-            look_and_move_aside(&account.name, &path),
-        ));
-    }
-    let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
-    check_owner(&directory, account, &path, given)?;
-    let mut seen = facts.home(account, &IN_HOME[1..])?.into_iter();
-    let mut found = Found { directory: Some(directory), ..Found::default() };
-    for name in NAMES {
-        let (private, public) = (seen.next().flatten(), seen.next().flatten());
-        let path = path.join(name);
-        let public_path = path.with_extension("pub");
-        if let Some(public) = &public {
-            check_regular(public, &account.name, &public_path)?;
-        }
-        let Some(private) = private else {
-            if public.is_some() {
-                found.lonely.push(name);
-            }
-            continue;
-        };
-        check_regular(&private, &account.name, &path)?;
-        check_owner(&private, account, &path, adopt)?;
-        match half_of(facts, account, &private, public.as_ref())? {
-            Half::Encrypted => found.encrypted.push(name),
-            Half::Public(line) if found.usable.is_none() => {
-                found.usable = Some(Usable { name, private, public, line });
-            }
-            Half::Public(_) => {}
-            Half::No(reason) => {
-                return Err(fault(
-                    "ssh-key-unreadable",
-                    format!("{} is no SSH private key: {reason}", path.display()),
-                    format!("it is never replaced; move it away: {}", move_aside(&account.name, &path)),
-                ));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What a private key file yields.
-enum Half {
-    Public(PublicLine),
-    Encrypted,
-    No(String),
-}
-
-fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
-    Ok(match key_pair::inspect(&private.bytes) {
-        Inspection::OpenSsh { encrypted: true, .. } | Inspection::Foreign { encrypted: true, .. } => {
-            Half::Encrypted
-        }
-        Inspection::OpenSsh { public, .. } => Half::Public(public),
-        Inspection::NotAKey { reason } => Half::No(reason.to_owned()),
-        Inspection::Foreign { format, .. } => {
-            let asked = facts.public_half(account, &private.bytes)?;
-            let line = asked.and_then(|line| public_line(line.as_bytes()).ok());
-            // Its format keeps no comment; the one of the public file stays.
-            let comment = public.and_then(|public| public_line(&public.bytes).ok());
-            match line {
-                Some(line) => {
-                    let comment = comment.map(|line| line.comment().to_owned()).unwrap_or_default();
-                    Half::Public(PublicLine::new(line.key().clone(), &comment))
-                }
-                None => Half::No(format!("ssh-keygen can't read it either ({format})")),
-            }
-        }
-    })
 }
 
 /// True when a file holds that public key.

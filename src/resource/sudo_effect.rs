@@ -10,7 +10,6 @@ use anyhow::Result;
 use super::Context;
 use super::sudo_policy::{Policy, Spot};
 use crate::change::Notes;
-use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
@@ -104,10 +103,8 @@ impl Effect<'_> {
 
     /// Rules can come from a directory server, too.
     fn has_other_sources(&self) -> Result<bool> {
-        let file = self.context.facts.file(Path::new("/etc/nsswitch.conf"), MOST_BYTES)?;
-        let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
-        let mut sources = text.lines().filter_map(|line| line.trim_start().strip_prefix("sudoers:"));
-        Ok(sources.any(|sources| sources.trim() != "files"))
+        let sources = self.context.facts.name_services("sudoers")?;
+        Ok(sources.iter().any(|sources| sources != "files"))
     }
 
     /// What the files of a tree show, whose sudo can't be asked.

@@ -2,6 +2,7 @@
 //!
 //! Found once, before any resource plans, so that all of them mean the same account.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -9,8 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::change::{Notes, Place, Seen};
+use crate::facts::ssh::{self, Client};
 use crate::facts::{Account, Facts, MOST_BYTES, service};
 use crate::fault::fault;
+use crate::text::known_hosts::HostName;
 
 /// The names that GitLab's package looks for, the newer one first.
 const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
@@ -26,6 +29,8 @@ pub struct Target {
     pub account: Option<Account>,
     /// The installed service, when there is one.
     pub service: Option<service::Service>,
+    /// What configures ssh of the account, read once.
+    ssh: OnceCell<Vec<ssh::Text>>,
 }
 
 impl Target {
@@ -64,11 +69,12 @@ impl Target {
                     home: account.home.clone(),
                     account: Some(account),
                     service,
+                    ssh: OnceCell::new(),
                 });
             }
         }
         let name = candidates.into_iter().next().unwrap_or_else(|| USUAL_NAMES[0].to_owned());
-        Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service })
+        Ok(Self { home: home_base(facts)?.join(&name), name, account: None, service, ssh: OnceCell::new() })
     }
 
     /// Say it once where the service does not show which account and which file it uses.
@@ -92,6 +98,18 @@ impl Target {
     #[must_use]
     pub fn place(&self, relative: &str) -> Place {
         Place::Home { account: self.name.clone(), home: self.home.clone(), relative: relative.into() }
+    }
+
+    /// What ssh of the account does for a server.
+    ///
+    /// # Errors
+    /// When its files can't be read, or it can't be started.
+    pub fn ssh(&self, facts: &dyn Facts, server: &HostName) -> Result<Client> {
+        let account = self.account.as_ref();
+        if self.ssh.get().is_none() {
+            self.ssh.set(ssh::texts(facts, account)?).ok();
+        }
+        Client::of(facts, account, &self.home, self.ssh.get().map(Vec::as_slice).unwrap_or_default(), server)
     }
 
     /// Files of the account; all missing when the account is.

@@ -82,7 +82,8 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
     options.command = reader_of(cli, environment, asked, &names).apply();
     let shelf = Shelf { root: &root, facts: &facts, machine: tools, environment };
     let profile = Profile::load(&names, &sections(), &shelf)?;
-    options.server = resource::server(&profile)?;
+    let Options { server, servers, .. } = resource::servers(&profile)?;
+    (options.server, options.servers) = (server, servers);
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let target = match Target::find(&facts, name) {

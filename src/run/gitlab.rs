@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
-use super::{Exit, Shelf, Streams, account_key, extent, place, print, sections};
+use super::{Exit, Shelf, Streams, extent, key, place, print, sections};
 use crate::cli::{self, Cli, Environment, GitlabOptions};
 use crate::facts::MOST_BYTES;
 use crate::facts::live::Live;
@@ -96,7 +96,7 @@ impl Files<'_> {
             }
             Some(path) => public_keys::read(&self.file(path)?.bytes, &path.display().to_string()),
             None => {
-                let found = account_key(root, host, options.user.as_ref())?;
+                let (found, _) = key::find(root, host, options.user.as_ref())?;
                 let line = public_line(found.line.as_bytes());
                 Ok(vec![line.with_context(|| format!("cannot read {}", found.path.display()))?])
             }

@@ -81,7 +81,7 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
 /// What `/etc/passwd` says of an account, where NSS takes that before it asks anybody else, nsswitch.conf(5). Of a
 /// line that is not plain NSS makes what it makes.
 fn in_first_files(root: &Root, name: &str) -> Option<Account> {
-    let text = text(root, "/etc/nsswitch.conf").ok()?;
+    let text = root.name_services().ok()?;
     let mut found = lines(&text).filter_map(|line| line.trim_start().strip_prefix("passwd:"));
     let mut sources = found.next().filter(|_| found.next().is_none())?.split_whitespace();
     // In brackets stands what becomes of an answer.

@@ -86,6 +86,7 @@ pub struct Tool<'a> {
     identity: Option<Identity>,
     groups: Vec<Gid>,
     environment: Vec<(&'static str, OsString)>,
+    within: &'a Path,
     patience: Duration,
 }
 
@@ -102,6 +103,7 @@ impl<'a> Tool<'a> {
             identity: None,
             groups: Vec::new(),
             environment: Vec::new(),
+            within: Path::new("/"),
             patience: PATIENCE,
         }
     }
@@ -165,6 +167,13 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Run it in this directory.
+    #[must_use]
+    pub fn within(mut self, directory: &'a Path) -> Self {
+        self.within = directory;
+        self
+    }
+
     /// Wait no longer than this for it.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -183,7 +192,7 @@ impl<'a> Tool<'a> {
             .env("PATH", TOOL_PATH.join(":"))
             .env("LC_ALL", "C")
             .envs(self.environment)
-            .current_dir("/")
+            .current_dir(self.within)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let input = if let Some(directory) = self.directory {

@@ -6,11 +6,13 @@
 //! Must not read or write files.
 
 use std::cell::Cell;
+use std::ffi::CString;
+use std::io;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{Gid, Uid, getegid, geteuid, setegid, seteuid, setgroups};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgrouplist, setegid, seteuid, setgroups};
 
 use super::raw;
 
@@ -82,10 +84,10 @@ pub struct Guard {
 
 impl Guard {
     /// Take the rights of `identity`.
-    pub fn enter(identity: Identity) -> std::io::Result<Self> {
+    pub fn enter(identity: Identity) -> io::Result<Self> {
         match ENTERED.get() {
             Some(entered) if entered == identity => return Ok(Self { outermost: false }),
-            Some(_) => return Err(std::io::Error::other("the rights of another account are in use")),
+            Some(_) => return Err(io::Error::other("the rights of another account are in use")),
             None => {}
         }
         // The group first: once the user is no longer root, the group can't be changed.
@@ -106,6 +108,20 @@ impl Drop for Guard {
             ENTERED.set(None);
         }
     }
+}
+
+/// Look with all rights of an account, those of its further groups among them, as its jobs have them. Only where
+/// its own ids did not suffice: it asks for the groups by name.
+pub fn with_groups<T>(name: &str, identity: Identity, look: impl FnOnce() -> T) -> io::Result<T> {
+    let name = CString::new(name)?;
+    let groups = getgrouplist(&name, Gid::from_raw(identity.gid))?;
+    setgroups(&groups)?;
+    let seen = Guard::enter(identity).map(|_rights| look());
+    // Root's own calls need none.
+    if setgroups(&[]).is_err() {
+        std::process::abort();
+    }
+    seen
 }
 
 /// While it lives, root's own rights are used again, also inside a [`Guard`].

@@ -6,6 +6,7 @@
 
 mod home;
 pub mod pointed;
+mod rights;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -45,6 +46,8 @@ pub struct Root {
     owners: Vec<u32>,
     /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
     open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
+    /// The text of `/etc/nsswitch.conf`, once somebody asked.
+    name_services: RefCell<Option<Rc<str>>>,
 }
 
 /// A path taken apart: the open directory and the name in it.
@@ -99,7 +102,17 @@ impl Root {
         let trusted = if host { [0, 0] } else { [0, of_tree()?.uid] };
         let owner = if is_root() { Identity { uid: 0, gid: 0 } } else { Identity::current() };
         let (top, open, owners) = (Rc::new(top), RefCell::default(), trusted.to_vec());
-        Ok(Self { top, host, owner, location, gives: false, trusted, owners, open })
+        Ok(Self {
+            top,
+            host,
+            owner,
+            location,
+            gives: false,
+            trusted,
+            owners,
+            open,
+            name_services: RefCell::default(),
+        })
     }
 
     /// The same tree, where the administrator gives away (or not) what root keeps in an account's home.

@@ -10,31 +10,72 @@ mod place;
 /// The value of a key, as `git config --file FILE --get SECTION.KEY` prints it. The last one wins; a key without `=` has an empty one.
 ///
 /// A subsection follows its section after a dot, such as `branch.main`. Bytes that are not UTF-8 come as replacement characters.
-/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`has_includes`]. A file that git would refuse is an error.
+/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`words`]. A file that git would refuse is an error.
 pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, TextError> {
     let items = parse(text)?;
     let value = find(&items, section, key);
     Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
 }
 
-/// Whether the file includes others (`[include]`, `[includeIf "…"]`), which may hold values, too.
-pub fn has_includes(text: &[u8]) -> Result<bool, TextError> {
-    let mut including = false;
+/// One line of a file that counts for whoever looks for a value: git reads them in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// The key that was looked for has this value; `None` without a `=`, which git takes for an error where it wants text.
+    Value(Option<String>),
+    /// Another file is read here (`[include]`, `[includeIf "…"]`).
+    Include {
+        /// What stands in the quotation marks; empty: always.
+        condition: String,
+        /// As it is written; `None` without a `=`, which is an error.
+        path: Option<String>,
+    },
+}
+
+/// The values of a key and the files that are included, in their order, each with its line. Bytes that are not UTF-8
+/// come as replacement characters. A file that git would refuse is an error.
+pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Word)>, TextError> {
+    let section = canonical(section);
+    let mut words = Vec::new();
+    let (mut inside, mut condition) = (false, None);
     for item in parse(text)? {
         match item {
             Item::Section { name, .. } => {
-                including = name == b"include" || name.starts_with(b"includeif.");
+                inside = name == section;
+                condition = condition_of(&name);
             }
-            Item::Variable { key, .. } if including && key == b"path" => return Ok(true),
-            Item::Variable { .. } => {}
+            Item::Variable { key: name, value, start, .. } => {
+                let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+                let before = text.get(..start).unwrap_or_default();
+                let line = before.split(|byte| *byte == b'\n').count();
+                match &condition {
+                    Some(condition) if name == b"path" => {
+                        words.push((line, Word::Include { condition: condition.clone(), path: value }));
+                    }
+                    _ if inside && name.eq_ignore_ascii_case(key.as_bytes()) => {
+                        words.push((line, Word::Value(value)));
+                    }
+                    _ => {}
+                }
+            }
         }
     }
-    Ok(false)
+    Ok(words)
+}
+
+/// On which condition the files of a section are included; `None` for every other section.
+fn condition_of(section: &[u8]) -> Option<String> {
+    match section.strip_prefix(b"includeif.") {
+        // An empty one is never true.
+        Some(b"") => Some("never".to_owned()),
+        Some(condition) => Some(String::from_utf8_lossy(condition).into_owned()),
+        None => (section == b"include").then(String::new),
+    }
 }
 
 /// Adds keys to a section where they have no value; `None` if all have one. An empty value is a value.
 ///
-/// They come after the last key of the last such section, indented alike, or in a new section at the end. All other bytes stay.
+/// They come after the last key of the last such section, indented alike, or in a new section at the end; in a file that
+/// includes others before the first of them. All other bytes stay.
 /// Refused: a file that git would refuse, a value with a NUL, and names that git does not take; the last two stand at line 1.
 pub fn set_missing(
     text: &[u8],
@@ -198,9 +239,41 @@ mod tests {
     }
 
     #[test]
-    fn includes_are_seen() {
-        assert!(has_includes(b"[Include]\n path = x").unwrap());
-        assert!(has_includes(b"[includeIf \"gitdir:~/\"]\npath = x").unwrap());
-        assert!(!has_includes(b"[include]\n[core]\npath = x").unwrap());
+    fn values_and_includes_come_in_their_order() {
+        let text = b"[include]\n path = x\n[core]\npath = y\n[User]\nname\nname = a\n[includeIf \"gitdir:~/\"]path\n";
+        let include = |condition: &str, path: Option<&str>| Word::Include {
+            condition: condition.to_owned(),
+            path: path.map(str::to_owned),
+        };
+        let expected = [
+            (2, include("", Some("x"))),
+            (6, Word::Value(None)),
+            (7, Word::Value(Some("a".to_owned()))),
+            (8, include("gitdir:~/", None)),
+        ];
+        assert_eq!(words(text, "user", "name").unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_included_keeps_the_last_word() {
+        let both = "[user]\n\tname = n\n\temail = a@b\n";
+        for (before, after) in [
+            ("[include]\npath = x\n", format!("{both}[include]\npath = x\n")),
+            (
+                "[core]\nx = 1\n# mine\n[include]\npath = x",
+                format!("[core]\nx = 1\n{both}# mine\n[include]\npath = x"),
+            ),
+            ("[core] [include] path = x\n", format!("[core] \n{both}[include] path = x\n")),
+            ("\u{feff}[include]\npath = x\n", format!("\u{feff}{both}[include]\npath = x\n")),
+            ("[user]\n[include]\npath = x\n", format!("{both}[include]\npath = x\n")),
+            (
+                "[include]\npath = x\n[user]\nemail = y\n",
+                "[user]\n\tname = n\n[include]\npath = x\n[user]\nemail = y\n".to_owned(),
+            ),
+        ] {
+            let text = set(before).unwrap();
+            assert_eq!(text, after);
+            assert_eq!(set(&text), None);
+        }
     }
 }

@@ -13,16 +13,44 @@ pub use super::public_key::PublicKey as HostKey;
 pub use entry::{Entry, GITLAB_COM, entries};
 pub use host_name::HostName;
 
+/// A line that speaks of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// Its key.
+    pub key: HostKey,
+    /// The line says `@revoked`: the key is never accepted.
+    pub revoked: bool,
+}
+
+/// The lines with a key for a name as ssh looks it up (see [`HostName`]). Those of certificate authorities are none.
+#[must_use]
+pub fn look_up(existing: &[u8], name: &str) -> Vec<Found> {
+    let lines = existing.split(|byte| *byte == b'\n').enumerate();
+    lines
+        .filter_map(|(index, raw)| {
+            let line = Line::parse(raw).filter(|line| line.marker != Marker::CertAuthority)?;
+            let revoked = line.marker == Marker::Revoked;
+            line.names(name).then_some(Found { line: index + 1, key: line.key, revoked })
+        })
+        .collect()
+}
+
 /// The keys that ssh would accept for `host`. Certificate authorities and revoked keys are none.
 #[must_use]
 pub fn keys_of(existing: &[u8], host: &HostName) -> Vec<HostKey> {
-    let name = host.to_string();
-    let lines = existing.split(|byte| *byte == b'\n').filter_map(Line::parse);
-    let (revoked, plain): (Vec<_>, Vec<_>) = lines
-        .filter(|line| line.marker != Marker::CertAuthority && line.names(&name))
-        .partition(|line| line.marker == Marker::Revoked);
-    let good = |key: &HostKey| revoked.iter().all(|line| line.key != *key);
-    plain.into_iter().map(|line| line.key).filter(good).collect()
+    let (revoked, plain): (Vec<_>, Vec<_>) =
+        look_up(existing, &host.to_string()).into_iter().partition(|found| found.revoked);
+    let good = |key: &HostKey| revoked.iter().all(|found| found.key != *key);
+    plain.into_iter().map(|found| found.key).filter(good).collect()
+}
+
+/// Whether one of the patterns names `host`, and none that is negated (`!`) does, as in a line of `known_hosts` or
+/// after `Host` in `ssh_config`.
+#[must_use]
+pub fn names(patterns: &str, host: &str) -> bool {
+    line::matches_list(patterns.as_bytes(), host)
 }
 
 /// A line that contradicts a wanted key.

@@ -70,6 +70,16 @@ pub(super) const CASES: &[Case] = &[
         host.sh("cp /etc/passwd /etc/group /srv/tree/etc; mkdir -p /srv/tree/etc/runner-prep/profiles; cp /etc/runner-prep/profiles/mine.toml /srv/tree/etc/runner-prep/profiles").ok();
         apply(&host, "", &["--profile", "mine", "--root", "/srv/tree"])
     }),
+    case("ssh-config-refused", "a word that ssh does not know", || ssh_is_told("Misspelt yes")),
+    case("host-keys-not-read", "no file for all accounts", || ssh_is_told("GlobalKnownHostsFile none")),
+    case("host-name-elsewhere", "another name", || ssh_is_told("Host gitlab.com\n  HostName example.com")),
+    case("host-key-algorithms", "only tokens", || {
+        ssh_is_told("HostKeyAlgorithms sk-ssh-ed25519@openssh.com")
+    }),
+    case("host-keys-unchecked", "any key", || {
+        ssh_is_told("StrictHostKeyChecking no\nGlobalKnownHostsFile none")
+    }),
+    case("ssh-key-unused", "no keys", || ssh_is_told("PubkeyAuthentication no")),
     case("tool-missing", "no useradd", || {
         let host = plain(|host| host)?;
         apply(
@@ -253,6 +263,15 @@ fn apply(host: &Host, script: &str, arguments: &[&str]) -> Option<Vec<Said>> {
 }
 
 /// What `apply` says where useradd writes the first of its files and fails, and what the next one says after a script.
+/// ssh of every account has a line in its configuration.
+fn ssh_is_told(line: &str) -> Option<Vec<Said>> {
+    if !have(&["ssh", "ssh-keygen"]) {
+        return None;
+    }
+    let host = host(|host| host.file("/etc/ssh/ssh_config.d/a.conf", format!("{line}\n")))?;
+    apply(&host, "", &["--profile", "shell", "--only", "account,ssh_key,known_hosts"])
+}
+
 fn half_made(script: &str) -> Option<Vec<Said>> {
     const ONLY: &[&str] = &["--profile", "shell", "--only", "account"];
     let text =

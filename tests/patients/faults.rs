@@ -21,6 +21,11 @@ const SKELETON: &str = "# ~/.bash_logout\nif [ \"$SHLVL\" = 1 ]; then\n    [ -x 
 /// Another key of gitlab.com's host than the true one.
 const OTHER_HOST_KEY: &str =
     "gitlab.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n";
+/// The true key, taken back, and a profile that wants no other.
+const REVOKED: &str =
+    "@revoked gitlab.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf\n";
+const ONE_SERVER: &str = "summary = \"x\"\n[known_hosts]\nhosts = [{ host = \"gitlab.com\", keys = [\"ssh-ed25519 \
+                          AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf\"] }]\n";
 const OTHER_PUBLIC: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB x\n";
 
@@ -51,6 +56,9 @@ const RSA_1024: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAQEBAQEBAQEBAQEB
 const RSA_2048: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB x\n";
 /// A private key that does not show its public half to us.
 const OLD_FORMAT: &str = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+
+/// A key that nothing else uses.
+const SECOND_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\nQyNTUxOQAAACAi4tQcesv++airNs4pzYzA7xCAic44vtTTXvjy4YYDnwAAAIikx9zPpMfc\nzwAAAAtzc2gtZWQyNTUxOQAAACAi4tQcesv++airNs4pzYzA7xCAic44vtTTXvjy4YYDnw\nAAAEAospvcBCFEWnhNtQi4YSU4Jn9dfdnJ52Y6afupF+ohfyLi1Bx6y/75qKs2zinNjMDv\nEICJzji+1NNe+PLhhgOfAAAAAXgBAgME\n-----END OPENSSH PRIVATE KEY-----\n";
 
 /// What a tree shows.
 pub(crate) const TREE_FAULTS: &[Fault] = &[
@@ -135,6 +143,72 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
             Put("/home/gitlab-runner/.ssh/config", "Host *\n  IdentityFile ~/.ssh/deploy\n"),
         ],
         "ssh-key-configured",
+    ),
+    note("two keys", &[Put("/home/gitlab-runner/.ssh/id_ecdsa", SECOND_KEY)], "ssh-keys-several"),
+    note(
+        "a first key that is none",
+        &[Put("/home/gitlab-runner/.ssh/id_rsa", OLD_FORMAT)],
+        "ssh-key-passed-over",
+    ),
+    problem(
+        "another key named in .ssh/config",
+        &[Put("/home/gitlab-runner/.ssh/config", "IdentitiesOnly yes\nIdentityFile ~/.ssh/other\n")],
+        "ssh-key-not-tried",
+    ),
+    note(
+        "a configuration that only ssh reads",
+        &[Put("/home/gitlab-runner/.ssh/config", "UserKnownHostsFile /dev/null\n")],
+        "ssh-config-unknown",
+    ),
+    problem("host keys in a shut directory", &[Mode("/etc/ssh", 0o700)], "host-keys-shut"),
+    problem("host keys for root alone", &[Mode("/etc/ssh/ssh_known_hosts", 0o600)], "known-hosts-mode"),
+    with(
+        OURS,
+        problem(
+            "revoked host key",
+            &[Put("/home/gitlab-runner/.ssh/known_hosts", REVOKED), Put(OUR_PROFILE, ONE_SERVER)],
+            "host-key-revoked",
+        ),
+    ),
+    problem(
+        "another host key in the home alone",
+        &[Remove("/etc/ssh/ssh_known_hosts"), Put("/home/gitlab-runner/.ssh/known_hosts", OTHER_HOST_KEY)],
+        "host-key-changed",
+    ),
+    problem(
+        "git's files in a circle",
+        &[Put("/home/gitlab-runner/.gitconfig", "[include]\n\tpath = .gitconfig\n")],
+        "git-config-circle",
+    ),
+    problem(
+        "git's system file for root alone",
+        &[Put("/etc/gitconfig", "[core]\n"), Mode("/etc/gitconfig", 0o600)],
+        "git-config-shut",
+    ),
+    problem(
+        "a committer without a name",
+        &[Put("/home/gitlab-runner/.gitconfig", "[user]\n\tname =\n\temail = x\n")],
+        "git-name-empty",
+    ),
+    note(
+        "a broken file that git includes on a branch",
+        &[
+            Put(
+                "/home/gitlab-runner/.gitconfig",
+                "[includeIf \"onbranch:x\"]\n\tpath = id\n[user]\n\tname = x\n\temail = x\n",
+            ),
+            Put("/home/gitlab-runner/id", "[user\n"),
+        ],
+        "git-include-broken",
+    ),
+    note(
+        "an identity that the system's file includes on a branch",
+        &[
+            Remove("/home/gitlab-runner/.gitconfig"),
+            Put("/etc/gitconfig", "[includeIf \"onbranch:x\"]\n\tpath = id\n"),
+            Put("/etc/id", "[user]\n\tname = x\n\temail = x\n"),
+        ],
+        "git-identity-overridden",
     ),
     problem("DSA key", &[Put("/home/gitlab-runner/.ssh/id_dsa", "x\n")], "ssh-key-dsa"),
     problem("no known_hosts", &[Remove("/etc/ssh/ssh_known_hosts")], "host-key-missing"),

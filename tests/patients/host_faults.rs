@@ -18,6 +18,47 @@ const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> 
 pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
     ill(
+        "ssh_config that ssh refuses",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'Misspelt yes\\n' > /etc/ssh/ssh_config.d/a.conf", "",
+        "ssh-config-refused",
+    ),
+    ill(
+        "host keys that ssh does not read",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'GlobalKnownHostsFile none\\n' > /etc/ssh/ssh_config.d/a.conf", "",
+        "host-keys-not-read",
+    ),
+    ill(
+        "another name for the server",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'Host gitlab.com\\n  HostName example.com\\n' > /etc/ssh/ssh_config.d/a.conf", "",
+        "host-name-elsewhere",
+    ),
+    ill(
+        "no algorithm for host keys",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'HostKeyAlgorithms sk-ssh-ed25519@openssh.com\\n' > /etc/ssh/ssh_config.d/a.conf", "",
+        "host-key-algorithms",
+    ),
+    ill(
+        "no keys at all",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'PubkeyAuthentication no\\n' > /etc/ssh/ssh_config.d/a.conf", "",
+        "ssh-key-unused",
+    ),
+    remark(
+        "any host key",
+        "mkdir -p /etc/ssh/ssh_config.d; printf 'StrictHostKeyChecking no\\nGlobalKnownHostsFile none\\n' > /etc/ssh/ssh_config.d/a.conf",
+        "host-keys-unchecked",
+    ),
+    remark(
+        "host keys in the home alone",
+        "install -o gitlab-runner /etc/ssh/ssh_known_hosts /home/gitlab-runner/.ssh/known_hosts; rm /etc/ssh/ssh_known_hosts",
+        "host-key-in-other-file",
+    ),
+    remark(
+        "an identity that git makes up",
+        "rm /home/gitlab-runner/.gitconfig; hostname ci.example.com; echo 127.0.0.1 ci.example.com >> /etc/hosts
+         usermod -c Runner gitlab-runner",
+        "git-identity-made-up",
+    ),
+    ill(
         "sudoers syntax error",
         "install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL NOPASSWD' > /etc/sudoers.d/aa",
         "",

@@ -50,8 +50,12 @@ fn a_value_that_is_there_stays_whatever_it_is() {
     let whole = "[user]\n\tname = Somebody\n\temail = ci@example.com\n";
     changes("half", PROFILE, &host(0o644, ID, half), &[file(CONFIG, Some(half), whole, own(0o644))]);
     let included = "[include]\n\tpath = ours\n";
-    converged("included", PROFILE, &host(0o644, ID, included).git_value());
-    let set = format!("{included}{BOTH}");
+    converged(
+        "included",
+        PROFILE,
+        &host(0o644, ID, included).file("/home/gitlab-runner/ours", 0o644, ID, other),
+    );
+    let set = format!("{BOTH}{included}");
     changes(
         "not included",
         PROFILE,

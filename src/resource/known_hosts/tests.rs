@@ -1,7 +1,7 @@
 //! Host keys on fed hosts.
 
 use super::super::Options;
-use super::super::testing::{changes, codes, converged, file, made, own, plan, refused, root};
+use super::super::testing::{changes, codes, converged, file, made, own, plan, refused, repaired, root};
 use super::SYSTEM;
 use crate::change::{FileKind, Meta, Owner};
 use crate::facts::fake::{Fake, ID};
@@ -33,14 +33,14 @@ fn missing_lines_are_added_and_nothing_else_changes() {
     let part = format!("# ours\n{first}");
     let whole = format!("# ours\n{first}{rest}");
     changes("drifted", PROFILE, &host(0o644, 0, &part), &[file(SYSTEM, Some(&part), &whole, of(0o644, 0))]);
-    // Owner and mode are the administrator's business.
-    changes(
-        "mode and owner",
-        PROFILE,
-        &host(0o600, 42, &part),
-        &[file(SYSTEM, Some(&part), &whole, of(0o600, 42))],
-    );
-    converged("mode and owner, all there", PROFILE, &host(0o600, 42, &whole));
+    // The owner is the administrator's business; jobs must be able to read it.
+    changes("owner", PROFILE, &host(0o664, 42, &part), &[file(SYSTEM, Some(&part), &whole, of(0o664, 42))]);
+    changes("mode", PROFILE, &host(0o600, 42, &part), &[file(SYSTEM, Some(&part), &whole, of(0o644, 42))]);
+    let opened = repaired(SYSTEM, (0o600, 42, 42), of(0o644, 42));
+    changes("mode, all there", PROFILE, &host(0o600, 42, &whole), &[opened]);
+    converged("readable by its group", PROFILE, &host(0o640, ID, &whole));
+    let shut = host(0o644, 0, &whole).dir("/etc/ssh", 0o700, 0);
+    assert_eq!(codes(&converged("a directory on the way", PROFILE, &shut)).1, ["host-keys-shut"]);
     let no_directory = Fake::host().without("/etc/ssh");
     let expected = [made("/etc/ssh", root(0o755)), file(SYSTEM, None, GITLAB_COM, root(0o644))];
     changes("no directory", PROFILE, &no_directory, &expected);

@@ -66,11 +66,12 @@ fn a_good_key_of_any_usual_type_is_kept() {
     converged("read-only", PROFILE, &with(&private, &public).file(ED25519, 0o400, ID, &private));
     let (_, line) = pair();
     let pem = home().file(RSA, 0o600, ID, PEM).file(RSA_PUB, 0o644, ID, &line);
-    converged("PEM", PROFILE, &pem.public_half(&line));
-    // The strongest of several is shown; the others stay.
-    let notes =
-        converged("two keys", PROFILE, &with(&private, &public).file(RSA, 0o600, ID, PEM).public_half(&line));
-    assert_eq!(notes.public_key.expect("a key").line, public.trim_end());
+    converged("PEM", PROFILE, &pem.says("ssh-keygen", &line));
+    // The one that ssh offers first is shown; the others stay.
+    let two = with(&private, &public).file(RSA, 0o600, ID, PEM).file(RSA_PUB, 0o644, ID, &line);
+    let notes = converged("two keys", PROFILE, &two.says("ssh-keygen", &line));
+    assert_eq!(codes(&notes).0, ["ssh-keys-several"]);
+    assert_eq!(notes.public_key.expect("a key").line, line.trim_end());
 }
 
 #[test]

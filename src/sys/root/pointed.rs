@@ -103,6 +103,8 @@ struct Found {
     name: OsString,
     /// Every directory on the way lets everybody through.
     is_open: bool,
+    /// What it is, where it is no directory.
+    stat: Option<Stat>,
 }
 
 impl Root {
@@ -218,7 +220,19 @@ impl Root {
     /// Why somebody but root could change which thing is found at a path, directories and links on the way included;
     /// `None` when nobody could, or nothing is there.
     pub fn way_of_others(&self, path: &Path) -> io::Result<Option<String>> {
+        self.others(path, false)
+    }
+
+    /// The same, or could change the thing itself.
+    pub fn change_by_others(&self, path: &Path) -> io::Result<Option<String>> {
+        self.others(path, true)
+    }
+
+    fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
         match self.look(path, Links::Resolved) {
+            Ok(Some(Found { dir, name, stat: Some(stat), .. })) if itself => {
+                Ok(self.distrust(&dir.path().join(name), stat))
+            }
             Ok(_) => Ok(None),
             Err(Refusal::Distrust(distrust)) => Ok(Some(distrust.why)),
             Err(Refusal::System(error)) => Err(error),
@@ -260,7 +274,7 @@ impl Root {
             let Some(stat) = here.stat_entry(&part)? else { return Ok(None) };
             if stat.kind != Kind::Link {
                 if todo.is_empty() {
-                    return Ok(Some(Found { dir: here, name: part, is_open }));
+                    return Ok(Some(Found { dir: here, name: part, is_open, stat: Some(stat) }));
                 }
                 return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
             }
@@ -285,7 +299,7 @@ impl Root {
             }
             parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
         }
-        Ok(Some(Found { dir: here, name: OsString::new(), is_open }))
+        Ok(Some(Found { dir: here, name: OsString::new(), is_open, stat: None }))
     }
 
     /// Why others could change a thing. `strict` is for what root is pointed at: no group at all may write it, and the

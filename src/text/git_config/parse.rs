@@ -9,6 +9,8 @@ pub(super) enum Item {
     Section {
         /// See [`canonical`].
         name: Vec<u8>,
+        /// Where its `[` is.
+        start: usize,
         end: usize,
     },
     /// A variable of the section before it. One before the first section is of none.
@@ -41,7 +43,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Item>, TextError> {
             Some(byte) if is_space(byte) => {}
             Some(b'[') => {
                 let name = reader.section()?;
-                items.push(Item::Section { name, end: reader.at });
+                items.push(Item::Section { name, start, end: reader.at });
             }
             Some(byte) if byte.is_ascii_alphabetic() => {
                 items.push(reader.variable(start)?);

@@ -14,11 +14,16 @@ pub(super) struct Place {
     pub(super) new_section: bool,
 }
 
-/// Finds the place for keys of `section`, among the `items` of `text`.
+/// Finds the place for keys of `section`, among the `items` of `text`: before anything that the file includes, so that
+/// what is included keeps the last word.
 pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
     let section = canonical(section);
-    let last = items.iter().rposition(|item| matches!(item, Item::Section { name, .. } if *name == section));
-    let tail = items.get(last.unwrap_or(items.len())..).unwrap_or_default();
+    let is_include =
+        |item: &Item| matches!(item, Item::Section { name, .. } if super::condition_of(name).is_some());
+    let include = items.iter().position(is_include);
+    let before = items.get(..include.unwrap_or(items.len())).unwrap_or_default();
+    let last = before.iter().rposition(|item| matches!(item, Item::Section { name, .. } if *name == section));
+    let tail = before.get(last.unwrap_or(before.len())..).unwrap_or_default();
     // Of the section's own keys the last one, else its header.
     let own = tail.iter().skip(1).take_while(|item| matches!(item, Item::Variable { .. }));
     match own.last().or(tail.first()) {
@@ -40,15 +45,46 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
             }
         }
         None => {
-            let open = matches!(items.last(), Some(Item::Variable { open: true, .. }));
+            let at = match include.and_then(|index| items.get(index)) {
+                Some(Item::Section { start, .. }) => above(text, *start),
+                _ => text.len(),
+            };
+            let open = matches!(items.last(), Some(Item::Variable { open: true, .. })) && at == text.len();
             Place {
-                at: text.len(),
-                gap: if is_blank(text) { "" } else { gap(text, text.len(), open) },
+                at,
+                gap: if is_blank(text.get(..at).unwrap_or_default()) { "" } else { gap(text, at, open) },
                 indent: "\t".to_owned(),
                 new_section: true,
             }
         }
     }
+}
+
+/// Where a new section goes that stands before the header at `start`: before its line and the comments above it.
+fn above(text: &[u8], start: usize) -> usize {
+    let line_start = |at: usize| {
+        let before = text.get(..at).unwrap_or_default();
+        before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+    };
+    let first = |from: usize, to: usize| {
+        let line = text.get(from..to).unwrap_or_default();
+        line.iter().copied().find(|byte| !is_space(*byte))
+    };
+    let mut at = line_start(start);
+    if at == 0 && text.starts_with(b"\xef\xbb\xbf") {
+        return 3.min(start);
+    }
+    if first(at, start).is_some() {
+        return start;
+    }
+    while at > 0 {
+        let above = line_start(at - 1);
+        if !matches!(first(above, at), Some(b'#' | b';')) {
+            break;
+        }
+        at = above;
+    }
+    at
 }
 
 /// What is missing before a new line can start at `at`.

@@ -109,7 +109,7 @@ fn is_hash_of(hashed: &[u8], host: &str) -> Option<bool> {
 }
 
 /// Whether a list of patterns names `host`: one matches, and none that is negated (`!`) does.
-fn matches_list(list: &[u8], host: &str) -> bool {
+pub(super) fn matches_list(list: &[u8], host: &str) -> bool {
     let mut positive = false;
     for pattern in list.split(|byte| *byte == b',') {
         match pattern.strip_prefix(b"!") {

@@ -1,0 +1,239 @@
+//! What ssh of the account does for a server: where it looks for host keys and under which name, and which of the
+//! account's keys it offers.
+//!
+//! Where the configuration of ssh has nothing to say about that, ssh's own defaults are the answer. Everything else is
+//! asked of `ssh -G`, which talks to no network.
+
+mod config;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Account, Facts};
+use crate::fault;
+use crate::text::known_hosts::HostName;
+use config::read;
+pub use config::{CONFIG, Text, texts, where_set};
+pub use verdict::{Files, Verdict};
+
+/// Where ssh of every account looks for host keys.
+pub const SYSTEM_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+/// Where ssh of this account does, below its home.
+pub const OWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
+
+const SYSTEM_HOSTS_2: &str = "/etc/ssh/ssh_known_hosts2";
+/// The keys that ssh offers when nobody names others, in its order.
+pub const USUAL_KEYS: [&str; 5] =
+    [".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ecdsa_sk", ".ssh/id_ed25519", ".ssh/id_ed25519_sk"];
+
+/// What is known of ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Client {
+    /// What it does.
+    Does(Settings),
+    /// It ends with this message, whatever a job wants of it.
+    Refuses(String),
+    /// The configuration has something to say, and nobody can be asked.
+    Unknown(&'static str),
+}
+
+/// What ssh does for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `ssh -G` said so; the files alone left a doubt.
+    pub asked: bool,
+    /// The name under which host keys are looked up.
+    pub name: String,
+    /// The name that is looked up next, where the first one has a port.
+    pub without_port: Option<String>,
+    /// The files with host keys, in the order in which they are read. `Err`: a name that only ssh can tell.
+    pub files: Vec<Result<PathBuf, String>>,
+    /// The private keys that are tried, in this order.
+    pub keys: Vec<PathBuf>,
+    /// Which keys are taken although they are not known.
+    pub trust: Trust,
+    /// A program gives host keys, too.
+    pub command: bool,
+    /// A list of revoked keys.
+    pub revoked: Option<String>,
+    /// Own keys are used at all.
+    pub offers_keys: bool,
+    /// The algorithms of host keys, when they were asked for.
+    pub algorithms: Vec<String>,
+}
+
+/// Which keys of hosts ssh takes (`StrictHostKeyChecking`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Those that it knows.
+    Known,
+    /// Those of unknown hosts, too.
+    Strangers,
+    /// All.
+    All,
+}
+
+impl Client {
+    /// What ssh of the account does for `git@HOST`, configured by these [`texts`].
+    ///
+    /// # Errors
+    /// When ssh can't be started.
+    pub fn of(
+        facts: &dyn Facts,
+        account: Option<&Account>,
+        home: &Path,
+        texts: &[Text],
+        host: &HostName,
+    ) -> Result<Self> {
+        let usual = Settings::usual(home, host);
+        let (mut is_clear, mut named) = (true, Vec::new());
+        for text in texts {
+            let (matters, keys) = text.as_ref().map_or((true, Vec::new()), |text| read(text, host));
+            is_clear &= !matters;
+            named.extend(keys);
+        }
+        if is_clear && named.is_empty() {
+            return Ok(Self::Does(usual));
+        }
+        let Some(account) = account else { return Ok(Self::Unknown("the account is not there yet")) };
+        if !facts.is_host() {
+            // Only keys are named, and nothing on the way to them is decided by anything else.
+            let keys: Option<Vec<_>> = named.iter().map(|name| plain_path(account, name)).collect();
+            return Ok(match keys.filter(|_| is_clear) {
+                Some(keys) => Self::Does(Settings { keys, ..usual }),
+                None => Self::Unknown("only ssh on the running host can read this ssh_config"),
+            });
+        }
+        // To find another name for a host ssh would ask the network.
+        if texts.iter().flatten().any(|text| text.to_ascii_lowercase().contains("canonicalizehostname")) {
+            return Ok(Self::Unknown("CanonicalizeHostname asks the network what a host is called"));
+        }
+        let (port, server) = (host.port().to_string(), format!("git@{}", host.host()));
+        let mut arguments = vec!["-G", "-o", "CanonicalizeHostname=no"];
+        if host.port() != 22 {
+            arguments.extend(["-p", &port]);
+        }
+        arguments.extend(["--", &server]);
+        match facts.ask(account, "ssh", &arguments, b"") {
+            Ok(Some(said)) if said.success() => Ok(Self::Does(Settings::told(&said.stdout, account, host))),
+            Ok(Some(said)) => Ok(Self::Refuses(said.complaint())),
+            Ok(None) => Ok(Self::Unknown("ssh is not installed")),
+            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => {
+                Ok(Self::Refuses(format!("{error:#}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Settings {
+    fn usual(home: &Path, host: &HostName) -> Self {
+        let own = OWN_HOSTS.iter().map(|name| home.join(name));
+        let system = [SYSTEM_HOSTS, SYSTEM_HOSTS_2].into_iter().map(PathBuf::from);
+        Self {
+            asked: false,
+            name: host.to_string(),
+            without_port: (host.port() != 22).then(|| host.host().to_owned()),
+            files: own.chain(system).map(Ok).collect(),
+            keys: USUAL_KEYS.iter().map(|name| home.join(name)).collect(),
+            trust: Trust::Known,
+            command: false,
+            revoked: None,
+            offers_keys: true,
+            algorithms: Vec::new(),
+        }
+    }
+
+    /// What `ssh -G` printed (`ssh_config(5)`).
+    fn told(text: &str, account: &Account, host: &HostName) -> Self {
+        let value = |key: &str| {
+            let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+            lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
+        };
+        let is_set = |key: &str| value(key).filter(|value| !value.eq_ignore_ascii_case("none"));
+        let hostname = value("hostname").unwrap_or(host.host()).to_ascii_lowercase();
+        let port = value("port").unwrap_or("22");
+        let alias = value("hostkeyalias").map(str::to_ascii_lowercase);
+        let without_port = (port != "22" && alias.is_none()).then(|| hostname.clone());
+        let by_port = if port == "22" { hostname.clone() } else { format!("[{hostname}]:{port}") };
+        let name = alias.unwrap_or(by_port);
+        let tokens = Tokens {
+            account,
+            values: [
+                ('%', "%".to_owned()),
+                ('d', account.home.display().to_string()),
+                ('h', hostname),
+                ('i', account.uid.to_string()),
+                ('k', value("hostkeyalias").unwrap_or(host.host()).to_owned()),
+                ('n', host.host().to_owned()),
+                ('p', port.to_owned()),
+                ('r', value("user").unwrap_or("git").to_owned()),
+                ('u', account.name.clone()),
+            ],
+        };
+        let named = |key: &str| is_set(key).unwrap_or_default().split_whitespace();
+        let own = named("userknownhostsfile").map(|file| tokens.expand(file));
+        // In these names ssh expands nothing.
+        let is_whole = |file: &str| Some(PathBuf::from(file)).filter(|path| path.is_absolute());
+        let system = named("globalknownhostsfile").map(|file| is_whole(file).ok_or_else(|| file.to_owned()));
+        let files = own.chain(system).collect();
+        let keys = text.lines().filter_map(|line| line.strip_prefix("identityfile "));
+        let keys = keys.filter_map(|file| tokens.expand(file.trim()).ok());
+        let trust = match value("stricthostkeychecking") {
+            Some("false" | "no" | "off") => Trust::All,
+            Some("accept-new") => Trust::Strangers,
+            _ => Trust::Known,
+        };
+        Self {
+            asked: true,
+            name,
+            without_port,
+            files,
+            keys: keys.collect(),
+            trust,
+            command: is_set("knownhostscommand").is_some(),
+            revoked: is_set("revokedhostkeys")
+                .map(|list| tokens.expand(list).map_or_else(|name| name, |path| path.display().to_string())),
+            offers_keys: !matches!(value("pubkeyauthentication"), Some("no" | "false")),
+            algorithms: is_set("hostkeyalgorithms")
+                .unwrap_or_default()
+                .split(',')
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+}
+
+/// What stands for what in the name of a file (`ssh_config(5)`, TOKENS).
+struct Tokens<'a> {
+    account: &'a Account,
+    values: [(char, String); 9],
+}
+
+impl Tokens<'_> {
+    /// The path that a name means, or the name where only ssh can tell.
+    fn expand(&self, name: &str) -> Result<PathBuf, String> {
+        let mut text = String::new();
+        let mut rest = name.chars();
+        while let Some(c) = rest.next() {
+            match c {
+                '%' => {
+                    let token = rest.next();
+                    let value = self.values.iter().find(|(letter, _)| Some(*letter) == token);
+                    text.push_str(&value.ok_or_else(|| name.to_owned())?.1);
+                }
+                '$' => return Err(name.to_owned()),
+                c => text.push(c),
+            }
+        }
+        plain_path(self.account, &text).ok_or_else(|| name.to_owned())
+    }
+}
+
+/// A path without tokens. A relative one is relative to wherever a job stands.
+fn plain_path(account: &Account, name: &str) -> Option<PathBuf> {
+    let path = name.strip_prefix("~/").map_or_else(|| PathBuf::from(name), |rest| account.home.join(rest));
+    (path.is_absolute() && !name.contains(['%', '$'])).then_some(path)
+}

@@ -1,0 +1,155 @@
+//! The files that configure ssh, read as far as to know whether they matter.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::change::FileKind;
+use crate::facts::{Account, Facts, MOST_BYTES};
+use crate::text::known_hosts::{self, HostName};
+
+/// The account's own configuration, below its home.
+pub const CONFIG: &str = ".ssh/config";
+const SYSTEM: &str = "/etc/ssh/ssh_config";
+const PARTS: &str = "/etc/ssh/ssh_config.d";
+
+/// What `~/.ssh/config` and the system's files say without a word on host keys, names of hosts or own keys. True: the
+/// value is yes or no; everything else is not understood by ssh.
+const HARMLESS: [(&str, bool); 13] = [
+    ("checkhostip", true),
+    ("compression", true),
+    ("forwardagent", true),
+    ("forwardx11", true),
+    ("forwardx11trusted", true),
+    ("gssapiauthentication", true),
+    ("gssapidelegatecredentials", true),
+    ("hashknownhosts", true),
+    ("passwordauthentication", true),
+    ("sendenv", false),
+    ("tcpkeepalive", true),
+    ("updatehostkeys", true),
+    ("visualhostkey", true),
+];
+
+/// What is common in blocks of other hosts, and harmless there with a value of one plain word.
+const ELSEWHERE: [&str; 6] =
+    ["hostname", "identitiesonly", "identityfile", "proxyjump", "proxyusefdpass", "user"];
+
+/// A file that configures ssh; `None` where only ssh can judge it.
+pub type Text = Option<String>;
+
+/// What ssh reads to configure itself, as far as it is there.
+///
+/// # Errors
+/// When one of the system's files can't be read.
+pub fn texts(facts: &dyn Facts, account: Option<&Account>) -> Result<Vec<Text>> {
+    let mut texts = Vec::new();
+    if let Some(account) = account {
+        match facts.home(account, &[CONFIG]).map(|seen| seen.into_iter().next().flatten()) {
+            Ok(None) => {}
+            // ssh refuses one that others can write.
+            Ok(Some(seen)) if seen.kind == FileKind::Regular && seen.mode & 0o022 == 0 => {
+                texts.push(Some(seen.text().into_owned()));
+            }
+            _ => texts.push(None),
+        }
+    }
+    let mut files = vec![PathBuf::from(SYSTEM)];
+    let parts = facts.names(Path::new(PARTS))?;
+    files.extend(
+        parts
+            .iter()
+            .map(|name| Path::new(PARTS).join(name))
+            .filter(|path| path.extension() == Some("conf".as_ref())),
+    );
+    for file in files {
+        texts.extend(facts.file(&file, MOST_BYTES)?.map(|seen| Some(seen.text().into_owned())));
+    }
+    Ok(texts)
+}
+
+/// What a file of `ssh_config(5)` says of a host: whether it has a line that may matter, or that ssh may refuse; and which
+/// keys it names.
+pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
+    let mut inside = true;
+    let (mut matters, mut keys) = (false, Vec::new());
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
+        let (keyword, value) = line.split_at(end);
+        let value = value.trim_start_matches(|c: char| c.is_whitespace() || c == '=');
+        let is_plain = !value.is_empty() && !value.contains(['"', '\'', '#']);
+        let keyword = keyword.to_ascii_lowercase();
+        let is_yes_or_no = || ["yes", "no"].contains(&value.to_ascii_lowercase().as_str());
+        let is_quiet = match keyword.as_str() {
+            _ if !is_plain => false,
+            "host" => {
+                let patterns = value.split_whitespace().collect::<Vec<_>>().join(",");
+                inside = known_hosts::names(&patterns, host.host());
+                true
+            }
+            "include" => value == "/etc/ssh/ssh_config.d/*.conf",
+            "proxycommand" => !inside,
+            keyword if !inside && ELSEWHERE.contains(&keyword) => !value.contains(char::is_whitespace),
+            "identityfile" => {
+                keys.push(value.to_owned());
+                true
+            }
+            // With it the keys that are named, and those of no agent.
+            "identitiesonly" => is_yes_or_no(),
+            keyword => HARMLESS.iter().any(|(name, choice)| *name == keyword && (!choice || is_yes_or_no())),
+        };
+        matters |= !is_quiet;
+    }
+    (matters, keys)
+}
+
+/// The file of ssh's configuration in which a keyword is set: the account's own, or the system's.
+///
+/// # Errors
+/// When the account's can't be read.
+pub fn where_set(
+    facts: &dyn Facts,
+    account: Option<&Account>,
+    home: &Path,
+    keywords: &[&str],
+) -> Result<PathBuf> {
+    let own = match account {
+        Some(account) => facts.home(account, &[CONFIG])?.into_iter().next().flatten(),
+        None => None,
+    };
+    let text = own.map(|seen| seen.text().to_ascii_lowercase()).unwrap_or_default();
+    let is_own = keywords.iter().any(|keyword| text.contains(&keyword.to_ascii_lowercase()));
+    Ok(if is_own { home.join(CONFIG) } else { PathBuf::from(SYSTEM) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_matter_raises_a_doubt() {
+        let host = HostName::parse("gitlab.com").unwrap();
+        for (text, expected) in [
+            ("", false),
+            ("# GlobalKnownHostsFile /x\n  Host *\n SendEnv LANG LC_*\n\tHashKnownHosts yes\n", false),
+            ("Include /etc/ssh/ssh_config.d/*.conf\n", false),
+            ("Include /etc/ssh/more\n", true),
+            ("Host unix/* vsock/*\n ProxyCommand /usr/lib/x %h %p\n ProxyUseFdpass yes\n", false),
+            ("Host github.com\n HostName ssh.github.com\n IdentityFile ~/.ssh/x\n", false),
+            ("Host github.com\n Port 443\n", true),
+            ("Host *.com\n HostName x\n", true),
+            ("Host * !gitlab.com\n IdentitiesOnly yes\n", false),
+            ("Host github.com\nHost *\n User x\n", true),
+            ("Match all\n", true),
+            ("HashKnownHosts=no\n", false),
+            ("HashKnownHosts maybe\n", true),
+            ("Misspelt yes\n", true),
+            ("GlobalKnownHostsFile none\n", true),
+        ] {
+            assert_eq!(read(text, &host), (expected, Vec::new()), "{text}");
+        }
+        let keys = vec!["~/.ssh/x".to_owned(), "~/.ssh/z".to_owned()];
+        let text = "identityfile=~/.ssh/x\nHost a\nIdentityFile ~/.ssh/y\nHost *\n\tIdentityFile ~/.ssh/z\n";
+        assert_eq!(read(text, &host), (false, keys));
+    }
+}

@@ -1,0 +1,222 @@
+//! What ssh would say of a server's host keys.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Settings, Trust};
+use crate::change::{FileKind, Seen};
+use crate::facts::{Account, Facts, Finished, MOST_BYTES};
+use crate::fault;
+use crate::text::known_hosts::{self, Found, HostKey};
+use crate::text::public_key::public_line;
+
+/// What ssh would say of a server's host keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It takes one of them, which this file has.
+    Accepts(PathBuf),
+    /// It takes any key, because it was told to.
+    TakesAny,
+    /// A file revokes all of them that are known: these lines of it.
+    Revoked(PathBuf, Vec<usize>),
+    /// The list in `RevokedHostKeys` does, or can't be read.
+    RevokedByList(String),
+    /// A file has another key, with this fingerprint, and none has the right one.
+    Changed(PathBuf, HostKey),
+    /// The right key is in a file that the account can't read because of this part of its path.
+    Shut(PathBuf, PathBuf),
+    /// No file has a key of the server.
+    Missing,
+    /// `HostKeyAlgorithms` leaves none of the known keys.
+    Algorithms,
+    /// It can't be told, because of this.
+    Unknown(String),
+}
+
+impl Settings {
+    /// What ssh would say of a server with one of the `wanted` keys; of any key where none is given. Where a file
+    /// is `planned`, it is judged with these bytes.
+    ///
+    /// # Errors
+    /// When a file can't be looked at.
+    pub fn verdict(
+        &self,
+        facts: &dyn Facts,
+        account: &Account,
+        files: &mut Files,
+        wanted: &[HostKey],
+        planned: Option<(&Path, &[u8])>,
+    ) -> Result<Verdict> {
+        let verdict = self.by_name(facts, account, files, &self.name, (wanted, planned))?;
+        match &self.without_port {
+            // ssh goes on to look without the port.
+            Some(name) if verdict == Verdict::Missing => {
+                self.by_name(facts, account, files, name, (wanted, planned))
+            }
+            _ => Ok(verdict),
+        }
+    }
+
+    fn by_name(
+        &self,
+        facts: &dyn Facts,
+        account: &Account,
+        files: &mut Files,
+        name: &str,
+        (wanted, planned): (&[HostKey], Option<(&Path, &[u8])>),
+    ) -> Result<Verdict> {
+        let mut lines: Vec<(PathBuf, Option<PathBuf>, Found)> = Vec::new();
+        let mut unknown = None;
+        for file in &self.files {
+            let path = match file {
+                Ok(path) => path,
+                Err(name) => {
+                    unknown.get_or_insert(format!("where {name} leads only ssh can tell"));
+                    continue;
+                }
+            };
+            let seen = match (files.look(facts, account, path)?, planned) {
+                // What is written is written so that it can be read; the way there is not ours.
+                (seen, Some((planned, bytes))) if planned == path => match seen {
+                    Readable::Bytes(_, Some(shut)) if shut != path => {
+                        Readable::Bytes(bytes.to_vec(), Some(shut.clone()))
+                    }
+                    _ => Readable::Bytes(bytes.to_vec(), None),
+                },
+                (seen, _) => seen.clone(),
+            };
+            match seen {
+                Readable::No => {}
+                Readable::Bytes(bytes, shut) => {
+                    let found = known_hosts::look_up(&bytes, name);
+                    lines.extend(found.into_iter().map(|found| (path.clone(), shut.clone(), found)));
+                }
+                Readable::Unknown(why) => drop(unknown.get_or_insert(why)),
+            }
+        }
+        let is_wanted = |key: &HostKey| wanted.is_empty() || wanted.contains(key);
+        let (open, shut): (Vec<_>, Vec<_>) = lines.into_iter().partition(|(_, shut, _)| shut.is_none());
+        let (revoked, plain): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, _, found)| found.revoked);
+        let is_revoked = |key: &HostKey| revoked.iter().any(|(_, _, found)| found.key == *key);
+        let mut right: Vec<_> =
+            plain.iter().filter(|(_, _, found)| is_wanted(&found.key) && !is_revoked(&found.key)).collect();
+        if !right.is_empty() {
+            right.retain(|(_, _, found)| self.takes(found.key.kind()));
+            if right.is_empty() {
+                return Ok(Verdict::Algorithms);
+            }
+            if let Some(list) = &self.revoked {
+                right.retain(|(_, _, found)| !is_listed(facts, account, list, &found.key).unwrap_or(true));
+            }
+            return Ok(match (right.first(), &self.revoked) {
+                (Some((path, ..)), _) => Verdict::Accepts(path.clone()),
+                (None, list) => Verdict::RevokedByList(list.clone().unwrap_or_default()),
+            });
+        }
+        if self.trust == Trust::All {
+            return Ok(Verdict::TakesAny);
+        }
+        let revoking = || revoked.iter().filter(|(_, _, found)| is_wanted(&found.key));
+        if let Some((path, ..)) = revoking().next() {
+            let lines = revoking().filter(|(other, ..)| other == path).map(|(_, _, found)| found.line);
+            return Ok(Verdict::Revoked(path.clone(), lines.collect()));
+        }
+        if let Some((path, Some(by), _)) = shut.into_iter().find(|(_, _, found)| is_wanted(&found.key)) {
+            return Ok(Verdict::Shut(path, by));
+        }
+        let is_rival = |found: &Found| wanted.iter().any(|key| key.kind() == found.key.kind());
+        if let Some((path, _, found)) = plain.into_iter().find(|(_, _, found)| is_rival(found)) {
+            return Ok(Verdict::Changed(path, found.key));
+        }
+        Ok(match unknown {
+            _ if self.trust == Trust::Strangers => Verdict::TakesAny,
+            Some(why) => Verdict::Unknown(why),
+            None if self.command => {
+                Verdict::Unknown("a program gives host keys (KnownHostsCommand)".to_owned())
+            }
+            None => Verdict::Missing,
+        })
+    }
+
+    /// Whether a host key of this type may be used.
+    fn takes(&self, kind: &str) -> bool {
+        let fits = |name: &String| name == kind || kind == "ssh-rsa" && name.starts_with("rsa-sha2-");
+        self.algorithms.is_empty() || self.algorithms.iter().any(fits)
+    }
+}
+
+/// The files of host keys, each looked at once.
+#[derive(Debug, Default)]
+pub struct Files(BTreeMap<PathBuf, Readable>);
+
+impl Files {
+    /// With one that was read already.
+    ///
+    /// # Errors
+    /// When it can't be told whether the account can read it.
+    pub fn with(facts: &dyn Facts, account: &Account, path: &Path, bytes: Option<&[u8]>) -> Result<Self> {
+        let readable = match bytes {
+            Some(bytes) => Readable::Bytes(bytes.to_vec(), facts.shut_out(account, path)?),
+            None => Readable::No,
+        };
+        Ok(Self(BTreeMap::from([(path.to_owned(), readable)])))
+    }
+
+    fn look(&mut self, facts: &dyn Facts, account: &Account, path: &Path) -> Result<&Readable> {
+        Ok(match self.0.entry(path.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(content(facts, account, path)?),
+        })
+    }
+}
+
+/// What a file of host keys is for the account.
+#[derive(Debug, Clone)]
+enum Readable {
+    No,
+    /// Its bytes, and what shuts the account out.
+    Bytes(Vec<u8>, Option<PathBuf>),
+    Unknown(String),
+}
+
+fn content(facts: &dyn Facts, account: &Account, path: &Path) -> Result<Readable> {
+    let own = path.strip_prefix(&account.home).ok().and_then(Path::to_str);
+    let (seen, shut) = match own {
+        Some(own) => match facts.home(account, &[own]) {
+            Ok(seen) => (seen.into_iter().next().flatten(), None),
+            // What the account can't read it passes over.
+            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "foreign-owner") => {
+                return Ok(Readable::No);
+            }
+            Err(error) => return Err(error),
+        },
+        None => match facts.file(path, MOST_BYTES)? {
+            Some(seen) => {
+                let shut = facts.shut_out(account, seen.resolved.as_deref().unwrap_or(path))?;
+                (Some(seen), shut)
+            }
+            None => (None, None),
+        },
+    };
+    Ok(match seen {
+        Some(Seen { kind: FileKind::Regular, bytes, .. }) => Readable::Bytes(bytes, shut),
+        None | Some(Seen { kind: FileKind::Special(_) | FileKind::Directory, .. }) => Readable::No,
+        Some(seen) => Readable::Unknown(format!("{} is {}", path.display(), seen.kind)),
+    })
+}
+
+/// Whether the list that `RevokedHostKeys` names has a key: one that `ssh-keygen -k` made, or lines of public keys. One
+/// that can't be read revokes every key.
+fn is_listed(facts: &dyn Facts, account: &Account, list: &str, key: &HostKey) -> Result<bool> {
+    let Readable::Bytes(bytes, None) = content(facts, account, Path::new(list))? else { return Ok(true) };
+    if bytes.starts_with(b"SSHKRL\n\0") {
+        let line = format!("{} {}\n", key.kind(), key.base64());
+        let said = facts.ask(account, "ssh-keygen", &["-Q", "-f", list, "/dev/stdin"], line.as_bytes())?;
+        return Ok(!said.as_ref().is_some_and(Finished::success));
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| public_line(line).ok());
+    Ok(lines.into_iter().any(|line| line.key() == key))
+}

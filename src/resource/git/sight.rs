@@ -1,0 +1,250 @@
+//! The value of a key as git finds it where jobs stand: in its files, and in those that they include.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+
+use super::invalid;
+use crate::change::{FileKind, Notes, Seen};
+use crate::facts::MOST_BYTES;
+use crate::fault::{self, fault};
+use crate::resource::Context;
+use crate::text::git_config::{self, Word};
+
+/// How deep git includes files before it gives up.
+const MOST_DEEP: usize = 10;
+
+/// What was seen of one key.
+#[derive(Debug, Default)]
+pub(super) struct Sight {
+    /// Every job finds a value.
+    pub(super) is_sure: bool,
+    /// The last one that every job finds.
+    pub(super) value: Option<String>,
+    /// Some repositories have one, by a file that is included on a condition: from the system's file, the second and the
+    /// first one of the account.
+    pub(super) perhaps: [bool; 3],
+    /// A file could not be followed as git does.
+    is_unclear: bool,
+}
+
+/// The way to a file: what includes what.
+struct Way<'a> {
+    path: &'a Path,
+    above: Option<&'a Way<'a>>,
+    depth: usize,
+    /// Every job comes to this file.
+    is_sure: bool,
+    top: usize,
+}
+
+impl Sight {
+    /// Look through git's own files, the strongest last.
+    ///
+    /// # Errors
+    /// When git refuses one of them, and with it every job.
+    pub(super) fn of(
+        context: &Context<'_>,
+        tops: &[(PathBuf, Option<&Seen>)],
+        key: &str,
+        notes: &mut Notes,
+    ) -> Result<Self> {
+        let mut sight = Self::default();
+        for (top, (path, seen)) in tops.iter().enumerate() {
+            let Some(seen) = seen else { continue };
+            if !path.starts_with(&context.target.home) {
+                readable(context, path)?;
+            }
+            let way = Way { path, above: None, depth: 0, is_sure: true, top };
+            sight.file(context, &way, &seen.bytes, key, notes)?;
+        }
+        if sight.is_unclear && !sight.is_sure && context.facts.is_host() {
+            if let Some(account) = &context.target.account {
+                let asked = ["config", "--includes", "--get", &format!("user.{key}")];
+                let said = context.facts.ask(account, "git", &asked, b"")?;
+                sight.is_sure = said.is_some_and(|said| said.success());
+            }
+        }
+        Ok(sight)
+    }
+
+    fn file(
+        &mut self,
+        context: &Context<'_>,
+        way: &Way<'_>,
+        bytes: &[u8],
+        key: &str,
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let shown = way.path.display().to_string();
+        let words = git_config::words(bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
+        for (line, word) in words {
+            match word {
+                Word::Value(Some(value)) if way.is_sure => {
+                    self.is_sure = true;
+                    self.value = Some(value);
+                }
+                Word::Value(Some(_)) => self.perhaps[way.top] = true,
+                Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
+                Word::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
+                Word::Include { path: Some(path), condition } => {
+                    let Some(is_sure) = holds(context, way.path, &condition) else { continue };
+                    let is_sure = is_sure && way.is_sure;
+                    let done = self.include(context, way, line, &path, is_sure, key, notes);
+                    match done {
+                        Err(error) if !is_sure => {
+                            let repair = fault::repair(&error);
+                            // Both keys come by here.
+                            if key == "name" {
+                                notes.warn(
+                                    "git-include-broken",
+                                    format!("{error:#}; jobs that it is included for fail"),
+                                    repair,
+                                );
+                            }
+                        }
+                        done => done?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the line and its meaning, where it stands, and what is looked for"
+    )]
+    fn include(
+        &mut self,
+        context: &Context<'_>,
+        way: &Way<'_>,
+        line: usize,
+        written: &str,
+        is_sure: bool,
+        key: &str,
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let from = way.path.display();
+        let Some(path) = place(context, way.path, written)? else {
+            self.is_unclear = true;
+            return Ok(());
+        };
+        let mut above = Some(way);
+        let mut is_circle = false;
+        while let Some(one) = above {
+            is_circle |= one.path == path;
+            above = one.above;
+        }
+        if is_circle || way.depth + 1 > MOST_DEEP {
+            let why = if is_circle { "which includes it in turn" } else { "more than ten files deep" };
+            return Err(fault(
+                "git-config-circle",
+                format!(
+                    "{from}, line {line}: it includes {}, {why}: git gives up in every job",
+                    path.display()
+                ),
+                context.command_at(&format!("sed -i '{line}d'"), way.path),
+            ));
+        }
+        let seen = match path.strip_prefix(&context.target.home).ok().and_then(Path::to_str) {
+            Some(relative) => context.target.home(context.facts, &[relative])?.into_iter().next().flatten(),
+            None => match context.facts.file(&path, MOST_BYTES)? {
+                None => None,
+                Some(seen) => {
+                    readable(context, &path)?;
+                    Some(seen)
+                }
+            },
+        };
+        match seen {
+            // git goes on without it.
+            None => Ok(()),
+            Some(seen) if seen.kind == FileKind::Regular => {
+                let way = Way { path: &path, above: Some(way), depth: way.depth + 1, is_sure, top: way.top };
+                self.file(context, &way, &seen.bytes, key, notes)
+            }
+            Some(_) => {
+                self.is_unclear = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a condition holds for every job: `Some(false)` perhaps for some, `None` never.
+fn holds(context: &Context<'_>, file: &Path, condition: &str) -> Option<bool> {
+    let (keyword, pattern) = condition.split_once(':').unwrap_or((condition, ""));
+    match keyword {
+        "" => Some(true),
+        "gitdir" | "gitdir/i" => {
+            let service = context.target.service.as_ref().and_then(|service| service.directory.as_ref());
+            let builds = service.unwrap_or(&context.target.home).join("builds");
+            let whole = match (pattern.strip_prefix("~/"), pattern.strip_prefix("./")) {
+                (Some(rest), _) => context.target.home.join(rest).display().to_string(),
+                (None, Some(rest)) => file.parent().unwrap_or(file).join(rest).display().to_string(),
+                (None, None) => pattern.to_owned(),
+            };
+            // `DIR/` means everything below it, and so does `DIR/**`.
+            let Some(above) = whole.strip_suffix("/**").or_else(|| whole.strip_suffix('/')) else {
+                return Some(whole == "**");
+            };
+            let (mut above, mut builds) = (above.to_owned(), builds.display().to_string());
+            if keyword == "gitdir/i" {
+                (above, builds) = (above.to_lowercase(), builds.to_lowercase());
+            }
+            Some(
+                above == "**"
+                    || above.is_empty()
+                    || Path::new(&builds).starts_with(&above) && above.starts_with('/'),
+            )
+        }
+        "onbranch" | "hasconfig" => Some(false),
+        _ => None,
+    }
+}
+
+/// The file that is meant; `None` where only git can tell.
+fn place(context: &Context<'_>, from: &Path, written: &str) -> Result<Option<PathBuf>> {
+    let path = if let Some(rest) = written.strip_prefix("~/") {
+        context.target.home.join(rest)
+    } else if let Some(rest) = written.strip_prefix('~') {
+        let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        match context.facts.account(name)? {
+            Some(account) => account.home.join(rest),
+            None => return Ok(None),
+        }
+    } else if written.starts_with("%(prefix)") {
+        return Ok(None);
+    } else {
+        from.parent().unwrap_or(from).join(written)
+    };
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(clean.pop()),
+            Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    Ok(Some(clean))
+}
+
+/// git gives up where it may not read one of its files.
+fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
+    let Some(account) = &context.target.account else { return Ok(()) };
+    let Some(shut) = context.facts.shut_out(account, path)? else { return Ok(()) };
+    Err(fault(
+        "git-config-shut",
+        format!("{} can't be read by {}: git gives up in every job", path.display(), account.name),
+        format!("chmod a+rX {}", shut.display()),
+    ))
+}
+
+fn no_value(path: &str, line: usize, key: &str) -> anyhow::Error {
+    fault(
+        "git-config-invalid",
+        format!("{path}: line {line}: {key} has no value, which git takes for an error"),
+        format!("give it one, or take the line out: {path}"),
+    )
+}

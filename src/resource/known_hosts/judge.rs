@@ -1,0 +1,226 @@
+//! What ssh of the account says of the servers: whether it reads the file that the profile means, and takes the keys
+//! in it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::SYSTEM;
+use crate::change::{Notes, Place};
+use crate::facts::ssh::{Client, Files, Settings, Verdict};
+use crate::resource::Context;
+use crate::text::known_hosts::{Entry, HostKey, HostName};
+
+/// The algorithms of the keys that a profile can name.
+const ALGORITHMS: &str =
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
+
+/// The file of host keys that the profile means, in the eyes of ssh.
+pub(super) struct Judge<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) place: &'a Place,
+    /// It is the one of all accounts.
+    pub(super) system: bool,
+}
+
+impl Judge<'_> {
+    /// The path by which ssh comes to the file.
+    fn path(&self) -> PathBuf {
+        if self.system { PathBuf::from(SYSTEM) } else { self.place.path() }
+    }
+
+    /// Which part of the way to the system's file keeps the account from reading it, if any: the file itself by its
+    /// mode, or a directory.
+    pub(super) fn shut(&self) -> Result<Option<PathBuf>> {
+        let facts = self.context.facts;
+        let (Some(account), true) = (&self.context.target.account, self.system) else { return Ok(None) };
+        let path = self.path();
+        match facts.shut_out(account, &path)? {
+            Some(shut) if shut == path => facts.shut_out(account, &self.place.path()),
+            shut => Ok(shut),
+        }
+    }
+
+    /// A directory that keeps the account out is somebody else's decision, and waits for that person; where ssh has the
+    /// keys from elsewhere, it is only worth knowing.
+    fn tell_shut(&self, shut: Option<&Path>, all_known: bool, notes: &mut Notes) -> Result<()> {
+        let Some(shut) = shut.filter(|shut| **shut != *self.place.path()) else { return Ok(()) };
+        let mode = self.context.facts.stat(shut)?.map_or(0o755, |seen| seen.mode | 0o111);
+        let (account, directory) = (&self.context.target.name, shut.display());
+        let message =
+            format!("{account} can't enter {directory}: ssh of its jobs finds no host key in {}", self.place);
+        let repair = format!("chmod {mode:04o} {}", shut.display());
+        if all_known {
+            notes.warn("host-keys-shut", message, repair);
+        } else {
+            notes.wait("host-keys-shut", message, repair);
+        }
+        Ok(())
+    }
+
+    /// Ask what ssh of the account says of each server, now and when the file has the `planned` bytes. True when the
+    /// program itself was asked.
+    pub(super) fn ask<'h>(
+        &self,
+        hosts: impl Iterator<Item = &'h HostName>,
+        wanted: &[Entry],
+        (existing, planned): (Option<&[u8]>, &[u8]),
+        shut: Option<&Path>,
+        notes: &mut Notes,
+    ) -> Result<bool> {
+        let Some(account) = &self.context.target.account else { return Ok(false) };
+        let (facts, path) = (self.context.facts, self.path());
+        let (mut asked, mut all_known) = (false, true);
+        let mut files = Files::with(facts, account, &path, existing)?;
+        for host in hosts {
+            let keys: Vec<HostKey> =
+                wanted.iter().filter(|entry| entry.host == *host).map(|entry| entry.key.clone()).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let command = format!("ssh -G git@{}", host.host());
+            let settings = match self.context.target.ssh(facts, host)? {
+                Client::Does(settings) => settings,
+                Client::Refuses(why) => {
+                    notes.wait(
+                        "ssh-config-refused",
+                        format!("ssh of {} does nothing, it ends with: {why}", account.name),
+                        format!(
+                            "correct the file that it names; see it: {}",
+                            self.context.as_account(&command)
+                        ),
+                    );
+                    all_known = false;
+                    continue;
+                }
+                Client::Unknown(why) => {
+                    self.doubt(host, why, notes);
+                    all_known = false;
+                    continue;
+                }
+            };
+            asked |= settings.asked;
+            match settings.verdict(facts, account, &mut files, &keys, None)? {
+                Verdict::Accepts(_) | Verdict::TakesAny => {}
+                now => {
+                    all_known = false;
+                    if let Verdict::Changed(file, key) = now {
+                        let (file, kind, print) = (file.display(), key.kind(), key.fingerprint());
+                        notes.means("known_hosts", "host-key-changed", format!("{file} has another {kind} key of {host}, {print}: ssh says that it has changed"), false);
+                    }
+                }
+            }
+            let then = settings.verdict(facts, account, &mut files, &keys, Some((&path, planned)))?;
+            self.tell(host, &settings, &then, notes);
+        }
+        self.tell_shut(shut, all_known, notes)?;
+        if all_known {
+            notes.means(
+                "known_hosts",
+                "host-key-in-other-file",
+                format!("ssh of {} has the keys from another file than {}", account.name, self.place),
+                true,
+            );
+        }
+        Ok(asked)
+    }
+
+    fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {
+        notes.warn(
+            "ssh-config-unknown",
+            format!(
+                "whether ssh of {} finds the keys of {host} is not known: {why}",
+                self.context.target.name
+            ),
+            format!(
+                "see what it reads on the running host: sudo -u {} ssh -G git@{}",
+                self.context.target.name,
+                host.host()
+            ),
+        );
+    }
+
+    /// What keeps ssh from taking the server's keys although the file has them.
+    fn tell(&self, host: &HostName, settings: &Settings, verdict: &Verdict, notes: &mut Notes) {
+        let (account, place) = (&self.context.target.name, self.place);
+        match verdict {
+            Verdict::Accepts(_) => {}
+            // The directory was named already.
+            Verdict::Shut(file, _) if *file == self.path() => {}
+            Verdict::Unknown(why) => self.doubt(host, why, notes),
+            Verdict::TakesAny => notes.warn(
+                "host-keys-unchecked",
+                format!("ssh of {account} takes any key that {host} shows (StrictHostKeyChecking): nobody is safe from a false server"),
+                self.context.first_line(&["StrictHostKeyChecking"], "StrictHostKeyChecking yes"),
+            ),
+            Verdict::Shut(file, by) => notes.wait(
+                "host-keys-shut",
+                format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
+                format!("chmod a+rX {}", by.display()),
+            ),
+            Verdict::Revoked(file, lines) => {
+                let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
+                let repair = self.context.command_at(&format!("sed -i '{}d'", numbers.join("d;")), file);
+                let (file, numbers) = (file.display(), numbers.join(", "));
+                notes.wait(
+                    "host-key-revoked",
+                    format!(
+                        "{file}, line {numbers}: the keys of {host} are revoked (@revoked), and ssh refuses them"
+                    ),
+                    repair,
+                );
+            }
+            Verdict::RevokedByList(list) => notes.wait(
+                "host-key-revoked",
+                format!(
+                    "{list} (RevokedHostKeys) revokes the keys of {host} or can't be read: ssh refuses them"
+                ),
+                self.context.first_line(&["RevokedHostKeys"], "RevokedHostKeys none"),
+            ),
+            Verdict::Algorithms => notes.wait(
+                "host-key-algorithms",
+                format!(
+                    "HostKeyAlgorithms of ssh leaves no type of the keys of {host}: ssh takes none of them"
+                ),
+                self.context.first_line(&["HostKeyAlgorithms"], &format!("HostKeyAlgorithms {ALGORITHMS}")),
+            ),
+            _ if settings.name != host.to_string() => notes.wait(
+                "host-name-elsewhere",
+                format!(
+                    "ssh of {account} takes {host} for {} (HostName, Port or HostKeyAlias), of which it knows no key that the profile names",
+                    settings.name
+                ),
+                self.back(host, settings),
+            ),
+            _ => {
+                let files: Vec<String> =
+                    settings.files.iter().flatten().map(|file| file.display().to_string()).collect();
+                let read = if files.is_empty() { "no file".to_owned() } else { files.join(", ") };
+                let keyword = if self.system { "GlobalKnownHostsFile" } else { "UserKnownHostsFile" };
+                let others = settings.files.iter().flatten().filter(|file| {
+                    file.starts_with(&self.context.target.home) != self.system
+                        && *file != Path::new("/dev/null")
+                });
+                let line = others.fold(format!("{keyword} {}", self.path().display()), |line, file| {
+                    format!("{line} {}", file.display())
+                });
+                notes.wait(
+                    "host-keys-not-read",
+                    format!("ssh of {account} reads host keys from {read} and not from {place} ({keyword})"),
+                    self.context.first_line(&[keyword], &line),
+                );
+            }
+        }
+    }
+
+    /// What makes ssh look for a server under its own name again.
+    fn back(&self, host: &HostName, settings: &Settings) -> String {
+        if settings.name == super::ALT_GITLAB_COM && host.to_string() == "gitlab.com" {
+            return "name it in known_hosts.hosts of a profile, its keys are built in: \"altssh.gitlab.com:443\"".to_owned();
+        }
+        let (name, port) = (host.host(), host.port());
+        let block =
+            format!("Host {name}\\n  HostName {name}\\n  Port {port}\\n  HostKeyAlias {host}\\nHost *");
+        self.context.first_line(&["HostKeyAlias", "HostName", "Port "], &block)
+    }
+}

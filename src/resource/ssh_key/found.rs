@@ -1,0 +1,190 @@
+//! The keys that lie in the account's home, each by what jobs can do with it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::SSH;
+use super::fit::{check_owner, check_regular};
+use crate::change::{FileKind, Seen};
+use crate::facts::{Account, Facts, Finished};
+use crate::fault::{self, fault, look_and_move_aside, move_aside};
+use crate::resource::Context;
+use crate::text::key_pair::{self, Inspection};
+use crate::text::public_key::{PublicLine, public_line};
+
+/// A private key that jobs can use, and its public half.
+pub(super) struct Usable {
+    /// Below the home.
+    pub(super) name: String,
+    pub(super) private: Seen,
+    pub(super) public: Option<Seen>,
+    pub(super) line: PublicLine,
+}
+
+/// What was found of the keys that ssh tries.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) directory: Option<Seen>,
+    /// In the order in which ssh offers them.
+    pub(super) usable: Vec<Usable>,
+    pub(super) encrypted: Vec<String>,
+    /// What is no key, or kept from the account: ssh passes it over.
+    pub(super) broken: Vec<anyhow::Error>,
+}
+
+/// Look at the directory and at every key that ssh tries.
+pub(super) fn observe(facts: &dyn Facts, account: &Account, adopt: bool, names: &[String]) -> Result<Found> {
+    // Without a real directory the paths below it would fail with less to say.
+    let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
+    let path = account.home.join(SSH);
+    if let Some(directory) = &directory {
+        if directory.kind != FileKind::Directory {
+            return Err(fault(
+                "ssh-directory",
+                format!("{} is {}: it is not followed or replaced", path.display(), directory.kind),
+                look_and_move_aside(&account.name, &path),
+            ));
+        }
+        let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
+        check_owner(directory, account, &path, given)?;
+    }
+    let mut found = Found { directory, ..Found::default() };
+    let in_ssh = Path::new(SSH);
+    if found.directory.is_none() && names.iter().all(|name| Path::new(name).starts_with(in_ssh)) {
+        return Ok(found);
+    }
+    for name in names {
+        let public_name = format!("{name}.pub");
+        let path = account.home.join(name);
+        let private = match facts.home(account, &[name]).map(|seen| seen.into_iter().next().flatten()) {
+            Ok(Some(private)) => private,
+            Ok(None) => continue,
+            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "foreign-owner") => {
+                found.broken.push(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        check_regular(&private, &account.name, &path)?;
+        let public = facts.home(account, &[&public_name])?.into_iter().next().flatten();
+        if let Some(public) = &public {
+            check_regular(public, &account.name, &account.home.join(&public_name))?;
+        }
+        if let Err(error) = check_owner(&private, account, &path, adopt) {
+            found.broken.push(error);
+            continue;
+        }
+        match half_of(facts, account, &private, public.as_ref())? {
+            Half::Encrypted => found.encrypted.push(name.clone()),
+            // Somebody has to touch a token for it.
+            Half::Public(line) if line.key().kind().starts_with("sk-") => {}
+            Half::Public(line) => found.usable.push(Usable { name: name.clone(), private, public, line }),
+            Half::No(reason) => found.broken.push(fault(
+                "ssh-key-unreadable",
+                format!("{} is no SSH private key: {reason}", path.display()),
+                format!("it is never replaced; move it away: {}", move_aside(&account.name, &path)),
+            )),
+        }
+    }
+    Ok(found)
+}
+
+/// What a private key file yields.
+enum Half {
+    Public(PublicLine),
+    Encrypted,
+    No(String),
+}
+
+fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
+    Ok(match key_pair::inspect(&private.bytes) {
+        Inspection::OpenSsh { encrypted: true, .. } | Inspection::Foreign { encrypted: true, .. } => {
+            Half::Encrypted
+        }
+        Inspection::OpenSsh { public, .. } => Half::Public(public),
+        Inspection::NotAKey { reason } => Half::No(reason.to_owned()),
+        Inspection::Foreign { format, .. } => {
+            let asked =
+                facts.ask(account, "ssh-keygen", &["-y", "-P", "", "-f", "/dev/stdin"], &private.bytes)?;
+            let asked = asked.filter(Finished::success);
+            let line = asked.and_then(|said| public_line(said.stdout.trim().as_bytes()).ok());
+            // Its format keeps no comment; the one of the public file stays.
+            let comment = public.and_then(|public| public_line(&public.bytes).ok());
+            match line {
+                Some(line) => {
+                    let comment = comment.map(|line| line.comment().to_owned()).unwrap_or_default();
+                    Half::Public(PublicLine::new(line.key().clone(), &comment))
+                }
+                None => Half::No(format!("ssh-keygen can't read it either ({format})")),
+            }
+        }
+    })
+}
+
+/// What is so, and what to do about it.
+pub(super) type Said = (String, String);
+
+/// A key that only a person can use.
+pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
+    let place = context.target.place(name);
+    let command = context.command_at("ssh-keygen -p -N '' -f", &place.path());
+    (
+        format!("the key {place} has a passphrase: no job can use it"),
+        format!("take the passphrase off: {command}; or move the key away and run again"),
+    )
+}
+
+/// A key in `~/.ssh` of a name that ssh does not try: whoever put it there means it for jobs, so that a second one would
+/// only hide that it is not used.
+pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Option<Said>> {
+    let Some(account) = &context.target.account else { return Ok(None) };
+    let facts = context.facts;
+    let all = facts.home_names(account, SSH)?;
+    // What `undo` moved aside, and what a person did, is no key that somebody wants to use.
+    let is_other = |name: &&String| {
+        let is_aside =
+            [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end)) || name.contains(".undone-");
+        !is_aside && !tried.contains(&format!("{SSH}/{name}")) && !name.ends_with("_sk")
+    };
+    for name in all.iter().filter(is_other).take(50) {
+        let name = format!("{SSH}/{name}");
+        // What the account can't read, ssh can't either.
+        let Ok(seen) = facts.home(account, &[&name]) else { continue };
+        let Some(seen) = seen.into_iter().next().flatten().filter(|seen| seen.kind == FileKind::Regular)
+        else {
+            continue;
+        };
+        let usual = match key_pair::inspect(&seen.bytes) {
+            Inspection::NotAKey { .. } => continue,
+            Inspection::OpenSsh { public, .. } => match public.key().kind() {
+                "ssh-ed25519" => "id_ed25519",
+                "ssh-rsa" => "id_rsa",
+                kind if kind.starts_with("ecdsa-") => "id_ecdsa",
+                _ => continue,
+            },
+            Inspection::Foreign { format, .. } if format.starts_with("EC ") => "id_ecdsa",
+            Inspection::Foreign { .. } => "id_rsa",
+        };
+        let (from, to) = (context.target.home.join(&name), context.target.home.join(SSH).join(usual));
+        let rename = |end: &str| {
+            context.command_at(
+                &format!("mv -nT {}{end}", from.display()),
+                &PathBuf::from(format!("{}{end}", to.display())),
+            )
+        };
+        let has_public = all.iter().any(|other| format!("{SSH}/{other}") == format!("{name}.pub"));
+        let mut repair = rename("");
+        if has_public {
+            repair = format!("{repair}; {}", rename(".pub"));
+        }
+        return Ok(Some((
+            format!(
+                "{} is a key, but ssh tries only id_rsa, id_ecdsa and id_ed25519: no job uses it",
+                from.display()
+            ),
+            repair,
+        )));
+    }
+    Ok(None)
+}

@@ -1,0 +1,830 @@
+//! What the program says of ssh and git, held against what they do: cases in throwaway hosts, each with the answer of
+//! `apply`, `check` and `doctor`, and with a real connection to a real sshd, or a real commit. Where something waits
+//! for a person, the repair is carried out as it was printed, and then it is right.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot be set up has to stop")]
+
+mod support;
+
+use serde_json::Value;
+use support::{Host, Run, have};
+
+/// What is done to a host that was right, what `apply` says then (exit code, and a code of what waits or is warned of),
+/// and whether jobs get what they want afterwards.
+struct Case {
+    name: &'static str,
+    before: &'static str,
+    exit: i32,
+    code: &'static str,
+    green: bool,
+}
+
+const fn case(name: &'static str, before: &'static str, exit: i32, code: &'static str, green: bool) -> Case {
+    Case { name, before, exit, code, green }
+}
+
+/// Puts everything back that a case of ssh may have changed. A case begins without host keys.
+const AFRESH: &str = "cd /home/gitlab-runner
+chmod 0755 /etc/ssh; rm -rf /etc/ssh/ssh_known_hosts* /etc/ssh/ssh_config.d /srv/hosts /srv/keys .ssh; cp /root/ssh_config /etc/ssh/ssh_config
+cp -a /root/dot-ssh .ssh; mkdir -m 0755 /etc/ssh/ssh_config.d /srv/hosts; rm -f /run/asked
+own() { install -o gitlab-runner -g gitlab-runner -m 0600 /dev/stdin \".ssh/$1\"; }
+right() { echo \"$1 $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\"; }
+wrong() { echo \"$1 $(cut -d' ' -f1,2 /root/other.pub)\"; }
+";
+
+const HOSTS: &[Case] = &[
+    case("nothing there", "", 0, "", true),
+    case("unreadable file", "umask 077; echo '# hosts' >/etc/ssh/ssh_known_hosts", 0, "", true),
+    case(
+        "unreadable file with the key",
+        "umask 077; right git.example.com >/etc/ssh/ssh_known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "file of the account's group",
+        "right git.example.com >/etc/ssh/ssh_known_hosts; chmod 0640 /etc/ssh/ssh_known_hosts; chgrp gitlab-runner /etc/ssh/ssh_known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "file of a further group",
+        "groupadd -f hosts; usermod -aG hosts gitlab-runner; right git.example.com >/etc/ssh/ssh_known_hosts; chmod 0640 /etc/ssh/ssh_known_hosts; chgrp hosts /etc/ssh/ssh_known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case("shut directory", "chmod 0700 /etc/ssh", 3, "host-keys-shut", false),
+    case(
+        "shut directory, keys in the home",
+        "chmod 0700 /etc/ssh; right git.example.com | own known_hosts",
+        0,
+        "host-keys-shut",
+        true,
+    ),
+    case(
+        "link to a shut directory",
+        "mkdir -m 0700 /srv/hosts/x; touch /srv/hosts/x/all; ln -s /srv/hosts/x/all /etc/ssh/ssh_known_hosts",
+        3,
+        "host-keys-shut",
+        false,
+    ),
+    case("keys in the home alone", "right git.example.com | own known_hosts", 0, "", true),
+    case("another key in the home", "wrong git.example.com | own known_hosts", 0, "", true),
+    case(
+        "global file elsewhere",
+        "echo 'GlobalKnownHostsFile /var/lib/sss/pubconf/known_hosts' >/etc/ssh/ssh_config.d/04-ipa.conf",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "global file elsewhere, keys in the home",
+        "echo 'GlobalKnownHostsFile /var/lib/sss/pubconf/known_hosts' >/etc/ssh/ssh_config.d/04-ipa.conf; right git.example.com | own known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "global file elsewhere with the key",
+        "right git.example.com >/srv/hosts/known; echo 'GlobalKnownHostsFile /srv/hosts/known' >/etc/ssh/ssh_config.d/04-ipa.conf",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "no global file",
+        "echo 'GlobalKnownHostsFile none' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "no global file for the account",
+        "echo 'GlobalKnownHostsFile none' | own config",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "global files, ours among them",
+        "echo 'GlobalKnownHostsFile /srv/hosts/x /etc/ssh/ssh_known_hosts' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "global file by a token",
+        "echo 'GlobalKnownHostsFile /srv/hosts/%h' >/etc/ssh/ssh_config.d/a.conf; right git.example.com >/srv/hosts/git.example.com",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "user file by tokens",
+        "printf 'UserKnownHostsFile /srv/hosts/%%h-%%p ~/.ssh/%%u\\nGlobalKnownHostsFile none\\n' | own config; right git.example.com >/srv/hosts/git.example.com-22",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "user file by a token that only ssh knows",
+        "printf 'UserKnownHostsFile /srv/hosts/%%C\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+    case("user file elsewhere", "echo 'UserKnownHostsFile /dev/null' | own config", 0, "", true),
+    case(
+        "user file in another block",
+        "printf 'Host other.example.com\\n  UserKnownHostsFile /dev/null\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "revoked in the home",
+        "right '@revoked git.example.com' | own known_hosts",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "revoked everywhere in the home",
+        "{ echo '# mine'; right '@revoked *'; } | own known_hosts",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "revoked in the second file",
+        "right '@revoked *.example.com' >/etc/ssh/ssh_known_hosts2; chmod 0644 /etc/ssh/ssh_known_hosts2",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "revoked in the second file of the home",
+        "right '@revoked git.example.com' | own known_hosts2",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case("another host's key revoked", "right '@revoked other.example.com' | own known_hosts", 0, "", true),
+    case("another key revoked", "wrong '@revoked *' | own known_hosts", 0, "", true),
+    case("authority beside it", "wrong '@cert-authority *.example.com' | own known_hosts", 0, "", true),
+    case(
+        "revoked by its hash",
+        "right git.example.com | own h; ssh-keygen -q -H -f .ssh/h; sed 's/^/@revoked /' .ssh/h | own known_hosts; rm -f .ssh/h .ssh/h.old",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "list of revoked keys",
+        "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub >/srv/keys; echo 'RevokedHostKeys /srv/keys' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "list of other revoked keys",
+        "cut -d' ' -f1,2 /root/other.pub >/srv/keys; echo 'RevokedHostKeys /srv/keys' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "made list of revoked keys",
+        "ssh-keygen -q -k -f /srv/keys /etc/ssh/ssh_host_ed25519_key.pub; echo 'RevokedHostKeys /srv/keys' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "made list of other revoked keys",
+        "ssh-keygen -q -k -f /srv/keys /root/other.pub; echo 'RevokedHostKeys /srv/keys' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "list of revoked keys that is gone",
+        "echo 'RevokedHostKeys /srv/keys' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "another name",
+        "printf 'Host git.example.com\\n  HostName localhost\\n' | own config",
+        3,
+        "host-name-elsewhere",
+        false,
+    ),
+    case(
+        "another name whose key is known",
+        "printf 'Host git.example.com\\n  HostName localhost\\n' | own config; right localhost | own known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "another name whose other key is known",
+        "printf 'Host git.example.com\\n  HostName localhost\\n' | own config; wrong localhost | own known_hosts",
+        3,
+        "host-name-elsewhere",
+        false,
+    ),
+    case("another port", "printf 'Host *\\n  Port 2222\\n' >/etc/ssh/ssh_config.d/a.conf", 0, "", true),
+    case(
+        "another port and a false key for it",
+        "printf 'Host *\\n  Port 2222\\n' >/etc/ssh/ssh_config.d/a.conf; wrong '[git.example.com]:2222' | own known_hosts",
+        3,
+        "host-name-elsewhere",
+        false,
+    ),
+    case(
+        "an alias",
+        "printf 'Host git.example.com\\n  HostKeyAlias elsewhere\\n' | own config",
+        3,
+        "host-name-elsewhere",
+        false,
+    ),
+    case(
+        "hashed names",
+        "echo 'HashKnownHosts yes' >/etc/ssh/ssh_config.d/a.conf; right git.example.com >/etc/ssh/ssh_known_hosts; ssh-keygen -q -H -f /etc/ssh/ssh_known_hosts; rm -f /etc/ssh/*.old; chmod 0644 /etc/ssh/ssh_known_hosts",
+        0,
+        "",
+        true,
+    ),
+    case("any key is taken", "echo 'StrictHostKeyChecking no' >/etc/ssh/ssh_config.d/a.conf", 0, "", true),
+    case(
+        "any key is taken, nothing read",
+        "printf 'StrictHostKeyChecking no\\nGlobalKnownHostsFile none\\nUserKnownHostsFile /dev/null\\n' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "host-keys-unchecked",
+        true,
+    ),
+    case(
+        "no algorithm left",
+        "echo 'HostKeyAlgorithms rsa-sha2-512' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "host-key-algorithms",
+        false,
+    ),
+    case(
+        "other algorithms",
+        "echo 'HostKeyAlgorithms ssh-ed25519' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "configuration that ssh refuses",
+        "echo 'Misspelt yes' | own config",
+        3,
+        "ssh-config-refused",
+        false,
+    ),
+    case(
+        "configuration that others can write",
+        "echo 'HashKnownHosts no' | own config; chmod 0666 .ssh/config",
+        3,
+        "ssh-config-refused",
+        false,
+    ),
+    case(
+        "harmless configuration",
+        "printf 'Host *\\n  SendEnv LANG\\n  HashKnownHosts no\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "a match",
+        "printf 'Match host git.example.com exec \"true\"\\n  GlobalKnownHostsFile none\\n' | own config",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "a match that does not hold",
+        "printf 'Match host git.example.com exec \"false\"\\n  GlobalKnownHostsFile none\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "by a proxy",
+        "printf 'exec 3<>/dev/tcp/127.0.0.1/$1; cat <&3 & cat >&3; kill %%1' >/srv/hosts/proxy; printf 'Host git.example.com\\n  ProxyCommand bash /srv/hosts/proxy %%p\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+];
+
+/// What is done to the account's keys. The server knows the Ed25519 key, and as another project's the RSA key.
+const KEYS: &[Case] = &[
+    case("one key", "", 0, "", true),
+    case(
+        "two keys, the first is nobody's",
+        "ssh-keygen -q -t rsa -m PEM -b 2048 -N '' -f .ssh/id_rsa; chown gitlab-runner: .ssh/id_rsa*",
+        0,
+        "ssh-keys-several",
+        true,
+    ),
+    case(
+        "two keys, the first is another project's",
+        "cp /root/taken .ssh/id_rsa; cp /root/taken.pub .ssh/id_rsa.pub; chown gitlab-runner: .ssh/id_rsa*",
+        0,
+        "ssh-keys-several",
+        false,
+    ),
+    case(
+        "a first key with a passphrase",
+        "ssh-keygen -q -t rsa -m PEM -b 2048 -N secret -f .ssh/id_rsa; chown gitlab-runner: .ssh/id_rsa*",
+        0,
+        "ssh-key-encrypted",
+        true,
+    ),
+    case("a first key that is none", "echo zzz-no-key-at-all | own id_rsa", 0, "ssh-key-passed-over", true),
+    case("a first key of root's", "install -m 0600 /root/taken .ssh/id_rsa", 0, "ssh-key-passed-over", true),
+    case(
+        "a key under another name",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub",
+        3,
+        "ssh-key-name",
+        false,
+    ),
+    case(
+        "a private key alone under another name",
+        "mv .ssh/id_ed25519 .ssh/gitlab; rm .ssh/id_ed25519.pub",
+        3,
+        "ssh-key-name",
+        false,
+    ),
+    case(
+        "a key with a passphrase",
+        "ssh-keygen -q -p -P '' -N secret -f .ssh/id_ed25519",
+        3,
+        "ssh-key-encrypted",
+        false,
+    ),
+    case(
+        "a key that is named",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; echo 'IdentityFile ~/.ssh/deploy' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key that is named by a token",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; echo 'IdentityFile %d/.ssh/deploy' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "another key is named",
+        "printf 'IdentitiesOnly yes\\nIdentityFile ~/.ssh/other\\n' | own config",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
+        "another key is named by the system",
+        "printf 'Host *\\n  IdentityFile ~/.ssh/other\\n' >/etc/ssh/ssh_config.d/a.conf",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
+        "another key is named and there",
+        "cp /root/taken .ssh/other; cp /root/taken.pub .ssh/other.pub; chown gitlab-runner: .ssh/other*; echo 'IdentityFile ~/.ssh/other' | own config",
+        0,
+        "ssh-key-configured",
+        false,
+    ),
+    case(
+        "another host's key",
+        "printf 'Host other.example.com\\n  IdentityFile ~/.ssh/other\\n' | own config",
+        0,
+        "",
+        true,
+    ),
+    case("only the keys that are named, and none is", "echo 'IdentitiesOnly yes' | own config", 0, "", true),
+    case("no keys at all", "echo 'PubkeyAuthentication no' | own config", 3, "ssh-key-unused", false),
+];
+
+/// A host with a Git server of its own, known by a profile, to which the account's key has access.
+fn served() -> Option<Host> {
+    if !have(&["sshd", "ssh", "ssh-keygen", "git", "sudo"]) {
+        return None;
+    }
+    let host = Host::or_skip()?.start();
+    host.sh(
+        "useradd --system --create-home --shell /bin/sh --password '*' git
+         grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
+         mkdir -p /run/sshd /etc/ssh/ssh_config.d /etc/runner-prep/profiles
+         ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+         ssh-keygen -q -t ed25519 -N '' -f /root/other
+         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nPort 22\\nPort 2222\\n' >/etc/ssh/sshd_config
+         echo '127.0.0.1 git.example.com' >>/etc/hosts
+         cp /etc/ssh/ssh_config /root/ssh_config
+         { printf '[account]\\nname = \"gitlab-runner\"\\n[ssh_key]\\n[known_hosts]\\nhosts = [{ host = \"git.example.com\", keys = [\"'
+           cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub | tr -d '\\n'
+           printf '\"] }]\\n'; } >/etc/runner-prep/profiles/ours.toml
+         printf '[account]\\nname = \"gitlab-runner\"\\n[git]\\nname = \"ci\"\\nemail = \"ci@example.com\"\\n' >/etc/runner-prep/profiles/git.toml
+         /usr/sbin/sshd -f /etc/ssh/sshd_config",
+    )
+    .ok();
+    host.prep(&["apply", "--profile", "ours"]).ok();
+    host.sh(
+        "install -d -m 0700 -o git -g git /home/git/.ssh
+         runner-prep key >/home/git/.ssh/authorized_keys; 
+         ssh-keygen -q -t rsa -m PEM -b 2048 -N '' -f /root/taken; echo \"restrict,command=\\\"echo another project; exit 1\\\" $(cat /root/taken.pub)\" >>/home/git/.ssh/authorized_keys
+         chown git:git /home/git/.ssh/authorized_keys
+         rm -f /home/gitlab-runner/.ssh/known_hosts*; cp -a /home/gitlab-runner/.ssh /root/dot-ssh",
+    )
+    .ok();
+    Some(host)
+}
+
+/// A job's ssh to the server.
+fn reaches(host: &Host) -> Run {
+    host.sh("su -s /bin/bash gitlab-runner -c 'ssh git@git.example.com exit </dev/null'")
+}
+
+/// What a document says that waits or is warned of: code and repair.
+fn said(document: &Value, list: &str) -> Vec<(String, String)> {
+    let text = |remark: &Value, key: &str| remark[key].as_str().unwrap_or_default().to_owned();
+    let remarks = document[list].as_array().cloned().unwrap_or_default();
+    remarks.iter().map(|remark| (text(remark, "code"), text(remark, "repair"))).collect()
+}
+
+/// The problems of some of doctor's checks.
+fn problems(host: &Host, profile: &str, checks: &[&str]) -> Vec<String> {
+    let run = host.prep(&["doctor", "--json", "--profile", profile]);
+    let findings = run.json()["findings"].as_array().cloned().unwrap_or_default();
+    let is_meant = |finding: &&Value| {
+        finding["status"] == "problem" && checks.iter().any(|check| finding["check"] == *check)
+    };
+    findings
+        .iter()
+        .filter(is_meant)
+        .map(|finding| format!("{} {}", finding["code"], finding["message"]))
+        .collect()
+}
+
+/// Holds a case against the host, and says what was wrong.
+fn hold(host: &Host, profile: &str, case: &Case, works: &dyn Fn() -> Run, checks: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let before = works().status == 0;
+    let diagnosis = problems(host, profile, checks);
+    // An identity for some repositories only is a problem, also where this one has it.
+    let is_partial = diagnosis.iter().any(|problem| problem.contains("in some repositories only"));
+    if before != diagnosis.is_empty() && !is_partial {
+        wrong.push(format!("before: works is {before}, doctor has {diagnosis:?}"));
+    }
+    let run = host.prep(&["apply", "--json", "--profile", profile]);
+    let document = run.json();
+    if run.status != case.exit {
+        wrong.push(format!("apply: {} instead of {}: {run}", run.status, case.exit));
+        return wrong;
+    }
+    let waits = said(&document, "pending");
+    let all: Vec<(String, String)> = [waits.clone(), said(&document, "warnings")].concat();
+    if !case.code.is_empty() && all.iter().all(|(code, _)| code != case.code) {
+        wrong.push(format!("nothing says {}: {all:?}", case.code));
+    }
+    if case.code.is_empty() && !waits.is_empty() {
+        wrong.push(format!("something waits: {waits:?}"));
+    }
+    let job = works();
+    if (job.status == 0) != case.green {
+        wrong.push(format!("after apply: green should be {}: {job}", case.green));
+    }
+    let check = host.prep(&["check", "--profile", profile]);
+    if check.status != case.exit {
+        wrong.push(format!("check says {} after apply said {}", check.status, case.exit));
+    }
+    // Nobody but a person knows what was meant, or the passphrase.
+    if case.exit == 3 && !["ssh-config-refused", "ssh-key-encrypted"].contains(&case.code) {
+        for (_, repair) in &waits {
+            if host.sh(repair).status != 0 {
+                wrong.push(format!("the repair fails: {repair}"));
+            }
+        }
+        let again = host.prep(&["apply", "--profile", profile]);
+        if again.status != 0 {
+            wrong.push(format!("after {waits:?} apply says {again}"));
+        }
+        let job = works();
+        if job.status != 0 {
+            wrong.push(format!("after {waits:?}: {job}"));
+        }
+    } else if case.exit == 0 {
+        let left = problems(host, profile, checks);
+        if !left.is_empty() {
+            wrong.push(format!("doctor after apply: {left:?}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn host_keys_are_where_ssh_of_the_account_looks_for_them() {
+    let Some(host) = served() else { return };
+    let mut wrong = Vec::new();
+    for case in HOSTS {
+        host.sh(&format!("{AFRESH}{}", case.before)).ok();
+        let found = hold(&host, "ours", case, &|| reaches(&host), &["known-hosts"]);
+        wrong.extend(found.into_iter().map(|what| format!("{}: {what}", case.name)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    println!("{} cases of host keys", HOSTS.len());
+}
+
+#[test]
+fn the_key_is_the_one_that_ssh_offers() {
+    let Some(host) = served() else { return };
+    let mut wrong = Vec::new();
+    for case in KEYS {
+        host.sh(&format!("{AFRESH}right git.example.com >/etc/ssh/ssh_known_hosts; chmod 0644 /etc/ssh/ssh_known_hosts\n{}", case.before)).ok();
+        // Whether the server takes the first of two keys for another's only the server knows.
+        let takes_other = !case.green && case.exit == 0;
+        let checks: &[&str] = if takes_other { &[] } else { &["ssh-key"] };
+        let works = || if takes_other { host.sh("exit 1") } else { reaches(&host) };
+        let found = if takes_other {
+            let mut wrong = Vec::new();
+            let run = host.prep(&["apply", "--json", "--profile", "ours"]);
+            if run.status != 0 || said(&run.json(), "warnings").iter().all(|(code, _)| code != case.code) {
+                wrong.push(format!("{run}"));
+            }
+            if reaches(&host).status == 0 {
+                wrong.push("the server does not take the first key for another's".to_owned());
+            }
+            wrong
+        } else {
+            hold(&host, "ours", case, &works, checks)
+        };
+        wrong.extend(found.into_iter().map(|what| format!("{}: {what}", case.name)));
+        // The line that is printed is the one that ssh offers first and can use.
+        let offered = host.sh("su -s /bin/bash gitlab-runner -c 'ssh -v git@git.example.com exit </dev/null' 2>&1 | sed -n 's/.*Offering public key: .* \\(SHA256:[^ ]*\\).*/\\1/p'");
+        let key = host.prep(&["key", "--fingerprint"]);
+        let offered: Vec<&str> = offered.stdout.lines().collect();
+        let is_first = offered.first() == Some(&key.stdout.trim());
+        let is_passed = case.name.contains("passphrase") && offered.contains(&key.stdout.trim());
+        if key.status == 0 && !is_first && !is_passed && case.code != "ssh-key-unused" {
+            wrong.push(format!("{}: ssh offers {offered:?}, and the program says {key}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    println!("{} cases of keys", KEYS.len());
+}
+
+/// What is done to git's files of an account without an identity. Jobs commit in `~/builds`.
+const GIT: &[Case] = &[
+    case("nothing there", "", 0, "", true),
+    case("included", "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; mine | own id", 0, "", true),
+    case(
+        "included for builds",
+        "printf '[includeIf \"gitdir:~/builds/\"]\\n\\tpath = ~/id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included for builds, case aside",
+        "printf '[includeIf \"gitdir/i:~/BUILDS/\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included for some builds",
+        "printf '[includeIf \"gitdir:~/builds/**/project/\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included on a branch",
+        "printf '[includeIf \"onbranch:main\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included by a remote",
+        "printf '[includeIf \"hasconfig:remote.*.url:ssh://**\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included elsewhere",
+        "printf '[includeIf \"gitdir:~/work/\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case("in the second file", "mkdir -p .config/git; mine | own .config/git/config", 0, "", true),
+    case(
+        "included by the second file",
+        "mkdir -p .config/git; printf '[include]\\n\\tpath = id\\n' | own .config/git/config; mine | own .config/git/id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included on a branch by the second file",
+        "mkdir -p .config/git; printf '[includeIf \"onbranch:main\"]\\n\\tpath = ~/id\\n' | own .config/git/config; mine | own id; echo '[core]' | own .gitconfig",
+        0,
+        "",
+        true,
+    ),
+    case("in the system's file", "mine >/etc/gitconfig; chmod 0644 /etc/gitconfig", 0, "", true),
+    case(
+        "included by the system's file",
+        "printf '[include]\\n\\tpath = /srv/id\\n' >/etc/gitconfig; mine >/srv/id; chmod 0644 /etc/gitconfig /srv/id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "included on a branch by the system's file",
+        "printf '[includeIf \"onbranch:main\"]\\n\\tpath = /srv/id\\n' >/etc/gitconfig; mine >/srv/id; chmod 0644 /etc/gitconfig /srv/id",
+        0,
+        "git-identity-overridden",
+        true,
+    ),
+    case(
+        "a name alone before an include",
+        "printf '[user]\\n\\tname = somebody\\n[include]\\n\\tpath = id\\n' | own .gitconfig; printf '[user]\\n\\temail = somebody@example.com\\n' | own id",
+        0,
+        "",
+        true,
+    ),
+    case("a missing include", "printf '[include]\\n\\tpath = gone\\n' | own .gitconfig", 0, "", true),
+    case(
+        "an include through a link",
+        "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; mine | own other; ln -s other id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "an include of no effect",
+        "printf '[includeIf \"nonsense:x\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "a broken include on a branch",
+        "printf '[includeIf \"onbranch:other\"]\\n\\tpath = id\\n' | own .gitconfig; echo '[user' | own id",
+        0,
+        "git-include-broken",
+        true,
+    ),
+    case(
+        "a broken include",
+        "printf '[core]\\n[include]\\n\\tpath = id\\n' | own .gitconfig; printf '# x\\n[user\\n' | own id",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
+        "an include of itself",
+        "printf '[include]\\n\\tpath = .gitconfig\\n' | own .gitconfig",
+        2,
+        "git-config-circle",
+        false,
+    ),
+    case(
+        "two that include each other",
+        "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; printf '[include]\\n\\tpath = ~/.gitconfig\\n' | own id",
+        2,
+        "git-config-circle",
+        false,
+    ),
+    case(
+        "eleven files deep",
+        "for i in 0 1 2 3 4 5 6 7 8 9 10 11; do printf \"[include]\\n\\tpath = ~/id$((i+1))\\n\" | own id$i; done; mine | own id12; printf '[include]\\n\\tpath = id0\\n' | own .gitconfig",
+        2,
+        "git-config-circle",
+        false,
+    ),
+    case(
+        "nine files deep",
+        "for i in 0 1 2 3 4 5 6; do printf \"[include]\\n\\tpath = id$((i+1))\\n\" | own id$i; done; mine | own id7; printf '[include]\\n\\tpath = id0\\n' | own .gitconfig",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "an include that is shut",
+        "printf '[include]\\n\\tpath = /srv/id\\n' | own .gitconfig; mine >/srv/id; chmod 0600 /srv/id",
+        2,
+        "git-config-shut",
+        false,
+    ),
+    case(
+        "a system's file that is shut",
+        "mine >/etc/gitconfig; chmod 0600 /etc/gitconfig",
+        2,
+        "git-config-shut",
+        false,
+    ),
+    case(
+        "a key without a value",
+        "printf '[user]\\n\\tname\\n\\temail = x\\n' | own .gitconfig",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
+        "an include without a path",
+        "printf '[include]\\n\\tpath\\n' | own .gitconfig",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
+        "an empty name",
+        "printf '[user]\\n\\tname =\\n\\temail = x\\n' | own .gitconfig",
+        3,
+        "git-name-empty",
+        false,
+    ),
+    case(
+        "a name of dots",
+        "printf '[user]\\n\\tname = ...\\n\\temail = x\\n' | own .gitconfig",
+        3,
+        "git-name-empty",
+        false,
+    ),
+    case(
+        "a domain of which git makes an address",
+        "hostname ci.example.com; echo '127.0.0.1 ci.example.com' >>/etc/hosts; usermod -c Runner gitlab-runner",
+        0,
+        "",
+        true,
+    ),
+];
+
+/// Puts everything back that a case of git may have changed.
+const GIT_AFRESH: &str =
+    "cd /home/gitlab-runner; rm -rf .gitconfig .config id* other builds /etc/gitconfig /srv/id
+    hostname runner-host; sed -i /ci.example.com/d /etc/hosts; usermod -c '' gitlab-runner
+    own() { install -o gitlab-runner -g gitlab-runner -m 0644 /dev/stdin $1; }
+    mine() { printf '[user]\\n\\tname = somebody\\n\\temail = somebody@example.com\\n'; }
+    ";
+
+#[test]
+fn git_commits_as_whoever_was_named() {
+    let Some(host) = served() else { return };
+    let commit = || {
+        host.sh("rm -rf /home/gitlab-runner/builds; exec su -s /bin/bash gitlab-runner -c '
+            set -e; mkdir -p ~/builds/t1/0/group/project; cd ~/builds/t1/0/group/project; git init -q -b main
+            git remote add origin ssh://git@git.example.com/x; git commit -q --allow-empty -m x; git log --format=%an,%cn'")
+    };
+    let mut wrong = Vec::new();
+    for case in GIT {
+        host.sh(&format!(
+            "{GIT_AFRESH}{}\nchown -Rh gitlab-runner: .config 2>/dev/null || true",
+            case.before
+        ))
+        .ok();
+        let found = if case.exit == 2 {
+            let mut wrong = Vec::new();
+            let run = host.prep(&["apply", "--json", "--profile", "git"]);
+            if run.status != 2
+                || said(&run.json(), "warnings").first().map(|(code, _)| code.as_str()) != Some(case.code)
+            {
+                wrong.push(format!("it is not refused by {}: {run}", case.code));
+            }
+            if commit().status == 0 || problems(&host, "git", &["git"]).is_empty() {
+                wrong.push("a job can commit, or doctor has no problem".to_owned());
+            }
+            wrong
+        } else {
+            hold(&host, "git", case, &commit, &["git"])
+        };
+        wrong.extend(found.into_iter().map(|what| format!("{}: {what}", case.name)));
+        // Whoever was named keeps the word where git reads it, but where a warning says otherwise.
+        let is_named = case.before.contains("mine") && case.green && case.code != "git-identity-overridden";
+        let elsewhere = ["elsewhere", "no effect", "broken"].iter().any(|word| case.name.contains(word));
+        let expected = if is_named && !elsewhere { "somebody" } else { "ci" };
+        let said = commit();
+        if is_named && said.stdout.trim() != format!("{expected},{expected}") {
+            wrong.push(format!("{}: {expected} should commit: {said}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    println!("{} cases of git", GIT.len());
+}
