@@ -5,6 +5,7 @@
 //! write.
 
 mod home;
+mod name_services;
 pub mod pointed;
 mod rights;
 
