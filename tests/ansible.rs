@@ -59,7 +59,10 @@ fn a_binary_module_prepares_hosts_that_have_nothing() {
     let inventory = fleet.text("inventory").replace("/usr/bin/python3", "/nonexistent");
     fleet.put("inventory", inventory);
 
+    // README's own is the same without the keys.
+    fleet.put("prepare.yml", readme_block("prepare.yml"));
     let before = state(&fleet, true);
+    assert_recap(fleet.playbook(&["prepare.yml", "--check", "--diff"]).ok(), [1, 1, 1]);
     let run = fleet.playbook(&["module.yml", "--check", "--diff"]);
     assert_recap(run.ok(), [2, 1, 1]);
     run.says("+gitlab-runner ALL=(ALL)").says("privileged = true").says("no runner is registered yet");

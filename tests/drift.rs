@@ -7,7 +7,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use support::{Host, HostBuilder, Systemd, differences, fixture, have, source};
+use support::{Host, HostBuilder, Systemd, differences, fixture, have};
 
 const CHECK: &str = "runner-prep-check@dind.service";
 const APPLY: &str = "runner-prep-apply@dind.service";
@@ -102,10 +102,10 @@ fn the_journal_says_what_differs_and_nothing_is_changed() {
     host.sh("! find /etc/systemd /usr/local /var/lib/systemd -name '*runner-prep*' | grep .").ok();
 }
 
-/// The figure that README gives for a unit, in a row of its table.
+/// The figure that the page on packages gives for a unit, in a row of its table.
 fn readme_figure(unit: &str) -> f64 {
-    let readme = std::fs::read_to_string(source().join("README.md")).unwrap();
-    let row = readme.lines().find(|line| line.starts_with(&format!("| `{unit}`"))).unwrap();
+    let page = support::page(".package/README.md");
+    let row = page.lines().find(|line| line.starts_with(&format!("| `{unit}`"))).unwrap();
     row.rsplit('|').nth(1).unwrap().trim().parse().unwrap()
 }
 

@@ -1,5 +1,5 @@
 //! The picture in README is a real terminal run: this test makes it again and compares.
-//! `UPDATE_README=1` writes it.
+//! `RUNNER_PREP_RENEW=1` writes it.
 
 #![expect(clippy::disallowed_methods, reason = "reads and writes the picture beside the tests")]
 
@@ -90,13 +90,13 @@ fn the_picture_shows_a_real_run() {
     assert!(!screen.lines().any(is_cut), "{screen}");
     let drawn = draw(&screen);
     let path = source().join(PICTURE);
-    if std::env::var_os("UPDATE_README").is_some() {
+    if support::renew() {
         std::fs::write(path, drawn).unwrap();
     } else {
         let kept = std::fs::read_to_string(path).unwrap();
         assert!(
             kept == drawn,
-            "the picture is not what the program prints; UPDATE_README=1 draws it again\n{drawn}"
+            "the picture is not what the program prints; RUNNER_PREP_RENEW=1 draws it again\n{drawn}"
         );
     }
 }

@@ -1,12 +1,12 @@
-//! README is true: every command in its `console` blocks runs here, in order, on one throwaway host, and
-//! prints what README says. `UPDATE_README=1` writes what the commands print into README.
+//! README and the other pages are true: every command in their `console` blocks runs here, in order, on one throwaway
+//! host for each page, and prints what the page says. `RUNNER_PREP_RENEW=1` writes what the commands print.
 
 #![allow(clippy::unwrap_used, reason = "a README that can't be read has to stop the tests")]
 #![expect(clippy::disallowed_methods, reason = "reads the README and lays out a release beside the program")]
 
 mod support;
 
-use support::{Host, fixture, have, readme_block, skip, source};
+use support::{Host, HostBuilder, PAGES, fixture, have, page, readme_block, renew, skip, source};
 
 /// What differs from run to run, and what README shows instead.
 const SAMPLE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3q8kq0Tn5oSgWcY7pPz1m2Hn0D4Vn8yqk6vYxk3RrT";
@@ -83,9 +83,26 @@ fn every_command_prints_what_readme_says() {
     if !have(&["sudo", "ssh-keygen", "rsync", "git"]) {
         return skip("sudo, ssh-keygen, rsync or git is missing");
     }
-    let Some(host) = Host::or_skip() else { return };
-    let path = source().join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
+    let mut wrong = Vec::new();
+    for path in PAGES {
+        let text = page(path);
+        if !blocks(&text).iter().any(|block| block.language == "console") {
+            continue;
+        }
+        let Some(host) = Host::or_skip() else { return };
+        let (lines, differences) = run_page(host, &text, path != "README.md");
+        if renew() {
+            std::fs::write(source().join(path), lines.join("\n") + "\n").unwrap();
+        } else {
+            wrong.extend(differences.into_iter().map(|difference| format!("{path}\n{difference}")));
+        }
+    }
+    assert!(wrong.is_empty(), "a page is not true; RUNNER_PREP_RENEW=1 corrects it\n{}", wrong.join("\n"));
+}
+
+/// Run the commands of a page, in order, on one host, which README prepares itself: the page as it should be, and where
+/// it differs.
+fn run_page(host: HostBuilder, text: &str, prepared: bool) -> (Vec<String>, Vec<String>) {
     let host = host
         .release("/srv/runner-prep")
         // What `gitlab-runner register` writes, put in place where README says that a runner was registered.
@@ -93,12 +110,15 @@ fn every_command_prints_what_readme_says() {
         // The profile that README shows.
         .file("/srv/gitlab.toml", readme_block("gitlab.toml"))
         .start();
-    let mut lines: Vec<String> = readme.lines().map(str::to_owned).collect();
+    if prepared {
+        host.sh("/srv/runner-prep/install.sh -- apply --profile dind --allow-pending").ok();
+    }
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut shift = 0_isize;
     let mut wrong = Vec::new();
-    let registered = readme.lines().position(|line| line.contains("<!-- a runner is registered -->"));
+    let registered = text.lines().position(|line| line.contains("<!-- a runner is registered -->"));
     let mut is_registered = false;
-    for block in blocks(&readme).into_iter().filter(|block| block.language == "console") {
+    for block in blocks(text).into_iter().filter(|block| block.language == "console") {
         if registered.is_some_and(|line| line < block.start) && !is_registered {
             host.sh("install -d -m 0700 /etc/gitlab-runner; install -m 0600 /srv/registered.toml /etc/gitlab-runner/config.toml")
                 .ok();
@@ -120,7 +140,7 @@ fn every_command_prints_what_readme_says() {
         }
         if fresh != block.lines {
             wrong.push(format!(
-                "--- README says\n{}\n--- the program says\n{}",
+                "--- the page says\n{}\n--- the program says\n{}",
                 block.lines.join("\n"),
                 fresh.join("\n")
             ));
@@ -129,82 +149,71 @@ fn every_command_prints_what_readme_says() {
             lines.splice(start..start + block.lines.len(), fresh);
         }
     }
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(path, lines.join("\n") + "\n").unwrap();
-    } else {
-        assert!(wrong.is_empty(), "README is not true; UPDATE_README=1 corrects it\n{}", wrong.join("\n"));
-    }
+    (lines, wrong)
 }
 
 #[test]
-fn every_file_and_link_that_readme_names_exists() {
-    let readme = std::fs::read_to_string(source().join("README.md")).unwrap();
-    for target in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        if let Some(anchor) = target.strip_prefix('#') {
-            let slug = |line: &str| -> String {
-                let text = line.trim_start_matches('#').trim().to_lowercase();
-                let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-                kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-            };
-            let known = readme.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor);
-            assert!(known, "README links to #{anchor}, which it does not have");
-        } else if !target.contains("://") {
-            assert!(source().join(target).exists(), "README names {target}, which does not exist");
+fn every_file_and_link_that_a_page_names_exists() {
+    for path in PAGES {
+        let text = page(path);
+        let here = source().join(path);
+        let here = here.parent().unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').map_or((target, None), |(file, at)| (file, Some(at)));
+            let found = if file.is_empty() { source().join(path) } else { here.join(file) };
+            assert!(found.exists(), "{path} names {file}, which does not exist");
+            if let Some(anchor) = anchor {
+                let slug = |line: &str| -> String {
+                    let text = line.trim_start_matches('#').trim().to_lowercase();
+                    let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+                    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+                };
+                let text = std::fs::read_to_string(found).unwrap();
+                let known =
+                    text.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor);
+                assert!(known, "{path} links to #{anchor}, which {file} does not have");
+            }
+        }
+        // Files that a page names in code, which a reader opens next.
+        for name in text.split('`').filter(|name| is_path(name)) {
+            assert!(source().join(name).exists(), "{path} names {name}, which does not exist");
         }
     }
 }
 
+/// True for what can only be a file of this repository.
+fn is_path(name: &str) -> bool {
+    let tops = ["src/", "tests/", "profiles/", ".ci/", ".github/", ".package/"];
+    tops.iter().any(|top| name.starts_with(top))
+        && !name.contains(|c: char| c.is_whitespace() || "*…<$".contains(c))
+        && !["NAME", "SECONDS"].iter().any(|word| name.contains(word))
+}
+
 #[test]
-fn readme_names_every_profile_and_no_other() {
-    let readme = std::fs::read_to_string(source().join("README.md")).unwrap();
+fn readme_is_short() {
+    let lines = page("README.md").lines().count();
+    assert!(
+        lines <= 400,
+        "README has {lines} lines: what only some readers look for goes to the other pages"
+    );
+}
+
+#[test]
+fn every_profile_has_its_row_and_no_other() {
     for (name, _) in runner_prep::profile::BUILT_IN {
-        assert!(readme.contains(&format!("`{name}`")), "README does not name the profile {name}");
+        for path in ["README.md", "profiles/README.md"] {
+            assert!(
+                page(path).contains(&format!("| `{name}` |")),
+                "{path} has no row for the profile {name}"
+            );
+        }
         assert!(source().join(format!("profiles/{name}.toml")).exists());
     }
-    let files = std::fs::read_dir(source().join("profiles")).unwrap().count();
+    let is_profile = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".toml");
+    let files = std::fs::read_dir(source().join("profiles")).unwrap();
+    let files = files.filter(|entry| is_profile(entry.as_ref().unwrap().file_name())).count();
     assert_eq!(files, runner_prep::profile::BUILT_IN.len(), "a profile is not built in");
-}
-
-/// The table of `src/doctor/job_errors.tsv`, whose rows `tests/explain.rs` proves: a job's error, and the codes
-/// by which doctor finds what is behind it.
-fn job_errors() -> String {
-    let data = std::fs::read_to_string(source().join("src/doctor/job_errors.tsv")).unwrap();
-    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
-    for line in data.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let is_code = fields.len() == 3;
-        let code = if is_code { format!("`{}`", fields[2]) } else { fields[3].replace('|', "\\|") };
-        let text = fields[0].to_owned();
-        match rows.iter_mut().find(|(known, _)| *known == text) {
-            Some((_, codes)) if codes.contains(&code) => {}
-            Some((_, codes)) => codes.push(code),
-            None => rows.push((text, vec![code])),
-        }
-    }
-    let row = |(text, found): &(String, Vec<String>)| {
-        let (codes, words): (Vec<&String>, Vec<&String>) = found.iter().partition(|one| one.starts_with('`'));
-        let codes: Vec<&str> = codes.into_iter().map(String::as_str).collect();
-        let all = [codes.join(", ")].into_iter().filter(|codes| !codes.is_empty());
-        let all: Vec<String> = all.chain(words.into_iter().cloned()).collect();
-        format!("| `{text}` | {} |\n", all.join("; "))
-    };
-    ["| the job shows | doctor finds |\n|---|---|\n".to_owned()]
-        .into_iter()
-        .chain(rows.iter().map(row))
-        .collect()
-}
-
-#[test]
-fn the_page_on_failed_jobs_is_the_proven_table() {
-    const BEGIN: &str = "<!-- job errors: made from src/doctor/job_errors.tsv -->\n\n";
-    let path = source().join("README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
-    let (table, after) = rest.split_once("\n\n").unwrap();
-    let wanted = job_errors();
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(path, [before, BEGIN, wanted.trim_end(), "\n\n", after].concat()).unwrap();
-    } else {
-        assert_eq!(table, wanted.trim_end(), "UPDATE_README=1 corrects it");
-    }
 }

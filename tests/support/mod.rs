@@ -48,7 +48,7 @@ pub(crate) use host::{Host, HostBuilder};
 pub(crate) use listing::{assert_unchanged, differences, listing, stamps};
 pub(crate) use namespaces::Namespaces;
 pub(crate) use process::{Run, program, run_at_terminal, run_limited, run_within};
-pub(crate) use readme::readme_block;
+pub(crate) use readme::{PAGES, page, readme_block, renew};
 pub(crate) use secrets::Secrets;
 pub(crate) use sudos::{SUDOS, Sudo, with_each};
 pub(crate) use systemd::Systemd;
