@@ -191,7 +191,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
             "unit" => ["Problem", "Unknown", "Ok"].iter().any(|status| {
                 include_str!("../src/doctor/kernel.rs").contains(&format!("\"{status} {code}\""))
             }),
-            // Here, or in tests/register.rs on a host with a gitlab-runner.
+            // Here, or in tests/errors on a host of its own.
             "wait" => ["config-load-unproven", "register-token"].contains(code),
             _ => false,
         };
