@@ -76,7 +76,7 @@ pub enum Command {
     Template(Template),
     /// Bring GitLab's side of a profile about: deploy keys, job tokens, pipeline variables
     ///
-    /// Reads the section [gitlab] of the profile and nothing else of it, needs neither root nor the host, and is the only
+    /// Reads the section `[gitlab]` of the profile and nothing else of it, needs neither root nor the host, and is the only
     /// command that opens a connection. It adds and widens, and never narrows or removes.
     #[command(subcommand, after_long_help = examples::help("gitlab"))]
     Gitlab(Gitlab),

@@ -57,7 +57,7 @@ pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
 /// Do it, and look again.
 ///
 /// # Errors
-/// As [`plan`]; from the first change on, an error is part of the report.
+/// As [`plan()`]; from the first change on, an error is part of the report.
 pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
     let (mut fates, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);

@@ -2,7 +2,7 @@
 //!
 //! Any account can start thousands of processes, give them any name and arguments, and mount things by the ten
 //! thousand in namespaces of its own. So a process is what its program's file and its real user say, and a look at
-//! all of them has an end: who needs more than the [`Look`] gives gets an error, and does without the answer.
+//! all of them has an end: who needs more than the `Look` gives gets an error, and does without the answer.
 
 use std::ffi::OsString;
 use std::io::{self, Read};

@@ -17,7 +17,7 @@ use crate::fault::fault;
 /// `open` opens a directory above it. A `confined` process sees file systems read-only that are not, and does not ask.
 ///
 /// # Errors
-/// Those of [`check`].
+/// Those of `check`.
 pub fn check_below(
     path: &Path,
     confined: bool,
