@@ -60,7 +60,9 @@ fn refused(tree: &Tree, path: &str) {
     assert_unchanged(&before, &home_stamps(tree));
     let json = tree.run(&[&APPLY[..], &["--json"]].concat()).json();
     let repair = json["warnings"][0]["repair"].as_str().unwrap();
-    let rid = format!("; if not, move it away: sudo -u gitlab-runner mv -T /{path} /{path}.old");
+    let top = tree.path("").display().to_string();
+    let top = top.trim_end_matches('/');
+    let rid = format!("; if not, move it away: chroot {top} sudo -u gitlab-runner mv -T /{path} /{path}.old");
     assert!(
         repair.contains("if it is meant for jobs, run apply with --adopt") && repair.ends_with(&rid),
         "{repair}"

@@ -15,7 +15,7 @@ use super::{Account, Facts};
 use crate::fault;
 use crate::text::known_hosts::HostName;
 use config::read;
-pub use config::{CONFIG, Text, texts, where_set};
+pub use config::{CONFIG, Text, is_system_config, texts, where_set};
 pub use verdict::{Files, Verdict};
 
 /// Where ssh of every account looks for host keys.

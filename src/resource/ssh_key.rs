@@ -134,7 +134,8 @@ impl Resource for SshKey {
                 let (message, repair) = passphrase(context, name);
                 notes.wait("ssh-key-encrypted", message, repair);
             } else if !tried.misses_usual() {
-                match other_key(context, &tried.names)? {
+                check_publics(context, &tried.names)?;
+                match other_key(context, &tried.names) {
                     Some((message, repair)) => notes.wait("ssh-key-name", message, repair),
                     None => changes.extend(self.make(context, private_meta, public_meta)?),
                 }
@@ -195,9 +196,8 @@ impl SshKey {
         };
         let place = |name: &str| context.target.place(name);
         let public = format!("{name}.pub");
-        if let Some(lonely) = context.target.home(context.facts, &[&public])?.into_iter().next().flatten() {
+        if context.target.home(context.facts, &[&public])?.iter().any(Option::is_some) {
             let public = place(&public);
-            check_regular(&lonely, &context.target.name, &public.path())?;
             return Err(fault(
                 "ssh-key-half",
                 format!("{public} is there without its private key"),
@@ -255,7 +255,7 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
                 return Err(fault("ssh-key-encrypted", message, repair));
             }
             (None, None) => {
-                if let Some((message, repair)) = other_key(context, &tried.names)? {
+                if let Some((message, repair)) = other_key(context, &tried.names) {
                     return Err(fault("ssh-key-name", message, repair));
                 }
             }
@@ -277,6 +277,18 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
     }
     let key = found.usable.first().map(|usable| usable.shown(account.name.clone(), &account.home, ""));
     Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
+}
+
+/// Where there is no private key, its public half is a file or nothing all the same.
+fn check_publics(context: &Context<'_>, names: &[String]) -> Result<()> {
+    let target = context.target;
+    for name in names {
+        let public = format!("{name}.pub");
+        for seen in target.home(context.facts, &[&public])?.into_iter().flatten() {
+            check_regular(&seen, &target.name, &target.home.join(&public))?;
+        }
+    }
+    Ok(())
 }
 
 /// What a person should know although jobs have a key.

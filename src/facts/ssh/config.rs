@@ -35,6 +35,12 @@ const HARMLESS: [(&str, bool); 13] = [
 const ELSEWHERE: [&str; 6] =
     ["hostname", "identitiesonly", "identityfile", "proxyjump", "proxyusefdpass", "user"];
 
+/// True for a file that configures ssh of all accounts.
+#[must_use]
+pub fn is_system_config(file: &Path) -> bool {
+    file == Path::new(SYSTEM) || file.parent() == Some(Path::new(PARTS))
+}
+
 /// A file that configures ssh; `None` where only ssh can judge it.
 pub type Text = Option<String>;
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::SYSTEM;
 use crate::change::{Notes, Place};
-use crate::facts::ssh::{Client, Files, Settings, Verdict};
+use crate::facts::ssh::{self, Client, Files, Settings, Verdict};
 use crate::resource::Context;
 use crate::text::known_hosts::{Entry, HostKey, HostName};
 
@@ -85,10 +85,7 @@ impl Judge<'_> {
                     notes.wait(
                         "ssh-config-refused",
                         format!("ssh of {} does nothing, it ends with: {why}", account.name),
-                        format!(
-                            "correct the file that it names; see it: {}",
-                            self.context.as_account(&command)
-                        ),
+                        self.correct(&why, &command),
                     );
                     all_known = false;
                     continue;
@@ -123,6 +120,26 @@ impl Judge<'_> {
             );
         }
         Ok(asked)
+    }
+
+    /// What makes a configuration right that ssh refuses. What ssh said is the account's word: only a file of ssh's own
+    /// configuration is taken out of it.
+    fn correct(&self, why: &str, command: &str) -> String {
+        let own = self.context.target.home.join(ssh::CONFIG);
+        let is_mode = why.contains("Bad owner or permissions") && why.ends_with(&own.display().to_string());
+        if is_mode {
+            return self.context.command_at("chmod 0600", &own);
+        }
+        let found = why.split_once("line ").and_then(|(file, rest)| {
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+            Some((Path::new(file.trim_end_matches([':', ' '])), digits.parse::<u32>().ok()?))
+        });
+        match found {
+            Some((file, line)) if file == own || ssh::is_system_config(file) => {
+                self.context.command_at(&format!("sed -i '{line}s/^/#/'"), file)
+            }
+            _ => format!("correct the file that it names; see it: {}", self.context.as_account(command)),
+        }
     }
 
     fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {

@@ -137,10 +137,11 @@ pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
 
 /// A key in `~/.ssh` of a name that ssh does not try: whoever put it there means it for jobs, so that a second one would
 /// only hide that it is not used.
-pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Option<Said>> {
-    let Some(account) = &context.target.account else { return Ok(None) };
+pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said> {
+    let account = context.target.account.as_ref()?;
     let facts = context.facts;
-    let all = facts.home_names(account, SSH)?;
+    // A directory that is shut to the account is made its own first.
+    let all = facts.home_names(account, SSH).ok()?;
     // What `undo` moved aside, and what a person did, is no key that somebody wants to use.
     let is_other = |name: &&String| {
         let is_aside =
@@ -178,13 +179,13 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Optio
         if has_public {
             repair = format!("{repair}; {}", rename(".pub"));
         }
-        return Ok(Some((
+        return Some((
             format!(
                 "{} is a key, but ssh tries only id_rsa, id_ecdsa and id_ed25519: no job uses it",
                 from.display()
             ),
             repair,
-        )));
+        ));
     }
-    Ok(None)
+    None
 }
