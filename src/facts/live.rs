@@ -290,12 +290,12 @@ impl Facts for Live<'_> {
             .input(input)
             .env("HOME", home.as_os_str())
             .env("USER", account.name.as_ref())
-            .env("LOGNAME", account.name.as_ref())
-            .patience(ASKING);
+            .env("LOGNAME", account.name.as_ref());
         let is_other = identity::is_root() && account.uid != 0;
         let tool = if is_other { tool.account(&account.name, rights(account)) } else { tool };
-        // In a home that is not there, or is shut, nobody can start anything.
-        let is_there = self.root.is_host() && matches!(self.look(home, true), Ok(Some(_)));
+        // git asks where it stands. In a home that is not there, or is shut, nobody can start anything.
+        let is_git = program.ends_with("git") && self.root.is_host();
+        let is_there = is_git && matches!(self.look(home, true), Ok(Some(_)));
         if is_there { tool.within(home) } else { tool }.run().map(Some)
     }
 
