@@ -142,11 +142,14 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said>
     let facts = context.facts;
     // A directory that is shut to the account is made its own first.
     let all = facts.home_names(account, SSH).ok()?;
-    // What `undo` moved aside, and what a person did, is no key that somebody wants to use.
+    // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
     let is_other = |name: &&String| {
         let is_aside =
             [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end)) || name.contains(".undone-");
-        !is_aside && !tried.contains(&format!("{SSH}/{name}")) && !name.ends_with("_sk")
+        !is_aside
+            && !name.starts_with('.')
+            && !tried.contains(&format!("{SSH}/{name}"))
+            && !name.ends_with("_sk")
     };
     for name in all.iter().filter(is_other).take(50) {
         let name = format!("{SSH}/{name}");
