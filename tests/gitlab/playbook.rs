@@ -41,6 +41,8 @@ fn the_play_of_readme_registers_the_keys_of_all_hosts() {
         play.args(["-i", "hosts", "gitlab.yml", "--forks", "1", "-e", &format!("token_file={here}/token")]);
         play.current_dir(desk.directory.path()).env_clear().env("HOME", desk.directory.path());
         play.env("PATH", format!("{here}:{PATH}")).env("LC_ALL", "C.UTF-8").env("ANSIBLE_NOCOLOR", "1");
+        // Whoever runs this may have no home.
+        play.env("ANSIBLE_REMOTE_TEMP", desk.path("remote"));
         run_within(Duration::from_secs(300), &mut play)
     };
     play().ok().says("changed=1");

@@ -76,7 +76,9 @@ impl Place {
         let (uid, gid) = ids(uid);
         // The machine may have given the number to an account of its own, and sudo takes the first name.
         let passwd = std::fs::read_to_string(self.path("etc/passwd")).unwrap_or_default();
-        let is_other = |line: &&str| !is_root() || line.split(':').nth(2) != Some(&uid.to_string());
+        // An ordinary user has one number for all accounts of a tree, and may be `nobody`.
+        let is_twin = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
+        let is_other = |line: &&str| !is_twin(line) || !is_root() && !line.starts_with("nobody:");
         let others: String = passwd.lines().filter(is_other).flat_map(|line| [line, "\n"]).collect();
         self.file("etc/passwd", others.as_bytes(), 0o644);
         self.append("etc/passwd", &format!("{name}:x:{uid}:{gid}:GitLab Runner:{home}:/bin/bash"));
