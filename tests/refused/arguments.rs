@@ -141,8 +141,8 @@ fn a_tree_that_its_owner_may_not_write() {
     let tree = host();
     for (path, repair) in [
         ("etc/gitlab-runner", "run the same command with sudo"),
-        ("etc/sudoers.d", ""),
-        ("home/gitlab-runner", ""),
+        ("etc/sudoers.d", "run as that user or as root"),
+        ("home/gitlab-runner", "run as that user or as root"),
     ] {
         let (mode, ..) = tree.metadata(path);
         tree.chmod(path, 0o500);
