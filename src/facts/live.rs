@@ -13,7 +13,7 @@ pub use super::looks::unreadable;
 use super::shut::{shut, shut_by_mode};
 use super::{Account, Facts, MOST_BYTES, Times, name_services, package, programs, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
-use crate::fault::fault;
+use crate::fault::{self, Fault, fault};
 use crate::keys::Version;
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Named};
@@ -47,6 +47,9 @@ pub struct Live<'a> {
     ahead: RefCell<BTreeMap<OsString, Vec<Option<Seen>>>>,
     /// What was found readable for the account because it will be asked for.
     readable: RefCell<Vec<PathBuf>>,
+    /// Programs that did not end when they were asked with the account's rights: the account makes them wait, and once
+    /// is enough.
+    hung: RefCell<Vec<(PathBuf, Fault)>>,
 }
 
 impl<'a> Live<'a> {
@@ -60,6 +63,7 @@ impl<'a> Live<'a> {
             opened: RefCell::default(),
             ahead: RefCell::default(),
             readable: RefCell::default(),
+            hung: RefCell::default(),
         }
     }
 
@@ -284,6 +288,9 @@ impl Facts for Live<'_> {
         input: &[u8],
     ) -> Result<Option<Finished>> {
         let Some(program) = self.tool(program) else { return Ok(None) };
+        if let Some((_, fault)) = self.hung.borrow().iter().find(|(hung, _)| *hung == program) {
+            return Err(fault.clone().into());
+        }
         let home = if self.root.is_host() { account.home.as_path() } else { Path::new("/") };
         let tool = Tool::new(&program)
             .args(arguments)
@@ -291,12 +298,17 @@ impl Facts for Live<'_> {
             .env("HOME", home.as_os_str())
             .env("USER", account.name.as_ref())
             .env("LOGNAME", account.name.as_ref());
+        // A passphrase that was made slow on purpose keeps ssh-keygen; nothing keeps the others.
+        let tool = if program.ends_with("ssh-keygen") { tool } else { tool.patience(ASKING) };
         let is_other = identity::is_root() && account.uid != 0;
         let tool = if is_other { tool.account(&account.name, rights(account)) } else { tool };
         // git asks where it stands. In a home that is not there, or is shut, nobody can start anything.
         let is_git = program.ends_with("git") && self.root.is_host();
         let is_there = is_git && matches!(self.look(home, true), Ok(Some(_)));
-        if is_there { tool.within(home) } else { tool }.run().map(Some)
+        let done = if is_there { tool.within(home) } else { tool }.run();
+        let fault = done.as_ref().err().and_then(fault::find).filter(|fault| fault.code == "tool-hangs");
+        self.hung.borrow_mut().extend(fault.map(|fault| (program, fault.clone())));
+        done.map(Some)
     }
 
     fn check_writable(&self, place: &Place, confined: bool) -> Result<()> {
