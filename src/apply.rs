@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::change::{Change, Check, Note, Op, Place};
+use crate::change::{Change, ChangeOutcome, Check, Note, Op, Outcome, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::{tools, unfinished};
@@ -38,55 +38,6 @@ pub use crate::plan::STATE;
 
 /// How long we wait for another run to end.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What became of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is done and stays.
-    Applied,
-    /// It was done and taken back.
-    RolledBack,
-    /// It could not be done.
-    Failed,
-    /// Its turn did not come.
-    NotReached,
-}
-
-impl Fate {
-    /// The word for reports and `--json`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::RolledBack => "rolled-back",
-            Self::Failed => "failed",
-            Self::NotReached => "not-reached",
-        }
-    }
-}
-
-/// What an application did.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// For each change, in order.
-    pub fates: Vec<Fate>,
-    /// Why it ended early.
-    pub error: Option<anyhow::Error>,
-    /// What it met on the way that a person should know.
-    pub warnings: Vec<Note>,
-    /// How it was done, for those who ask for details; each with the index of its change.
-    pub details: Vec<(usize, String)>,
-    /// All but accounts was taken back.
-    taken_back: bool,
-}
-
-impl Outcome {
-    /// Nothing was done, because of this.
-    #[must_use]
-    pub fn not_begun(changes: &[Change], error: anyhow::Error) -> Self {
-        Self { fates: vec![Fate::NotReached; changes.len()], error: Some(error), ..Self::default() }
-    }
-}
 
 /// Holds the lock; made only when there is something to write.
 #[derive(Debug)]
@@ -220,7 +171,8 @@ impl<'a> Session<'a> {
         let (mut warnings, details) = (worker.warnings(), worker.details());
         let mut outcome = match settled {
             Ok(settled) => {
-                let mut outcome = Outcome { fates: vec![Fate::Applied; changes.len()], ..Outcome::default() };
+                let mut outcome =
+                    Outcome { fates: vec![ChangeOutcome::Applied; changes.len()], ..Outcome::default() };
                 match (self.end(worker.hold(settled), purpose), purpose) {
                     (None, _) => {}
                     (Some(left), Purpose::Apply(_)) => warnings.push(left),

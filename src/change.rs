@@ -3,6 +3,7 @@
 //! Owns the closed set of operations. Must not touch the host, and knows nothing of runners or profiles.
 
 mod note;
+mod outcome;
 mod seen;
 
 use std::cell::OnceCell;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::text::toml_patch::Step;
 pub use note::{Meaning, Note, Notes, PublicKey};
+pub use outcome::{ChangeOutcome, Outcome};
 pub use seen::{FileKind, Seen};
 
 /// One wanted change of the host, with its reason.

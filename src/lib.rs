@@ -6,6 +6,34 @@
 //! arguments → profile text → resources → facts about the host (read-only)
 //!           → Plan = Vec<Change> → apply (the only writer) → Outcome → report
 //! ```
+//!
+//! The map, from the bottom to the top. Each module's own first lines say more.
+//!
+//! | module | owns | must not |
+//! |---|---|---|
+//! | [`fault`] | errors with their repair | hold a secret |
+//! | [`text`] | formats: TOML patches, sudoers, known_hosts, git and ssh files, keys | touch a file |
+//! | [`keys`] | gitlab-runner's keys, by version | import the crate |
+//! | [`repair`] | repairs as text, for root, a sudo user or a tree | look at the host |
+//! | [`finding`] | what an examination found, as data | touch the host |
+//! | [`change`] | what is wanted done and what became of it, as data | know a runner |
+//! | [`sys`] | the operating system: handles, identities, tools, accounts | know a profile or a runner |
+//! | [`facts`] | the host as resources see it | write |
+//! | [`profile`] | finding, joining and merging profiles | know a section's meaning |
+//! | [`runner_config`] | the runners of a `config.toml` | show a value |
+//! | [`policy`] | what equals root | decide what is done about it |
+//! | [`resource`] | what each section wants of a host | write |
+//! | [`plan`] | all changes of a run, checked against one another | touch the host |
+//! | [`journal`] | the former state of the last runs | decide what is undone |
+//! | [`apply`] | staging, checks, commit and rollback: the only writer | know a resource |
+//! | [`undo`] | changes that bring a former state back | write |
+//! | [`doctor`] | whether jobs would be green, and why not | write, or use the network unasked |
+//! | [`gitlab`] | the projects' side, by GitLab's API: the only connection | write to the host |
+//! | [`deploy`] | `runner-deploy`, called by jobs through sudo | believe the account |
+//! | [`report`] | text and JSON for people and programs | write to the host |
+//! | [`cli`], [`manual`], [`completion`], [`schema`] | the face: arguments, pages, completions, schemas | decide |
+//! | [`run`] | the order of the steps of each command | decide for a resource |
+//! | [`ansible`] | the binary module of Ansible | have options of its own |
 
 pub mod ansible;
 pub mod apply;

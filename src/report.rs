@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::apply::{Fate, Outcome};
 use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
+use crate::change::{ChangeOutcome, Outcome};
 use crate::plan::Plan;
 use crate::repair::Reader;
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
@@ -199,7 +199,7 @@ impl Report {
         let changes: Vec<_> =
             plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
         let rest = after.unwrap_or(plan);
-        let made = outcome.fates.iter().filter(|fate| **fate == Fate::Applied).count();
+        let made = outcome.fates.iter().filter(|fate| **fate == ChangeOutcome::Applied).count();
         let base = Self::of(profiles, &changes, rest, extent);
         // What is to be said of a change is found before it, and not by the second look: all as `plan` says it.
         let mut report = Self { changed: made > 0, warnings: Vec::new(), ..base };

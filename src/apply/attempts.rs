@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Fate, Outcome, Session};
+use super::Session;
 use crate::change::Change;
+use crate::change::{ChangeOutcome, Outcome};
 use crate::fault;
 use crate::plan::Plan;
 
@@ -63,7 +64,7 @@ impl Session<'_> {
             self.narrow(&plan.changes, profiles, &mut outcome);
         }
         let shift = stays.len();
-        outcome.fates.splice(0..0, vec![Fate::Applied; shift]);
+        outcome.fates.splice(0..0, vec![ChangeOutcome::Applied; shift]);
         plan.changes.splice(0..0, stays);
         for (index, _) in &mut outcome.details {
             *index += shift;
@@ -80,5 +81,5 @@ fn is_changed_meanwhile(error: &anyhow::Error) -> bool {
 /// What can't be taken back: accounts.
 fn applied(plan: &Plan, outcome: &Outcome) -> Vec<Change> {
     let fates = plan.changes.iter().zip(&outcome.fates);
-    fates.filter(|(_, fate)| **fate == Fate::Applied).map(|(change, _)| change.clone()).collect()
+    fates.filter(|(_, fate)| **fate == ChangeOutcome::Applied).map(|(change, _)| change.clone()).collect()
 }

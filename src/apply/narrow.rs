@@ -4,17 +4,19 @@
 //! and with it a rule that makes every job root. So when a plan failed and was taken back, root's own part of it is
 //! tried once more if rights are taken away by it, and where that fails, too, the changes that take them away alone.
 
-use super::{Fate, Outcome, Session};
+use super::Session;
 use crate::change::{Change, Check, Content, Note, Op, Seen, Shown, ValueChange};
+use crate::change::{ChangeOutcome, Outcome};
 use crate::policy::way_to_root;
 use crate::text::toml_patch::Step;
 
 impl Session<'_> {
     /// Try it, and write into `outcome` what became of it. `changes` are those that failed.
     pub fn narrow(&self, changes: &[Change], profiles: &[String], outcome: &mut Outcome) {
-        let failed = outcome.fates.iter().position(|fate| *fate == Fate::Failed);
+        let failed = outcome.fates.iter().position(|fate| *fate == ChangeOutcome::Failed);
         let is_open = |index: usize| {
-            Some(index) != failed && outcome.fates.get(index).is_some_and(|fate| *fate != Fate::Applied)
+            Some(index) != failed
+                && outcome.fates.get(index).is_some_and(|fate| *fate != ChangeOutcome::Applied)
         };
         for is_meant in [(|change| change.op.is_system()) as fn(&Change) -> bool, takes_rights_away] {
             let (indices, part): (Vec<usize>, Vec<Change>) = changes
@@ -43,7 +45,7 @@ impl Session<'_> {
             });
             outcome.details.extend(done.details.into_iter().map(|(at, text)| (indices[at], text)));
             for index in indices {
-                outcome.fates[index] = Fate::Applied;
+                outcome.fates[index] = ChangeOutcome::Applied;
             }
             return;
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::explain::of_change;
-use super::{Fate, Outcome, Session, caught};
+use super::{Session, caught};
 use crate::change::{Change, Op, RegisterOp};
+use crate::change::{ChangeOutcome, Outcome};
 use crate::fault::{fault, quoted};
 use crate::plan::Plan;
 use crate::sys::exec::{Finished, Tool};
@@ -35,7 +36,7 @@ impl Session<'_> {
         let stopped = |plan: &Plan, failed: Option<usize>, error| {
             let mut outcome = Outcome::not_begun(&plan.changes, error);
             if let Some(fate) = failed.and_then(|index| outcome.fates.get_mut(index)) {
-                *fate = Fate::Failed;
+                *fate = ChangeOutcome::Failed;
             }
             Some(outcome)
         };

@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::Fate;
 use super::explain::{changed, explained, of_change};
+use crate::change::ChangeOutcome;
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{Fault, fault};
 use crate::sys::accounts::{self, tools, unfinished};
@@ -104,15 +104,19 @@ impl<'a> Worker<'a> {
     }
 
     /// What becomes of each change when everything is taken back now.
-    pub(super) fn fates(&self, count: usize) -> Vec<Fate> {
-        let mut fates = vec![Fate::NotReached; count];
+    pub(super) fn fates(&self, count: usize) -> Vec<ChangeOutcome> {
+        let mut fates = vec![ChangeOutcome::NotReached; count];
         for step in &self.steps {
             if let Some(fate) = fates.get_mut(step.index) {
-                *fate = if matches!(step.way_back, WayBack::None) { Fate::Applied } else { Fate::RolledBack };
+                *fate = if matches!(step.way_back, WayBack::None) {
+                    ChangeOutcome::Applied
+                } else {
+                    ChangeOutcome::RolledBack
+                };
             }
         }
         if let Some(fate) = fates.get_mut(self.reached) {
-            *fate = Fate::Failed;
+            *fate = ChangeOutcome::Failed;
         }
         fates
     }

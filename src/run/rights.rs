@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use crate::apply::{Outcome, Session, takes_rights_away};
+use crate::apply::{Session, takes_rights_away};
+use crate::change::Outcome;
 use crate::plan::Plan;
 use crate::report::{Extent, Report};
 use crate::resource::Wanted;
