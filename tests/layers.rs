@@ -31,7 +31,7 @@ const RANKS: &[(&str, u32)] = &[
     ("plan", 4),
     ("journal", 4),
     ("apply", 5),
-    ("report", 4),
+    ("report", 5),
     ("undo", 6),
     ("gitlab", 6),
     ("doctor", 5),
