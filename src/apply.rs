@@ -23,12 +23,14 @@ use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::{tools, unfinished};
 use crate::sys::dir::Dir;
+use crate::sys::keygen;
 use crate::sys::lock::Lock;
 use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
 use crate::sys::shared;
 use crate::sys::sudo::Judges;
 use crate::sys::waiting::Waiting;
+use crate::text::key_pair::{self, KeyKind, KeyPair};
 use crate::text::sudo_include;
 use explain::of_change;
 pub use narrow::takes_rights_away;
@@ -107,6 +109,7 @@ impl<'a> Session<'a> {
     pub fn apply(&self, changes: &[Change], profiles: &[String]) -> Outcome {
         let begin = || {
             working::begin(&self.state).map_err(journal::explain)?;
+            self.make_keys(changes)?;
             self.journal.begin(profiles, changes)
         };
         let id = match caught(begin) {
@@ -120,6 +123,23 @@ impl<'a> Session<'a> {
         }
         caught(|| self.journal.prune()).ok();
         outcome
+    }
+
+    /// Make the keys that the changes write, where they are not made yet: an RSA key takes seconds.
+    ///
+    /// # Errors
+    /// When one can't be made.
+    pub fn make_keys(&self, changes: &[Change]) -> Result<()> {
+        for key in changes.iter().filter_map(|change| change.op.unmade_key()) {
+            let pair = match key.kind {
+                KeyKind::Ed25519 => key_pair::ed25519(&key.comment)?,
+                KeyKind::Rsa { bits } => {
+                    KeyPair::of(keygen::rsa(self.root, self.machine, &self.state, bits, &key.comment)?)?
+                }
+            };
+            key.made.get_or_init(|| pair);
+        }
+        Ok(())
     }
 
     /// Do the changes that undo others, all or none. `places` are swept of what a killed undo left there.
@@ -149,6 +169,7 @@ impl<'a> Session<'a> {
         if !working::is_set(&self.state)? {
             return Ok(kept);
         }
+        keygen::sweep(&self.state)?;
         for entry in self.journal.unswept()? {
             let worker = self.worker();
             for thing in entry.changes.iter().filter_map(|record| record.op.thing()) {

@@ -11,9 +11,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
 pub use note::{Meaning, Note, Notes, PublicKey};
 pub use outcome::{ChangeOutcome, Outcome};
@@ -243,60 +245,60 @@ pub enum Owner {
     Ids(u32, u32),
 }
 
-type Make = dyn Fn() -> anyhow::Result<Vec<u8>>;
-
-/// The bytes of a file, perhaps made only when they are needed: an RSA key costs seconds, and a plan
-/// that is only shown must not pay them. They are wiped after the last use: it may be a private key.
+/// The bytes of a file. A new key is made only when it is to be written: a plan that is only shown needs none. They are
+/// wiped after the last use: it may be a private key.
 #[derive(Clone)]
-pub struct Content {
-    ready: Rc<OnceCell<Zeroizing<Vec<u8>>>>,
-    make: Option<Rc<Make>>,
-    slow: bool,
+pub enum Content {
+    /// Bytes that are there already.
+    Ready(Rc<Zeroizing<Vec<u8>>>),
+    /// The private half of a new key.
+    Private(Rc<NewKey>),
+    /// Its public half.
+    Public(Rc<NewKey>),
+}
+
+/// A key pair that `apply` makes.
+pub struct NewKey {
+    /// Its type.
+    pub kind: KeyKind,
+    /// The last word of its public line.
+    pub comment: String,
+    /// The pair, once it was made.
+    pub made: OnceCell<KeyPair>,
 }
 
 impl Content {
     /// Bytes that are there already.
     #[must_use]
     pub fn ready(bytes: Vec<u8>) -> Self {
-        Self { ready: Rc::new(OnceCell::from(Zeroizing::new(bytes))), make: None, slow: false }
+        Self::Ready(Rc::new(Zeroizing::new(bytes)))
     }
 
-    /// Bytes made at the first use, once.
-    pub fn later(make: impl Fn() -> anyhow::Result<Vec<u8>> + 'static) -> Self {
-        Self { ready: Rc::new(OnceCell::new()), make: Some(Rc::new(make)), slow: false }
-    }
-
-    /// The same bytes, said to take so long that a person wants to see it.
+    /// The key whose half this is, while it is not made yet.
     #[must_use]
-    pub fn slow(self, slow: bool) -> Self {
-        Self { slow, ..self }
-    }
-
-    /// True while a person would have to wait for the bytes.
-    #[must_use]
-    pub fn is_slow(&self) -> bool {
-        self.slow && self.ready.get().is_none()
+    pub fn unmade(&self) -> Option<&NewKey> {
+        match self {
+            Self::Ready(_) => None,
+            Self::Private(key) | Self::Public(key) => Some(&**key).filter(|key| key.made.get().is_none()),
+        }
     }
 
     /// The bytes.
     ///
     /// # Errors
-    /// When making them fails, for example without randomness from the kernel.
+    /// When they are those of a key that nobody made before.
     pub fn bytes(&self) -> anyhow::Result<&[u8]> {
-        if let Some(bytes) = self.ready.get() {
-            return Ok(bytes);
-        }
-        let made = match &self.make {
-            Some(make) => make()?,
-            None => Vec::new(),
-        };
-        Ok(self.ready.get_or_init(|| Zeroizing::new(made)))
+        self.peek().context("the new key is not made yet")
     }
 
-    /// The bytes if they are there already: enough for a diff, and never makes a key.
+    /// The bytes if they are there already: enough for a diff.
     #[must_use]
     pub fn peek(&self) -> Option<&[u8]> {
-        self.ready.get().map(|bytes| bytes.as_slice())
+        match self {
+            Self::Ready(bytes) => Some(bytes),
+            Self::Private(key) => key.made.get().map(|pair| pair.private.as_bytes()),
+            Self::Public(key) => key.made.get().map(|pair| pair.public.as_bytes()),
+        }
     }
 }
 
@@ -316,6 +318,15 @@ impl Op {
             | Self::RemoveDirectory { place, .. }
             | Self::Metadata { place, .. } => Some(place),
             Self::File(file) => Some(&file.place),
+        }
+    }
+
+    /// The key that this writes a half of, while it is not made yet.
+    #[must_use]
+    pub fn unmade_key(&self) -> Option<&NewKey> {
+        match self {
+            Self::File(file) => file.after.as_ref()?.unmade(),
+            _ => None,
         }
     }
 

@@ -21,7 +21,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::apply::{Left, STATE, Session, caught};
-use crate::change::{Content, Note, Op};
+use crate::change::Note;
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
@@ -35,6 +35,7 @@ use crate::report::{Extent, Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::sys::identity;
+use crate::text::key_pair::KeyKind;
 pub use complete::complete;
 pub(crate) use output::write;
 pub use output::{crashed, usage};
@@ -238,9 +239,12 @@ fn work(
         report.warn(session.repaired());
         return Ok(report);
     }
-    if let (Some(slow), Some(spinner)) = (slow(&plan), Spinner::new(cli, environment)) {
-        // An error comes again when the bytes are used, and is told then.
-        spinner.during("making a key", || slow.bytes().is_ok());
+    let mut keys = plan.changes.iter().filter_map(|change| change.op.unmade_key());
+    if keys.any(|key| key.kind != KeyKind::Ed25519) {
+        if let Some(spinner) = Spinner::new(cli, environment) {
+            // An error comes again when the key is to be written, and is told then.
+            spinner.during("making a key", || session.make_keys(&plan.changes).is_ok());
+        }
     }
     let outcome = session.apply_settled(&mut plan, names, &build);
     if outcome.error.is_some() {
@@ -274,14 +278,6 @@ fn work(
         ));
     }
     Ok(report)
-}
-
-/// The first content that a person would have to wait for: an RSA key, both halves in one.
-fn slow(plan: &Plan) -> Option<&Content> {
-    plan.changes.iter().find_map(|change| match &change.op {
-        Op::File(file) => file.after.as_ref().filter(|content| content.is_slow()),
-        _ => None,
-    })
 }
 
 /// The sections that a profile may have.

@@ -78,9 +78,7 @@ fn a_host_that_somebody_prepared_by_hand() {
         "gitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync\n",
         0o440,
     );
-    let pair =
-        runner_prep::text::key_pair::generate(runner_prep::text::key_pair::KeyKind::Ed25519, "root@rack4")
-            .unwrap();
+    let pair = runner_prep::text::key_pair::ed25519("root@rack4").unwrap();
     let tree = tree.dir(&format!("{HOME}/.ssh"), 0o700).own(&format!("{HOME}/.ssh"), 998);
     let tree = theirs(tree, &format!("{HOME}/.ssh/id_ed25519"), &pair.private, 0o600);
     let tree = theirs(tree, &format!("{HOME}/.ssh/id_ed25519.pub"), &pair.public, 0o644);
@@ -101,8 +99,7 @@ fn an_account_with_the_old_name() {
 fn a_messy_host() {
     let unit = "[Service]\nExecStart=/usr/bin/gitlab-runner \"run\" \"--config\" \"/etc/gitlab-runner/config.toml\" \"--user\" \"nobody\"\n";
     let drop_in = "[Service]\nExecStart=\nExecStart=/usr/bin/gitlab-runner run --config /srv/conf/config.toml --user gitlab-runner\n";
-    let pair =
-        runner_prep::text::key_pair::generate(runner_prep::text::key_pair::KeyKind::Ed25519, "x").unwrap();
+    let pair = runner_prep::text::key_pair::ed25519("x").unwrap();
     let tree = packaged()
         .file("etc/systemd/system/gitlab-runner.service", unit)
         .file("usr/lib/systemd/system/gitlab-runner.service.d/10-ours.conf", drop_in)

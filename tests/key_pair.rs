@@ -8,12 +8,15 @@
     reason = "a test runs the real program on files of its own"
 )]
 
+mod support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use proptest::prelude::*;
-use runner_prep::text::key_pair::{Inspection, KeyKind, PublicLine, generate, inspect, public_line};
+use runner_prep::text::key_pair::{Inspection, PublicLine, ed25519, inspect, public_line};
+use support::Tree;
 use tempfile::TempDir;
 
 fn keygen(arguments: &[&str], file: &Path) -> Output {
@@ -53,31 +56,56 @@ fn same_fingerprint(file: &Path, line: &PublicLine) {
     assert!(shown.starts_with(&format!("{bits} {print} ")), "{shown}");
 }
 
+/// Has the program make a key of its own, and hands out the files: private and public.
+fn made(kind: &str, comment: &str) -> (Vec<u8>, String) {
+    let profile = format!("summary = \"a key\"\n[ssh_key]\n{kind}\ncomment = '{comment}'\n");
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").file("mine.toml", profile);
+    // Not looked through for secrets: a line of an RSA key's private file can be a part of its public modulus alone.
+    let run = tree.command(&["apply", "--profile", "./mine.toml"]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let name = if kind.contains("rsa") { "id_rsa" } else { "id_ed25519" };
+    let file = format!("home/gitlab-runner/.ssh/{name}");
+    assert_eq!(tree.metadata(&file).0, 0o600);
+    let left: Vec<String> = tree.listing().into_iter().filter(|line| line.contains("new-key")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    (tree.read(&file), tree.text(&format!("{file}.pub")))
+}
+
 #[test]
 fn new_keys_are_taken_by_ssh_keygen() {
     let Some(dir) = workplace() else { return };
     let file = dir.path().join("key");
-    for kind in [KeyKind::Ed25519, KeyKind::Rsa { bits: 2048 }, KeyKind::Rsa { bits: 2056 }] {
-        for comment in ["", "gitlab-runner", "zwei Wörter \"#\""] {
-            let pair = generate(kind, comment).unwrap();
-            store(&file, pair.private.as_bytes());
-            assert_eq!(derived(&file).unwrap() + "\n", pair.public, "{kind:?}");
-            let line = public_line(pair.public.as_bytes()).unwrap();
-            assert_eq!(line.comment(), comment);
+    for (kind, bits) in [
+        ("type = \"ed25519\"", 256),
+        ("type = \"rsa\"\nbits = 2048", 2048),
+        ("type = \"rsa\"\nbits = 2056", 2056),
+    ] {
+        for comment in ["", "gitlab-runner", "-C", "zwei Wörter \"#\""] {
+            let (private, public) = made(kind, comment);
+            store(&file, &private);
+            assert_eq!(derived(&file).unwrap() + "\n", public, "{kind}");
+            let line = public_line(public.as_bytes()).unwrap();
+            assert_eq!((line.comment(), line.key().bits()), (comment, bits));
             same_fingerprint(&file, &line);
-            if let KeyKind::Rsa { bits } = kind {
-                assert_eq!(line.key().bits(), bits);
-            }
         }
     }
+}
+
+#[test]
+fn what_a_killed_run_left_of_a_new_key_is_removed() {
+    let left = "var/lib/runner-prep/new-key";
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner");
+    let tree = tree.dir("var/lib/runner-prep", 0o700).dir("var/lib/runner-prep/working", 0o700);
+    let tree = tree.dir(left, 0o700).file_mode(&format!("{left}/key"), "half of a key", 0o600);
+    tree.run(&["apply", "--profile", "shell", "--only", "account,ssh_key"]).ok();
+    assert!(!tree.exists(left));
 }
 
 #[test]
 fn rsa_keys_are_what_openssl_calls_consistent() {
     let Some(dir) = workplace() else { return };
     let file = dir.path().join("key");
-    let pair = generate(KeyKind::Rsa { bits: 2048 }, "").unwrap();
-    store(&file, pair.private.as_bytes());
+    store(&file, &made("type = \"rsa\"\nbits = 2048", "").0);
     let converted = keygen(&["-p", "-m", "PEM", "-P", "", "-N", ""], &file);
     assert!(converted.status.success());
     let check = Command::new("openssl").args(["rsa", "-check", "-noout", "-in"]).arg(&file).output();
@@ -139,7 +167,7 @@ fn keys_of_hardware_tokens_are_recognised() {
         let length = u32::try_from(bytes.len()).unwrap();
         [&length.to_be_bytes(), bytes].concat()
     };
-    let point = generate(KeyKind::Ed25519, "").unwrap();
+    let point = ed25519("").unwrap();
     let point = public_line(point.public.as_bytes()).unwrap().key().blob()[15..].to_vec();
     let generator = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
     let generator: Vec<u8> =
@@ -240,7 +268,7 @@ proptest! {
 
     #[test]
     fn damaged_keys_never_pass_for_another_key(at in 0_usize..400, byte in any::<u8>()) {
-        let pair = generate(KeyKind::Ed25519, "gitlab-runner").unwrap();
+        let pair = ed25519("gitlab-runner").unwrap();
         let mut private = pair.private.as_bytes().to_vec();
         let at = at % private.len();
         private[at] = byte;

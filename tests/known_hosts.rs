@@ -11,7 +11,7 @@ use std::fs;
 use std::process::Command;
 
 use proptest::prelude::*;
-use runner_prep::text::key_pair::{KeyKind, generate};
+use runner_prep::text::key_pair::ed25519;
 use runner_prep::text::known_hosts::{
     Conflict, Entry, GITLAB_COM, HostKey, HostName, entries, keys_of, merge,
 };
@@ -146,7 +146,7 @@ fn ssh_keygen_finds_what_was_merged_also_among_hashed_names() {
         }
     }
     // A hashed line keeps its hash when its key is replaced.
-    let key = generate(KeyKind::Ed25519, "").unwrap().public;
+    let key = ed25519("").unwrap().public;
     let new = entries(&key, Some(&host("gitlab.com"))).unwrap();
     let found = merge(&hashed, &new, false).unwrap_err().0;
     assert_eq!(found.len(), 1);

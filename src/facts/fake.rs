@@ -175,6 +175,10 @@ impl Fake {
                 let FileOp { place, after, meta, .. } = &**file;
                 match after {
                     Some(content) => {
+                        if let Some(key) = content.unmade() {
+                            let pair = crate::text::key_pair::ed25519(&key.comment).expect("a key");
+                            key.made.get_or_init(|| pair);
+                        }
                         let bytes = content.bytes().expect("the content of a change").to_vec();
                         return self.put(&place.path(), FileKind::Regular, meta, bytes);
                     }
@@ -307,8 +311,8 @@ impl Facts for Fake {
         Ok(path.ancestors().find_map(|path| self.untrusted.get(path)).cloned())
     }
 
-    fn tool(&self, _name: &str) -> Option<PathBuf> {
-        None
+    fn tool(&self, name: &str) -> Option<PathBuf> {
+        (name == "ssh-keygen").then(|| "/usr/bin/ssh-keygen".into())
     }
 
     fn program(&self) -> Option<PathBuf> {

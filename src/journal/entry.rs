@@ -313,7 +313,7 @@ mod tests {
                 relative: ".ssh/id_rsa".into(),
             },
             before: None,
-            after: Some(Content::later(|| Ok(b"secret".to_vec()))),
+            after: Some(Content::ready(b"secret".to_vec())),
             meta: Meta { owner: Owner::Account("ci".into()), mode: 0o600 },
             check: Check::None,
             shown: Shown::Label("new key".into()),

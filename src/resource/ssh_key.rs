@@ -17,11 +17,11 @@ use serde::Deserialize;
 
 use super::{Context, Resource};
 use crate::change::{
-    Change, Check, Content, FileOp, Meta, Note, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+    Change, Check, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
-use crate::facts::ssh;
+use crate::facts::{programs, ssh};
 use crate::fault::{self, fault, move_aside};
-use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind, KeyPair};
+use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
 use fit::check_regular;
 use found::{Found, Usable, observe, other_key, passphrase};
@@ -207,19 +207,14 @@ impl SshKey {
                 ),
             ));
         }
-        let pair = Rc::new(OnceCell::new());
-        let (kind, comment) = (self.kind, self.comment.clone());
-        let get = move || -> Result<Rc<KeyPair>> {
-            if let Some(made) = pair.get() {
-                return Ok(Rc::clone(made));
-            }
-            let made = Rc::new(key_pair::generate(kind, &comment)?);
-            Ok(Rc::clone(pair.get_or_init(|| made)))
-        };
-        let get_public = get.clone();
-        let slow = matches!(self.kind, KeyKind::Rsa { .. });
-        let private = Content::later(move || Ok(get()?.private.as_bytes().to_vec())).slow(slow);
-        let public = Content::later(move || Ok(get_public()?.public.clone().into_bytes())).slow(slow);
+        if matches!(self.kind, KeyKind::Rsa { .. }) && context.facts.tool("ssh-keygen").is_none() {
+            // It is the machine's own, also for a tree.
+            let repair = programs::install(context.facts, &["ssh"])?;
+            return Err(fault("tool-missing", "ssh-keygen of this machine is not installed", repair));
+        }
+        let (comment, made) = (self.comment.clone(), OnceCell::new());
+        let key = Rc::new(NewKey { kind: self.kind, comment, made });
+        let (private, public) = (Content::Private(Rc::clone(&key)), Content::Public(key));
         let why = "jobs have no SSH key to push with".to_owned();
         let shown = |half: &str| Shown::Label(format!("new {half} key ({label}, comment {})", self.comment));
         Ok(vec![

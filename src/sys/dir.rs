@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -252,6 +253,25 @@ impl Dir {
             unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir).ok();
         }
         done
+    }
+
+    /// Make a directory for files that only root may see, and open it.
+    pub(super) fn make_scratch(&self, name: &OsStr) -> io::Result<Rc<Self>> {
+        self.make_child(name, None, 0o700)?;
+        Ok(Rc::new(self.child(name)?.ok_or(io::ErrorKind::NotFound)?))
+    }
+
+    /// Remove it with all that is in it, if it is there.
+    pub(super) fn remove_scratch(&self, name: &OsStr) -> io::Result<()> {
+        let Some(dir) = self.child(name)? else { return Ok(()) };
+        for entry in dir.names()? {
+            if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+                dir.remove_scratch(&entry)?;
+            } else {
+                dir.unlink(&entry)?;
+            }
+        }
+        self.remove_child(name)
     }
 
     /// Set owner and mode of an entry that still is what was seen (`identity`), through its handle.

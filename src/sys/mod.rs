@@ -8,6 +8,7 @@ pub mod dir;
 pub mod exec;
 pub mod handover;
 pub mod identity;
+pub mod keygen;
 pub mod lease;
 pub mod lock;
 pub mod mounts;

@@ -186,9 +186,9 @@ impl Stage {
     ) -> Result<Self> {
         let cannot = "cannot copy sudo's policy to check it";
         let directory = OsString::from("policy");
-        remove(scratch, &directory).context(cannot)?;
-        let top = make(scratch, &directory).context(cannot)?;
-        let drop_ins = make(&top, OsStr::new("sudoers.d")).context(cannot)?;
+        scratch.remove_scratch(&directory).context(cannot)?;
+        let top = scratch.make_scratch(&directory).context(cannot)?;
+        let drop_ins = top.make_scratch(OsStr::new("sudoers.d")).context(cannot)?;
         let mut stage =
             Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory, mains: Vec::new() };
         // The drop-ins from their copies, everything else from where it is.
@@ -252,7 +252,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         // What can't be removed now is removed by the next check.
-        remove(&self.scratch, &self.name).ok();
+        self.scratch.remove_scratch(&self.name).ok();
     }
 }
 
@@ -267,30 +267,8 @@ fn copy_name(main: &str) -> &OsStr {
     Path::new(main).file_name().unwrap_or_default()
 }
 
-fn make(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<Rc<Dir>> {
-    parent.make_child(name, None, 0o700)?;
-    let child = parent.child(name)?.ok_or(std::io::ErrorKind::NotFound)?;
-    Ok(Rc::new(child))
-}
-
 fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = Staged::create(dir, name, bytes, None, 0o440, None)?;
     file.commit(None)?;
     file.finish()
-}
-
-/// Remove our scratch copy: a directory of files and of one directory of files.
-pub(super) fn remove(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<()> {
-    let Some(dir) = parent.child(name)? else {
-        return Ok(());
-    };
-    let dir = Rc::new(dir);
-    for entry in dir.names()? {
-        if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == Kind::Directory) {
-            remove(&dir, &entry)?;
-        } else {
-            dir.unlink(&entry)?;
-        }
-    }
-    parent.remove_child(name)
 }

@@ -8,7 +8,6 @@ use ssh_key::{LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 mod inspect;
-mod rsa;
 
 pub use super::public_key::{PublicLine, public_line};
 pub use inspect::{Inspection, inspect};
@@ -21,7 +20,7 @@ pub const DEFAULT_RSA_BITS: u32 = 3072;
 pub enum KeyKind {
     /// `ssh-ed25519`, made within a millisecond.
     Ed25519,
-    /// `ssh-rsa`, which takes seconds.
+    /// `ssh-rsa`, which `ssh-keygen` makes and takes seconds for.
     Rsa {
         /// The size of the modulus in bits: 2048 to 8192, a multiple of 8.
         bits: u32,
@@ -51,7 +50,7 @@ pub enum GenerateError {
     Bits(u32),
     /// The comment holds a control character.
     Comment,
-    /// The new key failed its own check, or could not be written down.
+    /// The new key is none, or could not be written down.
     SelfCheck,
 }
 
@@ -74,7 +73,7 @@ impl From<getrandom::Error> for GenerateError {
     }
 }
 
-/// Checks that [`generate`] would take this kind and comment, without making a key.
+/// Checks that a key of this kind, with this comment, can be made.
 pub fn validate(kind: KeyKind, comment: &str) -> Result<(), GenerateError> {
     match kind {
         KeyKind::Rsa { bits } if !(2048..=8192).contains(&bits) || bits % 8 != 0 => {
@@ -85,24 +84,25 @@ pub fn validate(kind: KeyKind, comment: &str) -> Result<(), GenerateError> {
     }
 }
 
-/// Makes a key pair from the kernel's random bytes.
-///
-/// RSA uses all processors for its seconds, with threads that have ended when this returns.
-pub fn generate(kind: KeyKind, comment: &str) -> Result<KeyPair, GenerateError> {
-    validate(kind, comment)?;
-    let data = match kind {
-        KeyKind::Ed25519 => {
-            let mut seed = Zeroizing::new([0; 32]);
-            getrandom::fill(&mut *seed)?;
-            KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed))
-        }
-        KeyKind::Rsa { bits } => KeypairData::Rsa(rsa::generate(bits)?),
-    };
+/// Makes an Ed25519 pair from the kernel's random bytes.
+pub fn ed25519(comment: &str) -> Result<KeyPair, GenerateError> {
+    validate(KeyKind::Ed25519, comment)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed)?;
+    let data = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     let key = PrivateKey::new(data, comment).map_err(|_| GenerateError::SelfCheck)?;
-    let private = key.to_openssh(LineEnding::LF).map_err(|_| GenerateError::SelfCheck)?;
-    match inspect(private.as_bytes()) {
-        Inspection::OpenSsh { public, .. } => Ok(KeyPair { private, public: format!("{public}\n") }),
-        _ => Err(GenerateError::SelfCheck),
+    KeyPair::of(key.to_openssh(LineEnding::LF).map_err(|_| GenerateError::SelfCheck)?)
+}
+
+impl KeyPair {
+    /// The pair of a private key that was made just now, in OpenSSH's format and without a passphrase.
+    pub fn of(private: Zeroizing<String>) -> Result<Self, GenerateError> {
+        match inspect(private.as_bytes()) {
+            Inspection::OpenSsh { public, encrypted: false } => {
+                Ok(Self { private, public: format!("{public}\n") })
+            }
+            _ => Err(GenerateError::SelfCheck),
+        }
     }
 }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn two_keys_are_never_the_same() {
-        let make = || generate(KeyKind::Ed25519, "gitlab-runner").unwrap();
+        let make = || ed25519("gitlab-runner").unwrap();
         let (one, two) = (make(), make());
         assert_ne!(one.public, two.public);
         assert!(one.private.ends_with("-----END OPENSSH PRIVATE KEY-----\n"));
@@ -124,10 +124,10 @@ mod tests {
     #[test]
     fn odd_sizes_and_comments_are_refused() {
         for bits in [0, 1024, 2047, 2050, 8200, u32::MAX] {
-            let error = generate(KeyKind::Rsa { bits }, "").unwrap_err();
+            let error = validate(KeyKind::Rsa { bits }, "").unwrap_err();
             assert_eq!(error, GenerateError::Bits(bits));
         }
-        let error = generate(KeyKind::Ed25519, "a\nb").unwrap_err();
+        let error = ed25519("a\nb").unwrap_err();
         assert_eq!(error, GenerateError::Comment);
     }
 }

@@ -1,8 +1,8 @@
 //! What `tests/bench/run` measures our program against, and with: the TOML parser alone, the making of a key alone, and
 //! how much memory another program took.
 //!
-//! `parse FILE` parses the file once with the parser that the program has, and nothing else. `key BITS COUNT` makes as
-//! many keys in this process (0 bits: Ed25519) and prints the seconds of each. `memory PROGRAM …` runs
+//! `parse FILE` parses the file once with the parser that the program has, and nothing else. `key COUNT` makes as
+//! many Ed25519 keys in this process and prints the seconds of each. `memory PROGRAM …` runs
 //! a program and prints the largest memory that it or a child had, in kilobytes; a small process has to do that,
 //! because the kernel counts what the parent had before the program began.
 
@@ -16,19 +16,17 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use runner_prep::text::key_pair::{KeyKind, generate};
+use runner_prep::text::key_pair::ed25519;
 use toml_edit::Document;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let done = match (arguments.next().as_deref(), arguments.next()) {
         (Some("parse"), Some(path)) => parse(&path),
-        (Some("key"), Some(bits)) => keys(&bits, arguments.next().as_deref()),
+        (Some("key"), Some(count)) => keys(&count),
         (Some("memory"), Some(program)) => memory(&program, arguments),
-        _ => Err(
-            "usage: parse FILE | key BITS COUNT | memory PROGRAM [ARGUMENT …]; the bench is tests/bench/run"
-                .to_owned(),
-        ),
+        _ => Err("usage: parse FILE | key COUNT | memory PROGRAM [ARGUMENT …]; the bench is tests/bench/run"
+            .to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -46,13 +44,10 @@ fn parse(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn keys(bits: &str, count: Option<&str>) -> Result<(), String> {
-    let number = |text: &str| text.parse::<u32>().map_err(|error| format!("{text}: {error}"));
-    let bits = number(bits)?;
-    let kind = if bits == 0 { KeyKind::Ed25519 } else { KeyKind::Rsa { bits } };
-    for _ in 0..number(count.unwrap_or("1"))? {
+fn keys(count: &str) -> Result<(), String> {
+    for _ in 0..count.parse::<u32>().map_err(|error| format!("{count}: {error}"))? {
         let began = Instant::now();
-        let made = generate(kind, "a").map_err(|error| error.to_string())?;
+        let made = ed25519("a").map_err(|error| error.to_string())?;
         println!("{:.9}", began.elapsed().as_secs_f64());
         drop(made);
     }

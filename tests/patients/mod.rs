@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use runner_prep::text::key_pair::{self, KeyKind};
+use runner_prep::text::key_pair;
 use runner_prep::text::known_hosts::GITLAB_COM;
 
 use crate::support::{Host, Tree};
@@ -90,7 +90,7 @@ pub(crate) struct Fault {
 
 /// What lies in the host that lacks nothing: path, text, mode, and whether it is the account's.
 fn files() -> Vec<(&'static str, String, u32, bool)> {
-    let pair = key_pair::generate(KeyKind::Ed25519, "gitlab-runner").unwrap();
+    let pair = key_pair::ed25519("gitlab-runner").unwrap();
     let identity = "[user]\n\tname = gitlab-runner\n\temail = gitlab-runner@runner-host\n";
     let rule = "# Managed by runner-prep\ngitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync\n";
     vec![

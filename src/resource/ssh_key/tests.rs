@@ -3,7 +3,7 @@
 use super::super::testing::{Did, Expected, changes, codes, converged, file, made, own, refused, repaired};
 use crate::change::{FileKind, Swap};
 use crate::facts::fake::{Fake, ID};
-use crate::text::key_pair::{self, KeyKind};
+use crate::text::key_pair;
 
 const PROFILE: &str = "[ssh_key]\n";
 const DIRECTORY: &str = "/home/gitlab-runner/.ssh";
@@ -16,7 +16,7 @@ const ENCRYPTED: &str = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED
 const PEM: &str = "-----BEGIN RSA PRIVATE KEY-----\nMAMCAQA=\n-----END RSA PRIVATE KEY-----\n";
 
 fn pair() -> (String, String) {
-    let pair = key_pair::generate(KeyKind::Ed25519, "somebody").expect("a key");
+    let pair = key_pair::ed25519("somebody").expect("a key");
     (pair.private.to_string(), pair.public.clone())
 }
 

@@ -16,7 +16,6 @@ use super::super::exec::{Finished, Tool};
 use super::super::identity::{Identity, is_root};
 use super::super::root::Root;
 use super::super::staged::{self, Staged};
-use super::super::sudo::remove;
 use super::{DATABASES, MOST_BYTES};
 use crate::fault::fault;
 
@@ -57,7 +56,7 @@ pub(super) fn call(root: &Root, state: &Rc<Dir>, program: &Path, arguments: &[Os
 
 /// Remove the copy, also one that a killed run left.
 pub(super) fn forget(state: &Rc<Dir>) -> Result<()> {
-    remove(state, OsStr::new(COPY)).context("cannot remove a copy of a tree's accounts")
+    state.remove_scratch(OsStr::new(COPY)).context("cannot remove a copy of a tree's accounts")
 }
 
 fn put_back(etc: &Rc<Dir>, copy: &Rc<Dir>, former: &[OsString]) -> Result<()> {
