@@ -54,6 +54,13 @@ impl Plan {
         check_home(&changes, context)?;
         check_places(&changes, context)?;
         let lacks = lacks(context, &notes)?;
+        if serves_no_job(wanted, &changes, &notes) {
+            notes.warn(
+                "no-shell-runner",
+                "no runner of this host has executor shell: the sudo rule and the SSH key serve no job yet",
+                "register one for the jobs that deploy: gitlab-runner register --executor shell; or leave the rule out: --skip sudoers",
+            );
+        }
         let Notes { mut warnings, mut pending, right, public_key, meanings, .. } = notes;
         if !lacks.is_empty() {
             let note = missing(context, &lacks)?;
@@ -70,6 +77,19 @@ const NOT_REGISTERED: &str = "runner-not-registered";
 
 /// The code of the note on programs.
 pub const PROGRAMS_MISSING: &str = "programs-missing";
+
+/// Runners are registered, and none of them runs jobs as the account, which is whom the rule is for.
+fn serves_no_job(wanted: &Wanted, changes: &[Change], notes: &Notes) -> bool {
+    // A custom executor starts its programs as the account, too.
+    let has_shell = ["shell", "custom"].iter().any(|executor| notes.executors.contains(*executor));
+    let is_rule = |change: &Change| matches!(&change.op, Op::File(file) if file.after.is_some());
+    let is_known = !notes.executors.is_empty() && !notes.registers;
+    is_known
+        && !has_shell
+        && wanted.kinds().any(|kind| kind == "sudoers")
+        && (notes.right.iter().any(|(kind, _)| *kind == "sudoers")
+            || changes.iter().any(|change| change.kind == "sudoers" && is_rule(change)))
+}
 
 /// The programs that the profile's pipelines call and that are not there, each once. In a tree that may be a part of a
 /// system only what something waits for is known to be missing.

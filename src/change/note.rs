@@ -1,5 +1,6 @@
 //! What is said beside the changes: warnings, what waits, the public key.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Something a person should know that is no change: a warning, or what waits for them.
@@ -28,6 +29,8 @@ pub struct Notes {
     pub lacks: Vec<String>,
     /// A runner is to be registered, and what is wanted of it need not wait for a person.
     pub registers: bool,
+    /// The executors of the runners that are registered.
+    pub executors: BTreeSet<String>,
     /// The account's public key, as it is now.
     pub public_key: Option<PublicKey>,
     /// What the changes of a kind mean to jobs, where more is known than that they are wanted.

@@ -76,8 +76,9 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let Survey { is_meant, on, notes: said, values, refused, notations, after } = survey?;
+        let Survey { is_meant, executors, on, notes: said, values, refused, notations, after } = survey?;
         notes.warnings.extend(said.warnings);
+        notes.executors = executors;
         let (refused, notations) = match &after {
             Some(after) => (&after.survey.refused, &after.survey.notations),
             None => (&refused, &notations),

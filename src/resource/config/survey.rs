@@ -27,6 +27,8 @@ const LIST: &str = "runners";
 pub(super) struct Survey {
     /// The profile is about at least one of the runners.
     pub(super) is_meant: bool,
+    /// The executors of all runners, meant or not.
+    pub(super) executors: BTreeSet<String>,
     /// The truth values that [`gate`] asks for and that are true for one of those.
     pub(super) on: BTreeSet<&'static str>,
     /// What is to be said.
@@ -70,6 +72,7 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
         let runners = runner_config::list(toml, shown)?;
         let meant = runner::select(&runners, &config.executors, names, shown)?;
         let mut found = Survey {
+            executors: runners.iter().filter_map(executor).collect(),
             refused: runner_config::refused(toml),
             notations: runner_config::notations(toml, shown),
             ..Survey::default()
@@ -130,6 +133,10 @@ fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Op
     Some(survey)
 }
 
+fn executor(runner: &Runner<'_>) -> Option<String> {
+    runner.text("executor").map(str::to_owned)
+}
+
 fn only_runner<'a>(block: &'a Toml, index: usize, shown: &str) -> Option<Runner<'a>> {
     Some(Runner { index, ..runner_config::list(block, shown).ok()?.pop()? })
 }
@@ -145,6 +152,7 @@ impl Survey {
         shown: &str,
     ) -> Option<Vec<Edit>> {
         let first = runner.index;
+        self.executors.extend(executor(&runner));
         // Of several names each is another runner's.
         let mine: Vec<String> = names.iter().filter(|name| runner.is_called(name)).cloned().collect();
         let runners = [runner];
