@@ -6,6 +6,7 @@
 mod survey;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
