@@ -78,6 +78,8 @@ const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install",
 pub struct Reader {
     /// The reader is no root, and calls the commands by sudo.
     pub by_sudo: bool,
+    /// The reader is no root and works on a tree of their own: chroot alone needs sudo.
+    pub chroots_by_sudo: bool,
     /// Where the tree is that was worked on; `None` for the machine itself.
     pub tree: Option<PathBuf>,
     /// The profiles that are meant; empty where there are none.
@@ -155,7 +157,8 @@ impl Reader {
             let tree = quoted(&tree.display().to_string());
             rest = format!("chroot {tree} {rest}");
         }
-        let by_sudo = self.by_sudo && !rest.starts_with("sudo ");
+        let needs_root = self.by_sudo || (self.chroots_by_sudo && rest.starts_with("chroot "));
+        let by_sudo = needs_root && !rest.starts_with("sudo ");
         if by_sudo {
             let names: Vec<&str> =
                 variables.iter().filter_map(|word| Some(word.split_once('=')?.0)).collect();
@@ -172,7 +175,7 @@ impl Reader {
                 _ => file.to_owned(),
             };
             let sign = if option.is_empty() { ">" } else { ">>" };
-            let to = if by_sudo {
+            let to = if self.by_sudo && by_sudo {
                 [" | sudo tee", option, " ", &file, " >/dev/null"].concat()
             } else {
                 [" ", sign, " ", &file].concat()
@@ -343,5 +346,21 @@ mod tests {
             assert_eq!(by_sudo.address(text), sudo);
             assert_eq!(of_tree.address(text), tree);
         }
+    }
+
+    #[test]
+    fn a_user_with_a_tree_of_their_own_needs_sudo_for_chroot_alone() {
+        let reader = Reader { chroots_by_sudo: true, tree: Some("/tree".into()), ..Reader::default() };
+        for (text, expected) in [
+            ("chmod 0600 /etc/a", "sudo chroot /tree chmod 0600 /etc/a"),
+            ("TOKEN=x gitlab-runner y", "TOKEN=x sudo --preserve-env=TOKEN chroot /tree gitlab-runner y"),
+            ("sudo -u ci mv -T /a /b", "sudo chroot /tree sudo -u ci mv -T /a /b"),
+            ("printf a >> /c", "sudo chroot /tree printf a >> /tree/c"),
+            ("runner-prep template --profile a > /root/a", "runner-prep template --profile a > /tree/root/a"),
+        ] {
+            assert_eq!(reader.address(text), expected);
+        }
+        // The machine is nobody's own.
+        assert_eq!(Reader { tree: None, ..reader }.address("chmod 0600 /etc/a"), "chmod 0600 /etc/a");
     }
 }

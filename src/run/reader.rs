@@ -8,6 +8,7 @@ use crate::cli::{Cli, Environment, Selection};
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::repair::{Reader, quoted};
+use crate::sys::identity::is_root;
 use crate::sys::root::Root;
 
 /// Who reads the repairs, and what the options of the command were that say where it works.
@@ -23,7 +24,8 @@ pub(super) fn reader(
     let words = root.into_iter().chain(options);
     let options = words.map(|(option, value)| [" ", option, " ", &quoted(&value)].concat()).collect();
     let by_sudo = environment.sudo_uid.is_some_and(|uid| uid != 0);
-    Reader { by_sudo, tree, profiles: profiles.join(","), options }
+    let chroots_by_sudo = !is_root();
+    Reader { by_sudo, chroots_by_sudo, tree, profiles: profiles.join(","), options }
 }
 
 /// The options that let another command work on the same.
