@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{host, visudo, without_state};
-use crate::support::{Host, assert_unchanged, have, is_root, program, skip};
+use crate::support::{Host, assert_unchanged, have, is_root, program, skip, skipped};
 
 #[test]
 fn many_at_once() {
@@ -82,8 +82,7 @@ fn the_first_run_finds_the_state_directory_made_by_another() {
 #[test]
 fn no_process_more() {
     if is_root() {
-        // The limit of processes does not hold for root.
-        return;
+        return skipped("the limit of processes does not hold for root");
     }
     if !have(&["visudo", "prlimit"]) {
         return;
