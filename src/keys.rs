@@ -98,20 +98,7 @@ pub const GLOBAL: &str = "global";
 
 const DATA: &str = include_str!("keys.tsv");
 
-/// The sections of [`DATA`], each with its lines, which stand together.
-static SECTIONS: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
-    let mut sections: Vec<(&str, &str)> = Vec::new();
-    let mut end = 0;
-    for line in DATA.split_inclusive('\n') {
-        end += line.len();
-        let Some((section, _)) = line.split_once('\t') else { continue };
-        match sections.last_mut() {
-            Some((last, lines)) if *last == section => *lines = &DATA[end - line.len() - lines.len()..end],
-            _ => sections.push((section, line)),
-        }
-    }
-    sections
-});
+static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| DATA.lines().filter_map(parse).collect());
 
 /// The version of gitlab-runner whose keys these are. Of a newer one it is not known what else it reads.
 pub static TABLE: LazyLock<Version> = LazyLock::new(|| {
@@ -125,34 +112,25 @@ pub static TABLE: LazyLock<Version> = LazyLock::new(|| {
 
 /// All keys.
 pub fn all() -> impl Iterator<Item = Key> {
-    DATA.lines().filter_map(parse)
+    KEYS.iter().copied()
 }
 
 /// The keys of a section.
-pub fn of(section: &str) -> impl Iterator<Item = Key> + use<> {
-    lines(section).lines().filter_map(parse)
-}
-
-/// The lines of a section.
-fn lines(section: &str) -> &'static str {
-    SECTIONS.iter().find(|(name, _)| *name == section).map_or("", |(_, lines)| lines)
+pub fn of(section: &str) -> impl Iterator<Item = Key> {
+    all().filter(move |key| key.section == section)
 }
 
 /// The section of the table that a key holds.
 #[must_use]
 pub fn below(section: &str, name: &str) -> Option<&'static str> {
     let path = if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") };
-    SECTIONS.iter().map(|(section, _)| *section).find(|section| *section == path)
+    all().map(|key| key.section).find(|section| *section == path)
 }
 
 /// The key of that name in a section.
 #[must_use]
 pub fn find(section: &str, name: &str) -> Option<Key> {
-    let is_it = |line: &&str| {
-        let rest = line.get(section.len() + 1..).and_then(|rest| rest.strip_prefix(name));
-        rest.is_some_and(|rest| rest.starts_with('\t'))
-    };
-    lines(section).lines().find(is_it).and_then(parse)
+    of(section).find(|key| key.name == name)
 }
 
 /// The same as gitlab-runner finds it, which does not mind upper and lower case.
@@ -225,10 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn every_section_is_one_run_of_lines() {
-        for section in all().map(|key| key.section) {
-            assert!(of(section).eq(all().filter(|key| key.section == section)), "{section}");
-        }
+    fn a_section_is_known_by_its_whole_name() {
         assert_eq!(of("runners.dock").count() + of("runner").count() + of("").count(), 0);
     }
 

@@ -166,7 +166,7 @@ fn properties(section: &'static str) -> Map<String, Json> {
 
 /// The keys of a section that a profile may set. Who a runner is and what it may read is for
 /// `gitlab-runner register`, never for a profile.
-fn settable(section: &str) -> impl Iterator<Item = keys::Key> + use<> {
+fn settable(section: &str) -> impl Iterator<Item = keys::Key> {
     keys::of(section).filter(is_settable)
 }
 
