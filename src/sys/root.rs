@@ -282,19 +282,13 @@ impl Root {
             Straight::Missing => return Ok(None),
             Straight::Unknown => {}
         }
-        // Mostly there is no link at the end, and the file itself says when there is.
-        for follow in [false, true] {
-            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
-            if found.name.is_empty() {
-                let stat = found.dir.stat()?;
-                return Ok(Some((Entry { stat, bytes: Vec::new() }, found.led())));
-            }
-            match found.dir.read(&found.name, cap)? {
-                Some(entry) if entry.stat.kind == Kind::Link && !follow => {}
-                read => return Ok(read.map(|entry| (entry, found.led()))),
-            }
-        }
-        Ok(None)
+        let Some(found) = self.walk(path, true)? else { return Ok(None) };
+        let entry = if found.name.is_empty() {
+            Some(Entry { stat: found.dir.stat()?, bytes: Vec::new() })
+        } else {
+            found.dir.read(&found.name, cap)?
+        };
+        Ok(entry.map(|entry| (entry, found.led())))
     }
 
     /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it
@@ -323,11 +317,7 @@ impl Root {
                 Straight::Unknown => {}
             }
         }
-        let look = |follow| self.walk(path, follow)?.map_or(Ok(None), |found| found.stat());
-        match look(false)? {
-            Some(stat) if follow && stat.kind == Kind::Link => look(true),
-            seen => Ok(seen),
-        }
+        self.walk(path, follow)?.map_or(Ok(None), |found| found.stat())
     }
 
     /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
