@@ -63,7 +63,6 @@ impl Toml {
         let wanted = self.wanted(edits)?;
         let mut walk = Walk::new(self.text());
         walk.root(self.root(), &wanted)?;
-        let used_dotted_key = walk.used_dotted_key;
         let mut text = String::new();
         if self.bom {
             text.push(BYTE_ORDER_MARK);
@@ -79,7 +78,7 @@ impl Toml {
             column: error.column,
         })?;
         verify::compare(self.text(), self.root(), after.root(), &wanted)?;
-        Ok((Patched { text, used_dotted_key }, after))
+        Ok((Patched { text }, after))
     }
 
     /// Checks that `after` holds the values of this document with the edits made, and no other difference.

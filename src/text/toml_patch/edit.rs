@@ -181,18 +181,12 @@ impl Edit {
 pub struct Patched {
     /// The whole new text, with the byte order mark if there was one.
     pub text: String,
-    /// A key was written as `a.b = …`, because its table is written so. Programs that read only an older
-    /// TOML may not understand it, but then they did not understand the document before.
-    pub used_dotted_key: bool,
 }
 
 impl fmt::Debug for Patched {
     /// Leaves the text out: it can hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Patched")
-            .field("bytes", &self.text.len())
-            .field("used_dotted_key", &self.used_dotted_key)
-            .finish()
+        f.debug_struct("Patched").field("bytes", &self.text.len()).finish()
     }
 }
 

@@ -40,7 +40,6 @@ impl<'t> Walk<'t> {
         if fresh.is_empty() {
             return Ok(());
         }
-        self.used_dotted_key |= table.is_dotted();
         let prefix = self.dotted_prefix(braces);
         let entries = fresh.inline(&prefix).join(", ");
         let piece = if let Some(last) = last_inline_entry(table) {

@@ -89,8 +89,7 @@ impl<'t> Parts<'t> {
     /// An empty copy of the document, to be written block by block.
     #[must_use]
     pub fn copy(&self) -> PartsCopy<'_, 't> {
-        let mut patched =
-            Patched { text: String::with_capacity(self.source.text.len()), used_dotted_key: false };
+        let mut patched = Patched { text: String::with_capacity(self.source.text.len()) };
         if self.bom {
             patched.text.push(document::BYTE_ORDER_MARK);
         }
@@ -130,7 +129,6 @@ impl PartsCopy<'_, '_> {
         let mut walk = Walk::new(source.text.get(start..)?);
         let wanted = block.wanted(edits).ok()?;
         walk.root(block.root(), &wanted).ok()?;
-        self.patched.used_dotted_key |= walk.used_dotted_key;
         let mut text = String::new();
         walk.splice(end - start, &mut text).ok()?;
         // The next block begins on a line of its own.

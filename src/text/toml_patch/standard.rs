@@ -68,7 +68,6 @@ impl<'t> Walk<'t> {
             return Ok(());
         }
         if table.is_dotted() {
-            self.used_dotted_key = true;
             let mut entries = Vec::new();
             fresh.dotted(&self.dotted_prefix(place.owner), &mut entries);
             self.body_lines(place, entries);

@@ -45,12 +45,11 @@ pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
     pub(super) path: Vec<Step>,
     pub(super) splices: Vec<Splice>,
-    pub(super) used_dotted_key: bool,
 }
 
 impl<'t> Walk<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, path: Vec::new(), splices: Vec::new(), used_dotted_key: false }
+        Self { text, path: Vec::new(), splices: Vec::new() }
     }
 
     /// Appends the new text to `out`, that of the old text's first `end` bytes.
