@@ -14,42 +14,23 @@ use crate::report::changed_lines;
 /// Lines of a text diff that a refusal shows.
 const MOST_LINES: usize = 40;
 
-/// A file or directory as it is to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Thing {
-    pub(super) kind: FileKind,
-    pub(super) bytes: Vec<u8>,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+/// True for a private key in any of the usual formats.
+fn is_private_key(seen: &Seen) -> bool {
+    const MARK: &[u8] = b"PRIVATE KEY-----";
+    seen.kind == FileKind::Regular && seen.bytes.windows(MARK.len()).any(|part| part == MARK)
 }
 
-impl Thing {
-    /// True for a private key in any of the usual formats.
-    fn is_private_key(&self) -> bool {
-        const MARK: &[u8] = b"PRIVATE KEY-----";
-        self.kind == FileKind::Regular && self.bytes.windows(MARK.len()).any(|part| part == MARK)
-    }
-
-    /// The mode that it gets back: a private key stays its owner's alone, and what lies in a home lends nobody
-    /// the rights of its owner or group.
-    fn kept_mode(&self, place: &Place, side: &Side) -> u32 {
-        let mode = if matches!(place, Place::Home { .. }) { side.mode & 0o1777 } else { side.mode };
-        if mode & 0o077 != 0 && self.is_private_key() { mode & !0o077 } else { mode }
-    }
-}
-
-impl From<&Seen> for Thing {
-    fn from(seen: &Seen) -> Self {
-        let Seen { kind, bytes, mode, uid, gid, .. } = seen.clone();
-        Self { kind, bytes, mode, uid, gid }
-    }
+/// The mode that a thing gets back: a private key stays its owner's alone, and what lies in a home lends nobody the
+/// rights of its owner or group.
+fn kept_mode(seen: &Seen, place: &Place, side: &Side) -> u32 {
+    let mode = if matches!(place, Place::Home { .. }) { side.mode & 0o1777 } else { side.mode };
+    if mode & 0o077 != 0 && is_private_key(seen) { mode & !0o077 } else { mode }
 }
 
 /// Where the way back leads.
 pub(super) enum Rewound {
     /// To this; `None` is nothing at all.
-    To { state: Option<Thing>, shown: Option<Shown>, gone: Vec<String> },
+    To { state: Option<Seen>, shown: Option<Shown>, gone: Vec<String> },
     /// Somebody changed it since: the reasons, a line each.
     Refused(Vec<String>),
 }
@@ -120,9 +101,9 @@ impl Course<'_> {
     }
 
     /// The mode before the oldest run, where a thing does not get it back.
-    pub(super) fn refused_mode(&self, state: &Thing) -> Option<u32> {
+    pub(super) fn refused_mode(&self, state: &Seen) -> Option<u32> {
         let side = self.links.last()?.thing.before.as_ref()?;
-        (side.mode != state.kept_mode(&self.place, side)).then_some(side.mode)
+        (side.mode != kept_mode(state, &self.place, side)).then_some(side.mode)
     }
 
     /// What a person does to get past a refusal.
@@ -162,10 +143,9 @@ impl Course<'_> {
         place: &Place,
         now: Option<&Seen>,
     ) -> Result<Rewound> {
-        let mut state = now.map(Thing::from);
-        let fits = |state: Option<&Thing>, link: &Link<'_>, side: Option<&Side>| {
-            fits(live, place, state, link, side)
-        };
+        let mut state = now.cloned();
+        let fits =
+            |state: Option<&Seen>, link: &Link<'_>, side: Option<&Side>| fits(live, place, state, link, side);
         let mut at = 0;
         while let Some(link) = self.links.get(at) {
             let before = link.thing.before.as_ref();
@@ -203,7 +183,7 @@ impl Course<'_> {
         live: &Live<'_>,
         journal: &Journal<'_>,
         at: usize,
-        state: Option<Thing>,
+        state: Option<Seen>,
     ) -> Result<Rewound> {
         let mut thing = match state {
             Some(thing) if self.is_config() && thing.kind == FileKind::Regular => thing,
@@ -247,7 +227,7 @@ impl Course<'_> {
         live: &Live<'_>,
         journal: &Journal<'_>,
         at: usize,
-        state: Option<&Thing>,
+        state: Option<&Seen>,
     ) -> Result<Vec<String>> {
         let Some(link) = self.links.get(at) else {
             return Ok(Vec::new());
@@ -301,14 +281,14 @@ fn kind(link: &Link<'_>) -> FileKind {
 fn fits(
     live: &Live<'_>,
     place: &Place,
-    state: Option<&Thing>,
+    state: Option<&Seen>,
     link: &Link<'_>,
     side: Option<&Side>,
 ) -> Result<bool> {
     let (Some(thing), Some(side)) = (state, side) else {
         return Ok(state.is_none() && side.is_none());
     };
-    let modes = [side.mode, thing.kept_mode(place, side)];
+    let modes = [side.mode, kept_mode(thing, place, side)];
     if thing.kind != kind(link) || !modes.contains(&thing.mode) {
         return Ok(false);
     }
@@ -349,8 +329,8 @@ fn former(
     live: &Live<'_>,
     journal: &Journal<'_>,
     link: &Link<'_>,
-    now: Option<Thing>,
-) -> Result<Option<Thing>> {
+    now: Option<Seen>,
+) -> Result<Option<Seen>> {
     let Some(side) = &link.thing.before else {
         return Ok(None);
     };
@@ -362,7 +342,8 @@ fn former(
     let heir = heir(&link.thing.place, link, side);
     let owner = heir.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
     let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
-    let thing = Thing { kind: kind(link), bytes, mode: side.mode, uid, gid };
-    let mode = thing.kept_mode(&link.thing.place, side);
-    Ok(Some(Thing { mode, ..thing }))
+    let (kind, mode) = (kind(link), side.mode);
+    let thing = Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), resolved: None };
+    let mode = kept_mode(&thing, &link.thing.place, side);
+    Ok(Some(Seen { mode, ..thing }))
 }

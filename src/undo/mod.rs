@@ -16,7 +16,7 @@ use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Deed, Entry, Id, Journal, Named, Reader, Show, State};
 use crate::plan::Plan;
-use course::{Course, Rewound, Thing};
+use course::{Course, Rewound};
 
 /// What is to be undone, and by which changes.
 #[derive(Debug, Default)]
@@ -219,21 +219,18 @@ fn operation(
     course: &Course<'_>,
     place: Place,
     now: Option<Seen>,
-    wanted: Option<Thing>,
+    wanted: Option<Seen>,
     shown: Option<Shown>,
 ) -> Result<Option<Op>> {
-    let meta = |thing: &Thing| Meta { owner: Owner::Ids(thing.uid, thing.gid), mode: thing.mode };
-    let seen_meta = |seen: &Seen| Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
-    let same_meta =
-        |seen: &Seen, thing: &Thing| (seen.uid, seen.gid, seen.mode) == (thing.uid, thing.gid, thing.mode);
+    let meta = |seen: &Seen| Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
     Ok(match (now, wanted) {
         (None, None) => None,
-        (Some(seen), Some(thing)) if same_meta(&seen, &thing) && seen.bytes == thing.bytes => None,
+        (Some(seen), Some(thing)) if meta(&seen) == meta(&thing) && seen.bytes == thing.bytes => None,
         (Some(seen), None) if seen.kind == FileKind::Directory => {
-            Some(Op::RemoveDirectory { before: seen_meta(&seen), place })
+            Some(Op::RemoveDirectory { before: meta(&seen), place })
         }
         (Some(seen), Some(thing)) if seen.kind == FileKind::Directory => {
-            Some(Op::Directory { place, before: Some(seen_meta(&seen)), after: meta(&thing) })
+            Some(Op::Directory { place, before: Some(meta(&seen)), after: meta(&thing) })
         }
         (Some(seen), Some(thing)) if seen.bytes == thing.bytes => {
             Some(Op::Metadata { place, before: seen, after: meta(&thing) })
@@ -242,10 +239,7 @@ fn operation(
             Some(Op::Directory { place, before: None, after: meta(&thing) })
         }
         (now, wanted) => {
-            let meta = wanted.as_ref().map(meta).or_else(|| now.as_ref().map(seen_meta));
-            let Some(meta) = meta else {
-                return Ok(None);
-            };
+            let Some(meta) = wanted.as_ref().or(now.as_ref()).map(meta) else { return Ok(None) };
             let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
             let aside = course.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
             let (check, is_config) = match course.reader() {
