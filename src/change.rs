@@ -34,6 +34,15 @@ pub struct Change {
     pub op: Op,
 }
 
+impl Change {
+    /// A change that is called after its place.
+    pub fn of(kind: &'static str, why: impl Into<String>, op: impl Into<Op>) -> Self {
+        let op = op.into();
+        let id = op.place().map(ToString::to_string).unwrap_or_default();
+        Self { kind, id, why: why.into(), op }
+    }
+}
+
 /// The closed set of operations that `apply` knows.
 #[derive(Debug, Clone)]
 pub enum Op {
@@ -133,6 +142,21 @@ pub struct FileOp {
     pub shown: Shown,
     /// How the candidate takes the place of the old file.
     pub swap: Swap,
+}
+
+impl FileOp {
+    /// A file that gets these bytes: without secrets, and read by no program that has a say.
+    #[must_use]
+    pub fn new(place: Place, before: Option<Seen>, after: Vec<u8>, meta: Meta) -> Self {
+        let after = Some(Content::ready(after));
+        Self { place, before, after, meta, check: Check::None, shown: Shown::Text, swap: Swap::Replace }
+    }
+}
+
+impl From<FileOp> for Op {
+    fn from(file: FileOp) -> Self {
+        Self::File(Box::new(file))
+    }
 }
 
 /// How a candidate becomes the live file.

@@ -18,9 +18,7 @@ use serde::Deserialize;
 
 use super::settings::{Config, Service, Setting};
 use super::{Context, Resource, gate};
-use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
 use crate::facts::MOST_CONFIG_BYTES;
 use crate::fault::{fault, look_and_move};
 use crate::repair::Registration;
@@ -121,20 +119,10 @@ impl Resource for RunnerConfig {
                 names.push(name);
             }
         }
-        Ok(vec![Change {
-            kind: "config",
-            id: place.to_string(),
-            why: format!("not as wanted: {}", names.join(", ")),
-            op: Op::File(Box::new(FileOp {
-                place,
-                before: Some(seen),
-                after: Some(planned),
-                meta,
-                check: Check::RunnerConfig,
-                shown: Shown::Values(values),
-                swap: Swap::Shared,
-            })),
-        }])
+        let why = format!("not as wanted: {}", names.join(", "));
+        let (before, after, check, swap) = (Some(seen), Some(planned), Check::RunnerConfig, Swap::Shared);
+        let file = FileOp { place, before, after, meta, check, shown: Shown::Values(values), swap };
+        Ok(vec![Change::of("config", why, file)])
     }
 }
 

@@ -23,7 +23,7 @@ use super::drop_in::DropIn;
 use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use super::{Context, Resource};
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Shown, Swap};
+use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::{fault, look_and_move};
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
@@ -119,10 +119,6 @@ impl Resource for Deployments {
     }
 }
 
-fn change(path: &Path, why: String, op: Op) -> Change {
-    Change { kind: "deploy", id: path.display().to_string(), why, op }
-}
-
 /// Make the missing ones of a directory and those above it, root's at 0755.
 fn plan_directories(facts: &dyn Facts, path: &Path, changes: &mut Vec<Change>) -> Result<()> {
     let mut missing: Vec<&Path> = Vec::new();
@@ -138,7 +134,7 @@ fn plan_directories(facts: &dyn Facts, path: &Path, changes: &mut Vec<Change>) -
         }
         let after = Meta { owner: Owner::Root, mode: 0o755 };
         let op = Op::Directory { place: Place::System(directory.into()), before: None, after };
-        changes.push(change(directory, "the directory is missing".to_owned(), op));
+        changes.push(Change::of("deploy", "the directory is missing", op));
     }
     Ok(())
 }
@@ -170,21 +166,16 @@ fn plan_file(
                     "it has mode {:04o} and owner {}:{} instead of {mode:04o} and root",
                     seen.mode, seen.uid, seen.gid
                 );
-                changes.push(change(path, why, Op::Metadata { place, before: seen.clone(), after: meta }));
+                changes.push(Change::of(
+                    "deploy",
+                    why,
+                    Op::Metadata { place, before: seen.clone(), after: meta },
+                ));
             }
             return Ok(());
         }
     }
-    let op = Op::File(Box::new(FileOp {
-        place,
-        before,
-        after: Some(Content::ready(text.into_bytes())),
-        meta,
-        check: Check::None,
-        shown: Shown::Text,
-        swap: Swap::Replace,
-    }));
-    changes.push(change(path, why.to_owned(), op));
+    changes.push(Change::of("deploy", why, FileOp::new(place, before, text.into_bytes(), meta)));
     Ok(())
 }
 
@@ -259,7 +250,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     let meta = if owner.is_root() && gid == 0 { Owner::Root } else { Owner::Ids(uid, gid) };
     let after = Meta { owner: meta, mode: 0o755 };
     let op = Op::Directory { place: Place::System(path.into()), before: None, after };
-    changes.push(change(path, format!("the target of {} is missing", deployment.name.as_str()), op));
+    changes.push(Change::of("deploy", format!("the target of {} is missing", deployment.name.as_str()), op));
     Ok(())
 }
 

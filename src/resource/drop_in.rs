@@ -10,9 +10,7 @@ use anyhow::Result;
 use super::Context;
 use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
-use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move};
 use crate::text::sudo_line::is_comment;
@@ -72,8 +70,7 @@ impl DropIn {
             }
         }
         let account = || context.target.name.clone();
-        let change =
-            |why: String, op: Op| vec![Change { kind: self.kind, id: self.path.to_owned(), why, op }];
+        let change = |why: String, op: Op| vec![Change::of(self.kind, why, op)];
         let Some(seen) = before else {
             if self.rules.is_empty() {
                 return Ok(Vec::new());
@@ -129,15 +126,8 @@ impl DropIn {
 }
 
 fn file(account: String, place: Place, before: Option<Seen>, text: Option<String>, meta: Meta) -> Op {
-    Op::File(Box::new(FileOp {
-        place,
-        before,
-        after: text.map(|text| Content::ready(text.into_bytes())),
-        meta,
-        check: Check::Sudoers { account },
-        shown: Shown::Text,
-        swap: Swap::Replace,
-    }))
+    let after = text.map(|text| Content::ready(text.into_bytes()));
+    FileOp { after, check: Check::Sudoers { account }, ..FileOp::new(place, before, Vec::new(), meta) }.into()
 }
 
 /// What a sudoers file says, without comments and blanks at the ends. A carriage return is no blank: sudo

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Context, Resource};
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Seen, Shown, Swap};
+use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner, Seen, Shown};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside};
 use crate::text::git_config;
@@ -154,31 +154,22 @@ impl Resource for Git {
                 "give git.email in a profile for another address",
             );
         }
-        Ok(vec![Change {
-            kind: "git",
-            id: place.to_string(),
-            why: if (0..3).any(perhaps) {
-                format!(
-                    "git finds {} in some repositories only, and refuses to commit in others",
-                    names.join(" and ")
-                )
-            } else {
-                format!("git has no {} and refuses to commit", names.join(" and no "))
-            },
-            op: Op::File(Box::new(FileOp {
-                meta: Meta {
-                    owner: Owner::Account(target.name.clone()),
-                    mode: before.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
-                },
-                place,
-                before,
-                after: Some(Content::ready(after)),
-                check: Check::None,
-                // The rest of the file may hold credentials: only what is set is shown.
-                shown: Shown::Values(missing.iter().map(|(key, value)| set(key, value)).collect()),
-                swap: Swap::Replace,
-            })),
-        }])
+        let why = if (0..3).any(perhaps) {
+            format!(
+                "git finds {} in some repositories only, and refuses to commit in others",
+                names.join(" and ")
+            )
+        } else {
+            format!("git has no {} and refuses to commit", names.join(" and no "))
+        };
+        let meta = Meta {
+            owner: Owner::Account(target.name.clone()),
+            mode: before.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
+        };
+        // The rest of the file may hold credentials: only what is set is shown.
+        let shown = Shown::Values(missing.iter().map(|(key, value)| set(key, value)).collect());
+        let file = FileOp { shown, ..FileOp::new(place, before, after, meta) };
+        Ok(vec![Change::of("git", why, file)])
     }
 }
 

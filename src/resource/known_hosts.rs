@@ -14,9 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Context, Resource};
-use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh;
 use crate::fault::{fault, look_and_move, look_and_move_aside};
@@ -198,7 +196,6 @@ impl Resource for KnownHosts {
                 mode: seen.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
             },
         };
-        let id = place.to_string();
         let shut_why = |seen: &Seen| {
             format!(
                 "it has mode {:04o}: jobs of {} can't read the host keys in it",
@@ -216,7 +213,7 @@ impl Resource for KnownHosts {
                 return Ok(Vec::new());
             };
             let (why, op) = (shut_why(&before), Op::Metadata { place, before, after: meta });
-            return Ok(vec![Change { kind: "known_hosts", id, why, op }]);
+            return Ok(vec![Change::of("known_hosts", why, op)]);
         };
         let mut names: Vec<String> = merged.added.iter().map(|entry| entry.host.to_string()).collect();
         names.dedup();
@@ -228,20 +225,7 @@ impl Resource for KnownHosts {
         if before.is_none() {
             changes.extend(self.directory(context, own)?);
         }
-        changes.push(Change {
-            kind: "known_hosts",
-            id,
-            why,
-            op: Op::File(Box::new(FileOp {
-                place,
-                before,
-                after: Some(Content::ready(merged.text)),
-                meta,
-                check: Check::None,
-                shown: Shown::Text,
-                swap: Swap::Replace,
-            })),
-        });
+        changes.push(Change::of("known_hosts", why, FileOp::new(place, before, merged.text, meta)));
         Ok(changes)
     }
 }
@@ -293,12 +277,8 @@ impl KnownHosts {
                 (context.target.place(".ssh"), Meta { owner: own, mode: 0o700 }, exists)
             }
         };
-        Ok((!exists).then(|| Change {
-            kind: "known_hosts",
-            id: place.to_string(),
-            why: "there is no directory for host keys".to_owned(),
-            op: Op::Directory { place, before: None, after: meta },
-        }))
+        let op = Op::Directory { place, before: None, after: meta };
+        Ok((!exists).then(|| Change::of("known_hosts", "there is no directory for host keys", op)))
     }
 }
 

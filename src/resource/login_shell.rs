@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use super::Context;
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Shown, Swap};
+use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner};
 use crate::fault::look_and_move_aside;
 
 /// What is looked at in the home.
@@ -66,20 +66,9 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
         return Ok(None);
     }
     let repaired = comment_out(&seen.bytes);
-    Ok(Some(Change {
-        kind: "account",
-        id: place.to_string(),
-        why: "it fails without a console, and with it every shell job".to_owned(),
-        op: Op::File(Box::new(FileOp {
-            place,
-            meta: Meta { owner: Owner::Account(target.name.clone()), mode: seen.mode },
-            before: Some(seen),
-            after: Some(Content::ready(repaired)),
-            check: Check::None,
-            shown: Shown::Text,
-            swap: Swap::Replace,
-        })),
-    }))
+    let meta = Meta { owner: Owner::Account(target.name.clone()), mode: seen.mode };
+    let why = "it fails without a console, and with it every shell job";
+    Ok(Some(Change::of("account", why, FileOp::new(place, Some(seen), repaired, meta))))
 }
 
 fn commands(text: &str) -> impl Iterator<Item = &str> {

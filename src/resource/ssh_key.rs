@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{Context, Resource};
 use crate::change::{
-    Change, Check, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+    Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::{programs, ssh};
 use crate::fault::{self, fault, move_aside};
@@ -109,7 +109,7 @@ impl Resource for SshKey {
         let directory_meta = Meta { owner: own, mode: 0o700 };
         match &directory {
             None => changes.push(change(
-                "the account has no directory for SSH keys".to_owned(),
+                "the account has no directory for SSH keys",
                 Op::Directory { place: target.place(SSH), before: None, after: directory_meta },
             )),
             Some(seen)
@@ -169,10 +169,7 @@ impl Resource for SshKey {
                     Some(seen) if is_of(&usable.line, seen) => (wrong_meta(seen, "0644"), seen.bytes.clone()),
                     Some(_) => ("the public half does not belong to the private key".to_owned(), text),
                 };
-                changes.push(change(
-                    why,
-                    file(public_place, before, Content::ready(text), public_meta, Shown::Text, Swap::Replace),
-                ));
+                changes.push(change(why, FileOp::new(public_place, before, text, public_meta)));
             }
         }
         if changes.is_empty() {
@@ -215,17 +212,15 @@ impl SshKey {
         let (comment, made) = (self.comment.clone(), OnceCell::new());
         let key = Rc::new(NewKey { kind: self.kind, comment, made });
         let (private, public) = (Content::Private(Rc::clone(&key)), Content::Public(key));
-        let why = "jobs have no SSH key to push with".to_owned();
-        let shown = |half: &str| Shown::Label(format!("new {half} key ({label}, comment {})", self.comment));
+        let file = |name: &str, half: &str, content: Content, meta: Meta| {
+            let shown = Shown::Label(format!("new {half} key ({label}, comment {})", self.comment));
+            let (place, after, swap) = (place(name), Some(content), Swap::Fresh);
+            let file = FileOp { after, shown, swap, ..FileOp::new(place, None, Vec::new(), meta) };
+            change("jobs have no SSH key to push with", file)
+        };
         Ok(vec![
-            change(
-                why.clone(),
-                file(place(name), None, private, private_meta, shown("private"), Swap::Fresh),
-            ),
-            change(
-                why,
-                file(place(&format!("{name}.pub")), None, public, public_meta, shown("public"), Swap::Fresh),
-            ),
+            file(name, "private", private, private_meta),
+            file(&format!("{name}.pub"), "public", public, public_meta),
         ])
     }
 }
@@ -348,11 +343,6 @@ fn wrong_meta(seen: &Seen, mode: &str) -> String {
     )
 }
 
-fn change(why: String, op: Op) -> Change {
-    let id = op.place().map(ToString::to_string).unwrap_or_default();
-    Change { kind: "ssh_key", id, why, op }
-}
-
-fn file(place: Place, before: Option<Seen>, after: Content, meta: Meta, shown: Shown, swap: Swap) -> Op {
-    Op::File(Box::new(FileOp { place, before, after: Some(after), meta, check: Check::None, shown, swap }))
+fn change(why: impl Into<String>, op: impl Into<Op>) -> Change {
+    Change::of("ssh_key", why, op)
 }
