@@ -41,7 +41,7 @@ cleanup() {
 look() { ls -ldn -- "$1" 2>/dev/null | awk 'NR == 1 { print substr($1, 1, 10), $3 }'; }
 home_of() { { getent passwd "$1" 2>/dev/null || grep "^$1:" /etc/passwd; } | cut -d : -f 6; }
 # at_least HAVE WANT: whether one version is not older than another. The epoch of a package does not count.
-at_least() { printf '%s\n' "${2#*:}" "${1#*:}" | sort -V -C; }
+at_least() { printf '%s\n' "${2#*:}" "${1#*:}" | sort -V -c 2>/dev/null; }
 
 # Whether a directory that may not be there yet can be made and written to.
 can_write() {
@@ -63,14 +63,14 @@ as_builder() {
 }
 
 # Remembers what was found and why it will not do.
-note() { tried="$tried
-found: $1"; }
+note() { tried=$(printf '%s\n' "$tried" "found: $1"); }
 # try_cargo CARGO [RUSTC]: whether it is new enough, and who builds with it. Sets cargo, rustc and builder.
 try_cargo() {
     [ -f "$1" ] && [ -x "$1" ] || return 1
-    cargo=$1 rustc=${2:-} owner=$(look "$1")
-    # Whoever called sudo builds, then the clone stays theirs. A cargo that belongs to somebody never runs as root.
-    [ "$uid" = 0 ] && [ "${owner#* }" != 0 ] && set -- $caller "$(id -nu "${owner#* }")" || set -- $caller ''
+    cargo=$1 rustc=${2:-}
+    # Whoever called sudo builds, then the clone stays theirs. A cargo that is somebody's never runs as root, nor by a link.
+    owner=$({ ls -ldn -- "$1" && ls -ldnL -- "$1"; } 2>/dev/null | awk '$3 { print $3; exit }')
+    [ "$uid" = 0 ] && [ -n "$owner" ] && set -- $caller "$(id -nu "$owner" 2>/dev/null || echo "uid $owner")" || set -- $caller ''
     for builder; do
         # What the builder cannot read, they cannot build.
         as_builder test -r "$here/Cargo.toml" 2>/dev/null || continue
@@ -118,11 +118,8 @@ offered() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate:
 cargos() (
     export LC_ALL=C
     case $manager in
-    apt-get) (
-        echo cargo
-        apt-cache showpkg cargo | sed '1,/^Reverse Provides/d'
-        apt-cache search --names-only '^cargo-?[0-9][0-9.]*$'
-    ) | awk '{ print $1 }' | sort -u | while read -r name; do echo "$name $(offered "$name")"; done ;;
+    apt-get) { echo cargo; apt-cache showpkg cargo | sed '1,/^Reverse Provides/d'; apt-cache search --names-only '^cargo-?[0-9][0-9.]*$'; } |
+        awk '{ print $1 }' | sort -u | while read -r name; do echo "$name $(offered "$name")"; done ;;
     dnf) dnf -q repoquery --whatprovides cargo --qf '%{name} %{version}\n' ;;
     zypper) zypper -n search -s --provides --match-exact cargo | awk -F ' *[|] *' '$4 ~ /^[0-9]/ { print $2, $4 }' ;;
     apk) apk search -x cargo | sed -n 's/-\([0-9]\)/ \1/p' ;;
@@ -132,8 +129,7 @@ cargos() (
 
 # Adds cargo to the packages where it is new enough, else the newest that there is, and the rustc that goes with it.
 add_cargo() {
-    found='' newest=$wanted
-    cargos >"$scratch/cargos" || :
+    found='' newest=$wanted && { cargos >"$scratch/cargos" || :; }
     while read -r name version; do
         if [ -z "$version" ]; then
             note "$manager, which offers no $name"
@@ -185,7 +181,10 @@ zypper:zypper -n install:openssh-clients:shadow:gcc
 apk:apk --update-cache add:openssh-client:shadow:gcc musl-dev
 pacman:pacman -Sy --noconfirm --needed:openssh:shadow:gcc
 EOF
-    [ -n "$manager" ] || die "missing:$missing" 'no package manager that is known here: install them, and run this again'
+    [ -n "$manager" ] || case $missing in
+    *cargo) no_rust "missing:$missing, and no package manager is known here" ;;
+    *) die "missing:$missing" 'no package manager that is known here: install them, and run this again' ;;
+    esac
     [ "$installs" = yes ] || { export APT_CONFIG="$scratch/apt" && echo 'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";' >"$APT_CONFIG"; }
     for tool in $missing; do
         case $tool in ssh) name=$ssh ;; useradd) name=$useradd ;; cc) name=$cc ;; *) name=$tool ;; esac
@@ -267,6 +266,7 @@ tell() {
 
 # Gives the copies their names, in the order in which they were laid out: the program first.
 commit() {
+    trap '' HUP INT TERM # all of them or none
     while read -r stage && read -r file; do
         inside "${file%/*}"
         mv -f -- "$stage" "$file" || die "cannot replace $file" 'the former one is still there'
@@ -274,7 +274,7 @@ commit() {
     done <"$scratch/staged"
     [ "$documents" = 0 ] || say "installed $documents manual pages and completions below $share"
     ! grep -qxF "$profiles" "$scratch/made" || { say "made $profiles for profiles of your own" && changed=yes; }
-    : >"$scratch/staged" && : >"$scratch/made"
+    : >"$scratch/staged" && : >"$scratch/made" && trap 'exit 130' HUP INT TERM
 }
 
 # discard FILE: removes it; false where it is not.
@@ -344,9 +344,8 @@ uninstall() {
     done
     [ "$documents" = 0 ] || say "removed $documents manual pages and completions below $share"
     if [ "$running$reload" = yesyes ]; then
-        # A unit that failed would be listed for ever.
         systemctl -q stop 'runner-prep-*@*.timer' 'runner-prep-*@*.service' >&2 || :
-        systemctl -q reset-failed 'runner-prep-*@*.service' >&2 || :
+        systemctl -q reset-failed 'runner-prep-*@*.service' >&2 || : # it would be listed for ever
         systemctl daemon-reload >&2 || :
     fi
     for directory in "$profiles" "${profiles%/*}"; do
@@ -372,8 +371,7 @@ while [ $# -gt 0 ]; do
     --timer | --timer=check) timer=check ;;
     --timer=apply) timer=apply ;;
     --profile=*) profile=${1#*=} ;;
-    --profile) [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind'
-        profile=$2 && shift ;;
+    --profile) [ $# -gt 1 ] || die '--profile needs a name' 'for example: ./install.sh --timer --profile dind' && profile=$2 && shift ;;
     -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit ;;
     --) run=yes && shift && break ;;
     *) die "unknown argument: $1" "arguments for runner-prep come after --: ./install.sh -- $*" 'all others: ./install.sh --help' ;;
@@ -383,6 +381,7 @@ done
 DESTDIR=${DESTDIR:-} PREFIX=${PREFIX:-/usr/local} uid=$(id -u)
 prepares=no # whether this machine is the host: neither another tree, nor a place in somebody's home
 [ "$uid" != 0 ] || [ -n "$DESTDIR" ] || prepares=yes
+[ "$uid" = 0 ] || installs=no # package managers are root's
 case "$run $*" in
 yes*' --root'*) prepares=no ;;
 yes*) [ -z "$DESTDIR" ] || die "DESTDIR is for the program's files: what follows -- would change this machine" \

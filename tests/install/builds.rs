@@ -111,6 +111,40 @@ fn a_cargo_of_somebody_else_never_runs_as_root() {
     assert!(host.text("/home/alice/src/built-by").starts_with("alice: build"));
 }
 
+/// Each is a cargo that is not root's at the end of the way to it.
+#[test]
+fn a_cargo_of_nobody_known_or_behind_a_link_never_runs_as_root() {
+    let Some(host) = host_of_alice() else { return };
+    let host = host
+        .file_mode("/home/alice/cargo", stub_cargo("99.2.0"), 0o755)
+        .own("/home/alice/cargo", 4242, 4242)
+        .start();
+    host.sh("ln -s /home/alice/cargo /usr/local/bin/cargo; chmod 0777 /home/alice/src").ok();
+    host.sh("/home/alice/src/install.sh --no-packages").exit(2);
+    host.sh("! test -e /home/alice/src/built-by").ok();
+    host.sh("chown alice: /home/alice/cargo; chmod 0755 /home/alice/src").ok();
+    host.sh("/home/alice/src/install.sh").ok().says("as alice");
+    assert!(host.text("/home/alice/src/built-by").starts_with("alice: build"));
+}
+
+/// As on Alpine, whose tools are busybox's alone.
+#[test]
+fn the_tools_of_busybox_are_enough() {
+    let Some(busybox) = support::tool("busybox") else {
+        return support::skipped("there is no busybox");
+    };
+    let place = Place::new();
+    place.file("src/Cargo.toml", CARGO_TOML.as_bytes(), 0o644);
+    place.file("stubs/cargo", stub_cargo("99.10.0").as_bytes(), 0o755);
+    let applets = support::run_limited(std::process::Command::new(&busybox).arg("--list"));
+    for applet in applets.ok().stdout.lines() {
+        std::os::unix::fs::symlink(&busybox, place.path("stubs").join(applet)).unwrap();
+    }
+    place.install("").ok().says("building with ");
+    place.install("").ok().says("nothing to do").says_not("invalid option");
+    place.install("--uninstall").ok().says("removed ");
+}
+
 /// A package manager that offers a version of each package and installs a cargo of that version.
 fn with_apt(host: HostBuilder, offers: &[(&str, &str)]) -> HostBuilder {
     let mut answers = String::new();
@@ -154,6 +188,16 @@ fn the_distributions_rust_is_installed_when_it_is_new_enough() {
         changed.iter().all(|line| line.contains(" home/alice/src") || line.contains(" tmp ")),
         "{changed:#?}"
     );
+}
+
+/// Package managers are root's: whoever installs into their own home gets the command.
+#[test]
+fn an_ordinary_user_is_told_the_command_that_installs_what_is_missing() {
+    let Some(host) = host_of_alice() else { return };
+    let host = with_apt(host, &[("cargo", "99.1.0-2")]).start();
+    let run = host.as_account("alice", "PREFIX=$HOME/.local src/install.sh");
+    run.exit(2).says("missing: cargo").says("sudo apt-get install -y --no-install-recommends cargo");
+    host.sh("! test -e /var/log/apt; ! test -e /home/alice/.local").ok();
 }
 
 #[test]

@@ -85,6 +85,24 @@ fn it_works_in_every_shell_and_without_standard_input() {
 }
 
 #[test]
+fn a_signal_leaves_nothing_or_all_of_it() {
+    let place = Place::new();
+    place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
+    let interrupt = |tool: &str| {
+        let stub = format!("#!/bin/sh\n/bin/{tool} \"$@\" && kill -TERM $PPID\n");
+        place.file(&format!("stubs/{tool}"), stub.as_bytes(), 0o755);
+    };
+    interrupt("cp");
+    place.install("").exit(130);
+    assert_eq!(std::fs::read_dir(place.dest()).unwrap().count(), 0);
+    std::fs::remove_file(place.path("stubs/cp")).unwrap();
+    interrupt("mv");
+    place.install("").ok();
+    std::fs::remove_file(place.path("stubs/mv")).unwrap();
+    place.install("").ok().says("nothing to do");
+}
+
+#[test]
 fn uninstall_keeps_profiles_of_ones_own() {
     let place = Place::new();
     place.file("src/runner-prep", PROGRAM.as_bytes(), 0o755);
