@@ -178,7 +178,7 @@ fn keys_of_hardware_tokens_are_recognised() {
     {
         let public = [string(kind.as_bytes()), fields, string(b"ssh:")].concat();
         let mut private =
-            [vec![7; 8], public.clone(), vec![1], string(b"handle"), string(b""), string(b"me")].concat();
+            [vec![7; 8], public.clone(), vec![1], string(b"handle"), string(b""), string(b"m\xffe")].concat();
         private.extend((1..).take((8 - private.len() % 8) % 8));
         let file = [
             b"openssh-key-v1\0".to_vec(),
@@ -195,7 +195,7 @@ fn keys_of_hardware_tokens_are_recognised() {
         let Inspection::OpenSsh { public, encrypted: false } = inspect(text.as_bytes()) else {
             panic!("{kind}: {:?}", inspect(text.as_bytes()));
         };
-        assert_eq!((public.key().kind(), public.comment()), (kind, "me"));
+        assert_eq!((public.key().kind(), public.comment()), (kind, "m\u{fffd}e"));
         if let Some(dir) = workplace() {
             let file = dir.path().join("key");
             store(&file, text.as_bytes());
@@ -204,14 +204,54 @@ fn keys_of_hardware_tokens_are_recognised() {
     }
 }
 
+/// What the crate `ssh-key` would decide otherwise than `ssh-keygen` does: why public keys are read by code of our own.
+#[test]
+fn ssh_keygen_and_public_line_agree_on_odd_keys() {
+    let Some(dir) = workplace() else { return };
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let rsa = |modulus: Vec<u8>| [string(b"ssh-rsa"), string(&[1, 0, 1]), string(&modulus)].concat();
+    let modulus = |bytes: usize| [vec![0, 0x80], vec![1; bytes - 1]].concat();
+    let ecdsa = |point: &[u8]| [string(b"ecdsa-sha2-nistp256"), string(b"nistp256"), string(point)].concat();
+    let x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    let x: Vec<u8> = (0..64).step_by(2).map(|at| u8::from_str_radix(&x[at..at + 2], 16).unwrap()).collect();
+    let file = dir.path().join("odd.pub");
+    for (name, blob) in [
+        ("a usual modulus", rsa(modulus(256))),
+        ("a modulus with zeros before it", rsa([vec![0, 0], modulus(256)].concat())),
+        ("a negative modulus", rsa(modulus(256)[1..].to_vec())),
+        ("a modulus that is too short", rsa(modulus(96))),
+        ("a modulus that is too long", rsa(modulus(2049))),
+        ("a compressed point", ecdsa(&[&[3], &x[..]].concat())),
+        ("a byte too many", [rsa(modulus(256)), vec![0]].concat()),
+    ] {
+        let kind = std::str::from_utf8(&blob[4..4 + usize::from(blob[3])]).unwrap();
+        let line = format!("{kind} {} c\n", <base64ct::Base64 as base64ct::Encoding>::encode_string(&blob));
+        fs::write(&file, &line).unwrap();
+        let taken = keygen(&["-l"], &file).status.success();
+        assert_eq!(public_line(line.as_bytes()).is_ok(), taken, "{name}: {:?}", public_line(line.as_bytes()));
+    }
+}
+
 /// Changes the text of a key.
 type Edit = fn(&str) -> String;
+
+/// The same key with other line ends: ssh-keygen minds no width.
+fn rewrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let (first, last) = (lines.remove(0), lines.pop().unwrap());
+    let body = lines.concat();
+    let body: Vec<&str> =
+        body.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("{first}\n{}\n{last}\n", body.join("\n"))
+}
 
 /// The same damage on every format.
 #[test]
 fn ssh_keygen_and_inspect_agree_on_damage() {
     let Some(dir) = workplace() else { return };
-    let edits: [(&str, Edit); 10] = [
+    let edits: [(&str, Edit); 12] = [
+        ("lines of 64", |text| rewrapped(text, 64)),
+        ("one long line", |text| rewrapped(text, 1 << 20)),
         ("nothing", str::to_owned),
         ("CRLF", |text| text.replace('\n', "\r\n")),
         ("CRLF inside", |text| text.replacen('\n', "\r\n", 3).replacen("\r\n", "\n", 1)),

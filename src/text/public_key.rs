@@ -1,4 +1,7 @@
 //! Public SSH keys: the blob of RFC 4253 section 6.6, and the line of a `.pub` file (`ssh-keygen(1)`).
+//!
+//! Not by the crate `ssh-key`: it refuses numbers with zeros before them, which `ssh-keygen` reads, and takes compressed
+//! points, and numbers of any size, which `ssh-keygen` refuses (`tests/key_pair.rs` asks it).
 
 use std::fmt;
 

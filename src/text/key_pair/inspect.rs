@@ -1,4 +1,8 @@
 //! What a private key file is: OpenSSH's `PROTOCOL.key`, and the traditional PEM kinds (RFC 7468).
+//!
+//! Not by the crate `ssh-key`: it refuses lines of another width than 70, empty lines, text after the key, and comments that
+//! are no UTF-8, all of which `ssh-keygen` reads; and takes CRLF, and a last line without its newline, which
+//! `ssh-keygen` refuses (`tests/key_pair.rs` asks it).
 
 use ssh_key::private::Ed25519Keypair;
 
