@@ -138,8 +138,9 @@ impl Config {
             return;
         }
         let options = context.options;
+        let profiles = options.profiles.join(",");
         let commands = Registration {
-            profiles: Some(&options.profiles.join(",")),
+            profiles: Some(&profiles),
             server: options.url(),
             // Without it gitlab-runner writes the usual file.
             config: Some(path).filter(|path| *path != USUAL_PATH),
