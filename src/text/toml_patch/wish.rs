@@ -57,7 +57,12 @@ impl<'e> Node<'e> {
         }
         let mut here = self;
         for step in &edit.path {
-            if here.wish.is_some() {
+            // What has keys is a table, and what has numbers a list.
+            let is_other = match step {
+                Step::Key(_) => !here.indexes.is_empty(),
+                Step::Index(_) => !here.keys.is_empty(),
+            };
+            if here.wish.is_some() || is_other {
                 return Err(CLASH);
             }
             here = match step {

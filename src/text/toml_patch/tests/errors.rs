@@ -56,6 +56,9 @@ fn edits_that_contradict_each_other_are_refused() {
     clash(&[set("b", 1), insert("b", "x")]);
     clash(&[set("b", 1), set("b.c", 2)]);
     clash(&[set("b.c", 1), set("b", 2)]);
+    let below = |step: Step| Edit::set(vec!["c".into(), 0.into(), step], 7);
+    clash(&[below(0.into()), below("a".into())]);
+    clash(&[below("a".into()), below(0.into())]);
     let list = |value: &str| Edit::new(path("b"), Action::SetList(vec![value.to_owned()]));
     clash(&[list("x"), list("y")]);
     clash(&[list("x"), insert("b", "x")]);
