@@ -245,9 +245,10 @@ place() {
     inside "${2%/*}"
     stage=$(mktemp "${2%/*}/.runner-prep.XXXXXX") || die "cannot write in ${2%/*}" 'nothing was installed' "$elsewhere"
     printf '%s\n' "$stage" "$2" >>"$scratch/staged"
-    cp -- "$1" "$stage" && chmod "$mode" "$stage" || die "cannot copy $1 to ${2%/*}" 'as it says above; nothing was installed'
+    cp -- "$1" "$stage" || die "cannot copy $1 to ${2%/*}" 'as it says above; nothing was installed'
+    chmod "$mode" "$stage"
     # A setgid directory, as /usr/local/bin is on some systems, would give it another group.
-    [ "$uid" != 0 ] || chown 0:0 "$stage" || die "cannot give $stage to root" "$elsewhere"
+    [ "$uid" != 0 ] || chown 0:0 "$stage"
     # On the disk before it has its name: after a power cut there is the old file or the new one, whole.
     sync "$stage" 2>/dev/null || sync
 }
@@ -418,11 +419,10 @@ elsewhere='run it as root (sudo ./install.sh), or choose a place of your own: PR
 [ "$action" = install ] || { uninstall && exit; }
 
 can_write "$bin" || die "cannot write in $bin" "$elsewhere"
-[ -z "$timer" ] || can_write "$units" || die "cannot write in $units" 'a timer needs root, and a file system that is not read-only'
+[ -z "$timer" ] || can_write "$units" || die "cannot write in $units" "$elsewhere"
 [ -z "$profile" ] || have systemctl || die 'this machine has no systemd' "run this from cron: runner-prep check --profile $profile"
-scratch=$(mktemp -d) || die "cannot make a temporary directory in ${TMPDIR:-/tmp}" 'nothing was installed'
 trap cleanup EXIT && trap 'exit 130' HUP INT TERM
-touch "$scratch/staged" "$scratch/made"
+scratch=$(mktemp -d) && : >"$scratch/staged" && : >"$scratch/made" || die 'cannot make a temporary directory' 'nothing was installed'
 if [ -f "$here/runner-prep" ]; then
     program=$here/runner-prep
     # What goes into a package may be for another kind of machine.

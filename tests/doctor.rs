@@ -12,6 +12,10 @@ use support::{Run, Tree, assert_unchanged, fixture, have, is_root, skip};
 /// Codes of the resources that no test can bring about: what a kernel without Landlock would show.
 const UNPROVEN: [&str; 1] = ["deploy-without-landlock"];
 
+/// What a new code needs.
+const TO_LIST: &str = "add its row to src/doctor/codes.tsv, whose head says how, and for `tree` or `host` a fault to \
+                       tests/patients";
+
 /// Checks that look at the machine's kernel, which no test can make good or bad.
 const KERNEL: [&str; 2] = ["kernel", "cgroup"];
 
@@ -140,7 +144,9 @@ fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
         }
     }
     // Every check that a tree can answer has found something.
-    wrong.extend(all.difference(&troubled).map(|check| format!("{check} has no fault")));
+    wrong.extend(all.difference(&troubled).map(|check| {
+        format!("the check {check} has found nothing: add a fault for it to tests/patients/faults.rs")
+    }));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -211,7 +217,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
     wrong.extend(
         faults
             .filter(|code| !known.contains(code) && !common.contains(code))
-            .map(|code| format!("{code} is not listed")),
+            .map(|code| format!("{code} is not listed: {TO_LIST}")),
     );
     // What the checks themselves say.
     let source = support::source().join("src/doctor");
@@ -223,7 +229,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
                 let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
                 let said = said.split('"').next().unwrap();
                 if !known.contains(said) {
-                    wrong.push(format!("{said} of src/doctor is not listed"));
+                    wrong.push(format!("{said} of src/doctor is not listed: {TO_LIST}"));
                 }
             }
         }
@@ -245,7 +251,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
                 let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
                 let said = said.split('"').next().unwrap();
                 if !known.contains(said) && !UNPROVEN.contains(&said) {
-                    wrong.push(format!("{said} of src/resource is not listed"));
+                    wrong.push(format!("{said} of src/resource is not listed: {TO_LIST}"));
                 }
             }
         }

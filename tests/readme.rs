@@ -207,7 +207,7 @@ fn every_profile_has_its_row_and_no_other() {
         for path in ["README.md", "profiles/README.md"] {
             assert!(
                 page(path).contains(&format!("| `{name}` |")),
-                "{path} has no row for the profile {name}"
+                "{path} has no row for the profile {name}: add `| `{name}` | …` to its table of profiles"
             );
         }
         assert!(source().join(format!("profiles/{name}.toml")).exists());
@@ -215,5 +215,9 @@ fn every_profile_has_its_row_and_no_other() {
     let is_profile = |name: std::ffi::OsString| name.to_string_lossy().ends_with(".toml");
     let files = std::fs::read_dir(source().join("profiles")).unwrap();
     let files = files.filter(|entry| is_profile(entry.as_ref().unwrap().file_name())).count();
-    assert_eq!(files, runner_prep::profile::BUILT_IN.len(), "a profile is not built in");
+    assert_eq!(
+        files,
+        runner_prep::profile::BUILT_IN.len(),
+        "each file of profiles/ is a line of BUILT_IN in src/profile/mod.rs"
+    );
 }

@@ -193,7 +193,7 @@ fn every_error_is_in_the_table_and_reads_as_it_says() {
             codes
                 .keys()
                 .filter(|code| !said.contains(code.as_str()))
-                .map(|code| format!("nothing brings {code} about: add a case to tests/errors")),
+                .map(|code| format!("nothing brings {code} about: add a case to CASES of tests/errors/trees.rs, or of hosts.rs beside it")),
         );
         if support::renew() {
             std::fs::write(source().join(TABLE), &table).unwrap();
@@ -222,6 +222,7 @@ fn the_table_has_every_code_and_no_other() {
     let differ: Vec<&String> = known.symmetric_difference(&listed).collect();
     assert!(
         differ.is_empty(),
-        "not in the sources and in {TABLE}, which RUNNER_PREP_RENEW=1 writes: {differ:?}"
+        "{differ:?} are in the sources or in {TABLE}, not in both: add a case for each new one to tests/errors, then \
+         RUNNER_PREP_RENEW=1 writes the table"
     );
 }
