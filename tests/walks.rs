@@ -3,7 +3,12 @@
 //! Each step half done is refused by the commands that the walk names, with what to add and where; each step done, they
 //! pass. Takes a build of everything, so it is one of the long tests.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test prepares its copy itself, and stops where that fails"
+)]
 
 mod support;
 
