@@ -128,16 +128,17 @@ fn start(environment: &[&str], before: &str) -> Option<Vec<String>> {
     let result = host.text("/var/lib/cloud/data/result.json");
     assert!(result.contains("\"errors\": []"), "{result}");
 
-    // It was prepared before the package came, and needed nothing more after the registration.
-    let apt = host.text("/var/log/apt");
-    assert!(apt.contains("(gitlab-runner)"), "{apt}\n{log}");
-    assert!(log.contains("no runner is registered"), "{log}");
-    assert!(log.contains("dind: the host is as the profile wants it"), "{log}");
+    // One run registers the runner and does all else, and nothing waits for anybody.
+    assert!(log.contains("+ register    docker-runner\n"), "{log}");
+    assert!(!log.contains("waiting: "), "{log}");
     let config = host.text("/etc/gitlab-runner/config.toml");
-    for value in [TOKEN, "privileged = true", "\"/certs/client\"", "DOCKER_TLS_CERTDIR=/certs"] {
+    for value in
+        [TOKEN, "\"docker-runner\"", "privileged = true", "\"/certs/client\"", "DOCKER_TLS_CERTDIR=/certs"]
+    {
         assert!(config.contains(value), "{value}");
     }
-    host.prep(&["check", "--profile", "dind"]).ok();
+    let again = host.prep(&["apply", "--profile", "/root/site.toml"]);
+    again.ok().says("site.toml: the host is as the profile wants it");
     host.as_account(
         "gitlab-runner",
         "sudo -n rsync --version; git config user.name; test -r .ssh/id_ed25519",
@@ -148,7 +149,7 @@ fn start(environment: &[&str], before: &str) -> Option<Vec<String>> {
     let arguments = host.text("/var/log/arguments");
     assert!(arguments.contains("register") && arguments.contains("--template-config"), "{arguments}");
     assert!(!arguments.contains("CANARY"), "{arguments}");
-    host.sh("test ! -e /root/runner.env").ok();
+    host.sh("test ! -e /root/runner.token").ok();
     host.as_account("gitlab-runner", "! grep -rqs CANARY /etc /home /root /run /srv /tmp /var").ok();
 
     let ours = [
