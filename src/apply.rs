@@ -172,7 +172,7 @@ impl<'a> Session<'a> {
         keygen::sweep(&self.state)?;
         for entry in self.journal.unswept()? {
             let worker = self.worker();
-            for thing in entry.changes.iter().filter_map(|record| record.op.thing()) {
+            for thing in entry.changes.iter().filter_map(|record| record.op.file()) {
                 kept.append(&mut worker.sweep(&thing.place)?);
             }
             self.journal.mark_swept(&entry.id)?;

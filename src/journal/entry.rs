@@ -79,13 +79,13 @@ pub struct Record {
     /// `create`, `update`, `remove` or `repair`.
     pub action: String,
     /// What was done to it.
-    pub op: Deed,
+    pub op: RecordedOp,
 }
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Deed {
+pub enum RecordedOp {
     /// An account was made, or with `group` joined to that group.
     Account {
         /// Login name.
@@ -94,17 +94,17 @@ pub enum Deed {
         group: Option<String>,
     },
     /// A directory was made or repaired.
-    Directory(Thing),
+    Directory(RecordedFile),
     /// A file was made, replaced or removed.
-    File(Thing),
+    File(RecordedFile),
     /// Owner and mode of a file were repaired.
-    Metadata(Thing),
+    Metadata(RecordedFile),
 }
 
-impl Deed {
+impl RecordedOp {
     /// The file or directory; `None` for an account.
     #[must_use]
-    pub fn thing(&self) -> Option<&Thing> {
+    pub fn file(&self) -> Option<&RecordedFile> {
         match self {
             Self::Account { .. } => None,
             Self::Directory(thing) | Self::File(thing) | Self::Metadata(thing) => Some(thing),
@@ -115,13 +115,13 @@ impl Deed {
 /// A file or directory, before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Thing {
+pub struct RecordedFile {
     /// Where it is.
     pub place: Place,
     /// What it was; `None` when it was missing.
-    pub before: Option<Side>,
+    pub before: Option<FileVersion>,
     /// What it became; `None` when it was removed.
-    pub after: Option<Side>,
+    pub after: Option<FileVersion>,
     /// What may be shown of it.
     #[serde(default, skip_serializing_if = "Show::is_label")]
     pub shown: Show,
@@ -142,7 +142,7 @@ pub struct Thing {
 pub enum Show {
     /// Its text.
     Text,
-    /// Only [`Thing::values`].
+    /// Only [`RecordedFile::values`].
     Values,
     /// Nothing.
     #[default]
@@ -172,7 +172,7 @@ pub enum Reader {
 /// A file or directory at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Side {
+pub struct FileVersion {
     /// Who owned it.
     pub owner: Owner,
     /// Its permission bits.
@@ -204,55 +204,57 @@ pub fn digest(bytes: &[u8]) -> String {
 /// What is to be kept of one change.
 pub(super) fn record(index: usize, change: &Change, blobs: &mut Vec<Blob>) -> Result<Record> {
     let op = match &change.op {
-        Op::Account(AccountOp::Create { name, .. }) => Deed::Account { name: name.clone(), group: None },
+        Op::Account(AccountOp::Create { name, .. }) => {
+            RecordedOp::Account { name: name.clone(), group: None }
+        }
         Op::Account(AccountOp::Join { name, group }) => {
-            Deed::Account { name: name.clone(), group: Some(group.clone()) }
+            RecordedOp::Account { name: name.clone(), group: Some(group.clone()) }
         }
         // It comes first, on its own, and nothing could take it back.
         Op::Register(_) => anyhow::bail!("{} went out of config.toml after it was registered", change.id),
         Op::Directory { place, before, after } => {
-            Deed::Directory(Thing::plain(place, before.as_ref().map(side), Some(side(after))))
+            RecordedOp::Directory(RecordedFile::plain(place, before.as_ref().map(side), Some(side(after))))
         }
         Op::RemoveDirectory { place, before } => {
-            Deed::Directory(Thing::plain(place, Some(side(before)), None))
+            RecordedOp::Directory(RecordedFile::plain(place, Some(side(before)), None))
         }
         Op::Metadata { place, before, after } => {
-            Deed::Metadata(Thing::plain(place, Some(seen_side(before)), Some(side(after))))
+            RecordedOp::Metadata(RecordedFile::plain(place, Some(seen_side(before)), Some(side(after))))
         }
-        Op::File(file) => Deed::File(file_thing(index, file, blobs)?),
+        Op::File(file) => RecordedOp::File(recorded_file(index, file, blobs)?),
     };
     let (kind, action) = (change.kind.to_owned(), change.op.action().to_owned());
     Ok(Record { kind, id: change.id.clone(), action, op })
 }
 
-impl Thing {
-    fn plain(place: &Place, before: Option<Side>, after: Option<Side>) -> Self {
+impl RecordedFile {
+    fn plain(place: &Place, before: Option<FileVersion>, after: Option<FileVersion>) -> Self {
         let place = place.clone();
         Self { place, before, after, shown: Show::Label, fresh: false, reader: None, values: None }
     }
 }
 
-fn side(meta: &Meta) -> Side {
-    Side { owner: meta.owner.clone(), mode: meta.mode, digest: None, bytes: None }
+fn side(meta: &Meta) -> FileVersion {
+    FileVersion { owner: meta.owner.clone(), mode: meta.mode, digest: None, bytes: None }
 }
 
-fn seen_side(seen: &Seen) -> Side {
-    Side { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode, digest: None, bytes: None }
+fn seen_side(seen: &Seen) -> FileVersion {
+    FileVersion { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode, digest: None, bytes: None }
 }
 
-fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thing> {
+fn recorded_file(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<RecordedFile> {
     let fresh = file.swap == Swap::Fresh;
     let mut keep = |name: String, bytes: &[u8]| {
         blobs.push(Blob { name: name.clone(), bytes: bytes.to_vec() });
         Some(PathBuf::from(name))
     };
-    let before = file.before.as_ref().map(|seen| Side {
+    let before = file.before.as_ref().map(|seen| FileVersion {
         digest: Some(digest(&seen.bytes)),
         bytes: keep(format!("{index}.before"), &seen.bytes),
         ..seen_side(seen)
     });
     let bytes = file.after.as_ref().map(Content::bytes).transpose()?;
-    let after = bytes.map(|bytes| Side {
+    let after = bytes.map(|bytes| FileVersion {
         digest: Some(digest(bytes)),
         // For a refusal that shows what somebody changed since.
         bytes: if file.shown == Shown::Text { keep(format!("{index}.after"), bytes) } else { None },
@@ -271,7 +273,7 @@ fn file_thing(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<Thin
         Check::Sudoers { account } => Some(Reader::Sudo { account: account.clone() }),
         Check::RunnerConfig => Some(Reader::Runner),
     };
-    Ok(Thing { place: file.place.clone(), before, after, shown, fresh, reader, values })
+    Ok(RecordedFile { place: file.place.clone(), before, after, shown, fresh, reader, values })
 }
 
 #[cfg(test)]

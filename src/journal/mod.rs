@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-pub use entry::{Deed, Entry, Reader, Record, SCHEMA, Show, Side, State, Thing, digest};
+pub use entry::{Entry, FileVersion, Reader, Record, RecordedFile, RecordedOp, SCHEMA, Show, State, digest};
 pub use stamp::Id;
 
 use crate::change::Change;
@@ -198,7 +198,7 @@ impl<'a> Journal<'a> {
     ///
     /// # Errors
     /// When they are missing or not what they were.
-    pub fn bytes(&self, id: &Id, side: &Side) -> Result<Vec<u8>> {
+    pub fn bytes(&self, id: &Id, side: &FileVersion) -> Result<Vec<u8>> {
         let file = side.bytes.as_deref().unwrap_or(Path::new(""));
         let path = self.path(id).join(file);
         let damaged = |why: &str| damaged(&self.path(id), &format!("{}: {why}", path.display()));

@@ -47,7 +47,7 @@ fn first_index(path: &[Step]) -> Option<usize> {
 
 /// What was done to a value, without the place in the first list of its path.
 #[derive(PartialEq, Eq, Hash)]
-struct Deed<'c> {
+struct EditKey<'c> {
     list: &'c [Step],
     below: &'c [Step],
     element: bool,
@@ -64,18 +64,18 @@ pub fn record(changes: &[ValueChange]) -> Option<Vec<Value>> {
         Some(text) => Scalar::read(text).map(Some),
     };
     let mut values: Vec<Value> = Vec::new();
-    let mut known: HashMap<Deed<'_>, usize> = HashMap::new();
+    let mut known: HashMap<EditKey<'_>, usize> = HashMap::new();
     for ValueChange { path, element, before, after, .. } in changes {
         let (list, rest) = path.split_at(first_index(path).unwrap_or(path.len()));
         let below = rest.get(1..).unwrap_or_default();
-        let deed =
-            Deed { list, below, element: *element, before: before.as_deref(), after: after.as_deref() };
-        let same = known.get(&deed).and_then(|place| values.get_mut(*place));
+        let key =
+            EditKey { list, below, element: *element, before: before.as_deref(), after: after.as_deref() };
+        let same = known.get(&key).and_then(|place| values.get_mut(*place));
         if let (Some(value), Some(Step::Index(index))) = (same, rest.first()) {
             value.also.push(*index);
             continue;
         }
-        known.insert(deed, values.len());
+        known.insert(key, values.len());
         let (before, after) = (scalar(before)?, scalar(after)?);
         values.push(Value { path: path.clone(), also: Vec::new(), element: *element, before, after });
     }

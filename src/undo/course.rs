@@ -8,7 +8,7 @@ use super::values::{self, Layer};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::{Facts, live::Live};
 use crate::fault::move_aside;
-use crate::journal::{self, Deed, Entry, Id, Journal, Reader, Record, Show, Side};
+use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
 use crate::report::changed_lines;
 
 /// Lines of a text diff that a refusal shows.
@@ -22,7 +22,7 @@ fn is_private_key(seen: &Seen) -> bool {
 
 /// The mode that a thing gets back: a private key stays its owner's alone, and what lies in a home lends nobody the
 /// rights of its owner or group.
-fn kept_mode(seen: &Seen, place: &Place, side: &Side) -> u32 {
+fn kept_mode(seen: &Seen, place: &Place, side: &FileVersion) -> u32 {
     let mode = if matches!(place, Place::Home { .. }) { side.mode & 0o1777 } else { side.mode };
     if mode & 0o077 != 0 && is_private_key(seen) { mode & !0o077 } else { mode }
 }
@@ -45,7 +45,7 @@ pub(super) struct Course<'a> {
 struct Link<'a> {
     id: &'a Id,
     record: &'a Record,
-    thing: &'a journal::Thing,
+    thing: &'a journal::RecordedFile,
 }
 
 /// The courses of all places, in the order in which they were changed last.
@@ -53,7 +53,7 @@ pub(super) fn all(entries: &[Entry]) -> Vec<Course<'_>> {
     let mut courses: Vec<Course<'_>> = Vec::new();
     for entry in entries {
         for record in entry.changes.iter().rev() {
-            let Some(thing) = record.op.thing() else {
+            let Some(thing) = record.op.file() else {
                 continue;
             };
             let link = Link { id: &entry.id, record, thing };
@@ -94,7 +94,7 @@ impl Course<'_> {
 
     /// What may be shown of it: as little as the strictest of the runs.
     pub(super) fn shown(&self) -> Show {
-        let files = self.links.iter().filter(|link| matches!(link.record.op, Deed::File(_)));
+        let files = self.links.iter().filter(|link| matches!(link.record.op, RecordedOp::File(_)));
         let mut shown = files.map(|link| link.thing.shown);
         let first = shown.next().unwrap_or_default();
         if shown.all(|other| other == first) { first } else { Show::Label }
@@ -119,7 +119,7 @@ impl Course<'_> {
                 }
                 Place::System(_) => format!("move it away: mv {place} /root/"),
             },
-            Some((id, Some(Side { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
+            Some((id, Some(FileVersion { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
                 let kept = journal.path(id).join(bytes);
                 let kept = kept.display();
                 match place {
@@ -144,8 +144,9 @@ impl Course<'_> {
         now: Option<&Seen>,
     ) -> Result<Rewound> {
         let mut state = now.cloned();
-        let fits =
-            |state: Option<&Seen>, link: &Link<'_>, side: Option<&Side>| fits(live, place, state, link, side);
+        let fits = |state: Option<&Seen>, link: &Link<'_>, side: Option<&FileVersion>| {
+            fits(live, place, state, link, side)
+        };
         let mut at = 0;
         while let Some(link) = self.links.get(at) {
             let before = link.thing.before.as_ref();
@@ -163,7 +164,7 @@ impl Course<'_> {
                 }
             }
             // What was repaired is gone, and there is nothing to put back.
-            let is_repair = !matches!(link.record.op, Deed::File(_)) && before.is_some();
+            let is_repair = !matches!(link.record.op, RecordedOp::File(_)) && before.is_some();
             match done {
                 Some(index) => at = index + 1,
                 None if state.is_none() && is_repair => at += 1,
@@ -206,7 +207,8 @@ impl Course<'_> {
     /// The values that the runs changed, with the documents before them; `None` when one changed more.
     fn layers(&self, journal: &Journal<'_>, from: usize) -> Result<Option<Vec<Layer<'_>>>> {
         let mut layers = Vec::new();
-        for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, Deed::File(_))) {
+        for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
+        {
             let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
                 return Ok(None);
             };
@@ -272,7 +274,7 @@ impl Course<'_> {
 
 fn kind(link: &Link<'_>) -> FileKind {
     match link.record.op {
-        Deed::Directory(_) => FileKind::Directory,
+        RecordedOp::Directory(_) => FileKind::Directory,
         _ => FileKind::Regular,
     }
 }
@@ -283,7 +285,7 @@ fn fits(
     place: &Place,
     state: Option<&Seen>,
     link: &Link<'_>,
-    side: Option<&Side>,
+    side: Option<&FileVersion>,
 ) -> Result<bool> {
     let (Some(thing), Some(side)) = (state, side) else {
         return Ok(state.is_none() && side.is_none());
@@ -301,10 +303,10 @@ fn fits(
 
 /// In a home files are made with the account's rights, and what root gave away stays given: both come back as the
 /// account's own, whoever's they were.
-fn heir<'p>(place: &'p Place, link: &Link<'_>, side: &Side) -> Option<&'p String> {
+fn heir<'p>(place: &'p Place, link: &Link<'_>, side: &FileVersion) -> Option<&'p String> {
     match place {
         Place::Home { account, .. } => {
-            let is_file = matches!(link.record.op, Deed::File(_));
+            let is_file = matches!(link.record.op, RecordedOp::File(_));
             (is_file || matches!(side.owner, Owner::Ids(0, _))).then_some(account)
         }
         Place::System(_) => None,
@@ -315,7 +317,7 @@ fn is_own(
     live: &Live<'_>,
     place: &Place,
     link: &Link<'_>,
-    side: &Side,
+    side: &FileVersion,
     ids: Option<(u32, u32)>,
 ) -> Result<bool> {
     match heir(place, link, side) {
@@ -335,7 +337,7 @@ fn former(
         return Ok(None);
     };
     let bytes = match (&link.record.op, now) {
-        (Deed::File(_), _) => journal.bytes(link.id, side)?,
+        (RecordedOp::File(_), _) => journal.bytes(link.id, side)?,
         (_, Some(now)) => now.bytes,
         (_, None) => Vec::new(),
     };

@@ -14,7 +14,7 @@ use crate::change::{
 use crate::facts::Facts;
 use crate::facts::live::Live;
 use crate::fault::fault;
-use crate::journal::{Deed, Entry, Id, Journal, Named, Reader, Show, State};
+use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
 use course::{Course, Rewound};
 
@@ -52,7 +52,7 @@ pub fn plan(
             }
         }
         for record in &entry.changes {
-            if let Deed::Account { name, group } = &record.op {
+            if let RecordedOp::Account { name, group } = &record.op {
                 warn_of_account(live, name, group.as_deref(), &mut notes)?;
             }
         }
