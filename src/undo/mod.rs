@@ -3,7 +3,7 @@
 //! Decides what is put back and what is refused; `apply` carries it out, with the same staging, checks and
 //! rollback as everything else. Must not write.
 
-mod course;
+mod history;
 mod values;
 
 use anyhow::Result;
@@ -16,7 +16,7 @@ use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
-use course::{Course, Rewound};
+use history::{PathHistory, Rewound};
 
 /// What is to be undone, and by which changes.
 #[derive(Debug, Default)]
@@ -57,17 +57,17 @@ pub fn plan(
             }
         }
     }
-    let courses = course::all(&entries);
-    undo.places = courses.iter().map(|course| course.place.clone()).collect();
+    let histories = history::all(&entries);
+    undo.places = histories.iter().map(|history| history.place.clone()).collect();
     let mut refused = Vec::new();
     let mut changes = Vec::new();
-    for course in &courses {
-        let Some(place) = present(live, course, &mut notes)? else {
+    for history in &histories {
+        let Some(place) = present(live, history, &mut notes)? else {
             continue;
         };
-        let now = look(live, &place, course.is_config())?;
-        match course.rewind(live, journal, &place, now.as_ref())? {
-            Rewound::Refused(lines) => refused.push((course, lines)),
+        let now = look(live, &place, history.is_config())?;
+        match history.rewind(live, journal, &place, now.as_ref())? {
+            Rewound::Refused(lines) => refused.push((history, lines)),
             Rewound::To { state, shown, gone } => {
                 for runner in gone {
                     notes.warn(
@@ -76,7 +76,7 @@ pub fn plan(
                         "nothing; a runner that is registered again is another one",
                     );
                 }
-                if let Some(mode) = state.as_ref().and_then(|state| course.refused_mode(state)) {
+                if let Some(mode) = state.as_ref().and_then(|state| history.refused_mode(state)) {
                     notes.warn(
                         "mode-stays",
                         format!("{place} does not get its mode {mode:04o} back: it would let others in or lend them rights"),
@@ -88,9 +88,9 @@ pub fn plan(
                         },
                     );
                 }
-                let kind = kinds.iter().find(|kind| **kind == course.kind()).copied().unwrap_or("other");
-                let why = format!("as it was before {}", course.oldest());
-                if let Some(op) = operation(course, place.clone(), now, state, shown)? {
+                let kind = kinds.iter().find(|kind| **kind == history.kind()).copied().unwrap_or("other");
+                let why = format!("as it was before {}", history.oldest());
+                if let Some(op) = operation(history, place.clone(), now, state, shown)? {
                     changes.push(Change { kind, id: place.to_string(), why, op });
                 }
             }
@@ -179,14 +179,14 @@ fn warn_of_key(change: &Change, notes: &mut Notes) {
 }
 
 /// The place where it is now; `None` when its account is gone, and with it whatever was in its home.
-fn present(live: &Live<'_>, course: &Course<'_>, notes: &mut Notes) -> Result<Option<Place>> {
-    let Place::Home { account, relative, .. } = &course.place else {
-        return Ok(Some(course.place.clone()));
+fn present(live: &Live<'_>, history: &PathHistory<'_>, notes: &mut Notes) -> Result<Option<Place>> {
+    let Place::Home { account, relative, .. } = &history.place else {
+        return Ok(Some(history.place.clone()));
     };
     let Some(found) = live.account(account)? else {
         notes.warn(
             "account-gone",
-            format!("the account {account} does not exist any more: {} is left as it is", course.place),
+            format!("the account {account} does not exist any more: {} is left as it is", history.place),
             "remove what is left of its home by hand",
         );
         return Ok(None);
@@ -216,7 +216,7 @@ fn look(live: &Live<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>>
 
 /// The operation that brings the wanted state; `None` when it is there already.
 fn operation(
-    course: &Course<'_>,
+    history: &PathHistory<'_>,
     place: Place,
     now: Option<Seen>,
     wanted: Option<Seen>,
@@ -241,8 +241,8 @@ fn operation(
         (now, wanted) => {
             let Some(meta) = wanted.as_ref().or(now.as_ref()).map(meta) else { return Ok(None) };
             let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
-            let aside = course.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
-            let (check, is_config) = match course.reader() {
+            let aside = history.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
+            let (check, is_config) = match history.reader() {
                 None => (Check::None, false),
                 // What the former file allowed is its own affair: only the policy must stay whole.
                 Some(Reader::Sudo { account }) => (Check::Sudoers { account: account.clone() }, false),
@@ -257,7 +257,7 @@ fn operation(
                 Swap::Aside(name) => format!("moved to {name}"),
                 _ => "the former bytes".to_owned(),
             };
-            let shown = shown.unwrap_or(match course.shown() {
+            let shown = shown.unwrap_or(match history.shown() {
                 Show::Text => Shown::Text,
                 Show::Values | Show::Label => Shown::Label(label),
             });
@@ -309,17 +309,17 @@ fn depth(change: &Change) -> usize {
 }
 
 /// What stands in the way, all of it at once.
-fn refusal(journal: &Journal<'_>, refused: &[(&Course<'_>, Vec<String>)]) -> anyhow::Error {
+fn refusal(journal: &Journal<'_>, refused: &[(&PathHistory<'_>, Vec<String>)]) -> anyhow::Error {
     let mut what = "nothing was undone, because somebody changed since what runner-prep wrote:".to_owned();
-    for (course, lines) in refused {
-        what.extend(["\n", &course.place.to_string()]);
+    for (history, lines) in refused {
+        what.extend(["\n", &history.place.to_string()]);
         for line in lines {
             what.extend(["\n    ", line]);
         }
     }
     let mut repair = String::new();
-    for (course, _) in refused {
-        repair.push_str(&course.by_hand(journal));
+    for (history, _) in refused {
+        repair.push_str(&history.by_hand(journal));
         repair.push('\n');
     }
     repair.push_str("then run runner-prep undo again");

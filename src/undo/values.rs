@@ -19,7 +19,7 @@ use document::{Document, LIST, Twins};
 use services::Services;
 
 /// What one run changed, and the bytes of the document before it.
-pub(super) struct Layer<'a> {
+pub(super) struct RunValues<'a> {
     pub(super) values: &'a [Value],
     pub(super) before: Vec<u8>,
 }
@@ -45,7 +45,7 @@ enum Stop {
 ///
 /// # Errors
 /// When one of them is no longer what was set: a line for each value, none with anything else of the file.
-pub(super) fn put_back(live: &[u8], layers: &[Layer<'_>]) -> Result<PutBack, Vec<String>> {
+pub(super) fn put_back(live: &[u8], layers: &[RunValues<'_>]) -> Result<PutBack, Vec<String>> {
     match Documents::blocks(live, layers).and_then(|documents| documents.put_back(true)) {
         Ok(done) => Ok(done),
         // Found again, and explained, on the whole documents.
@@ -59,7 +59,7 @@ pub(super) fn is_document(bytes: &[u8]) -> bool {
 }
 
 /// What a report shows of the way from one document to another that is its former bytes.
-pub(super) fn shown(live: &[u8], layers: &[Layer<'_>]) -> Vec<ValueChange> {
+pub(super) fn shown(live: &[u8], layers: &[RunValues<'_>]) -> Vec<ValueChange> {
     let mut found = Documents::blocks(live, layers).and_then(|documents| documents.put_back(false));
     if let Err(Stop::Odd) = found {
         let whole = Documents::whole(live, layers).map_err(Stop::Refused);
@@ -103,15 +103,15 @@ struct Documents<'a> {
 }
 
 impl<'a> Documents<'a> {
-    fn blocks(live: &'a [u8], layers: &'a [Layer<'a>]) -> Result<Self, Stop> {
-        let layer = |layer: &'a Layer<'a>| Some((layer.values, Document::blocks(&layer.before)?));
+    fn blocks(live: &'a [u8], layers: &'a [RunValues<'a>]) -> Result<Self, Stop> {
+        let layer = |layer: &'a RunValues<'a>| Some((layer.values, Document::blocks(&layer.before)?));
         let layers = layers.iter().map(layer).collect::<Option<_>>().ok_or(Stop::Odd)?;
         Ok(Self { live: Document::blocks(live).ok_or(Stop::Odd)?, layers })
     }
 
-    fn whole(live: &'a [u8], layers: &'a [Layer<'a>]) -> Result<Self, Vec<String>> {
+    fn whole(live: &'a [u8], layers: &'a [RunValues<'a>]) -> Result<Self, Vec<String>> {
         let live = Document::whole(live).map_err(|error| vec![format!("it can't be read: {error}")])?;
-        let layer = |layer: &'a Layer<'a>| Some((layer.values, Document::whole(&layer.before).ok()?));
+        let layer = |layer: &'a RunValues<'a>| Some((layer.values, Document::whole(&layer.before).ok()?));
         let layers = layers.iter().map(layer).collect::<Option<_>>();
         Ok(Self { live, layers: layers.ok_or_else(|| vec![OTHER.to_owned()])? })
     }

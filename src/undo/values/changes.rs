@@ -10,11 +10,11 @@ use crate::runner_config::identity;
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, dotted};
 
 /// One value through all layers: its states from the newest to the oldest. The last one is wanted.
-struct Course {
+struct ValueHistory {
     states: Vec<Option<Scalar>>,
 }
 
-impl Course {
+impl ValueHistory {
     fn target(&self) -> Option<&Scalar> {
         self.states.last().and_then(Option::as_ref)
     }
@@ -27,7 +27,7 @@ impl Course {
 /// One list of which elements are ours.
 #[derive(Default)]
 struct List {
-    courses: Vec<Course>,
+    histories: Vec<ValueHistory>,
     /// The whole list was not there before the oldest layer.
     made: bool,
 }
@@ -35,7 +35,7 @@ struct List {
 /// One list that is ours as a whole, by the places of the words that were changed.
 #[derive(Default)]
 struct Words {
-    courses: BTreeMap<usize, Course>,
+    histories: BTreeMap<usize, ValueHistory>,
     /// It was not there before the oldest layer.
     made: bool,
 }
@@ -90,16 +90,16 @@ impl<'a> Changes<'a> {
     }
 
     fn values(&mut self, deeds: &[&Deed<'_>]) {
-        let (mut scalars, mut lists) = (BTreeMap::<_, Course>::new(), BTreeMap::<_, List>::new());
+        let (mut scalars, mut lists) = (BTreeMap::<_, ValueHistory>::new(), BTreeMap::<_, List>::new());
         let mut words = BTreeMap::<_, Words>::new();
         for Deed { value, path, made, .. } in deeds {
             let path = path.as_slice();
             let (new, old) = (&value.after, &value.before);
-            let begun = || Course { states: vec![new.clone()] };
+            let begun = || ValueHistory { states: vec![new.clone()] };
             if let ([list @ .., Step::Index(index)], false) = (path, value.element) {
                 let words = words.entry(list).or_default();
                 words.made = *made;
-                words.courses.entry(*index).or_insert_with(begun).states.push(old.clone());
+                words.histories.entry(*index).or_insert_with(begun).states.push(old.clone());
                 continue;
             }
             if !value.element {
@@ -108,15 +108,15 @@ impl<'a> Changes<'a> {
             }
             let list = lists.entry(path).or_default();
             list.made = *made;
-            // An older layer that made what a newer one found is the same element's course.
-            let same = |course: &&mut Course| new.is_some() && course.states.last() == Some(new);
-            match list.courses.iter_mut().find(same) {
-                Some(course) => course.states.push(old.clone()),
-                None => list.courses.push(Course { states: vec![new.clone(), old.clone()] }),
+            // An older layer that made what a newer one found is the same element's history.
+            let same = |history: &&mut ValueHistory| new.is_some() && history.states.last() == Some(new);
+            match list.histories.iter_mut().find(same) {
+                Some(history) => history.states.push(old.clone()),
+                None => list.histories.push(ValueHistory { states: vec![new.clone(), old.clone()] }),
             }
         }
-        for (path, course) in scalars {
-            self.scalar(path, &course);
+        for (path, history) in scalars {
+            self.scalar(path, &history);
         }
         for (path, list) in lists {
             self.list(path, &list);
@@ -175,22 +175,22 @@ impl<'a> Changes<'a> {
             return self.refuse(format!("{name} is no list of strings"));
         };
         let mut target: Vec<Option<String>> = list.iter().map(|word| Some((*word).to_owned())).collect();
-        for (index, course) in &words.courses {
+        for (index, history) in &words.histories {
             let now = list.get(*index).map(|word| Scalar::from(*word));
             let name = self.name(&[path, &[Step::Index(*index)]].concat());
-            if !course.states.contains(&now) {
-                let [now, set] = [now.as_ref(), course.newest()].map(text);
+            if !history.states.contains(&now) {
+                let [now, set] = [now.as_ref(), history.newest()].map(text);
                 self.refuse(format!("{name} is {now}, runner-prep set {set}"));
                 continue;
             }
             self.lines.push(format!("{name} still is {}", text(now.as_ref())));
-            if now.as_ref() != course.target() {
+            if now.as_ref() != history.target() {
                 let place = [path, &[Step::Index(*index)]].concat();
-                self.show(&place, false, name, [now.as_ref(), course.target()]);
+                self.show(&place, false, name, [now.as_ref(), history.target()]);
             }
             target.resize(target.len().max(index + 1), None);
             if let Some(word) = target.get_mut(*index) {
-                *word = match course.target() {
+                *word = match history.target() {
                     Some(Scalar::String(word)) => Some(word.clone()),
                     _ => None,
                 };
@@ -211,28 +211,28 @@ impl<'a> Changes<'a> {
         self.edits.push(Edit::new(self.runner.inner_path(path), action));
     }
 
-    fn scalar(&mut self, path: &[Step], course: &Course) {
+    fn scalar(&mut self, path: &[Step], history: &ValueHistory) {
         let name = self.name(path);
-        let set = text(course.newest());
+        let set = text(history.newest());
         let Some(now) = self.runner.at(path).scalar() else {
             return self.refuse(format!("{name} is no single value, runner-prep set {set}"));
         };
-        if !course.states.contains(&now) {
+        if !history.states.contains(&now) {
             return self.refuse(format!("{name} is {}, runner-prep set {set}", text(now.as_ref())));
         }
         self.lines.push(format!("{name} still is {}", text(now.as_ref())));
-        let action = match course.target() {
+        let action = match history.target() {
             wanted if wanted == now.as_ref() => return,
             Some(wanted) => Action::Set(wanted.clone()),
             None => Action::Remove,
         };
-        self.push(path, false, name, [now.as_ref(), course.target()], action);
+        self.push(path, false, name, [now.as_ref(), history.target()], action);
     }
 
     fn list(&mut self, path: &[Step], list: &List) {
         let first = self.edits.len();
-        for course in &list.courses {
-            self.element(path, course);
+        for history in &list.histories {
+            self.element(path, history);
         }
         // A list that only our elements brought into being goes with the last of them.
         let rest = self.runner.at(path).strings().unwrap_or_default();
@@ -246,9 +246,9 @@ impl<'a> Changes<'a> {
         }
     }
 
-    fn element(&mut self, path: &[Step], course: &Course) {
+    fn element(&mut self, path: &[Step], history: &ValueHistory) {
         let name = self.name(path);
-        let set = text(course.newest());
+        let set = text(history.newest());
         let Some(list) = self.runner.at(path).strings() else {
             return self.refuse(format!("{name} is no list of strings, runner-prep added {set}"));
         };
@@ -263,28 +263,28 @@ impl<'a> Changes<'a> {
             Scalar::String(wanted) => list.iter().position(|element| element == wanted),
             _ => None,
         };
-        let present = course.states.iter().flatten().find_map(|state| Some((state, place(state)?)));
-        let absent_is_known = course.states.contains(&None);
+        let present = history.states.iter().flatten().find_map(|state| Some((state, place(state)?)));
+        let absent_is_known = history.states.contains(&None);
         let Some((now, index)) = present else {
             // Where absence is one of the known states, and the wanted one, all is as it was; unless
             // somebody gave the same variable another value.
-            let other = course.newest().filter(|_| is_environment).and_then(|set| same_variable(set, &list));
+            let other = history.newest().filter(|_| is_environment).and_then(|set| same_variable(set, &list));
             if let Some(other) = other {
                 return self.refuse(format!("{name} has {}, runner-prep set {set}", text(Some(&other))));
             }
-            if absent_is_known && course.target().is_none() {
+            if absent_is_known && history.target().is_none() {
                 return;
             }
             return self.refuse(format!("{name} no longer has {set}"));
         };
         self.lines.push(format!("{name} still has {}", text(Some(now))));
-        let action = match (now, course.target()) {
+        let action = match (now, history.target()) {
             (now, Some(wanted)) if now == wanted => return,
             (_, Some(Scalar::String(value))) => Action::Replace { index, value: value.clone() },
             (Scalar::String(value), None) => Action::RemoveElement(value.clone()),
             _ => return self.refuse(format!("{name} has no strings")),
         };
-        self.push(path, true, name, [Some(now), course.target()], action);
+        self.push(path, true, name, [Some(now), history.target()], action);
     }
 
     fn push(

@@ -7,7 +7,7 @@ fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
     let changed = |(before, after): &(&str, &str)| values::changed(before.as_bytes(), after.as_bytes());
     let all: Vec<Vec<Value>> = runs.iter().map(|run| changed(run).unwrap()).collect();
     let layers =
-        all.iter().zip(runs).map(|(values, run)| Layer { values, before: run.0.as_bytes().to_vec() });
+        all.iter().zip(runs).map(|(values, run)| RunValues { values, before: run.0.as_bytes().to_vec() });
     let layers: Vec<_> = layers.collect();
     let live = live.as_bytes();
     let whole = Documents::whole(live, &layers)?.put_back(true).map_err(Stop::lines);
@@ -86,7 +86,7 @@ fn what_can_not_be_taken_runner_by_runner_is_taken_as_a_whole() {
     let run = |limit: u8| format!("runners = [{{ id = 1, url = 'u', limit = {limit} }}]\n");
     let (before, after) = (run(1), run(2));
     let values = values::changed(before.as_bytes(), after.as_bytes()).unwrap();
-    let layers = [Layer { values: &values, before: before.clone().into_bytes() }];
+    let layers = [RunValues { values: &values, before: before.clone().into_bytes() }];
     assert!(matches!(Documents::blocks(after.as_bytes(), &layers), Err(Stop::Odd)));
     assert_eq!(super::put_back(after.as_bytes(), &layers).unwrap().text, before);
     assert_eq!(shown(after.as_bytes(), &layers).len(), 1);

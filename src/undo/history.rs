@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::values::{self, Layer};
+use super::values::{self, RunValues};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::{Facts, live::Live};
 use crate::fault::move_aside;
@@ -36,37 +36,37 @@ pub(super) enum Rewound {
 }
 
 /// What the runs did to one place, the newest first.
-pub(super) struct Course<'a> {
+pub(super) struct PathHistory<'a> {
     pub(super) place: Place,
-    links: Vec<Link<'a>>,
+    links: Vec<HistoryEntry<'a>>,
 }
 
 #[derive(Clone, Copy)]
-struct Link<'a> {
+struct HistoryEntry<'a> {
     id: &'a Id,
     record: &'a Record,
     thing: &'a journal::RecordedFile,
 }
 
-/// The courses of all places, in the order in which they were changed last.
-pub(super) fn all(entries: &[Entry]) -> Vec<Course<'_>> {
-    let mut courses: Vec<Course<'_>> = Vec::new();
+/// The histories of all places, in the order in which they were changed last.
+pub(super) fn all(entries: &[Entry]) -> Vec<PathHistory<'_>> {
+    let mut histories: Vec<PathHistory<'_>> = Vec::new();
     for entry in entries {
         for record in entry.changes.iter().rev() {
             let Some(thing) = record.op.file() else {
                 continue;
             };
-            let link = Link { id: &entry.id, record, thing };
-            match courses.iter_mut().find(|course| course.place == thing.place) {
-                Some(course) => course.links.push(link),
-                None => courses.push(Course { place: thing.place.clone(), links: vec![link] }),
+            let link = HistoryEntry { id: &entry.id, record, thing };
+            match histories.iter_mut().find(|history| history.place == thing.place) {
+                Some(history) => history.links.push(link),
+                None => histories.push(PathHistory { place: thing.place.clone(), links: vec![link] }),
             }
         }
     }
-    courses
+    histories
 }
 
-impl Course<'_> {
+impl PathHistory<'_> {
     /// The kind of resource that changed it.
     pub(super) fn kind(&self) -> &str {
         self.links.first().map_or("", |link| &link.record.kind)
@@ -144,7 +144,7 @@ impl Course<'_> {
         now: Option<&Seen>,
     ) -> Result<Rewound> {
         let mut state = now.cloned();
-        let fits = |state: Option<&Seen>, link: &Link<'_>, side: Option<&FileVersion>| {
+        let fits = |state: Option<&Seen>, link: &HistoryEntry<'_>, side: Option<&FileVersion>| {
             fits(live, place, state, link, side)
         };
         let mut at = 0;
@@ -205,14 +205,14 @@ impl Course<'_> {
     }
 
     /// The values that the runs changed, with the documents before them; `None` when one changed more.
-    fn layers(&self, journal: &Journal<'_>, from: usize) -> Result<Option<Vec<Layer<'_>>>> {
+    fn layers(&self, journal: &Journal<'_>, from: usize) -> Result<Option<Vec<RunValues<'_>>>> {
         let mut layers = Vec::new();
         for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
         {
             let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
                 return Ok(None);
             };
-            layers.push(Layer { values, before: journal.bytes(link.id, before)? });
+            layers.push(RunValues { values, before: journal.bytes(link.id, before)? });
         }
         Ok(Some(layers))
     }
@@ -272,7 +272,7 @@ impl Course<'_> {
     }
 }
 
-fn kind(link: &Link<'_>) -> FileKind {
+fn kind(link: &HistoryEntry<'_>) -> FileKind {
     match link.record.op {
         RecordedOp::Directory(_) => FileKind::Directory,
         _ => FileKind::Regular,
@@ -284,7 +284,7 @@ fn fits(
     live: &Live<'_>,
     place: &Place,
     state: Option<&Seen>,
-    link: &Link<'_>,
+    link: &HistoryEntry<'_>,
     side: Option<&FileVersion>,
 ) -> Result<bool> {
     let (Some(thing), Some(side)) = (state, side) else {
@@ -303,7 +303,7 @@ fn fits(
 
 /// In a home files are made with the account's rights, and what root gave away stays given: both come back as the
 /// account's own, whoever's they were.
-fn heir<'p>(place: &'p Place, link: &Link<'_>, side: &FileVersion) -> Option<&'p String> {
+fn restored_owner<'p>(place: &'p Place, link: &HistoryEntry<'_>, side: &FileVersion) -> Option<&'p String> {
     match place {
         Place::Home { account, .. } => {
             let is_file = matches!(link.record.op, RecordedOp::File(_));
@@ -316,11 +316,11 @@ fn heir<'p>(place: &'p Place, link: &Link<'_>, side: &FileVersion) -> Option<&'p
 fn is_own(
     live: &Live<'_>,
     place: &Place,
-    link: &Link<'_>,
+    link: &HistoryEntry<'_>,
     side: &FileVersion,
     ids: Option<(u32, u32)>,
 ) -> Result<bool> {
-    match heir(place, link, side) {
+    match restored_owner(place, link, side) {
         Some(account) => Ok(live.ids(&Owner::Account(account.clone()))? == ids),
         None => Ok(false),
     }
@@ -330,7 +330,7 @@ fn is_own(
 fn former(
     live: &Live<'_>,
     journal: &Journal<'_>,
-    link: &Link<'_>,
+    link: &HistoryEntry<'_>,
     now: Option<Seen>,
 ) -> Result<Option<Seen>> {
     let Some(side) = &link.thing.before else {
@@ -341,8 +341,8 @@ fn former(
         (_, Some(now)) => now.bytes,
         (_, None) => Vec::new(),
     };
-    let heir = heir(&link.thing.place, link, side);
-    let owner = heir.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
+    let restored_owner = restored_owner(&link.thing.place, link, side);
+    let owner = restored_owner.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
     let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
     let (kind, mode) = (kind(link), side.mode);
     let thing = Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), resolved: None };
