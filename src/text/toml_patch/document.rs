@@ -5,9 +5,9 @@ use std::fmt;
 use toml_edit::{Document, Table};
 
 use super::edit::{Edit, PatchError, Patched};
+use super::target::Node;
 use super::verify;
 use super::walk::{self, Walk};
-use super::wish::Node;
 use crate::text::position::TextError;
 
 pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';

@@ -3,11 +3,11 @@
 use toml_edit::{InlineTable, Value};
 
 use super::edit::{PatchError, Step};
-use super::fresh::Fresh;
 use super::layout::{last_inline_entry, slice};
+use super::new_entries::NewEntries;
 use super::quote;
+use super::target::Node;
 use super::walk::{Splice, Walk};
-use super::wish::Node;
 
 impl<'t> Walk<'t> {
     /// Walks into an inline table, and writes the keys that it lacks after its last one.
@@ -21,11 +21,11 @@ impl<'t> Walk<'t> {
         braces: usize,
     ) -> Result<(), PatchError> {
         self.only_keys(table.span(), node)?;
-        let mut fresh = Fresh::default();
+        let mut fresh = NewEntries::default();
         for (key, node) in &node.keys {
             self.path.push(Step::from(*key));
             match table.get(key) {
-                Some(Value::InlineTable(below)) if below.is_dotted() && node.wish.is_none() => {
+                Some(Value::InlineTable(below)) if below.is_dotted() && node.target.is_none() => {
                     self.inline_table(below, node, braces)?;
                 }
                 Some(value) if node.removes() => {

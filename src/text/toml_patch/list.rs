@@ -7,14 +7,14 @@ use toml_edit::{Array, RawString, Value};
 use super::edit::Scalar;
 use super::layout::{UNIT, slice};
 use super::quote;
+use super::target::EditTarget;
 use super::walk::Splice;
-use super::wish::Wish;
 
 /// What went wrong, and what to point at.
 type Failure = (Option<Range<usize>>, String);
 
 /// One element and what surrounds it in the text.
-struct Cell {
+struct ArrayItem {
     /// Where the blanks and comments in front of the element begin.
     lead: usize,
     value: Range<usize>,
@@ -48,15 +48,15 @@ pub(super) fn strings(array: &Array) -> Result<Vec<&str>, Failure> {
 }
 
 /// The pieces that make a list what is asked for.
-pub(super) fn edit(text: &str, array: &Array, wish: &Wish<'_>) -> Result<Vec<Splice>, Failure> {
+pub(super) fn edit(text: &str, array: &Array, target: &EditTarget<'_>) -> Result<Vec<Splice>, Failure> {
     let span = array.span();
     let fail = |message| (span.clone(), message);
-    if let Wish::Scalar(_) = wish {
+    if let EditTarget::Scalar(_) = target {
         return Err(fail("is a list, and a single value is asked for".to_owned()));
     }
     let old = strings(array)?;
-    let new = wish.list(Some(&old)).map_err(fail)?.unwrap_or_default();
-    let Plan { replace, remove, append } = Plan::new(&old, &new, wish);
+    let new = target.list(Some(&old)).map_err(fail)?.unwrap_or_default();
+    let Plan { replace, remove, append } = Plan::new(&old, &new, target);
     let replace: Vec<_> = replace.into_iter().map(|(index, value)| (index, quote::string(value))).collect();
     let append: Vec<_> = append.into_iter().map(quote::string).collect();
     splices(text, array, &replace, &append, &remove).ok_or_else(|| fail("has no place".to_owned()))
@@ -111,8 +111,8 @@ fn splices(
 }
 
 impl<'a> Plan<'a> {
-    fn new(old: &[&'a str], new: &[&'a str], wish: &'a Wish<'_>) -> Self {
-        if let Wish::Elements(elements) = wish {
+    fn new(old: &[&'a str], new: &[&'a str], target: &'a EditTarget<'_>) -> Self {
+        if let EditTarget::Elements(elements) = target {
             let removed = |(index, value): (usize, &&str)| {
                 (!elements.replace.contains_key(&index) && elements.removes(value)).then_some(index)
             };
@@ -146,19 +146,19 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn cells(array: &Array) -> Option<Vec<Cell>> {
+fn cells(array: &Array) -> Option<Vec<ArrayItem>> {
     let last = array.len().saturating_sub(1);
     let cells = array.iter().enumerate().map(|(index, element)| {
         let value = element.span()?;
         let place = |blank: Option<&RawString>| blank.and_then(RawString::span);
         let lead = place(element.decor().prefix()).map_or(value.start, |blank| blank.start);
         let tail = place(element.decor().suffix()).map_or(value.end, |blank| blank.end);
-        Some(Cell { lead, value, comma: (index < last || array.trailing_comma()).then_some(tail) })
+        Some(ArrayItem { lead, value, comma: (index < last || array.trailing_comma()).then_some(tail) })
     });
     cells.collect()
 }
 
-impl Cell {
+impl ArrayItem {
     /// The end of the element with its comma.
     fn end(&self) -> usize {
         self.comma.map_or(self.value.end, |comma| comma + 1)
@@ -182,8 +182,8 @@ fn last_line_ending(text: &str) -> Option<(usize, &str)> {
 /// Adds elements behind the last one, in its manner.
 fn append(
     text: &str,
-    cells: &[Cell],
-    last: &Cell,
+    cells: &[ArrayItem],
+    last: &ArrayItem,
     close: usize,
     values: &[String],
     splices: &mut Vec<Splice>,
@@ -234,7 +234,7 @@ fn fill(text: &str, inside: Range<usize>, values: &[String]) -> Splice {
 }
 
 /// Takes elements out with their commas and the blanks that they leave; comments stay.
-fn remove(text: &str, cells: &[Cell], inside: Range<usize>, gone: &[usize], splices: &mut Vec<Splice>) {
+fn remove(text: &str, cells: &[ArrayItem], inside: Range<usize>, gone: &[usize], splices: &mut Vec<Splice>) {
     let between = slice(text, inside.clone());
     if gone.len() == cells.len() && !between.contains('#') {
         splices.push(Splice::new(inside, String::new()));

@@ -18,19 +18,19 @@
 
 mod document;
 mod edit;
-mod fresh;
 mod inline;
 mod layout;
 mod list;
+mod new_entries;
 mod parts;
 mod quote;
 mod remove;
 mod standard;
 mod style;
+mod target;
 mod verify;
 mod visit;
 mod walk;
-mod wish;
 
 #[cfg(test)]
 mod tests;

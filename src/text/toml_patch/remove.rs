@@ -6,8 +6,8 @@ use toml_edit::{InlineTable, Key, Table, Value};
 
 use super::edit::PatchError;
 use super::layout::{self, line_end, line_start, slice};
+use super::target::Node;
 use super::walk::{Splice, Walk};
-use super::wish::Node;
 
 impl Walk<'_> {
     /// A whole table never goes: it may hold more than was asked about.

@@ -3,10 +3,10 @@
 use toml_edit::{Item, Table};
 
 use super::edit::{PatchError, Step};
-use super::fresh::Fresh;
+use super::new_entries::NewEntries;
 use super::style::{self, Style};
+use super::target::Node;
 use super::walk::{Splice, Walk};
-use super::wish::Node;
 use super::{layout, quote};
 
 /// Ranks of pieces at one place: keys of the document's root before any header, a table's keys before new
@@ -39,7 +39,7 @@ impl<'t> Place<'t> {
 }
 
 /// Where new lines go.
-enum Spot {
+enum InsertPoint {
     /// Behind the line that ends at this offset.
     After(usize),
     /// In front of the line that begins at this offset.
@@ -50,11 +50,11 @@ impl<'t> Walk<'t> {
     /// Walks into a table, and writes the keys and tables that it lacks.
     pub(super) fn table(&mut self, place: Place<'t>, node: &Node<'_>) -> Result<(), PatchError> {
         let table = place.table;
-        if node.wish.is_some() {
+        if node.target.is_some() {
             return Err(self.fail(table.span(), "is a table, not a value"));
         }
         self.only_keys(table.span(), node)?;
-        let mut fresh = Fresh::default();
+        let mut fresh = NewEntries::default();
         for (key, node) in &node.keys {
             self.path.push(Step::from(*key));
             match table.get_key_value(key) {
@@ -74,7 +74,7 @@ impl<'t> Walk<'t> {
             return Ok(());
         }
         let values = std::mem::take(&mut fresh.values);
-        let below = std::mem::replace(&mut fresh, Fresh { values, ..Fresh::default() });
+        let below = std::mem::replace(&mut fresh, NewEntries { values, ..NewEntries::default() });
         if !fresh.is_empty() {
             if place.is_root() || layout::has_header(table) {
                 let mut entries = Vec::new();
@@ -95,17 +95,17 @@ impl<'t> Walk<'t> {
         let table = place.table;
         let (spot, indent) = if let Some(last) = layout::last_entry(table) {
             let indent = layout::indent(self.text, last.start).to_owned();
-            (Spot::After(layout::line_end(self.text, last.end)), indent)
+            (InsertPoint::After(layout::line_end(self.text, last.end)), indent)
         } else if layout::has_header(table) {
             let span = layout::header_span(table);
             let unit = style::unit(self.text, place.parent);
             let indent = layout::indent(self.text, span.start).to_owned() + &unit;
-            (Spot::After(layout::line_end(self.text, span.end)), indent)
+            (InsertPoint::After(layout::line_end(self.text, span.end)), indent)
         } else if let Some((first, _)) = layout::outer_headers(table) {
             entries.push(String::new());
             let start = layout::block_start(self.text, first);
             let lines = entries.iter().map(String::as_str);
-            self.lines(&Spot::Before(start), RANK_ROOT_KEY, lines);
+            self.lines(&InsertPoint::Before(start), RANK_ROOT_KEY, lines);
             return;
         } else {
             (self.end_of_document(), String::new())
@@ -115,7 +115,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes the header of a table that only tables below it brought into being, in front of the first of them.
-    fn missing_header(&mut self, place: Place<'t>, fresh: &Fresh<'_>) {
+    fn missing_header(&mut self, place: Place<'t>, fresh: &NewEntries<'_>) {
         let Some((first, _)) = layout::outer_headers(place.table) else {
             return;
         };
@@ -125,13 +125,13 @@ impl<'t> Walk<'t> {
         if layout::blank_above(self.text, first) == Some(true) {
             lines.push(String::new());
         }
-        let spot = Spot::Before(layout::block_start(self.text, first));
+        let spot = InsertPoint::Before(layout::block_start(self.text, first));
         let rank = self.depth();
         self.lines(&spot, rank, lines.iter().map(String::as_str));
     }
 
     /// Writes new tables after everything that the table holds.
-    fn new_tables(&mut self, place: Place<'t>, fresh: &Fresh<'_>) {
+    fn new_tables(&mut self, place: Place<'t>, fresh: &NewEntries<'_>) {
         let style = Style::below(self.text, place.table, place.is_root());
         let mut lines = Vec::new();
         let header = self.header_path();
@@ -148,7 +148,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes new tables behind the last one of a list of tables.
-    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[Fresh<'_>]) {
+    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[NewEntries<'_>]) {
         let style = Style::like(self.text, last, from.is_root());
         let mut lines = Vec::new();
         list_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
@@ -165,7 +165,7 @@ impl<'t> Walk<'t> {
         let spot = match end {
             Some(end) => {
                 let end = layout::line_end(self.text, end);
-                Spot::After(layout::past_own_comments(self.text, end))
+                InsertPoint::After(layout::past_own_comments(self.text, end))
             }
             None => self.end_of_document(),
         };
@@ -186,20 +186,24 @@ impl<'t> Walk<'t> {
     }
 
     /// The end of a document that has no key and no header.
-    fn end_of_document(&self) -> Spot {
+    fn end_of_document(&self) -> InsertPoint {
         let end = self.text.len();
-        if self.text.is_empty() || self.text.ends_with('\n') { Spot::Before(end) } else { Spot::After(end) }
+        if self.text.is_empty() || self.text.ends_with('\n') {
+            InsertPoint::Before(end)
+        } else {
+            InsertPoint::After(end)
+        }
     }
 
-    fn lines<'l>(&mut self, spot: &Spot, rank: i64, lines: impl Iterator<Item = &'l str>) {
+    fn lines<'l>(&mut self, spot: &InsertPoint, rank: i64, lines: impl Iterator<Item = &'l str>) {
         let mut text = String::new();
         let at = match *spot {
-            Spot::After(end) => {
+            InsertPoint::After(end) => {
                 let ending = layout::line_ending(self.text, end);
                 lines.for_each(|line| text.extend([ending, line]));
                 end
             }
-            Spot::Before(start) => {
+            InsertPoint::Before(start) => {
                 let end = layout::line_end(self.text, start);
                 let ending = layout::line_ending(self.text, end);
                 lines.for_each(|line| text.extend([line, ending]));
@@ -217,7 +221,13 @@ fn child(header: &[String], key: &str) -> Vec<String> {
 }
 
 /// The header and the keys of a new table, and of the new tables below it.
-fn header_lines(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str, lines: &mut Vec<String>) {
+fn header_lines(
+    path: &[String],
+    fresh: &NewEntries<'_>,
+    style: &Style,
+    indent: &str,
+    lines: &mut Vec<String>,
+) {
     if !fresh.values.is_empty() {
         lines.push(format!("{indent}[{}]", path.join(".")));
     }
@@ -225,7 +235,13 @@ fn header_lines(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str,
 }
 
 /// The headers and the keys of the new tables of a list, and of the new tables below them.
-fn list_lines(path: &[String], list: &[Fresh<'_>], style: &Style, indent: &str, lines: &mut Vec<String>) {
+fn list_lines(
+    path: &[String],
+    list: &[NewEntries<'_>],
+    style: &Style,
+    indent: &str,
+    lines: &mut Vec<String>,
+) {
     for fresh in list {
         // Unless the table above brought one.
         if style.blank_above && lines.last().is_none_or(|line| !line.is_empty()) {
@@ -237,7 +253,13 @@ fn list_lines(path: &[String], list: &[Fresh<'_>], style: &Style, indent: &str, 
 }
 
 /// What stands below a header.
-fn lines_below(path: &[String], fresh: &Fresh<'_>, style: &Style, indent: &str, lines: &mut Vec<String>) {
+fn lines_below(
+    path: &[String],
+    fresh: &NewEntries<'_>,
+    style: &Style,
+    indent: &str,
+    lines: &mut Vec<String>,
+) {
     let inner = format!("{indent}{}", style.unit);
     for (key, value) in &fresh.values {
         lines.push(format!("{inner}{} = {value}", quote::key(key)));

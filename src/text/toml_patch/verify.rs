@@ -4,8 +4,8 @@ use toml_edit::{Array, ArrayOfTables, Item, Table, TableLike, Value};
 
 use super::edit::{PatchError, Step};
 use super::list::{same_scalar, strings};
+use super::target::{EditTarget, Node};
 use super::walk;
-use super::wish::{Node, Wish};
 
 /// Checks that the tree `after` holds the values of `before` with the edits made, and no other difference.
 ///
@@ -91,8 +91,8 @@ impl<'c> Check<'c> {
         after: Option<&View<'c>>,
         node: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
-        if let Some(wish) = node.and_then(|node| node.wish.as_ref()) {
-            let met = wish_met(before, after, wish);
+        if let Some(target) = node.and_then(|node| node.target.as_ref()) {
+            let met = target_met(before, after, target);
             return self.unless(met, before, "is not what was asked for");
         }
         let is_list = |view: Option<&View<'_>>| view.is_some_and(|view| view.length().is_some());
@@ -204,11 +204,11 @@ impl<'c> Check<'c> {
     }
 }
 
-fn wish_met(before: Option<&View<'_>>, after: Option<&View<'_>>, wish: &Wish<'_>) -> bool {
-    if let Wish::Absent = wish {
+fn target_met(before: Option<&View<'_>>, after: Option<&View<'_>>, target: &EditTarget<'_>) -> bool {
+    if let EditTarget::Absent = target {
         return after.is_none();
     }
-    if let Wish::Scalar(wanted) = wish {
+    if let EditTarget::Scalar(wanted) = target {
         return matches!(after, Some(View::Scalar(value)) if same_scalar(value, wanted));
     }
     let old = match before {
@@ -219,7 +219,7 @@ fn wish_met(before: Option<&View<'_>>, after: Option<&View<'_>>, wish: &Wish<'_>
         },
         Some(_) => return false,
     };
-    match (wish.list(old.as_deref()), after) {
+    match (target.list(old.as_deref()), after) {
         (Ok(None), None) => true,
         (Ok(Some(wanted)), Some(View::Array(array))) => strings(array).is_ok_and(|strings| strings == wanted),
         _ => false,

@@ -3,11 +3,11 @@
 use toml_edit::{Item, Table, Value};
 
 use super::edit::{PatchError, Step};
-use super::fresh::{self, Fresh};
 use super::list;
+use super::new_entries::{self, NewEntries};
 use super::standard::Place;
+use super::target::{EditTarget, Node};
 use super::walk::{Splice, Walk};
-use super::wish::{Node, Wish};
 
 impl<'t> Walk<'t> {
     pub(super) fn root(&mut self, root: &'t Table, node: &Node<'_>) -> Result<(), PatchError> {
@@ -24,7 +24,7 @@ impl<'t> Walk<'t> {
         match item {
             Item::Value(value) => self.value(value, node),
             Item::Table(table) => self.table(from.child(table, self.path.len()), node),
-            Item::ArrayOfTables(_) if node.wish.is_some() => {
+            Item::ArrayOfTables(_) if node.target.is_some() => {
                 Err(self.fail(item.span(), "is a list of tables, not a value"))
             }
             Item::ArrayOfTables(tables) => {
@@ -41,7 +41,7 @@ impl<'t> Walk<'t> {
                     }
                     self.path.pop();
                 }
-                let fresh = fresh::appended(self, node, tables.len(), item.span().as_ref())?;
+                let fresh = new_entries::appended(self, node, tables.len(), item.span().as_ref())?;
                 if let (Some(last), false) = (last, fresh.is_empty()) {
                     self.more_tables(from, last, &fresh);
                 }
@@ -54,11 +54,11 @@ impl<'t> Walk<'t> {
     /// Walks into a value, or replaces it.
     pub(super) fn value(&mut self, value: &'t Value, node: &Node<'_>) -> Result<(), PatchError> {
         let span = value.span();
-        match (value, &node.wish) {
+        match (value, &node.target) {
             (Value::InlineTable(_), Some(_)) => Err(self.fail(span, "is a table, not a value")),
             (Value::InlineTable(table), None) => self.inline_table(table, node, self.path.len()),
-            (Value::Array(array), Some(wish)) => {
-                let pieces = list::edit(self.text, array, wish);
+            (Value::Array(array), Some(target)) => {
+                let pieces = list::edit(self.text, array, target);
                 let pieces = pieces.map_err(|(span, message)| self.fail(span, message))?;
                 self.splices.extend(pieces);
                 Ok(())
@@ -76,14 +76,14 @@ impl<'t> Walk<'t> {
                     }
                     self.path.pop();
                 }
-                let fresh = fresh::appended(self, node, array.len(), span.as_ref())?;
-                let fresh: Vec<String> = fresh.iter().map(Fresh::braces).collect();
+                let fresh = new_entries::appended(self, node, array.len(), span.as_ref())?;
+                let fresh: Vec<String> = fresh.iter().map(NewEntries::braces).collect();
                 let pieces = list::tables(self.text, array, &fresh, &gone);
                 let pieces = pieces.map_err(|(span, message)| self.fail(span, message))?;
                 self.splices.extend(pieces);
                 Ok(())
             }
-            (_, Some(Wish::Scalar(new))) => {
+            (_, Some(EditTarget::Scalar(new))) => {
                 if !list::same_scalar(value, new) {
                     let range = span.ok_or_else(|| self.fail(None, "has no place"))?;
                     self.splices.push(Splice::new(range, new.to_string()));

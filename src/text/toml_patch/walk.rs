@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::edit::{PatchError, Step};
 use super::quote;
-use super::wish::Node;
+use super::target::Node;
 use crate::text::position::line_column;
 
 /// An error at a path and an offset of the text.

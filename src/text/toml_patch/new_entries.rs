@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use super::edit::{PatchError, Step};
 use super::quote;
+use super::target::Node;
 use super::walk::Walk;
-use super::wish::Node;
 
 /// The keys that one table lacks, values already written as TOML.
 #[derive(Debug, Default)]
-pub(super) struct Fresh<'e> {
+pub(super) struct NewEntries<'e> {
     pub(super) values: Vec<(&'e str, String)>,
-    pub(super) tables: Vec<(&'e str, Fresh<'e>)>,
+    pub(super) tables: Vec<(&'e str, NewEntries<'e>)>,
     /// Lists of tables.
-    pub(super) lists: Vec<(&'e str, Vec<Fresh<'e>>)>,
+    pub(super) lists: Vec<(&'e str, Vec<NewEntries<'e>>)>,
 }
 
-impl<'e> Fresh<'e> {
+impl<'e> NewEntries<'e> {
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty() && self.tables.is_empty() && self.lists.is_empty()
     }
@@ -29,8 +29,8 @@ impl<'e> Fresh<'e> {
         node: &Node<'e>,
         span: Option<&Range<usize>>,
     ) -> Result<(), PatchError> {
-        if let Some(wish) = &node.wish {
-            let value = wish.fresh().map_err(|message| walk.fail(span.cloned(), message))?;
+        if let Some(target) = &node.target {
+            let value = target.fresh().map_err(|message| walk.fail(span.cloned(), message))?;
             self.values.extend(value.map(|value| (key, value)));
             return Ok(());
         }
@@ -104,11 +104,11 @@ pub(super) fn appended<'e>(
     node: &Node<'e>,
     length: usize,
     span: Option<&Range<usize>>,
-) -> Result<Vec<Fresh<'e>>, PatchError> {
+) -> Result<Vec<NewEntries<'e>>, PatchError> {
     let mut all = Vec::new();
     for (index, node) in node.indexes.range(length..) {
         walk.path.push(Step::Index(*index));
-        let fresh = Fresh::below(walk, node, span)?;
+        let fresh = NewEntries::below(walk, node, span)?;
         walk.path.pop();
         // A place that leaves none out, and a table with something in it.
         if *index != length + all.len() || fresh.is_empty() {

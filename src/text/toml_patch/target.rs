@@ -17,12 +17,12 @@ pub(super) struct Node<'e> {
     /// The elements asked for below a list.
     pub(super) indexes: BTreeMap<usize, Node<'e>>,
     /// What is asked of the value itself. A node has either this or nodes below.
-    pub(super) wish: Option<Wish<'e>>,
+    pub(super) target: Option<EditTarget<'e>>,
 }
 
 /// What is asked of one value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wish<'e> {
+pub(super) enum EditTarget<'e> {
     Scalar(&'e Scalar),
     Absent,
     List(&'e [String]),
@@ -62,7 +62,7 @@ impl<'e> Node<'e> {
                 Step::Key(_) => !here.indexes.is_empty(),
                 Step::Index(_) => !here.keys.is_empty(),
             };
-            if here.wish.is_some() || is_other {
+            if here.target.is_some() || is_other {
                 return Err(CLASH);
             }
             here = match step {
@@ -73,7 +73,7 @@ impl<'e> Node<'e> {
         if !here.is_leaf() {
             return Err(CLASH);
         }
-        Wish::add(&mut here.wish, &edit.action).ok_or(CLASH)
+        EditTarget::add(&mut here.target, &edit.action).ok_or(CLASH)
     }
 
     fn entry(&mut self, key: &'e str) -> Result<&mut Self, &'static str> {
@@ -94,7 +94,7 @@ impl<'e> Node<'e> {
 
     /// Whether the value is to go.
     pub(super) fn removes(&self) -> bool {
-        self.wish == Some(Wish::Absent)
+        self.target == Some(EditTarget::Absent)
     }
 
     fn is_leaf(&self) -> bool {
@@ -102,7 +102,7 @@ impl<'e> Node<'e> {
     }
 }
 
-impl<'e> Wish<'e> {
+impl<'e> EditTarget<'e> {
     /// Joins an action to what is asked already; `None` if the two contradict each other.
     fn add(slot: &mut Option<Self>, action: &'e Action) -> Option<()> {
         match action {
@@ -124,11 +124,11 @@ impl<'e> Wish<'e> {
         }
     }
 
-    fn only(slot: &mut Option<Self>, wish: Self) -> Option<()> {
+    fn only(slot: &mut Option<Self>, target: Self) -> Option<()> {
         if let Some(before) = slot {
-            return (*before == wish).then_some(());
+            return (*before == target).then_some(());
         }
-        *slot = Some(wish);
+        *slot = Some(target);
         Some(())
     }
 
