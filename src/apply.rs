@@ -28,7 +28,7 @@ use crate::sys::lock::Lock;
 use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
 use crate::sys::shared;
-use crate::sys::sudo::Judges;
+use crate::sys::sudo::PolicyCheckers;
 use crate::sys::waiting::Waiting;
 use crate::text::key_pair::{self, KeyKind, KeyPair};
 use crate::text::sudo_include;
@@ -272,7 +272,7 @@ impl<'a> Session<'a> {
             let path = file.place.path();
             let name = path.file_name().context("a sudoers file has a name")?;
             let lock = PolicyLock::take(self.root, &path)?;
-            let mut judge = Judges::find(self.root, self.machine, sudo_include::redirect)?;
+            let mut judge = PolicyCheckers::find(self.root, self.machine, sudo_include::redirect)?;
             judge.keep_content(&self.state, name)?;
             if let Some(content) = &file.after {
                 judge.check(&self.state, name, content.bytes()?)?;
@@ -306,7 +306,7 @@ enum Purpose<'a> {
 /// A sudoers change with its judges and what they said of the live policy before it.
 struct Judged<'a> {
     index: usize,
-    judge: Judges<'a>,
+    judge: PolicyCheckers<'a>,
     before: Vec<Option<String>>,
     /// Nobody edits the file until we are done.
     _lock: Option<PolicyLock>,

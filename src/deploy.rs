@@ -39,7 +39,7 @@ use crate::fault::{self, fault};
 use crate::sys::accounts;
 use crate::sys::dir::Kind;
 use crate::sys::exec;
-use crate::sys::handover::{Parcel, Socket};
+use crate::sys::fd_passing::{ReceivedFds, Socket};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::Root;
 use crate::text::deployment::{DIRECTORY, Description, Name, refuse_place};
@@ -241,7 +241,7 @@ impl Job {
     }
 
     /// Start what rsync wanted a remote shell to start, in the directory that we were started in.
-    fn start_sender(&self, parcel: Parcel) -> Result<Sender> {
+    fn start_sender(&self, parcel: ReceivedFds) -> Result<Sender> {
         let wanted = match parcel.words.split_first() {
             Some((peer, [rsync, server, options @ ..]))
                 if peer == PEER && rsync == "rsync" && server == "--server" =>

@@ -18,7 +18,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{ERROR, code, plain};
-use crate::sys::handover::Socket;
+use crate::sys::fd_passing::Socket;
 
 /// How often a sender that has said everything is looked at.
 const PAUSE: Duration = Duration::from_millis(5);

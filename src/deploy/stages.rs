@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use super::{PEER, complain};
-use crate::sys::handover::{Socket, close_standard_streams};
+use crate::sys::fd_passing::{Socket, close_standard_streams};
 use crate::sys::identity::{Identity, is_root};
 use crate::sys::{confine, exec};
 

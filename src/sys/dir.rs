@@ -18,7 +18,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
-use super::identity::{Guard, Identity, Lifted};
+use super::identity::{Guard, Identity, RootGuard};
 pub use super::stat::{Kind, Stat};
 
 /// An open directory.
@@ -180,7 +180,7 @@ impl Dir {
         let Some(identity) = self.identity else {
             return Err(refused);
         };
-        let _root = Lifted::new();
+        let _root = RootGuard::new();
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
@@ -218,7 +218,7 @@ impl Dir {
     /// in it is the account's own, or a file that everybody can read. Only root puts something into it meanwhile.
     pub fn keeps_nothing_back(&self) -> io::Result<bool> {
         let Some(account) = self.identity else { return Ok(false) };
-        let _root = Lifted::new();
+        let _root = RootGuard::new();
         let directory = self.stat()?;
         if directory.uid != 0 || directory.mode & 0o022 != 0 {
             return Ok(false);
@@ -306,7 +306,7 @@ impl Dir {
             if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {
                 return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
             }
-            let _root = Lifted::new();
+            let _root = RootGuard::new();
             return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         if owner.is_some_and(|owner| owner.uid != account.uid) {
@@ -314,7 +314,7 @@ impl Dir {
         }
         if owner.is_some_and(|owner| owner.gid != account.gid) {
             // Back to a group that it was found with, which only root can do; nothing ever lends that group's rights.
-            let _root = Lifted::new();
+            let _root = RootGuard::new();
             return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         let _rights = self.act()?;

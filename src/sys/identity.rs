@@ -126,9 +126,9 @@ pub fn with_groups<T>(name: &str, identity: Identity, look: impl FnOnce() -> T) 
 
 /// While it lives, root's own rights are used again, also inside a [`Guard`].
 #[derive(Debug)]
-pub struct Lifted(Option<Identity>);
+pub struct RootGuard(Option<Identity>);
 
-impl Lifted {
+impl RootGuard {
     /// Lay the account's rights down, if they are in use.
     #[must_use]
     pub fn new() -> Self {
@@ -140,13 +140,13 @@ impl Lifted {
     }
 }
 
-impl Default for Lifted {
+impl Default for RootGuard {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Drop for Lifted {
+impl Drop for RootGuard {
     fn drop(&mut self) {
         if let Some(identity) = self.0 {
             // Going on with root's rights in the account's home is what must never happen.

@@ -23,8 +23,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, fstat};
 
 use super::dir::{Dir, Entry, Kind, LIST, Named, READ, Stat, list};
+use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
-use super::straight::{self, Straight};
 use crate::fault::fault;
 
 /// As many links as the kernel follows before it says `ELOOP`.
@@ -277,10 +277,10 @@ impl Root {
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist. With it where links
     /// led, when there were any.
     pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Option<PathBuf>)>> {
-        match straight::open(&self.top, path, READ) {
-            Straight::Open(fd) => return Ok(Some((Entry::of(&File::from(fd), cap)?, None))),
-            Straight::Missing => return Ok(None),
-            Straight::Unknown => {}
+        match fast_open::open(&self.top, path, READ) {
+            FastOpen::Open(fd) => return Ok(Some((Entry::of(&File::from(fd), cap)?, None))),
+            FastOpen::Missing => return Ok(None),
+            FastOpen::Unknown => {}
         }
         let Some(found) = self.walk(path, true)? else { return Ok(None) };
         let entry = if found.name.is_empty() {
@@ -294,10 +294,10 @@ impl Root {
     /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it
     /// what each thing is, where the file system tells: of a link not what it leads to.
     pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<Named>>> {
-        match straight::open(&self.top, path, LIST) {
-            Straight::Open(fd) => list(fd).map(Some),
-            Straight::Missing => Ok(None),
-            Straight::Unknown => self.dir(path)?.map(|dir| dir.entries()).transpose(),
+        match fast_open::open(&self.top, path, LIST) {
+            FastOpen::Open(fd) => list(fd).map(Some),
+            FastOpen::Missing => Ok(None),
+            FastOpen::Unknown => self.dir(path)?.map(|dir| dir.entries()).transpose(),
         }
     }
 
@@ -306,15 +306,15 @@ impl Root {
         let parent = path.parent().unwrap_or(path);
         if !self.open.borrow().contains_key(parent.as_os_str()) {
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            match straight::open(&self.top, path, flags) {
-                Straight::Open(fd) => {
+            match fast_open::open(&self.top, path, flags) {
+                FastOpen::Open(fd) => {
                     let stat = Stat::from(fstat(&fd)?);
                     if !follow || stat.kind != Kind::Link {
                         return Ok(Some(stat));
                     }
                 }
-                Straight::Missing => return Ok(None),
-                Straight::Unknown => {}
+                FastOpen::Missing => return Ok(None),
+                FastOpen::Unknown => {}
             }
         }
         self.walk(path, follow)?.map_or(Ok(None), |found| found.stat())

@@ -32,7 +32,7 @@ pub type Redirect = fn(&[u8], &Path, &dyn Fn(bool, &Path, bool) -> Option<PathBu
 
 /// The tools that judge the policy of a host or tree.
 #[derive(Debug)]
-pub struct Judges<'a> {
+pub struct PolicyCheckers<'a> {
     root: &'a Root,
     asked: Vec<Judge>,
     redirect: Redirect,
@@ -46,7 +46,7 @@ struct Judge {
     content: Vec<&'static str>,
 }
 
-impl<'a> Judges<'a> {
+impl<'a> PolicyCheckers<'a> {
     /// Find every `visudo` of the machine, each once.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl<'a> Judges<'a> {
             .collect()
     }
 
-    /// Compare with what [`Judges::live`] said before the change.
+    /// Compare with what [`PolicyCheckers::live`] said before the change.
     ///
     /// # Errors
     /// When a judge that was content no longer is.

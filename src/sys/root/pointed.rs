@@ -15,8 +15,8 @@ use nix::sys::stat::fstat;
 
 use super::{Dir, Entry, Kind, MOST_LINKS, Root, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
+use crate::sys::fast_open::{self, FastOpen};
 use crate::sys::identity::is_root;
-use crate::sys::straight::{self, Straight};
 
 /// Why a thing is not read: somebody but root and its caller could have put it there.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Root {
         }
         // Where nothing is, there is nothing to distrust.
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        if let Straight::Missing = straight::open(&self.top, &path, flags) {
+        if let FastOpen::Missing = fast_open::open(&self.top, &path, flags) {
             return Ok(None);
         }
         let Some(found) = self.look(&path, Links::Refused)? else { return Ok(None) };

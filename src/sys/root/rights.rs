@@ -9,17 +9,17 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Root;
 use crate::sys::dir::{Entry, READ};
-use crate::sys::straight::{self, Straight};
+use crate::sys::fast_open::{self, FastOpen};
 
 impl Root {
     /// Read a file to which no link leads, by a way that the kernel goes anew with the rights of now; the inner `None`
     /// when nothing is there, the outer one when that can't be told so simply.
     #[must_use]
     pub fn read_at_once(&self, path: &Path, cap: u64) -> Option<Option<Entry>> {
-        match straight::open(&self.top, path, READ) {
-            Straight::Open(fd) => Entry::of(&File::from(fd), cap).ok().map(Some),
-            Straight::Missing => Some(None),
-            Straight::Unknown => None,
+        match fast_open::open(&self.top, path, READ) {
+            FastOpen::Open(fd) => Entry::of(&File::from(fd), cap).ok().map(Some),
+            FastOpen::Missing => Some(None),
+            FastOpen::Unknown => None,
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Socket(OwnedFd);
 
 /// What was handed over.
 #[derive(Debug)]
-pub struct Parcel {
+pub struct ReceivedFds {
     /// What it is for.
     pub words: Vec<String>,
     /// What was the stand-in's standard input.
@@ -69,7 +69,7 @@ impl Socket {
     }
 
     /// Wait for the handles; `None` when the other side ended without.
-    pub fn receive(&self) -> io::Result<Option<Parcel>> {
+    pub fn receive(&self) -> io::Result<Option<ReceivedFds>> {
         let mut text = vec![0; MOST_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -95,7 +95,7 @@ impl Socket {
         };
         text.truncate(received);
         let text = String::from_utf8(text).map_err(io::Error::other)?;
-        Ok(Some(Parcel { words: text.split('\0').map(str::to_owned).collect(), input, output }))
+        Ok(Some(ReceivedFds { words: text.split('\0').map(str::to_owned).collect(), input, output }))
     }
 
     /// Say how it ended.

@@ -13,7 +13,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::dir::Dir;
 
 /// What came of it.
-pub(super) enum Straight {
+pub(super) enum FastOpen {
     /// The thing at the path.
     Open(OwnedFd),
     /// Nothing is there.
@@ -23,21 +23,21 @@ pub(super) enum Straight {
 }
 
 /// Open an absolute path of the tree whose top this is.
-pub(super) fn open(top: &Dir, path: &Path, flags: OFlag) -> Straight {
+pub(super) fn open(top: &Dir, path: &Path, flags: OFlag) -> FastOpen {
     let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
     let relative = path.strip_prefix("/").unwrap_or(path);
     match openat2(top, relative, OpenHow::new().flags(flags).resolve(resolve)) {
-        Ok(fd) => Straight::Open(fd),
-        Err(Errno::ENOENT) if !relative.as_os_str().is_empty() => Straight::Missing,
+        Ok(fd) => FastOpen::Open(fd),
+        Err(Errno::ENOENT) if !relative.as_os_str().is_empty() => FastOpen::Missing,
         Err(Errno::ELOOP) => {
             // Links lead where they would in a chroot of the tree.
             let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | (flags & OFlag::O_NOFOLLOW);
             let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
             match openat2(top, relative, OpenHow::new().flags(flags).resolve(resolve)) {
-                Err(Errno::ENOENT) => Straight::Missing,
-                _ => Straight::Unknown,
+                Err(Errno::ENOENT) => FastOpen::Missing,
+                _ => FastOpen::Unknown,
             }
         }
-        Err(_) => Straight::Unknown,
+        Err(_) => FastOpen::Unknown,
     }
 }
