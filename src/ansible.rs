@@ -15,7 +15,7 @@ use crate::cli::{Cli, Command, Environment};
 use crate::facts::MOST_BYTES;
 use crate::fault::{self, fault};
 use crate::profile::suggest;
-use crate::report::{Extent, Remark, Report};
+use crate::report::{DetailLevel, Remark, Report};
 use crate::resource;
 use crate::run::{self, Exit, Streams};
 use crate::sys::exec;
@@ -65,7 +65,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     };
     apply.selection.given = given;
     let apply = apply.clone();
-    let extent = if task.diff { Extent::Diff } else { Extent::Lines };
+    let extent = if task.diff { DetailLevel::Diff } else { DetailLevel::Lines };
     let report = run::host(&cli, environment, &apply.selection, !task.check, extent);
     // In check mode the task before may not have installed what this one waits for.
     document(report, apply.selection.allow_pending || task.check)

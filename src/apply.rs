@@ -2,12 +2,12 @@
 //!
 //! Before anything goes live the journal has the former state. Knows the closed set of operations and no resource.
 
-mod attempts;
 mod explain;
+mod in_progress;
 mod narrow;
 mod register;
+mod retry;
 mod steps;
-mod working;
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
@@ -55,14 +55,14 @@ pub struct Session<'a> {
 
 /// What an earlier run left, or one that is at it now.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct Leftovers {
     /// What that run did, where [`Session::open`] has to repair it before anybody can plan.
     pub broken: Option<&'static str>,
     /// It may not have cleaned up after itself: its files may be as wanted, but not what lies beside them.
     pub unswept: bool,
 }
 
-impl Left {
+impl Leftovers {
     /// Look for it. Whoever may not look there may not repair either, and finds nothing.
     #[must_use]
     pub fn find(root: &Root) -> Self {
@@ -73,7 +73,7 @@ impl Left {
         } else {
             is_there(unfinished::is_note).then_some("did not finish making an account")
         };
-        Self { broken, unswept: is_there(working::is_mark) }
+        Self { broken, unswept: is_there(in_progress::is_mark) }
     }
 }
 
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
     pub fn open(root: &'a Root, machine: &'a Root, waiting: Waiting) -> Result<Self> {
         let state = state_directory(root)?;
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
-        working::hold_signals()?;
+        in_progress::hold_signals()?;
         let mut repaired = shared::repair(root, &state, &waiting)?;
         let place = tools::Place { root, machine, state: &state };
         repaired.extend(unfinished::finish(place, &waiting)?);
@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn apply(&self, changes: &[Change], profiles: &[String]) -> Outcome {
         let begin = || {
-            working::begin(&self.state).map_err(journal::explain)?;
+            in_progress::begin(&self.state).map_err(journal::explain)?;
             self.make_keys(changes)?;
             self.journal.begin(profiles, changes)
         };
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
         let outcome = self.carry_out(changes, Purpose::Apply(&id));
         // Neither is a reason to fail: the undoing of an incomplete entry finds nothing to do.
         if outcome.taken_back {
-            caught(|| self.journal.remove(&id).and_then(|()| working::end(&self.state))).ok();
+            caught(|| self.journal.remove(&id).and_then(|()| in_progress::end(&self.state))).ok();
         }
         caught(|| self.journal.prune()).ok();
         outcome
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
     /// Old bytes that a killed run left beside its files hold secrets and room. Returns what had to be kept.
     fn sweep_after_killed(&self) -> Result<Vec<Fault>> {
         let mut kept = Vec::new();
-        if !working::is_set(&self.state)? {
+        if !in_progress::is_set(&self.state)? {
             return Ok(kept);
         }
         keygen::sweep(&self.state)?;
@@ -177,7 +177,7 @@ impl<'a> Session<'a> {
             }
             self.journal.mark_swept(&entry.id)?;
         }
-        working::end(&self.state)?;
+        in_progress::end(&self.state)?;
         Ok(kept)
     }
 
@@ -224,7 +224,8 @@ impl<'a> Session<'a> {
         // Marked last: until then the next run knows that something may be left to sweep.
         let (ended, repair) = match purpose {
             Purpose::Apply(id) => {
-                let mark = || self.journal.mark(id, State::Complete).and_then(|()| working::end(&self.state));
+                let mark =
+                    || self.journal.mark(id, State::Complete).and_then(|()| in_progress::end(&self.state));
                 (finished.and_then(|()| caught(mark)), "the next apply or undo does it")
             }
             Purpose::Undo => (finished, "run the same command again, it goes on where this one ended"),

@@ -20,8 +20,8 @@
 //!
 //! Must not open anything by a name that the job chose.
 
+mod child;
 mod sender;
-mod stages;
 
 use std::ffi::OsString;
 use std::io::{Write, stderr};
@@ -64,9 +64,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     let stage = words.next()?;
     let work: fn(&[String]) -> Result<u8> = match stage.to_str()? {
         "deploy" => deploy,
-        "deploy-receive" => stages::receive,
-        "deploy-send" => stages::send,
-        "deploy-connect" => stages::connect,
+        "deploy-receive" => child::receive,
+        "deploy-send" => child::send,
+        "deploy-connect" => child::connect,
         _ => return None,
     };
     let words: Result<Vec<String>, _> = words.map(OsString::into_string).collect();

@@ -78,7 +78,7 @@ pub struct Report {
 /// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
 /// than to write the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum DetailLevel {
     /// That it is, why, and what became of it.
     Lines,
     /// And how it is shown to people.
@@ -164,7 +164,7 @@ pub struct Key {
 impl Report {
     /// A report of a plan that is not carried out.
     #[must_use]
-    pub fn planned(profiles: &[String], plan: &Plan, extent: Extent) -> Self {
+    pub fn planned(profiles: &[String], plan: &Plan, extent: DetailLevel) -> Self {
         let status = match (plan.changes.is_empty(), plan.pending.is_empty()) {
             (false, _) => Status::Differs,
             (true, false) => Status::Pending,
@@ -194,7 +194,7 @@ impl Report {
         plan: &Plan,
         outcome: &Outcome,
         after: Option<&Plan>,
-        extent: Extent,
+        extent: DetailLevel,
     ) -> Self {
         let changes: Vec<_> =
             plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
@@ -281,17 +281,23 @@ impl Report {
         self
     }
 
-    fn of(profiles: &[String], changes: &[(&Change, &'static str)], notes: &Plan, extent: Extent) -> Self {
+    fn of(
+        profiles: &[String],
+        changes: &[(&Change, &'static str)],
+        notes: &Plan,
+        extent: DetailLevel,
+    ) -> Self {
         let remarks = |notes: &[Note]| notes.iter().map(Remark::from).collect();
-        let of = |wanted: Extent| changes.iter().filter(move |_| extent == wanted).map(|(change, _)| *change);
+        let of =
+            |wanted: DetailLevel| changes.iter().filter(move |_| extent == wanted).map(|(change, _)| *change);
         Self {
             schema: SCHEMA,
             profiles: profiles.to_vec(),
-            diff: of(Extent::Diff).map(diff).collect(),
+            diff: of(DetailLevel::Diff).map(diff).collect(),
             changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
-            shown: of(Extent::Differences).map(text::details).collect(),
+            shown: of(DetailLevel::Differences).map(text::details).collect(),
             right: notes.right.clone(),
             ..Self::default()
         }

@@ -20,7 +20,7 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use crate::apply::{Left, STATE, Session, caught};
+use crate::apply::{Leftovers, STATE, Session, caught};
 use crate::change::Note;
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
@@ -31,7 +31,7 @@ use crate::manual;
 use crate::plan::Plan;
 use crate::profile::{self, Profile};
 use crate::report::text::{self, Details};
-use crate::report::{Extent, Listed, Profiles, Report, Status, Style, Text};
+use crate::report::{DetailLevel, Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::sys::identity;
@@ -131,11 +131,11 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
 }
 
 /// What of each change will be seen.
-fn extent(cli: &Cli, style: Style) -> Extent {
+fn extent(cli: &Cli, style: Style) -> DetailLevel {
     match style.details {
-        _ if cli.global.json => Extent::Diff,
-        Details::Few => Extent::Lines,
-        Details::Differences | Details::Checks => Extent::Differences,
+        _ if cli.global.json => DetailLevel::Diff,
+        Details::Few => DetailLevel::Lines,
+        Details::Differences | Details::Checks => DetailLevel::Differences,
     }
 }
 
@@ -146,7 +146,7 @@ pub fn host(
     environment: Environment,
     selection: &Selection,
     write: bool,
-    extent: Extent,
+    extent: DetailLevel,
 ) -> Report {
     let names = &selection.profile;
     work(cli, environment, selection, write, extent)
@@ -183,7 +183,7 @@ fn work(
     environment: Environment,
     selection: &Selection,
     write: bool,
-    extent: Extent,
+    extent: DetailLevel,
 ) -> Result<Report> {
     let names = &selection.profile;
     identity::harden()?;
@@ -209,7 +209,7 @@ fn work(
     let build = || plan_of(wanted);
     // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
-    let left = Left::find(&root);
+    let left = Leftovers::find(&root);
     if let Some(what) = left.broken {
         if !write {
             return Err(fault(

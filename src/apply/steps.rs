@@ -27,11 +27,11 @@ use crate::sys::waiting::Waiting;
 #[derive(Debug)]
 struct Step {
     index: usize,
-    way_back: WayBack,
+    rollback: Rollback,
 }
 
 #[derive(Debug)]
-enum WayBack {
+enum Rollback {
     /// An account was made or extended; stays.
     None,
     /// A file is staged, then committed.
@@ -41,7 +41,7 @@ enum WayBack {
     /// A directory was made.
     Made(Rc<Dir>, OsString),
     /// A directory that changes when its files are finished.
-    Last(Last),
+    Deferred(DeferredChange),
     /// Owner and mode were changed from these.
     Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
 }
@@ -51,7 +51,7 @@ type Directory = ((u64, u64), (u32, u32, u32));
 /// A directory that was checked, and what is done to it at the very end: until then what is in it may have
 /// to be reached.
 #[derive(Debug)]
-struct Last {
+struct DeferredChange {
     dir: Rc<Dir>,
     name: OsString,
     identity: (u64, u64),
@@ -76,8 +76,8 @@ impl<'a> Worker<'a> {
     }
 
     fn shared(&self) -> impl Iterator<Item = (usize, &Shared)> {
-        self.steps.iter().filter_map(|step| match &step.way_back {
-            WayBack::Shared(shared) => Some((step.index, &**shared)),
+        self.steps.iter().filter_map(|step| match &step.rollback {
+            Rollback::Shared(shared) => Some((step.index, &**shared)),
             _ => None,
         })
     }
@@ -99,8 +99,8 @@ impl<'a> Worker<'a> {
         self.reached = index;
     }
 
-    fn done(&mut self, way_back: WayBack) {
-        self.steps.push(Step { index: self.reached, way_back });
+    fn done(&mut self, rollback: Rollback) {
+        self.steps.push(Step { index: self.reached, rollback });
     }
 
     /// What becomes of each change when everything is taken back now.
@@ -108,7 +108,7 @@ impl<'a> Worker<'a> {
         let mut fates = vec![ChangeOutcome::NotReached; count];
         for step in &self.steps {
             if let Some(fate) = fates.get_mut(step.index) {
-                *fate = if matches!(step.way_back, WayBack::None) {
+                *fate = if matches!(step.rollback, Rollback::None) {
                     ChangeOutcome::Applied
                 } else {
                     ChangeOutcome::RolledBack
@@ -135,7 +135,7 @@ impl<'a> Worker<'a> {
                 tools::join(place, name, group)?;
             }
         }
-        self.done(WayBack::None);
+        self.done(Rollback::None);
         Ok(())
     }
 
@@ -155,18 +155,18 @@ impl<'a> Worker<'a> {
             Op::Account(_) | Op::Register(_) => {}
             Op::RemoveDirectory { before, .. } => {
                 let (identity, _) = self.directory(&dir, &name, before, place)?;
-                self.done(WayBack::Last(Last { dir, name, identity, after: None }));
+                self.done(Rollback::Deferred(DeferredChange { dir, name, identity, after: None }));
             }
             Op::Directory { before: None, after, .. } => {
                 let owner = self.owner(&after.owner)?;
                 dir.make_child(&name, inside(&dir, owner), after.mode)?;
-                self.done(WayBack::Made(dir, name));
+                self.done(Rollback::Made(dir, name));
             }
             Op::Directory { before: Some(before), after, .. } => {
                 let (identity, old) = self.directory(&dir, &name, before, place)?;
                 if late {
                     let after = Some((self.owner(&after.owner)?, after.mode));
-                    self.done(WayBack::Last(Last { dir, name, identity, after }));
+                    self.done(Rollback::Deferred(DeferredChange { dir, name, identity, after }));
                 } else {
                     self.repair(dir, name, identity, after, old)?;
                 }
@@ -223,7 +223,7 @@ impl<'a> Worker<'a> {
             },
             (None, None) => return Ok(()),
         };
-        self.done(WayBack::File(staged));
+        self.done(Rollback::File(staged));
         Ok(())
     }
 
@@ -243,23 +243,23 @@ impl<'a> Worker<'a> {
         // The processes of this machine have nothing to do with another tree.
         let machine = self.root.is_host().then_some(self.machine);
         let shared = Shared::create(target, before, after, machine)?;
-        self.done(WayBack::Shared(Box::new(shared)));
+        self.done(Rollback::Shared(Box::new(shared)));
         Ok(())
     }
 
     /// Make all staged files live, in order, and make that durable.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<()> {
         for position in 0..self.steps.len() {
-            let Some(Step { index, way_back }) = self.steps.get_mut(position) else {
+            let Some(Step { index, rollback }) = self.steps.get_mut(position) else {
                 continue;
             };
             let Some(Change { op: Op::File(file), kind, id, .. }) = changes.get(*index) else {
                 continue;
             };
             self.reached = *index;
-            let committed = match way_back {
-                WayBack::File(staged) => commit(staged, file).map_err(anyhow::Error::from),
-                WayBack::Shared(shared) => shared.commit(),
+            let committed = match rollback {
+                Rollback::File(staged) => commit(staged, file).map_err(anyhow::Error::from),
+                Rollback::Shared(shared) => shared.commit(),
                 _ => continue,
             };
             committed
@@ -271,13 +271,13 @@ impl<'a> Worker<'a> {
 
     fn sync(&self) -> Result<()> {
         for step in &self.steps {
-            let dir = match &step.way_back {
-                WayBack::None => continue,
-                WayBack::File(staged) => staged.dir(),
-                WayBack::Shared(shared) => shared.dir(),
-                WayBack::Made(dir, _) | WayBack::Last(Last { dir, .. }) | WayBack::Repaired { dir, .. } => {
-                    dir
-                }
+            let dir = match &step.rollback {
+                Rollback::None => continue,
+                Rollback::File(staged) => staged.dir(),
+                Rollback::Shared(shared) => shared.dir(),
+                Rollback::Made(dir, _)
+                | Rollback::Deferred(DeferredChange { dir, .. })
+                | Rollback::Repaired { dir, .. } => dir,
             };
             dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
@@ -296,7 +296,7 @@ impl<'a> Worker<'a> {
         dir.repair(&name, identity, owner, after.mode)
             .with_context(|| format!("cannot repair {}", dir.path().join(&name).display()))?;
         let was = identity::is_root().then_some(Identity { uid: old.0, gid: old.1 });
-        self.done(WayBack::Repaired { dir, name, identity, owner: was, mode: old.2 });
+        self.done(Rollback::Repaired { dir, name, identity, owner: was, mode: old.2 });
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::change::{Note, Notes, ValueChange};
 use crate::fault::{fault, quoted};
-use crate::report::{Extent, Remote, Report, Step};
+use crate::report::{DetailLevel, Remote, Report, Step};
 use crate::text::public_key::PublicLine;
 use change::{Call, Change, Deed};
 use connection::Connection;
@@ -35,7 +35,7 @@ pub struct Asked<'a> {
     /// The keys that are to be deploy keys.
     pub keys: &'a [PublicLine],
     /// How much of each change is shown.
-    pub extent: Extent,
+    pub extent: DetailLevel,
 }
 
 /// What became of a change.

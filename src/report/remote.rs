@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Diff, Extent, Line, Remark, Report, SCHEMA, Status, plural, text, waits};
+use super::{DetailLevel, Diff, Line, Remark, Report, SCHEMA, Status, plural, text, waits};
 use crate::change::{Notes, ValueChange};
 
 /// A change somewhere else than on the host.
@@ -40,7 +40,7 @@ impl Report {
         changes: Vec<Remote>,
         undo: Vec<Step>,
         notes: Notes,
-        extent: Extent,
+        extent: DetailLevel,
     ) -> Self {
         let count = |outcome| changes.iter().filter(|change| change.outcome == outcome).count();
         let (to_make, made, waiting) = (count("planned"), count("applied"), notes.pending.len());
@@ -54,9 +54,9 @@ impl Report {
         };
         let remarks = |notes: &[_]| notes.iter().map(Remark::from).collect();
         let shown = |change: &Remote| {
-            if extent == Extent::Differences { text::value(&change.value) } else { Vec::new() }
+            if extent == DetailLevel::Differences { text::value(&change.value) } else { Vec::new() }
         };
-        let diff = changes.iter().filter(|_| extent == Extent::Diff).map(diff).collect();
+        let diff = changes.iter().filter(|_| extent == DetailLevel::Diff).map(diff).collect();
         Self {
             schema: SCHEMA,
             status,

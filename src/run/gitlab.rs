@@ -16,7 +16,7 @@ use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
-use crate::report::{Extent, Report, Status, Style};
+use crate::report::{DetailLevel, Report, Status, Style};
 use crate::sys::dir::{Entry, Kind, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -52,7 +52,7 @@ fn work(
     environment: Environment,
     command: &cli::Gitlab,
     options: &GitlabOptions,
-    extent: Extent,
+    extent: DetailLevel,
 ) -> Result<Report> {
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, options.user.as_deref())?;

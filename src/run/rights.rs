@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::apply::{Session, takes_rights_away};
 use crate::change::Outcome;
 use crate::plan::Plan;
-use crate::report::{Extent, Report};
+use crate::report::{DetailLevel, Report};
 use crate::resource::Wanted;
 
 /// When one resource can't even be planned: what the others want that takes rights away.
@@ -16,7 +16,7 @@ pub(super) fn alone<'a>(
     session: Option<Session<'a>>,
     open: impl FnOnce() -> Result<Session<'a>>,
     of_kind: impl Fn(&str) -> Result<Plan>,
-    extent: Extent,
+    extent: DetailLevel,
 ) -> Result<Report> {
     let plans = wanted.kinds().filter_map(|kind| of_kind(kind).ok());
     let changes: Vec<_> =

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::{Exit, Streams, extent, place, print, reader::reader, require_root, spinner};
-use crate::apply::{Left, Session};
+use crate::apply::{Leftovers, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
-use crate::report::{Extent, Report, Run, RunChange, Runs, Status, Style, escape};
+use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, Style, escape};
 use crate::resource;
 use crate::sys::identity;
 use crate::undo::{self, Undo};
@@ -47,7 +47,7 @@ fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: St
     Exit::Error
 }
 
-fn work(cli: &Cli, environment: Environment, command: &Command, extent: Extent) -> Result<Report> {
+fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLevel) -> Result<Report> {
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, None)?;
     require_root(&root, "undo")?;
@@ -55,7 +55,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: Extent) 
     let facts = Live::new(&root, machine);
     let kinds = resource::names();
     let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
-    if Left::find(&root).broken.is_some() && !command.dry_run {
+    if Leftovers::find(&root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
         drop(Session::open(&root, machine, spinner::waiting(cli, environment))?);
     }
@@ -111,7 +111,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: Extent) 
     Ok(report)
 }
 
-fn planned(found: &Undo, extent: Extent) -> Report {
+fn planned(found: &Undo, extent: DetailLevel) -> Report {
     let mut report = Report::planned(&found.profiles, &found.plan, extent);
     report.msg = match (found.ids.is_empty(), found.plan.changes.is_empty()) {
         (true, _) => "nothing to undo".to_owned(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Last, WayBack, Worker};
+use super::{DeferredChange, Rollback, Worker};
 use crate::sys::{shared, staged};
 
 /// A run whose changes are live and hold. It has nothing with which one could be taken back: whatever fails from
@@ -14,7 +14,7 @@ use crate::sys::{shared, staged};
 pub(in crate::apply) struct Committed {
     files: Vec<staged::Kept>,
     shared: Vec<shared::Kept>,
-    last: Vec<Last>,
+    last: Vec<DeferredChange>,
 }
 
 /// The last look found nothing: only then may the way back be given up.
@@ -49,7 +49,7 @@ impl Worker<'_> {
     /// The last look at the files that other programs write to; the way back is open until then.
     pub(in crate::apply) fn settle(&mut self) -> Result<Settled> {
         for step in &mut self.steps {
-            if let WayBack::Shared(shared) = &mut step.way_back {
+            if let Rollback::Shared(shared) = &mut step.rollback {
                 self.reached = step.index;
                 shared.settle()?;
             }
@@ -61,11 +61,11 @@ impl Worker<'_> {
     pub(in crate::apply) fn hold(self, _: Settled) -> Committed {
         let mut held = Committed { files: Vec::new(), shared: Vec::new(), last: Vec::new() };
         for step in self.steps {
-            match step.way_back {
-                WayBack::File(mut staged) => held.files.push(staged.keep()),
-                WayBack::Shared(shared) => held.shared.push(shared.keep()),
-                WayBack::Last(last) => held.last.push(last),
-                WayBack::None | WayBack::Made(..) | WayBack::Repaired { .. } => {}
+            match step.rollback {
+                Rollback::File(mut staged) => held.files.push(staged.keep()),
+                Rollback::Shared(shared) => held.shared.push(shared.keep()),
+                Rollback::Deferred(last) => held.last.push(last),
+                Rollback::None | Rollback::Made(..) | Rollback::Repaired { .. } => {}
             }
         }
         held
@@ -75,12 +75,12 @@ impl Worker<'_> {
     pub(in crate::apply) fn roll_back(mut self) -> Result<()> {
         let mut first = None;
         for step in self.steps.iter_mut().rev() {
-            let undone = match &mut step.way_back {
-                WayBack::None | WayBack::Last(_) => Ok(()),
-                WayBack::File(staged) => staged.roll_back().map_err(anyhow::Error::from),
-                WayBack::Shared(shared) => shared.roll_back(),
-                WayBack::Made(dir, name) => dir.remove_child(name).map_err(anyhow::Error::from),
-                WayBack::Repaired { dir, name, identity, owner, mode } => {
+            let undone = match &mut step.rollback {
+                Rollback::None | Rollback::Deferred(_) => Ok(()),
+                Rollback::File(staged) => staged.roll_back().map_err(anyhow::Error::from),
+                Rollback::Shared(shared) => shared.roll_back(),
+                Rollback::Made(dir, name) => dir.remove_child(name).map_err(anyhow::Error::from),
+                Rollback::Repaired { dir, name, identity, owner, mode } => {
                     dir.repair(name, *identity, *owner, *mode).map_err(anyhow::Error::from)
                 }
             };
@@ -91,7 +91,7 @@ impl Worker<'_> {
     }
 }
 
-impl Last {
+impl DeferredChange {
     fn change(&self) -> io::Result<()> {
         let Self { dir, name, identity, after } = self;
         if let Some((owner, mode)) = after {
