@@ -86,9 +86,9 @@ pub trait Facts {
     /// The same with what each is, where the file system tells: a link is a link.
     fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>>;
 
-    /// What will be asked of the account's home soon, so that one taking of its rights serves all of it. Each
-    /// thing that can be read is read now and handed out by [`Facts::home`], as often as it is named here; what can't be
-    /// is asked again then, for its error. An absolute path will be asked of [`Facts::shut_out`].
+    /// Read these paths now, with one change to the account's rights; [`Facts::home`] then hands out the result, once
+    /// for each time that a path is named here. What can't be read is read again then, for its error. An absolute path
+    /// is a file outside the home: [`Facts::file`] and [`Facts::shut_out`] then use the result.
     fn expect_home(&self, _account: &Account, _paths: &[&str]) {}
 
     /// Things below the account's home, no link followed, in the order asked for.

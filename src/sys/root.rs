@@ -80,7 +80,7 @@ impl Resolved {
         }
     }
 
-    /// The same, when a link led there.
+    /// The resolved path, if a symbolic link was followed.
     fn led(&self) -> Option<PathBuf> {
         self.via_link.then(|| self.path())
     }

@@ -28,7 +28,7 @@ pub struct Staged {
     name: OsString,
     temp: OsString,
     made: (u64, u64),
-    /// The temporary name is none: the file stays under it.
+    /// `temp` is the final aside name: `finish` must not delete it.
     keep: bool,
     state: State,
 }

@@ -21,7 +21,7 @@ struct ArrayItem {
     comma: Option<usize>,
 }
 
-/// What to do, place by place. Elements never both go and come: then they take each other's place.
+/// What to do, place by place. Removal and insertion are never mixed; such edits become replacements in place.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan<'a> {
     replace: Vec<(usize, &'a str)>,
