@@ -24,7 +24,7 @@ pub(super) fn reader(
     let words = root.into_iter().chain(options);
     let options = words.map(|(option, value)| [" ", option, " ", &quoted(&value)].concat()).collect();
     let by_sudo = environment.sudo_uid.is_some_and(|uid| uid != 0);
-    let chroots_by_sudo = !is_root();
+    let chroots_by_sudo = tree.is_some() && !is_root();
     Reader { by_sudo, chroots_by_sudo, tree, profiles: profiles.join(","), options }
 }
 
