@@ -115,7 +115,11 @@ fn other_lists_and_other_tables_stay() {
     fails("[[l]]\n[l.a]\n", &[remove("l.0")], "line 1, column 1: l[0]: holds other tables");
     fails("[l]\n", &[remove("l.0")], "line 1, column 1: l: is a table, not a list");
     fails("[[l]]\n", &[remove("l.1")], "line 1, column 1: l: has no element 1, only 1");
-    fails("", &[set("l.0.a", 1), set("l.b", 1)], "line 1, column 1: l: is a list, not a table");
+    fails(
+        "",
+        &[set("l.0.a", 1), set("l.b", 1)],
+        "line 1, column 1: l.b: two edits of one patch contradict each other",
+    );
     fails(
         "l = [{ a = 1 }]\n",
         &[remove("l.0"), set("l.1.a", 2)],
