@@ -27,9 +27,9 @@ use crate::sys::keygen;
 use crate::sys::lock::Lock;
 use crate::sys::policy_lock::PolicyLock;
 use crate::sys::root::Root;
-use crate::sys::shared;
 use crate::sys::sudo::PolicyCheckers;
 use crate::sys::waiting::Waiting;
+use crate::sys::{shared, staged};
 use crate::text::key_pair::{self, KeyKind, KeyPair};
 use crate::text::sudo_include;
 use explain::of_change;
@@ -170,6 +170,8 @@ impl<'a> Session<'a> {
             return Ok(kept);
         }
         keygen::sweep(&self.state)?;
+        staged::sweep(&self.state, register::TEMPLATE.as_ref())
+            .context("cannot remove what a killed run left")?;
         for entry in self.journal.unswept()? {
             let worker = self.worker();
             for thing in entry.changes.iter().filter_map(|record| record.op.file()) {

@@ -138,8 +138,53 @@ fn runs_at_once_and_one_after_a_killed_one_register_once() {
         assert_eq!((calls(&host), runners(&host)), (times, 1), "{token}: {script}");
         host.prep(&APPLY).ok();
         assert_eq!(runners(&host), 1);
-        host.sh("! ls -A /var/lib/runner-prep | grep -q -e '^working' -e template").ok();
+        host.sh("! ls -A /var/lib/runner-prep | grep -q -e '^in.progress' -e '^working' -e template").ok();
     }
+}
+
+/// Calls at whose instance a run is killed: those that write, start, wait or hand over.
+const CALLS: [&str; 11] = [
+    "openat",
+    "write",
+    "fsync",
+    "renameat2",
+    "unlinkat",
+    "mkdirat",
+    "flock",
+    "fcntl",
+    "clone3",
+    "wait4",
+    "poll",
+];
+
+#[test]
+fn a_run_that_is_killed_anywhere_is_made_whole_by_the_next_one() {
+    let Some(host) = host("glrt-CANARY-of-the-runner", |host| host) else { return };
+    let fresh = "rm -rf /etc/gitlab-runner /var/lib/runner-prep /var/log/called /var/log/trace";
+    let apply = format!("/opt/under-test/runner-prep {}", APPLY.join(" "));
+    let strace = "strace -qq -o /var/log/trace";
+    host.sh(&format!("{fresh}; {strace} {apply}")).ok();
+    let whole = host.text("/var/log/trace");
+    let mut killed = 0;
+    for call in CALLS {
+        let count = whole.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
+        let step = if support::long() { 1 } else { count.div_ceil(3).max(1) };
+        for when in (1..=count).step_by(step) {
+            let kill = format!("{strace} -e inject={call}:signal=KILL:when={when} {apply}");
+            // What was started may live on: the next run has to wait for it.
+            let run = host.sh(&format!("{fresh}; {kill} >/dev/null 2>&1 || true; {apply}"));
+            let told = format!("{call} {when}: {run}");
+            run.ok().says_not("CANARY");
+            assert_eq!(runners(&host), 1, "{told}");
+            assert!(calls(&host) <= 2, "{told}");
+            host.prep(&APPLY).ok().says("the host is as the profile wants it");
+            let left = "ls -A /var/lib/runner-prep | grep -e '^in.progress' -e '^working' -e template; grep -rls CANARY /var/lib/runner-prep";
+            assert_eq!(host.sh(&format!("{left}; true")).stdout, "", "{told}");
+            killed += 1;
+        }
+    }
+    println!("{killed} runs were killed");
+    assert!(killed >= 15, "{killed}");
 }
 
 #[test]

@@ -1,25 +1,26 @@
 //! Registrations come before all else: gitlab-runner writes `config.toml` anew, and then the rest is planned on that.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::explain::of_change;
-use super::{Session, caught};
+use super::{Session, caught, in_progress};
 use crate::change::{Change, Op, RegisterOp};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::fault::{fault, quoted};
 use crate::plan::Plan;
 use crate::sys::exec::{Finished, Tool};
 use crate::sys::identity;
-use crate::sys::staged::{self, Staged};
+use crate::sys::staged::Staged;
 
 /// gitlab-runner asks its server, and tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The name of the template in the state directory.
-const TEMPLATE: &str = "template.toml";
+pub(super) const TEMPLATE: &str = "template.toml";
 
 impl Session<'_> {
     /// Register what the plan has to be registered, and plan again. Returns what was registered, and the outcome where
@@ -85,8 +86,13 @@ impl Session<'_> {
         let program = wanted.program.as_ref().map_err(|install| {
             fault("tool-missing", "gitlab-runner is missing on this host, and it registers runners", install)
         })?;
-        staged::sweep(&self.state, TEMPLATE.as_ref()).context("cannot remove what a killed run left")?;
-        // Goes away with its value; a killed run's is swept.
+        in_progress::begin(&self.state)?;
+        let done = self.call(wanted, program);
+        in_progress::end(&self.state).and(done)
+    }
+
+    /// Start gitlab-runner. The template goes away at the end; that of a killed run is swept by the next one.
+    fn call(&self, wanted: &RegisterOp, program: &Path) -> Result<()> {
         let template = wanted
             .template
             .as_ref()
