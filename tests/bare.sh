@@ -21,7 +21,7 @@ done
 mmdebstrap --quiet --mode=root --variant=apt \
     --customize-hook='mkdir -p "$1/srv/archive/partial"' \
     --customize-hook='chroot "$1" apt-get -qq -o Dir::Cache::Archives=/srv/archive -o APT::Keep-Downloaded-Packages=true \
-        install --download-only -y --no-install-recommends git openssh-client rsync sudo' \
+        install --download-only -y --no-install-recommends git openssh-client passwd rsync sudo' \
     "$@" "$tree.new" </dev/null >&2
 cd "$tree.new/srv/archive"
 rm -rf lock partial
