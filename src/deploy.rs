@@ -21,13 +21,12 @@
 //! Must not open anything by a name that the job chose.
 
 mod child;
+mod said;
 mod sender;
 
 use std::ffi::OsString;
-use std::io::{Write, stderr};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -43,6 +42,7 @@ use crate::sys::fd_passing::{ReceivedFds, Socket};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::Root;
 use crate::text::deployment::{DIRECTORY, Description, Name, refuse_place};
+use said::{ERROR, PEER, code, complain};
 use sender::Sender;
 
 /// No description is larger.
@@ -50,12 +50,6 @@ const MOST_BYTES: u64 = 64 * 1024;
 
 /// How long a sender may live on when the receiver has ended.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Our own exit code for errors, as everywhere in this program. Everything else is rsync's.
-const ERROR: u8 = 2;
-
-/// What rsync calls the other side; nobody reads it.
-const PEER: &str = "checkout";
 
 /// The exit code when the arguments are those of a deployment; `None` when they are another command's.
 #[must_use]
@@ -89,16 +83,6 @@ fn usage() -> anyhow::Error {
         "runner-deploy takes the name of a deployment and nothing else",
         format!("the names are those of the files in {DIRECTORY}"),
     )
-}
-
-/// A line for people, on standard error; a closed one is no reason to stop.
-fn complain(text: &str) {
-    writeln!(stderr(), "runner-deploy: {}", plain(text)).ok();
-}
-
-/// The text without characters that a terminal obeys.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
 }
 
 /// Everything that is needed, found and checked.
@@ -180,12 +164,6 @@ fn stalled(limit: Duration) -> anyhow::Error {
 
 fn usage_names() -> String {
     format!("the names are those of the files in {DIRECTORY}")
-}
-
-/// As a shell says it.
-fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(ERROR)
 }
 
 impl Job {

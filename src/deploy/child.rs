@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::{PEER, complain};
+use super::said::{ERROR, PEER, complain};
 use crate::sys::fd_passing::{Socket, close_standard_streams};
 use crate::sys::identity::{Identity, is_root};
 use crate::sys::{confine, exec};
@@ -95,7 +95,7 @@ pub(super) fn connect(words: &[String]) -> Result<u8> {
     let socket = Socket::inherited(socket.parse()?).context("deploy-connect is runner-deploy's own")?;
     socket.send(wanted).context("cannot hand rsync's pipes over")?;
     close_standard_streams().context("cannot let rsync's pipes go")?;
-    Ok(socket.wait_for_answer().unwrap_or(super::ERROR))
+    Ok(socket.wait_for_answer().unwrap_or(ERROR))
 }
 
 /// Become another program; comes back only with an error.

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{ERROR, code, plain};
+use super::said::{ERROR, code, plain};
 use crate::sys::fd_passing::Socket;
 
 /// How often a sender that has said everything is looked at.
