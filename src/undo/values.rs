@@ -12,11 +12,11 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::change::ValueChange;
-use crate::journal::values::{self, Value, View};
-use crate::text::toml_patch::{Parts, Scalar, Step, dotted};
+use crate::journal::values::{self, Value};
+use crate::text::toml_patch::{Parts, Step, dotted};
 use changes::Changes;
 use document::{Document, LIST, Twins};
-use services::Services;
+use services::{Deed, Services, below};
 
 /// What one run changed, and the bytes of the document before it.
 pub(super) struct RunValues<'a> {
@@ -79,19 +79,6 @@ impl Stop {
 
 /// What stands in the way where a run changed more than that.
 pub(super) const OTHER: &str = "its bytes are others, and what runner-prep changed were not single values";
-
-/// One value of a layer that was changed in a runner.
-struct Deed<'a> {
-    value: &'a Value,
-    /// The way to it from its runner in the live document.
-    path: Vec<Step>,
-    /// Before that, nothing was at its path.
-    made: bool,
-    /// Before that, its service was not there.
-    made_service: bool,
-    /// The runner had no list of services before.
-    made_services: bool,
-}
 
 /// What was done to each runner, by its number in the live document.
 type ByRunner<'a> = BTreeMap<usize, Vec<Deed<'a>>>;
@@ -223,13 +210,4 @@ fn by_runner(values: &[Value]) -> Option<HashMap<usize, Vec<&Value>>> {
         }
     }
     Some(found)
-}
-
-/// The way to a value from its runner.
-fn below(value: &Value) -> &[Step] {
-    value.path.get(2..).unwrap_or_default()
-}
-
-fn key(view: View<'_>, key: &str) -> Option<Scalar> {
-    view.below(&Step::from(key)).scalar().flatten()
 }

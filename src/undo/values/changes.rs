@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::Runner;
-use super::{Deed, services};
+use super::services::{self, Deed};
 use crate::change::ValueChange;
 use crate::journal::values::View;
 use crate::runner_config::identity;

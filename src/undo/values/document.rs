@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 
-use super::key;
 use crate::journal::values::View;
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Parts, PartsCopy, Scalar, Step, Toml};
+
+/// The scalar that a key of a table has.
+pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
+    view.below(&Step::from(key)).scalar().flatten()
+}
 
 /// The list of runners.
 pub(super) const LIST: &str = "runners";

@@ -4,11 +4,28 @@
 
 use std::collections::HashMap;
 
-use super::document::Runner;
-use super::{Deed, below, key};
+use super::document::{Runner, key};
 use crate::journal::values::{Value, View};
 use crate::runner_config::host_names;
 use crate::text::toml_patch::{Scalar, Step};
+
+/// One value of a layer that was changed in a runner.
+pub(super) struct Deed<'a> {
+    pub(super) value: &'a Value,
+    /// The way to it from its runner in the live document.
+    pub(super) path: Vec<Step>,
+    /// Before that, nothing was at its path.
+    pub(super) made: bool,
+    /// Before that, its service was not there.
+    pub(super) made_service: bool,
+    /// The runner had no list of services before.
+    pub(super) made_services: bool,
+}
+
+/// The way to a value from its runner.
+pub(super) fn below(value: &Value) -> &[Step] {
+    value.path.get(2..).unwrap_or_default()
+}
 
 /// The keys from a runner to its services.
 pub(super) const KEYS: [&str; 2] = ["docker", "services"];
