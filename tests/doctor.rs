@@ -103,6 +103,30 @@ fn builds_that_no_job_uses_are_no_problem() {
 }
 
 #[test]
+fn a_known_bad_release_is_told_only_where_its_fault_can_meet_a_job() {
+    use patients::Do::{Edit, Put};
+    let toml = "/etc/gitlab-runner/config.toml";
+    let no_shell = Edit(toml, "executor = \"shell\"", "executor = \"docker\"");
+    for (version, config, expected) in [
+        ("18.6.0", None, Some("problem")),
+        ("18.6.1", None, Some("problem")),
+        ("18.6.2", None, None),
+        ("18.5.0", None, None),
+        ("18.6.1", Some(no_shell), None),
+        // A shell runner may yet be registered.
+        ("18.6.1", Some(Put(toml, "concurrent = 1\n")), Some("ok")),
+        ("18.0.0", Some(no_shell), Some("ok")),
+        ("18.0.1", None, None),
+    ] {
+        let tree = tree();
+        patients::apply(&tree, config.as_slice());
+        let run = tree.run(&["doctor", "--profile", "dind", "--json", "--runner-version", version]);
+        let told = findings(&run).into_iter().find(|finding| text(finding, "code") == "runner-known-bad");
+        assert_eq!(told.as_ref().map(|finding| text(finding, "status")), expected, "{version}: {run}");
+    }
+}
+
+#[test]
 fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
     let mut wrong = Vec::new();
     let (mut all, mut troubled) = (BTreeSet::new(), BTreeSet::new());

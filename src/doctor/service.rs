@@ -7,7 +7,10 @@ use super::{Patient, refuse};
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
 use crate::repair::quoted;
-use crate::runner_config::Runner;
+use crate::runner_config::{EXECUTORS, Runner};
+
+/// Releases with a known fault, as data: the head of the file says what its columns mean.
+const KNOWN_BAD: &str = include_str!("known_bad.tsv");
 
 /// The program is there.
 pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
@@ -20,7 +23,12 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
         }
     };
     match (version, program) {
-        (Some(version), _) => findings.fine(format!("gitlab-runner {version}")),
+        (Some(version), _) => {
+            known_bad(patient, &version.to_string(), findings)?;
+            if findings.is_empty() {
+                findings.fine(format!("gitlab-runner {version}"));
+            }
+        }
         (None, Some(path)) => {
             findings.note(
                 "runner-version-unknown",
@@ -33,6 +41,25 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
             findings.fine("it is in a container's image, not on this machine");
         }
         (None, None) => {}
+    }
+    Ok(())
+}
+
+/// A release whose fault meets jobs of this host. Where it can't be seen whether it does, it is a note.
+fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> Result<()> {
+    for line in KNOWN_BAD.lines().filter(|line| !line.starts_with('#')) {
+        let [release, meets, what, mended] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
+        if release != version {
+            continue;
+        }
+        let runners = patient.all_runners()?;
+        let message = format!("gitlab-runner {version}: {what}");
+        let repair = format!("update gitlab-runner to {mended} or later");
+        if runners.iter().any(|runner| runner.text("executor") == Some(meets)) {
+            findings.problem("runner-known-bad", message, repair);
+        } else if runners.is_empty() || !EXECUTORS.contains(&meets) {
+            findings.note("runner-known-bad", message, repair);
+        }
     }
     Ok(())
 }

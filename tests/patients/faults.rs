@@ -466,6 +466,12 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     ),
     // The service.
     problem("no gitlab-runner", &[Remove(STATUS), Remove("/usr/bin/gitlab-runner")], "runner-missing"),
+    problem(
+        "release that fails each second shell job",
+        &[Edit(STATUS, "17.4.0", "18.6.1")],
+        "runner-known-bad",
+    ),
+    note("release that fails submodules", &[Edit(STATUS, "17.4.0", "18.0.0")], "runner-known-bad"),
     note("version not known", &[Remove(STATUS)], "runner-version-unknown"),
     problem("no unit", &[Remove(UNIT)], "service-missing"),
     problem(
