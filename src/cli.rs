@@ -288,6 +288,9 @@ pub struct Key {
     /// Print the fingerprint instead of the key
     #[arg(long)]
     pub fingerprint: bool,
+    /// Move the key aside and make a new one of its type; needs root
+    #[arg(long, conflicts_with = "fingerprint")]
+    pub rotate: bool,
     /// The account that jobs run as
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,

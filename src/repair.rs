@@ -104,7 +104,16 @@ impl Reader {
                 let rest = command.split_once(name).map_or("", |(_, rest)| rest);
                 format!("runner-prep {name} --profile {}{}{rest}", quoted(&self.profiles), self.options)
             }
-            _ => command.to_owned(),
+            _ => self.in_tree(command),
+        }
+    }
+
+    /// A command of this program that needs no profile, and looks into the tree all the same.
+    fn in_tree(&self, command: &str) -> String {
+        let looks = command.split(' ').nth(1).is_some_and(|name| ["undo", "key"].contains(&name));
+        match self.tree.as_ref().filter(|_| looks && !command.contains(" --root ")) {
+            Some(tree) => format!("{command} --root {}", quoted(&tree.display().to_string())),
+            None => command.to_owned(),
         }
     }
 

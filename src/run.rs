@@ -12,6 +12,7 @@ mod output;
 mod place;
 mod reader;
 mod rights;
+mod rotate;
 mod shelf;
 mod spinner;
 mod undo;
@@ -82,6 +83,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     match &cli.command {
         Command::Doctor(asked) if asked.explains() => explain::run(cli, asked, streams, style),
         Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
+        Command::Key(key) if key.rotate => rotate::run(cli, environment, key, streams, style),
         Command::Profile(_)
         | Command::Key(_)
         | Command::Template(_)

@@ -69,6 +69,7 @@ pub const EXAMPLES: &[Examples] = &[
         &[
             ("The line to paste into Deploy keys", "sudo runner-prep key"),
             ("To compare with what GitLab shows", "sudo runner-prep key --fingerprint"),
+            ("A new key, where the old one may have leaked", "sudo runner-prep key --rotate"),
         ],
     ),
     (

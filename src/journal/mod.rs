@@ -15,7 +15,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 pub use entry::{Entry, FileVersion, Reader, Record, RecordedFile, RecordedOp, SCHEMA, Show, State, digest};
-pub use stamp::Id;
+pub use stamp::{Id, moment};
 
 use crate::change::Change;
 use crate::fault::fault;

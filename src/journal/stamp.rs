@@ -75,6 +75,12 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
 }
 
+/// The current time for the name of a file: `20261123T101502Z`.
+#[must_use]
+pub fn moment() -> String {
+    Time::at(now()).compact()
+}
+
 /// A time in seconds since 1970 as `2026-11-23T10:15:02Z`.
 pub(super) fn long(now: u64) -> String {
     let Time { year, month, day, seconds } = Time::at(now);

@@ -34,7 +34,7 @@ use crate::keys::Version;
 use crate::profile::Profile;
 use crate::text::known_hosts::HostName;
 pub use config::look as config_file;
-pub use ssh_key::public_key;
+pub use ssh_key::{Rotated, Rotation, public_key, rotation};
 pub use target::Target;
 
 /// Something on the host that a profile describes.

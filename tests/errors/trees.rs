@@ -87,6 +87,18 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("no-template", "a template without values", || on(&host(), &["template", "--profile", "shell"])),
     case("no-key", "a key that there is not", || on(&host(), &["key"])),
+    case("ssh-key-rotated", "a key that is moved aside for a new one", || {
+        let tree = host();
+        tree.run(&["apply", "--profile", "shell", "--only", "ssh_key"]).ok();
+        on(&tree, &["key", "--rotate"])
+    }),
+    case("key-not-rotated", "a key of another name than ssh tries", || {
+        let tree = host();
+        tree.run(&["apply", "--profile", "shell", "--only", "ssh_key"]).ok();
+        std::fs::rename(tree.path(KEY), tree.path(&format!("{HOME}/.ssh/deploy"))).unwrap();
+        tree.remove(&format!("{KEY}.pub"));
+        on(&tree.file(&format!("{HOME}/.ssh/config"), "IdentityFile ~/.ssh/deploy\n"), &["key", "--rotate"])
+    }),
     case("undo-unknown", "a run that there is not", || on(&host(), &["undo", "--to", "yesterday"])),
     case("account-number", "an account with the number of nobody at all", || {
         let line = "gitlab-runner:x:4294967295:4294967295::/home/gitlab-runner:/bin/bash\n";

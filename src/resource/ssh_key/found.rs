@@ -144,8 +144,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said>
     let all = facts.home_names(account, SSH).ok()?;
     // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
     let is_other = |name: &&String| {
-        let is_aside =
-            [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end)) || name.contains(".undone-");
+        let is_aside = [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end))
+            || [".undone-", super::ROTATED].iter().any(|word| name.contains(word));
         !is_aside
             && !name.starts_with('.')
             && !tried.contains(&format!("{SSH}/{name}"))
