@@ -109,10 +109,10 @@ fn lacks(context: &Context<'_>, notes: &Notes) -> Result<Vec<String>> {
 /// What is missing, in one note with one command.
 fn missing(context: &Context<'_>, lacks: &[String]) -> Result<Note> {
     let names: Vec<&str> = lacks.iter().map(String::as_str).collect();
-    let place = if context.facts.is_host() { "this host" } else { "the tree" };
+    let place = if context.facts.is_host() { "on this host" } else { "in the tree" };
     let be = if names.len() == 1 { "is" } else { "are" };
     let message = format!(
-        "{} {be} missing in {place}, and jobs call {}",
+        "{} {be} missing {place}, and jobs call {}",
         names.join(", "),
         if names.len() == 1 { "it" } else { "them" }
     );

@@ -10,7 +10,7 @@ use support::{Host, HostBuilder, PAGES, fixture, have, page, readme_block, renew
 
 /// What differs from run to run, and what README shows instead.
 const SAMPLE_KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJ3q8kq0Tn5oSgWcY7pPz1m2Hn0D4Vn8yqk6vYxk3RrT";
-const SAMPLE_FINGERPRINT: &str = "SHA256:tGYQ3xV9Q0bPMtL0vPdVTMQuT5R0BvPcgPPTvYk6mZ4";
+const SAMPLE_FINGERPRINT: &str = "SHA256:6Rw0fVPrbR+jkESnDmvWELcdeP/W9LgT7v6yj7Cr/s4";
 
 /// A fenced block: its language, the lines, and where the first of them is.
 struct Block {
@@ -100,13 +100,20 @@ fn every_command_prints_what_readme_says() {
     assert!(wrong.is_empty(), "a page is not true; RUNNER_PREP_RENEW=1 corrects it\n{}", wrong.join("\n"));
 }
 
+/// A file as `gitlab-runner register` writes it for the one runner that README registers.
+fn registered() -> String {
+    let text = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
+    let mut parts = text.split("[[runners]]\n");
+    [parts.next().unwrap(), "[[runners]]\n", parts.next().unwrap()].concat()
+}
+
 /// Run the commands of a page, in order, on one host, which README prepares itself: the page as it should be, and where
 /// it differs.
 fn run_page(host: HostBuilder, text: &str, prepared: bool) -> (Vec<String>, Vec<String>) {
     let host = host
         .release("/srv/runner-prep")
         // What `gitlab-runner register` writes, put in place where README says that a runner was registered.
-        .file("/srv/registered.toml", fixture("config-docker-runner.toml"))
+        .file("/srv/registered.toml", registered())
         // The profile that README shows.
         .file("/srv/gitlab.toml", readme_block("gitlab.toml"))
         .start();

@@ -136,7 +136,7 @@ fn profiles_that_the_program_takes_meet_the_schema_and_no_others() {
         case(&format!("profile show {name}"), &tree.run(&["profile", "show", name]).stdout, true);
     }
     let ours = [
-        "[known_hosts]\nhosts = [{ host = \"git.example.com:2222\", fingerprint = \"SHA256:tGYQ3xV9Q0bPMtL0vPdVTMQuT5R0BvPcgPPTvYk6mZ4\" }]",
+        "[known_hosts]\nhosts = [{ host = \"git.example.com:2222\", fingerprint = \"SHA256:6Rw0fVPrbR+jkESnDmvWELcdeP/W9LgT7v6yj7Cr/s4\" }]",
         "[known_hosts]\nhosts = [{ host = \"git.example.com\", file = \"/etc/ssh/theirs\" }]\nfile = \"account\"",
         "[ssh_key]\ntype = \"rsa\"\nbits = 4096",
         "[git]\nname = \"ci\"\nemail = \"ci@example.com\"",

@@ -134,7 +134,7 @@ pub const EXAMPLES: &[Examples] = &[
         "profile show",
         &[
             ("With all that it extends", "runner-prep profile show dind"),
-            ("Two in one", "runner-prep profile show shell-hardened,dind-rootless"),
+            ("Two in one", "runner-prep profile show shell,dind-rootless"),
         ],
     ),
     (

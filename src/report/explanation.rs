@@ -34,7 +34,9 @@ impl Explanation {
     #[must_use]
     pub fn of(explanations: Vec<Explained>, rest: &str) -> Self {
         let mut msg = match explanations.len() {
-            0 => "nothing in it is known".to_owned(),
+            0 => {
+                "nothing in it is known; on the host, look for the cause: sudo runner-prep doctor".to_owned()
+            }
             count => format!("{} known", plural(count, "error")),
         };
         if let [Explained { line: None, subject, .. }] = &explanations[..] {

@@ -26,7 +26,7 @@ pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Stream
     if !profiles.is_empty() && !asks_for_json() {
         let profiles = table(&profiles, streams.columns);
         let text =
-            format!("error: the profile is missing, which says what is wanted\n\n{profiles}\n{CHOOSE}\n");
+            format!("error: no profile was named; --profile says what is wanted\n\n{profiles}\n{CHOOSE}\n");
         write(streams.err, &text);
     } else if asks_for_json() {
         // Up to the usage: what is missing stands on lines of its own.
