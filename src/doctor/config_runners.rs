@@ -100,7 +100,8 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
             continue;
         }
-        if runners[..position].iter().any(|other| other.text("token") == Some(token)) {
+        let has_it = |other: &Runner<'_>| other.text("token") == Some(token);
+        if runners[..position].iter().any(has_it) {
             findings.note(
                 "runner-twice",
                 format!("{title} is registered twice: two entries have one token"),
@@ -126,6 +127,23 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "token-expired",
                 format!("{title}: its token has expired; GitLab refuses it"),
                 "register it again: gitlab-runner register",
+            );
+            continue;
+        }
+        // gitlab-runner gets a new token before the old one ends, and only the entry that asked knows it.
+        if runners.iter().filter(|other| has_it(other)).count() > 1 {
+            findings.problem(
+                "token-shared",
+                format!("{title} has a token that will be rotated, and shares it: one entry then loses it"),
+                "take one of the two entries out",
+            );
+        } else {
+            findings.note(
+                "token-shared",
+                format!(
+                    "{title}: its token will be rotated: a host with a copy of it can then ask for no job"
+                ),
+                "where several hosts have this token: register a runner for each of them",
             );
         }
     }

@@ -7,6 +7,7 @@ use toml_edit::Item;
 
 use super::Patient;
 use crate::finding::Findings;
+use crate::keys::Version;
 
 /// Where the daemon listens when nobody says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -54,6 +55,14 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             Ok(info) => {
                 let version = info.get("ServerVersion").and_then(serde_json::Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
+                match machine.docker_version(&socket) {
+                    Ok(served) => judge_api(&title, &served, patient.version(), findings),
+                    Err(error) => findings.unknown(
+                        "docker-api-unknown",
+                        format!("{title}: its daemon does not say which API it serves: {error:#}"),
+                        "systemctl status docker",
+                    ),
+                }
             }
             Err(error) => findings.problem(
                 "docker-daemon-down",
@@ -71,6 +80,34 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         findings.fine("no runner with executor docker is meant");
     }
     Ok(())
+}
+
+/// The oldest API that the daemon serves, against the one that gitlab-runner speaks: at most 1.43 before 17.5, and
+/// at least 1.44 since. A client that speaks a newer one than the daemon comes down to the daemon's.
+fn judge_api(title: &str, served: &serde_json::Value, runner: Option<Version>, findings: &mut Findings) {
+    // Daemons that do not name the oldest serve all.
+    let Some(text) = served.get("MinAPIVersion").and_then(serde_json::Value::as_str) else { return };
+    let oldest = text.parse::<Version>().ok();
+    let speaks_new = runner.map(|runner| runner >= Version(17, 5, 0));
+    match (oldest, speaks_new, runner) {
+        (Some(oldest), Some(false), Some(runner)) if oldest >= Version(1, 44, 0) => findings.problem(
+            "docker-api-too-new",
+            format!(
+                "{title}: the daemon serves API {text} and newer, and gitlab-runner {runner} speaks an older one: no job \
+                 starts (\"client version is too old\")"
+            ),
+            "update gitlab-runner to 17.5 or later; until then let /etc/docker/daemon.json say {\"min-api-version\": \
+             \"1.25\"}, and: systemctl restart docker",
+        ),
+        // Each gitlab-runner that is still about speaks 1.25.
+        (Some(oldest), ..) if oldest <= Version(1, 25, 0) => {}
+        (Some(oldest), Some(true), _) if oldest <= Version(1, 44, 0) => {}
+        _ => findings.unknown(
+            "docker-api-unknown",
+            format!("{title}: the daemon serves API {text} and newer; whether gitlab-runner speaks it is not known"),
+            "where a job says \"client version is too old\": update gitlab-runner",
+        ),
+    }
 }
 
 /// How the daemon keeps images.

@@ -100,9 +100,15 @@ impl<'a> Machine<'a> {
     /// # Errors
     /// When it does not answer, or not with what Docker says.
     pub fn docker_info(&self, socket: &Path) -> Result<serde_json::Value> {
-        let (status, body) = unix_http::get(socket, "/info").context("it does not answer")?;
-        anyhow::ensure!(status == 200, "it answers with status {status}");
-        serde_json::from_str(&body).context("its answer is not Docker's")
+        ask_docker(socket, "/info")
+    }
+
+    /// What it says of its version and of the API that it serves (`docker version`).
+    ///
+    /// # Errors
+    /// As [`Self::docker_info`].
+    pub fn docker_version(&self, socket: &Path) -> Result<serde_json::Value> {
+        ask_docker(socket, "/version")
     }
 
     /// The time, in seconds since 1970.
@@ -111,4 +117,10 @@ impl<'a> Machine<'a> {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
+}
+
+fn ask_docker(socket: &Path, path: &str) -> Result<serde_json::Value> {
+    let (status, body) = unix_http::get(socket, path).context("it does not answer")?;
+    anyhow::ensure!(status == 200, "it answers with status {status}");
+    serde_json::from_str(&body).context("its answer is not Docker's")
 }

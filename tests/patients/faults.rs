@@ -464,6 +464,15 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(TOML, "glrt-CANARY-patient-1", "$CANARY_TOKEN"), Edit(TOML, "0001-01-01", "2999-01-01")],
         "token-variable",
     ),
+    note("token that is rotated", &[Edit(TOML, "0001-01-01", "2999-01-01")], "token-shared"),
+    problem(
+        "two entries with a token that is rotated",
+        &[
+            Edit(TOML, "glrt-CANARY-patient-2", "glrt-CANARY-patient-1"),
+            Edit(TOML, "0001-01-01", "2999-01-01"),
+        ],
+        "token-shared",
+    ),
     // The service.
     problem("no gitlab-runner", &[Remove(STATUS), Remove("/usr/bin/gitlab-runner")], "runner-missing"),
     problem(

@@ -123,6 +123,18 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ),
     unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
     ill("Docker daemon down", "mv /run/docker.sock /run/docker.stopped", "", "docker-daemon-down"),
+    ill(
+        "Docker 29 with an old gitlab-runner",
+        "printf '#!/bin/sh\necho Version: 17.4.0\n' > /usr/local/bin/gitlab-runner
+         echo '{\"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.44\"}' > /run/docker.info",
+        "",
+        "docker-api-too-new",
+    ),
+    unsure(
+        "a Docker newer than is known",
+        "echo '{\"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.99\"}' > /run/docker.info",
+        "docker-api-unknown",
+    ),
     remark(
         "poor storage driver",
         "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",

@@ -216,7 +216,10 @@ impl Patient {
             .own("/home/gitlab-runner/.ssh", 998, 998)
             .file_mode("/usr/local/bin/gitlab-runner", RUNNER, 0o755)
             .file_mode("/usr/local/bin/journalctl", SILENT, 0o755)
-            .file("/run/docker.info", r#"{"ServerVersion": "28.0.4", "Driver": "overlay2"}"#);
+            .file(
+                "/run/docker.info",
+                r#"{"ServerVersion": "29.0.4", "Driver": "overlayfs", "MinAPIVersion": "1.44"}"#,
+            );
         for (path, text, mode, is_own) in files() {
             builder = builder.file_mode(path, text, mode);
             if is_own {
@@ -239,7 +242,7 @@ impl Patient {
     }
 }
 
-/// What a Docker daemon says to `GET /info`.
+/// What a Docker daemon says to `GET /info` and `GET /version`.
 fn answer(mut stream: std::os::unix::net::UnixStream, info: &Path) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
