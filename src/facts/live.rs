@@ -20,6 +20,8 @@ use crate::sys::dir::{Dir, Entry, Named};
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Guard, Identity};
 use crate::sys::root::{Root, descend};
+use crate::sys::sudo;
+pub use crate::sys::sudo::broken;
 use crate::sys::writable;
 
 /// Databases of rpm, by their age.
@@ -328,6 +330,10 @@ impl Facts for Live<'_> {
             Some(account) => tool.account(&account.name, rights(account)).run().map(Some),
             None => tool.run().map(Some),
         }
+    }
+
+    fn policy_objection(&self, file: &Path) -> Result<Option<String>> {
+        sudo::objection(self.root, self.machine, file)
     }
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {

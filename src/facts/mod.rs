@@ -189,6 +189,14 @@ pub trait Facts {
         Ok(None)
     }
 
+    /// What every `visudo` of the machine objects to in a file of sudo's policy; `None` when one is content.
+    ///
+    /// # Errors
+    /// When none is installed, or one does not end in time.
+    fn policy_objection(&self, _file: &Path) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Ask a server for its host keys, over the network: the lines of `ssh-keyscan`.
     ///
     /// # Errors

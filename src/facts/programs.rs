@@ -171,7 +171,7 @@ pub fn install(facts: &dyn Facts, programs: &[&str]) -> Result<String> {
     let Some(manager) = manager(facts) else {
         let programs: Vec<&str> =
             programs.iter().map(|name| if *name == "ssh" { "the SSH client" } else { name }).collect();
-        return Ok(format!("put there, where no package manager is known: {}", programs.join(", ")));
+        return Ok(format!("put {} there by hand, because no package manager is known", programs.join(", ")));
     };
     let from_gitlab = manager.script.filter(|_| programs.contains(&"gitlab-runner"));
     // Red Hat's own distributions have no Docker: it comes from Docker's repository.

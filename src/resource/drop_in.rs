@@ -44,6 +44,9 @@ impl DropIn {
         notes: &mut Notes,
     ) -> Result<Vec<Change>> {
         let changes = self.plan_file(context)?;
+        if let Some(policy) = policy.filter(|_| !changes.is_empty()) {
+            policy.check_whole(context.facts)?;
+        }
         if let Some(policy) = policy.filter(|_| changes.is_empty() && !self.rules.is_empty()) {
             sudo_effect::look(context, policy, self.path, &self.allowed, notes)?;
         }

@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::Context;
 use crate::change::{FileKind, Notes};
+use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
@@ -45,7 +46,10 @@ pub(super) struct Policy {
     pub(super) needs_terminal: bool,
     /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
     pub(super) doubt: Option<Spot>,
-    secure_path: String,
+    /// Files with a line that no sudo reads, as it seems.
+    odd: Vec<PathBuf>,
+    /// Where sudo looks for programs.
+    pub(super) secure_path: String,
 }
 
 impl Policy {
@@ -121,6 +125,17 @@ impl Policy {
             ));
         }
         Ok(found)
+    }
+
+    /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked of those files
+    /// alone that leave a doubt.
+    pub(super) fn check_whole(&self, facts: &dyn Facts) -> Result<()> {
+        for file in &self.odd {
+            if let Some(said) = facts.policy_objection(file)? {
+                return Err(broken(&said, &self.main));
+            }
+        }
+        Ok(())
     }
 
     /// What to type for a program: its name where sudo finds it by that, else its path.
@@ -235,6 +250,7 @@ impl<'a> Walk<'a> {
             terminal: Vec::new(),
             needs_terminal: false,
             doubt: None,
+            odd: Vec::new(),
             secure_path: SECURE_PATH.to_owned(),
         };
         let mut walk = Walk { facts, account, ours, names, found, is_met: false, by: 0, files: 0 };
@@ -249,7 +265,11 @@ impl<'a> Walk<'a> {
             if file == self.found.main {
                 self.by = line.last;
             }
-            match line.kind(beside) {
+            let kind = line.kind(beside);
+            if kind == Kind::Rule && line.looks_odd() && !self.found.odd.iter().any(|odd| odd == file) {
+                self.found.odd.push(file.to_path_buf());
+            }
+            match kind {
                 Kind::Include(it) if it.is_directory => {
                     let is_usual = it.path == Path::new(DIRECTORY);
                     let mut names = if is_usual {
@@ -328,73 +348,4 @@ impl<'a> Walk<'a> {
             }
         }
     }
-}
-
-/// The program must be root's own, and the one that `sudo NAME` finds.
-pub(super) fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
-    let shown = path.display();
-    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
-    // Asked first: what it opens on the way serves the next looks. Said last.
-    let distrust = facts.distrust(path);
-    let seen = facts.stat(path)?.ok_or_else(|| {
-        fault(
-            "command-missing",
-            format!("the command {shown} does not exist"),
-            "correct it in sudoers.commands of the profile, or install the program that it means",
-        )
-    })?;
-    if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
-        return Err(fault(
-            "command-kind",
-            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
-            "name an executable file in sudoers.commands",
-        ));
-    }
-    if let Some(reason) = distrust? {
-        return Err(fault(
-            "command-untrusted",
-            format!(
-                "the command {shown} can be changed by others than root, who would then be root: {reason}"
-            ),
-            "make the program and every directory above it root's own, not writable by group or others",
-        ));
-    }
-    // Where sudo looks is then asked of sudo itself.
-    if policy.doubt.is_some() {
-        return Ok(());
-    }
-    let secure_path = &policy.secure_path;
-    let found =
-        secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(&*name));
-    for candidate in found {
-        if candidate == path {
-            return Ok(());
-        }
-        let is_program =
-            |seen: &crate::change::Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
-        let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
-            continue;
-        };
-        if first.identity == seen.identity {
-            return Ok(());
-        }
-        return Err(shadowed(path, &candidate));
-    }
-    Err(fault(
-        "command-not-in-secure-path",
-        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
-        format!("secure_path is {secure_path}; name a program that lies there"),
-    ))
-}
-
-fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
-    fault(
-        "command-shadowed",
-        format!(
-            "`sudo` finds {} before {}, and the rule would not match it",
-            candidate.display(),
-            path.display()
-        ),
-        format!("put {} into sudoers.commands, or remove it", candidate.display()),
-    )
 }

@@ -9,17 +9,17 @@ mod tests;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::drop_in::DropIn;
 use super::sudo_effect::Allowed;
-use super::sudo_policy::{Policy, RULES, check_command};
+use super::sudo_policy::{Policy, RULES};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
-use crate::change::{Change, Notes};
-use crate::facts::programs;
+use crate::change::{Change, FileKind, Notes, Seen};
+use crate::facts::{Facts, programs};
 use crate::fault::fault;
 use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
@@ -176,4 +176,72 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
             "run it as an account that owns the target ([[sudoers.rule]]), or use [[deploy]]: runner-prep profile show shell-hardened",
         );
     }
+}
+
+/// The program must be root's own, and the one that `sudo NAME` finds.
+fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
+    let shown = path.display();
+    let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
+    // Asked first: what it opens on the way serves the next looks. Said last.
+    let distrust = facts.distrust(path);
+    let seen = facts.stat(path)?.ok_or_else(|| {
+        fault(
+            "command-missing",
+            format!("the command {shown} does not exist"),
+            "correct it in sudoers.commands of the profile, or install the program that it means",
+        )
+    })?;
+    if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
+        return Err(fault(
+            "command-kind",
+            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
+            "name an executable file in sudoers.commands",
+        ));
+    }
+    if let Some(reason) = distrust? {
+        return Err(fault(
+            "command-untrusted",
+            format!(
+                "the command {shown} can be changed by others than root, who would then be root: {reason}"
+            ),
+            "make the program and every directory above it root's own, not writable by group or others",
+        ));
+    }
+    // Where sudo looks is then asked of sudo itself.
+    if policy.doubt.is_some() {
+        return Ok(());
+    }
+    let secure_path = &policy.secure_path;
+    let found =
+        secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(&*name));
+    for candidate in found {
+        if candidate == path {
+            return Ok(());
+        }
+        let is_program = |seen: &Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
+        let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
+            continue;
+        };
+        if first.identity == seen.identity {
+            return Ok(());
+        }
+        return Err(shadowed(path, &candidate));
+    }
+    Err(fault(
+        "command-not-in-secure-path",
+        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
+        format!("secure_path is {secure_path}; name a program that lies there"),
+    ))
+}
+
+fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
+    fault(
+        "command-shadowed",
+        format!(
+            "`sudo` finds {} before {}, and the rule would not match it",
+            candidate.display(),
+            path.display()
+        ),
+        format!("put {} into sudoers.commands, or remove it", candidate.display()),
+    )
 }

@@ -96,11 +96,7 @@ impl<'a> PolicyCheckers<'a> {
         for (main, complaint) in stage.mains.iter().zip(complaints) {
             let is_good = self.asked.iter().any(|judge| judge.content.contains(main));
             if let Some(said) = complaint.filter(|_| !is_good) {
-                return Err(fault(
-                    "policy-broken",
-                    format!("sudo's policy is broken already, not by runner-prep: {said}"),
-                    format!("repair it first, with: visudo -c -f {main}"),
-                ));
+                return Err(broken(&said, Path::new(main)));
             }
         }
         Ok(())
@@ -156,6 +152,33 @@ impl<'a> PolicyCheckers<'a> {
         Ok((!done.success())
             .then(|| done.complaint().replace(&path.display().to_string(), &file.display().to_string())))
     }
+}
+
+/// What the judges object to in one file of the policy, as it lies there; `None` when one of them is content.
+///
+/// # Errors
+/// When there is no judge, or one can't be started.
+pub fn objection(root: &Root, machine: &Root, file: &Path) -> Result<Option<String>> {
+    let judges = PolicyCheckers::find(root, machine, |bytes, _, _| bytes.to_vec())?;
+    let mut complaint = None;
+    for judge in &judges.asked {
+        complaint = judges.ask(&judge.program, file)?;
+        if complaint.is_none() {
+            break;
+        }
+    }
+    // What the file includes in a tree is looked for on the machine.
+    Ok(complaint.filter(|said| said.contains(&format!("{}:", file.display()))))
+}
+
+/// The error for a policy that is broken, but not by us.
+#[must_use]
+pub fn broken(said: &str, main: &Path) -> anyhow::Error {
+    fault(
+        "policy-broken",
+        format!("sudo's policy is broken already, not by runner-prep: {said}"),
+        format!("repair it first, with: visudo -c -f {}", main.display()),
+    )
 }
 
 fn rejected(checker: &Path, said: &str) -> anyhow::Error {

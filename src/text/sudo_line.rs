@@ -92,6 +92,14 @@ impl Line {
         }
     }
 
+    /// Whether a rule has no form that sudo reads, at a glance: only `visudo` knows.
+    #[must_use]
+    pub fn looks_odd(&self) -> bool {
+        let Some((users, commands)) = self.text.split_once('=') else { return true };
+        let count = |sign| commands.matches(sign).count();
+        users.split_whitespace().count() < 2 || commands.trim().is_empty() || count('(') != count(')')
+    }
+
     /// Whether a rule may be about the account: false where it names other accounts alone.
     #[must_use]
     pub fn may_be_about(&self, account: &str) -> bool {

@@ -187,7 +187,11 @@ fn a_policy_that_somebody_else_broke() {
         &["sudo's policy is broken already, not by runner-prep", "/etc/sudoers.d/zz-vendor", "visudo -c"],
     );
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "this is ( no rule\n", 0o440);
-    refused_late("third party's file", &tree, &["--profile", "dind"], broken);
+    refused("third party's file", &tree, &["--profile", "dind"], broken);
+    assert!(!tree.exists(DROP_IN));
+    // Only visudo sees that.
+    let tree = host().file_mode("etc/sudoers.d/zz-vendor", "root ALL=(ALL) ALL ALL\n", 0o440);
+    refused_late("third party's line", &tree, &["--profile", "dind"], broken);
     assert!(!tree.exists(DROP_IN));
     // A rule that is ours and right already stays, and nothing is said of others' files.
     let tree = host();
