@@ -275,7 +275,9 @@ impl<'a> Session<'a> {
             let path = file.place.path();
             let name = path.file_name().context("a sudoers file has a name")?;
             let lock = PolicyLock::take(self.root, &path)?;
-            let mut judge = PolicyCheckers::find(self.root, self.machine, sudo_include::redirect)?;
+            let mut judge = PolicyCheckers::find(self.root, self.machine, |bytes, beside, place| {
+                sudo_include::redirect(bytes, beside, place)
+            })?;
             judge.keep_content(&self.state, name)?;
             if let Some(content) = &file.after {
                 judge.check(&self.state, name, content.bytes()?)?;

@@ -2,33 +2,24 @@
 //!
 //! Owns how they are called and the scratch copy of a merged policy. Must not write to `/etc`.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+mod stage;
+
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::dir::{Dir, Kind};
+pub use self::stage::Redirect;
+use self::stage::Stage;
+use super::dir::Dir;
 use super::exec::{Tool, find_all, is_program};
 use super::root::Root;
-use super::staged::Staged;
 use crate::fault::fault;
-
-const MAIN: &str = "/etc/sudoers";
-/// What sudo-rs reads instead, where it is.
-const RUST_MAIN: &str = "/etc/sudoers-rs";
-const DROP_INS: &str = "/etc/sudoers.d";
-/// No policy file is larger.
-const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
 const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
-
-/// Copies a file of the policy from a directory, with other places for what it includes: those that the function gives
-/// for a directory or a file, its path, and whether the path was given relative.
-pub type Redirect = fn(&[u8], &Path, &dyn Fn(bool, &Path, bool) -> Option<PathBuf>) -> Vec<u8>;
 
 /// The tools that judge the policy of a host or tree.
 #[derive(Debug)]
@@ -78,7 +69,7 @@ impl<'a> PolicyCheckers<'a> {
     /// # Errors
     /// When none is content with the policy: it is broken already, and not by us.
     pub fn keep_content(&mut self, scratch: &Rc<Dir>, name: &OsStr) -> Result<()> {
-        let stage = Stage::build(self.root, self.redirect, scratch, name, Some(b"# No rule at all.\n"))?;
+        let stage = Stage::build(self.root, self.redirect, scratch, name, b"# No rule at all.\n")?;
         let mut complaints = vec![None; stage.mains.len()];
         let mut kept = Vec::new();
         for mut judge in std::mem::take(&mut self.asked) {
@@ -107,7 +98,7 @@ impl<'a> PolicyCheckers<'a> {
     /// # Errors
     /// When a judge does not accept it.
     pub fn check(&self, scratch: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
-        let stage = Stage::build(self.root, self.redirect, scratch, name, Some(bytes))?;
+        let stage = Stage::build(self.root, self.redirect, scratch, name, bytes)?;
         for judge in &self.asked {
             let mains = judge.content.iter().map(|main| stage.copy(main));
             for file in [stage.drop_in(name)].into_iter().chain(mains) {
@@ -159,7 +150,7 @@ impl<'a> PolicyCheckers<'a> {
 /// # Errors
 /// When there is no judge, or one can't be started.
 pub fn objection(root: &Root, machine: &Root, file: &Path) -> Result<Option<String>> {
-    let judges = PolicyCheckers::find(root, machine, |bytes, _, _| bytes.to_vec())?;
+    let judges = PolicyCheckers::find(root, machine, |bytes, _, _| Ok(bytes.to_vec()))?;
     let mut complaint = None;
     for judge in &judges.asked {
         complaint = judges.ask(&judge.program, file)?;
@@ -187,111 +178,4 @@ fn rejected(checker: &Path, said: &str) -> anyhow::Error {
         format!("{} does not accept the rule: {said}", checker.display()),
         "see the whole policy: visudo -c; then correct the profile or the file that it clashes with",
     )
-}
-
-/// A copy of the policy in a directory that only root can enter, removed on drop.
-struct Stage {
-    scratch: Rc<Dir>,
-    top: Rc<Dir>,
-    drop_ins: Rc<Dir>,
-    name: OsString,
-    /// The main files that there are.
-    mains: Vec<&'static str>,
-}
-
-impl Stage {
-    fn build(
-        root: &Root,
-        redirect: Redirect,
-        scratch: &Rc<Dir>,
-        name: &OsStr,
-        candidate: Option<&[u8]>,
-    ) -> Result<Self> {
-        let cannot = "cannot copy sudo's policy to check it";
-        let directory = OsString::from("policy");
-        scratch.remove_scratch(&directory).context(cannot)?;
-        let top = scratch.make_scratch(&directory).context(cannot)?;
-        let drop_ins = top.make_scratch(OsStr::new("sudoers.d")).context(cannot)?;
-        let mut stage =
-            Self { scratch: Rc::clone(scratch), top, drop_ins, name: directory, mains: Vec::new() };
-        // The drop-ins from their copies, everything else from where it is.
-        let drop_ins = stage.drop_ins.path().to_path_buf();
-        let place = |is_directory: bool, path: &Path, is_relative: bool| {
-            let path = if is_directory && path == Path::new(DROP_INS) {
-                &drop_ins
-            } else if is_relative || !root.is_host() {
-                path
-            } else {
-                return None;
-            };
-            Some(root.on_machine(path))
-        };
-        if let Some(dir) = root.dir(Path::new(DROP_INS)).context(cannot)? {
-            for entry in dir.names().context(cannot)? {
-                if is_read(&entry) && entry != name {
-                    let path = Path::new(DROP_INS).join(&entry);
-                    let read = root
-                        .read(&path, MOST_BYTES)
-                        .with_context(|| format!("cannot read {}", path.display()))?;
-                    if let Some((file, _)) = read.filter(|(file, _)| file.stat.kind == Kind::Regular) {
-                        let copy = redirect(&file.bytes, Path::new(DROP_INS), &place);
-                        write(&stage.drop_ins, &entry, &copy).context(cannot)?;
-                    }
-                }
-            }
-        }
-        if let Some(bytes) = candidate {
-            write(&stage.drop_ins, name, bytes).context(cannot)?;
-        }
-        for main in [MAIN, RUST_MAIN] {
-            let found =
-                root.read(Path::new(main), MOST_BYTES).with_context(|| format!("cannot read {main}"))?;
-            if main == MAIN || found.is_some() {
-                let bytes = found.map(|(file, _)| file.bytes).unwrap_or_default();
-                let copy = redirect(&bytes, Path::new("/etc"), &place);
-                write(&stage.top, copy_name(main), &copy).context(cannot)?;
-                stage.mains.push(main);
-            }
-        }
-        Ok(stage)
-    }
-
-    fn copy(&self, main: &str) -> PathBuf {
-        self.top.path().join(copy_name(main))
-    }
-
-    fn drop_in(&self, name: &OsStr) -> PathBuf {
-        self.drop_ins.path().join(name)
-    }
-
-    /// A complaint with the paths that the administrator knows.
-    fn as_seen(&self, said: &str) -> String {
-        let drop_ins = self.drop_ins.path().display().to_string();
-        let said = said.replace(&drop_ins, DROP_INS);
-        said.replace(&format!("{}/", self.top.path().display()), "/etc/")
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // What can't be removed now is removed by the next check.
-        self.scratch.remove_scratch(&self.name).ok();
-    }
-}
-
-/// sudo skips names with a dot and those that end in `~` (sudoers(5), "Including other files").
-fn is_read(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    !name.contains(&b'.') && !name.ends_with(b"~")
-}
-
-/// What a copy of a main file is called.
-fn copy_name(main: &str) -> &OsStr {
-    Path::new(main).file_name().unwrap_or_default()
-}
-
-fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = Staged::create(dir, name, bytes, None, 0o440, None)?;
-    file.commit(None)?;
-    file.finish()
 }

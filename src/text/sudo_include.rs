@@ -9,8 +9,6 @@ pub struct Include {
     pub is_directory: bool,
     /// Its path, absolute.
     pub path: PathBuf,
-    /// Whether the line gives it as it lies beside the file with the line.
-    pub is_relative: bool,
     /// What stands behind the path: a comment, which not every sudo takes.
     pub rest: String,
 }
@@ -24,8 +22,7 @@ pub fn include(line: &str, beside: &Path) -> Option<Include> {
     // `#includes` is a comment like any other.
     let written = rest.strip_prefix(char::is_whitespace)?.trim_start();
     let (path, rest) = word(written)?;
-    let is_relative = !path.starts_with('/');
-    Some(Include { is_directory, is_relative, path: beside.join(path), rest: rest.to_owned() })
+    Some(Include { is_directory, path: beside.join(path), rest: rest.to_owned() })
 }
 
 /// A path in quotes, or up to the first space without a `\` before it; and what follows.
@@ -49,24 +46,27 @@ fn word(written: &str) -> Option<(String, &str)> {
     }
 }
 
-/// A copy of a file of the directory `beside` that reads other places: `place` gives one for what a line reads (whether
-/// a directory, its absolute path, whether the line gives that relative), or `None` where the line is to stay.
-#[must_use]
-pub fn redirect(
+/// A copy of a file of the directory `beside` that reads other places: `place` gives one for each line that reads
+/// something, by its number, whether it reads a directory, and the absolute path.
+///
+/// # Errors
+/// Those of `place`.
+pub fn redirect<E>(
     bytes: &[u8],
     beside: &Path,
-    place: &dyn Fn(bool, &Path, bool) -> Option<PathBuf>,
-) -> Vec<u8> {
+    mut place: impl FnMut(usize, bool, &Path) -> Result<PathBuf, E>,
+) -> Result<Vec<u8>, E> {
     let mut copy = Vec::with_capacity(bytes.len());
-    for text in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let found = include(&String::from_utf8_lossy(text), beside);
-        let other = found.and_then(|it| Some((place(it.is_directory, &it.path, it.is_relative)?, it)));
-        match other {
-            Some((path, it)) => copy.extend_from_slice(line(it.is_directory, &path, &it.rest).as_bytes()),
+    for (index, text) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match include(&String::from_utf8_lossy(text), beside) {
+            Some(it) => {
+                let path = place(index + 1, it.is_directory, &it.path)?;
+                copy.extend_from_slice(line(it.is_directory, &path, &it.rest).as_bytes());
+            }
             None => copy.extend_from_slice(text),
         }
     }
-    copy
+    Ok(copy)
 }
 
 /// The line that reads this, as every sudo understands it.
@@ -80,9 +80,8 @@ fn line(is_directory: bool, path: &Path, rest: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(bool, String, bool)> {
-        include(text, Path::new("/etc"))
-            .map(|it| (it.is_directory, it.path.display().to_string(), it.is_relative))
+    fn read(text: &str) -> Option<(bool, String)> {
+        include(text, Path::new("/etc")).map(|it| (it.is_directory, it.path.display().to_string()))
     }
 
     #[test]
@@ -90,12 +89,12 @@ mod tests {
         for text in
             ["@includedir /etc/sudoers.d", "#includedir\t/etc/sudoers.d ", "  @includedir \"/etc/sudoers.d\""]
         {
-            assert_eq!(read(text), Some((true, "/etc/sudoers.d".into(), false)), "{text}");
+            assert_eq!(read(text), Some((true, "/etc/sudoers.d".into())), "{text}");
         }
-        assert_eq!(read("@includedir sudoers.d"), Some((true, "/etc/sudoers.d".into(), true)));
-        assert_eq!(read("#include sudoers.local # ours"), Some((false, "/etc/sudoers.local".into(), true)));
-        assert_eq!(read("@include /a\\ b"), Some((false, "/a b".into(), false)));
-        assert_eq!(read("@include \"/a b\""), Some((false, "/a b".into(), false)));
+        assert_eq!(read("@includedir sudoers.d"), Some((true, "/etc/sudoers.d".into())));
+        assert_eq!(read("#include sudoers.local # ours"), Some((false, "/etc/sudoers.local".into())));
+        assert_eq!(read("@include /a\\ b"), Some((false, "/a b".into())));
+        assert_eq!(read("@include \"/a b\""), Some((false, "/a b".into())));
     }
 
     #[test]

@@ -182,3 +182,115 @@ fn the_path_of_a_tree_is_roots_and_the_callers() {
             .says_not("useradd");
     }
 }
+
+/// What sudo's policy of a tree includes: how, what the tree and the machine have there, and what is said of it. Nothing
+/// is said where the tree is good.
+const INCLUDED: &[(&str, &str, &str)] = &[
+    (
+        "good, at two levels",
+        "main '@include /srv/rel/x'; echo '@include /srv/rel/y' >srv/rel/x; good srv/rel/y",
+        "",
+    ),
+    (
+        "broken, at two levels",
+        "main '@include /srv/rel/x'; echo '@include /srv/rel/y' >srv/rel/x; bad srv/rel/y",
+        "srv/rel/y:1",
+    ),
+    (
+        "broken, at three levels",
+        "main '#include \"/srv/rel/x\"'; echo '@include y' >srv/rel/x; echo '#includedir /srv/more' >srv/rel/y; bad srv/more/a",
+        "srv/more/a:1",
+    ),
+    ("good, by a drop-in", "main ''; echo '@include /srv/rel/y' >etc/sudoers.d/aa; good srv/rel/y", ""),
+    (
+        "broken, by a drop-in",
+        "main ''; echo '@include /srv/rel/y' >etc/sudoers.d/aa; bad srv/rel/y",
+        "srv/rel/y:1",
+    ),
+    ("good, by a link", "main '@include /srv/rel/x'; ln -s /srv/rel/y srv/rel/x; good srv/rel/y", ""),
+    (
+        "broken, by a link",
+        "main '@include /srv/rel/x'; ln -s /srv/rel/y srv/rel/x; bad srv/rel/y",
+        "srv/rel/x:1",
+    ),
+    ("a directory by a link", "main '@includedir /srv/d'; ln -s more srv/d; bad srv/more/a", "srv/d/a:1"),
+    ("upwards", "main '@include ../srv/rel/x'; bad srv/rel/x", "srv/rel/x:1"),
+    (
+        "by the host's name",
+        "main '@include /srv/rel/%h'; echo box.example.com >etc/hostname; bad srv/rel/box",
+        "srv/rel/box:1",
+    ),
+    (
+        "good by the host's name",
+        "main '@include /srv/rel/%h'; echo box.example.com >etc/hostname; good srv/rel/box",
+        "",
+    ),
+    ("with a space", "main '@include \"/srv/rel/a b\"'; bad 'srv/rel/a b'", "srv/rel/a b:1"),
+    ("missing", "main '@include /srv/rel/y'", "srv/rel/y"),
+    ("a directory that is missing", "main '@includedir /srv/none'", ""),
+    (
+        "a link to the machine's passwords",
+        "main '@include /srv/rel/x'; rm etc/shadow; ln -s /etc/shadow srv/rel/x",
+        "srv/rel/x",
+    ),
+    (
+        "the kernel's link",
+        "main '@include /srv/rel/x'; ln -s /proc/self/root/etc/shadow srv/rel/x",
+        "srv/rel/x",
+    ),
+    (
+        "the kernel's link on the way",
+        "main '@include /srv/w/etc/shadow'; ln -s /proc/self/root srv/w",
+        "srv/w/etc/shadow",
+    ),
+    (
+        "a FIFO",
+        "main '@include /srv/rel/x'; mkfifo srv/rel/x",
+        "/etc/sudoers, line 3: it includes /srv/rel/x, which is a FIFO",
+    ),
+    (
+        "a FIFO by a drop-in",
+        "main ''; printf '# x\\n@include /srv/rel/x\\n' >etc/sudoers.d/aa; mkfifo srv/rel/x",
+        "/etc/sudoers.d/aa, line 2: it includes /srv/rel/x, which is a FIFO",
+    ),
+    (
+        "a device by a link",
+        "main '@include /srv/rel/x'; mknod srv/rel/y c 1 5; ln -s y srv/rel/x",
+        "it includes /srv/rel/x, which is a device",
+    ),
+    (
+        "a circle",
+        "main '@include /srv/rel/x'; echo '@include y' >srv/rel/x; echo '@include x' >srv/rel/y",
+        "too many levels",
+    ),
+    ("an ever longer circle", "main '@include /srv/rel/x'; echo '@include ../rel/x' >srv/rel/x", "deep"),
+    (
+        "circles without end",
+        "main '@include /srv/rel/x'; printf '@include ../rel/x\\n@include ../../srv/rel/x\\n' >srv/rel/x",
+        "files are included",
+    ),
+];
+
+#[test]
+fn what_the_policy_of_a_tree_includes_is_the_trees() {
+    let Some(host) = with_tree() else { return };
+    for (name, script, says) in INCLUDED {
+        host.sh(&format!(
+            "rm -rf /srv/tree /srv/rel /srv/more; cp -a /srv/skeleton /srv/tree; cd /srv/tree; mkdir -p srv/rel srv/more
+             main() {{ printf 'root ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n%s\n' \"$1\" >etc/sudoers; }}
+             good() {{ echo '# good' >\"$1\"; mkdir -p /srv/rel /srv/more; echo 'not ( good' >\"/$1\"; }}
+             bad() {{ echo 'not ( good' >\"$1\"; mkdir -p /srv/rel /srv/more; echo '# good' >\"/$1\"; }}
+             {script}"
+        ))
+        .ok();
+        let began = std::time::Instant::now();
+        let run =
+            host.prep(&["apply", "--profile", "shell", "--only", "account,sudoers", "--root", "/srv/tree"]);
+        assert!(began.elapsed().as_secs() < 15, "{name}: it waited\n{run}");
+        assert!(!run.contains("root:*"), "{name}: a line of the machine's\n{run}");
+        assert_eq!(run.status, if says.is_empty() { 0 } else { 2 }, "{name}: {run}");
+        assert!(run.contains(says), "{name}: {run}");
+        assert_eq!(host.path("/srv/tree/etc/sudoers.d/gitlab-runner").exists(), says.is_empty(), "{name}");
+        host.sh("rm -f /srv/rel/* /srv/more/*").ok();
+    }
+}
