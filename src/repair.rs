@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 /// Programs that repairs name. What follows one is a command, for copying.
-const PROGRAMS: [&str; 61] = [
+const PROGRAMS: [&str; 62] = [
     "apk",
     "apt-get",
     "bash",
@@ -68,6 +68,7 @@ const PROGRAMS: [&str; 61] = [
     "yum",
     "zypper",
     "touch",
+    "umount",
 ];
 
 /// Those of them that a sentence can begin with, too.

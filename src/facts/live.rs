@@ -19,7 +19,7 @@ use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Named};
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Guard, Identity};
-use crate::sys::root::{Root, descend};
+use crate::sys::root::{Root, below, descend};
 use crate::sys::sudo;
 pub use crate::sys::sudo::broken;
 use crate::sys::writable;
@@ -190,6 +190,14 @@ impl Facts for Live<'_> {
         let dir = descend(&home, Path::new(relative));
         let nothing = dir.and_then(|dir| dir.map_or(Ok(false), |dir| dir.keeps_nothing_back()));
         nothing.map_err(|error| unreadable(&account.home.join(relative), 0, error))
+    }
+
+    fn is_mount(&self, account: &Account, relative: &str) -> Result<bool> {
+        let Some(home) = self.home_of(account)? else { return Ok(false) };
+        let found = below(&home, Path::new(relative));
+        let found =
+            found.and_then(|found| found.map_or(Ok(false), |(dir, name)| writable::is_mount(&dir, &name)));
+        found.map_err(|error| unreadable(&account.home.join(relative), 0, error))
     }
 
     fn times(&self, path: &Path) -> Result<Option<Times>> {

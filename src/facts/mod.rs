@@ -104,6 +104,14 @@ pub trait Facts {
     /// When it can't be looked at.
     fn keeps_nothing_back(&self, account: &Account, relative: &str) -> Result<bool>;
 
+    /// Whether something is mounted at a path below the home.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    fn is_mount(&self, _account: &Account, _relative: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     /// When the file at an absolute path was written and changed, links resolved.
     fn times(&self, path: &Path) -> Result<Option<Times>>;
 

@@ -35,6 +35,17 @@ pub fn check_below(
     Ok(())
 }
 
+/// Whether something is mounted at this entry. A kernel before 5.8 does not tell.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn is_mount(dir: &Dir, name: &OsStr) -> io::Result<bool> {
+    let _rights = dir.act()?;
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statx(dir, name, flags, rustix::fs::StatxFlags::empty())?;
+    Ok(stat.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
+}
+
 /// Refuse a directory in which this entry can't be made or replaced, with the rights that belong to the directory.
 ///
 /// # Errors

@@ -13,6 +13,7 @@
 mod support;
 
 mod files;
+mod mounts;
 mod packages;
 mod told;
 mod trees;

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::change::{FileKind, Seen};
-use crate::facts::Account;
-use crate::fault::{fault, look_and_move_aside};
+use crate::facts::{Account, Facts};
+use crate::fault::{fault, look_and_move_aside, quoted};
 
 /// Nothing but a file of one name is read as a key, or changed.
 pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<()> {
@@ -41,4 +41,25 @@ pub(super) fn check_owner(seen: &Seen, account: &Account, path: &Path, given: bo
         return Ok(());
     }
     Err(crate::facts::foreign_owner(account, path, seen.uid))
+}
+
+/// Refuse to give the account a thing of root's that is only mounted in its home: it has another place as well, which
+/// would change with it.
+pub(super) fn refuse_mount(facts: &dyn Facts, seen: &Seen, account: &Account, name: &str) -> Result<()> {
+    if seen.uid != 0 || account.uid == 0 || !facts.is_mount(account, name)? {
+        return Ok(());
+    }
+    let path = account.home.join(name);
+    let (shown, path) = (path.display(), quoted(&path));
+    Err(fault(
+        "foreign-owner",
+        format!(
+            "{shown} is a mount point of its own: what is mounted there belongs to root and is not given to {}",
+            account.name
+        ),
+        format!(
+            "see where it comes from: findmnt {path}; then unmount it and run again: umount {path}; or give it to {} where it is mounted from",
+            account.name
+        ),
+    ))
 }

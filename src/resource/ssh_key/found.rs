@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::SSH;
-use super::fit::{check_owner, check_regular};
+use super::fit::{check_owner, check_regular, refuse_mount};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
 use crate::fault::{self, fault, look_and_move_aside, move_aside};
@@ -48,6 +48,7 @@ pub(super) fn observe(facts: &dyn Facts, account: &Account, adopt: bool, names: 
         }
         let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
         check_owner(directory, account, &path, given)?;
+        refuse_mount(facts, directory, account, SSH)?;
     }
     let mut found = Found { directory, ..Found::default() };
     let in_ssh = Path::new(SSH);
@@ -75,6 +76,7 @@ pub(super) fn observe(facts: &dyn Facts, account: &Account, adopt: bool, names: 
             found.broken.push(error);
             continue;
         }
+        refuse_mount(facts, &private, account, name)?;
         match half_of(facts, account, &private, public.as_ref())? {
             Half::Encrypted => found.encrypted.push(name.clone()),
             // Somebody has to touch a token for it.
