@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::invalid;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::MOST_BYTES;
-use crate::fault::{self, fault};
+use crate::fault::{self, fault, look_and_move, look_and_move_aside};
 use crate::resource::Context;
 use crate::text::git_config::{self, Word};
 
@@ -52,6 +52,9 @@ impl Sight {
         let mut sight = Self::default();
         for (top, (path, seen)) in tops.iter().enumerate() {
             let Some(seen) = seen else { continue };
+            if let Some(harm) = harm(seen.kind, path) {
+                return Err(special(context, path, "", &harm));
+            }
             if !path.starts_with(&context.target.home) {
                 readable(context, path)?;
             }
@@ -164,12 +167,42 @@ impl Sight {
                 let way = Way { path: &path, above: Some(way), depth: way.depth + 1, is_sure, top: way.top };
                 self.file(context, &way, &seen.bytes, key, notes)
             }
-            Some(_) => {
+            Some(seen) => {
+                // git follows links.
+                let end = if seen.kind == FileKind::Link { context.facts.stat(&path)? } else { Some(seen) };
+                if let Some(harm) = end.and_then(|end| harm(end.kind, &path)) {
+                    return Err(special(
+                        context,
+                        &path,
+                        &format!("{from}, line {line}: it includes "),
+                        &harm,
+                    ));
+                }
                 self.is_unclear = true;
                 Ok(())
             }
         }
     }
+}
+
+/// What git does where it is to read what is no file, if that is not to pass over it.
+fn harm(kind: FileKind, path: &Path) -> Option<String> {
+    match kind {
+        FileKind::Special("a FIFO") => Some("is a FIFO: git waits for it for ever, in every job".to_owned()),
+        FileKind::Special(kind) if path != Path::new("/dev/null") => {
+            Some(format!("is {kind}: git can't read it, in no job"))
+        }
+        _ => None,
+    }
+}
+
+fn special(context: &Context<'_>, path: &Path, by: &str, harm: &str) -> anyhow::Error {
+    let repair = if path.starts_with(&context.target.home) {
+        look_and_move_aside(&context.target.name, path)
+    } else {
+        look_and_move(path)
+    };
+    fault("git-config-kind", format!("{by}{} {harm}", path.display()), repair)
 }
 
 /// Whether a condition holds for every job: `Some(false)` perhaps for some, `None` never.
