@@ -31,6 +31,8 @@ const WRITES: &str = "it writes any file";
 const RUNS: &str = "it runs any program";
 const SHELL: &str = "it is a shell";
 const ESCAPE: &str = "it has a shell escape";
+/// Of runner-prep itself.
+pub const OURS: &str = "it carries out any profile, and a profile gives the account sudo rules";
 const MOUNTS: &str = "a container mounts the host's /";
 
 /// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
@@ -111,6 +113,7 @@ const WAYS_TO_ROOT: &[(&str, &[&str])] = &[
         ESCAPE,
         &["vi", "vim", "nvim", "view", "nano", "emacs", "ed", "less", "more", "man", "journalctl", "mysql"],
     ),
+    (OURS, &["runner-prep"]),
     ("it makes accounts or changes their rights", &["useradd", "usermod", "passwd", "chpasswd", "gpasswd"]),
 ];
 
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_program_is_known_by_any_of_its_names() {
-        for name in ["bash", "python3", "python3.11", "vim.basic", "rsync", "lua5.4", "7z"] {
+        for name in ["runner-prep", "bash", "python3", "python3.11", "vim.basic", "rsync", "lua5.4", "7z"] {
             assert!(way_to_root(name).is_some(), "{name}");
         }
         for name in ["runner-deploy", "true", "id", "rsync-ssl", "deploy.sh", ""] {

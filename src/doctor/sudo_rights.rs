@@ -1,30 +1,42 @@
 //! What the account may run as root without a password, beside what the profile gives it: all of it that
 //! equals root, named.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::Patient;
 use super::sudo::listed;
 use crate::finding::Findings;
-use crate::policy::way_to_root;
+use crate::policy::{OURS, way_to_root};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, verdict};
 
 /// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let text = listed(patient)?;
-    judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), findings);
+    // Whatever name it was given.
+    let identity = |path: &Path| patient.facts.stat(path).ok().flatten().map(|seen| seen.identity);
+    let own = patient.facts.program().and_then(|path| identity(&path));
+    let is_own = |program: &str| own.is_some() && identity(Path::new(program)) == own;
+    judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), &is_own, findings);
     if findings.is_empty() {
         findings.fine("no rule beside the profile's equals root");
     }
     Ok(())
 }
 
-/// `known` are commands that the profile wants, of which its own resource warns.
-fn judge(account: &str, known: &[&str], rules: &[Entry], findings: &mut Findings) {
+/// `known` are commands that the profile wants, of which its own resource warns. `is_own` knows this very program.
+fn judge(
+    account: &str,
+    known: &[&str],
+    rules: &[Entry],
+    is_own: &dyn Fn(&str) -> bool,
+    findings: &mut Findings,
+) {
     let mut told = Vec::new();
     for rule in rules.iter().filter(|rule| rule.free && rule.lets_become("root") != Some(false)) {
         let (program, arguments) = rule.words();
-        let Some(way) = way(&program, arguments.as_deref()) else { continue };
+        let Some(way) = way(&program, arguments.as_deref(), is_own) else { continue };
         if known.contains(&program.as_str()) || told.contains(&program) {
             continue;
         }
@@ -49,7 +61,7 @@ fn judge(account: &str, known: &[&str], rules: &[Entry], findings: &mut Findings
 
 /// How a command of a rule hands out root. Fixed arguments leave nothing to choose, but for rsync, which
 /// brings a setuid file from the checkout.
-fn way(program: &str, arguments: Option<&str>) -> Option<&'static str> {
+fn way(program: &str, arguments: Option<&str>, is_own: &dyn Fn(&str) -> bool) -> Option<&'static str> {
     if program == "ALL" {
         return Some("everything");
     }
@@ -58,7 +70,8 @@ fn way(program: &str, arguments: Option<&str>) -> Option<&'static str> {
     }
     let name = program.rsplit('/').next().unwrap_or(program);
     let is_fixed = arguments.is_some_and(|text| !text.contains(['*', '?', '[']) && !text.starts_with('^'));
-    way_to_root(name).filter(|_| !is_fixed || name == "rsync")
+    let found = if is_own(program) { Some(OURS) } else { way_to_root(name) };
+    found.filter(|_| !is_fixed || name == "rsync")
 }
 
 #[cfg(test)]
@@ -73,7 +86,7 @@ mod tests {
         };
         let text: String = rules.iter().map(block).collect();
         let mut findings = Findings::of("x");
-        judge("ci", known, &entries(&text), &mut findings);
+        judge("ci", known, &entries(&text), &|program| program == "/opt/rp", &mut findings);
         findings.into_list().into_iter().map(|finding| finding.message).collect()
     }
 
@@ -87,6 +100,8 @@ mod tests {
             "/usr/bin/",
             "/usr/bin/*",
             "/usr/bin/tar *",
+            "/usr/bin/runner-prep",
+            "/opt/rp",
             "/usr/bin/rsync -a x y",
         ] {
             assert_eq!(named(&[(free, command)], &[]).len(), 1, "{command}");

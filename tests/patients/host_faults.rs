@@ -229,6 +229,17 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
          /etc/sudoers.d/90-cloud",
         "root-equivalent-rule",
     ),
+    remark(
+        "rule for everybody and our own program",
+        "echo 'ALL ALL=(ALL) NOPASSWD: /opt/under-test/runner-prep' > /etc/sudoers.d/90-own; chmod 0440 /etc/sudoers.d/90-own",
+        "root-equivalent-rule",
+    ),
+    remark(
+        "rule for our own program by another name",
+        "ln /opt/under-test/runner-prep /opt/rp || ln -s /opt/under-test/runner-prep /opt/rp
+         echo 'gitlab-runner ALL=(ALL) NOPASSWD: /opt/rp' > /etc/sudoers.d/90-own; chmod 0440 /etc/sudoers.d/90-own",
+        "root-equivalent-rule",
+    ),
     ill(
         "sudo-rs reads another file",
         "printf '#!/bin/sh\\necho sudo-rs 0.2.8\\n' > /usr/local/sbin/sudo; chmod 4755 /usr/local/sbin/sudo
