@@ -15,6 +15,8 @@ pub const SUDOERS_DIRECTORY: &str = "/etc/sudoers.d";
 
 /// What a resource calls a sudo rule that does what it is for, and one of which nobody can tell.
 pub const EFFECT: &str = "sudo-effect";
+/// The code of the note on a policy that sudo does not read to its end.
+pub const POLICY_BROKEN: &str = "policy-broken";
 /// See [`EFFECT`].
 pub const UNKNOWN_EFFECT: &str = "sudo-effect-unknown";
 

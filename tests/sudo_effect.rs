@@ -301,3 +301,38 @@ fn what_can_not_be_written_is_refused_before_an_account_is_made() {
     host.sh(repair.split_once(": ").unwrap().1).ok();
     host.prep(&["apply", "--profile", "shell"]).ok();
 }
+
+/// A file of somebody else's that sudo does not read to its end: said by all commands, before anything is written.
+#[test]
+fn a_policy_that_is_broken_elsewhere_is_told_before_anything_is_written() {
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    for line in ["this is (broken", "gitlab-runner ALL=(ALL NOPASSWD: ALL", "ops ALL="] {
+        let Some(host) = Host::or_skip() else { return };
+        let host = host
+            .account(ACCOUNT, 998, "/home/gitlab-runner")
+            .file("/etc/runner-prep/profiles/test.toml", PROFILE)
+            .start();
+        host.prep(&["apply", "--profile", "test", "--only", "sudoers"]).ok();
+        let zz =
+            format!("umask 027; printf '%s\\n' '{line}' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz");
+        host.sh(&zz).ok();
+        let said = "sudo's policy is broken already, not by runner-prep: /etc/sudoers.d/zz:1";
+        for command in ["plan", "check", "apply"] {
+            let run = host.prep(&[command, "--profile", "test", "--only", "sudoers", "-v"]);
+            run.says(said).says("visudo -c").says_not("panicked");
+            assert_eq!(run.status, 0, "{line}: {run}");
+        }
+        // doctor has a check of its own for it.
+        let document = host.prep(&["doctor", "--profile", "test", "--json"]).json();
+        let all = document["findings"].as_array().unwrap();
+        let told = all.iter().filter(|one| one["code"] == "policy-broken").count();
+        assert_eq!(told, 1, "{line}: {document}");
+        host.sh("rm /etc/sudoers.d/gitlab-runner").ok();
+        for command in ["plan", "check"] {
+            host.prep(&[command, "--profile", "test", "--only", "sudoers"]).exit(2).says(said);
+        }
+        host.prep(&["apply", "--profile", "test", "--only", "sudoers"]).exit(2).says("/etc/sudoers.d/zz");
+    }
+}

@@ -7,7 +7,7 @@ use super::refuse;
 use crate::change::{Change, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::{PROGRAMS_MISSING, Plan};
-use crate::policy::UNKNOWN_EFFECT;
+use crate::policy::{POLICY_BROKEN, UNKNOWN_EFFECT};
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
@@ -85,7 +85,7 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
         }
     }
     // What is not installed, and what sudo makes of a rule, are checks of their own.
-    let is_other = |note: &&Note| ![PROGRAMS_MISSING, UNKNOWN_EFFECT].contains(&note.code);
+    let is_other = |note: &&Note| ![PROGRAMS_MISSING, UNKNOWN_EFFECT, POLICY_BROKEN].contains(&note.code);
     for Note { code, message, repair } in plan.pending.iter().filter(is_other) {
         findings.problem(code, message, repair);
     }

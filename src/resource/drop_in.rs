@@ -12,7 +12,7 @@ use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::MOST_BYTES;
-use crate::fault::{fault, look_and_move};
+use crate::fault::{self, fault, look_and_move};
 use crate::text::sudo_line::is_comment;
 
 const MODE: u32 = 0o440;
@@ -48,6 +48,10 @@ impl DropIn {
             policy.check_whole(context.facts)?;
         }
         if let Some(policy) = policy.filter(|_| changes.is_empty() && !self.rules.is_empty()) {
+            // Nothing is to be written, and the rule is there; the next change would be refused all the same.
+            if let Err(error) = policy.check_whole(context.facts) {
+                notes.warn("policy-broken", format!("{error:#}"), fault::repair(&error));
+            }
             sudo_effect::look(context, policy, self.path, &self.allowed, notes)?;
         }
         Ok(changes)
