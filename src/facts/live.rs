@@ -340,8 +340,8 @@ impl Facts for Live<'_> {
         }
     }
 
-    fn policy_objection(&self, file: &Path) -> Result<Option<String>> {
-        sudo::objection(self.root, self.machine, file)
+    fn policy_objection(&self, file: &Path, text: &[u8]) -> Result<Option<String>> {
+        sudo::objection(self.root, self.machine, file, text)
     }
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {

@@ -197,11 +197,12 @@ pub trait Facts {
         Ok(None)
     }
 
-    /// What every `visudo` of the machine objects to in a file of sudo's policy; `None` when one is content.
+    /// What every `visudo` of the machine objects to in the text of a file of sudo's policy, whose lines that include
+    /// others were taken out; `None` when one is content.
     ///
     /// # Errors
     /// When none is installed, or one does not end in time.
-    fn policy_objection(&self, _file: &Path) -> Result<Option<String>> {
+    fn policy_objection(&self, _file: &Path, _text: &[u8]) -> Result<Option<String>> {
         Ok(None)
     }
 

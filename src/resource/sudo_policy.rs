@@ -11,6 +11,7 @@ use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::text::sudo_include::include;
 use crate::text::sudo_line::{Defaults, Kind, Line, lines};
 
 /// The file of `[sudoers]`.
@@ -47,7 +48,7 @@ pub(super) struct Policy {
     /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
     pub(super) doubt: Option<Spot>,
     /// Files with a line that no sudo reads, as it seems.
-    odd: Vec<PathBuf>,
+    odd: Vec<(PathBuf, String)>,
     /// Where sudo looks for programs.
     pub(super) secure_path: String,
 }
@@ -130,8 +131,8 @@ impl Policy {
     /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked of those files
     /// alone that leave a doubt.
     pub(super) fn check_whole(&self, facts: &dyn Facts) -> Result<()> {
-        for file in &self.odd {
-            if let Some(said) = facts.policy_objection(file)? {
+        for (file, text) in &self.odd {
+            if let Some(said) = facts.policy_objection(file, text.as_bytes())? {
                 return Err(broken(&said, &self.main));
             }
         }
@@ -174,6 +175,13 @@ fn not_included(main: &Path) -> anyhow::Error {
 fn include_it(main: &Path) -> String {
     let main = main.display();
     format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
+}
+
+/// A text without the lines that include other files; the other lines keep their numbers.
+fn without_includes(text: &str, beside: &Path) -> String {
+    text.lines()
+        .map(|line| if include(line, beside).is_some() { "\n".to_owned() } else { format!("{line}\n") })
+        .collect()
 }
 
 /// Every sudo skips the other names (sudoers(5), "Including other files").
@@ -266,8 +274,8 @@ impl<'a> Walk<'a> {
                 self.by = line.last;
             }
             let kind = line.kind(beside);
-            if kind == Kind::Rule && line.looks_odd() && !self.found.odd.iter().any(|odd| odd == file) {
-                self.found.odd.push(file.to_path_buf());
+            if kind == Kind::Rule && line.looks_odd() && !self.found.odd.iter().any(|(odd, _)| odd == file) {
+                self.found.odd.push((file.to_path_buf(), without_includes(text, beside)));
             }
             match kind {
                 Kind::Include(it) if it.is_directory => {

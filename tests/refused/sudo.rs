@@ -189,6 +189,16 @@ fn a_policy_that_somebody_else_broke() {
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "this is ( no rule\n", 0o440);
     refused("third party's file", &tree, &["--profile", "dind"], broken);
     assert!(!tree.exists(DROP_IN));
+    // What it includes is the tree's, also for whoever only asks about that file.
+    let outside = tempfile::tempdir().unwrap();
+    let secret = outside.path().join("secret");
+    std::fs::write(&secret, "CANARY of the machine (\n").unwrap();
+    let text = format!("this is ( no rule\n@include {}\n", secret.display());
+    let tree = host().file_mode("etc/sudoers.d/zz-vendor", text, 0o440);
+    for command in ["plan", "check", "apply"] {
+        let run = tree.run(&[command, "--profile", "dind"]);
+        run.exit(2).says("/etc/sudoers.d/zz-vendor:1").says_not("CANARY").says_not("secret");
+    }
     // Only visudo sees that.
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "root ALL=(ALL) ALL ALL\n", 0o440);
     refused_late("third party's line", &tree, &["--profile", "dind"], broken);
