@@ -117,6 +117,8 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "rule taken away",
             "later rule asks for a password",
             "rule for everything",
+            "rule for everybody and our own program",
+            "rule for our own program by another name",
             "sudo-rs reads another file",
         ],
     ),
@@ -170,7 +172,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 114;
+const COUNT_BY_HAND: usize = 116;
 
 /// Repairs that could be commands, and are none that repairs yet.
 const NOT_YET: [&str; 6] = [
