@@ -224,14 +224,11 @@ impl<'a> Tool<'a> {
         // Closes our copy of the reading end: a tool that ends early is then noticed by the write.
         drop(command);
         let mut child = child?;
-        if let Some(ours) = input {
-            // A tool that does not read its input says so by its exit code.
-            File::from(ours).write_all(self.input).ok();
-        }
+        let feed = input.map(|ours| (File::from(ours), self.input));
         let deadline = Instant::now() + self.patience;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let listened = match (child.stdout.take(), child.stderr.take()) {
-            (Some(stdout), Some(stderr)) => listen(stdout, &mut out, stderr, &mut err, deadline),
+            (Some(stdout), Some(stderr)) => listen(feed, stdout, &mut out, stderr, &mut err, deadline),
             _ => Ok(()),
         };
         let status = loop {
@@ -293,24 +290,30 @@ fn stop(child: &mut Child) {
     ended(child, FAREWELL);
 }
 
-/// Read two streams until both end or the deadline passes.
+/// Read two streams until both end or the deadline passes. The input goes meanwhile: else each could wait for the other.
 fn listen(
+    mut feed: Option<(File, &[u8])>,
     mut stdout: impl Read + AsFd + AsRawFd,
     out: &mut Vec<u8>,
     mut stderr: impl Read + AsFd + AsRawFd,
     err: &mut Vec<u8>,
     deadline: Instant,
 ) -> io::Result<()> {
-    for fd in [stdout.as_fd(), stderr.as_fd()] {
+    let ours = feed.as_ref().map(|(pipe, _)| pipe.as_fd());
+    for fd in [stdout.as_fd(), stderr.as_fd()].into_iter().chain(ours) {
         fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     }
     let (mut out_open, mut err_open) = (true, true);
-    while out_open || err_open {
+    feed = feed.and_then(give);
+    while out_open || err_open || feed.is_some() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());
         }
-        let mut waiting = Vec::with_capacity(2);
+        let mut waiting = Vec::with_capacity(3);
+        if let Some((pipe, _)) = &feed {
+            waiting.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        }
         if out_open {
             waiting.push(PollFd::new(stdout.as_fd(), PollFlags::POLLIN));
         }
@@ -322,10 +325,24 @@ fn listen(
             Err(error) => return Err(error.into()),
         }
         drop(waiting);
+        feed = feed.and_then(give);
         out_open = out_open && drain(&mut stdout, out)?;
         err_open = err_open && drain(&mut stderr, err)?;
     }
     Ok(())
+}
+
+/// Write what there is room for; `None` at the end, or when nobody reads: a tool says that by its exit code.
+fn give((mut pipe, mut rest): (File, &[u8])) -> Option<(File, &[u8])> {
+    while !rest.is_empty() {
+        match pipe.write(rest) {
+            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some((pipe, rest)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 /// Read what is there; false at the end of the stream. Only so much at once: a tool that prints faster than

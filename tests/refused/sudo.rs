@@ -199,6 +199,9 @@ fn a_policy_that_somebody_else_broke() {
         let run = tree.run(&[command, "--profile", "dind"]);
         run.exit(2).says("/etc/sudoers.d/zz-vendor:1").says_not("CANARY").says_not("secret");
     }
+    // As much as a file may hold, of which visudo complains line by line: neither waits for the other.
+    let tree = host().file_mode("etc/sudoers.d/zz-vendor", "this is ( no rule\n".repeat(50_000), 0o440);
+    tree.run(&["plan", "--profile", "dind"]).exit(2).says("/etc/sudoers.d/zz-vendor:1");
     // Only visudo sees that.
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "root ALL=(ALL) ALL ALL\n", 0o440);
     refused_late("third party's line", &tree, &["--profile", "dind"], broken);
