@@ -397,7 +397,7 @@ case $profile in
     'put a profile of your own, also one that extends several, into /etc/runner-prep/profiles' ;;
 *) [ -n "$timer" ] || die '--profile is for --timer' "to prepare the host: ./install.sh -- apply --profile $profile" ;;
 esac
-case $PREFIX in /*) ;; *) die "PREFIX is no absolute path: $PREFIX" ;; esac
+case $PREFIX in /*) ;; *) die "PREFIX is not an absolute path: $PREFIX" ;; esac
 # Also where nobody set them: cloud-init has no HOME, and cron a short PATH.
 export PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 unset CDPATH && umask 022

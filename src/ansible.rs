@@ -61,7 +61,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
         fault("usage", line, "the arguments are the options of: runner-prep apply --help")
     })?;
     let Command::Apply(apply) = &mut cli.command else {
-        return Err(fault("usage", "a module only applies", "leave out what is no option of apply"));
+        return Err(fault("usage", "a module only applies", "leave out what is not an option of apply"));
     };
     apply.selection.given = given;
     let apply = apply.clone();

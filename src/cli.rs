@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use crate::keys::Version;
+use crate::resource::KINDS;
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
@@ -195,9 +196,9 @@ pub struct Selection {
     #[arg(long, short, value_name = "NAME", value_delimiter = ',', required = true)]
     pub profile: Vec<String>,
     /// Only these kinds of resources
-    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', long_help = only())]
     pub only: Vec<String>,
-    /// All but these kinds
+    /// All but these kinds; the same names as for --only
     #[arg(long, value_name = "KIND", value_delimiter = ',', conflicts_with = "only")]
     pub skip: Vec<String>,
     /// Only this runner of config.toml; may be repeated
@@ -227,6 +228,11 @@ pub struct Selection {
     /// Sections of a profile beside those that are named, as TOML: the arguments of a task of Ansible.
     #[arg(skip)]
     pub given: Option<String>,
+}
+
+fn only() -> String {
+    let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    format!("Only these kinds of resources: {}", kinds.join(", "))
 }
 
 /// Options of `doctor`.

@@ -18,7 +18,7 @@ use crate::manual;
 /// The script for a shell.
 ///
 /// # Errors
-/// When it is no UTF-8 text, which would be a fault of the generator.
+/// When it is not UTF-8 text, which would be a fault of the generator.
 pub fn script(shell: Shell) -> Result<String> {
     Ok(match shell {
         Shell::Bash => include_str!("completion/runner-prep.bash").to_owned(),
@@ -33,7 +33,7 @@ pub fn script(shell: Shell) -> Result<String> {
     })
 }
 
-/// The line that a script asks about; `None` when the arguments are something else. It is no command of the command line,
+/// The line that a script asks about; `None` when the arguments are something else. It is not a command of the command line,
 /// so that no word of an unfinished line can be an error.
 #[must_use]
 pub fn asked(arguments: impl Iterator<Item = OsString>) -> Option<Vec<String>> {

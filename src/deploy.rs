@@ -284,7 +284,7 @@ fn read(root: &Root, name: &Name) -> Result<Description> {
     let read = root.read(&path, MOST_BYTES).with_context(|| format!("cannot read {shown}"))?;
     let (entry, _) = read.filter(|(entry, _)| entry.stat.kind == Kind::Regular).ok_or_else(unknown)?;
     trust(root, &path)?;
-    let text = String::from_utf8(entry.bytes).with_context(|| format!("{shown} is no text"))?;
+    let text = String::from_utf8(entry.bytes).with_context(|| format!("{shown} is not text"))?;
     let description = Description::parse(&text).map_err(|why| {
         fault(
             "deploy-description",

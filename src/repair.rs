@@ -77,9 +77,9 @@ const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install",
 /// Who reads a repair, and of what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reader {
-    /// The reader is no root, and calls the commands by sudo.
+    /// The reader is not root, and calls the commands by sudo.
     pub by_sudo: bool,
-    /// The reader is no root and works on a tree of their own: chroot alone needs sudo.
+    /// The reader is not root and works on a tree of their own: chroot alone needs sudo.
     pub chroots_by_sudo: bool,
     /// Where the tree is that was worked on; `None` for the machine itself.
     pub tree: Option<PathBuf>,
@@ -234,7 +234,7 @@ pub fn pieces(line: &str) -> Vec<(bool, &str)> {
     while !rest.is_empty() {
         let word = rest.find(' ').unwrap_or(rest.len());
         let may_begin = found.last().is_none_or(|(_, before)| before.ends_with([':', ';']));
-        // `install it: …` is no command, `install -d …` is one.
+        // `install it: …` is not a command, `install -d …` is one.
         let is_prose = found.is_empty()
             && WORDS.contains(&&rest[..word])
             && !rest[word..].trim_start().starts_with(['-', '/', '+']);

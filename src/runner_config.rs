@@ -229,7 +229,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The `[runners.docker]` table; what is no table counts as none.
+    /// The `[runners.docker]` table; what is not a table counts as none.
     #[must_use]
     pub fn docker_table(&self) -> Option<&'a dyn TableLike> {
         self.table.get("docker").and_then(Item::as_table_like)

@@ -46,7 +46,7 @@ fn a_crash_leaves_no_core() {
         let tree = Tree::new()
             .account("gitlab-runner", 998, "/home/gitlab-runner")
             .config_toml(fixture("config-docker-runner.toml"));
-        // Again and again: the standard library ignores the first fault that is no overflow of the stack.
+        // Again and again: the standard library ignores the first fault that is not an overflow of the stack.
         let inject = format!("inject={MOMENT}:signal={signal}:when=1+");
         let (program, top) = (program(), tree.top().to_owned());
         let words = ["strace", "-o", "/dev/null", "-e", &format!("trace={MOMENT}"), "-e", &inject];

@@ -225,7 +225,7 @@ fn the_hosts_socket_and_dind_exclude_each_other() {
         both.exit(2);
         assert!(both.contains("docker-sock-and-dind") || both.contains("profile-contradiction"), "{both}");
     }
-    // What is no dind stands beside it.
+    // What is not a dind stands beside it.
     let tree = host("", "    volumes = [\"/cache\", \"/certstore\"]");
     assert_eq!(codes(run(&tree, "apply", "docker-socket").ok()), ["root-equivalent-socket"]);
     assert!(tree.text(CONFIG).contains("\"/certstore\", \"/var/run/docker.sock:/var/run/docker.sock\""));

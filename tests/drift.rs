@@ -82,7 +82,7 @@ fn the_journal_says_what_differs_and_nothing_is_changed() {
     systemd.sh("systemctl --failed").ok().says(CHECK);
     assert_eq!(differences(&before, &state(&host)), [""; 0]);
 
-    // Something that waits for a person is no drift.
+    // Something that waits for a person is not a drift.
     host.sh("runner-prep apply -q --profile dind; mv /etc/gitlab-runner/config.toml /srv").ok();
     let journal = assert_as_by_hand(&systemd, 3);
     assert!(journal.contains("no runner is registered"), "{journal}");

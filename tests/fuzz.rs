@@ -74,7 +74,7 @@ fn every_property_is_a_fuzz_target() {
     let targets = files(&directory.join("fuzz_targets"));
     assert_eq!(targets.len(), ALL.len());
     for (name, _) in ALL {
-        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is no target");
+        assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name} is not a target");
         assert!(targets.iter().any(|(path, _)| path.file_stem().is_some_and(|stem| stem == *name)), "{name}");
     }
     let script = directory.join("run.sh");

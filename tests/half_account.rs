@@ -136,7 +136,7 @@ fn a_note_that_is_none_is_named() {
     }
     for text in ["", "{", "[]", "{\"name\":\"half-runner\"}"] {
         let tree = Tree::new().dir("var/lib/runner-prep", 0o700).file_mode(NOTE, text, 0o600);
-        tree.run(&APPLY).exit(2).says(&format!("/{NOTE} is no note of ours; move it away"));
+        tree.run(&APPLY).exit(2).says(&format!("/{NOTE} is not a note of ours; move it away"));
         assert!(tree.exists(NOTE) && !tree.exists(HOME), "{text}");
     }
 }

@@ -293,7 +293,7 @@ fn inode(tree: &Tree, path: &str) -> u64 {
     std::fs::symlink_metadata(tree.path(path)).unwrap().ino()
 }
 
-/// Beside an ACL the mode's second digit is no right of the group: copied without the ACL it becomes one.
+/// Beside an ACL the mode's second digit is not a right of the group: copied without the ACL it becomes one.
 #[test]
 fn an_acl_stays_and_lets_no_group_in() {
     if !possible() || !have(&["setfacl", "getfacl"]) {

@@ -1,4 +1,4 @@
-//! Images: the program works on a Debian tree that is no host yet, and in the step of README.md for Packer. The tree
+//! Images: the program works on a Debian tree that is not a host yet, and in the step of README.md for Packer. The tree
 //! then starts as a host on which jobs find what they need. The Dockerfile of README.md is tried in `tests/dind`.
 
 #![expect(clippy::disallowed_methods, reason = "the tests copy a tree, and look at what is in it")]

@@ -35,7 +35,7 @@ fn every_case_has_a_test_or_a_reason() {
             let attributes = text.split_once(&format!("fn {name}(")).map(|(before, _)| before);
             let attributes =
                 attributes.unwrap_or_else(|| panic!("case {number}: there is no {name} in {file}"));
-            assert!(attributes.trim_end().ends_with("#[test]"), "case {number}: {name} is no test");
+            assert!(attributes.trim_end().ends_with("#[test]"), "case {number}: {name} is not a test");
         }
     }
     assert_eq!(reasons, UNTESTED);

@@ -89,7 +89,7 @@ fn imports_only_go_down() {
             };
             // `lib` declares the modules, `crate::NAME` without a module is declared there.
             if self::rank_of(to).is_none() {
-                complain("is no module with a rank: give it one in this test");
+                complain("is not a module with a rank: give it one in this test");
             } else if self::rank(to) >= rank {
                 complain("goes up or sideways");
             } else if to == "sys" && !MAY_USE_SYS.contains(&from) {
@@ -393,7 +393,7 @@ impl Named {
         }
     }
 
-    /// What stands in a call of a macro is no syntax yet: its words.
+    /// What stands in a call of a macro is not a syntax yet: its words.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         for token in tokens {

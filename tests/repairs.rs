@@ -97,7 +97,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "other host key",
             "no address of git",
             "command missing",
-            "command is no program",
+            "command is not a program",
             "another command comes first",
             "command outside secure_path",
             "rsync as root",

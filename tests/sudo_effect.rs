@@ -174,7 +174,7 @@ fn table(sudos: &'static [Sudo], all: bool) {
             .ok();
         for (at, text, say) in CASES {
             put(host, *at, text);
-            // What this sudo does not read at all is no policy.
+            // What this sudo does not read at all is not a policy.
             let is_read = host.sh("visudo -c || exit 9").status != 9;
             if !is_read || host.as_account(ACCOUNT, "sudo -n -l").contains("panicked") {
                 eprintln!("{}: not its language: {text}", sudo.name);

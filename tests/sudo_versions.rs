@@ -7,14 +7,14 @@
 //! 1. It is made of checked values alone: `nothing_else_gets_through` and `every_rule_is_accepted_and_read_back…` of
 //!    `sudo_rules.rs`, `commands_that_no_rule_may_hold` of `refused/sudo.rs`.
 //! 2. `/etc/sudoers` is never written, and has to read the directory: `sudo_policies_that_no_rule_can_join` of
-//!    `refused/sudo.rs`, and all golden trees. What lies in the directory and is no file is named: `what_is_no_file_in_the_directory…`.
+//!    `refused/sudo.rs`, and all golden trees. What lies in the directory and is not a file is named: `what_is_no_file_in_the_directory…`.
 //! 3. Nobody edits it meanwhile: `a_file_that_visudo_has_open_is_left_alone`.
 //! 4. Every visudo says whether the policy is good before: [`a_policy_that_is_broken_already_is_left_alone`],
 //!    [`the_main_file_of_sudo_rs_is_judged_too`].
 //! 5. The file alone, and in a copy of the whole policy: [`what_clashes_with_another_file_is_found_before_it_is_live`],
 //!    [`what_the_policy_includes_is_read_as_sudo_reads_it`].
 //! 6. It goes live whole, by rename: `torture`.
-//! 7. The live policy is no worse, or the old bytes come back: [`a_policy_that_turns_out_worse_gets_its_old_bytes_back`].
+//! 7. The live policy is not a worse, or the old bytes come back: [`a_policy_that_turns_out_worse_gets_its_old_bytes_back`].
 //! 8. sudo itself allows what the rule says: [`what_a_rule_says_is_allowed_and_nothing_else`],
 //!    [`the_rule_that_is_read_last_wins_and_is_named`].
 

@@ -101,7 +101,7 @@ fn a_person_at_a_terminal_is_told_what_is_waited_for_and_nobody_else() {
     while_held(lock(&host), || run_at_terminal(80, command.arg("-q"), "")).ok().says_not("waiting");
     let host = tree();
     while_held(lock(&host), || host.run(&arguments)).ok().says_not("waiting");
-    // What is there at once is no wait.
+    // What is there at once is not a wait.
     let host = tree();
     run_at_terminal(80, &host.command(&arguments), "").ok().says_not("waiting");
 }

@@ -52,7 +52,7 @@ const WALKS: [Walk; 3] = [
             (
                 "src/doctor/codes.tsv",
                 "git-config-kind\t",
-                "motd-kind\tmotd\ttree\tthe message of the day is no regular file\n",
+                "motd-kind\tmotd\ttree\tthe message of the day is not a regular file\n",
             ),
             (
                 "tests/patients/faults.rs",

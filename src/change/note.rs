@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Something a person should know that is no change: a warning, or what waits for them.
+/// Something a person should know that is not a change: a warning, or what waits for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Stable identifier for `--json`, in `kebab-case`.

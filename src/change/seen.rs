@@ -50,7 +50,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The bytes as text, what is no UTF-8 replaced.
+    /// The bytes as text, what is not UTF-8 replaced.
     #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         // The reader that replaces takes each byte by itself.

@@ -222,7 +222,7 @@ mod tests {
                 let words: Vec<&str> = words.split_whitespace().collect();
                 assert!(Cli::try_parse_from(&words).is_ok(), "{line}");
                 let path = ["runner-prep", command].join(" ");
-                assert!(words.join(" ").starts_with(path.trim_end()), "{line} is no example of {path}");
+                assert!(words.join(" ").starts_with(path.trim_end()), "{line} is not an example of {path}");
                 assert!(what.len() < 76 && !what.ends_with('.'), "{what}");
             }
         }

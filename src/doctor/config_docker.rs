@@ -60,7 +60,7 @@ fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findi
         {
             findings.problem(
                 "allow-list-malformed",
-                format!("{title}: element {index} of {key} is no pattern and matches nothing"),
+                format!("{title}: element {index} of {key} is not a pattern and matches nothing"),
                 "correct its brackets; `*` stops at a `/`, `**` does not",
             );
         }

@@ -66,7 +66,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         ),
         Running::Stranger(RunningRunner { pid, uid, .. }) => findings.problem(
             "runner-not-running",
-            format!("gitlab-runner does not run: only process {pid} of uid {uid} calls itself so, which is no service"),
+            format!("gitlab-runner does not run: only process {pid} of uid {uid} calls itself so, which is not a service"),
             start,
         ),
         Running::Nowhere => {

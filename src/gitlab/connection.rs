@@ -60,7 +60,7 @@ impl Connection {
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(fault(
                 "gitlab-token",
-                "what was given as the token is no token: it is empty, or has blanks or other signs in it",
+                "what was given as the token is not a token: it is empty, or has blanks or other signs in it",
                 "put the token alone into the file, on one line",
             ));
         }
@@ -270,7 +270,7 @@ impl Connection {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// What GitLab says in an answer that is no content, in one line.
+    /// What GitLab says in an answer that is not a content, in one line.
     pub(super) fn said(&self, answer: &Answer) -> String {
         let text = String::from_utf8_lossy(&answer.body);
         let said = match serde_json::from_slice::<Value>(&answer.body) {

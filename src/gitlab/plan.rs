@@ -84,7 +84,7 @@ impl Planned<'_> {
             ),
             (None, None) => {
                 let deed = Deed::AddKey { line: key.to_string(), title: title(key), push };
-                self.add(what, "it is no deploy key of the project", (None, may), deed);
+                self.add(what, "it is not a deploy key of the project", (None, may), deed);
             }
         }
         if here.as_ref().is_some_and(has_expired) {

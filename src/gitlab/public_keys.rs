@@ -21,7 +21,7 @@ struct Key {
 /// where it came from.
 ///
 /// # Errors
-/// When something in it is no public key; the error never shows what, since it may be a private one.
+/// When something in it is not a public key; the error never shows what, since it may be a private one.
 pub fn read(text: &[u8], origin: &str) -> Result<Vec<PublicLine>> {
     let wrong = |line: usize, why: &str| {
         fault(
@@ -41,7 +41,7 @@ pub fn read(text: &[u8], origin: &str) -> Result<Vec<PublicLine>> {
             Some(b'{') => {
                 let mut documents = serde_json::Deserializer::from_slice(rest).into_iter::<Document>();
                 let Some(Ok(document)) = documents.next() else {
-                    return Err(wrong(line, "this is no whole JSON document of runner-prep key --json"));
+                    return Err(wrong(line, "this is not a whole JSON document of runner-prep key --json"));
                 };
                 rest = rest.get(documents.byte_offset()..).unwrap_or_default();
                 let key =

@@ -188,7 +188,7 @@ impl TryFrom<Section> for Gitlab {
         let mut projects: Vec<Project> = Vec::new();
         for project in section.project {
             if !project.path.as_str().contains('/') {
-                bail!("{:?} is no path of a project, which is like group/name", project.path.as_str());
+                bail!("{:?} is not a path of a project, which is like group/name", project.path.as_str());
             }
             match projects.iter_mut().find(|known| is_same(&known.path, &project.path)) {
                 // Of two profiles.

@@ -121,7 +121,7 @@ impl<'a> Journal<'a> {
             for blob in &blobs {
                 write(&dir, blob.name.as_ref(), &blob.bytes)?;
             }
-            // The description last: without it the directory is no entry.
+            // The description last: without it the directory is not an entry.
             write_entry(&dir, &entry)?;
             Ok(self.dir.sync()?)
         })();
@@ -166,7 +166,7 @@ impl<'a> Journal<'a> {
         let Some(dir) = self.dir.child(name(id).as_ref()).with_context(cannot)? else {
             return Ok(());
         };
-        // The description first: without it the rest is no entry.
+        // The description first: without it the rest is not an entry.
         let mut names = dir.names().with_context(cannot)?;
         names.sort_by_key(|file| file != ENTRY);
         for file in names {
@@ -276,7 +276,7 @@ impl<'a> Journal<'a> {
     /// Only what nobody else could have written is put back.
     fn check(&self, file: &File, path: &Path) -> Result<()> {
         let why = match self.root.distrust(path, file.stat) {
-            _ if file.stat.kind != Kind::Regular => "it is no regular file".to_owned(),
+            _ if file.stat.kind != Kind::Regular => "it is not a regular file".to_owned(),
             Some(reason) => reason,
             None => return Ok(()),
         };
@@ -301,7 +301,7 @@ fn name(id: &Id) -> OsString {
 }
 
 fn write_entry(dir: &Rc<Dir>, entry: &Entry) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(entry).context("a path is no UTF-8 text")?;
+    let mut text = serde_json::to_vec_pretty(entry).context("a path is not UTF-8 text")?;
     text.push(b'\n');
     if text.len() as u64 > MOST_ENTRY_BYTES {
         return Err(fault(

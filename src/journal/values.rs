@@ -99,7 +99,7 @@ pub fn compare(before: &Toml, after: &Toml) -> Difference {
     search.found
 }
 
-/// The values that differ; `None` when more than single values does, or one of the texts is no TOML.
+/// The values that differ; `None` when more than single values does, or one of the texts is not TOML.
 #[cfg(test)]
 pub(crate) fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Value>> {
     let difference = compare(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);

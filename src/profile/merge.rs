@@ -97,7 +97,7 @@ pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
     merged.set_trailing(trailing);
     let text = merged.to_string();
     Document::parse(text)
-        .map_err(|error| anyhow::anyhow!("the merged profile is no valid TOML: {}", error.message()))
+        .map_err(|error| anyhow::anyhow!("the merged profile is not valid TOML: {}", error.message()))
 }
 
 fn join(

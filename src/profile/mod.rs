@@ -89,7 +89,7 @@ impl Profile {
     /// Find and merge the profiles of these names or paths.
     ///
     /// # Errors
-    /// When one is unknown, is no valid TOML, extends itself, or contradicts another.
+    /// When one is unknown, is not valid TOML, extends itself, or contradicts another.
     pub fn load(names: &[String], sections: &[&str], shelf: &dyn Shelf) -> Result<Self> {
         Self::load_with(names, None, sections, shelf)
     }

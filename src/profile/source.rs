@@ -106,7 +106,7 @@ impl Source {
         let array = self.document.get("extends").and_then(Item::as_array);
         let texts =
             array.and_then(|array| array.iter().map(|name| name.as_str().map(str::to_owned)).collect());
-        // What is no list of texts, serde has the words for.
+        // What is not a list of texts, serde has the words for.
         texts.map_or_else(|| self.section("extends").map(Option::unwrap_or_default), Ok)
     }
 

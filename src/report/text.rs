@@ -15,7 +15,7 @@ use crate::text::public_key::PublicKey;
 pub struct Style {
     /// Use colours.
     pub color: bool,
-    /// Leave out what is no problem.
+    /// Leave out what is not a problem.
     pub quiet: bool,
     /// How much is shown of each thing.
     pub details: Details,

@@ -112,7 +112,7 @@ impl Resource for Account {
                 changes.push(Change {
                     kind: "account",
                     id: format!("{name}:{group}"),
-                    why: format!("{name} is no member of the group {group}"),
+                    why: format!("{name} is not a member of the group {group}"),
                     op: Op::Account(AccountOp::Join { name: name.clone(), group: group.to_owned() }),
                 });
             }

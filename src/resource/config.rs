@@ -175,7 +175,7 @@ fn read<T>(
     if !path.is_absolute() {
         return Err(fault(
             "config-path",
-            format!("{shown} is no absolute path"),
+            format!("{shown} is not an absolute path"),
             "give --config an absolute path",
         ));
     }

@@ -6,7 +6,7 @@
 //! about one file, that `--only deploy` gives something that works, and that an administrator sees by
 //! the file's name what it is for. It is read after `gitlab-runner`, so no rule of ours takes it back.
 //!
-//! The entry point is one line that names this program as its interpreter. It is no copy and no link: `sudo`
+//! The entry point is one line that names this program as its interpreter. It is not a copy and no link: `sudo`
 //! compares paths as they are typed, an update of the program must reach it, and the truncated rule
 //! `… NOPASSWD: /usr/local/sbin/runner-deploy` still allows deployments alone.
 
@@ -301,7 +301,7 @@ fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
             path.to_str().is_some_and(|path| path.len() < 100 && !path.contains(char::is_whitespace));
         match facts.distrust(&path)? {
             None if is_program && is_word => return Ok(path),
-            None => reasons.push(format!("{} is no program that an entry point can name", path.display())),
+            None => reasons.push(format!("{} is not a program that an entry point can name", path.display())),
             Some(reason) => reasons.push(reason),
         }
     }

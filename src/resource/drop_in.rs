@@ -137,7 +137,7 @@ fn file(account: String, place: Place, before: Option<Seen>, text: Option<String
     FileOp { after, check: Check::Sudoers { account }, ..FileOp::new(place, before, Vec::new(), meta) }.into()
 }
 
-/// What a sudoers file says, without comments and blanks at the ends. A carriage return is no blank: sudo
+/// What a sudoers file says, without comments and blanks at the ends. A carriage return is not a blank: sudo
 /// refuses the line that has one.
 fn rules(text: &str) -> Vec<&str> {
     let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t']));

@@ -75,7 +75,7 @@ fn commands(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// A mark before each command; every other byte stays, also where it is no UTF-8.
+/// A mark before each command; every other byte stays, also where it is not UTF-8.
 fn comment_out(text: &[u8]) -> Vec<u8> {
     let lines = text.split_inclusive(|byte| *byte == b'\n');
     let is_command = |line: &[u8]| commands(&String::from_utf8_lossy(line)).next().is_some();

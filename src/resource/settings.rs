@@ -252,11 +252,11 @@ fn objection(key: &str, setting: &Setting) -> Option<String> {
         !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())
     };
     if let Some(text) = texts.iter().find(|text| key == "environment" && !names_a_variable(text)) {
-        return Some(format!("`environment`: {text:?} is no variable: write NAME=VALUE"));
+        return Some(format!("`environment`: {text:?} is not a variable: write NAME=VALUE"));
     }
     let is_volume = |text: &String| !text.is_empty() && !text.contains(char::is_control);
     if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
-        return Some(format!("`volumes`: {text:?} is no volume"));
+        return Some(format!("`volumes`: {text:?} is not a volume"));
     }
     if matches!(setting, Setting::Words(_)) { None } else { both(key, texts) }
 }

@@ -196,7 +196,7 @@ fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
     entries.into_iter().map(|(name, _)| name).collect()
 }
 
-/// Tell what lies in the directory and is no file, where sudo looks for files; returns the names that it reads.
+/// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.
 fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
     let entries = facts.entries(Path::new(DIRECTORY))?;
     for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
@@ -322,7 +322,7 @@ impl<'a> Walk<'a> {
                 .filter(|path| path.contains("%h"))
                 .and_then(|path| Some(path.replace("%h", &name()?)));
             let file = name.map_or_else(|| file.to_path_buf(), PathBuf::from);
-            // Of what is no file there is nothing to read.
+            // Of what is not a file there is nothing to read.
             if let Ok(Some(seen)) = self.facts.file(&file, MOST_BYTES) {
                 self.read(&file, &seen.text());
             }

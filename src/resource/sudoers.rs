@@ -194,7 +194,7 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
         return Err(fault(
             "command-kind",
-            format!("the command {shown} is no program: it is {} with mode {:04o}", seen.kind, seen.mode),
+            format!("the command {shown} is not a program: it is {} with mode {:04o}", seen.kind, seen.mode),
             "name an executable file in sudoers.commands",
         ));
     }

@@ -94,7 +94,13 @@ impl Files<'_> {
                 input.take(MOST_BYTES).read_to_end(&mut text).context("cannot read standard input")?;
                 public_keys::read(&text, "standard input")
             }
-            Some(path) => public_keys::read(&self.file(path)?.bytes, &path.display().to_string()),
+            Some(path) => {
+                let shown = quoted(path);
+                let repair = format!(
+                    "make it on each host of jobs, and put the lines together: sudo runner-prep key > {shown}"
+                );
+                public_keys::read(&self.file(path, &repair)?.bytes, &path.display().to_string())
+            }
             None => {
                 let (found, _) = key::find(root, host, options.user.as_ref())?;
                 let line = public_line(found.line.as_bytes());
@@ -114,14 +120,22 @@ impl Files<'_> {
                 )
             })?,
         };
-        let ca = options.ca_file.as_ref().map(|path| self.file(path)).transpose()?;
+        let ca = options
+            .ca_file
+            .as_ref()
+            .map(|path| self.file(path, "give the path of the authority's certificate, in PEM"))
+            .transpose()?;
         let ca = ca.as_ref().map(|entry| entry.bytes.as_slice());
         Connection::new(&wanted.url, token, ca, Duration::from_secs(options.timeout))
     }
 
     /// The token alone, from a file that nobody else can read or change.
     fn token(&self, path: &Path) -> Result<Zeroizing<String>> {
-        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path)?;
+        let make = format!(
+            "make it, and put a token of the scope api into it: install -m 0600 /dev/null {}",
+            quoted(path)
+        );
+        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, &make)?;
         let bytes = Zeroizing::new(bytes);
         let shown = path.display();
         let is_foreign = !self.0.is_owner(uid) && uid != identity::user();
@@ -139,14 +153,15 @@ impl Files<'_> {
         Ok(Zeroizing::new(text.trim().to_owned()))
     }
 
-    fn file(&self, path: &Path) -> Result<Entry> {
+    /// The file that an option names; `repair` is what to do where there is none.
+    fn file(&self, path: &Path, repair: &str) -> Result<Entry> {
         match self.0.given_file(path, MOST_BYTES)? {
             Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
             found => {
                 let what = found.map(|entry| crate::facts::kind(entry.stat.kind).to_string());
                 let what = what.unwrap_or_else(|| "missing".to_owned());
                 let message = format!("{} is {what}", path.display());
-                Err(fault("gitlab-file", message, "give the path of a regular file"))
+                Err(fault("gitlab-file", message, repair))
             }
         }
     }

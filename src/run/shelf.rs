@@ -72,7 +72,7 @@ impl profile::Shelf for Shelf<'_> {
         let hidden = identity::is_root() && !is_open && entry.stat.uid != caller;
         match String::from_utf8(entry.bytes) {
             Ok(text) => Ok(Some(Text { text, hidden })),
-            Err(_) => Err(fault("profile-invalid", format!("{shown} is no UTF-8 text"), "give a TOML file")),
+            Err(_) => Err(fault("profile-invalid", format!("{shown} is not UTF-8 text"), "give a TOML file")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Something that moves on a terminal while a person has to wait: for a key, which takes seconds when it is an RSA key,
 //! or for another program.
 //!
-//! Nothing is written where standard error is no terminal: two of three times nobody is there. One that can't take a
+//! Nothing is written where standard error is not a terminal: two of three times nobody is there. One that can't take a
 //! line back (`TERM=dumb`) is told once.
 
 use std::cell::RefCell;

@@ -90,7 +90,7 @@ fn in_first_files(root: &Root, name: &str) -> Option<Account> {
     }
     let text = self::text(root, "/etc/passwd").ok()?;
     let line = lines(&text).find(|line| line.split(':').next() == Some(name))?;
-    // What is no UTF-8 text was replaced, and is no path.
+    // What is not UTF-8 text was replaced, and is not a path.
     entry(line, name).filter(|_| !line.contains('\u{fffd}')).map(|account| account.among(&text))
 }
 

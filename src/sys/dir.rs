@@ -292,7 +292,7 @@ impl Dir {
             return Err(io::Error::other("it was exchanged meanwhile"));
         }
         if stat.kind != Kind::Directory && (stat.kind != Kind::Regular || stat.links != 1) {
-            return Err(io::Error::other("it is no single regular file or directory"));
+            return Err(io::Error::other("it is not a single regular file or directory"));
         }
         let Some(account) = self.identity else {
             return set_meta(file.as_fd(), owner, mode);

@@ -70,7 +70,7 @@ pub(super) fn close_handles_at_exec() {
     let marked = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
     if marked != 0 {
         for handle in 3..USUAL {
-            // SAFETY: as above; for a number that is no handle it fails and does nothing.
+            // SAFETY: as above; for a number that is not a handle it fails and does nothing.
             unsafe { libc::fcntl(handle, libc::F_SETFD, libc::FD_CLOEXEC) };
         }
     }

@@ -26,6 +26,6 @@ pub fn get(socket: &Path, path: &str) -> io::Result<(u16, String)> {
     let status = text.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
     match (status, text.split_once("\r\n\r\n")) {
         (Some(status), Some((_, body))) => Ok((status, body.to_owned())),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP")),
     }
 }

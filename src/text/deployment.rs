@@ -190,7 +190,7 @@ impl Name {
 pub fn refuse_place(path: &Path) -> Option<String> {
     let names = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
     if names < 2 {
-        return Some(format!("{} is no directory of one application", path.display()));
+        return Some(format!("{} is not a directory of one application", path.display()));
     }
     if DATA.iter().any(|top| path.starts_with(top) && path != Path::new(top)) {
         return None;

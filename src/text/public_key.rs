@@ -34,7 +34,7 @@ impl PublicKey {
     pub fn from_blob(blob: &[u8]) -> Result<Self, &'static str> {
         let mut wire = Wire(blob);
         let kind = wire.string().ok_or("the key is cut short")?;
-        let kind = std::str::from_utf8(kind).map_err(|_| "the key's type is no text")?;
+        let kind = std::str::from_utf8(kind).map_err(|_| "the key's type is not text")?;
         let bits = fields(kind, &mut wire)?.ok_or("the key's numbers are malformed")?;
         if !wire.is_empty() {
             return Err("there are bytes after the end of the key");
@@ -186,11 +186,11 @@ pub fn public_line(text: &[u8]) -> Result<PublicLine, TextError> {
     let at = |column: usize, message: &str| TextError::new(index + 1, column + 1, message);
 
     let (kind, rest) = word(line, start);
-    let kind = std::str::from_utf8(kind).map_err(|_| at(start, "the key's type is no text"))?;
+    let kind = std::str::from_utf8(kind).map_err(|_| at(start, "the key's type is not text"))?;
     let (blob, comment) = word(line, rest);
     let blob = std::str::from_utf8(blob).map_err(|_| at(rest, "the key is not valid base64"))?;
     if blob.is_empty() {
-        return Err(at(start, "this is no public key: a type and a key in base64 are wanted"));
+        return Err(at(start, "this is not a public key: a type and a key in base64 are wanted"));
     }
     let key = PublicKey::from_base64(kind, blob).map_err(|message| at(rest, message))?;
     let comment = line.get(comment..).unwrap_or_default();

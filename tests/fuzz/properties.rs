@@ -235,7 +235,7 @@ pub fn journal(data: &[u8]) {
     }
 }
 
-/// The values that differ; `None` when more than single values does, or one of the texts is no TOML.
+/// The values that differ; `None` when more than single values does, or one of the texts is not TOML.
 fn changed(before: &[u8], after: &[u8]) -> Option<Vec<values::Value>> {
     let difference = values::compare(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);
     difference.others.is_empty().then_some(difference.values)

@@ -147,7 +147,7 @@ fn a_token_that_others_can_read_is_refused() {
     }
     for text in ["", "\n", "two words", "two\nlines", "\u{1b}", "é"] {
         desk.put("token", text);
-        desk.run(&["plan"]).exit(2).says("no token");
+        desk.run(&["plan"]).exit(2).says("is not a token");
     }
     std::fs::remove_file(desk.path("token")).unwrap();
     desk.run(&["plan"]).exit(2).says("token is missing");

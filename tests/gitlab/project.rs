@@ -13,7 +13,7 @@ fn a_plan_says_what_and_why_and_writes_nothing() {
     let run = desk.run(&["plan"]);
     run.ok()
         .says(&format!("group/k8s-repo: deploy key {FINGERPRINT}"))
-        .says("it is no deploy key of the project");
+        .says("it is not a deploy key of the project");
     run.says("job tokens of group/code-repo")
         .says("~ least role for pipeline variables: Maintainer -> Developer");
     run.says("3 changes to make");

@@ -21,7 +21,7 @@ fn profiles_that_are_odd_and_right() {
     ] {
         taken(name, &mine(text), &IS_MINE);
     }
-    // The same said in two ways is no contradiction, and lists of tables add to one another like others.
+    // The same said in two ways is not a contradiction, and lists of tables add to one another like others.
     let one = "[git]\nname = \"x\"\n[config]\nlimit = 16\nenvironment = [\"A=1\"]\n[config.docker]\nservices = [{ name = \"a:1\" }]\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/x\"\n";
     let other = "deploy = [{ target = '/srv/x', name = 'app' }]\n[git]\nname = 'x'\n[config]\nlimit = 0x10\nenvironment = ['A=1', \"B=2\"]\n[[config.docker.services]]\nname = 'b:1'\n";
     let tree = host().file("root/one.toml", one).file("root/other.toml", other);

@@ -550,7 +550,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem("rule is a link", &[Rename(RULE, "/etc/rule"), Link(RULE, "/etc/rule")], "sudoers-kind"),
     note("directory of rules", &[Make("/etc/sudoers.d/more")], "sudoers-no-file"),
     problem("FIFO among the rules", &[Fifo("/etc/sudoers.d/pipe")], "sudoers-special-file"),
-    problem("command is no program", &[Mode("/usr/bin/rsync", 0o644)], "command-kind"),
+    problem("command is not a program", &[Mode("/usr/bin/rsync", 0o644)], "command-kind"),
     problem(
         "another command comes first",
         &[Put("/usr/local/bin/rsync", "#!/bin/sh\n"), Mode("/usr/local/bin/rsync", 0o755)],

@@ -49,7 +49,7 @@ fn names_that_are_none() {
         (
             "relative configuration",
             &["--profile", "dind", "--config", "config.toml"],
-            ("config-path", &["config.toml is no absolute path", "--config"]),
+            ("config-path", &["config.toml is not an absolute path", "--config"]),
         ),
         (
             "unknown runner",

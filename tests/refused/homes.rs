@@ -38,10 +38,10 @@ fn homes_and_keys_that_are_not_followed() {
         "no key",
         &tree,
         &dind,
-        ("ssh-key-unreadable", &["id_ed25519 is no SSH private key", "never replaced", "mv "]),
+        ("ssh-key-unreadable", &["id_ed25519 is not an SSH private key", "never replaced", "mv "]),
     );
     let tree = ssh().file_mode(&key("id_ed25519"), "", 0o600).own(&key("id_ed25519"), 998);
-    refused("empty key", &tree, &dind, ("ssh-key-unreadable", &["id_ed25519 is no SSH private key"]));
+    refused("empty key", &tree, &dind, ("ssh-key-unreadable", &["id_ed25519 is not an SSH private key"]));
     let tree = ssh().file(&key("id_ed25519.pub"), "x\n").own(&key("id_ed25519.pub"), 998);
     refused(
         "public half alone",

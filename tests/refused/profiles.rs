@@ -39,7 +39,7 @@ fn profiles_that_are_none() {
             "[ssh_key]\ncomment = [\"a\"]\n",
             ("profile-invalid", &["line 2, column 11: ", "string"]),
         ),
-        ("section is no table", "sudoers = 1\n", ("profile-invalid", &["line 1, column 11: "])),
+        ("section is not a table", "sudoers = 1\n", ("profile-invalid", &["line 1, column 11: "])),
         (
             "value of a runner's own",
             "[config]\ntoken = \"x\"\n",
@@ -202,7 +202,7 @@ fn a_profile_that_replaces_nothing() {
             ("profile-invalid", &["line 2, column 13: ", "no value for it here"]),
         ),
         (
-            "replaces is no list",
+            "replaces is not a list",
             "extends = [\"shell\"]\nreplaces = \"git.name\"\n[git]\nname = \"x\"\n",
             ("profile-invalid", &["line 2, column 12: ", "a list is wanted"]),
         ),
@@ -266,7 +266,7 @@ fn profile_files_that_are_none() {
         ("profile-invalid", &["directory.toml is a directory"]),
     );
     let tree = host().file(MINE, b"\xff\xfe\x00");
-    refused("no text", &tree, &["--profile", "mine"], ("profile-invalid", &["mine.toml is no UTF-8 text"]));
+    refused("no text", &tree, &["--profile", "mine"], ("profile-invalid", &["mine.toml is not UTF-8 text"]));
     let tree = host().file("root/sparse.toml", "");
     std::fs::File::options()
         .write(true)

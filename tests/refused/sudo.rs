@@ -45,7 +45,7 @@ fn commands_that_are_not_what_a_rule_means() {
     refused("missing", &profile("/usr/bin/rsynk"), &arguments, missing);
     let is_directory: Expected<'_> = ("command-kind", &["/usr/bin", "it is a directory", "sudoers.commands"]);
     refused("directory", &profile("/usr/bin"), &arguments, is_directory);
-    let no_program: Expected<'_> = ("command-kind", &["/usr/bin/rsync is no program", "0644"]);
+    let no_program: Expected<'_> = ("command-kind", &["/usr/bin/rsync is not a program", "0644"]);
     refused(
         "not executable",
         &profile("/usr/bin/rsync").file_mode("usr/bin/rsync", "", 0o644),
@@ -220,7 +220,7 @@ fn a_rule_that_clashes_with_the_policy() {
     if !support::have(&["visudo"]) {
         return;
     }
-    // Read after ours, and of the same line: visudo has nothing against it, so it is no clash.
+    // Read after ours, and of the same line: visudo has nothing against it, so it is not a clash.
     let tree = host().file_mode("etc/sudoers.d/zz", "gitlab-runner ALL=(ALL) ALL\n", 0o440);
     tree.run(&["apply", "--profile", "dind"]).ok();
 }

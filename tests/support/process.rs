@@ -68,7 +68,7 @@ impl Run {
     pub(crate) fn json(&self) -> serde_json::Value {
         match serde_json::from_str(&self.stdout) {
             Ok(value) => value,
-            Err(error) => panic!("standard output is no single JSON document: {error}\n{self}"),
+            Err(error) => panic!("standard output is not a single JSON document: {error}\n{self}"),
         }
     }
 }

@@ -185,7 +185,7 @@ impl Sight {
     }
 }
 
-/// What git does where it is to read what is no file, if that is not to pass over it.
+/// What git does where it is to read what is not a file, if that is not to pass over it.
 fn harm(kind: FileKind, path: &Path) -> Option<String> {
     match kind {
         FileKind::Special("a FIFO") => Some("is a FIFO: git waits for it for ever, in every job".to_owned()),

@@ -56,7 +56,7 @@ pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
         return Some(format!("`{key}` of a service: {text:?} has a variable in it, which a job could set"));
     }
     let is_odd = text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control());
-    (key == "name" && is_odd).then(|| format!("`name` of a service: {text:?} is no name of an image"))
+    (key == "name" && is_odd).then(|| format!("`name` of a service: {text:?} is not a name of an image"))
 }
 
 /// Reads the list.

@@ -84,7 +84,7 @@ pub(super) fn observe(facts: &dyn Facts, account: &Account, adopt: bool, names: 
             Half::Public(line) => found.usable.push(Usable { name: name.clone(), private, public, line }),
             Half::No(reason) => found.broken.push(fault(
                 "ssh-key-unreadable",
-                format!("{} is no SSH private key: {reason}", path.display()),
+                format!("{} is not an SSH private key: {reason}", path.display()),
                 format!("it is never replaced; move it away: {}", move_aside(&account.name, &path)),
             )),
         }

@@ -107,7 +107,7 @@ fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
         return Err(fault(
             "accounts-kind",
             format!(
-                "/etc/{} is no regular file, and accounts are changed in regular files alone",
+                "/etc/{} is not a regular file, and accounts are changed in regular files alone",
                 Path::new(name).display()
             ),
             "put the file itself there, and run again",

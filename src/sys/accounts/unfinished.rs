@@ -121,7 +121,7 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
     for note in state.names().with_context(cannot)?.iter().filter(|name| is_note(name)) {
         let Some(read) = state.read(note, MOST_BYTES).with_context(cannot)? else { continue };
         let new: New = serde_json::from_slice(&read.bytes).with_context(|| {
-            format!("{} is no note of ours; move it away", state.path().join(note).display())
+            format!("{} is not a note of ours; move it away", state.path().join(note).display())
         })?;
         wait_for_useradd(machine, &new.name, waiting)?;
         if place.complete(&new, false)? {

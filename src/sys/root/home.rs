@@ -16,7 +16,7 @@ impl Root {
     /// and are followed; the home itself must belong to the account.
     pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
         if !path.is_absolute() {
-            return Err(unusable_home(path, "it is no absolute path"));
+            return Err(unusable_home(path, "it is not an absolute path"));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
         let Some(home) = self.home_dir(path)? else {

@@ -103,7 +103,7 @@ struct Found {
     name: OsString,
     /// Every directory on the way lets everybody through.
     is_open: bool,
-    /// What it is, where it is no directory.
+    /// What it is, where it is not a directory.
     stat: Option<Stat>,
 }
 
@@ -190,7 +190,7 @@ impl Root {
     /// Open a tree of this machine that root is pointed at.
     ///
     /// # Errors
-    /// As [`Root::pointed_at`], and when it is no directory.
+    /// As [`Root::pointed_at`], and when it is not a directory.
     pub fn tree(&self, path: &Path) -> Result<Self> {
         let absolute = std::path::absolute(path)?;
         if !is_root() {

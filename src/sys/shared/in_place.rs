@@ -169,7 +169,7 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     let Some(copy) = state.read(name, u64::MAX)? else {
         return Ok(None);
     };
-    let unreadable = || format!("{} is no copy of ours", state.path().join(name).display());
+    let unreadable = || format!("{} is not a copy of ours", state.path().join(name).display());
     let end = copy.bytes.iter().position(|byte| *byte == b'\n').with_context(unreadable)?;
     let header: Header = serde_json::from_slice(&copy.bytes[..end]).with_context(unreadable)?;
     let (old, new) = copy.bytes[end + 1..].split_at_checked(header.old).with_context(unreadable)?;

@@ -61,7 +61,7 @@ impl From<usize> for Step {
     }
 }
 
-/// A value that is no list and no table.
+/// A value that is not a list and no table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Scalar {

@@ -42,7 +42,7 @@ pub(super) fn same_scalar(value: &Value, wanted: &Scalar) -> bool {
 pub(super) fn strings(array: &Array) -> Result<Vec<&str>, Failure> {
     let strings = array.iter().map(|value| {
         let string = value.as_str();
-        string.ok_or_else(|| (value.span(), "is a list with an element that is no string".to_owned()))
+        string.ok_or_else(|| (value.span(), "is a list with an element that is not a string".to_owned()))
     });
     strings.collect()
 }
@@ -72,7 +72,7 @@ pub(super) fn tables(
     let other = array.iter().find(|element| !element.is_inline_table());
     match other {
         Some(other) if !come.is_empty() => {
-            Err((other.span(), "is a list with an element that is no table".to_owned()))
+            Err((other.span(), "is a list with an element that is not a table".to_owned()))
         }
         _ if !come.is_empty() && !go.is_empty() => {
             Err((array.span(), "can't lose tables and get others in one patch".to_owned()))

@@ -172,7 +172,7 @@ impl<'a> Changes<'a> {
     fn words(&mut self, path: &[Step], words: &Words) {
         let name = self.name(path);
         let Some(list) = self.runner.at(path).strings() else {
-            return self.refuse(format!("{name} is no list of strings"));
+            return self.refuse(format!("{name} is not a list of strings"));
         };
         let mut target: Vec<Option<String>> = list.iter().map(|word| Some((*word).to_owned())).collect();
         for (index, history) in &words.histories {
@@ -215,7 +215,7 @@ impl<'a> Changes<'a> {
         let name = self.name(path);
         let set = text(history.newest());
         let Some(now) = self.runner.at(path).scalar() else {
-            return self.refuse(format!("{name} is no single value, runner-prep set {set}"));
+            return self.refuse(format!("{name} is not a single value, runner-prep set {set}"));
         };
         if !history.states.contains(&now) {
             return self.refuse(format!("{name} is {}, runner-prep set {set}", text(now.as_ref())));
@@ -250,7 +250,7 @@ impl<'a> Changes<'a> {
         let name = self.name(path);
         let set = text(history.newest());
         let Some(list) = self.runner.at(path).strings() else {
-            return self.refuse(format!("{name} is no list of strings, runner-prep added {set}"));
+            return self.refuse(format!("{name} is not a list of strings, runner-prep added {set}"));
         };
         let is_environment = path.last() == Some(&Step::from("environment"));
         let variable = |element: &str| identity("environment", element).to_owned();

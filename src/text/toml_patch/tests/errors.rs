@@ -7,7 +7,7 @@ fn wrong_shapes_name_the_path_and_the_place() {
         (set("a.b", true), "line 1, column 5: a: is a single value, not a table"),
         (set("a.0", true), "line 1, column 5: a: is a single value, not a list"),
         (insert("a", "x"), "line 1, column 5: a: is a single value, not a list"),
-        (insert("list", "x"), "line 2, column 9: list: is a list with an element that is no string"),
+        (insert("list", "x"), "line 2, column 9: list: is a list with an element that is not a string"),
         (set("list", true), "line 2, column 8: list: is a list, and a single value is asked for"),
         (set("list.x", true), "line 2, column 8: list: is a list, not a table"),
         (set("list.1", 2), "line 2, column 8: list: has no element 1, only 1"),

@@ -109,7 +109,7 @@ fn other_lists_and_other_tables_stay() {
     fails(
         "l = ['x']\n",
         &[set("l.1.a", 1)],
-        "line 1, column 6: l: is a list with an element that is no table",
+        "line 1, column 6: l: is a list with an element that is not a table",
     );
     fails("l = ['x']\n", &[remove("l.0")], "line 1, column 6: l[0]: is a single value, not a list");
     fails("[[l]]\n[l.a]\n", &[remove("l.0")], "line 1, column 1: l[0]: holds other tables");
