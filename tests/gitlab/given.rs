@@ -23,7 +23,7 @@ fn mistakes_in_the_section_have_a_place() {
         ("[[gitlab.project]]\npath = \"a/../b\"", "can't be a path"),
         ("[[gitlab.project]]\npath = \"a/b?x\"", "can't be a path"),
         ("[[gitlab.project]]\npath = \"/a/b\"", "can't be a path"),
-        ("[[gitlab.project]]\npath = \"alone\"", "no path of a project"),
+        ("[[gitlab.project]]\npath = \"alone\"", "is not a path of a project"),
         ("[gitlab]\nurl = \"http://gitlab.example.com\"", "would show the token"),
         ("[gitlab]\nurl = \"http://127.0.0.1.example.com\"", "would show the token"),
         ("[gitlab]\nurl = \"ftp://gitlab.com\"", "the address of GitLab is like"),
