@@ -48,6 +48,44 @@ pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> String {
     format!("see what it is: ls -ld {}; then move it away: {aside}", quoted(path))
 }
 
+/// What lies where an account's home should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtHome {
+    /// Nothing.
+    Nothing,
+    /// What is no directory.
+    Other,
+    /// A directory of somebody else.
+    Foreign,
+}
+
+/// How an account comes to a home that jobs can write. What belongs to the system is neither given away nor moved.
+#[must_use]
+pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome) -> String {
+    const OF_SYSTEM: [&str; 15] = [
+        "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "tmp",
+        "usr", "",
+    ];
+    let parts: Vec<_> = home.iter().skip(1).map(|part| part.to_string_lossy()).collect();
+    let first = parts.first().map_or("", |part| part);
+    let is_of_system =
+        !home.is_absolute() || OF_SYSTEM.contains(&first) || parts.len() < if first == "var" { 3 } else { 2 };
+    if is_of_system {
+        let own = format!("/home/{account}");
+        return format!(
+            "give it a home of its own: mkdir {own} && chown {account}: {own} && usermod --home {own} {account}"
+        );
+    }
+    let home = quoted(home);
+    // By number: the account may be half made, without a group of its name.
+    let make = format!("install -d -m 0755 -o {account} -g {gid} {home}");
+    match found {
+        AtHome::Nothing => format!("make it: {make}"),
+        AtHome::Other => format!("move it away and make a home: mv -T {home} {home}.old; {make}"),
+        AtHome::Foreign => format!("give it to {account}: chown {account}: {home}"),
+    }
+}
+
 /// A path as one word of a shell.
 #[must_use]
 pub fn quoted(path: &std::path::Path) -> String {

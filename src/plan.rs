@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::change::{AccountOp, Change, Meaning, Note, Notes, Op, Place, PublicKey, Swap};
 use crate::facts::programs;
-use crate::fault::fault;
+use crate::fault::{AtHome, fault, make_home};
 use crate::resource::{Context, Wanted};
 
 /// All that is to be done, and what is to be said beside it.
@@ -169,12 +169,11 @@ fn check_home(changes: &[Change], context: &Context<'_>) -> Result<()> {
     if context.facts.stat(&target.home)?.is_some() {
         return Ok(());
     }
-    // By number: the account may be half made, without a group of its name.
-    let (name, group, home) = (&target.name, account.gid, target.home.display());
+    let (name, home) = (&target.name, target.home.display());
     Err(fault(
         "home-missing",
         format!("the home directory {home} of {name} does not exist, and {} belongs in it", change.id),
-        format!("make it: install -d -m 0755 -o {name} -g {group} {home}"),
+        make_home(name, account.gid, &target.home, AtHome::Nothing),
     ))
 }
 

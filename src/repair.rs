@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 /// Programs that repairs name. What follows one is a command, for copying.
-const PROGRAMS: [&str; 62] = [
+const PROGRAMS: [&str; 64] = [
     "apk",
     "apt-get",
     "bash",
@@ -43,6 +43,7 @@ const PROGRAMS: [&str; 62] = [
     "ls",
     "lsattr",
     "microdnf",
+    "mkdir",
     "modprobe",
     "mount",
     "mv",
@@ -54,6 +55,7 @@ const PROGRAMS: [&str; 62] = [
     "runner-prep",
     "sed",
     "sh",
+    "sleep",
     "ssh",
     "ssh-keygen",
     "ssh-keyscan",

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use super::explain::{changed, explained, of_change};
 use crate::change::ChangeOutcome;
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
-use crate::fault::{Fault, fault};
+use crate::fault::{AtHome, Fault, fault, make_home};
 use crate::sys::accounts::{self, tools, unfinished};
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::identity::{self, Identity};
@@ -314,11 +314,11 @@ impl<'a> Worker<'a> {
                 let rights = Identity { uid: account.uid, gid: account.gid };
                 let rights = if identity::is_root() { rights } else { self.root.owner() };
                 let missing = || {
-                    let (name, group, home) = (&account.name, account.gid, home.display());
-                    let repair = format!("make it: install -d -m 0755 -o {name} -g {group} {home}");
-                    fault("home-missing", format!("the home directory {home} does not exist"), repair)
+                    let repair = make_home(&account.name, account.gid, home, AtHome::Nothing);
+                    let what = format!("the home directory {} does not exist", home.display());
+                    fault("home-missing", what, repair)
                 };
-                let home_dir = self.root.home(home, rights)?.ok_or_else(missing)?;
+                let home_dir = self.root.home(&account.name, home, rights)?.ok_or_else(missing)?;
                 below(&home_dir, relative)?
                     .with_context(|| format!("the directory of {place} does not exist"))
             }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
-use crate::fault::move_aside;
+use crate::fault::{AtHome, make_home, move_aside};
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
 use crate::runner_config::Runner;
@@ -14,11 +14,12 @@ use crate::runner_config::Runner;
 pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
     let path = account.home.display().to_string();
+    let repair = |found| make_home(&account.name, account.gid, &account.home, found);
     let Some(seen) = patient.facts.stat(&account.home)? else {
         findings.problem(
             "home-missing",
             format!("{} has no home: {path} does not exist", account.name),
-            format!("make it: install -d -m 0755 -o {0} -g {1} {path}", account.name, account.gid),
+            repair(AtHome::Nothing),
         );
         return Ok(());
     };
@@ -26,10 +27,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "home-unusable",
             format!("the home of {} is {}: {path}", account.name, seen.kind),
-            format!(
-                "move it away and make a home: mv -T {path} {path}.old; install -d -m 0755 -o {} -g {} {path}",
-                account.name, account.gid
-            ),
+            repair(AtHome::Other),
         );
         return Ok(());
     }
@@ -41,7 +39,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                 "the home of {0} belongs to uid {1}: jobs of {0} can't build in {path}",
                 account.name, seen.uid
             ),
-            format!("chown {}: {path}", account.name),
+            repair(AtHome::Foreign),
         );
     }
     if is_writable_by_others(&seen, account) {

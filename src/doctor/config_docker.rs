@@ -128,6 +128,12 @@ fn link(
     if !get("tls_verify").and_then(Item::as_bool).unwrap_or_default() {
         return Ok(());
     }
+    let is_wanted_off =
+        patient.wanted_docker().and_then(|docker| docker.get("tls_verify")?.as_bool()) == Some(false);
+    let off = |by_hand: &str| {
+        let to_dind = "TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
+        if is_wanted_off { patient.apply() } else { format!("{by_hand}; {to_dind}") }
+    };
     let host = get("host").and_then(Item::as_str).unwrap_or_default();
     if host.is_empty() {
         // gitlab-runner then takes the address and TLS from its own environment, and neither from here.
@@ -137,7 +143,7 @@ fn link(
                 "{title}: tls_verify has no effect without `host`, and nothing to do with dind; with a `host` it keeps \
                  gitlab-runner from the local daemon"
             ),
-            "take it out; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR",
+            off("take it out"),
         );
         return Ok(());
     }
@@ -148,7 +154,7 @@ fn link(
                 "{title}: tls_verify makes gitlab-runner speak TLS to the local socket, whose daemon does not: every job \
                  fails with \"http: server gave HTTP response to HTTPS client\""
             ),
-            "set tls_verify = false; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR",
+            off("set tls_verify = false"),
         );
         return Ok(());
     }

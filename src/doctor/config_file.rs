@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Patient, refuse};
+use crate::facts::close;
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::Registration;
@@ -54,7 +55,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-untrusted",
             format!("others than root can change {shown}, and with it what runs as root: {reason}"),
-            format!("chown root: {shown}; chmod 0600 {shown}; and likewise the directories above it"),
+            format!("chmod 0600 {shown}; {}", close(patient.facts, path)?),
         );
     }
     if let Some(pid) = patient.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {

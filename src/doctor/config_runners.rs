@@ -5,6 +5,7 @@ use toml_edit::Item;
 
 use super::Patient;
 use crate::finding::Findings;
+use crate::repair::quoted;
 use crate::runner_config::{EXECUTORS, Runner};
 
 /// There are runners, each with an executor that exists, and enough slots for all of them.
@@ -44,11 +45,18 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         Some(item) => item.as_integer().unwrap_or(1),
     };
     let needed = i64::try_from(runners.len()).unwrap_or(i64::MAX);
+    let raise = || {
+        let step = match toml.root().get("concurrent") {
+            Some(_) => format!("0,/^ *concurrent *=.*/s//concurrent = {needed}/"),
+            None => format!("1i concurrent = {needed}"),
+        };
+        format!("let `concurrent` be {needed}, or more: sed -i '{step}' {}", quoted(&shown))
+    };
     if concurrent < 1 {
         findings.problem(
             "concurrent-zero",
             format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting"),
-            format!("concurrent = {needed}"),
+            raise(),
         );
     } else if concurrent < needed {
         // Jobs are late by it, not red: some want just that.
@@ -58,7 +66,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                 "{shown}: `concurrent` is lower than the {needed} runners: they wait for one another, also while \
                  they only ask for jobs"
             ),
-            format!("concurrent = {needed}, or more"),
+            raise(),
         );
     }
     let is_shell = |runner: &&Runner<'_>| runner.text("executor") == Some("shell");

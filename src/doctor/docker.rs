@@ -6,6 +6,7 @@ use anyhow::Result;
 use toml_edit::Item;
 
 use super::Patient;
+use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::Version;
 
@@ -56,7 +57,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 let version = info.get("ServerVersion").and_then(serde_json::Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
                 match machine.docker_version(&socket) {
-                    Ok(served) => judge_api(&title, &served, patient.version(), findings),
+                    Ok(served) => judge_api(&title, &served, patient, findings)?,
                     Err(error) => findings.unknown(
                         "docker-api-unknown",
                         format!("{title}: its daemon does not say which API it serves: {error:#}"),
@@ -84,9 +85,15 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 
 /// The oldest API that the daemon serves, against the one that gitlab-runner speaks: at most 1.43 before 17.5, and
 /// at least 1.44 since. A client that speaks a newer one than the daemon comes down to the daemon's.
-fn judge_api(title: &str, served: &serde_json::Value, runner: Option<Version>, findings: &mut Findings) {
+fn judge_api(
+    title: &str,
+    served: &serde_json::Value,
+    patient: &Patient<'_>,
+    findings: &mut Findings,
+) -> Result<()> {
+    let runner = patient.version();
     // Daemons that do not name the oldest serve all.
-    let Some(text) = served.get("MinAPIVersion").and_then(serde_json::Value::as_str) else { return };
+    let Some(text) = served.get("MinAPIVersion").and_then(serde_json::Value::as_str) else { return Ok(()) };
     let oldest = text.parse::<Version>().ok();
     let speaks_new = runner.map(|runner| runner >= Version(17, 5, 0));
     match (oldest, speaks_new, runner) {
@@ -96,8 +103,10 @@ fn judge_api(title: &str, served: &serde_json::Value, runner: Option<Version>, f
                 "{title}: the daemon serves API {text} and newer, and gitlab-runner {runner} speaks an older one: no job \
                  starts (\"client version is too old\")"
             ),
-            "update gitlab-runner to 17.5 or later; until then let /etc/docker/daemon.json say {\"min-api-version\": \
-             \"1.25\"}, and: systemctl restart docker",
+            format!(
+                "let /etc/docker/daemon.json say {{\"min-api-version\": \"1.25\"}} until then, and restart Docker; {}",
+                update_runner(patient.facts, "17.5")?
+            ),
         ),
         // Each gitlab-runner that is still about speaks 1.25.
         (Some(oldest), ..) if oldest <= Version(1, 25, 0) => {}
@@ -108,6 +117,7 @@ fn judge_api(title: &str, served: &serde_json::Value, runner: Option<Version>, f
             "where a job says \"client version is too old\": update gitlab-runner",
         ),
     }
+    Ok(())
 }
 
 /// How the daemon keeps images.

@@ -29,7 +29,7 @@ mod sudo_rights;
 use anyhow::Result;
 
 use crate::fault;
-use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST};
+use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST, Verdict};
 use crate::policy::{SECURE_PATH, UNKNOWN_EFFECT};
 use Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
 pub use login::Tried;
@@ -114,11 +114,16 @@ pub const CHECKS: &[Check] = &[
 /// Make every check that belongs to the profile.
 #[must_use]
 pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    CHECKS
-        .iter()
-        .filter(|check| patient.wants_any(check.sections))
-        .flat_map(|check| ask(check, patient))
-        .collect()
+    let checks = CHECKS.iter().filter(|check| patient.wants_any(check.sections));
+    let mut findings: Vec<Finding> = Vec::new();
+    for finding in checks.flat_map(|check| ask(check, patient)) {
+        let says_same = |other: &Finding| (&other.code, &other.message) == (&finding.code, &finding.message);
+        // What stands in the way of several checks is told by the first.
+        if finding.status != Verdict::Problem || !findings.iter().any(says_same) {
+            findings.push(finding);
+        }
+    }
+    findings
 }
 
 fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
@@ -168,7 +173,6 @@ fn refuse(findings: &mut Findings, error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Verdict;
 
     #[test]
     fn names_are_stable_words_and_stand_once() {

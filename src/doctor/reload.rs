@@ -68,7 +68,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         Journal::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",
             format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
-            "ask again in ten seconds",
+            "ask again in ten seconds: sleep 10 && runner-prep doctor",
         ),
         Journal::Silent => findings.unknown(
             "config-load-unproven",

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::process::Running;
 use super::{Patient, refuse};
+use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
 use crate::repair::quoted;
@@ -54,7 +55,7 @@ fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> R
         }
         let runners = patient.all_runners()?;
         let message = format!("gitlab-runner {version}: {what}");
-        let repair = format!("update gitlab-runner to {mended} or later");
+        let repair = update_runner(patient.facts, mended)?;
         if runners.iter().any(|runner| runner.text("executor") == Some(meets)) {
             findings.problem("runner-known-bad", message, repair);
         } else if runners.is_empty() || !EXECUTORS.contains(&meets) {

@@ -75,12 +75,10 @@ impl<'a> Live<'a> {
     /// When it can't be read.
     pub fn home_names(&self, account: &Account, relative: &Path) -> Result<Vec<OsString>> {
         let path = account.home.join(relative);
-        let Some(home) = self.root.home(&account.home, self.owner_in_tree(rights(account)))? else {
-            return Ok(Vec::new());
-        };
+        let Some(home) = self.home_of(account)? else { return Ok(Vec::new()) };
         let names =
             descend(&home, relative).and_then(|dir| dir.map_or_else(|| Ok(Vec::new()), |dir| dir.names()));
-        names.map_err(|error| unreadable(&path, 0, error))
+        names.map_err(|error| unreadable(None, &path, 0, error))
     }
 }
 
@@ -94,7 +92,8 @@ impl Facts for Live<'_> {
         if let Some(known) = ahead {
             return Ok(known);
         }
-        let read = self.root.read(path, cap).map_err(|error| unreadable(path, cap, error))?;
+        let read = self.root.read(path, cap);
+        let read = read.map_err(|error| unreadable(Some(self.root), path, cap, error))?;
         Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
     }
 
@@ -103,7 +102,7 @@ impl Facts for Live<'_> {
     }
 
     fn way_of_others(&self, path: &Path) -> Result<Option<String>> {
-        self.root.way_of_others(path).map_err(|error| unreadable(path, 0, error))
+        self.root.way_of_others(path).map_err(|error| unreadable(Some(self.root), path, 0, error))
     }
 
     fn settled(&self, path: &Path, cap: u64, whole: &dyn Fn(&[u8]) -> bool) -> Result<Option<Seen>> {
@@ -189,19 +188,18 @@ impl Facts for Live<'_> {
         let Some(home) = self.home_of(account)? else { return Ok(false) };
         let dir = descend(&home, Path::new(relative));
         let nothing = dir.and_then(|dir| dir.map_or(Ok(false), |dir| dir.keeps_nothing_back()));
-        nothing.map_err(|error| unreadable(&account.home.join(relative), 0, error))
+        nothing.map_err(|error| unreadable(None, &account.home.join(relative), 0, error))
     }
 
     fn is_mount(&self, account: &Account, relative: &str) -> Result<bool> {
         let Some(home) = self.home_of(account)? else { return Ok(false) };
-        let found = below(&home, Path::new(relative));
-        let found =
-            found.and_then(|found| found.map_or(Ok(false), |(dir, name)| writable::is_mount(&dir, &name)));
-        found.map_err(|error| unreadable(&account.home.join(relative), 0, error))
+        let found = below(&home, Path::new(relative))
+            .and_then(|found| found.map_or(Ok(false), |(dir, name)| writable::is_mount(&dir, &name)));
+        found.map_err(|error| unreadable(None, &account.home.join(relative), 0, error))
     }
 
     fn times(&self, path: &Path) -> Result<Option<Times>> {
-        let stat = self.root.stat(path, true).map_err(|error| unreadable(path, 0, error))?;
+        let stat = self.root.stat(path, true).map_err(|error| unreadable(Some(self.root), path, 0, error))?;
         Ok(stat.map(|stat| Times { modified: stat.modified.0, changed: stat.changed.0 }))
     }
 
@@ -260,7 +258,7 @@ impl Facts for Live<'_> {
     }
 
     fn distrust(&self, path: &Path) -> Result<Option<String>> {
-        self.root.change_by_others(path).map_err(|error| unreadable(path, 0, error))
+        self.root.change_by_others(path).map_err(|error| unreadable(Some(self.root), path, 0, error))
     }
 
     fn tool(&self, name: &str) -> Option<PathBuf> {
@@ -379,13 +377,15 @@ impl Live<'_> {
                 return Ok(Some(Rc::clone(home)));
             }
         }
-        let home = self.root.home(&account.home, self.owner_in_tree(rights(account)))?;
+        let rights = self.owner_in_tree(rights(account));
+        let home = self.root.home(&account.name, &account.home, rights)?;
         *self.opened.borrow_mut() = home.clone().map(|home| (account.home.clone(), home));
         Ok(home)
     }
 
     fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
-        let stat = self.root.stat(path, follow).map_err(|error| unreadable(path, 0, error))?;
+        let stat =
+            self.root.stat(path, follow).map_err(|error| unreadable(Some(self.root), path, 0, error))?;
         Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Result;
 
 use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
-use crate::fault::fault;
-use crate::sys::dir::{Dir, Entry};
+use crate::fault::{fault, look_and_move, look_and_move_aside};
+use crate::sys::dir::{Dir, Entry, Kind};
 use crate::sys::identity;
 use crate::sys::lease;
 use crate::sys::root::{Root, descend};
@@ -28,7 +28,7 @@ impl Looks<'_> {
         let path = self.account.home.join(relative);
         let cannot = |owner: Option<u32>, error| match self.home.identity() {
             Some(_) => locked(self.account, &path, owner, error),
-            None => unreadable(&path, MOST_BYTES, error),
+            None => unreadable(None, &path, MOST_BYTES, error),
         };
         if let Some(dir) = self.directories.get(relative.as_os_str()) {
             let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
@@ -57,8 +57,11 @@ impl Looks<'_> {
 
 /// With the account's rights, which root takes in its home, root may be refused, too.
 fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Error) -> anyhow::Error {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        return too_large(path, MOST_BYTES, look_and_move_aside(&account.name, path));
+    }
     if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return unreadable(path, MOST_BYTES, error);
+        return unreadable(None, path, MOST_BYTES, error);
     }
     if let Some(uid) = owner.filter(|uid| *uid != account.uid) {
         return foreign_owner(account, path, uid);
@@ -75,30 +78,43 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
 
 /// Why a file can't be read, with what to do about it.
 #[must_use]
-pub fn unreadable(path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
+pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
-    let path = path.display();
+    let in_the_way = root.and_then(|root| in_the_way(root, path));
+    let shown = path.display();
     let is_loop = error.raw_os_error() == Some(nix::libc::ELOOP);
     match error.kind() {
-        FileTooLarge => fault(
-            "file-too-large",
-            format!("{path} is larger than {cap} bytes"),
-            format!("see what it is and move it away: ls -ls {path}"),
-        ),
+        FileTooLarge => too_large(path, cap, look_and_move(path)),
         PermissionDenied => fault(
             "not-permitted",
-            format!("{path} can't be read: permission denied"),
+            format!("{shown} can't be read: permission denied"),
             if identity::is_root() {
-                format!("see whose it is, and give it to its account or move it away: namei -l {path}")
+                format!("see whose it is, and give it to its account or move it away: namei -l {shown}")
             } else {
                 "run the same command with sudo".to_owned()
             },
         ),
         kind if is_loop || kind == NotADirectory => fault(
             "path-unusable",
-            format!("{path} can't be reached: a link or a file is where a directory should be"),
-            format!("see which one, and make it a real directory: namei -l {path}"),
+            format!("{shown} can't be reached: a link or a file is where a directory should be"),
+            in_the_way.map_or_else(
+                || format!("see which one, and make it a real directory: namei -l {shown}"),
+                |place| look_and_move(&place),
+            ),
         ),
-        _ => anyhow::Error::new(error).context(format!("cannot read {path}")),
+        _ => anyhow::Error::new(error).context(format!("cannot read {shown}")),
     }
+}
+
+fn too_large(path: &Path, cap: u64, repair: String) -> anyhow::Error {
+    fault("file-too-large", format!("{} is larger than {cap} bytes", path.display()), repair)
+}
+
+/// What lies on the way to a path where a directory should be.
+fn in_the_way(root: &Root, path: &Path) -> Option<PathBuf> {
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    let is_directory =
+        |part: &&Path| matches!(root.stat(part, true), Ok(Some(stat)) if stat.kind == Kind::Directory);
+    way.into_iter().find(|part| !is_directory(part)).map(Path::to_path_buf)
 }

@@ -245,6 +245,41 @@ pub fn caller() -> u32 {
     crate::sys::identity::user()
 }
 
+/// The commands after which only root can change what is found at a path: the thing itself, the directories above it and
+/// those that links lead to.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn close(facts: &dyn Facts, path: &Path) -> Result<String> {
+    let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);
+    let (mut steps, mut todo) = (Vec::new(), vec![path.to_path_buf()]);
+    while let Some(path) = todo.pop() {
+        for part in path.ancestors() {
+            let shown = fault::quoted(part);
+            let Some(seen) = facts.entry(part)? else { continue };
+            let is_link = seen.kind == FileKind::Link;
+            if Some(seen.uid) != root {
+                let option = if is_link { "-h " } else { "" };
+                steps.push(format!("chown {option}root:root {shown}"));
+            }
+            if seen.mode & 0o022 != 0 && !is_link {
+                steps.push(format!("chmod go-w {shown}"));
+            }
+            let led =
+                if is_link { facts.file(part, MOST_BYTES)?.and_then(|seen| seen.resolved) } else { None };
+            todo.extend(led.filter(|led| !path.starts_with(led)));
+        }
+    }
+    let mut told = Vec::new();
+    steps.retain(|step| {
+        !told.contains(step) && {
+            told.push(step.clone());
+            true
+        }
+    });
+    Ok(steps.join("; "))
+}
+
 /// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it
 /// to that name can't be told.
 #[must_use]

@@ -216,6 +216,18 @@ pub fn install(facts: &dyn Facts, programs: &[&str]) -> Result<String> {
     Ok(steps.join(" && "))
 }
 
+/// How gitlab-runner becomes that version or a newer one.
+///
+/// # Errors
+/// When the host can't be looked at.
+pub fn update_runner(facts: &dyn Facts, version: &str) -> Result<String> {
+    let what = format!("update gitlab-runner to {version} or later");
+    if manager(facts).is_none() {
+        return Ok(what);
+    }
+    Ok(format!("{what}: {}", install(facts, &["gitlab-runner"])?))
+}
+
 /// Docker's name for a system of Red Hat's kind.
 fn system(facts: &dyn Facts) -> Result<&'static str> {
     let file = facts.file(Path::new("/etc/os-release"), MOST_BYTES)?;

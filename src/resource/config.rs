@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::settings::{Config, Service, Setting};
 use super::{Context, Resource, gate};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
-use crate::facts::MOST_CONFIG_BYTES;
+use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move};
 use crate::repair::Registration;
 use crate::runner_config::{IMAGE, SERVICES, USUAL_PATH};
@@ -183,7 +183,7 @@ fn read<T>(
         return Err(fault(
             "config-untrusted",
             format!("others than root can put another file in the place of {shown}: {reason}"),
-            "make every directory on that path, and every link, root's own and not writable by group or others",
+            close(context.facts, path.parent().unwrap_or(path))?,
         ));
     }
     // Parsed while it settles, and not a second time after.

@@ -24,7 +24,7 @@ use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use super::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place};
-use crate::facts::{Facts, MOST_BYTES, programs};
+use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
@@ -233,9 +233,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
         return Err(fault(
             "deploy-target",
             format!("the target {shown} can be exchanged by others than root: {reason}"),
-            format!(
-                "make every directory above it root's own, not writable by group or others: namei -l {shown}"
-            ),
+            close(facts, there)?,
         ));
     }
     if let Some(why) = seen.and_then(|seen| seen.resolved).and_then(|path| refuse_place(&path)) {

@@ -12,6 +12,7 @@ use anyhow::Result;
 use super::Context;
 use super::settings::{Config, Setting};
 use crate::change::Notes;
+use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
 use crate::runner_config::{Notation, SERVICES};
@@ -43,6 +44,7 @@ pub(super) fn check(
         }
         return Ok(());
     };
+    let update = |since: Version| update_runner(context.facts, &since.to_string());
     let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
     for Gated { key, since, until, setting } in gated {
         if let Some(until) = until.filter(|until| version >= *until) {
@@ -66,15 +68,13 @@ pub(super) fn check(
                     "gitlab-runner {version} ignores `{key}`, which came with {since}: jobs would get what it is to \
                      keep from them"
                 ),
-                format!(
-                    "update gitlab-runner to {since} or later; or, for an image, say with --runner-version which one goes in"
-                ),
+                format!("for an image, say with --runner-version which one goes in; else {}", update(since)?),
             ));
         }
         notes.warn(
             "config-key-too-new",
             format!("gitlab-runner {version} ignores `{key}`, which came with {since}: it has no effect"),
-            format!("update gitlab-runner to {since} or later"),
+            update(since)?,
         );
     }
     Ok(())

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Context;
 use crate::change::{FileKind, Notes};
 use crate::facts::live::broken;
-use crate::facts::{Facts, MOST_BYTES, programs};
+use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_include::include;
@@ -122,7 +122,7 @@ impl Policy {
             return Err(fault(
                 "sudoers-directory",
                 format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
-                format!("chown root:root {DIRECTORY}; chmod 0750 {DIRECTORY}"),
+                close(facts, Path::new(DIRECTORY))?,
             ));
         }
         Ok(found)

@@ -19,7 +19,7 @@ use super::sudo_policy::{Policy, RULES};
 use super::target::{Name, check_name};
 use super::{Context, Resource};
 use crate::change::{Change, FileKind, Notes, Seen};
-use crate::facts::{Facts, programs};
+use crate::facts::{Facts, close, programs};
 use crate::fault::fault;
 use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
@@ -195,7 +195,12 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
         return Err(fault(
             "command-kind",
             format!("the command {shown} is not a program: it is {} with mode {:04o}", seen.kind, seen.mode),
-            "name an executable file in sudoers.commands",
+            match seen.kind {
+                FileKind::Regular => {
+                    format!("name a program in sudoers.commands, or make this one: chmod 0755 {shown}")
+                }
+                _ => "name an executable file in sudoers.commands".to_owned(),
+            },
         ));
     }
     if let Some(reason) = distrust? {
@@ -204,7 +209,7 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
             format!(
                 "the command {shown} can be changed by others than root, who would then be root: {reason}"
             ),
-            "make the program and every directory above it root's own, not writable by group or others",
+            format!("unless somebody has changed it already: {}", close(facts, path)?),
         ));
     }
     // Where sudo looks is then asked of sudo itself.
@@ -242,6 +247,6 @@ fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
             candidate.display(),
             path.display()
         ),
-        format!("put {} into sudoers.commands, or remove it", candidate.display()),
+        format!("put {0} into sudoers.commands, or move it away: mv -T {0} {0}.old", candidate.display()),
     )
 }

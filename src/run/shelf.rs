@@ -38,7 +38,7 @@ impl profile::Shelf for Shelf<'_> {
         let (entry, is_open) = match root.pointed_at(path, MOST_BYTES) {
             Ok(Some(found)) => found,
             Ok(None) => return Ok(None),
-            Err(Refusal::System(error)) => return Err(unreadable(path, MOST_BYTES, error)),
+            Err(Refusal::System(error)) => return Err(unreadable(None, path, MOST_BYTES, error)),
             Err(Refusal::Distrust(distrust)) => {
                 let file = root.on_machine(&std::path::absolute(path)?);
                 let inside = distrust.at.strip_prefix(root.on_machine(Path::new(HOME))).is_ok();

@@ -106,7 +106,7 @@ fn homes_that_are_none() {
         "file",
         &passwd("/etc/passwd"),
         &dind,
-        ("home-unusable", &["/etc/passwd", "it is not a directory"]),
+        ("home-unusable", &["/etc/passwd", "it is not a directory", "usermod --home /home/gitlab-runner"]),
     );
     refused(
         "missing",
@@ -114,6 +114,15 @@ fn homes_that_are_none() {
         &dind,
         ("home-missing", &["the home directory /home/none of gitlab-runner does not exist", "install -d"]),
     );
+    if is_root() {
+        // What is the system's is not given away.
+        refused(
+            "of the system",
+            &passwd("/usr/sbin"),
+            &dind,
+            ("home-unusable", &["/usr/sbin can't be used", "usermod --home /home/gitlab-runner"]),
+        );
+    }
     refused("relative", &passwd("somewhere"), &dind, ("home-unusable", &["somewhere"]));
     refused("empty", &passwd(""), &dind, ("home-unusable", &["home directory"]));
 }

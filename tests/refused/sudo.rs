@@ -161,7 +161,7 @@ fn sudo_policies_that_no_rule_can_join() {
         "open directory",
         &host().dir("etc/sudoers.d", 0o777),
         &dind,
-        ("sudoers-directory", &["/etc/sudoers.d", "mode 0777", "chmod 0750"]),
+        ("sudoers-directory", &["/etc/sudoers.d", "mode 0777", "chmod go-w"]),
     );
     let tree = host();
     tree.remove("etc/sudoers");

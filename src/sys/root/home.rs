@@ -7,58 +7,56 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::Root;
-use crate::fault::fault;
+use crate::fault::{AtHome, fault, make_home};
 use crate::sys::dir::Dir;
 use crate::sys::identity::Identity;
 
 impl Root {
     /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's
     /// and are followed; the home itself must belong to the account.
-    pub fn home(&self, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
+    pub fn home(&self, account: &str, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
+        let unusable = |why: &str, found| {
+            fault(
+                "home-unusable",
+                format!("the home directory {} can't be used: {why}", path.display()),
+                make_home(account, identity.gid, path, found),
+            )
+        };
         if !path.is_absolute() {
-            return Err(unusable_home(path, "it is not an absolute path"));
+            return Err(unusable("it is not an absolute path", AtHome::Other));
         }
         let cannot = || format!("cannot open the home directory {}", path.display());
-        let Some(home) = self.home_dir(path)? else {
-            return Ok(None);
-        };
+        let home = self.home_dir(path).or_else(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => Err(unusable("it is not a directory", AtHome::Other)),
+            io::ErrorKind::IsADirectory => Err(unusable("it is the root directory", AtHome::Other)),
+            _ => Err(error).with_context(cannot),
+        })?;
+        let Some(home) = home else { return Ok(None) };
         let owner = home.stat().with_context(cannot)?.uid;
         if owner != identity.uid {
-            return Err(unusable_home(
-                path,
-                &format!("it belongs to uid {owner}, the account is uid {}", identity.uid),
-            ));
+            let why = format!("it belongs to uid {owner}, the account is uid {}", identity.uid);
+            return Err(unusable(&why, AtHome::Foreign));
         }
         let rights = (self.owner.uid == 0 && identity.uid != 0).then_some(identity);
         Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
     }
 
-    /// The same with a handle of its own: the one that others came by has no account's rights.
-    fn home_dir(&self, path: &Path) -> Result<Option<Dir>> {
-        let cannot = || format!("cannot open the home directory {}", path.display());
+    /// The same with a handle of its own: the one that others came by has no account's rights. The root directory is
+    /// one that can't be a home.
+    fn home_dir(&self, path: &Path) -> io::Result<Option<Dir>> {
         // Nearly always a directory, and no link to one.
         for follow in [false, true] {
-            let Some(found) = self.walk(path, follow).with_context(cannot)? else { return Ok(None) };
+            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
             if found.name.is_empty() {
-                let Some((parent, name)) = found.dir.path().parent().zip(found.dir.path().file_name()) else {
-                    return Err(unusable_home(path, "it is the root directory"));
-                };
-                let parent = self.dir(parent).with_context(cannot)?;
-                return parent.map_or(Ok(None), |parent| parent.child(name)).with_context(cannot);
+                let place = found.dir.path().parent().zip(found.dir.path().file_name());
+                let Some((parent, name)) = place else { return Err(io::ErrorKind::IsADirectory.into()) };
+                return self.dir(parent)?.map_or(Ok(None), |parent| parent.child(name));
             }
             match found.dir.child(&found.name) {
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-                opened => return opened.with_context(cannot),
+                opened => return opened,
             }
         }
-        Err(unusable_home(path, "it is not a directory"))
+        Err(io::ErrorKind::NotADirectory.into())
     }
-}
-
-fn unusable_home(path: &Path, why: &str) -> anyhow::Error {
-    fault(
-        "home-unusable",
-        format!("the home directory {} can't be used: {why}", path.display()),
-        "give the account a home directory of its own with `usermod --home`; what is wrong with this one says: runner-prep doctor",
-    )
 }
