@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 /// Programs that repairs name. What follows one is a command, for copying.
-const PROGRAMS: [&str; 64] = [
+const PROGRAMS: [&str; 65] = [
     "apk",
     "apt-get",
     "bash",
@@ -24,6 +24,7 @@ const PROGRAMS: [&str; 64] = [
     "dmesg",
     "dnf",
     "docker",
+    "du",
     "echo",
     "find",
     "findmnt",

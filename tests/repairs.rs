@@ -149,6 +149,10 @@ const BY_HAND: &[(&str, &[&str])] = &[
         "a tree can't be asked; the running host is, and says it with another code",
         &["a configuration that only ssh reads", "later rule"],
     ),
+    (
+        "which checkouts and caches go is for a person to say",
+        &["disk of the builds full", "no inodes for the cache"],
+    ),
     ("a server has to be reached", &["fingerprint alone"]),
     ("what hides the program in this host is a mount, not a missing package", &["no visudo", "no su"]),
     ("the program is installed in this host", &["program not installed"]),
@@ -156,7 +160,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 103;
+const COUNT_BY_HAND: usize = 105;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -6,6 +6,7 @@ use anyhow::Result;
 use toml_edit::Item;
 
 use super::Patient;
+use crate::facts::machine::Machine;
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::Version;
@@ -36,6 +37,17 @@ fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
         if !found.iter().any(|(_, other)| *other == socket) {
             found.push((runner.title(), socket));
         }
+    }
+    Ok(found)
+}
+
+/// Where the daemons on this machine keep their data, each once, of those that answer.
+pub(super) fn data_roots(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for socket in sockets(patient)?.into_iter().filter_map(|(_, socket)| socket) {
+        let info = machine.docker_info(&socket).ok();
+        let path = info.as_ref().and_then(|info| info.get("DockerRootDir")?.as_str()).map(PathBuf::from);
+        found.extend(path.filter(|path| path.is_absolute() && !found.contains(path)));
     }
     Ok(found)
 }

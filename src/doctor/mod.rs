@@ -12,6 +12,7 @@ mod config_file;
 mod config_keys;
 mod config_runners;
 mod config_syntax;
+mod disk;
 mod docker;
 pub mod explain;
 mod kernel;
@@ -107,6 +108,7 @@ pub const CHECKS: &[Check] = &[
     check("config-loaded", ALL, &[ConfigFile, Program, Machine], reload::loaded),
     check("docker-daemon", CONFIG, &[ConfigFile, Machine], docker::daemon),
     check("docker-storage", CONFIG, &[ConfigFile, Machine], docker::storage),
+    check("disk", ALL, &[ConfigFile, Machine], disk::look),
     check("kernel", CONFIG, &[ConfigFile, Machine], kernel::modules),
     check("cgroup", CONFIG, &[ConfigFile, Machine], kernel::cgroup),
 ];

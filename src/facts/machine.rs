@@ -11,6 +11,8 @@ use super::service::Service;
 use crate::sys::accounts;
 pub use crate::sys::exec::Finished;
 use crate::sys::exec::{self, Tool};
+use crate::sys::file_system;
+pub use crate::sys::file_system::{FileSystem, Room};
 use crate::sys::mounts;
 use crate::sys::process_list::{self, Process};
 use crate::sys::root::Root;
@@ -93,6 +95,15 @@ impl<'a> Machine<'a> {
         let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };
         let file = found.dir.open(&found.name).with_context(cannot)?;
         mounts::holder(self.root, &file).with_context(cannot)
+    }
+
+    /// The file system of a directory, links resolved; `None` when there is no such directory.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn file_system(&self, directory: &Path) -> Result<Option<FileSystem>> {
+        let cannot = || format!("cannot see the file system of {}", directory.display());
+        file_system::of(self.root, directory).with_context(cannot)
     }
 
     /// What the Docker daemon behind a Unix socket says of itself (`docker info`).

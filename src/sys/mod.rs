@@ -8,6 +8,7 @@ pub mod dir;
 pub mod exec;
 mod fast_open;
 pub mod fd_passing;
+pub mod file_system;
 pub mod identity;
 pub mod keygen;
 pub mod lease;

@@ -141,6 +141,29 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "docker-storage-driver",
     ),
     ill(
+        "disk of Docker full",
+        "mkdir -p /srv/docker; mount -t tmpfs -o size=1m none /srv/docker; head -c 2M /dev/zero > /srv/docker/x || :
+         echo '{\"ServerVersion\": \"29.0.4\", \"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.44\", \
+         \"DockerRootDir\": \"/srv/docker\"}' > /run/docker.info; printf '#!/bin/sh\nrm -f /srv/docker/x\n' > \
+         /usr/local/bin/docker; chmod 0755 /usr/local/bin/docker",
+        "",
+        "disk-full",
+    ),
+    ill(
+        "disk of the builds full",
+        "mkdir /home/gitlab-runner/builds; mount -t tmpfs -o size=1m,uid=998 none /home/gitlab-runner/builds
+         head -c 2M /dev/zero > /home/gitlab-runner/builds/x || :",
+        "",
+        "disk-full",
+    ),
+    ill(
+        "no inodes for the cache",
+        "mkdir /srv/cache; mount -t tmpfs -o nr_inodes=30 none /srv/cache; touch $(seq -f /srv/cache/%g 40) || :
+         sed -i 's|^  executor = \"shell\"|  cache_dir = \"/srv/cache\"\\n&|' /etc/gitlab-runner/config.toml",
+        "",
+        "disk-full",
+    ),
+    ill(
         "token expired",
         "sed -i 's/0001-01-01/2020-01-01/' /etc/gitlab-runner/config.toml",
         "",

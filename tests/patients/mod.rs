@@ -218,7 +218,7 @@ impl Patient {
             .file_mode("/usr/local/bin/journalctl", SILENT, 0o755)
             .file(
                 "/run/docker.info",
-                r#"{"ServerVersion": "29.0.4", "Driver": "overlayfs", "MinAPIVersion": "1.44"}"#,
+                r#"{"ServerVersion": "29.0.4", "Driver": "overlayfs", "MinAPIVersion": "1.44", "DockerRootDir": "/var"}"#,
             );
         for (path, text, mode, is_own) in files() {
             builder = builder.file_mode(path, text, mode);
