@@ -200,7 +200,7 @@ fn every_fault_of_a_host_is_found() {
     let mut wrong = Vec::new();
     for fault in HOST_FAULTS {
         let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
-        let found = findings(&host.prep(&["doctor", "--profile", "dind", "--json"]));
+        let found = findings(&host.prep(&[&["doctor", "--json"], fault.args].concat()));
         wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
         if !has(&found, fault.status, fault.code) {
             let codes: Vec<&str> =

@@ -56,6 +56,107 @@ const CASES: &[Case] = &[
         "dind",
         "sed -i 's|/var\"|/nowhere\"|' /run/docker.info",
     ),
+    case(
+        "dind-mtu",
+        Some("ok"),
+        "small packets, and jobs bring their dind",
+        "dind",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1450 > /sys/class/net/lo/mtu",
+    ),
+    case(
+        "dind-mtu",
+        None,
+        "small packets, and a dind that is told",
+        "dind",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1450 > /sys/class/net/lo/mtu
+         sed -i 's|    volumes|    services = [{ name = \"docker:dind\", command = [\"--mtu=1400\"] }]\\n&|' \
+            /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "dind-mtu",
+        Some("problem"),
+        "small packets, and a dind that is told too many",
+        "dind",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1450 > /sys/class/net/lo/mtu
+         sed -i 's|    volumes|    services = [{ name = \"docker:dind\", command = [\"--mtu\", \"1500\"] }]\\n&|' \
+            /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "dind-mtu",
+        None,
+        "packets of the usual size",
+        "dind",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1500 > /sys/class/net/lo/mtu",
+    ),
+    case(
+        "dind-mtu",
+        None,
+        "small packets, and jobs use the host's daemon",
+        "docker-socket",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1450 > /sys/class/net/lo/mtu",
+    ),
+    case(
+        "dind-rootless-kernel",
+        None,
+        "an old kernel, and a dind of root's",
+        "dind",
+        "echo 5.10.0 > /run/release; mount --bind /run/release /proc/sys/kernel/osrelease",
+    ),
+    case(
+        "dind-rootless-kernel",
+        Some("ok"),
+        "an old kernel, and jobs bring a rootless dind",
+        "dind-rootless",
+        "echo 4.18.0-553.el8 > /run/release; mount --bind /run/release /proc/sys/kernel/osrelease",
+    ),
+    case(
+        "dind-rootless-kernel",
+        None,
+        "the first kernel that can do it",
+        "dind-rootless",
+        "echo 5.11.0 > /run/release; mount --bind /run/release /proc/sys/kernel/osrelease",
+    ),
+    case(
+        "storage-driver",
+        None,
+        "a storage driver for a dind that has it",
+        "dind",
+        "sed -i 's|/certs\"]|/certs\", \"DOCKER_DRIVER=overlay2\"]|; s|    volumes|    services = [{ name = \
+         \"docker:28-dind\" }]\\n&|' /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "storage-driver",
+        Some("ok"),
+        "a storage driver for whichever dind jobs bring",
+        "dind",
+        "sed -i 's|/certs\"]|/certs\", \"DOCKER_DRIVER=overlay2\"]|' /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "storage-driver",
+        None,
+        "the storage driver of containerd",
+        "dind",
+        "sed -i 's|/certs\"]|/certs\", \"DOCKER_DRIVER=overlayfs\"]|' /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "docker-volumes-mount",
+        None,
+        "volumes without set-user-id and devices",
+        "dind-rootless-closed",
+        "mkdir /var/volumes; mount -t tmpfs -o nosuid,nodev none /var/volumes",
+    ),
+    case(
+        "docker-volumes-mount",
+        None,
+        "a profile that is no such wall",
+        "dind-rootless",
+        "mkdir /var/volumes",
+    ),
 ];
 
 #[test]
@@ -63,7 +164,7 @@ fn the_machine_is_judged_as_it_is() {
     if !is_root() {
         return skip("a throwaway host needs root");
     }
-    if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
+    if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync", "ip"]) {
         return;
     }
     let mut wrong = Vec::new();

@@ -12,6 +12,7 @@ mod config_file;
 mod config_keys;
 mod config_runners;
 mod config_syntax;
+mod dind;
 mod disk;
 mod docker;
 pub mod explain;
@@ -108,6 +109,10 @@ pub const CHECKS: &[Check] = &[
     check("config-loaded", ALL, &[ConfigFile, Program, Machine], reload::loaded),
     check("docker-daemon", CONFIG, &[ConfigFile, Machine], docker::daemon),
     check("docker-storage", CONFIG, &[ConfigFile, Machine], docker::storage),
+    check("dind-network", CONFIG, &[ConfigFile, Machine], dind::packets),
+    check("dind-kernel", CONFIG, &[ConfigFile, Machine], dind::rootless),
+    check("dind-storage", CONFIG, &[ConfigFile], dind::driver),
+    check("docker-volumes", CONFIG, &[ConfigFile, Machine], dind::volumes),
     check("disk", ALL, &[ConfigFile, Machine], disk::look),
     check("kernel", CONFIG, &[ConfigFile, Machine], kernel::modules),
     check("cgroup", CONFIG, &[ConfigFile, Machine], kernel::cgroup),

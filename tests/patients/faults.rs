@@ -451,6 +451,18 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         )],
         "environment-docker",
     ),
+    problem(
+        "a storage driver for the newest dind",
+        &[
+            Edit(
+                TOML,
+                "\"DOCKER_TLS_CERTDIR=/certs\"",
+                "\"DOCKER_TLS_CERTDIR=/certs\", \"DOCKER_DRIVER=overlay2\"",
+            ),
+            Edit(TOML, "    volumes", "    services = [{ name = \"docker:dind\" }]\n    volumes"),
+        ],
+        "storage-driver",
+    ),
     // Runners.
     problem("no runners", &[Put(TOML, "concurrent = 1\n")], "no-runner"),
     problem("unknown executor", &[Edit(TOML, "\"shell\"", "\"shel\"")], "executor-unknown"),

@@ -2,16 +2,18 @@
 
 use super::HostFault;
 
+const DIND: &[&str] = &["--profile", "dind"];
+
 const fn ill(name: &'static str, before: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before, after, status: "problem", code }
+    HostFault { name, before, after, status: "problem", code, args: DIND }
 }
 
 const fn remark(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before: "", after, status: "ok", code }
+    HostFault { name, before: "", after, status: "ok", code, args: DIND }
 }
 
 const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> HostFault {
-    HostFault { name, before: "", after, status: "unknown", code }
+    HostFault { name, before: "", after, status: "unknown", code, args: DIND }
 }
 
 /// What only a running host shows.
@@ -140,6 +142,30 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "echo '{\"Driver\": \"vfs\"}' > /run/docker.info",
         "docker-storage-driver",
     ),
+    ill(
+        "small packets and a dind that is not told",
+        "ip link set lo up; ip route add default dev lo; mount -t tmpfs none /sys/class/net; mkdir /sys/class/net/lo
+         echo 1450 > /sys/class/net/lo/mtu
+         sed -i 's|    volumes|    services = [{ name = \"docker:28-dind\" }]\\n&|' /etc/gitlab-runner/config.toml",
+        "",
+        "dind-mtu",
+    ),
+    ill(
+        "kernel too old for a rootless dind",
+        "echo 5.10.0-8-amd64 > /run/release; mount --bind /run/release /proc/sys/kernel/osrelease
+         sed -i 's|    volumes|    services = [{ name = \"docker:dind-rootless\" }]\\n&|' /etc/gitlab-runner/config.toml",
+        "",
+        "dind-rootless-kernel",
+    ),
+    HostFault {
+        args: &["--profile", "dind-rootless-closed"],
+        ..ill(
+            "Docker's volumes in a plain mount",
+            "mkdir -p /var/volumes",
+            "",
+            "docker-volumes-mount",
+        )
+    },
     ill(
         "disk of Docker full",
         "mkdir -p /srv/docker; mount -t tmpfs -o size=1m none /srv/docker; head -c 2M /dev/zero > /srv/docker/x || :

@@ -184,6 +184,8 @@ pub(crate) struct HostFault {
     pub(crate) after: &'static str,
     pub(crate) status: &'static str,
     pub(crate) code: &'static str,
+    /// Profile and options.
+    pub(crate) args: &'static [&'static str],
 }
 
 /// Programs of a host that has none of GitLab's and Docker's.

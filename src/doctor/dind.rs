@@ -1,0 +1,362 @@
+//! What a Docker daemon in a service of jobs gets from the host, and can't know by itself: the size of packets, what
+//! the kernel can do, and how the host's own daemon mounts volumes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use toml_edit::{Item, TableLike};
+
+use super::{Patient, docker};
+use crate::facts::MOST_BYTES;
+use crate::finding::Findings;
+use crate::runner_config::{self, Runner, strings_at};
+
+/// What dockerd takes for the size of packets where nobody says another.
+const USUAL_MTU: u32 = 1500;
+
+/// The first kernel in which an ordinary user can mount an overlay.
+const KERNEL: (u32, u32) = (5, 11);
+
+/// The first release of Docker whose fresh installation keeps images with containerd.
+const CONTAINERD: u32 = 29;
+
+/// Storage drivers that containerd does not have by these names.
+const OLD_DRIVERS: [&str; 4] = ["overlay2", "overlay", "aufs", "devicemapper"];
+
+/// The release of Docker in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Release {
+    Major(u32),
+    /// What a tag without a number means today.
+    Newest,
+    /// The image is somebody's own, or is named by its digest.
+    Unknown,
+}
+
+impl Release {
+    fn of(image: &str) -> Self {
+        let path = image.split('@').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let (name, tag) = name.split_once(':').unwrap_or((name, ""));
+        let number = tag.split(['.', '-']).next().unwrap_or_default();
+        match number.parse() {
+            _ if name != "docker" || (tag.is_empty() && image.contains('@')) => Self::Unknown,
+            Ok(major) => Self::Major(major),
+            Err(_) => Self::Newest,
+        }
+    }
+
+    /// True, false, or not known.
+    fn keeps_with_containerd(self) -> Option<bool> {
+        match self {
+            Self::Major(major) => Some(major >= CONTAINERD),
+            Self::Newest => Some(true),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// A service with a Docker daemon that config.toml gives jobs.
+struct Service<'a> {
+    image: &'a str,
+    command: Vec<&'a str>,
+}
+
+fn services<'a>(runner: &Runner<'a>) -> Vec<Service<'a>> {
+    let services = || runner_config::tables(runner.docker_table()?.get("services")?);
+    let of = |table: &'a dyn TableLike| {
+        let image = table.get("name").and_then(Item::as_str).filter(|name| name.contains("dind"))?;
+        Some(Service { image, command: strings_at(Some(table), "command") })
+    };
+    services().into_iter().flatten().filter_map(of).collect()
+}
+
+/// The runners that start containers with a daemon of this machine, each with the daemons that it gives jobs. Where
+/// there are none, jobs bring their own, if the profile is for that.
+fn local<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Vec<Service<'p>>)>> {
+    let is_local = |runner: &Runner<'_>| {
+        runner.text("executor") == Some("docker") && !Runner::is_remote(runner.docker_table())
+    };
+    let runners = patient.docker_runners()?.into_iter().filter(is_local);
+    let with_services = runners.map(|runner| {
+        let services = services(&runner);
+        (runner, services)
+    });
+    Ok(with_services.filter(|(_, services)| patient.wants_dind() || !services.is_empty()).collect())
+}
+
+/// Packets that the way out of the machine carries.
+pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let text = |path: &str| -> Result<String> {
+        let file = patient.facts.file(Path::new(path), MOST_BYTES)?;
+        Ok(file.map(|file| file.text().into_owned()).unwrap_or_default())
+    };
+    let routes = text("/proc/net/route")?;
+    let Some(interface) = default_interface(&routes) else {
+        findings.fine("no way out of the machine is known");
+        return Ok(());
+    };
+    let Ok(mtu) = text(&format!("/sys/class/net/{interface}/mtu"))?.trim().parse::<u32>() else {
+        findings.unknown("dind-mtu", format!("the MTU of {interface} could not be read"), "");
+        return Ok(());
+    };
+    if mtu >= USUAL_MTU {
+        findings.fine(format!("{interface} carries {mtu} bytes a packet"));
+        return Ok(());
+    }
+    let effect = format!(
+        "{interface} carries {mtu} bytes a packet (MTU), and a Docker daemon in a service sends {USUAL_MTU} unless it is \
+         told: downloads in its containers hang"
+    );
+    for (runner, services) in local(patient)? {
+        let title = runner.title();
+        if services.is_empty() {
+            findings.note(
+                "dind-mtu",
+                format!("{title}: {effect}"),
+                format!(
+                    "in the jobs: services: [{{ name: \"docker:28-dind\", alias: docker, command: [\"--mtu={mtu}\"] }}]"
+                ),
+            );
+        }
+        for service in
+            services.iter().filter(|service| told_mtu(&service.command).is_none_or(|told| told > mtu))
+        {
+            let has_command = !service.command.is_empty();
+            findings.problem(
+                "dind-mtu",
+                format!("{title}: {effect}; its service has no --mtu of {mtu} or less"),
+                if has_command {
+                    format!("let `command` of that service in config.toml hold \"--mtu={mtu}\"")
+                } else {
+                    format!("give that service in config.toml the line: command = [\"--mtu={mtu}\"]")
+                },
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine(format!("{interface} carries {mtu} bytes a packet, and no service sends more"));
+    }
+    Ok(())
+}
+
+/// The MTU in a command of dockerd.
+fn told_mtu(command: &[&str]) -> Option<u32> {
+    let after = |at: usize| command.get(at + 1).and_then(|word| word.parse().ok());
+    command.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--mtu") {
+        Some("") => after(at),
+        Some(rest) => rest.strip_prefix('=')?.parse().ok(),
+        None => None,
+    })
+}
+
+/// The interface of the default route with the lowest metric, as `/proc/net/route` has it.
+fn default_interface(routes: &str) -> Option<&str> {
+    let metric_of = |line: &str| -> Option<u32> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, destination, _, flags, _, _, metric, mask, ..] = fields[..] else { return None };
+        let is_up = u32::from_str_radix(flags, 16).ok()? & 1 != 0;
+        let is_default = destination == "00000000" && mask == "00000000" && is_up;
+        metric.parse().ok().filter(|_| is_default)
+    };
+    let routes = routes.lines().filter_map(|line| Some((metric_of(line)?, line.split_whitespace().next()?)));
+    let is_name = |name: &&str| !name.contains('/') && *name != "." && *name != "..";
+    routes.min_by_key(|(metric, _)| *metric).map(|(_, name)| name).filter(is_name)
+}
+
+/// A kernel in which a daemon of an ordinary user can keep images.
+pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let file = patient.facts.file(Path::new("/proc/sys/kernel/osrelease"), MOST_BYTES)?;
+    let text = file.map(|file| file.text().trim().to_owned()).unwrap_or_default();
+    let mut numbers =
+        text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        findings.unknown("dind-rootless-kernel", "the kernel does not say its release", "");
+        return Ok(());
+    };
+    if (major, minor) >= KERNEL {
+        findings.fine(format!("kernel {major}.{minor}"));
+        return Ok(());
+    }
+    let (wanted_major, wanted_minor) = KERNEL;
+    let repair = format!("start the host with kernel {wanted_major}.{wanted_minor} or later");
+    for (runner, services) in local(patient)? {
+        let title = runner.title();
+        let mut rootless = services.iter().filter(|service| service.image.contains("rootless")).peekable();
+        if services.is_empty() && wants_rootless(patient) {
+            findings.note(
+                "dind-rootless-kernel",
+                format!("{title}: with kernel {major}.{minor}, docker:{CONTAINERD}-dind-rootless and later start no container"),
+                format!("use docker:28-dind-rootless in jobs; or {repair}"),
+            );
+        } else if rootless.peek().is_some() {
+            if rootless.all(Service::image_is_older) {
+                findings.note(
+                    "dind-rootless-kernel",
+                    format!("{title}: with kernel {major}.{minor}, its rootless daemon keeps images in a slow way, and from release {CONTAINERD} on starts no container"),
+                    &repair,
+                );
+            } else {
+                findings.problem(
+                    "dind-rootless-kernel",
+                    format!("{title}: with kernel {major}.{minor}, the rootless daemon of its service starts no container"),
+                    format!("let that service in config.toml be docker:28-dind-rootless; or {repair}"),
+                );
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("no rootless daemon is wanted here");
+    }
+    Ok(())
+}
+
+impl Service<'_> {
+    /// True for a release that is known to be older than those with containerd.
+    fn image_is_older(&self) -> bool {
+        Release::of(self.image).keeps_with_containerd() == Some(false)
+    }
+}
+
+/// True when no other service is privileged than one whose daemon is an ordinary user's.
+fn wants_rootless(patient: &Patient<'_>) -> bool {
+    let allowed = strings_at(patient.wanted_docker(), "allowed_privileged_services");
+    !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
+}
+
+/// A storage driver that `environment` gives the daemon in the service, and that this daemon may not have.
+pub(super) fn driver(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    for (runner, services) in local(patient)? {
+        let environment = strings_at(Some(runner.table), "environment");
+        let driver = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_DRIVER="));
+        let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { continue };
+        let title = runner.title();
+        let repair = "take DOCKER_DRIVER out of `environment` in config.toml: each release finds the right one by itself";
+        let releases: Vec<_> =
+            services.iter().map(|service| Release::of(service.image).keeps_with_containerd()).collect();
+        if releases.contains(&Some(true)) {
+            findings.problem(
+                "storage-driver",
+                format!(
+                    "{title}: DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
+                     (\"snapshotter not loaded: {driver}\")"
+                ),
+                repair,
+            );
+        } else if releases.is_empty() || releases.contains(&None) {
+            findings.note(
+                "storage-driver",
+                format!(
+                    "{title}: DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
+                     {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
+                ),
+                repair,
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("no storage driver is forced on the daemons in services");
+    }
+    Ok(())
+}
+
+/// What a job leaves in a volume must be no way to root, where the profile is a wall.
+pub(super) fn volumes(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = patient.machine else { return Ok(()) };
+    let is_closed = patient.wanted_docker().is_some_and(|docker| docker.get("services_limit").is_some());
+    if !is_closed || !wants_rootless(patient) {
+        findings.fine("the profile relies on no mount of volumes");
+        return Ok(());
+    }
+    let roots = docker::data_roots(patient, machine)?;
+    if roots.is_empty() && !local(patient)?.is_empty() {
+        findings.unknown("docker-daemon-down", "no daemon says where it keeps volumes", "see docker-daemon");
+    }
+    for path in roots.iter().map(|root| root.join("volumes")) {
+        let shown = path.display().to_string();
+        let Some(system) = machine.file_system(&path)? else {
+            findings.unknown(
+                "docker-volumes-mount",
+                format!("Docker says that its volumes are in {shown}, which is not there"),
+                "where the daemon runs in a container, look there how it is mounted",
+            );
+            continue;
+        };
+        if !(system.nosuid && system.nodev) {
+            let is_plain = shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+            findings.problem(
+                "docker-volumes-mount",
+                format!(
+                    "the file system of {shown} is mounted without nosuid,nodev: what a job leaves in a volume can make \
+                     the next one root, and {} is no wall",
+                    patient.profiles.join(",")
+                ),
+                if is_plain {
+                    format!(
+                        "mount it so, now and with the machine: printf '%s\\n' '{shown} {shown} none bind,nosuid,nodev 0 0' >> \
+                         /etc/fstab && mount {shown}"
+                    )
+                } else {
+                    "mount that directory with nosuid,nodev by a line in /etc/fstab".to_owned()
+                },
+            );
+        }
+    }
+    if findings.is_empty() {
+        findings.fine("Docker's volumes are mounted with nosuid,nodev");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_of_an_image() {
+        use Release::{Major, Newest, Unknown};
+        for (image, release) in [
+            ("docker:28-dind", Major(28)),
+            ("docker.io/library/docker:29.0.4-dind-rootless", Major(29)),
+            ("registry.example.com:5000/mirror/docker:19.03-dind", Major(19)),
+            ("docker:dind", Newest),
+            ("docker:dind-rootless@sha256:0123", Newest),
+            ("docker@sha256:0123", Unknown),
+            ("our/dind:1", Unknown),
+        ] {
+            assert_eq!(Release::of(image), release, "{image}");
+        }
+    }
+
+    #[test]
+    fn the_default_route_with_the_lowest_metric_counts() {
+        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+        let route = |name: &str, to: &str, flags: &str, metric: u32| {
+            format!("{name}\t{to}\t0100A8C0\t{flags}\t0\t0\t{metric}\t{to}\t0\t0\t0\n")
+        };
+        let table = [
+            head,
+            &route("wlan0", "00000000", "0003", 600),
+            &route("eth0", "00000000", "0003", 100),
+            &route("down0", "00000000", "0002", 1),
+            &route("docker0", "000011AC", "0001", 0),
+        ]
+        .concat();
+        assert_eq!(default_interface(&table), Some("eth0"));
+        assert_eq!(default_interface(head), None);
+        assert_eq!(default_interface(&route("../x", "00000000", "0003", 0)), None);
+    }
+
+    #[test]
+    fn the_mtu_in_a_command() {
+        for (command, told) in [
+            (&["--mtu=1400"][..], Some(1400)),
+            (&["dockerd", "--mtu", "1360"], Some(1360)),
+            (&["--mtu"], None),
+            (&["--mtus=1"], None),
+            (&[], None),
+        ] {
+            assert_eq!(told_mtu(command), told, "{command:?}");
+        }
+    }
+}
