@@ -110,14 +110,27 @@ pub fn repair(error: &anyhow::Error) -> String {
         return fault.repair.clone();
     }
     let refused = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    // Contexts name the path.
+    let words = format!("{error:#}");
+    let path = words
+        .split(' ')
+        .map(|word| word.trim_end_matches([':', ',', ';']))
+        .find(|word| word.starts_with('/'));
+    let look = |command: &str| path.map_or_else(String::new, |path| format!("{command} {path}; "));
     match refused.map(io::Error::kind) {
         Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: df -h; df -i",
         Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: findmnt",
         Some(Kind::PermissionDenied) => {
-            "run as root; root is refused by flags and security modules: lsattr -d PATH; dmesg"
+            return format!(
+                "run as root; root is refused by flags and security modules: {}dmesg",
+                look("lsattr -d")
+            );
         }
         Some(Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory) => {
-            "see which part of the path is not as it should be: namei -l PATH"
+            return format!(
+                "see which part of the path is not as it should be, and run again: {}dmesg",
+                look("namei -l")
+            );
         }
         Some(Kind::OutOfMemory) => "see what memory there is, and run again: free -m",
         Some(Kind::TimedOut | Kind::WouldBlock | Kind::Interrupted) => "run the same command again",
@@ -139,14 +152,14 @@ mod tests {
         for (number, says) in [
             (28, "df -h"),
             (30, "findmnt"),
-            (13, "root"),
-            (1, "root"),
-            (2, "namei"),
+            (13, "lsattr -d /etc/it; dmesg"),
+            (1, "lsattr -d /etc/it; dmesg"),
+            (2, "namei -l /etc/it; dmesg"),
             (24, "ulimit"),
             (5, "dmesg"),
         ] {
-            let error =
-                Err::<(), _>(io::Error::from_raw_os_error(number)).context("cannot read it").unwrap_err();
+            let error = Err::<(), _>(io::Error::from_raw_os_error(number));
+            let error = error.context("cannot read /etc/it").unwrap_err();
             assert!(repair(&error).contains(says), "{number}: {}", repair(&error));
         }
         assert!(repair(&anyhow::anyhow!("odd")).contains("report it"));

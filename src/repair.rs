@@ -6,73 +6,10 @@
 use std::path::PathBuf;
 
 /// Programs that repairs name. What follows one is a command, for copying.
-const PROGRAMS: [&str; 65] = [
-    "apk",
-    "apt-get",
-    "bash",
-    "cat",
-    "chattr",
-    "chgrp",
-    "chmod",
-    "chown",
-    "chroot",
-    "command",
-    "cp",
-    "curl",
-    "df",
-    "diff",
-    "dmesg",
-    "dnf",
-    "docker",
-    "du",
-    "echo",
-    "find",
-    "findmnt",
-    "free",
-    "fuser",
-    "getent",
-    "git",
-    "gitlab-runner",
-    "glab",
-    "gpasswd",
-    "groupadd",
-    "groupmod",
-    "id",
-    "install",
-    "journalctl",
-    "ln",
-    "ls",
-    "lsattr",
-    "microdnf",
-    "mkdir",
-    "modprobe",
-    "mount",
-    "mv",
-    "namei",
-    "pacman",
-    "printf",
-    "ps",
-    "rm",
-    "runner-prep",
-    "sed",
-    "sh",
-    "sleep",
-    "ssh",
-    "ssh-keygen",
-    "ssh-keyscan",
-    "su",
-    "sudo",
-    "systemctl",
-    "truncate",
-    "useradd",
-    "userdel",
-    "usermod",
-    "visudo",
-    "yum",
-    "zypper",
-    "touch",
-    "umount",
-];
+const PROGRAMS: &str = "apk apt-get bash cat chattr chgrp chmod chown chroot command cp curl df diff dmesg dnf docker du echo find \
+    findmnt free fuser getent git gitlab-runner glab gpasswd groupadd groupmod id install journalctl ln ls \
+    lsattr microdnf mkdir modprobe mount mv namei pacman printf ps rm runner-prep sed sh sleep ssh \
+    ssh-keygen ssh-keyscan su sudo systemctl touch truncate umount useradd userdel usermod visudo yum zypper";
 
 /// Those of them that a sentence can begin with, too.
 const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install", "mount", "ssh"];
@@ -112,9 +49,10 @@ impl Reader {
         }
     }
 
-    /// A command of this program that needs no profile, and looks into the tree all the same.
+    /// A command of this program that says its profile, or needs none, and looks into the tree all the same.
     fn in_tree(&self, command: &str) -> String {
-        let looks = command.split(' ').nth(1).is_some_and(|name| ["undo", "key"].contains(&name));
+        let of_hosts = ["apply", "plan", "check", "doctor", "undo", "key"];
+        let looks = command.split(' ').nth(1).is_some_and(|name| of_hosts.contains(&name));
         match self.tree.as_ref().filter(|_| looks && !command.contains(" --root ")) {
             Some(tree) => format!("{command} --root {}", quoted(&tree.display().to_string())),
             None => command.to_owned(),
@@ -166,12 +104,22 @@ impl Reader {
         if let Some(at) = rest.find("runner-prep ").filter(|_| is_ours) {
             rest = [&rest[..at], &self.completed(&rest[at..])].concat();
         }
-        if let Some(tree) = self.tree.as_ref().filter(|_| !is_ours) {
-            let tree = quoted(&tree.display().to_string());
-            rest = format!("chroot {tree} {rest}");
+        let of_machine =
+            rest.strip_prefix("command ").filter(|rest| !rest.starts_with('-')).map(str::to_owned);
+        let chroot = match &self.tree {
+            Some(tree) if of_machine.is_none() => format!("chroot {} ", quoted(&tree.display().to_string())),
+            _ => String::new(),
+        };
+        // The shell itself says a text; what takes it is the program.
+        let is_text = output.is_some() && ["echo ", "printf "].iter().any(|word| rest.starts_with(word));
+        let is_outside = !is_ours && !chroot.is_empty();
+        rest = of_machine.unwrap_or(rest);
+        if is_outside && !is_text {
+            rest = chroot.clone() + &rest;
         }
-        let needs_root = self.by_sudo || (self.chroots_by_sudo && rest.starts_with("chroot "));
-        let by_sudo = needs_root && !rest.starts_with("sudo ");
+        let is_of_root = is_outside || (self.tree.is_some() && chroot.is_empty());
+        let needs_root = self.by_sudo || (self.chroots_by_sudo && is_of_root);
+        let by_sudo = needs_root && !is_text && !rest.starts_with("sudo ");
         if by_sudo {
             let names: Vec<&str> =
                 variables.iter().filter_map(|word| Some(word.split_once('=')?.0)).collect();
@@ -181,22 +129,22 @@ impl Reader {
         }
         let mut said = variables.iter().fold(String::new(), |all, word| all + word + " ") + &rest;
         if let Some((option, file)) = output {
-            let file = match &self.tree {
-                Some(tree) if file.starts_with('/') && !file.starts_with("/dev/") => {
-                    quoted(&format!("{}{file}", tree.display()))
-                }
-                _ => file.to_owned(),
-            };
-            let sign = if option.is_empty() { ">" } else { ">>" };
-            let to = if self.by_sudo && by_sudo {
-                [" | sudo tee", option, " ", &file, " >/dev/null"].concat()
+            // In a tree a link could lead the reader's own shell out of it.
+            let into_tree = !chroot.is_empty() && file.starts_with('/') && !file.starts_with("/dev/");
+            let chroot = if into_tree { chroot.as_str() } else { "" };
+            let sudo = if self.by_sudo || (self.chroots_by_sudo && into_tree) { "sudo " } else { "" };
+            if into_tree || !sudo.is_empty() {
+                said.extend([" | ", sudo, chroot, "tee", option, " ", file, " >/dev/null"]);
             } else {
-                [" ", sign, " ", &file].concat()
-            };
-            said.push_str(&to);
+                said.extend([if option.is_empty() { " > " } else { " >> " }, file]);
+            }
         }
         said
     }
+}
+
+fn is_program(word: &str) -> bool {
+    PROGRAMS.split(' ').any(|program| program == word)
 }
 
 /// `NAME=value`.
@@ -240,14 +188,34 @@ pub fn pieces(line: &str) -> Vec<(bool, &str)> {
         // `install it: …` is not a command, `install -d …` is one.
         let is_prose = found.is_empty()
             && WORDS.contains(&&rest[..word])
-            && !rest[word..].trim_start().starts_with(['-', '/', '+']);
-        let is_program = PROGRAMS.contains(&&rest[..word]) || is_variable(&rest[..word]);
-        let is_command = may_begin && is_program && !is_prose;
+            && !rest[word..].trim_start().starts_with(['-', '/', '+'])
+            && !rest
+                .strip_prefix("command ")
+                .is_some_and(|rest| is_program(rest.split(' ').next().unwrap_or_default()));
+        let is_called = is_program(&rest[..word]) || is_variable(&rest[..word]);
+        let is_command = may_begin && is_called && !is_prose;
         let end = if is_command { rest.find("; ").map_or(rest.len(), |at| at + 1) } else { word };
         found.push((is_command, &rest[..end]));
         rest = rest.get(end + 1..).unwrap_or_default();
     }
     found
+}
+
+/// The same repair, of what is on the machine itself although a tree is worked on. The shell's `command` says so.
+#[must_use]
+pub fn on_machine(repair: &str) -> String {
+    let of_machine = |part: &str| {
+        if ["&&", "||", "|"].contains(&part) { part.to_owned() } else { format!("command {part}") }
+    };
+    let piece = |(is_command, text): (bool, &str)| {
+        let parts = if is_command {
+            parts(text).into_iter().map(of_machine).collect()
+        } else {
+            vec![text.to_owned()]
+        };
+        parts.join(" ")
+    };
+    pieces(repair).into_iter().map(piece).collect::<Vec<_>>().join(" ")
 }
 
 /// A word for a shell.
@@ -293,7 +261,8 @@ impl Registration<'_> {
             None => (String::new(), ""),
         };
         format!(
-            "{before}CI_SERVER_TOKEN=glrt-TOKEN gitlab-runner register --non-interactive{file} \\\n    \
+            "let CI_SERVER_TOKEN be the token that GitLab shows for a new runner, then:\n\
+             {before}CI_SERVER_TOKEN=${{CI_SERVER_TOKEN:?}} gitlab-runner register --non-interactive{file} \\\n    \
              --url https://{server} --executor {executor}{image}{with}\n{then}"
         )
     }
@@ -336,7 +305,7 @@ mod tests {
             (
                 "runner-prep template --profile a > /root/a",
                 "sudo runner-prep template --profile a | sudo tee /root/a >/dev/null",
-                "runner-prep template --profile a > '/srv/my image/root/a'",
+                "runner-prep template --profile a | chroot '/srv/my image' tee /root/a >/dev/null",
             ),
             (
                 "TOKEN=x gitlab-runner register \\\n    --url y",
@@ -350,12 +319,19 @@ mod tests {
             ),
             (
                 "add it: printf 'a && b' >> /c",
-                "add it: sudo printf 'a && b' | sudo tee -a /c >/dev/null",
-                "add it: chroot '/srv/my image' printf 'a && b' >> '/srv/my image/c'",
+                "add it: printf 'a && b' | sudo tee -a /c >/dev/null",
+                "add it: printf 'a && b' | chroot '/srv/my image' tee -a /c >/dev/null",
             ),
             ("name another account", "name another account", "name another account"),
+            (
+                "see where: command -v a",
+                "see where: sudo command -v a",
+                "see where: chroot '/srv/my image' command -v a",
+            ),
         ] {
             assert_eq!(Reader::default().address(text), text);
+            let of_machine = on_machine(text);
+            assert_eq!(of_tree.address(&of_machine), Reader::default().address(&of_machine), "{of_machine}");
             assert_eq!(by_sudo.address(text), sudo);
             assert_eq!(of_tree.address(text), tree);
         }
@@ -368,8 +344,12 @@ mod tests {
             ("chmod 0600 /etc/a", "sudo chroot /tree chmod 0600 /etc/a"),
             ("TOKEN=x gitlab-runner y", "TOKEN=x sudo --preserve-env=TOKEN chroot /tree gitlab-runner y"),
             ("sudo -u ci mv -T /a /b", "sudo chroot /tree sudo -u ci mv -T /a /b"),
-            ("printf a >> /c", "sudo chroot /tree printf a >> /tree/c"),
-            ("runner-prep template --profile a > /root/a", "runner-prep template --profile a > /tree/root/a"),
+            ("printf a >> /c", "printf a | sudo chroot /tree tee -a /c >/dev/null"),
+            (
+                "runner-prep template --profile a > /root/a",
+                "runner-prep template --profile a | sudo chroot /tree tee /root/a >/dev/null",
+            ),
+            ("command apt-get install git", "sudo apt-get install git"),
         ] {
             assert_eq!(reader.address(text), expected);
         }

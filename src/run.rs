@@ -340,7 +340,7 @@ fn ask(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: St
             Ok(text_or_json(cli, &template.profile, &text))
         }
         Command::Key(key) => {
-            let (line, remarks) = key::show(cli, &root, &facts, key, style)?;
+            let (line, remarks) = key::show(cli, environment, &root, &facts, key, style)?;
             // Not on standard output, which is the line alone.
             write(streams.err, &remarks);
             Ok(line)
@@ -369,7 +369,8 @@ fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style:
     match ask(cli, environment, streams, style) {
         Ok(text) => deliver(streams, &text),
         Err(error) => {
-            print(&Report::failed(&[], &error), cli, style, streams);
+            let report = Report::failed(&[], &error).addressed(reader(cli, environment, &[], Vec::new()));
+            print(&report, cli, style, streams);
             Exit::Error
         }
     }

@@ -27,7 +27,7 @@ fn to_reader(command: &str) -> String {
     if is_root() {
         return command.to_owned();
     }
-    let token = "CI_SERVER_TOKEN=glrt-TOKEN ";
+    let token = "CI_SERVER_TOKEN=${CI_SERVER_TOKEN:?} ";
     command
         .replace("chroot ", "sudo chroot ")
         .replace(&format!("{token}sudo "), &format!("{token}sudo --preserve-env=CI_SERVER_TOKEN "))
@@ -163,8 +163,8 @@ fn what_must_be_done_stands_in_the_order_of_doing_it() {
     for next in [
         "chroot DIR apt-get update && chroot DIR apt-get install -y docker.io",
         "chroot DIR apt-get install -y gitlab-runner",
-        "runner-prep template --profile dind > DIR/root/runner.toml",
-        "CI_SERVER_TOKEN=glrt-TOKEN chroot DIR gitlab-runner register",
+        "runner-prep template --profile dind | chroot DIR tee /root/runner.toml >/dev/null",
+        "CI_SERVER_TOKEN=${CI_SERVER_TOKEN:?} chroot DIR gitlab-runner register",
         "--url https://gitlab.com --executor docker --docker-image docker:28",
         "runner-prep apply --profile dind --root DIR",
         "runner-prep doctor --profile dind --root DIR",
@@ -201,7 +201,9 @@ fn a_user_with_sudo_gets_commands_with_sudo() {
         .says("sudo apt-get update && sudo curl -fsSL https://packages.gitlab.com/")
         .says("&& sudo bash /root/gitlab-runner.repository.sh && sudo apt-get install -y gitlab-runner\n")
         .says("sudo runner-prep template --profile dind | sudo tee /root/runner.toml >/dev/null")
-        .says("CI_SERVER_TOKEN=glrt-TOKEN sudo --preserve-env=CI_SERVER_TOKEN gitlab-runner register")
+        .says(
+            "CI_SERVER_TOKEN=${CI_SERVER_TOKEN:?} sudo --preserve-env=CI_SERVER_TOKEN gitlab-runner register",
+        )
         .says("sudo runner-prep apply --profile dind");
     host.sh("SUDO_UID=0 runner-prep plan --profile dind 2>&1")
         .ok()

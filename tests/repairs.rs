@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use patients::{DPKG, Do, Fault, HOST_FAULTS, HostFault, Patient, STATUS, tree_faults};
-use runner_prep::repair::pieces;
+use support::repairs::{commands, wrong_with};
 use support::{Tree, have, is_root, run_limited, skip, tool};
 
 /// What a person has to do, because no command can: why, and the rows.
@@ -238,16 +238,6 @@ const OWN_PROGRAMS: &str = "
     sed -i '/^docker:/d' /etc/group /etc/gshadow
     install -d -o gitlab-runner -g gitlab-runner /home/gitlab-runner/builds";
 
-/// The commands of a repair, in their order.
-fn commands(repair: &str) -> Vec<String> {
-    let whole = repair.replace("\\\n    ", "");
-    let of_line = |line: &str| {
-        let found = pieces(line).into_iter().filter(|(is_command, _)| *is_command);
-        found.map(|(_, text)| text.trim_end_matches(';').to_owned()).collect::<Vec<_>>()
-    };
-    whole.lines().flat_map(of_line).collect()
-}
-
 /// Something that is wrong, on whichever kind of host.
 enum Row {
     Tree(&'static Fault),
@@ -353,4 +343,27 @@ fn every_repair_repairs() {
     });
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} repairs do not repair:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A tree is never asked by a command that acts on the machine, and nothing is left to fill in.
+#[test]
+fn a_repair_of_a_tree_is_for_the_tree() {
+    let mut wrong = Vec::new();
+    for fault in tree_faults() {
+        let tree = patients::tree();
+        patients::infect(&tree, fault);
+        let top = tree.top().display().to_string();
+        for command in ["doctor", "plan"] {
+            let document = tree.run(&[&[command, "--json"], fault.args].concat()).json();
+            let lists = ["findings", "warnings", "pending"].map(|list| document[list].as_array().cloned());
+            for said in lists.into_iter().flatten().flatten() {
+                let repair = said["repair"].as_str().unwrap();
+                let found = wrong_with(repair, Some(&top));
+                wrong.extend(found.iter().map(|why| format!("{} ({}): {why}", fault.name, said["code"])));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -315,6 +315,10 @@ impl Facts for Fake {
         (name == "ssh-keygen").then(|| "/usr/bin/ssh-keygen".into())
     }
 
+    fn install_tool(&self, name: &'static str) -> Result<String> {
+        Ok(name.to_owned())
+    }
+
     fn program(&self) -> Option<PathBuf> {
         None
     }

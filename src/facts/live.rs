@@ -11,10 +11,11 @@ use anyhow::{Context, Result};
 use super::looks::Looks;
 pub use super::looks::unreadable;
 use super::shut::{shut, shut_by_mode};
-use super::{Account, Facts, MOST_BYTES, Times, name_services, package, programs, seen};
+use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, Fault, fault};
 use crate::keys::Version;
+use crate::repair::on_machine;
 use crate::sys::accounts;
 use crate::sys::dir::{Dir, Entry, Named};
 use crate::sys::exec::{self, Finished, Tool};
@@ -23,17 +24,6 @@ use crate::sys::root::{Root, below, descend};
 use crate::sys::sudo;
 pub use crate::sys::sudo::broken;
 use crate::sys::writable;
-
-/// Databases of rpm, by their age.
-const RPM_DATABASES: [&str; 4] = [
-    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/rpmdb.sqlite",
-    "/var/lib/rpm/Packages.db",
-    "/var/lib/rpm/Packages",
-];
-
-/// How long a program may take that only answers a question.
-const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// The host or tree as it is now.
 #[derive(Debug)]
@@ -204,23 +194,7 @@ impl Facts for Live<'_> {
     }
 
     fn runner_version(&self, start: bool) -> Result<Option<Version>> {
-        let mut oldest = package::debian(self)?;
-        if !start || !self.root.is_host() {
-            return Ok(oldest);
-        }
-        let mut ask = vec![("gitlab-runner", &["--version"][..])];
-        // Where rpm has no database it makes one.
-        if RPM_DATABASES.iter().any(|path| matches!(self.look(Path::new(path), true), Ok(Some(_)))) {
-            ask.push(("rpm", &["-q", "--queryformat", "Version: %{VERSION}\\n", "gitlab-runner"]));
-        }
-        for (tool, arguments) in ask {
-            if let Some(program) = self.tool(tool) {
-                let said = Tool::new(&program).args(arguments).patience(ASKING).run()?;
-                let version = package::said(&said.stdout).filter(|_| said.success());
-                oldest = oldest.into_iter().chain(version).min();
-            }
-        }
-        Ok(oldest)
+        package::oldest(self, start && self.root.is_host())
     }
 
     fn account(&self, name: &str) -> Result<Option<Account>> {
@@ -263,6 +237,11 @@ impl Facts for Live<'_> {
 
     fn tool(&self, name: &str) -> Option<PathBuf> {
         exec::find(self.machine, name)
+    }
+
+    fn install_tool(&self, name: &'static str) -> Result<String> {
+        let command = programs::install(&Live::new(self.machine, self.machine), &[name])?;
+        Ok(if self.root.is_host() { command } else { on_machine(&command) })
     }
 
     fn program(&self) -> Option<PathBuf> {
@@ -344,8 +323,7 @@ impl Facts for Live<'_> {
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {
         let program = self.tool("ssh-keyscan").ok_or_else(|| {
-            // It is the machine's own, also for a tree.
-            let repair = programs::install(self, &["ssh"]).unwrap_or_default();
+            let repair = self.install_tool("ssh").unwrap_or_default();
             fault("tool-missing", "ssh-keyscan of this machine is not installed", repair)
         })?;
         let asked = Tool::new(&program).args(["-T", "10", "-p", &port.to_string(), "--", host]).run()?;

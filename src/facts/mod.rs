@@ -31,6 +31,9 @@ pub const MOST_BYTES: u64 = 1024 * 1024;
 /// A `config.toml` of 50,000 runners is a legitimate one.
 pub const MOST_CONFIG_BYTES: u64 = 64 * 1024 * 1024;
 
+/// How long a program may take that only answers a question.
+const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// When a file last changed, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
@@ -205,6 +208,12 @@ pub trait Facts {
     fn policy_objection(&self, _file: &Path, _text: &[u8]) -> Result<Option<String>> {
         Ok(None)
     }
+
+    /// The command that installs a tool of the machine itself, also where a tree is looked at.
+    ///
+    /// # Errors
+    /// When the machine can't be looked at.
+    fn install_tool(&self, name: &'static str) -> Result<String>;
 
     /// Ask a server for its host keys, over the network: the lines of `ssh-keyscan`.
     ///

@@ -4,15 +4,45 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Facts;
+use super::{ASKING, Facts};
 use crate::keys::Version;
+use crate::sys::exec::Tool;
 
 /// dpkg's list of what is installed: some megabytes on a machine with a desktop.
 const STATUS: &str = "/var/lib/dpkg/status";
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Databases of rpm, by their age.
+const RPM_DATABASES: [&str; 4] = [
+    "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/rpmdb.sqlite",
+    "/var/lib/rpm/Packages.db",
+    "/var/lib/rpm/Packages",
+];
+
+/// The oldest version of what is there: of dpkg's database, and where programs may be started of their own word and rpm's.
+pub(super) fn oldest(facts: &dyn Facts, start: bool) -> Result<Option<Version>> {
+    let mut oldest = debian(facts)?;
+    if !start {
+        return Ok(oldest);
+    }
+    let mut ask = vec![("gitlab-runner", &["--version"][..])];
+    // Where rpm has no database it makes one.
+    if RPM_DATABASES.iter().any(|path| matches!(facts.stat(Path::new(path)), Ok(Some(_)))) {
+        ask.push(("rpm", &["-q", "--queryformat", "Version: %{VERSION}\\n", "gitlab-runner"]));
+    }
+    for (tool, arguments) in ask {
+        if let Some(program) = facts.tool(tool) {
+            let done = Tool::new(&program).args(arguments).patience(ASKING).run()?;
+            let version = said(&done.stdout).filter(|_| done.success());
+            oldest = oldest.into_iter().chain(version).min();
+        }
+    }
+    Ok(oldest)
+}
+
 /// The version in dpkg's database; `None` when the package is not installed from a Debian package.
-pub(super) fn debian(facts: &dyn Facts) -> Result<Option<Version>> {
+fn debian(facts: &dyn Facts) -> Result<Option<Version>> {
     let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else {
         return Ok(None);
     };
@@ -33,7 +63,7 @@ fn installed(status: &str, name: &str) -> Option<Version> {
 }
 
 /// The version in what `gitlab-runner --version` prints: a line `Version:      16.1.0`.
-pub(super) fn said(text: &str) -> Option<Version> {
+fn said(text: &str) -> Option<Version> {
     text.lines().find_map(|line| line.trim().strip_prefix("Version:")?.parse().ok())
 }
 

@@ -310,7 +310,7 @@ impl Connection {
             ),
             _ if text.contains("certificate") || text.contains("UnknownIssuer") => (
                 format!("its certificate is not accepted: {text}"),
-                "give the authority that signed it, as PEM: --ca-file FILE".to_owned(),
+                "name a file with the authority that signed it, as PEM, by --ca-file".to_owned(),
             ),
             _ => {
                 (text, format!("see that {host} can be reached from here; through a proxy: set https_proxy"))
@@ -363,7 +363,7 @@ fn authorities(own: Option<&[u8]>) -> Result<Vec<Certificate<'static>>> {
         return Err(fault(
             "gitlab-unreachable",
             format!("there is no certificate of an authority {of}: no server can be trusted"),
-            "install the package ca-certificates, or give a file with certificates as PEM: --ca-file FILE",
+            "install the package ca-certificates, or name a file with certificates as PEM by --ca-file",
         ));
     }
     Ok(found)

@@ -20,7 +20,7 @@ use super::{Context, Resource};
 use crate::change::{
     Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
 };
-use crate::facts::{programs, ssh};
+use crate::facts::ssh;
 use crate::fault::{self, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
@@ -209,8 +209,7 @@ impl SshKey {
             ));
         }
         if matches!(self.kind, KeyKind::Rsa { .. }) && context.facts.tool("ssh-keygen").is_none() {
-            // It is the machine's own, also for a tree.
-            let repair = programs::install(context.facts, &["ssh"])?;
+            let repair = context.facts.install_tool("ssh")?;
             return Err(fault("tool-missing", "ssh-keygen of this machine is not installed", repair));
         }
         let (comment, made) = (self.comment.clone(), OnceCell::new());

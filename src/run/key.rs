@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
+use super::reader::reader;
 use super::{json, require_root};
 use crate::change::{Note, PublicKey};
-use crate::cli::{Cli, Key};
+use crate::cli::{Cli, Environment, Key};
 use crate::facts::live::Live;
 use crate::fault::fault;
 use crate::report::{Report, Style, escape};
@@ -14,6 +15,7 @@ use crate::sys::root::Root;
 /// What is printed: the line, its fingerprint or a document; and what a person should know beside it.
 pub(super) fn show(
     cli: &Cli,
+    environment: Environment,
     root: &Root,
     facts: &Live<'_>,
     asked: &Key,
@@ -23,6 +25,7 @@ pub(super) fn show(
     let shown = if asked.fingerprint { found.fingerprint.clone() } else { escape(&found.line) } + "\n";
     let mut report = Report::of_key(found);
     report.warn(&notes);
+    let report = report.addressed(reader(cli, environment, &[], Vec::new()));
     if cli.global.json {
         return Ok((json(&report), String::new()));
     }

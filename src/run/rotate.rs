@@ -136,7 +136,7 @@ impl Ask<'_> {
         Err(fault(
             "key-not-rotated",
             format!("a new key would not be used: {why}"),
-            "correct that, then run the same command again: runner-prep doctor",
+            "correct that, then run the same command again: runner-prep doctor --profile shell",
         ))
     }
 }

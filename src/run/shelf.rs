@@ -9,6 +9,7 @@ use crate::facts::live::{Live, unreadable};
 use crate::facts::{Facts as _, MOST_BYTES};
 use crate::fault::{fault, quoted};
 use crate::profile::{self, Text};
+use crate::repair::on_machine;
 use crate::sys::dir::Kind;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -40,8 +41,8 @@ impl profile::Shelf for Shelf<'_> {
             Ok(None) => return Ok(None),
             Err(Refusal::System(error)) => return Err(unreadable(None, path, MOST_BYTES, error)),
             Err(Refusal::Distrust(distrust)) => {
-                let file = root.on_machine(&std::path::absolute(path)?);
-                let inside = distrust.at.strip_prefix(root.on_machine(Path::new(HOME))).is_ok();
+                let file = std::path::absolute(path)?;
+                let inside = distrust.at.starts_with(HOME);
                 // What others put beside it comes along to no new directory.
                 let repair = if local && inside && distrust.what == Blame::Place {
                     let (old, new) = (quoted(&distrust.at), quoted(&file));
@@ -53,6 +54,7 @@ impl profile::Shelf for Shelf<'_> {
                 } else {
                     distrust.repair(&file)
                 };
+                let repair = if local { repair } else { on_machine(&repair) };
                 return Err(fault(
                     "profile-untrusted",
                     distrust.told(&format!("the profile {shown}")),

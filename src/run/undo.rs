@@ -28,7 +28,7 @@ pub(super) fn run(
                 super::write(streams.out, &text);
                 Exit::Converged
             }
-            Err(error) => failed(cli, &error, streams, style),
+            Err(error) => failed(cli, environment, &error, streams, style),
         };
     }
     let style = if command.dry_run { style.with_differences() } else { style };
@@ -38,12 +38,19 @@ pub(super) fn run(
             print(&report, cli, style, streams);
             if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
         }
-        Err(error) => failed(cli, &error, streams, style),
+        Err(error) => failed(cli, environment, &error, streams, style),
     }
 }
 
-fn failed(cli: &Cli, error: &anyhow::Error, streams: &mut Streams<'_>, style: Style) -> Exit {
-    print(&Report::failed(&[], error), cli, style, streams);
+fn failed(
+    cli: &Cli,
+    environment: Environment,
+    error: &anyhow::Error,
+    streams: &mut Streams<'_>,
+    style: Style,
+) -> Exit {
+    let report = Report::failed(&[], error).addressed(reader(cli, environment, &[], Vec::new()));
+    print(&report, cli, style, streams);
     Exit::Error
 }
 

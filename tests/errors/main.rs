@@ -60,6 +60,7 @@ struct Entry {
     code: String,
     name: String,
     text: String,
+    wrong: Vec<String>,
 }
 
 /// The codes that the sources can give, with the files that give them. A call that hides its code is an error: who
@@ -126,8 +127,13 @@ fn entries(codes: &BTreeMap<String, BTreeSet<String>>) -> Vec<Entry> {
         if found.is_none() {
             wrong.lock().unwrap().push(format!("{}: no {} in {said:?}", case.name, case.code));
         }
-        let Said { code, text } = found?;
-        Some(Entry { code: code.clone(), name: case.name.to_owned(), text: text.clone() })
+        let Said { code, text, wrong } = found?;
+        Some(Entry {
+            code: code.clone(),
+            name: case.name.to_owned(),
+            text: text.clone(),
+            wrong: wrong.clone(),
+        })
     };
     let work = || loop {
         let index = next.fetch_add(1, Ordering::Relaxed);
@@ -150,8 +156,9 @@ fn entries(codes: &BTreeMap<String, BTreeSet<String>>) -> Vec<Entry> {
 
 /// What is wrong with the words of an entry, whatever they say.
 fn faults_of(entry: &Entry) -> Vec<String> {
-    let Entry { code, name, text } = entry;
-    let mut wrong = Vec::new();
+    let Entry { code, name, text, wrong: of_repair } = entry;
+    let mut wrong: Vec<String> =
+        of_repair.iter().map(|why| format!("{code}, {name}: {why}\n{text}")).collect();
     let mut complain = |why: &str| wrong.push(format!("{code}, {name}: {why}\n{text}"));
     // `runner-deploy` puts its name before each line.
     let plain = text.replace("runner-deploy: ", "");
@@ -179,7 +186,7 @@ fn every_error_is_in_the_table_and_reads_as_it_says() {
          how\n# it reads. tests/errors writes and proves it.\n",
     );
     let mut last = "";
-    for Entry { code, name, text } in &entries {
+    for Entry { code, name, text, .. } in &entries {
         if code != last {
             let files: Vec<&str> = codes.get(code).into_iter().flatten().map(String::as_str).collect();
             let _ = write!(table, "\n== {code}: {}\n", files.join(", "));

@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     case("internal", "a panic", || {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let _ = crashed("src/plan.rs:1", &mut Streams { out: &mut out, err: &mut err, columns: None });
-        Some(vec![Said { code: "internal".to_owned(), text: String::from_utf8(err).unwrap() }])
+        Some(vec![Said::plain("internal", String::from_utf8(err).unwrap())])
     }),
     case("tool-hangs", "a tool that does not come to its end", || {
         let sleep = tool("sleep")?;

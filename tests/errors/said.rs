@@ -3,6 +3,10 @@
 use runner_prep::report::{Remark, Report, Style};
 
 use crate::support::Run;
+use crate::support::repairs::wrong_with;
+
+/// What the table shows for a tree.
+pub(crate) const TREE: &str = "/srv/tree";
 
 /// A remark with its code.
 #[derive(Debug)]
@@ -10,6 +14,15 @@ pub(crate) struct Said {
     pub(crate) code: String,
     /// As a person reads it.
     pub(crate) text: String,
+    /// What is wrong with its repair.
+    pub(crate) wrong: Vec<String>,
+}
+
+impl Said {
+    /// What has no repair of its own to look at.
+    pub(crate) fn plain(code: &str, text: String) -> Self {
+        Self { code: code.to_owned(), text, wrong: Vec::new() }
+    }
 }
 
 /// What differs from run to run, and what the table shows instead.
@@ -71,7 +84,8 @@ fn numbers(text: &str, word: &str, sample: &str) -> String {
 }
 
 /// A remark as the program shows it to people.
-fn shown(remark: Remark, is_error: bool, waits: bool) -> Said {
+fn shown(remark: Remark, is_error: bool, waits: bool, tree: Option<&str>) -> Said {
+    let wrong = wrong_with(&remark.repair, tree);
     let mut report = if is_error { Report::failed(&[], &anyhow::Error::msg("")) } else { Report::default() };
     report.warnings.clear();
     let code = remark.code.clone();
@@ -80,12 +94,13 @@ fn shown(remark: Remark, is_error: bool, waits: bool) -> Said {
     } else {
         report.warnings.push(remark);
     }
-    Said { code, text: report.problems(Style::default()) }
+    Said { code, text: report.problems(Style::default()), wrong }
 }
 
 /// All that the document of `--json` says.
 pub(crate) fn of_json(run: &Run, hide: &[(&str, &str)]) -> Vec<Said> {
     let document = run.json();
+    let tree = hide.iter().find(|(_, to)| *to == TREE).map(|_| TREE);
     let remarks = |list: &str| -> Vec<Remark> {
         let list = document[list].as_array().cloned().unwrap_or_default();
         let text =
@@ -100,8 +115,8 @@ pub(crate) fn of_json(run: &Run, hide: &[(&str, &str)]) -> Vec<Said> {
     let has_failed = document["failed"] == true;
     let warnings = remarks("warnings").into_iter().enumerate();
     let mut said: Vec<Said> =
-        warnings.map(|(index, remark)| shown(remark, has_failed && index == 0, false)).collect();
-    said.extend(remarks("pending").into_iter().map(|remark| shown(remark, false, true)));
+        warnings.map(|(index, remark)| shown(remark, has_failed && index == 0, false, tree)).collect();
+    said.extend(remarks("pending").into_iter().map(|remark| shown(remark, false, true, tree)));
     said
 }
 
@@ -109,7 +124,7 @@ pub(crate) fn of_json(run: &Run, hide: &[(&str, &str)]) -> Vec<Said> {
 pub(crate) fn of_error(error: &anyhow::Error, hide: &[(&str, &str)]) -> Vec<Said> {
     let Remark { code, message, repair } = Report::failed(&[], error).warnings.remove(0);
     let remark = Remark { code, message: steady(&message, hide), repair: steady(&repair, hide) };
-    vec![shown(remark, true, false)]
+    vec![shown(remark, true, false, None)]
 }
 
 /// What was printed on standard error, where no document is.
@@ -117,5 +132,5 @@ pub(crate) fn of_text(code: &str, run: &Run) -> Vec<Said> {
     // What other programs say is theirs.
     let text: String =
         run.stderr.split_inclusive('\n').filter(|line| line.starts_with("runner-deploy: ")).collect();
-    vec![Said { code: code.to_owned(), text: steady(&text, &[]) }]
+    vec![Said::plain(code, steady(&text, &[]))]
 }

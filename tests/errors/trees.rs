@@ -385,5 +385,5 @@ pub(super) fn of_fault(fault: &Fault) -> Option<Entry> {
     infect(&tree, fault);
     let arguments: Vec<&str> = ["plan"].iter().chain(fault.args).copied().collect();
     let said = on(&tree, &arguments)?.into_iter().find(|said| said.code == fault.code)?;
-    Some(Entry { code: said.code, name: fault.name.to_owned(), text: said.text })
+    Some(Entry { code: said.code, name: fault.name.to_owned(), text: said.text, wrong: said.wrong })
 }

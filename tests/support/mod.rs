@@ -36,6 +36,7 @@ mod namespaces;
 mod place;
 mod process;
 mod readme;
+pub(crate) mod repairs;
 mod secrets;
 mod sudos;
 mod systemd;

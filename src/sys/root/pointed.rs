@@ -21,7 +21,7 @@ use crate::sys::identity::is_root;
 /// Why a thing is not read: somebody but root and its caller could have put it there.
 #[derive(Debug)]
 pub struct Distrust {
-    /// The component that is not to be trusted, where it is on the machine.
+    /// The component that is not to be trusted.
     pub at: PathBuf,
     /// What of it is to blame.
     pub what: Blame,
@@ -50,7 +50,7 @@ impl Distrust {
         }
     }
 
-    /// What to do now about a file that lies there on the machine. It never gives to root what others may have made,
+    /// What to do now about a file that lies there. It never gives to root what others may have made,
     /// and others may have it open for writing: a copy is made that nobody else can change, to be read then.
     #[must_use]
     pub fn repair(&self, file: &Path) -> String {
@@ -164,7 +164,7 @@ impl Root {
         };
         match why {
             Some(why) if stat.kind == Kind::Regular => {
-                Err(self.refusal(&at, if shared { Blame::Place } else { Blame::File }, why))
+                Err(refusal(&at, if shared { Blame::Place } else { Blame::File }, why))
             }
             _ => Ok(Some((Entry::of(&file, cap)?, found.is_open && stat.mode & 0o004 != 0))),
         }
@@ -180,7 +180,7 @@ impl Root {
             Err(Refusal::Distrust(distrust)) => Err(fault(
                 "file-untrusted",
                 distrust.told(&format!("the file {shown}")),
-                distrust.repair(&self.on_machine(&std::path::absolute(path)?)),
+                distrust.repair(&std::path::absolute(path)?),
             )),
             Err(Refusal::System(error)) => Err(error).with_context(|| format!("cannot read {shown}")),
             Ok(found) => Ok(found.map(|(entry, _)| entry)),
@@ -249,7 +249,7 @@ impl Root {
             let is_shared = strict && stat.uid == 0 && stat.mode & 0o1000 != 0 && !is_last;
             let stat = if is_shared { Stat { mode: stat.mode & !0o022, ..stat } } else { stat };
             let why = self.distrusts(dir.path(), stat, strict);
-            why.map_or(Ok(stat.mode & 0o001 != 0), |why| Err(self.refusal(dir.path(), Blame::Place, why)))
+            why.map_or(Ok(stat.mode & 0o001 != 0), |why| Err(refusal(dir.path(), Blame::Place, why)))
         };
         let mut todo = parts(path);
         let mut above: Vec<Rc<Dir>> = Vec::new();
@@ -282,12 +282,12 @@ impl Root {
             if strict {
                 let rest: PathBuf = todo.iter().collect();
                 // Where it leads is only said when its owner is to be trusted: a person goes there next.
-                let leads = || self.on_machine(&without_dots(&here.path().join(&target).join(rest)));
+                let leads = || without_dots(&here.path().join(&target).join(rest));
                 let what = Blame::Link(self.is_owner(stat.uid).then(leads));
-                return Err(self.refusal(&at, what, format!("{} is a link", at.display())));
+                return Err(refusal(&at, what, format!("{} is a link", at.display())));
             }
             if let Some(why) = self.distrusts(&at, Stat { mode: 0, ..stat }, strict) {
-                return Err(self.refusal(&at, Blame::Link(None), why));
+                return Err(refusal(&at, Blame::Link(None), why));
             }
             followed += 1;
             if followed > MOST_LINKS {
@@ -313,10 +313,10 @@ impl Root {
         }
         (stat.mode & 0o022 != 0).then(|| format!("{} has mode {:04o}", at.display(), stat.mode))
     }
+}
 
-    fn refusal(&self, at: &Path, what: Blame, why: String) -> Refusal {
-        Refusal::Distrust(Distrust { at: self.on_machine(at), what, why })
-    }
+fn refusal(at: &Path, what: Blame, why: String) -> Refusal {
+    Refusal::Distrust(Distrust { at: at.to_path_buf(), what, why })
 }
 
 /// The path without `.` and `..`, for one whose directories are no links.
