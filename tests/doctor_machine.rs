@@ -157,6 +157,44 @@ const CASES: &[Case] = &[
         "dind-rootless",
         "mkdir /var/volumes",
     ),
+    case(
+        "image-missing",
+        None,
+        "an image that is never pulled, and is there",
+        "dind",
+        "echo docker:19.03 > /run/docker.images
+         sed -i 's|    volumes|    pull_policy = \"never\"\\n&|' /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "image-missing",
+        Some("problem"),
+        "a service that is never pulled",
+        "dind",
+        "echo docker:19.03 > /run/docker.images
+         sed -i 's|    volumes|    pull_policy = [\"never\"]\\n    services = [{ name = \"registry.example.com:5000/a/docker:28-dind\" }]\\n&|' \
+            /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "image-missing",
+        None,
+        "an image that is pulled in the end",
+        "dind",
+        "sed -i 's|    volumes|    pull_policy = [\"never\", \"always\"]\\n&|' /etc/gitlab-runner/config.toml",
+    ),
+    case(
+        "image-unknown",
+        None,
+        "no daemon to ask, and images may be pulled",
+        "dind",
+        "rm /run/docker.sock",
+    ),
+    case(
+        "image-unknown",
+        Some("unknown"),
+        "a name that no image can have",
+        "dind",
+        "sed -i 's|    volumes|    pull_policy = \"never\"\\n&|; s|docker:19.03|x HTTP/1.1\\\\r\\\\n|' /etc/gitlab-runner/config.toml",
+    ),
 ];
 
 #[test]

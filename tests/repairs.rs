@@ -57,6 +57,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "wide allow-list",
             "more services than the limit",
             "small packets and a dind that is not told",
+            "an image that is never pulled",
             "a storage driver for the newest dind",
         ],
     ),
@@ -163,7 +164,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 108;
+const COUNT_BY_HAND: usize = 109;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

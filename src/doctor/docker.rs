@@ -10,6 +10,7 @@ use crate::facts::machine::Machine;
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::Version;
+use crate::runner_config::Runner;
 
 /// Where the daemon listens when nobody says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -17,23 +18,28 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Storage drivers that are slow, or gone from Docker of today.
 const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
 
-/// The sockets of the runners' daemons on this machine, each once; `None` for an address of a network.
-fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
-    let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
+/// The runners with executor docker, each with the socket of its daemon on this machine; `None` for an address of a
+/// network. Machines and instances have daemons of their own.
+pub(super) fn runners<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Option<PathBuf>)>> {
     let of_service = patient.service.map(|service| service.docker_host(patient.facts)).transpose()?.flatten();
-    for runner in patient.docker_runners()? {
-        // Machines and instances have daemons of their own.
-        if runner.text("executor") != Some("docker") {
-            continue;
-        }
-        let docker = runner.docker_table();
-        let host = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str);
+    let with_socket = |runner: Runner<'p>| {
+        let host = runner.docker_table().and_then(|docker| docker.get("host")).and_then(Item::as_str);
         let host = host.filter(|host| !host.is_empty()).or(of_service.as_deref()).unwrap_or_default();
         let socket = match host.strip_prefix("unix://") {
             Some(path) => Some(PathBuf::from(path)),
             None if host.is_empty() => Some(PathBuf::from(SOCKET)),
             None => None,
         };
+        (runner, socket)
+    };
+    let runners = patient.docker_runners()?.into_iter();
+    Ok(runners.filter(|runner| runner.text("executor") == Some("docker")).map(with_socket).collect())
+}
+
+/// Their sockets, each once, with the name of the first runner that has it.
+fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
+    let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
+    for (runner, socket) in runners(patient)? {
         if !found.iter().any(|(_, other)| *other == socket) {
             found.push((runner.title(), socket));
         }

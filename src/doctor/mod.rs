@@ -16,6 +16,7 @@ mod dind;
 mod disk;
 mod docker;
 pub mod explain;
+mod images;
 mod kernel;
 mod key;
 mod login;
@@ -109,6 +110,7 @@ pub const CHECKS: &[Check] = &[
     check("config-loaded", ALL, &[ConfigFile, Program, Machine], reload::loaded),
     check("docker-daemon", CONFIG, &[ConfigFile, Machine], docker::daemon),
     check("docker-storage", CONFIG, &[ConfigFile, Machine], docker::storage),
+    check("docker-images", CONFIG, &[ConfigFile, Machine], images::look),
     check("dind-network", CONFIG, &[ConfigFile, Machine], dind::packets),
     check("dind-kernel", CONFIG, &[ConfigFile, Machine], dind::rootless),
     check("dind-storage", CONFIG, &[ConfigFile], dind::driver),

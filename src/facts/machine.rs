@@ -122,6 +122,22 @@ impl<'a> Machine<'a> {
         ask_docker(socket, "/version")
     }
 
+    /// Whether it has an image (`docker image inspect`).
+    ///
+    /// # Errors
+    /// When it does not answer, or not with what Docker says; also for a name that no image can have.
+    pub fn docker_has_image(&self, socket: &Path, name: &str) -> Result<bool> {
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+        anyhow::ensure!(!name.is_empty() && name.bytes().all(is_usual), "that can't be the name of an image");
+        let (status, _) =
+            unix_http::get(socket, &format!("/images/{name}/json")).context("it does not answer")?;
+        match status {
+            200 => Ok(true),
+            404 => Ok(false),
+            _ => anyhow::bail!("it answers with status {status}"),
+        }
+    }
+
     /// The time, in seconds since 1970.
     #[must_use]
     pub fn now(&self) -> i64 {

@@ -167,6 +167,18 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         )
     },
     ill(
+        "an image that is never pulled",
+        "sed -i 's|    volumes|    pull_policy = \"never\"\\n&|' /etc/gitlab-runner/config.toml",
+        "",
+        "image-missing",
+    ),
+    unsure(
+        "an image that is never pulled, and no daemon to ask",
+        "mv /run/docker.sock /run/docker.stopped
+         sed -i 's|    volumes|    pull_policy = [\"never\"]\\n&|' /etc/gitlab-runner/config.toml",
+        "image-unknown",
+    ),
+    ill(
         "disk of Docker full",
         "mkdir -p /srv/docker; mount -t tmpfs -o size=1m none /srv/docker; head -c 2M /dev/zero > /srv/docker/x || :
          echo '{\"ServerVersion\": \"29.0.4\", \"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.44\", \

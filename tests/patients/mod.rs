@@ -244,15 +244,22 @@ impl Patient {
     }
 }
 
-/// What a Docker daemon says to `GET /info` and `GET /version`.
+/// What a Docker daemon says to `GET /info`, `GET /version`, and of an image: it has those that a file lists.
 fn answer(mut stream: std::os::unix::net::UnixStream, info: &Path) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
+    let (mut asked, mut line) = (String::new(), String::new());
+    let _ = reader.read_line(&mut asked);
     while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
         line.clear();
     }
+    let image = asked.split("/images/").nth(1).and_then(|rest| rest.split("/json").next());
+    let images = std::fs::read_to_string(info.with_extension("images")).unwrap_or_default();
+    let status = match image {
+        Some(image) if !images.lines().any(|line| line == image) => "404 Not Found",
+        _ => "200 OK",
+    };
     let body = std::fs::read_to_string(info).unwrap_or_default();
-    let _ = write!(stream, "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}");
+    let _ = write!(stream, "HTTP/1.0 {status}\r\nContent-Type: application/json\r\n\r\n{body}");
 }
 
 fn edited(text: &str, from: &str, to: &str) -> String {
