@@ -96,6 +96,9 @@ pub struct Key {
 /// The name of the section of keys outside all tables.
 pub const GLOBAL: &str = "global";
 
+/// The section of the feature flags, which are no keys to gitlab-runner's reader of TOML but names of its own.
+pub const FLAGS: &str = "runners.feature_flags";
+
 const DATA: &str = include_str!("keys.tsv");
 
 static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| DATA.lines().filter_map(parse).collect());
@@ -136,7 +139,28 @@ pub fn find(section: &str, name: &str) -> Option<Key> {
 /// The same as gitlab-runner finds it, which does not mind upper and lower case.
 #[must_use]
 pub fn find_ignoring_case(section: &str, name: &str) -> Option<Key> {
-    find(section, name).or_else(|| of(section).find(|key| key.name.eq_ignore_ascii_case(name)))
+    // The keys of a map are names, which it does mind.
+    let is_alike = |key: &Key| section != FLAGS && key.name.eq_ignore_ascii_case(name);
+    find(section, name).or_else(|| of(section).find(is_alike))
+}
+
+/// Keys whose value is a secret.
+const SECRETS: [&str; 9] = [
+    "AccessKey",
+    "AccountKey",
+    "PrivateKey",
+    "SecretKey",
+    "SessionToken",
+    "bearer_token",
+    "password",
+    "sentry_dsn",
+    "token",
+];
+
+/// True for a key whose value is a secret, however it is written.
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
 
 /// Keys that take rights away, beside the allow-lists. A version that ignores one of them gives the rights.
@@ -230,6 +254,20 @@ mod tests {
             let known = ["runners", "runners.docker"].into_iter().find_map(|section| find(section, name));
             assert!(known.is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn every_secret_is_known_as_one() {
+        let is_text = |key: &Key| key.kind == Type::String;
+        let sounds = |key: &Key| {
+            let name = key.name.to_lowercase();
+            ["key", "token", "password", "dsn"].iter().any(|end| name.ends_with(end))
+        };
+        // `key` is that of a label of Kubernetes.
+        let secrets = all().filter(is_text).filter(sounds).filter(|key| key.name != "key");
+        let names: std::collections::BTreeSet<&str> =
+            secrets.map(|key| key.name).filter(|name| *name != "topology_key").collect();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), SECRETS);
     }
 
     #[test]

@@ -4,17 +4,21 @@
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
 
+mod duration;
 mod notation;
+mod types;
 mod volume;
 
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
+pub use duration::{duration, nanoseconds};
 pub use notation::{Notation, notations};
+pub use types::{refused, wrong_type};
 pub use volume::Volume;
 
 use crate::fault::fault;
-use crate::keys::{self, GLOBAL, Key, Type};
+use crate::keys;
 use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
@@ -24,6 +28,12 @@ pub const IMAGE: &str = "docker:28";
 
 /// Where GitLab's package has the file.
 pub const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
+
+/// The section of the runners.
+pub const RUNNERS: &str = "runners";
+
+/// The section of the containers of their jobs.
+pub const DOCKER: &str = "runners.docker";
 
 /// The section of the services that a runner gives its jobs.
 pub const SERVICES: &str = "runners.docker.services";
@@ -61,6 +71,12 @@ pub fn sections(executor: &str) -> &'static [&'static str] {
         "virtualbox" => &["runners.virtualbox", "runners.ssh"],
         _ => &[],
     }
+}
+
+/// The table of `[[runners]]` that a section is in: of `runners.cache.s3` it is `runners.cache`.
+#[must_use]
+pub fn table_of(section: &str) -> &str {
+    section.match_indices('.').nth(1).map_or(section, |(end, _)| &section[..end])
 }
 
 /// One runner.
@@ -107,15 +123,7 @@ fn usual_case(toml: &Toml, table: &dyn TableLike, section: &str, shown: &str) ->
     // No key of these sections has capitals.
     for (name, item) in table.iter().filter(|(name, _)| name.bytes().any(|byte| byte.is_ascii_uppercase())) {
         if let Some(usual) = keys::find_ignoring_case(section, name).filter(|key| key.name != name) {
-            return Err(fault(
-                "config-key-case",
-                format!(
-                    "{shown}: {}gitlab-runner reads `{name}` as `{}`, other programs do not",
-                    place(toml, item),
-                    usual.name
-                ),
-                format!("write it as `{}`, once, then run again", usual.name),
-            ));
+            return Err(unusual_case(toml, item, &format!("`{name}`"), usual.name, shown));
         }
     }
     Ok(())
@@ -197,7 +205,8 @@ impl<'a> Runner<'a> {
     /// True unless a section is for other executors than this runner's.
     #[must_use]
     pub fn reads(&self, section: &str) -> bool {
-        let is_of = |executor: &&str| sections(executor).contains(&section);
+        let table = table_of(section);
+        let is_of = |executor: &&str| sections(executor).contains(&table);
         let own = self.text("executor").filter(|own| EXECUTORS.contains(own));
         own.is_none_or(|own| is_of(&own)) || !EXECUTORS.iter().any(is_of)
     }
@@ -225,7 +234,7 @@ impl<'a> Runner<'a> {
         let Some(item) = self.table.get("docker") else { return Ok(None) };
         match item.as_table_like() {
             Some(table) => Ok(Some(table)),
-            None => Err(self.wrong(toml, item, "docker", "a table", shown)),
+            None => Err(wrong_shape(Some(self), toml, item, "docker", "a table", shown)),
         }
     }
 
@@ -246,16 +255,37 @@ impl<'a> Runner<'a> {
         let local = rest.starts_with("[::1]") || name == "localhost" || name.starts_with("127.");
         matches!(scheme, "tcp" | "http" | "https" | "ssh") && !local
     }
+}
 
-    /// A value of another type than gitlab-runner wants.
-    #[must_use]
-    pub fn wrong(&self, toml: &Toml, item: &Item, keys: &str, want: &str, shown: &str) -> anyhow::Error {
-        fault(
-            "config-shape",
-            format!("{shown}: {}{}: `{keys}` is {}, not {want}", place(toml, item), self.title(), kind(item)),
-            format!("correct `{keys}` by hand, gitlab-runner can't read it either"),
-        )
-    }
+/// A value of another type than gitlab-runner wants, of a runner or outside of all.
+#[must_use]
+pub fn wrong_shape(
+    runner: Option<&Runner<'_>>,
+    toml: &Toml,
+    item: &Item,
+    keys: &str,
+    want: &str,
+    shown: &str,
+) -> anyhow::Error {
+    let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+    fault(
+        "config-shape",
+        format!("{shown}: {}{title}`{keys}` is {}, not {want}", place(toml, item), kind(item)),
+        format!("correct `{keys}` by hand, gitlab-runner can't read it either"),
+    )
+}
+
+/// A key that gitlab-runner finds although it is not written as usual.
+#[must_use]
+pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown: &str) -> anyhow::Error {
+    fault(
+        "config-key-case",
+        format!(
+            "{shown}: {}gitlab-runner reads {written} as `{usual}`, other programs do not",
+            place(toml, item)
+        ),
+        format!("write it as `{usual}`, once, then run again"),
+    )
 }
 
 /// `line L, column C: `, never the line itself.
@@ -286,70 +316,6 @@ pub fn kind(item: &Item) -> &'static str {
     }
 }
 
-/// Values whose type makes gitlab-runner refuse the whole file: of each what is wrong, without the value, and what to do.
-#[must_use]
-pub fn refused(toml: &Toml) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    refused_below(toml, toml.root(), GLOBAL, None, &mut found);
-    found
-}
-
-fn refused_below(
-    toml: &Toml,
-    table: &dyn TableLike,
-    section: &'static str,
-    runner: Option<Runner<'_>>,
-    found: &mut Vec<(String, String)>,
-) {
-    for (name, item) in table.iter() {
-        let Some(Key { name, kind: wanted, .. }) = keys::find_ignoring_case(section, name) else { continue };
-        if let Some(wanted) = wrong_type(wanted, item) {
-            let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
-            let (at, is) = (place(toml, item), kind(item));
-            let what = format!(
-                "{at}{title}`{name}` is {is}, gitlab-runner wants {wanted} and refuses the whole file"
-            );
-            found.push((what, format!("give `{name}` {wanted}")));
-            continue;
-        }
-        let Some(below) = keys::below(section, name) else { continue };
-        if let Some(table) = item.as_table_like() {
-            refused_below(toml, table, below, runner, found);
-        }
-        for (index, table) in tables(item).into_iter().flatten().enumerate() {
-            let runner = if below == "runners" { Some(Runner { index, table }) } else { runner };
-            refused_below(toml, table, below, runner, found);
-        }
-    }
-}
-
-/// What is wanted where a value is of another type.
-#[must_use]
-pub fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
-    let value = item.as_value();
-    let is_list = || {
-        value
-            .and_then(toml_edit::Value::as_array)
-            .is_some_and(|list| list.iter().all(toml_edit::Value::is_str))
-    };
-    let (fits, words) = match wanted {
-        Type::String => (item.is_str(), "a string"),
-        Type::Bool => (item.is_bool(), "true or false"),
-        Type::Int => (item.is_integer(), "a whole number"),
-        Type::Float => (item.is_float() || item.is_integer(), "a number"),
-        Type::List => (is_list(), "a list of strings"),
-        Type::Strings => (item.is_str() || is_list(), "a string or a list of strings"),
-        Type::Duration => (item.is_str() || item.is_integer(), "a time span like \"1h\""),
-        Type::Map | Type::Table => (item.is_table_like(), "a table"),
-        Type::Tables => {
-            let empty = value.and_then(toml_edit::Value::as_array).is_some_and(toml_edit::Array::is_empty);
-            (empty || tables(item).is_some(), "a list of tables")
-        }
-        Type::Other => (true, ""),
-    };
-    (!fits).then_some(words)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,24 +336,5 @@ mod tests {
         ] {
             assert_eq!(host_names(name, alias), names, "{name}");
         }
-    }
-
-    #[test]
-    fn types_are_held_as_gitlab_runner_holds_them() {
-        let text = "a = \"x\"\nb = 1\nc = true\nd = [\"x\"]\ne = [1]\nf = { g = 1 }\nh = []\n[[i]]\n";
-        let toml = Toml::parse(text.as_bytes()).unwrap();
-        let fits = |kind: Type| -> String {
-            let keys = ["a", "b", "c", "d", "e", "f", "h", "i"];
-            keys.into_iter().filter(|key| wrong_type(kind, &toml.root()[key]).is_none()).collect()
-        };
-        assert_eq!(fits(Type::String), "a");
-        assert_eq!(fits(Type::Int), "b");
-        assert_eq!(fits(Type::Bool), "c");
-        assert_eq!(fits(Type::List), "dh");
-        assert_eq!(fits(Type::Strings), "adh");
-        assert_eq!(fits(Type::Duration), "ab");
-        assert_eq!(fits(Type::Map), "f");
-        assert_eq!(fits(Type::Tables), "hi");
-        assert_eq!(fits(Type::Other), "abcdefhi");
     }
 }

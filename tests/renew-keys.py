@@ -29,10 +29,14 @@ HEADER = """\
 # Section, key, type, first version that reads it, first version that no longer does. No first version: it is
 # older than 12.1. Sections are tables from the top; `global` is the top itself.
 # Types: string, bool, int, float, list (of strings), strings (a string or a list of them), floats (a list),
-# duration (a string like "1h", or nanoseconds), datetime, map (a table of free names), table, tables, other."""
+# duration (a string like "1h", or nanoseconds), datetime, map (a table of free names), table, tables, other.
+# The feature flags are those that the code asks for: [runners.feature_flags] itself takes any name."""
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
 ALIAS = re.compile(r"^(?:type |\t)(\w+)\s+=?\s*([\w\[\]*.{}]+)$", re.M)
 IMPORT = re.compile(r'^\t(?:import )?(?:(\w+) )?"' + re.escape(MODULE) + r'([\w/.-]+)"$', re.M)
+# The one that tests alone ask for is none.
+FLAG = re.compile(r'^\t\w+\s+(?:string\s+)?= "(FF_\w+)"$', re.M)
+FLAGS = ("runners", "feature_flags"), "helpers/featureflags"
 FIELD = re.compile(r"^\t(\*?(?:\w+\.)?\w+)(?:[ \t]+([^\s`/]+))?(?:[ \t]+`([^`]*)`)?[ \t]*(?://.*)?$", re.M)
 
 
@@ -154,6 +158,12 @@ def keys_of(repository, commit, known):
     keys = {}
     for section, name, kind in source.keys():
         keys.setdefault((section, name), kind)
+    table, package = FLAGS
+    if table in keys:
+        keys[table] = "table"
+        source.package(package)
+        for flag in (flag for blob in packages.get(package, ()) for flag in FLAG.findall(repository.text(blob))):
+            keys[".".join(table), flag] = "bool"
     known.append((source.used, keys))
     return keys
 

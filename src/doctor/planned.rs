@@ -131,7 +131,7 @@ fn differences(change: &Change) -> Vec<(String, String)> {
                     let is_service = value.path.iter().any(|step| *step == Step::from("services"));
                     let key = match value.path.last() {
                         Some(_) if is_service => "services".to_owned(),
-                        Some(key) => key.to_string().replace('_', "-"),
+                        Some(key) => key.to_string().replace('_', "-").to_lowercase(),
                         None => "value".to_owned(),
                     };
                     let after = value.after.as_deref().unwrap_or("nothing");
@@ -139,7 +139,9 @@ fn differences(change: &Change) -> Vec<(String, String)> {
                         Some(before) => format!("{}: {before}, wanted is {after}", value.name),
                         None => format!("{}: {after} is missing", value.name),
                     };
-                    (format!("{kind}-{key}"), what)
+                    let code = format!("{kind}-{key}");
+                    let is_listed = super::explain::code(&code).is_some();
+                    (if is_listed { code } else { format!("{kind}-value") }, what)
                 })
                 .collect(),
             _ if change.id.ends_with("/.bash_logout") => one("logout"),

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item};
 
+use crate::keys;
+
 /// How much of a line is shown, beside its number, where what is wrong in it ends before.
 const MOST_COLUMNS: usize = 70;
 
@@ -33,9 +35,12 @@ pub(super) struct Quoted<'a> {
 impl<'a> Quoted<'a> {
     /// Of a file with secrets the lines are not shown.
     pub(super) fn new(origin: &'a str, text: &'a str, show: Show) -> Self {
-        let is_secret =
-            |word: &str| SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key)) || is_secret_variable(word);
-        let has_secret = text.lines().map(first_word).chain(keys(text)).any(is_secret);
+        let is_secret = |word: &str| {
+            keys::is_secret(word)
+                || SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))
+                || is_secret_variable(word)
+        };
+        let has_secret = text.lines().map(first_word).chain(names(text)).any(is_secret);
         Self { origin, text, show: if has_secret { show.min(Show::Keys) } else { show } }
     }
 
@@ -140,8 +145,8 @@ fn collect(item: &Item, values: &mut Vec<String>) {
     }
 }
 
-/// Keys that a file with secrets has, such as the credentials of a package registry.
-const SECRETS: [&str; 5] = ["token", "password", "passwd", "secret", "key"];
+/// Keys that other files with secrets have, such as the credentials of a package registry.
+const SECRETS: [&str; 3] = ["passwd", "secret", "key"];
 
 /// True for the name of a variable that holds a secret, such as `REGISTRY_PASSWORD`.
 fn is_secret_variable(word: &str) -> bool {
@@ -162,7 +167,7 @@ pub(super) fn first_word(line: &str) -> &str {
 }
 
 /// What stands before each `=`, as in an inline table.
-fn keys(text: &str) -> impl Iterator<Item = &str> {
+fn names(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices('=').map(|(place, _)| {
         let before = text[..place].trim_end_matches(|c: char| c.is_whitespace() || "\"'".contains(c));
         let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');

@@ -1,4 +1,4 @@
-//! Values of `[[runners]]` in gitlab-runner's `config.toml`.
+//! Values of gitlab-runner's `config.toml`: of its `[[runners]]`, and of what stands outside of them.
 //!
 //! Owns single values, never the file: what the profile does not name keeps its bytes. Nothing of the
 //! file but those values may ever be shown: it holds tokens.
@@ -21,8 +21,9 @@ use super::{Context, Resource, gate};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move};
+use crate::keys::GLOBAL;
 use crate::repair::Registration;
-use crate::runner_config::{IMAGE, SERVICES, USUAL_PATH};
+use crate::runner_config::{IMAGE, RUNNERS, SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
 use crate::text::toml_patch::Toml;
 use survey::Survey;
@@ -87,8 +88,13 @@ impl Resource for RunnerConfig {
         }
         gate::check_notations(notations, context, &shown, notes)?;
         let is_on = |key: &str| on.contains(key);
-        if !is_meant {
-            gate::check(config, context, &is_on, true, notes)?;
+        let waits = config.is_for_runners() && !is_meant;
+        if !waits {
+            // Whoever registered a runner has gitlab-runner, if only in a container.
+            notes.calls.retain(|program| program != "gitlab-runner");
+        }
+        gate::check(config, context, &is_on, waits || after.is_some(), notes)?;
+        if waits {
             let executors = config.executors.join(", ");
             let missing = if executors.is_empty() {
                 format!("the profile names no executors, and so no runner of {shown}")
@@ -96,17 +102,12 @@ impl Resource for RunnerConfig {
                 format!("{shown} has no runner with executor {executors}")
             };
             config.wait(context, notes, &shown, &missing);
-            return Ok(Vec::new());
         }
-        // Whoever registered a runner has gitlab-runner, if only in a container.
-        notes.calls.retain(|program| program != "gitlab-runner");
-        gate::check(config, context, &is_on, after.is_some(), notes)?;
         let Some(after) = after else {
-            let docker = config.docker.iter().map(|(key, _)| format!("docker.{key}"));
-            let services = (!config.services.is_empty()).then(|| "docker.services".to_owned());
-            let runner = config.runner.iter().map(|(key, _)| key.clone());
-            let keys: Vec<String> = runner.chain(docker).chain(services).collect();
-            notes.right("config", format!("{shown}: the runners that are meant have {}", keys.join(", ")));
+            if !waits {
+                let keys = config.keys().join(", ");
+                notes.right("config", format!("{shown} has the wanted values of {keys}"));
+            }
             return Ok(Vec::new());
         };
         let planned = Content::ready(after.text.into_bytes());
@@ -127,9 +128,21 @@ impl Resource for RunnerConfig {
 }
 
 impl Config {
+    /// All that is wanted, in words.
+    fn keys(&self) -> Vec<String> {
+        let name = |section: &str, key: &str| match section.strip_prefix("runners").unwrap_or(section) {
+            "" | GLOBAL => key.to_owned(),
+            table => format!("{}.{key}", table.trim_start_matches('.')),
+        };
+        let tables = [false, true].into_iter().flat_map(|of_runner| self.tables(of_runner));
+        let keys = tables.flat_map(|(section, all)| all.iter().map(|(key, _)| name(section, key)));
+        let services = (!self.services.is_empty()).then(|| "docker.services".to_owned());
+        keys.chain(services).collect()
+    }
+
     /// No runner is there to be configured: say how to register one that is right from the start.
     fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str) {
-        let is_docker = !(self.docker.is_empty() && self.services.is_empty());
+        let is_docker = self.is_for_docker();
         notes.call("gitlab-runner");
         if is_docker {
             notes.call("docker");
@@ -260,9 +273,12 @@ pub(super) fn template(config: &Config) -> String {
             .map(|(key, setting)| [indent, key, " = ", &setting.to_string(), "\n"].concat())
             .collect()
     };
-    let docker = if config.docker.is_empty() { "" } else { "  [runners.docker]\n" };
+    let table = |(section, settings): &(&str, Vec<(String, Setting)>)| {
+        let indent = "  ".repeat(section.matches('.').count());
+        [&indent, "[", section, "]\n", &lines(settings, &[&indent, "  "].concat())].concat()
+    };
+    let tables: String = config.tables(true).filter(|(section, _)| *section != RUNNERS).map(table).collect();
     let service = |service: &Service| format!("    [[{SERVICES}]]\n{}", lines(&service.keys, "      "));
-    let services = config.services.iter().map(service).collect::<Vec<_>>().concat();
-    ["[[runners]]\n", &lines(&config.runner, "  "), docker, &lines(&config.docker, "    "), &services]
-        .concat()
+    let services: String = config.services.iter().map(service).collect();
+    ["[[runners]]\n", &lines(config.of(RUNNERS), "  "), &tables, &services].concat()
 }

@@ -15,7 +15,7 @@ use crate::change::Notes;
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
-use crate::runner_config::{Notation, SERVICES};
+use crate::runner_config::{DOCKER, Notation, SERVICES};
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -46,7 +46,7 @@ pub(super) fn check(
     };
     let update = |since: Version| update_runner(context.facts, &since.to_string());
     let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
-    for Gated { key, since, until, setting } in gated {
+    for Gated { section, key, since, until, setting } in gated {
         if let Some(until) = until.filter(|until| version >= *until) {
             notes.warn(
                 "config-key-removed",
@@ -61,7 +61,7 @@ pub(super) fn check(
             _ => true,
         };
         let is_off = *setting == Setting::Scalar(Scalar::Bool(false));
-        if keys::is_restricting(key, is_off) && opens && !setting.is_default(key) {
+        if keys::is_restricting(key, is_off) && opens && !setting.is_default(section, key) {
             return Err(fault(
                 "runner-too-old",
                 format!(
@@ -112,6 +112,7 @@ pub(super) fn check_notations(
 
 /// A value of the profile whose key not every version has.
 struct Gated<'a> {
+    section: &'static str,
     key: &'a str,
     since: Option<Version>,
     until: Option<Version>,
@@ -119,20 +120,20 @@ struct Gated<'a> {
 }
 
 fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
-    let runner = config.runner.iter().map(|(key, setting)| ("runners", key, setting));
-    let docker = config.docker.iter().map(|(key, setting)| ("runners.docker", key, setting));
+    let tables = [true, false].into_iter().flat_map(|of_runner| config.tables(of_runner));
+    let tables = tables.flat_map(|(section, all)| all.iter().map(|(key, setting)| (*section, key, setting)));
     let services = config.services.iter().flat_map(|service| &service.keys);
     let services = services.map(|(key, setting)| (SERVICES, key, setting));
-    runner.chain(docker).chain(services).filter_map(|(section, key, setting)| {
+    tables.chain(services).filter_map(|(section, key, setting)| {
         let Key { since, until, .. } = keys::find(section, key)?;
-        (since.is_some() || until.is_some()).then_some(Gated { key, since, until, setting })
+        (since.is_some() || until.is_some()).then_some(Gated { section, key, since, until, setting })
     })
 }
 
 /// The truth value that the profile gives a key of `[runners.docker]`.
 fn wanted(config: &Config, key: &str) -> Option<bool> {
     config
-        .docker
+        .of(DOCKER)
         .iter()
         .find(|(name, _)| name == key)
         .map(|(_, setting)| *setting == Setting::Scalar(Scalar::Bool(true)))

@@ -7,7 +7,9 @@ use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{DOCKER_EXECUTORS, Runner, Volume, host_names, strings_at, tables, volumes};
+use crate::runner_config::{
+    DOCKER, EXECUTORS, RUNNERS, Runner, Volume, host_names, sections, strings_at, table_of, tables, volumes,
+};
 use crate::text::glob;
 use crate::text::toml_patch::Scalar;
 
@@ -56,19 +58,18 @@ pub(super) fn select<'r, 'a>(
     Ok(meant)
 }
 
-/// `[runners.docker]` means nothing to the other executors: what a profile puts there would have no effect.
-pub(super) fn check_reads_docker(runner: &Runner<'_>, shown: &str) -> Result<()> {
+/// A table that is for other executors means nothing to this runner: what a profile puts there would have no effect.
+pub(super) fn check_reads(runner: &Runner<'_>, section: &str, shown: &str) -> Result<()> {
     let executor = runner.text("executor").unwrap_or_default();
-    if DOCKER_EXECUTORS.contains(&executor) {
+    let table = table_of(section);
+    let readers: Vec<&str> = EXECUTORS.into_iter().filter(|one| sections(one).contains(&table)).collect();
+    if readers.is_empty() || readers.contains(&executor) {
         return Ok(());
     }
     Err(fault(
         "runner-executor",
-        format!(
-            "{shown}: {} has the executor {executor:?}, which does not read [runners.docker]",
-            runner.title()
-        ),
-        format!("name a runner with one of the executors {}", DOCKER_EXECUTORS.join(", ")),
+        format!("{shown}: {} has the executor {executor:?}, which does not read [{table}]", runner.title()),
+        format!("name a runner with one of the executors {}", readers.join(", ")),
     ))
 }
 
@@ -157,8 +158,8 @@ pub(super) fn refuse_clash(
             "take services_privileged out, or set it to true",
         );
     }
-    let is_bare = |volume: &Volume<'_>| volume.is_for_dind() && volume.source.is_none();
-    if is_true(docker, "disable_cache") && asked.iter().any(is_bare) {
+    let mut bare = asked.iter().filter(|volume| volume.is_for_dind() && volume.source.is_none());
+    if is_true(docker, "disable_cache") && bare.next().is_some() {
         notes.warn(
             "cache-disabled",
             format!(
@@ -195,9 +196,9 @@ impl<'p> Daemon<'p> {
         };
         let directory = |variable: &'p String| variable.strip_prefix("DOCKER_TLS_CERTDIR=");
         let port = |directory: &str| Self::Port(if directory.is_empty() { 2375 } else { 2376 });
-        let sockets = lists(&config.docker, "volumes").into_iter().flatten().find_map(socket);
+        let sockets = lists(config.of(DOCKER), "volumes").into_iter().flatten().find_map(socket);
         sockets.or_else(|| {
-            lists(&config.runner, "environment").into_iter().flatten().find_map(directory).map(port)
+            lists(config.of(RUNNERS), "environment").into_iter().flatten().find_map(directory).map(port)
         })
     }
 
@@ -263,7 +264,7 @@ fn warn_of_unlisted_dind(
     notes: &mut Notes,
 ) {
     const KEY: &str = "allowed_privileged_services";
-    let asked = config.docker.iter().find_map(|(key, setting)| match setting {
+    let asked = config.of(DOCKER).iter().find_map(|(key, setting)| match setting {
         Setting::List(list) if key == KEY => Some(list.iter().map(String::as_str)),
         _ => None,
     });

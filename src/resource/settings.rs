@@ -3,6 +3,7 @@
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
 mod services;
+mod value;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,23 +13,60 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value as Json, json};
 
-use crate::keys::{self, Type};
-use crate::runner_config::{EXECUTORS, SERVICES, identity};
+use crate::keys::{self, GLOBAL, Type};
+use crate::runner_config::{DOCKER, EXECUTORS, RUNNERS, SERVICES};
 use crate::text::toml_patch::Scalar;
 pub(super) use services::Service;
 use services::Services;
+use value::{Executors, Value, allowed};
 
 /// The `[config]` section.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Config {
     /// Which runners are meant, by their `executor`.
     pub(super) executors: Vec<String>,
-    /// Values of `[[runners]]`.
-    pub(super) runner: Vec<(String, Setting)>,
-    /// Values of `[runners.docker]`.
-    pub(super) docker: Vec<(String, Setting)>,
+    /// Values by their section in the table of keys, those of one section together.
+    tables: Vec<Table>,
     /// Tables of `[[runners.docker.services]]`.
     pub(super) services: Vec<Service>,
+}
+
+/// A section of the table of keys, and the wanted values of its keys.
+type Table = (&'static str, Vec<(String, Setting)>);
+
+impl Config {
+    /// The wanted values of a section.
+    pub(super) fn of(&self, section: &str) -> &[(String, Setting)] {
+        self.tables.iter().find(|(name, _)| *name == section).map_or(&[], |(_, settings)| settings)
+    }
+
+    /// The sections that have values, of a runner or outside of all runners.
+    pub(super) fn tables(&self, of_runner: bool) -> impl Iterator<Item = &Table> {
+        let is_meant =
+            move |(section, settings): &&Table| !settings.is_empty() && is_of_runner(section) == of_runner;
+        self.tables.iter().filter(is_meant)
+    }
+
+    /// True when something is wanted of `[runners.docker]`.
+    pub(super) fn is_for_docker(&self) -> bool {
+        !(self.of(DOCKER).is_empty() && self.services.is_empty())
+    }
+
+    /// True when something is wanted of runners, and not of what stands outside of them alone.
+    pub(super) fn is_for_runners(&self) -> bool {
+        !self.executors.is_empty() || !self.services.is_empty() || self.tables(true).next().is_some()
+    }
+
+    fn add(&mut self, section: &'static str, key: String, setting: Setting) {
+        match self.tables.iter_mut().find(|(name, _)| *name == section) {
+            Some((_, settings)) => settings.push((key, setting)),
+            None => self.tables.push((section, vec![(key, setting)])),
+        }
+    }
+}
+
+fn is_of_runner(section: &str) -> bool {
+    section == RUNNERS || section.starts_with("runners.")
 }
 
 /// A wanted value.
@@ -44,9 +82,13 @@ pub(super) enum Setting {
 
 impl Setting {
     /// True for what gitlab-runner assumes where this key is absent.
-    pub(super) fn is_default(&self, key: &str) -> bool {
+    pub(super) fn is_default(&self, section: &str, key: &str) -> bool {
         match self {
+            // Without it there is one slot.
+            Self::Scalar(Scalar::Integer(value)) if key == "concurrent" => *value == 1,
             _ if keys::differs_when_absent(key) => false,
+            // Of the others it is not known.
+            _ if ![GLOBAL, "session_server", RUNNERS, DOCKER, SERVICES].contains(&section) => false,
             Self::Scalar(Scalar::Bool(value)) => !value,
             Self::Scalar(Scalar::Integer(value)) => *value == 0,
             Self::Scalar(Scalar::String(value)) => value.is_empty(),
@@ -70,46 +112,120 @@ impl fmt::Display for Setting {
 
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Section { name: "runners", extra: &["executors", "docker"] })
+        Section(RUNNERS).deserialize(deserializer)
     }
 }
 
-/// Keys of `[[runners]]` that say who a runner is.
-const IDENTITY: [&str; 5] = ["name", "url", "id", "token", "executor"];
-
-/// Reads the keys of one section of `config.toml`.
+/// Reads the keys of one section of `config.toml`, and of those below it.
 #[derive(Clone, Copy)]
-struct Section {
-    name: &'static str,
-    extra: &'static [&'static str],
+struct Section(&'static str);
+
+/// What stands for a key of a section.
+enum Known {
+    Executors,
+    Services,
+    /// The table of another section.
+    Table(&'static str),
+    Value(Type),
+}
+
+impl Section {
+    /// What a profile calls the tables of a section, and their sections. The top of `config.toml` and what stands beside
+    /// the runners have places beside the tables of `[[runners]]`.
+    fn below(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let Self(section) = self;
+        let beside = [(GLOBAL, GLOBAL), (SESSION_SERVER, SESSION_SERVER)];
+        let tables = keys::of(section).filter(|key| key.kind == Type::Table);
+        let tables = tables.filter_map(move |key| Some((key.name, keys::below(section, key.name)?)));
+        let tables = tables.filter(|(_, below)| *below != SESSION_SERVER);
+        beside.into_iter().filter(move |_| section == RUNNERS).chain(tables)
+    }
+
+    /// The keys of a section that a profile may set.
+    fn settable(self) -> impl Iterator<Item = keys::Key> {
+        keys::of(self.0).filter(|key| key.kind.is_settable() && refusal(key.section, key.name).is_none())
+    }
+
+    /// Further words that stand for no key.
+    fn words(self) -> &'static [&'static str] {
+        match self.0 {
+            RUNNERS => &["executors"],
+            DOCKER => &["services"],
+            _ => &[],
+        }
+    }
+
+    /// What a key stands for, or why it can't be there.
+    fn find(self, key: &str) -> Result<Known, String> {
+        let Self(section) = self;
+        match (section, key) {
+            (RUNNERS, "executors") => return Ok(Known::Executors),
+            (DOCKER, "services") => return Ok(Known::Services),
+            _ => {}
+        }
+        if let Some((_, below)) = self.below().find(|(name, _)| *name == key) {
+            return Ok(Known::Table(below));
+        }
+        match keys::find(section, key) {
+            Some(known) if self.settable().any(|key| key == known) => Ok(Known::Value(known.kind)),
+            Some(_) => {
+                let why = refusal(section, key).map(|why| format!(": {why}")).unwrap_or_default();
+                Err(format!("`{key}` can't be set by a profile{why}"))
+            }
+            None if section == RUNNERS && keys::find(GLOBAL, key).is_some() => {
+                Err(format!("`{key}` is no key of a runner: it belongs below [config.{GLOBAL}]"))
+            }
+            None => {
+                let names = self.words().iter().copied().chain(self.settable().map(|known| known.name));
+                let names = names.chain(self.below().map(|(name, _)| name));
+                let list: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+                Err(format!("unknown field `{key}`, expected one of {}", list.join(", ")))
+            }
+        }
+    }
+}
+
+/// The section of terminals in the web.
+const SESSION_SERVER: &str = "session_server";
+
+/// Why a profile may not set a key of the table.
+fn refusal(section: &str, key: &str) -> Option<&'static str> {
+    const SECRET: &str = "it is a secret, and a profile is read by others than root and its values are shown: write it \
+                          into config.toml by hand";
+    match (section, key) {
+        (RUNNERS, "name" | "url" | "id" | "token" | "executor") => {
+            Some("it says who a runner is, which is for gitlab-runner register")
+        }
+        (GLOBAL, "user") => Some("gitlab-runner takes the account from its service, whatever stands there"),
+        _ => keys::is_secret(key).then_some(SECRET),
+    }
 }
 
 impl<'de> Visitor<'de> for Section {
     type Value = Config;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a table of keys of [{}]", self.name)
+        write!(f, "a table of keys of [{}]", self.0)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
         let mut config = Config::default();
-        while let Some((key, kind)) = map.next_key_seed(KnownKey(self))? {
-            match key.as_str() {
-                "executors" if !self.extra.is_empty() => config.executors = map.next_value_seed(Executors)?,
-                "docker" if !self.extra.is_empty() => {
-                    let docker =
-                        map.next_value_seed(Section { name: "runners.docker", extra: &["services"] })?;
-                    config.docker = docker.runner;
-                    config.services = docker.services;
+        while let Some((key, known)) = map.next_key_seed(KnownKey(self))? {
+            match known {
+                Known::Executors => config.executors = map.next_value_seed(Executors)?,
+                Known::Services => config.services = map.next_value_seed(Services)?,
+                Known::Table(section) => {
+                    let below = map.next_value_seed(Section(section))?;
+                    config.tables.extend(below.tables);
+                    config.services.extend(below.services);
                 }
-                "services" if !self.extra.is_empty() => config.services = map.next_value_seed(Services)?,
-                _ => {
-                    let setting = map.next_value_seed(Value { section: self.name, key: &key, kind })?;
-                    config.runner.push((key, setting));
+                Known::Value(kind) => {
+                    let setting = map.next_value_seed(Value { section: self.0, key: &key, kind })?;
+                    config.add(self.0, key, setting);
                 }
             }
         }
-        if self.name == SERVICES && !config.runner.iter().any(|(key, _)| key == "name") {
+        if self.0 == SERVICES && !config.of(SERVICES).iter().any(|(key, _)| key == "name") {
             return Err(de::Error::missing_field("name"));
         }
         Ok(config)
@@ -129,161 +245,45 @@ impl JsonSchema for Config {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut properties = properties("runners");
-        properties.insert(
-            "executors".to_owned(),
-            json!({ "type": "array", "items": { "enum": EXECUTORS }, "description": "Which runners are meant." }),
-        );
-        let mut service = json!({ "type": "object", "properties": self::properties(SERVICES), "required": ["name"], "additionalProperties": false });
+        let mut schema = Section(RUNNERS).schema();
+        schema["properties"]["executors"] = json!({ "type": "array", "items": { "enum": EXECUTORS }, "description": "Which runners are meant." });
+        let mut service = Section(SERVICES).schema();
+        service["required"] = json!(["name"]);
         service["properties"]["name"]["pattern"] = json!(r"^[^\s$]+$");
         service["properties"]["alias"]["pattern"] = json!(r"^[^$]*$");
-        let mut docker = self::properties("runners.docker");
-        docker.insert(
-            "services".to_owned(),
-            json!({ "type": "array", "items": service, "description": "Services that every job has." }),
-        );
-        properties.insert(
-            "docker".to_owned(),
-            json!({ "type": "object", "properties": docker, "additionalProperties": false }),
-        );
-        json_schema!({ "type": "object", "properties": properties, "additionalProperties": false })
+        schema["properties"]["docker"]["properties"]["services"] =
+            json!({ "type": "array", "items": service, "description": "Services that every job has." });
+        json_schema!({ "type": "object", "properties": schema["properties"], "additionalProperties": false })
     }
 }
 
-/// The keys of a section of `config.toml` that a profile may set, with the types of their values.
-fn properties(section: &'static str) -> Map<String, Json> {
-    let kind = |kind: Type| match kind {
-        Type::Bool => json!({ "type": "boolean" }),
-        Type::Int => json!({ "type": "integer" }),
-        Type::List => json!({ "type": "array", "items": { "type": "string" } }),
-        Type::Strings => {
-            json!({ "type": ["string", "array"], "items": { "type": "string" } })
-        }
-        _ => json!({ "type": "string" }),
-    };
-    settable(section).map(|key| (key.name.to_owned(), kind(key.kind))).collect()
+impl Section {
+    /// What a profile may say in a section, and below it, with the types of the values.
+    fn schema(self) -> Json {
+        let kind = |key: &keys::Key| match (key.kind, allowed(self.0, key.name)) {
+            (_, Some(words)) => json!({ "enum": words }),
+            (Type::Bool, _) => json!({ "type": "boolean" }),
+            (Type::Int, _) if key.name == "concurrent" => json!({ "type": "integer", "minimum": 1 }),
+            (Type::Int, _) => json!({ "type": "integer" }),
+            (Type::List, _) => json!({ "type": "array", "items": { "type": "string" } }),
+            (Type::Strings, _) => json!({ "type": ["string", "array"], "items": { "type": "string" } }),
+            _ => json!({ "type": "string" }),
+        };
+        let values = self.settable().map(|key| (key.name.to_owned(), kind(&key)));
+        let tables = self.below().map(|(name, below)| (name.to_owned(), Self(below).schema()));
+        let properties: Map<String, Json> = values.chain(tables).collect();
+        json!({ "type": "object", "properties": properties, "additionalProperties": false })
+    }
 }
 
-/// The keys of a section that a profile may set. Who a runner is and what it may read is for
-/// `gitlab-runner register`, never for a profile.
-fn settable(section: &str) -> impl Iterator<Item = keys::Key> {
-    keys::of(section).filter(is_settable)
-}
-
-fn is_settable(key: &keys::Key) -> bool {
-    key.kind.is_settable() && !(key.section == "runners" && IDENTITY.contains(&key.name))
-}
-
-/// A key that the section has, with the type of its value; so that the error points at the key.
+/// A key that the section has, and what it stands for; so that the error points at the key.
 struct KnownKey(Section);
 
 impl<'de> DeserializeSeed<'de> for KnownKey {
-    type Value = (String, Type);
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(String, Type), D::Error> {
+    type Value = (String, Known);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(String, Known), D::Error> {
         let key = String::deserialize(deserializer)?;
-        let Self(Section { name: section, extra }) = self;
-        if extra.contains(&key.as_str()) {
-            return Ok((key, Type::Other));
-        }
-        match keys::find(section, &key) {
-            Some(known) if is_settable(&known) => Ok((key, known.kind)),
-            Some(_) => Err(de::Error::custom(format!("`{key}` can't be set by a profile"))),
-            None => {
-                let names = extra.iter().copied().chain(settable(section).map(|known| known.name));
-                let list: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-                Err(de::Error::custom(format!("unknown field `{key}`, expected one of {}", list.join(", "))))
-            }
-        }
-    }
-}
-
-/// A value of the type that the key has.
-struct Value<'k> {
-    section: &'static str,
-    key: &'k str,
-    kind: Type,
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = Setting;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
-        let setting = match self.kind {
-            Type::Bool => Setting::Scalar(Scalar::Bool(bool::deserialize(deserializer)?)),
-            Type::Int => Setting::Scalar(Scalar::Integer(i64::deserialize(deserializer)?)),
-            Type::List if self.section == SERVICES && self.key != "environment" => {
-                Setting::Words(Vec::deserialize(deserializer)?)
-            }
-            Type::List => Setting::List(Vec::deserialize(deserializer)?),
-            Type::Strings => match Strings::deserialize(deserializer)? {
-                Strings::One(text) => Setting::Scalar(Scalar::String(text)),
-                Strings::Many(list) => Setting::Words(list),
-            },
-            _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
-        };
-        let is_service = self.section == SERVICES;
-        let of_service = || services::objection(self.key, &setting).filter(|_| is_service);
-        match objection(self.key, &setting).or_else(of_service) {
-            None => Ok(setting),
-            Some(why) => Err(de::Error::custom(why)),
-        }
-    }
-}
-
-/// A text, or a list of texts that counts as a whole.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a string or a list of strings is wanted")]
-enum Strings {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// What keeps a text of the right type from meaning anything where gitlab-runner uses it.
-fn objection(key: &str, setting: &Setting) -> Option<String> {
-    let texts = match setting {
-        Setting::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
-        Setting::List(list) | Setting::Words(list) => list,
-        Setting::Scalar(_) => return None,
-    };
-    if let Some(text) = texts.iter().find(|text| text.contains('\0')) {
-        return Some(format!("`{key}`: {text:?} has a NUL in it, which no program can be given"));
-    }
-    let names_a_variable = |text: &String| {
-        let name = text.split_once('=').map_or("", |(name, _)| name);
-        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())
-    };
-    if let Some(text) = texts.iter().find(|text| key == "environment" && !names_a_variable(text)) {
-        return Some(format!("`environment`: {text:?} is not a variable: write NAME=VALUE"));
-    }
-    let is_volume = |text: &String| !text.is_empty() && !text.contains(char::is_control);
-    if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
-        return Some(format!("`volumes`: {text:?} is not a volume"));
-    }
-    if matches!(setting, Setting::Words(_)) { None } else { both(key, texts) }
-}
-
-/// Two elements that mean the same thing can't both be in a list: the host would never be as wanted.
-fn both(key: &str, list: &[String]) -> Option<String> {
-    list.iter().enumerate().find_map(|(index, element)| {
-        let other = list[..index].iter().find(|other| identity(key, other) == identity(key, element))?;
-        Some(format!(
-            "`{key}` has both {other:?} and {element:?}, of which only one can be: they have the same name or path"
-        ))
-    })
-}
-
-/// Names of executors.
-struct Executors;
-
-impl<'de> DeserializeSeed<'de> for Executors {
-    type Value = Vec<String>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<String>, D::Error> {
-        let names = Vec::<String>::deserialize(deserializer)?;
-        match names.iter().find(|name| !EXECUTORS.contains(&name.as_str())) {
-            Some(name) => Err(de::Error::custom(format!(
-                "gitlab-runner has no executor {name:?}; there are {}",
-                EXECUTORS.join(", ")
-            ))),
-            None => Ok(names),
-        }
+        let known = self.0.find(&key).map_err(de::Error::custom)?;
+        Ok((key, known))
     }
 }

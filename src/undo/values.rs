@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::change::ValueChange;
 use crate::journal::values::{self, Value};
+use crate::runner_config::RUNNERS;
 use crate::text::toml_patch::{Parts, Step, dotted};
 use changes::Changes;
-use document::{Document, LIST, Twins};
+use document::{Document, Twins};
 use services::{Deed, Services, below};
 
 /// What one run changed, and the bytes of the document before it.
@@ -55,7 +56,7 @@ pub(super) fn put_back(live: &[u8], layers: &[RunValues<'_>]) -> Result<PutBack,
 
 /// True for bytes that are a TOML document.
 pub(super) fn is_document(bytes: &[u8]) -> bool {
-    Parts::is_document(bytes, LIST)
+    Parts::is_document(bytes, RUNNERS)
 }
 
 /// What a report shows of the way from one document to another that is its former bytes.
@@ -80,8 +81,8 @@ impl Stop {
 /// What stands in the way where a run changed more than that.
 pub(super) const OTHER: &str = "its bytes are others, and what runner-prep changed were not single values";
 
-/// What was done to each runner, by its number in the live document.
-type ByRunner<'a> = BTreeMap<usize, Vec<Deed<'a>>>;
+/// What was done to each runner, by its number in the live document; and outside of all.
+type ByRunner<'a> = BTreeMap<Option<usize>, Vec<Deed<'a>>>;
 
 /// The live document, and each layer with the document before it.
 struct Documents<'a> {
@@ -135,27 +136,32 @@ impl<'a> Documents<'a> {
     fn deeds(&self) -> Result<(ByRunner<'_>, Vec<String>), Stop> {
         let mut twins = Twins::default();
         for index in 0..self.live.count() {
-            twins.add(self.live.runner(index).ok_or(Stop::Odd)?.known());
+            twins.add(self.live.runner(Some(index)).ok_or(Stop::Odd)?.known());
         }
         let mut found = ByRunner::new();
         let mut all_services: HashMap<usize, Services> = HashMap::new();
         let (mut gone, mut named) = (Vec::new(), HashSet::new());
         for (values, before) in &self.layers {
             let mut by_runner = by_runner(values).ok_or(Stop::Odd)?;
+            if let Some(values) = by_runner.remove(&None) {
+                let top = before.runner(None).ok_or(Stop::Odd)?;
+                let deeds = values.into_iter().map(|value| services::deed(&top, value, &HashMap::new()));
+                found.entry(None).or_default().extend(deeds);
+            }
             for index in 0..before.count() {
                 // Also those that were not changed: one that can't be taken alone means that none can.
-                let runner = before.runner(index).ok_or(Stop::Odd)?;
-                let Some(values) = by_runner.remove(&index) else { continue };
+                let runner = before.runner(Some(index)).ok_or(Stop::Odd)?;
+                let Some(values) = by_runner.remove(&Some(index)) else { continue };
                 match twins.twin(&runner.known()) {
                     Ok(Some(twin)) => {
                         let mut places = HashMap::new();
                         if values.iter().any(|value| services::number(below(value)).is_some()) {
-                            let live = self.live.runner(twin).ok_or(Stop::Odd)?;
+                            let live = self.live.runner(Some(twin)).ok_or(Stop::Odd)?;
                             let services = all_services.entry(twin).or_insert_with(|| Services::of(&live));
                             places = services.places(&runner, &values);
                         }
                         let deeds = values.into_iter().map(|value| services::deed(&runner, value, &places));
-                        found.entry(twin).or_default().extend(deeds);
+                        found.entry(Some(twin)).or_default().extend(deeds);
                     }
                     Ok(None) => {
                         if named.insert(runner.title()) {
@@ -197,16 +203,18 @@ impl<'a> Documents<'a> {
     }
 }
 
-/// The values by the number of their runner; `None` when one is of something else.
-fn by_runner(values: &[Value]) -> Option<HashMap<usize, Vec<&Value>>> {
-    let mut found: HashMap<usize, Vec<&Value>> = HashMap::new();
+/// The values by the number of their runner, those outside of all without one; `None` when one is the list itself.
+fn by_runner(values: &[Value]) -> Option<HashMap<Option<usize>, Vec<&Value>>> {
+    let mut found: HashMap<Option<usize>, Vec<&Value>> = HashMap::new();
     for value in values {
-        let [Step::Key(list), Step::Index(index), _, ..] = value.path.as_slice() else { return None };
-        if list != LIST {
-            return None;
-        }
-        for index in std::iter::once(index).chain(&value.also) {
-            found.entry(*index).or_default().push(value);
+        match value.path.as_slice() {
+            [Step::Key(list), Step::Index(index), _, ..] if list == RUNNERS => {
+                for index in std::iter::once(index).chain(&value.also) {
+                    found.entry(Some(*index)).or_default().push(value);
+                }
+            }
+            [Step::Key(key), ..] if key != RUNNERS => found.entry(None).or_default().push(value),
+            _ => return None,
         }
     }
     Some(found)

@@ -25,6 +25,22 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
     ),
     with(&["--profile", "dind-rootless-closed"], problem("no service", &[], "config-services")),
     with(
+        OURS,
+        problem(
+            "another number of slots",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[config.global]\nconcurrent = 4\n")],
+            "config-concurrent",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "another level of the log",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[config.global]\nlog_level = \"warn\"\n")],
+            "config-value",
+        ),
+    ),
+    with(
         &["--profile", "dind-rootless-closed"],
         problem(
             "more services than the limit",

@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::work::{LIST, Work};
+use super::work::Work;
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::resource::settings::Config;
 use crate::resource::{gate, runner};
-use crate::runner_config::{self, Notation, Runner};
+use crate::runner_config::{self, Notation, RUNNERS, Runner};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Parts, Patched, Toml};
 
@@ -73,7 +73,7 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
             notations: runner_config::notations(toml, shown),
             ..Survey::default()
         };
-        let edits = found.hold(config, toml, &meant, 0, shown)?;
+        let edits = found.hold(config, toml, true, &meant, 0, shown)?;
         Ok((found, edits))
     };
     let (mut survey, edits) = look(toml)?;
@@ -93,15 +93,19 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
 /// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error and all
 /// that gitlab-runner could refuse, which [`whole`] finds again and explains.
 fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Option<Survey> {
-    let parts = Parts::cut(bytes, LIST)?;
+    let parts = Parts::cut(bytes, RUNNERS)?;
     let mut called = vec![0; names.len()];
     let is_sound = |toml: &Toml| {
         runner_config::refused(toml).is_empty() && runner_config::notations(toml, shown).is_empty()
     };
-    if parts.has_bom() || !is_sound(&parts.head()?) {
+    let head = parts.head()?;
+    if parts.has_bom() || !is_sound(&head) {
         return None;
     }
     let mut survey = Survey::default();
+    if !survey.hold(config, &head, true, &[], 0, shown).ok()?.is_empty() {
+        return None;
+    }
     let mut after = survey.clone();
     let mut copy = None;
     for index in 0..parts.count() {
@@ -157,14 +161,16 @@ impl Survey {
         } else {
             Vec::new()
         };
-        self.hold(config, block, &meant, first, shown).ok()
+        self.hold(config, block, false, &meant, first, shown).ok()
     }
 
-    /// Hold runners of a document against the profile. The document's list begins with the runner `first`.
+    /// Hold runners of a document against the profile, and what stands outside of them where the document has that. Its
+    /// list begins with the runner `first`.
     fn hold(
         &mut self,
         config: &Config,
         toml: &Toml,
+        outside: bool,
         meant: &[&Runner<'_>],
         first: usize,
         file: &str,
@@ -172,6 +178,9 @@ impl Survey {
         self.is_meant |= !meant.is_empty();
         let Self { notes, values, .. } = self;
         let mut work = Work { toml, first, file, notes, values, edits: Vec::new() };
+        if outside {
+            work.plan_tables(config, None)?;
+        }
         for runner in meant {
             work.plan_runner(config, runner)?;
         }

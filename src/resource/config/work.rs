@@ -1,4 +1,4 @@
-//! The runners of one document held against a profile, value by value: what differs, as edits and for people.
+//! One document held against a profile, value by value: what differs, as edits and for people.
 
 use std::mem::discriminant;
 
@@ -7,16 +7,15 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
-use crate::keys::{self, Type};
+use crate::keys::{self, GLOBAL, Type};
 use crate::resource::runner;
 use crate::resource::settings::{Config, Setting};
-use crate::runner_config::{Runner, host_names, identity, strings, tables};
+use crate::runner_config::{
+    self, DOCKER, RUNNERS, Runner, SERVICES, host_names, identity, strings, tables, unusual_case, wrong_shape,
+};
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
-/// The list of runners.
-pub(super) const LIST: &str = "runners";
-
-/// One document being held against a profile: the edits of all its runners, and the same for people.
+/// One document being held against a profile: all its edits, and the same for people.
 pub(super) struct Work<'a> {
     pub(super) toml: &'a Toml,
     /// Which runner of the file the document's list begins with.
@@ -27,88 +26,117 @@ pub(super) struct Work<'a> {
     pub(super) edits: Vec<Edit>,
 }
 
+/// A value that is wanted: of a runner, or outside of all.
+#[derive(Clone, Copy)]
+struct Place<'p, 'r> {
+    runner: Option<&'p Runner<'r>>,
+    section: &'static str,
+    key: &'p str,
+    /// The way to it, which is of interest only where it differs.
+    keys: &'p dyn Fn() -> Vec<Step>,
+}
+
+impl Place<'_, '_> {
+    /// For people: `runners[0] "name": docker.privileged`.
+    fn name(&self, keys: &[Step]) -> String {
+        let title = self.runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+        title + &dotted(keys)
+    }
+
+    /// The keys from the top of a document whose list of runners begins with the runner `first`.
+    fn path(&self, first: usize, keys: &[Step]) -> Vec<Step> {
+        let list = self.runner.map(|runner| [RUNNERS.into(), (runner.index - first).into()]);
+        list.into_iter().flatten().chain(keys.iter().cloned()).collect()
+    }
+
+    /// What gitlab-runner reads there.
+    fn kind(&self) -> Option<Type> {
+        keys::find(self.section, self.key).map(|key| key.kind)
+    }
+}
+
 impl Work<'_> {
     fn push(
         &mut self,
-        runner: &Runner<'_>,
+        place: Place<'_, '_>,
         keys: &[Step],
         before: Option<String>,
         after: String,
         action: Action,
     ) {
         let element = matches!(action, Action::Insert(_) | Action::Replace { .. });
-        self.edit(runner, keys, action);
-        self.show(runner, keys, element, [before, Some(after)]);
+        self.edit(place, keys, action);
+        self.show(place, keys, element, [before, Some(after)]);
     }
 
     /// What is done to the document.
-    fn edit(&mut self, runner: &Runner<'_>, keys: &[Step], action: Action) {
-        self.edits.push(Edit::new(path(runner.index - self.first, keys), action));
+    fn edit(&mut self, place: Place<'_, '_>, keys: &[Step], action: Action) {
+        self.edits.push(Edit::new(place.path(self.first, keys), action));
     }
 
     /// The same for people and for `undo`: before and after.
     fn show(
         &mut self,
-        runner: &Runner<'_>,
+        place: Place<'_, '_>,
         keys: &[Step],
         element: bool,
         [before, after]: [Option<String>; 2],
     ) {
-        let name = format!("{}: {}", runner.title(), dotted(keys));
-        self.values.push(ValueChange { name, path: path(runner.index, keys), element, before, after });
+        let (name, path) = (place.name(keys), place.path(0, keys));
+        self.values.push(ValueChange { name, path, element, before, after });
     }
 
-    /// Hold one value against the file. `keys` makes the way to it, which is of interest only where it differs.
-    fn plan_value(
-        &mut self,
-        runner: &Runner<'_>,
-        keys: &dyn Fn() -> Vec<Step>,
-        key: &str,
-        item: Option<&Item>,
-        setting: &Setting,
-    ) -> Result<()> {
+    /// Hold one value against the file.
+    fn plan_value(&mut self, at: Place<'_, '_>, item: Option<&Item>, setting: &Setting) -> Result<()> {
+        let Place { runner, section, key, keys } = at;
         let list = || match item {
             None => Ok(Vec::new()),
             Some(item) => strings(item).ok_or_else(|| {
-                runner.wrong(self.toml, item, &dotted(&keys()), "a list of strings", self.file)
+                wrong_shape(runner, self.toml, item, &dotted(&keys()), "a list of strings", self.file)
             }),
         };
         // gitlab-runner takes a text for a list with this one element, where it takes both.
-        let takes_both =
-            || keys::find("runners.docker", key).is_some_and(|known| known.kind == Type::Strings);
+        let takes_both = || at.kind() == Some(Type::Strings);
         match setting {
             Setting::Scalar(Scalar::String(wanted)) if item.and_then(strings).is_some() && takes_both() => {
-                return self.plan_value(runner, keys, key, item, &Setting::Words(vec![wanted.clone()]));
+                return self.plan_value(at, item, &Setting::Words(vec![wanted.clone()]));
             }
             Setting::Words(wanted) if item.is_some_and(Item::is_str) && takes_both() => {
                 let [wanted] = &wanted[..] else {
                     return Err(fault(
                         "config-shape",
                         format!(
-                            "{}: {}: `{key}` is one text, and the profile wants a list",
+                            "{}: {} is one text, and the profile wants a list",
                             self.file,
-                            runner.title()
+                            at.name(&keys())
                         ),
                         format!("write the text of `{key}` in brackets, as a list, then run again"),
                     ));
                 };
                 let wanted = Setting::Scalar(Scalar::from(wanted.as_str()));
-                return self.plan_value(runner, keys, key, item, &wanted);
+                return self.plan_value(at, item, &wanted);
             }
             Setting::Scalar(wanted) => {
                 let now = item.and_then(scalar);
-                if now.as_ref() == Some(wanted) || (item.is_none() && setting.is_default(key)) {
+                let is_same = match (at.kind(), &now, wanted) {
+                    // gitlab-runner writes `15m0s` where it read `15m`.
+                    (Some(Type::Duration), Some(now), Scalar::String(wanted)) => {
+                        runner_config::nanoseconds(now) == runner_config::duration(wanted)
+                    }
+                    _ => now.as_ref() == Some(wanted),
+                };
+                if is_same || (item.is_none() && setting.is_default(section, key)) {
                     return Ok(());
                 }
                 // A value of another type is not the value of this key: it is not shown.
                 let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);
                 let shown = now.as_ref().filter(is_alike).map(ToString::to_string);
                 let before = item.map(|_| shown.unwrap_or_else(|| "(of another type)".to_owned()));
-                self.push(runner, &keys(), before, wanted.to_string(), Action::Set(wanted.clone()));
+                self.push(at, &keys(), before, wanted.to_string(), Action::Set(wanted.clone()));
             }
             Setting::List(wanted) => {
                 let found = list()?;
-                if key.starts_with("allowed_privileged_") {
+                if let Some(runner) = runner.filter(|_| key.starts_with("allowed_privileged_")) {
                     runner::warn_of_extra(runner, key, &found, wanted, self.notes);
                 }
                 for element in wanted {
@@ -119,10 +147,10 @@ impl Work<'_> {
                         Some(index) if key == "environment" && found[index] != element.as_str() => {
                             let before = Some(Scalar::from(found[index]).to_string());
                             let action = Action::Replace { index, value: element.clone() };
-                            self.push(runner, &keys(), before, quoted(), action);
+                            self.push(at, &keys(), before, quoted(), action);
                         }
                         Some(_) => {}
-                        None => self.push(runner, &keys(), None, quoted(), Action::Insert(element.clone())),
+                        None => self.push(at, &keys(), None, quoted(), Action::Insert(element.clone())),
                     }
                 }
             }
@@ -135,10 +163,10 @@ impl Work<'_> {
                         let sides = [found.get(index).copied(), wanted.get(index).map(String::as_str)];
                         if sides[0] != sides[1] {
                             let word = [&keys[..], &[index.into()]].concat();
-                            self.show(runner, &word, false, sides.map(|side| side.map(shown)));
+                            self.show(at, &word, false, sides.map(|side| side.map(shown)));
                         }
                     }
-                    self.edit(runner, &keys, Action::SetList(wanted.clone()));
+                    self.edit(at, &keys, Action::SetList(wanted.clone()));
                 }
             }
         }
@@ -152,7 +180,7 @@ impl Work<'_> {
         runner: &Runner<'_>,
         docker: Option<&dyn TableLike>,
     ) -> Result<()> {
-        let is_asked = config.docker.iter().any(|(key, _)| key == "services_limit");
+        let is_asked = config.of(DOCKER).iter().any(|(key, _)| key == "services_limit");
         if config.services.is_empty() && !is_asked {
             return Ok(());
         }
@@ -160,7 +188,7 @@ impl Work<'_> {
         let found = match docker.and_then(|docker| docker.get("services")) {
             None => Vec::new(),
             Some(item) => tables(item).ok_or_else(|| {
-                runner.wrong(self.toml, item, &dotted(&step), "a list of tables", self.file)
+                wrong_shape(Some(runner), self.toml, item, &dotted(&step), "a list of tables", self.file)
             })?,
         };
         let text = |table: &dyn TableLike, key: &str| {
@@ -181,46 +209,91 @@ impl Work<'_> {
             for (key, setting) in &service.keys {
                 let keys = || [&step[..], &[index.into(), key.as_str().into()]].concat();
                 let item = place.and_then(|place| found[place].get(key));
-                self.plan_value(runner, &keys, key, item, setting)?;
+                let at = Place { runner: Some(runner), section: SERVICES, key, keys: &keys };
+                self.plan_value(at, item, setting)?;
             }
         }
-        runner::check_limit(runner, docker, &config.docker, count, self.file)
+        runner::check_limit(runner, docker, config.of(DOCKER), count, self.file)
     }
 
     /// Hold one runner against the profile.
     pub(super) fn plan_runner(&mut self, config: &Config, runner: &Runner<'_>) -> Result<()> {
         let docker = runner.docker(self.toml, self.file)?;
-        if !config.docker.is_empty() || !config.services.is_empty() {
-            runner::check_reads_docker(runner, self.file)?;
-            runner::refuse_clash(runner, docker, &config.docker, self.file, self.notes)?;
+        if config.is_for_docker() {
+            runner::check_reads(runner, DOCKER, self.file)?;
+            runner::refuse_clash(runner, docker, config.of(DOCKER), self.file, self.notes)?;
             runner::warn(runner, docker, config, self.notes);
         }
-        for (key, setting) in &config.runner {
-            let keys = || vec![key.as_str().into()];
-            self.plan_value(runner, &keys, key, runner.table.get(key), setting)?;
-        }
-        for (key, setting) in &config.docker {
-            let item = docker.and_then(|docker| docker.get(key));
-            if key == "tls_verify" && Runner::is_remote(docker) {
-                if item.and_then(Item::as_bool).unwrap_or_default() && setting.is_default(key) {
-                    self.notes.warn(
-                        "tls-verify-remote",
-                        format!("{}: tls_verify is left alone, `host` is a remote address", runner.title()),
-                        "it is about the link from gitlab-runner to that daemon, not about dind",
-                    );
-                }
-                continue;
-            }
-            let keys = || vec!["docker".into(), key.as_str().into()];
-            self.plan_value(runner, &keys, key, item, setting)?;
-        }
+        self.plan_tables(config, Some(runner))?;
         self.plan_services(config, runner, docker)
     }
-}
 
-/// The way to a value of a runner.
-fn path(index: usize, keys: &[Step]) -> Vec<Step> {
-    [&[Step::from(LIST), index.into()], keys].concat()
+    /// Hold the tables of one runner against the profile, or those outside of all runners.
+    pub(super) fn plan_tables(&mut self, config: &Config, runner: Option<&Runner<'_>>) -> Result<()> {
+        let top: &dyn TableLike = match runner {
+            Some(runner) => runner.table,
+            None => self.toml.root(),
+        };
+        for (section, settings) in config.tables(runner.is_some()) {
+            let path = if *section == GLOBAL { None } else { Some(section.split('.')) };
+            let steps: Vec<&str> = path.into_iter().flatten().skip(usize::from(runner.is_some())).collect();
+            if let Some(runner) = runner {
+                runner::check_reads(runner, section, self.file)?;
+            }
+            let mut table = Some(top);
+            for (depth, step) in steps.iter().enumerate() {
+                let item = self.look(table, step, runner)?;
+                let wrong = |item: &Item| {
+                    let name = steps[..=depth].join(".");
+                    wrong_shape(runner, self.toml, item, &name, "a table", self.file)
+                };
+                table = item.map(|item| item.as_table_like().ok_or_else(|| wrong(item))).transpose()?;
+            }
+            for (key, setting) in settings {
+                let item = self.look(table, key, runner)?;
+                let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
+                let place = Place { runner, section, key, keys: &keys };
+                if *section == DOCKER && key == "tls_verify" && Runner::is_remote(table) {
+                    self.leave_tls_verify(place, item, setting);
+                } else {
+                    self.plan_value(place, item, setting)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands at a key of a table. In another case than the usual one gitlab-runner finds it, too.
+    fn look<'t>(
+        &self,
+        table: Option<&'t dyn TableLike>,
+        key: &str,
+        runner: Option<&Runner<'_>>,
+    ) -> Result<Option<&'t Item>> {
+        let Some(table) = table else { return Ok(None) };
+        if let Some(item) = table.get(key) {
+            return Ok(Some(item));
+        }
+        match table.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
+            None => Ok(None),
+            Some((name, item)) => {
+                let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+                Err(unusual_case(self.toml, item, &format!("{title}`{name}`"), key, self.file))
+            }
+        }
+    }
+
+    fn leave_tls_verify(&mut self, place: Place<'_, '_>, item: Option<&Item>, setting: &Setting) {
+        let is_on = item.and_then(Item::as_bool).unwrap_or_default();
+        if is_on && setting.is_default(place.section, place.key) {
+            let keys = ["tls_verify".into()];
+            self.notes.warn(
+                "tls-verify-remote",
+                format!("{} is left alone, `host` is a remote address", place.name(&keys)),
+                "it is about the link from gitlab-runner to that daemon, not about dind",
+            );
+        }
+    }
 }
 
 fn scalar(item: &Item) -> Option<Scalar> {

@@ -42,21 +42,10 @@ impl Service {
             } else if *known != setting {
                 return Err(format!("`{key}` of one service can't be both {known} and {setting}"));
             }
-            super::objection(&key, known).map_or(Ok(()), Err)?;
+            super::value::objection(&key, known).map_or(Ok(()), Err)?;
         }
         Ok(())
     }
-}
-
-/// What is wrong with a value of a service. gitlab-runner puts variables, those of the job too, into the name and the
-/// alias: who writes the job would choose the image.
-pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
-    let Setting::Scalar(Scalar::String(text)) = setting else { return None };
-    if ["name", "alias"].contains(&key) && text.contains('$') {
-        return Some(format!("`{key}` of a service: {text:?} has a variable in it, which a job could set"));
-    }
-    let is_odd = text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control());
-    (key == "name" && is_odd).then(|| format!("`name` of a service: {text:?} is not a name of an image"))
 }
 
 /// Reads the list.
@@ -78,8 +67,8 @@ impl<'de> Visitor<'de> for Services {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Service>, A::Error> {
         let mut all: Vec<Service> = Vec::new();
-        while let Some(read) = list.next_element_seed(Section { name: SERVICES, extra: &[] })? {
-            let service = Service { keys: read.runner };
+        while let Some(read) = list.next_element_seed(Section(SERVICES))? {
+            let service = Service { keys: read.of(SERVICES).to_vec() };
             let names = service.host_names();
             let shared = |known: &&mut Service| known.host_names().iter().any(|name| names.contains(name));
             match all.iter_mut().find(shared) {

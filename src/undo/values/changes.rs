@@ -311,7 +311,10 @@ impl<'a> Changes<'a> {
 
     /// `runners[0] "name": docker.privileged`, as a plan names it.
     fn name(&self, path: &[Step]) -> String {
-        format!("{}: {}", self.runner.title(), dotted(path))
+        match self.runner.title() {
+            title if title.is_empty() => dotted(path),
+            title => format!("{title}: {}", dotted(path)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use crate::journal::values::View;
+use crate::runner_config::RUNNERS;
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Parts, PartsCopy, Scalar, Step, Toml};
 
@@ -11,9 +12,6 @@ use crate::text::toml_patch::{Edit, Parts, PartsCopy, Scalar, Step, Toml};
 pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
     view.below(&Step::from(key)).scalar().flatten()
 }
-
-/// The list of runners.
-pub(super) const LIST: &str = "runners";
 
 /// What a runner is known by, the surest first.
 const WORDS: [&str; 3] = ["id", "token", "name"];
@@ -29,7 +27,7 @@ pub(super) enum Document<'t> {
 impl<'t> Document<'t> {
     /// `None` where it can't be cut.
     pub(super) fn blocks(bytes: &'t [u8]) -> Option<Self> {
-        Parts::cut(bytes, LIST).map(Self::Blocks)
+        Parts::cut(bytes, RUNNERS).map(Self::Blocks)
     }
 
     pub(super) fn whole(bytes: &[u8]) -> Result<Self, TextError> {
@@ -52,10 +50,11 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// A runner; `None` when there is none of that number, or its block means something else by itself.
-    pub(super) fn runner(&self, index: usize) -> Option<Runner<'_>> {
+    /// A runner, or with no number the whole document; `None` when there is none of that number, or its block means
+    /// something else by itself.
+    pub(super) fn runner(&self, index: Option<usize>) -> Option<Runner<'_>> {
         let (toml, place) = match self {
-            Self::Blocks(parts) => (Held::Own(Box::new(parts.block(index)?)), 0),
+            Self::Blocks(parts) => (Held::Own(Box::new(parts.block(index?)?)), Some(0)),
             Self::Whole(toml) => (Held::Lent(toml), index),
         };
         let runner = Runner { toml, index, place };
@@ -64,7 +63,7 @@ impl<'t> Document<'t> {
 }
 
 fn list(toml: &Toml) -> View<'_> {
-    View::root(toml).below(&Step::from(LIST))
+    View::root(toml).below(&Step::from(RUNNERS))
 }
 
 /// A document with edits in some of its runners.
@@ -78,7 +77,7 @@ impl Writer<'_, '_> {
     pub(super) fn patch(&mut self, runner: &Runner<'_>, mut edits: Vec<Edit>) -> Option<()> {
         match self {
             Self::Blocks(copy) if !edits.is_empty() => {
-                copy.patch(runner.index, &runner.toml, &edits).map(drop)
+                copy.patch(runner.index?, &runner.toml, &edits).map(drop)
             }
             Self::Blocks(_) => Some(()),
             Self::Whole(_, all) => {
@@ -102,13 +101,13 @@ impl Writer<'_, '_> {
     }
 }
 
-/// A document with one runner in it that is meant.
+/// A document with one runner in it that is meant; without a number it is what stands outside of all.
 pub(super) struct Runner<'d> {
     toml: Held<'d>,
     /// Its number in the file.
-    pub(super) index: usize,
+    pub(super) index: Option<usize>,
     /// Its number in the document.
-    place: usize,
+    place: Option<usize>,
 }
 
 enum Held<'d> {
@@ -129,7 +128,10 @@ impl Deref for Held<'_> {
 
 impl Runner<'_> {
     pub(super) fn view(&self) -> View<'_> {
-        list(&self.toml).below(&Step::Index(self.place))
+        match self.place {
+            Some(place) => list(&self.toml).below(&Step::Index(place)),
+            None => View::root(&self.toml),
+        }
     }
 
     /// What is at a path below it.
@@ -149,7 +151,8 @@ impl Runner<'_> {
 
     /// `runners[0] "name"`, as a plan names it.
     pub(super) fn title(&self) -> String {
-        let list = format!("{LIST}[{}]", self.index);
+        let Some(index) = self.index else { return String::new() };
+        let list = format!("{RUNNERS}[{index}]");
         match key(self.view(), "name") {
             Some(Scalar::String(name)) => format!("{list} {name:?}"),
             _ => list,
@@ -162,8 +165,9 @@ impl Runner<'_> {
     }
 }
 
-fn path(index: usize, below: &[Step]) -> Vec<Step> {
-    [Step::from(LIST), Step::Index(index)].into_iter().chain(below.iter().cloned()).collect()
+fn path(index: Option<usize>, below: &[Step]) -> Vec<Step> {
+    let list = index.map(|index| [Step::from(RUNNERS), Step::Index(index)]);
+    list.into_iter().flatten().chain(below.iter().cloned()).collect()
 }
 
 /// What a runner is known by.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::document::{Runner, key};
 use crate::journal::values::{Value, View};
-use crate::runner_config::host_names;
+use crate::runner_config::{RUNNERS, host_names};
 use crate::text::toml_patch::{Scalar, Step};
 
 /// One value of a layer that was changed in a runner.
@@ -22,9 +22,12 @@ pub(super) struct Deed<'a> {
     pub(super) made_services: bool,
 }
 
-/// The way to a value from its runner.
+/// The way to a value from its runner; from the top where it is outside of all.
 pub(super) fn below(value: &Value) -> &[Step] {
-    value.path.get(2..).unwrap_or_default()
+    match value.path.as_slice() {
+        [Step::Key(list), Step::Index(_), below @ ..] if list == RUNNERS => below,
+        path => path,
+    }
 }
 
 /// The keys from a runner to its services.
