@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
             return Ok(kept);
         }
         keygen::sweep(&self.state)?;
-        staged::sweep(&self.state, register::TEMPLATE.as_ref())
+        staged::sweep(&self.state, in_progress::TEMPLATE.as_ref())
             .context("cannot remove what a killed run left")?;
         for entry in self.journal.unswept()? {
             let worker = self.worker();

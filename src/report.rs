@@ -3,6 +3,8 @@
 //! Owns the one JSON document and the text. Shows of a file only what its change allows
 //! ([`Shown`]); must not write to the host.
 
+mod difference;
+mod document;
 mod documents;
 mod explanation;
 mod findings;
@@ -12,154 +14,19 @@ mod wrap;
 
 use std::fmt::Write as _;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::plan::Plan;
 use crate::repair::Reader;
+pub use difference::changed_lines;
+pub(crate) use document::SCHEMA;
+pub use document::{DetailLevel, Diff, Key, Line, Remark, Report, Status, Step};
+use document::{plural, waits};
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use explanation::Explanation;
 pub use findings::Diagnosis;
-pub use remote::{Remote, Step};
-pub use text::{Style, changed_lines, escape};
-
-/// The version of the document; it only ever gains fields.
-pub(crate) const SCHEMA: u32 = 1;
-
-/// What a run found or did. Serialized, it is the document of `--json`; its first fields are those that
-/// Ansible expects of a module.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
-pub struct Report {
-    /// True when the host was changed, or would be (`plan`, `check`, `--dry-run`).
-    pub changed: bool,
-    /// True when the run ended with an error.
-    pub failed: bool,
-    /// One sentence on the whole.
-    pub msg: String,
-    /// Before and after, without secrets.
-    pub diff: Vec<Diff>,
-    /// Version of this document.
-    pub schema: u32,
-    /// `converged`, `changed`, `differs`, `pending` or `failed`.
-    pub status: Status,
-    /// The profiles that were asked for.
-    pub profiles: Vec<String>,
-    /// Each change with its reason and what became of it.
-    pub changes: Vec<Line>,
-    /// What waits for a person or another program.
-    pub pending: Vec<Remark>,
-    /// True and worth knowing; on failure also the error with its repair.
-    pub warnings: Vec<Remark>,
-    /// The account's public key, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_key: Option<Key>,
-    /// The runs that were undone, the newest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub undone: Vec<String>,
-    /// What `gitlab` takes back what it changed, the last change first: nothing does that by itself.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub undo: Vec<Step>,
-    /// What a person does where GitLab is not asked (`gitlab plan --offline`).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub by_hand: Vec<Step>,
-    #[serde(skip)]
-    shown: Vec<Vec<String>>,
-    #[serde(skip)]
-    right: Vec<(&'static str, String)>,
-    #[serde(skip)]
-    reader: Reader,
-    /// So many of the warnings, the first ones, people have seen before.
-    #[serde(skip)]
-    repeated: usize,
-}
-
-/// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
-/// than to write the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DetailLevel {
-    /// That it is, why, and what became of it.
-    Lines,
-    /// And how it is shown to people.
-    Differences,
-    /// And both its sides, for programs.
-    Diff,
-}
-
-/// The state of the host in one word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// As wanted, and nothing was written.
-    #[default]
-    Converged,
-    /// As wanted now.
-    Changed,
-    /// Not as wanted, and nothing was written.
-    Differs,
-    /// All that can be is as wanted; the rest waits.
-    Pending,
-    /// An error ended the run.
-    Failed,
-}
-
-/// Before and after of one change, as Ansible shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Diff {
-    /// Title of the old side.
-    pub before_header: String,
-    /// Title of the new side.
-    pub after_header: String,
-    /// The old side.
-    pub before: String,
-    /// The new side.
-    pub after: String,
-}
-
-/// One change in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Line {
-    /// Kind of resource.
-    pub kind: &'static str,
-    /// What is changed.
-    pub id: String,
-    /// `create`, `update`, `remove` or `repair`.
-    pub action: &'static str,
-    /// The path, when it is one.
-    pub path: Option<String>,
-    /// The reason.
-    pub why: String,
-    /// `planned`, `applied`, `rolled-back`, `failed` or `not-reached`.
-    pub outcome: &'static str,
-}
-
-/// A warning or something that waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Remark {
-    /// Stable identifier.
-    pub code: String,
-    /// What it is.
-    pub message: String,
-    /// What to do about it.
-    pub repair: String,
-}
-
-/// The public half of the account's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Key {
-    /// The command that tries it on its server.
-    #[serde(skip)]
-    test: String,
-    /// The account whose key it is.
-    pub account: String,
-    /// Where the `.pub` file is.
-    pub path: String,
-    /// The line for *Deploy keys*.
-    pub line: String,
-    /// `SHA256:…`.
-    pub fingerprint: String,
-}
+pub use remote::Remote;
+pub use text::{Style, escape};
 
 impl Report {
     /// A report of a plan that is not carried out.
@@ -297,18 +164,11 @@ impl Report {
             changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
-            shown: of(DetailLevel::Differences).map(text::details).collect(),
+            shown: of(DetailLevel::Differences).map(difference::details).collect(),
             right: notes.right.clone(),
             ..Self::default()
         }
         .with_key(notes.public_key.clone())
-    }
-}
-
-impl From<&Note> for Remark {
-    fn from(note: &Note) -> Self {
-        let Note { code, message, repair } = note.clone();
-        Self { code: code.to_owned(), message, repair }
     }
 }
 
@@ -334,9 +194,10 @@ fn diff(change: &Change) -> Diff {
             format!("mode {:04o}\n", after.mode),
         ),
         Op::RemoveDirectory { before, .. } => (format!("mode {:04o}\n", before.mode), String::new()),
-        Op::Metadata { before, after, .. } => {
-            (format!("mode {:04o}, owner {}:{}\n", before.mode, before.uid, before.gid), text::meta(after))
-        }
+        Op::Metadata { before, after, .. } => (
+            format!("mode {:04o}, owner {}:{}\n", before.mode, before.uid, before.gid),
+            difference::meta(after),
+        ),
         Op::File(file) => match &file.shown {
             Shown::Text => {
                 let text =
@@ -359,12 +220,4 @@ fn diff(change: &Change) -> Diff {
         },
     };
     Diff { before_header: header.clone(), after_header: header, before, after }
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { format!("{count} {noun}") } else { format!("{count} {noun}s") }
-}
-
-fn waits(count: usize) -> String {
-    if count == 1 { "1 thing waits".to_owned() } else { format!("{count} things wait") }
 }

@@ -5,6 +5,7 @@
 mod chosen;
 mod complete;
 mod doctor;
+mod exit;
 mod explain;
 mod gitlab;
 mod key;
@@ -17,8 +18,6 @@ mod shelf;
 mod spinner;
 mod undo;
 
-use std::io::Write;
-
 use anyhow::Result;
 
 use crate::apply::{Leftovers, STATE, Session, caught};
@@ -27,10 +26,9 @@ use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
 use crate::facts::live::Live;
 use crate::fault::{self, fault};
-use crate::gitlab::section;
 use crate::manual;
 use crate::plan::Plan;
-use crate::profile::{self, Profile};
+use crate::profile::Profile;
 use crate::report::text::{self, Details};
 use crate::report::{DetailLevel, Listed, Profiles, Report, Status, Style, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
@@ -38,37 +36,15 @@ use crate::schema;
 use crate::sys::identity;
 use crate::text::key_pair::KeyKind;
 pub use complete::complete;
+use exit::extent;
+pub use exit::{Exit, Streams};
 pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
 pub(crate) use place::machine;
 use reader::{options, reader, require_root};
-use shelf::Shelf;
+use shelf::{Shelf, listed, resolve, sections};
 use spinner::Spinner;
-
-/// The exit codes: an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// The host is as wanted, changed or not.
-    Converged = 0,
-    /// It differs, and nothing was to be written.
-    Differs = 1,
-    /// Bad usage, bad profile, refused, or failed and taken back.
-    Error = 2,
-    /// As wanted as can be, but something waits for a person.
-    Pending = 3,
-}
-
-/// Where output goes: the two streams, and whether the first is a terminal.
-pub struct Streams<'a> {
-    /// Results.
-    pub out: &'a mut dyn Write,
-    /// Problems.
-    pub err: &'a mut dyn Write,
-    /// Columns of the terminal that results go to; `None` when they go elsewhere.
-    pub columns: Option<usize>,
-}
 
 /// Run the program.
 #[must_use]
@@ -129,15 +105,6 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
                 Status::Pending | Status::Converged | Status::Changed => Exit::Converged,
             }
         }
-    }
-}
-
-/// What of each change will be seen.
-fn extent(cli: &Cli, style: Style) -> DetailLevel {
-    match style.details {
-        _ if cli.global.json => DetailLevel::Diff,
-        Details::Few => DetailLevel::Lines,
-        Details::Differences | Details::Checks => DetailLevel::Differences,
     }
 }
 
@@ -280,28 +247,6 @@ fn work(
         ));
     }
     Ok(report)
-}
-
-/// The sections that a profile may have.
-fn sections() -> Vec<&'static str> {
-    let mut names = resource::names();
-    names.push(section::NAME);
-    names
-}
-
-/// What a profile wants of a host. What it wants of GitLab is checked with it, and no more.
-fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Wanted> {
-    section::of(profile)?;
-    Wanted::resolve(profile, chosen)
-}
-
-/// The profiles that there are on the host or in the tree: name, summary, origin.
-fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, String)>> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, None)?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
-    profile::list(&Shelf { root: &root, facts: &facts, machine, environment })
 }
 
 /// The commands that only answer a question: their whole output, or an error.

@@ -102,7 +102,7 @@ const WALKS: [Walk; 3] = [
         first: &[
             ("profiles/lab.toml", "", include_str!("fixtures/walks/lab.toml")),
             (
-                "src/profile/mod.rs",
+                "src/profile/shelf.rs",
                 "    (\"docker-socket\", include_str!",
                 "    (\"lab\", include_str!(\"../../profiles/lab.toml\")),\n",
             ),

@@ -13,6 +13,9 @@ use nix::sys::signal::{SigSet, Signal};
 use super::STATE;
 use crate::sys::dir::Dir;
 
+/// The name of the template for `gitlab-runner register` in the state directory; a killed run leaves it.
+pub(super) const TEMPLATE: &str = "template.toml";
+
 /// Its name in the state directory.
 const NAME: &str = "working";
 

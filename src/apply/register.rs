@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::explain::of_change;
-use super::{Session, caught, in_progress};
+use super::in_progress::{self, TEMPLATE};
+use super::{Session, caught};
 use crate::change::{Change, Op, RegisterOp};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::fault::{fault, quoted};
@@ -18,9 +19,6 @@ use crate::sys::staged::Staged;
 
 /// gitlab-runner asks its server, and tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The name of the template in the state directory.
-pub(super) const TEMPLATE: &str = "template.toml";
 
 impl Session<'_> {
     /// Register what the plan has to be registered, and plan again. Returns what was registered, and the outcome where

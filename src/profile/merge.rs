@@ -10,9 +10,8 @@ use std::rc::Rc;
 use anyhow::Result;
 use toml_edit::{Array, Datetime, Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
-use super::Source;
 use super::position::{Show, suggest};
-use super::source::HEAD;
+use super::source::{HEAD, Source};
 use crate::fault::fault;
 
 /// Let the values that a layer says it `replaces` take the place of those of the layers before it.

@@ -5,6 +5,7 @@
 
 mod merge;
 mod position;
+mod shelf;
 mod source;
 
 use std::cell::OnceCell;
@@ -18,24 +19,10 @@ use toml_edit::Document;
 use crate::fault::fault;
 pub use position::suggest;
 use position::{Quoted, Show};
+use shelf::built_in;
+pub use shelf::{BUILT_IN, DIRECTORY, Shelf, Text};
 pub use source::Source;
 use source::section;
-
-/// Where local profiles lie, inside the tree that is worked on.
-pub const DIRECTORY: &str = "/etc/runner-prep/profiles";
-
-/// The profiles compiled into the program: name and text.
-pub const BUILT_IN: &[(&str, &str)] = &[
-    ("dind", include_str!("../../profiles/dind.toml")),
-    ("dind-hardened", include_str!("../../profiles/dind-hardened.toml")),
-    ("dind-no-tls", include_str!("../../profiles/dind-no-tls.toml")),
-    ("dind-rootless", include_str!("../../profiles/dind-rootless.toml")),
-    ("dind-rootless-closed", include_str!("../../profiles/dind-rootless-closed.toml")),
-    ("dind-socket", include_str!("../../profiles/dind-socket.toml")),
-    ("docker-socket", include_str!("../../profiles/docker-socket.toml")),
-    ("shell", include_str!("../../profiles/shell.toml")),
-    ("shell-hardened", include_str!("../../profiles/shell-hardened.toml")),
-];
 
 /// Profiles extend one another no deeper than this.
 const MOST_LEVELS: usize = 16;
@@ -48,41 +35,6 @@ pub struct Profile {
     layers: Vec<Rc<Source>>,
     /// Made when it is asked for: mostly each section stands in one of the profiles.
     merged: OnceCell<Document<String>>,
-}
-
-/// The text of a file.
-#[derive(Debug)]
-pub struct Text {
-    /// All of it.
-    pub text: String,
-    /// Nothing of it may be shown in a message: whoever called could not read the file.
-    pub hidden: bool,
-}
-
-/// Where the files of profiles are read.
-pub trait Shelf {
-    /// The text of the file at a path; `None` when there is none.
-    ///
-    /// # Errors
-    /// When it can't be read, or is not to be trusted.
-    fn read(&self, path: &Path) -> Result<Option<Text>>;
-
-    /// The names of the files in [`DIRECTORY`].
-    ///
-    /// # Errors
-    /// When they can't be listed.
-    fn names(&self) -> Result<Vec<String>>;
-}
-
-/// A shelf whose files are known by their paths alone.
-impl<F: Fn(&Path) -> Result<Option<String>>> Shelf for F {
-    fn read(&self, path: &Path) -> Result<Option<Text>> {
-        Ok(self(path)?.map(|text| Text { text, hidden: false }))
-    }
-
-    fn names(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
 }
 
 impl Profile {
@@ -202,11 +154,6 @@ pub fn list(shelf: &dyn Shelf) -> Result<Vec<(String, String, String)>> {
         Ok((name, summary, source.origin))
     };
     names(&shelf.names()?).into_iter().map(row).collect()
-}
-
-/// Where a built-in profile comes from, in words.
-fn built_in(name: &str) -> String {
-    format!("built-in profile {name}")
 }
 
 /// The names that profiles have: local ones, whose files are `local`, and built-in ones.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml_edit::{Document, DocumentMut, Item};
 
 use super::position::{self, Quoted, Show};
-use super::{BUILT_IN, DIRECTORY, Text, built_in};
+use super::shelf::{BUILT_IN, DIRECTORY, Text, built_in};
 use crate::fault::{self, fault};
 
 /// What a profile says of itself; all else in it are sections.

@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::SCHEMA;
-use crate::report::plural;
+use super::document::{SCHEMA, plural};
 
 /// What `undo --list --json` prints: the runs that can be undone.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

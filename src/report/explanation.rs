@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::document::{SCHEMA, plural};
 use super::findings::entry;
-use super::text::{BOLD, DIM, RED, repair};
+use super::text::{BOLD, DIM, RED, Style, repair};
 use super::wrap::wrap;
-use super::{SCHEMA, Style, plural};
 use crate::finding::{Cause, Explained, Origin};
 
 /// Which of several causes it is.

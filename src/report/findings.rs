@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text::{BOLD, DIM, Details, GREEN, RED, YELLOW, problem, repair as repair_lines};
+use super::document::{Remark, Report, SCHEMA, Status, plural};
+use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as repair_lines};
 use super::wrap::wrap;
-use super::{Remark, Report, SCHEMA, Status, Style, escape, plural};
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 use crate::repair::Reader;
 

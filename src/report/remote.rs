@@ -1,9 +1,7 @@
 //! What was found and changed in GitLab, in the same document and words as for a host.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
-use super::{DetailLevel, Diff, Line, Remark, Report, SCHEMA, Status, plural, text, waits};
+use super::difference;
+use super::document::{DetailLevel, Diff, Line, Remark, Report, SCHEMA, Status, Step, plural, waits};
 use crate::change::{Notes, ValueChange};
 
 /// A change somewhere else than on the host.
@@ -21,15 +19,6 @@ pub struct Remote {
     pub outcome: &'static str,
     /// Before and after.
     pub value: ValueChange,
-}
-
-/// Something that a person does in GitLab, or takes back there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Step {
-    /// Where and what, as the web page or the API calls it.
-    pub what: String,
-    /// The same as a line for a shell, with GitLab's own program glab.
-    pub command: String,
 }
 
 impl Report {
@@ -54,7 +43,7 @@ impl Report {
         };
         let remarks = |notes: &[_]| notes.iter().map(Remark::from).collect();
         let shown = |change: &Remote| {
-            if extent == DetailLevel::Differences { text::value(&change.value) } else { Vec::new() }
+            if extent == DetailLevel::Differences { difference::value(&change.value) } else { Vec::new() }
         };
         let diff = changes.iter().filter(|_| extent == DetailLevel::Diff).map(diff).collect();
         Self {

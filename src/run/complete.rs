@@ -7,7 +7,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, place, write};
+use super::exit::{Exit, Streams};
+use super::output::write;
+use super::place;
+use super::shelf::Shelf;
 use crate::cli::Environment;
 use crate::completion::{self, Place, Wish, Word};
 use crate::facts::live::Live;

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use super::{Exit, Shelf, Streams, json, place, reader, resolve, sections, write};
+use super::exit::{Exit, Streams};
+use super::output::{json, write};
+use super::shelf::{Shelf, resolve, sections};
+use super::{place, reader};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;

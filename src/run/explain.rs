@@ -5,7 +5,8 @@ use std::io::BufRead;
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
 
-use super::{Exit, Streams, json, print, write};
+use super::exit::{Exit, Streams};
+use super::output::{json, print, write};
 use crate::cli::{Cli, Doctor};
 use crate::doctor::explain::{self, Errors};
 use crate::report::{Explanation, Report, Style};

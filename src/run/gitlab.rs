@@ -7,7 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
-use super::{Exit, Shelf, Streams, extent, key, place, print, sections};
+use super::exit::{Exit, Streams, extent};
+use super::output::print;
+use super::shelf::{Shelf, sections};
+use super::{key, place};
 use crate::cli::{self, Cli, Environment, GitlabOptions};
 use crate::facts::MOST_BYTES;
 use crate::facts::live::Live;

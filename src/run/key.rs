@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::reader::reader;
-use super::{json, require_root};
+use super::output::json;
+use super::reader::{reader, require_root};
 use crate::change::{Note, PublicKey};
 use crate::cli::{Cli, Environment, Key};
 use crate::facts::live::Live;

@@ -7,7 +7,8 @@ use std::io::Write;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Exit, Streams, listed};
+use super::exit::{Exit, Streams};
+use super::shelf::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
 use crate::report::text::{escape, escape_json, table};

@@ -5,8 +5,10 @@
 
 use anyhow::Result;
 
-use super::reader::{reader, same_options};
-use super::{Exit, Streams, extent, key, place, print, require_root, spinner};
+use super::exit::{Exit, Streams, extent};
+use super::output::print;
+use super::reader::{reader, require_root, same_options};
+use super::{key, place, spinner};
 use crate::apply::{Session, caught};
 use crate::change::{Note, Notes, Outcome};
 use crate::cli::{Cli, Environment, Key};

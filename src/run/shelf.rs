@@ -4,12 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::Environment;
+use super::place;
+use crate::cli::{Cli, Environment};
 use crate::facts::live::{Live, unreadable};
 use crate::facts::{Facts as _, MOST_BYTES};
 use crate::fault::{fault, quoted};
-use crate::profile::{self, Text};
+use crate::gitlab::section;
+use crate::profile::{self, Profile, Text};
 use crate::repair::on_machine;
+use crate::resource::{self, Wanted};
 use crate::sys::dir::Kind;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -81,4 +84,26 @@ impl profile::Shelf for Shelf<'_> {
     fn names(&self) -> Result<Vec<String>> {
         self.facts.names(Path::new(profile::DIRECTORY))
     }
+}
+
+/// The sections that a profile may have.
+pub(super) fn sections() -> Vec<&'static str> {
+    let mut names = resource::names();
+    names.push(section::NAME);
+    names
+}
+
+/// What a profile wants of a host. What it wants of GitLab is checked with it, and no more.
+pub(super) fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Wanted> {
+    section::of(profile)?;
+    Wanted::resolve(profile, chosen)
+}
+
+/// The profiles that there are on the host or in the tree: name, summary, origin.
+pub(super) fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, String)>> {
+    identity::harden()?;
+    let (root, other) = place::open(&cli.global.root, environment, None)?;
+    let machine = other.as_ref().unwrap_or(&root);
+    let facts = Live::new(&root, machine);
+    profile::list(&Shelf { root: &root, facts: &facts, machine, environment })
 }

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::{Exit, Streams, extent, place, print, reader::reader, require_root, spinner};
+use super::exit::{Exit, Streams, extent};
+use super::output::{json, print, write};
+use super::reader::{reader, require_root};
+use super::{place, spinner};
 use crate::apply::{Leftovers, Session};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
@@ -25,7 +28,7 @@ pub(super) fn run(
     if command.list {
         return match list(cli, environment) {
             Ok(text) => {
-                super::write(streams.out, &text);
+                write(streams.out, &text);
                 Exit::Converged
             }
             Err(error) => failed(cli, environment, &error, streams, style),
@@ -142,7 +145,7 @@ fn list(cli: &Cli, environment: Environment) -> Result<String> {
         None => Vec::new(),
     };
     if cli.global.json {
-        return Ok(super::json(&Runs::of(entries.iter().map(document).collect())));
+        return Ok(json(&Runs::of(entries.iter().map(document).collect())));
     }
     if entries.is_empty() {
         return Ok("no run is kept\n".to_owned());
