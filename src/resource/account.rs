@@ -8,8 +8,8 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::context::{Context, Resource};
 use super::target::Name;
-use super::{Context, Resource};
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
 use crate::fault::fault;
 use crate::policy::ROOT_GROUPS;

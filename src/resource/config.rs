@@ -16,8 +16,9 @@ use anyhow::Result;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
+use super::context::{Context, Resource};
+use super::gate;
 use super::settings::{Config, Service, Setting};
-use super::{Context, Resource, gate};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move};

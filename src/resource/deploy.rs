@@ -19,10 +19,10 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::context::{Context, Resource};
 use super::drop_in::DropIn;
 use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
-use super::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};

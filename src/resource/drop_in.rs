@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Context;
+use super::context::Context;
 use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};

@@ -9,7 +9,7 @@
 
 use anyhow::Result;
 
-use super::Context;
+use super::context::Context;
 use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::facts::programs::update_runner;

@@ -12,12 +12,12 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Resource};
+use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner, Seen, Shown};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside};
 use crate::text::git_config;
-use sight::Sight;
+use sight::{Sight, invalid};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
 const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
@@ -181,12 +181,4 @@ fn set(key: &str, value: &str) -> crate::change::ValueChange {
         before: None,
         after: Some(value.to_owned()),
     }
-}
-
-fn invalid(path: &str, error: &crate::text::position::TextError) -> anyhow::Error {
-    fault(
-        "git-config-invalid",
-        format!("{path}: {error}"),
-        format!("git can't read it either; correct it by hand: {path}"),
-    )
 }

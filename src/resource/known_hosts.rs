@@ -13,19 +13,15 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Resource};
+use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh;
 use crate::fault::{fault, look_and_move, look_and_move_aside};
 use crate::text::known_hosts::{self, Entry, GITLAB_COM, HostKey, HostName};
-use judge::Judge;
+use judge::{ALT_GITLAB_COM, Judge, SYSTEM};
 
-const SYSTEM: &str = ssh::SYSTEM_HOSTS;
 const HOME: &str = ssh::OWN_HOSTS[0];
-/// GitLab.com's second SSH server, for networks that let only port 443 out. It has the same keys.
-const ALT_GITLAB_COM: &str = "[altssh.gitlab.com]:443";
-
 /// The `[known_hosts]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@
 
 use anyhow::Result;
 
-use super::Context;
+use super::context::Context;
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner};
 use crate::fault::look_and_move_aside;
 

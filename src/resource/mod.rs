@@ -5,6 +5,7 @@
 
 mod account;
 mod config;
+mod context;
 mod deploy;
 mod drop_in;
 mod gate;
@@ -22,108 +23,16 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 use crate::change::{Change, Notes};
-use crate::facts::{self, Facts};
-use crate::keys::Version;
 use crate::profile::Profile;
-use crate::text::known_hosts::HostName;
 pub use config::look as config_file;
+pub use context::{Context, Options, Resource};
 pub use ssh_key::{Rotated, Rotation, public_key, rotation};
 pub use target::Target;
-
-/// Something on the host that a profile describes.
-pub trait Resource {
-    /// The changes that bring the host to the described state; none when it is there already.
-    ///
-    /// # Errors
-    /// When the host can't be read, or holds something that must not be touched.
-    fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>>;
-
-    /// What it will look at below the account's home, in any case; by an absolute path, what it will ask whether the
-    /// account can read it.
-    fn in_home(&self) -> &'static [&'static str] {
-        &[]
-    }
-}
-
-/// What every resource may ask.
-pub struct Context<'a> {
-    /// The host.
-    pub facts: &'a dyn Facts,
-    /// The account that jobs run as.
-    pub target: &'a Target,
-    /// What the command line said.
-    pub options: &'a Options,
-}
-
-impl Context<'_> {
-    /// A command with the rights of the account.
-    fn as_account(&self, command: &str) -> String {
-        format!("sudo -u {} {command}", self.target.name)
-    }
-
-    /// A command that changes what lies at a path, which is its last word. In the account's home with its rights, since
-    /// root would follow the links that it lays there.
-    fn command_at(&self, command: &str, path: &std::path::Path) -> String {
-        let command = format!("{command} {}", path.display());
-        if path.starts_with(&self.target.home) { self.as_account(&command) } else { command }
-    }
-
-    /// The command that puts a line first in ssh's configuration, where the first word on a thing counts: into the file
-    /// that sets one of these keywords.
-    fn first_line(&self, keywords: &[&str], line: &str) -> String {
-        let account = self.target.account.as_ref();
-        let file = facts::ssh::where_set(self.facts, account, &self.target.home, keywords);
-        let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
-        self.command_at(&format!("sed -i '1i {line}'"), &file)
-    }
-}
-
-/// The command line's word on what resources do.
-#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line of its own")]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Take over a sudoers file that somebody else wrote.
-    pub adopt: bool,
-    /// The configuration file of gitlab-runner, when it is not where the service says.
-    pub config: Option<PathBuf>,
-    /// Names or ids of the runners that are meant; empty means all of the profile's executors.
-    pub runners: Vec<String>,
-    /// The profiles as they were asked for, for messages.
-    pub profiles: Vec<String>,
-    /// The command that applies them here again, without what it leaves out.
-    pub command: String,
-    /// The server that jobs push to, as ssh is called for it; gitlab.com's where the profile names none.
-    pub server: String,
-    /// Accept another host key than the known one.
-    pub accept_new_host_keys: bool,
-    /// Ask servers for their keys where the profile gives a fingerprint.
-    pub scan_host_keys: bool,
-    /// Ask sudo for the effect of its rules also where its files leave no doubt.
-    pub ask_sudo: bool,
-    /// The version of gitlab-runner, whatever is installed.
-    pub runner_version: Option<Version>,
-    /// The command only compares, as `check` does, whose units see the whole host read-only.
-    pub confined: bool,
-    /// What the profile wants of a runner, for registering one: that of [`template`].
-    pub template: Option<String>,
-    /// The servers that the profile names, by which ssh chooses among keys.
-    pub servers: Vec<HostName>,
-}
-
-impl Options {
-    /// The name of the server in addresses of the web.
-    fn url(&self) -> &str {
-        let name = self.server.rsplit('@').next().unwrap_or_default();
-        if name.is_empty() { "gitlab.com" } else { name }
-    }
-}
 
 type Parsed = Result<Option<Box<dyn Resource>>>;
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Resource};
+use super::context::{Context, Resource};
 use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
 use crate::facts::{Facts, MOST_BYTES, programs};
 use crate::fault::{fault, quoted};

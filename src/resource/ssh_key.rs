@@ -16,7 +16,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Context, Resource};
+use super::context::{Context, Resource};
 use crate::change::{
     Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
 };
@@ -25,13 +25,10 @@ use crate::fault::{self, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
 use fit::check_regular;
-use found::{Found, Usable, observe, other_key, passphrase};
+use found::{Found, SSH, Usable, observe, other_key, passphrase};
 pub use rotate::{Rotated, Rotation, rotation};
 use tried::Tried;
 
-const SSH: &str = ".ssh";
-/// What stands before the time in the name of a key that `key --rotate` moved aside.
-const ROTATED: &str = ".rotated-";
 /// The directory, the keys that jobs can use, and the public half of the usual one.
 const IN_HOME: [&str; 6] =
     [SSH, ssh::CONFIG, ".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ed25519", ".ssh/id_ed25519.pub"];

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Context;
+use super::context::Context;
 use super::sudo_policy::{Policy, Spot};
 use crate::change::Notes;
 use crate::facts::machine::Finished;

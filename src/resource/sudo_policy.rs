@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Context;
+use super::context::Context;
 use crate::change::{FileKind, Notes};
 use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};

@@ -13,11 +13,11 @@ use anyhow::{Context as _, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::context::{Context, Resource};
 use super::drop_in::DropIn;
 use super::sudo_effect::Allowed;
 use super::sudo_policy::{Policy, RULES};
 use super::target::{Name, check_name};
-use super::{Context, Resource};
 use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::{Facts, close, programs};
 use crate::fault::fault;

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Context, Options, Target, Wanted, names};
+use super::context::{Context, Options};
+use super::target::Target;
+use super::{Wanted, names};
 use crate::change::{AccountOp, Change, FileKind, Meta, Notes, Op, Owner, Swap};
 use crate::facts::fake::{ACCOUNT, Fake};
 use crate::fault;

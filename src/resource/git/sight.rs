@@ -4,7 +4,6 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
-use super::invalid;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::MOST_BYTES;
 use crate::fault::{self, fault, look_and_move, look_and_move_aside};
@@ -279,5 +278,14 @@ fn no_value(path: &str, line: usize, key: &str) -> anyhow::Error {
         "git-config-invalid",
         format!("{path}: line {line}: {key} has no value, which git takes for an error"),
         format!("give it one, or take the line out: {path}"),
+    )
+}
+
+/// The error where git can't read one of its files.
+pub(super) fn invalid(path: &str, error: &crate::text::position::TextError) -> anyhow::Error {
+    fault(
+        "git-config-invalid",
+        format!("{path}: {error}"),
+        format!("git can't read it either; correct it by hand: {path}"),
     )
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::SYSTEM;
 use crate::change::{Notes, Place};
 use crate::facts::ssh::{self, Client, Files, Settings, Verdict};
 use crate::resource::Context;
@@ -14,6 +13,11 @@ use crate::text::known_hosts::{Entry, HostKey, HostName};
 /// The algorithms of the keys that a profile can name.
 const ALGORITHMS: &str =
     "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
+
+pub(super) const SYSTEM: &str = ssh::SYSTEM_HOSTS;
+
+/// GitLab.com's second SSH server, for networks that let only port 443 out. It has the same keys.
+pub(super) const ALT_GITLAB_COM: &str = "[altssh.gitlab.com]:443";
 
 /// The file of host keys that the profile means, in the eyes of ssh.
 pub(super) struct Judge<'a> {
@@ -232,7 +236,7 @@ impl Judge<'_> {
 
     /// What makes ssh look for a server under its own name again.
     fn back(&self, host: &HostName, settings: &Settings) -> String {
-        if settings.name == super::ALT_GITLAB_COM && host.to_string() == "gitlab.com" {
+        if settings.name == ALT_GITLAB_COM && host.to_string() == "gitlab.com" {
             return "name it in known_hosts.hosts of a profile, its keys are built in: \"altssh.gitlab.com:443\"".to_owned();
         }
         let (name, port) = (host.host(), host.port());

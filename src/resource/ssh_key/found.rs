@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::SSH;
 use super::fit::{check_owner, check_regular, refuse_mount};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
@@ -12,6 +11,11 @@ use crate::fault::{self, fault, look_and_move_aside, move_aside};
 use crate::resource::Context;
 use crate::text::key_pair::{self, Inspection};
 use crate::text::public_key::{PublicLine, public_line};
+
+pub(super) const SSH: &str = ".ssh";
+
+/// What stands before the time in the name of a key that `key --rotate` moved aside.
+pub(super) const ROTATED: &str = ".rotated-";
 
 /// A private key that jobs can use, and its public half.
 pub(super) struct Usable {
@@ -147,7 +151,7 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said>
     // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
     let is_other = |name: &&String| {
         let is_aside = [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end))
-            || [".undone-", super::ROTATED].iter().any(|word| name.contains(word));
+            || [".undone-", ROTATED].iter().any(|word| name.contains(word));
         !is_aside
             && !name.starts_with('.')
             && !tried.contains(&format!("{SSH}/{name}"))

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::found::observe;
+use super::change;
+use super::found::{ROTATED, observe};
 use super::tried::Tried;
-use super::{ROTATED, change};
 use crate::change::{Change, FileOp, Meta, Owner, Seen, Shown, Swap};
 use crate::fault::quoted;
 use crate::resource::Context;

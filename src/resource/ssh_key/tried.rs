@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Usable;
+use super::found::Usable;
 use crate::change::Notes;
 use crate::facts::ssh::{Client, Settings, USUAL_KEYS};
 use crate::resource::Context;
