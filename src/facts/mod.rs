@@ -267,6 +267,10 @@ pub fn close(facts: &dyn Facts, path: &Path) -> Result<String> {
             let shown = fault::quoted(part);
             let Some(seen) = facts.entry(part)? else { continue };
             let is_link = seen.kind == FileKind::Link;
+            if seen.mode & 0o1002 == 0o1002 && !is_link {
+                // Where it is everybody's, as /tmp, programs need that.
+                return Ok(format!("{shown} is there for everybody: put it into a directory of root's"));
+            }
             if Some(seen.uid) != root {
                 let option = if is_link { "-h " } else { "" };
                 steps.push(format!("chown {option}root:root {shown}"));
@@ -286,6 +290,12 @@ pub fn close(facts: &dyn Facts, path: &Path) -> Result<String> {
             true
         }
     });
+    if steps.is_empty() {
+        let shown = path.display();
+        return Ok(format!(
+            "let nobody but root change {shown} and the directories above it: namei -l {shown}"
+        ));
+    }
     Ok(steps.join("; "))
 }
 
