@@ -360,7 +360,8 @@ impl Source {
                     _ => Some([&self.module[..], &leaf].concat()),
                 };
                 if let (Some(from), Some(name)) = (from, leaf.last()) {
-                    given.insert([&self.module[..], std::slice::from_ref(name)].concat(), from);
+                    let name = renamed(&item.tree, name).unwrap_or_else(|| name.clone());
+                    given.insert([&self.module[..], &[name]].concat(), from);
                 }
             }
         }
@@ -464,6 +465,16 @@ fn leaves(tree: &syn::UseTree) -> Vec<Vec<String>> {
         syn::UseTree::Rename(rename) => vec![vec![rename.ident.to_string()]],
         syn::UseTree::Glob(_) => vec![Vec::new()],
         syn::UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
+    }
+}
+
+/// What a name is called by whoever takes it from here, where that is another one.
+fn renamed(tree: &syn::UseTree, name: &str) -> Option<String> {
+    match tree {
+        syn::UseTree::Path(path) => renamed(&path.tree, name),
+        syn::UseTree::Rename(rename) if rename.ident == name => Some(rename.rename.to_string()),
+        syn::UseTree::Group(group) => group.items.iter().find_map(|tree| renamed(tree, name)),
+        _ => None,
     }
 }
 
