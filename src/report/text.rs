@@ -166,8 +166,9 @@ impl Report {
         for remark in &self.pending {
             problem(&mut out, style, "waiting", YELLOW, remark);
         }
-        // What waits in GitLab, doctor on a host knows nothing of.
-        let is_of_host = self.pending.iter().any(|remark| !remark.code.starts_with("gitlab-"));
+        // Of what waits in GitLab, or is undone, doctor on a host knows nothing.
+        let is_other = |remark: &Remark| ["gitlab-", "undo-"].iter().any(|of| remark.code.starts_with(of));
+        let is_of_host = !self.pending.iter().all(is_other);
         if is_of_host && !self.profiles.is_empty() {
             let profiles = escape(&self.profiles.join(","));
             let command = format!("runner-prep doctor --profile {profiles}{}", escape(&self.reader.options));

@@ -11,7 +11,7 @@ use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
-use crate::text::sudo_include::include;
+use crate::text::sudo_include::without_includes;
 use crate::text::sudo_line::{Defaults, Kind, Line, lines};
 
 /// The file of `[sudoers]`.
@@ -175,13 +175,6 @@ fn not_included(main: &Path) -> anyhow::Error {
 fn include_it(main: &Path) -> String {
     let main = main.display();
     format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
-}
-
-/// A text without the lines that include other files; the other lines keep their numbers.
-fn without_includes(text: &str, beside: &Path) -> String {
-    text.lines()
-        .map(|line| if include(line, beside).is_some() { "\n".to_owned() } else { format!("{line}\n") })
-        .collect()
 }
 
 /// Every sudo skips the other names (sudoers(5), "Including other files").

@@ -9,6 +9,7 @@ use super::output::{json, print, write};
 use super::reader::{reader, require_root};
 use super::{place, spinner};
 use crate::apply::{Leftovers, Session};
+use crate::change::{Change, ChangeOutcome, Check, Op};
 use crate::cli::{Cli, Environment, Undo as Command};
 use crate::facts::live::Live;
 use crate::fault::fault;
@@ -39,7 +40,11 @@ pub(super) fn run(
         Ok(report) => {
             let report = report.addressed(reader(cli, environment, &[], Vec::new()));
             print(&report, cli, style, streams);
-            if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
+            match report.status {
+                Status::Failed => Exit::Error,
+                _ if report.pending.is_empty() => Exit::Converged,
+                _ => Exit::Pending,
+            }
         }
         Err(error) => failed(cli, environment, &error, streams, style),
     }
@@ -64,7 +69,8 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
     let machine = other.as_ref().unwrap_or(&root);
     let facts = Live::new(&root, machine);
     let kinds = resource::names();
-    let plan = |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds);
+    let plan =
+        |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds, command.dry_run);
     if Leftovers::find(&root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
         drop(Session::open(&root, machine, spinner::waiting(cli, environment))?);
@@ -80,8 +86,19 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
     drop(found);
     let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
     // Once more: nobody else undoes or applies anything from here on.
-    let found = plan(session.journal())?;
-    let outcome = session.undo(&found.plan.changes, &found.places);
+    let mut found = plan(session.journal())?;
+    let outcome = loop {
+        let outcome = session.undo(&found.plan.changes, &found.places);
+        let failed = outcome.fates.iter().position(|fate| *fate == ChangeOutcome::Failed);
+        match (&outcome.error, failed) {
+            (Some(error), Some(failed)) if outcome.taken_back && found.leave(failed, error) => {}
+            _ => break outcome,
+        }
+    };
+    if outcome.error.is_some() {
+        // What was to be said of the changes is not so.
+        found.plan.warnings.clear();
+    }
     let mut report = Report::applied(&found.profiles, &found.plan, &outcome, None, extent);
     if outcome.error.is_some() {
         return Ok(report);
@@ -93,7 +110,9 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
             return Ok(report);
         }
     };
-    if let Some(left) = again.plan.changes.first() {
+    // What waits for a person is told, and keeps no older run from being undone.
+    let is_left = |change: &&Change| found.plan.pending.is_empty() || !is_rule(change);
+    if let Some(left) = again.plan.changes.iter().find(is_left) {
         report.fail(&fault(
             "not-converged",
             format!("{} {} is not as it was after it was put back: {}", left.kind, left.id, left.why),
@@ -121,10 +140,17 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
     Ok(report)
 }
 
+fn is_rule(change: &Change) -> bool {
+    matches!(&change.op, Op::File(file) if matches!(file.check, Check::Sudoers { .. }))
+}
+
 fn planned(found: &Undo, extent: DetailLevel) -> Report {
     let mut report = Report::planned(&found.profiles, &found.plan, extent);
     report.msg = match (found.ids.is_empty(), found.plan.changes.is_empty()) {
         (true, _) => "nothing to undo".to_owned(),
+        (_, true) if !found.plan.pending.is_empty() => {
+            format!("{} can't be undone as it is", names(&found.ids))
+        }
         (_, true) => format!("{}: nothing of it is left to put back", names(&found.ids)),
         (_, false) => format!("{} to undo {}", report.msg, names(&found.ids)),
     };

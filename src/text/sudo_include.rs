@@ -76,6 +76,14 @@ fn line(is_directory: bool, path: &Path, rest: &str) -> String {
     format!("{kind} {path}{rest}\n")
 }
 
+/// A text without the lines that include other files; the other lines keep their numbers.
+#[must_use]
+pub fn without_includes(text: &str, beside: &Path) -> String {
+    text.lines()
+        .map(|line| if include(line, beside).is_some() { "\n".to_owned() } else { format!("{line}\n") })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,13 +106,21 @@ impl PathHistory<'_> {
         (side.mode != kept_mode(state, &self.place, side)).then_some(side.mode)
     }
 
+    /// The file in the journal with the bytes from before the oldest run.
+    pub(super) fn kept(&self, journal: &Journal<'_>) -> Option<std::path::PathBuf> {
+        let oldest = self.links.last()?;
+        Some(journal.path(oldest.id).join(oldest.thing.before.as_ref()?.bytes.as_ref()?))
+    }
+
     /// What a person does to get past a refusal.
     pub(super) fn by_hand(&self, journal: &Journal<'_>) -> String {
         let place = &self.place;
         let oldest = self.links.last().map(|link| (link.id, link.thing.before.as_ref()));
         match oldest {
             // Of config.toml the former bytes would bring back tokens that are no longer valid.
-            _ if self.is_config() => "set those values as runner-prep left them".to_owned(),
+            _ if self.is_config() => {
+                format!("set what is another value now as runner-prep set it, in {place}")
+            }
             Some((_, None)) => match place {
                 Place::Home { account, .. } => {
                     format!("move it away: {}", move_aside(account, &place.path()))
@@ -265,7 +273,11 @@ impl PathHistory<'_> {
                     }
                     lines.extend(shown.lines().map(str::to_owned));
                 }
-                _ => lines.push("its bytes are others than runner-prep wrote".to_owned()),
+                _ => lines.push(format!(
+                    "it has {} bytes that are not those which run {} wrote",
+                    thing.bytes.len(),
+                    link.id
+                )),
             }
         }
         Ok(lines)

@@ -4,7 +4,10 @@
 //! rollback as everything else. Must not write.
 
 mod history;
+mod rule;
 mod values;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -13,7 +16,7 @@ use crate::change::{
 };
 use crate::facts::Facts;
 use crate::facts::live::Live;
-use crate::fault::fault;
+use crate::fault::{self, fault};
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
 use history::{PathHistory, Rewound};
@@ -29,9 +32,12 @@ pub struct Undo {
     pub profiles: Vec<String>,
     /// Every place that they changed.
     pub places: Vec<Place>,
+    /// Where the former bytes are kept of the files that sudo reads, by the change.
+    kept: Vec<(String, PathBuf)>,
 }
 
-/// Plan the undoing of the last run, or of all back to `to` and with it.
+/// Plan the undoing of the last run, or of all back to `to` and with it. `would` is for those who only look: what is said
+/// then has not happened.
 ///
 /// # Errors
 /// When an entry can't be used, or somebody changed since what it changed.
@@ -40,6 +46,7 @@ pub fn plan(
     journal: &Journal<'_>,
     to: Option<&str>,
     kinds: &[&'static str],
+    would: bool,
 ) -> Result<Undo> {
     let entries = select(journal.list()?, to)?;
     let mut undo = Undo::default();
@@ -79,7 +86,10 @@ pub fn plan(
                 if let Some(mode) = state.as_ref().and_then(|state| history.refused_mode(state)) {
                     notes.warn(
                         "mode-stays",
-                        format!("{place} does not get its mode {mode:04o} back: it would let others in or lend them rights"),
+                        format!(
+                            "{place} {} not get its mode {mode:04o} back: it would let others in or lend them rights",
+                            if would { "would" } else { "does" }
+                        ),
                         match &place {
                             Place::Home { account, .. } => {
                                 format!("if it must have it: sudo -u {account} chmod {mode:04o} {place}")
@@ -90,7 +100,10 @@ pub fn plan(
                 }
                 let kind = kinds.iter().find(|kind| **kind == history.kind()).copied().unwrap_or("other");
                 let why = format!("as it was before {}", history.oldest());
-                if let Some(op) = operation(history, place.clone(), now, state, shown)? {
+                if let (Some(Reader::Sudo { .. }), Some(path)) = (history.reader(), history.kept(journal)) {
+                    undo.kept.push((place.to_string(), path));
+                }
+                if let Some(op) = operation(history, place.clone(), now, state, shown, would)? {
                     changes.push(Change { kind, id: place.to_string(), why, op });
                 }
             }
@@ -100,12 +113,44 @@ pub fn plan(
         return Err(refusal(journal, &refused));
     }
     for change in &changes {
-        warn_of_key(change, &mut notes);
+        warn_of_key(change, would, &mut notes);
+    }
+    if would {
+        changes.retain(|change| match rule::objection(live, change) {
+            Ok(()) => true,
+            Err(error) => {
+                notes.pending.push(rule::refused(change, undo.kept(change), &error, would));
+                false
+            }
+        });
     }
     let changes = directories_last(live, changes)?;
     let Notes { warnings, pending, .. } = notes;
     undo.plan = Plan { changes, warnings, pending, ..Plan::default() };
     Ok(undo)
+}
+
+impl Undo {
+    /// Where the former bytes are kept of a file that sudo reads.
+    fn kept(&self, change: &Change) -> Option<&Path> {
+        self.kept.iter().find(|(id, _)| *id == change.id).map(|(_, path)| path.as_path())
+    }
+
+    /// Leave what sudo does not take as it is, where something else can be undone: no rule is written that `visudo`
+    /// refuses, and it keeps nothing else back. `failed` is the change at which the undoing ended. True when something
+    /// is left to be tried.
+    pub fn leave(&mut self, failed: usize, error: &anyhow::Error) -> bool {
+        let is_refusal = fault::find(error).is_some_and(|fault| {
+            ["policy-rejected", "policy-broken", "visudo-missing"].contains(&fault.code)
+        });
+        if !is_refusal || self.plan.changes.len() < 2 || failed >= self.plan.changes.len() {
+            return false;
+        }
+        let change = self.plan.changes.remove(failed);
+        let note = rule::refused(&change, self.kept(&change), error, false);
+        self.plan.pending.push(note);
+        true
+    }
 }
 
 /// The error when a run is asked for that the journal does not have.
@@ -162,7 +207,7 @@ fn warn_of_account(live: &Live<'_>, name: &str, group: Option<&str>, notes: &mut
 }
 
 /// A key may be in use: it is moved, and GitLab still knows it.
-fn warn_of_key(change: &Change, notes: &mut Notes) {
+fn warn_of_key(change: &Change, would: bool, notes: &mut Notes) {
     let Op::File(file) = &change.op else { return };
     if let Swap::Aside(name) = &file.swap {
         let path = file.place.path();
@@ -172,7 +217,12 @@ fn warn_of_key(change: &Change, notes: &mut Notes) {
         let aside = path.with_file_name(name);
         notes.warn(
             "ssh-key-aside",
-            format!("the SSH key {} is moved to {}, not removed", path.display(), aside.display()),
+            format!(
+                "the SSH key {} {} moved to {}, not removed",
+                path.display(),
+                if would { "would be" } else { "is" },
+                aside.display()
+            ),
             "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys",
         );
     }
@@ -221,6 +271,7 @@ fn operation(
     now: Option<Seen>,
     wanted: Option<Seen>,
     shown: Option<Shown>,
+    would: bool,
 ) -> Result<Option<Op>> {
     let meta = |seen: &Seen| Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
     Ok(match (now, wanted) {
@@ -254,7 +305,8 @@ fn operation(
                 _ => Swap::Replace,
             };
             let label = match &swap {
-                Swap::Aside(name) => format!("moved to {name}"),
+                Swap::Aside(name) => format!("{}moved to {name}", if would { "would be " } else { "" }),
+                _ if would => "would get its former bytes back".to_owned(),
                 _ => "the former bytes".to_owned(),
             };
             let shown = shown.unwrap_or(match history.shown() {
@@ -322,6 +374,6 @@ fn refusal(journal: &Journal<'_>, refused: &[(&PathHistory<'_>, Vec<String>)]) -
         repair.push_str(&history.by_hand(journal));
         repair.push('\n');
     }
-    repair.push_str("then run runner-prep undo again");
+    repair.push_str("then, once more: runner-prep undo");
     fault("undo-changed-since", what, repair)
 }

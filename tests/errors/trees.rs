@@ -163,6 +163,15 @@ pub(super) const CASES: &[Case] = &[
         tree.put(CONFIG, tree.text(CONFIG).replace("=/certs\"", "=/other\"").replace("= 1", "= 4"));
         on(&tree, &["undo"])
     }),
+    case("undo-rule-refused", "undo of a sudo rule that sudo never took", || {
+        if !have(&["visudo"]) {
+            return None;
+        }
+        let broken = "gitlab-runner ALL=(ALL NOPASSWD: ALL\n";
+        let tree = host().file_mode("etc/sudoers.d/gitlab-runner", broken, 0o440);
+        applied(&tree, &["--profile", "shell", "--only", "sudoers,git", "--adopt"]);
+        on(&tree, &["undo"])
+    }),
     case("journal-damaged", "a journal that is cut off", || {
         journal(|text| text[..text.len() / 2].to_owned())
     }),

@@ -51,6 +51,35 @@ fn a_former_sudo_rule_that_sudo_no_longer_accepts_is_not_put_back() {
     host.sh("visudo -c; sudo -n -l -U gitlab-runner /usr/bin/true").ok();
 }
 
+/// What an administrator had broken keeps nothing else from being undone, and is not put back.
+#[test]
+fn a_former_sudo_rule_that_never_was_one_keeps_nothing_else_back() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "useradd", "rsync"]) {
+        return;
+    }
+    let host = host
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .file_mode("/etc/sudoers.d/gitlab-runner", "gitlab-runner ALL=(ALL NOPASSWD: ALL\n", 0o440)
+        .start();
+    host.prep(&["apply", "--profile", "shell", "--adopt"]).ok();
+    let ours = host.text("/etc/sudoers.d/gitlab-runner");
+    let dry = host.prep(&["undo", "--dry-run"]);
+    dry.exit(3).says("would stay as it is").says("would be moved to").says_not(" is moved to");
+    let run = host.prep(&["undo"]);
+    run.exit(3).says("/etc/sudoers.d/gitlab-runner stays as it is").says("syntax error").says("is moved to");
+    host.sh("visudo -c; sudo -n -l -U gitlab-runner /usr/bin/rsync").ok();
+    assert_eq!(host.text("/etc/sudoers.d/gitlab-runner"), ours);
+    assert!(!host.path("/home/gitlab-runner/.gitconfig").exists(), "the rest is undone");
+    assert!(!host.path("/etc/ssh/ssh_known_hosts").exists());
+    // What the message says helps, once the former file is one.
+    let command = run.stderr.lines().find(|line| line.contains("visudo -c -f")).unwrap().trim().to_owned();
+    let kept = command.split(' ').nth(3).unwrap();
+    assert_ne!(host.sh(&command).status, 0, "{command}");
+    host.sh(&format!("sed -i 's/(ALL /(ALL) /' {kept}; {command}; visudo -c")).ok();
+    host.prep(&["undo"]).ok().says("nothing to undo");
+}
+
 #[test]
 fn a_read_only_file_system_is_named_and_nothing_is_half_done() {
     let Some(host) = Host::or_skip() else { return };

@@ -183,7 +183,7 @@ impl<'a> Changes<'a> {
                 self.refuse(format!("{name} is {now}, runner-prep set {set}"));
                 continue;
             }
-            self.lines.push(format!("{name} still is {}", text(now.as_ref())));
+            self.lines.push(format!("{name} still is {}, as it was set", text(now.as_ref())));
             if now.as_ref() != history.target() {
                 let place = [path, &[Step::Index(*index)]].concat();
                 self.show(&place, false, name, [now.as_ref(), history.target()]);
@@ -220,7 +220,7 @@ impl<'a> Changes<'a> {
         if !history.states.contains(&now) {
             return self.refuse(format!("{name} is {}, runner-prep set {set}", text(now.as_ref())));
         }
-        self.lines.push(format!("{name} still is {}", text(now.as_ref())));
+        self.lines.push(format!("{name} still is {}, as it was set", text(now.as_ref())));
         let action = match history.target() {
             wanted if wanted == now.as_ref() => return,
             Some(wanted) => Action::Set(wanted.clone()),
@@ -277,7 +277,7 @@ impl<'a> Changes<'a> {
             }
             return self.refuse(format!("{name} no longer has {set}"));
         };
-        self.lines.push(format!("{name} still has {}", text(Some(now))));
+        self.lines.push(format!("{name} still has {}, as it was set", text(Some(now))));
         let action = match (now, history.target()) {
             (now, Some(wanted)) if now == wanted => return,
             (_, Some(Scalar::String(value))) => Action::Replace { index, value: value.clone() },

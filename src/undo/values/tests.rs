@@ -55,8 +55,8 @@ fn a_changed_value_is_named_with_those_that_are_not() {
         lines,
         [
             "runners[0]: limit is 7, runner-prep set 2",
-            "runners[0]: shell still is \"x\"",
-            "runners[0]: volumes still has \"/v\"",
+            "runners[0]: shell still is \"x\", as it was set",
+            "runners[0]: volumes still has \"/v\", as it was set",
             "also changed since: runners[0].token",
         ]
     );

@@ -1,0 +1,37 @@
+//! A former file of sudo's that sudo does not take: it is not put back, and keeps nothing else from being undone.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::change::{Change, Check, Note, Op};
+use crate::facts::{Facts, live::Live};
+use crate::fault::quoted;
+use crate::text::sudo_include::without_includes;
+
+/// What sudo's own tool objects to in the file that would be put back.
+pub(super) fn objection(live: &Live<'_>, change: &Change) -> Result<()> {
+    let Op::File(file) = &change.op else { return Ok(()) };
+    let (Check::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
+    let path = file.place.path();
+    let text = without_includes(&String::from_utf8_lossy(content.bytes()?), path.parent().unwrap_or(&path));
+    match live.policy_objection(&path, text.as_bytes())? {
+        Some(said) => Err(anyhow::Error::msg(said)),
+        None => Ok(()),
+    }
+}
+
+/// What is to be said of it; its bytes are kept there.
+pub(super) fn refused(change: &Change, kept: Option<&Path>, error: &anyhow::Error, would: bool) -> Note {
+    let (id, stays) = (&change.id, if would { "would stay" } else { "stays" });
+    Note {
+        code: "undo-rule-refused",
+        message: format!("{id} {stays} as it is, because sudo does not take the former file: {error:#}"),
+        repair: match kept.map(quoted) {
+            Some(kept) => format!(
+                "correct what it objects to, then: visudo -c -f {kept} && install -m 0440 -o root -g root {kept} {id}"
+            ),
+            None => "see what it objects to: visudo -c".to_owned(),
+        },
+    }
+}
