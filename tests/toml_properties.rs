@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use runner_prep::text::toml_patch::{Action, Edit, Parts, Scalar, Step, Toml};
+use runner_prep::text::toml_patch::{Action, Edit, Scalar, Step, Toml};
 use toml_edit::{Item, Table, Value};
 
 use toml_documents::document;
@@ -154,111 +154,8 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: default.cases * 4, failure_persistence: None, ..default }
 }
 
-/// Holds a document that can be taken in parts against the same as a whole: the values, and what edits in its
-/// blocks make of the text. `edits` are those of one block, whose list has one element. Tells whether it can.
-fn parts_mean_the_same(source: &str, name: &str, edits: &dyn Fn(&Plain) -> Vec<Edit>) -> bool {
-    let Some(parts) = Parts::cut(source.as_bytes(), name) else { return false };
-    let blocks: Option<Vec<Toml>> = (0..parts.count()).map(|index| parts.block(index)).collect();
-    let Some(blocks) = blocks else { return false };
-    let whole = Toml::parse(source.as_bytes()).expect(source);
-    assert_eq!(whole.has_bom(), parts.has_bom());
-    let list = [Step::from(name)];
-    let values: Vec<Plain> = blocks.iter().map(|block| plain_table(block.root())).collect();
-    let elements = values.iter().map(|block| block.at(&[name.into(), 0.into()]).expect(source).clone());
-    assert_eq!(plain_table(whole.root()).at(&list), Some(&Plain::List(elements.collect())), "{source}");
-
-    let mut copy = parts.copy();
-    let mut all = Vec::new();
-    for (index, (block, values)) in blocks.iter().zip(&values).enumerate() {
-        let edits = edits(values);
-        if edits.is_empty() {
-            continue;
-        }
-        let Some(after) = copy.patch(index, block, &edits) else { return false };
-        let expected = edits.iter().fold(values.clone(), |values, edit| values.edited(edit));
-        assert_eq!(plain_table(after.root()), expected, "{source}");
-        all.extend(edits.into_iter().map(|mut edit| {
-            edit.path[1] = index.into();
-            edit
-        }));
-    }
-    let copied = copy.finish().expect(source);
-    let patched = whole.patch(&all).expect(source);
-    assert_eq!(copied.text, patched.text, "{source}\n{all:?}");
-    true
-}
-
-#[test]
-fn many_documents_can_be_taken_in_parts_and_some_can_not() {
-    let none = |_: &Plain| Vec::new();
-    for (text, can) in [
-        ("", false),
-        ("concurrent = 1\n", false),
-        ("[[runners]]\n", true),
-        ("\u{feff}# a\n[[runners]] # b\na = 1\n\n  [[runners]]\n  [runners.docker]\n", true),
-        ("[s]\na = 1\n[[runners]]\na.b = 1\n# c\n[[runners]]\na = [\n]\n[[runners.b]]\n[[runners.b]]", true),
-        // The last header has no line ending.
-        ("[[runners]]\r\n[[runners]]", false),
-        // The list is begun in another way, or goes on in one.
-        ("runners = []\n[[runners]]\n", false),
-        ("[runners]\n[[runners]]\n", false),
-        ("[[runners]]\n[[ runners ]]\n[[runners]]\n", false),
-        ("[[runners]]\n[[\"runners\"]]\n", false),
-        // Keys that could meet.
-        ("a = 1\n[[runners]]\n[a]\n", false),
-        ("[[runners]]\n[other]\n[[runners]]\n[other]\n", false),
-        // Lines of a string or a list.
-        ("a = \"\"\"\n[[runners]]\n\"\"\"\n[[runners]]\n", false),
-        ("[[runners]]\na = '''\n[[runners]]\n'''\n", false),
-        ("a = [\n[[runners]]\n]\n", false),
-        ("[[runners]]\nb = [\n[[runners]]\n]\n", false),
-        ("[[runners]]\na = 1\na = 2\n", false),
-        ("[[runners]]\na = \n[[runners]]\n", false),
-    ] {
-        assert_eq!(parts_mean_the_same(text, "runners", &none), can, "{text}");
-    }
-}
-
 proptest! {
     #![proptest_config(config())]
-
-    #[test]
-    fn parts_of_a_configuration_mean_the_same_as_the_whole(
-        bytes in vec(any::<u8>(), 0..300),
-        choices in vec((choices(), "[a-z/:\"\\\\€]{0,6}"), 1..4),
-    ) {
-        let edits = |block: &Plain| {
-            let mut edits: Vec<Edit> = Vec::new();
-            for (choice, text) in &choices {
-                let mut edit = edit(block, *choice, text);
-                // As `undo` does.
-                if choice.2 % 6 == 2 && matches!(edit.action, Action::Set(_)) {
-                    edit.action = Action::Remove;
-                }
-                if edit.path[0] == "runners".into() && edits.iter().all(|other| other.path != edit.path) {
-                    edits.push(edit);
-                }
-            }
-            edits
-        };
-        parts_mean_the_same(&document(&bytes), "runners", &edits);
-    }
-
-    #[test]
-    fn parts_of_any_lines_mean_the_same_as_the_whole(
-        lines in vec(prop_oneof![1 => Just("[[a]]"), 2 => prop::sample::select(LINES)], 1..12),
-        crlf in any::<bool>(),
-        last in any::<bool>(),
-    ) {
-        let ending = if crlf { "\r\n" } else { "\n" };
-        let text = lines.join(ending) + if last { ending } else { "" };
-        let edits = |block: &Plain| {
-            let path = ["a".into(), 0.into(), "z".into(), "y".into()];
-            let is_free = block.at(&path[..3]).is_none();
-            if is_free { vec![Edit::set(path, true)] } else { Vec::new() }
-        };
-        parts_mean_the_same(&text, "a", &edits);
-    }
 
     #[test]
     fn one_edit_changes_one_value_and_no_other_byte(

@@ -1,7 +1,6 @@
 //! What a `config.toml` has, held against what a profile wants of its runners: pure, bytes in, edits out.
 //!
-//! Long files are looked at block by block ([`Parts`]), every other one as a whole. The new text is held against the
-//! profile as well: what it still lacks is known before anything is written, and a file that turns out to have
+//! The new text is held against the profile as well: what it still lacks is known before anything is written, and a file that turns out to have
 //! that text need not be read again.
 
 use std::collections::BTreeSet;
@@ -14,9 +13,9 @@ use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::resource::settings::Config;
 use crate::resource::{gate, runner};
-use crate::runner_config::{self, Notation, RUNNERS, Runner};
+use crate::runner_config::{self, Notation, Runner};
 use crate::text::position::TextError;
-use crate::text::toml_patch::{Edit, Parts, Patched, Toml};
+use crate::text::toml_patch::{Edit, Patched, Toml};
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -56,9 +55,6 @@ pub(super) fn survey(
     names: &[String],
     shown: &str,
 ) -> Result<Result<Survey>, TextError> {
-    if let Some(survey) = by_blocks(config, bytes, names, shown) {
-        return Ok(Ok(survey));
-    }
     let toml = Toml::parse(bytes)?;
     Ok(whole(config, &toml, names, shown))
 }
@@ -73,7 +69,7 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
             notations: runner_config::notations(toml, shown),
             ..Survey::default()
         };
-        let edits = found.hold(config, toml, true, &meant, 0, shown)?;
+        let edits = found.hold(config, toml, &meant, shown)?;
         Ok((found, edits))
     };
     let (mut survey, edits) = look(toml)?;
@@ -90,97 +86,17 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
     Ok(survey)
 }
 
-/// The same for a file whose runners can be taken one by one; `None` for every other one, and for every error and all
-/// that gitlab-runner could refuse, which [`whole`] finds again and explains.
-fn by_blocks(config: &Config, bytes: &[u8], names: &[String], shown: &str) -> Option<Survey> {
-    let parts = Parts::cut(bytes, RUNNERS)?;
-    let mut called = vec![0; names.len()];
-    let is_sound = |toml: &Toml| {
-        runner_config::refused(toml).is_empty() && runner_config::notations(toml, shown).is_empty()
-    };
-    let head = parts.head()?;
-    if parts.has_bom() || !is_sound(&head) {
-        return None;
-    }
-    let mut survey = Survey::default();
-    if !survey.hold(config, &head, true, &[], 0, shown).ok()?.is_empty() {
-        return None;
-    }
-    let mut after = survey.clone();
-    let mut copy = None;
-    for index in 0..parts.count() {
-        let toml = parts.block(index).filter(is_sound)?;
-        let runner = only_runner(&toml, index, shown)?;
-        for (times, name) in called.iter_mut().zip(names) {
-            *times += usize::from(runner.is_called(name));
-        }
-        let edits = survey.hold_block(config, &toml, runner, names, shown)?;
-        if edits.is_empty() {
-            after.hold_block(config, &toml, only_runner(&toml, index, shown)?, names, shown)?;
-        } else {
-            let new = copy.get_or_insert_with(|| parts.copy()).patch(index, &toml, &edits)?;
-            after.hold_block(config, &new, only_runner(&new, index, shown)?, names, shown)?;
-        }
-    }
-    // A name that fits none, or several.
-    if called.iter().any(|times| *times != 1) {
-        return None;
-    }
-    if let Some(copy) = copy {
-        let Patched { text, .. } = copy.finish()?;
-        survey.after = Some(After { text, survey: Box::new(after) });
-    }
-    Some(survey)
-}
-
 fn executor(runner: &Runner<'_>) -> Option<String> {
     runner.text("executor").map(str::to_owned)
 }
 
-fn only_runner<'a>(block: &'a Toml, index: usize, shown: &str) -> Option<Runner<'a>> {
-    Some(Runner { index, ..runner_config::list(block, shown).ok()?.pop()? })
-}
-
 impl Survey {
-    /// Hold the one runner of a block against the profile.
-    fn hold_block(
-        &mut self,
-        config: &Config,
-        block: &Toml,
-        runner: Runner<'_>,
-        names: &[String],
-        shown: &str,
-    ) -> Option<Vec<Edit>> {
-        let first = runner.index;
-        self.executors.extend(executor(&runner));
-        // Of several names each is another runner's.
-        let mine: Vec<String> = names.iter().filter(|name| runner.is_called(name)).cloned().collect();
-        let runners = [runner];
-        let meant = if names.is_empty() || !mine.is_empty() {
-            runner::select(&runners, &config.executors, &mine, shown).ok()?
-        } else {
-            Vec::new()
-        };
-        self.hold(config, block, false, &meant, first, shown).ok()
-    }
-
-    /// Hold runners of a document against the profile, and what stands outside of them where the document has that. Its
-    /// list begins with the runner `first`.
-    fn hold(
-        &mut self,
-        config: &Config,
-        toml: &Toml,
-        outside: bool,
-        meant: &[&Runner<'_>],
-        first: usize,
-        file: &str,
-    ) -> Result<Vec<Edit>> {
+    /// Hold runners of a document against the profile, and what stands outside of them.
+    fn hold(&mut self, config: &Config, toml: &Toml, meant: &[&Runner<'_>], file: &str) -> Result<Vec<Edit>> {
         self.is_meant |= !meant.is_empty();
         let Self { notes, values, .. } = self;
-        let mut work = Work { toml, first, file, notes, values, edits: Vec::new() };
-        if outside {
-            work.plan_tables(config, None)?;
-        }
+        let mut work = Work { toml, file, notes, values, edits: Vec::new() };
+        work.plan_tables(config, None)?;
         for runner in meant {
             work.plan_runner(config, runner)?;
         }

@@ -18,8 +18,6 @@ use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 /// One document being held against a profile: all its edits, and the same for people.
 pub(super) struct Work<'a> {
     pub(super) toml: &'a Toml,
-    /// Which runner of the file the document's list begins with.
-    pub(super) first: usize,
     pub(super) file: &'a str,
     pub(super) notes: &'a mut Notes,
     pub(super) values: &'a mut Vec<ValueChange>,
@@ -43,9 +41,9 @@ impl Place<'_, '_> {
         title + &dotted(keys)
     }
 
-    /// The keys from the top of a document whose list of runners begins with the runner `first`.
-    fn path(&self, first: usize, keys: &[Step]) -> Vec<Step> {
-        let list = self.runner.map(|runner| [RUNNERS.into(), (runner.index - first).into()]);
+    /// The keys from the top of the document.
+    fn path(&self, keys: &[Step]) -> Vec<Step> {
+        let list = self.runner.map(|runner| [RUNNERS.into(), runner.index.into()]);
         list.into_iter().flatten().chain(keys.iter().cloned()).collect()
     }
 
@@ -71,7 +69,7 @@ impl Work<'_> {
 
     /// What is done to the document.
     fn edit(&mut self, place: Place<'_, '_>, keys: &[Step], action: Action) {
-        self.edits.push(Edit::new(place.path(self.first, keys), action));
+        self.edits.push(Edit::new(place.path(keys), action));
     }
 
     /// The same for people and for `undo`: before and after.
@@ -82,7 +80,7 @@ impl Work<'_> {
         element: bool,
         [before, after]: [Option<String>; 2],
     ) {
-        let (name, path) = (place.name(keys), place.path(0, keys));
+        let (name, path) = (place.name(keys), place.path(keys));
         self.values.push(ValueChange { name, path, element, before, after });
     }
 

@@ -10,7 +10,7 @@ use super::verify;
 use super::walk::{self, Walk};
 use crate::text::position::TextError;
 
-pub(super) const BYTE_ORDER_MARK: char = '\u{feff}';
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A TOML document: its text, and the tree of its values with the place of each.
 pub struct Toml {
@@ -26,7 +26,7 @@ impl Toml {
     }
 
     /// Reads a document from its decoded text.
-    pub(super) fn of(text: &str, bom: bool) -> Result<Self, TextError> {
+    fn of(text: &str, bom: bool) -> Result<Self, TextError> {
         // Of the parser's error only message and place: its Display prints the line, which may hold a token.
         let document = Document::parse(text.to_owned()).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
@@ -89,7 +89,7 @@ impl Toml {
         verify::compare(self.text(), self.root(), after.root(), &self.wanted(edits)?)
     }
 
-    pub(super) fn wanted<'e>(&self, edits: &'e [Edit]) -> Result<Node<'e>, PatchError> {
+    fn wanted<'e>(&self, edits: &'e [Edit]) -> Result<Node<'e>, PatchError> {
         Node::from_edits(edits).map_err(|(edit, message)| walk::error(self.text(), &edit.path, 0, message))
     }
 }
@@ -105,7 +105,7 @@ impl fmt::Debug for Toml {
 }
 
 /// The text of a document without its byte order mark, and whether it had one.
-pub(super) fn decode(bytes: &[u8]) -> Result<(&str, bool), TextError> {
+fn decode(bytes: &[u8]) -> Result<(&str, bool), TextError> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {

@@ -22,7 +22,6 @@ mod inline;
 mod layout;
 mod list;
 mod new_entries;
-mod parts;
 mod quote;
 mod remove;
 mod standard;
@@ -37,4 +36,3 @@ mod tests;
 
 pub use self::document::Toml;
 pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step, dotted};
-pub use self::parts::{Parts, PartsCopy};

@@ -80,12 +80,12 @@ impl<'a> Changes<'a> {
         let list = services::KEYS.map(Step::from);
         let View::Value(toml_edit::Value::Array(services)) = self.runner.at(&list) else { return };
         let goes = |index| {
-            let path = self.runner.inner_path(&services::path(index));
+            let path = self.runner.path(&services::path(index));
             self.edits.iter().skip(first).any(|edit| edit.path == path && edit.action == Action::Remove)
         };
         if (0..services.len()).all(goes) {
             self.edits.truncate(first);
-            self.edits.push(Edit::new(self.runner.inner_path(&list), Action::Remove));
+            self.edits.push(Edit::new(self.runner.path(&list), Action::Remove));
         }
     }
 
@@ -151,7 +151,7 @@ impl<'a> Changes<'a> {
             let is_ours = |deed: &&Deed<'_>| deed.path.get(depth) == Some(&step);
             let below = [&path[..], std::slice::from_ref(&step)].concat();
             let name = self.name(&below);
-            let inner = self.runner.inner_path(&below);
+            let inner = self.runner.path(&below);
             let goes = |element: &&str| {
                 let removes = Action::RemoveElement((*element).to_owned());
                 let is_it = |action: &Action| *action == removes || *action == Action::Remove;
@@ -165,7 +165,7 @@ impl<'a> Changes<'a> {
             }
         }
         self.edits.truncate(first);
-        self.edits.push(Edit::new(self.runner.inner_path(&path), Action::Remove));
+        self.edits.push(Edit::new(self.runner.path(&path), Action::Remove));
     }
 
     /// A list that a profile gives as a whole: the words of a command.
@@ -208,7 +208,7 @@ impl<'a> Changes<'a> {
             false if list == target => return,
             false => Action::SetList(target),
         };
-        self.edits.push(Edit::new(self.runner.inner_path(path), action));
+        self.edits.push(Edit::new(self.runner.path(path), action));
     }
 
     fn scalar(&mut self, path: &[Step], history: &ValueHistory) {
@@ -242,7 +242,7 @@ impl<'a> Changes<'a> {
         };
         if list.made && !rest.is_empty() && rest.iter().all(goes) {
             self.edits.truncate(first);
-            self.edits.push(Edit::new(self.runner.inner_path(path), Action::Remove));
+            self.edits.push(Edit::new(self.runner.path(path), Action::Remove));
         }
     }
 
@@ -296,7 +296,7 @@ impl<'a> Changes<'a> {
         action: Action,
     ) {
         self.show(path, element, name, sides);
-        self.edits.push(Edit::new(self.runner.inner_path(path), action));
+        self.edits.push(Edit::new(self.runner.path(path), action));
     }
 
     fn show(&mut self, path: &[Step], element: bool, name: String, sides: [Option<&Scalar>; 2]) {

@@ -1,12 +1,10 @@
-//! A `config.toml`, runner by runner: as one tree, or where that means the same each as a document of its own.
+//! The runners of a `config.toml`, and which of them is the one that a former document had.
 
 use std::collections::HashMap;
-use std::ops::Deref;
 
 use crate::journal::values::View;
 use crate::runner_config::RUNNERS;
-use crate::text::position::TextError;
-use crate::text::toml_patch::{Edit, Parts, PartsCopy, Scalar, Step, Toml};
+use crate::text::toml_patch::{Scalar, Step, Toml};
 
 /// The scalar that a key of a table has.
 pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
@@ -16,121 +14,32 @@ pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
 /// What a runner is known by, the surest first.
 const WORDS: [&str; 3] = ["id", "token", "name"];
 
-/// A document and how it is taken.
-pub(super) enum Document<'t> {
-    /// One block after the other: what is done needs the memory of one.
-    Blocks(Parts<'t>),
-    /// As one tree, which takes many times the memory of the text.
-    Whole(Toml),
-}
-
-impl<'t> Document<'t> {
-    /// `None` where it can't be cut.
-    pub(super) fn blocks(bytes: &'t [u8]) -> Option<Self> {
-        Parts::cut(bytes, RUNNERS).map(Self::Blocks)
-    }
-
-    pub(super) fn whole(bytes: &[u8]) -> Result<Self, TextError> {
-        Toml::parse(bytes).map(Self::Whole)
-    }
-
-    /// How many runners there are.
-    pub(super) fn count(&self) -> usize {
-        match self {
-            Self::Blocks(parts) => parts.count(),
-            Self::Whole(toml) => list(toml).children().map_or(0, |children| children.len()),
-        }
-    }
-
-    /// A copy of it, to be written runner by runner.
-    pub(super) fn writer(&self) -> Writer<'_, 't> {
-        match self {
-            Self::Blocks(parts) => Writer::Blocks(parts.copy()),
-            Self::Whole(toml) => Writer::Whole(toml, Vec::new()),
-        }
-    }
-
-    /// A runner, or with no number the whole document; `None` when there is none of that number, or its block means
-    /// something else by itself.
-    pub(super) fn runner(&self, index: Option<usize>) -> Option<Runner<'_>> {
-        let (toml, place) = match self {
-            Self::Blocks(parts) => (Held::Own(Box::new(parts.block(index?)?)), Some(0)),
-            Self::Whole(toml) => (Held::Lent(toml), index),
-        };
-        let runner = Runner { toml, index, place };
-        matches!(runner.view(), View::Table(_)).then_some(runner)
-    }
-}
-
 fn list(toml: &Toml) -> View<'_> {
     View::root(toml).below(&Step::from(RUNNERS))
 }
 
-/// A document with edits in some of its runners.
-pub(super) enum Writer<'d, 't> {
-    Blocks(PartsCopy<'d, 't>),
-    Whole(&'d Toml, Vec<Edit>),
+/// How many runners there are.
+pub(super) fn count(toml: &Toml) -> usize {
+    list(toml).children().map_or(0, |children| children.len())
 }
 
-impl Writer<'_, '_> {
-    /// Makes edits in a runner. The runners must come in their order. `None` when a block can't take them.
-    pub(super) fn patch(&mut self, runner: &Runner<'_>, mut edits: Vec<Edit>) -> Option<()> {
-        match self {
-            Self::Blocks(copy) if !edits.is_empty() => {
-                copy.patch(runner.index?, &runner.toml, &edits).map(drop)
-            }
-            Self::Blocks(_) => Some(()),
-            Self::Whole(_, all) => {
-                all.append(&mut edits);
-                Some(())
-            }
-        }
-    }
-
-    /// The whole new text.
-    ///
-    /// # Errors
-    /// Why the document can't take the edits; nothing when a block does not say it.
-    pub(super) fn finish(self) -> Result<String, Option<String>> {
-        match self {
-            Self::Blocks(copy) => copy.finish().map(|patched| patched.text).ok_or(None),
-            Self::Whole(toml, edits) => {
-                toml.patch(&edits).map(|patched| patched.text).map_err(|error| Some(error.to_string()))
-            }
-        }
-    }
-}
-
-/// A document with one runner in it that is meant; without a number it is what stands outside of all.
+/// A runner of a document; without a number it is what stands outside of all.
 pub(super) struct Runner<'d> {
-    toml: Held<'d>,
-    /// Its number in the file.
-    pub(super) index: Option<usize>,
-    /// Its number in the document.
-    place: Option<usize>,
+    toml: &'d Toml,
+    index: Option<usize>,
 }
 
-enum Held<'d> {
-    Own(Box<Toml>),
-    Lent(&'d Toml),
-}
-
-impl Deref for Held<'_> {
-    type Target = Toml;
-
-    fn deref(&self) -> &Toml {
-        match self {
-            Self::Own(toml) => toml,
-            Self::Lent(toml) => toml,
-        }
+impl<'d> Runner<'d> {
+    /// `None` when there is none of that number.
+    pub(super) fn of(toml: &'d Toml, index: Option<usize>) -> Option<Self> {
+        let runner = Self { toml, index };
+        matches!(runner.view(), View::Table(_)).then_some(runner)
     }
-}
 
-impl Runner<'_> {
     pub(super) fn view(&self) -> View<'_> {
-        match self.place {
-            Some(place) => list(&self.toml).below(&Step::Index(place)),
-            None => View::root(&self.toml),
+        match self.index {
+            Some(index) => list(self.toml).below(&Step::Index(index)),
+            None => View::root(self.toml),
         }
     }
 
@@ -139,14 +48,10 @@ impl Runner<'_> {
         below.iter().fold(self.view(), View::below)
     }
 
-    /// The path in its document.
-    pub(super) fn inner_path(&self, below: &[Step]) -> Vec<Step> {
-        path(self.place, below)
-    }
-
-    /// The path in the file.
+    /// The path from the top of the document.
     pub(super) fn path(&self, below: &[Step]) -> Vec<Step> {
-        path(self.index, below)
+        let list = self.index.map(|index| [Step::from(RUNNERS), Step::Index(index)]);
+        list.into_iter().flatten().chain(below.iter().cloned()).collect()
     }
 
     /// `runners[0] "name"`, as a plan names it.
@@ -163,11 +68,6 @@ impl Runner<'_> {
         let number = key(self.view(), "id").zip(key(self.view(), "url"));
         Known { number, words: WORDS.map(|word| key(self.view(), word)) }
     }
-}
-
-fn path(index: Option<usize>, below: &[Step]) -> Vec<Step> {
-    let list = index.map(|index| [Step::from(RUNNERS), Step::Index(index)]);
-    list.into_iter().flatten().chain(below.iter().cloned()).collect()
 }
 
 /// What a runner is known by.

@@ -9,20 +9,7 @@ fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
     let layers =
         all.iter().zip(runs).map(|(values, run)| RunValues { values, before: run.0.as_bytes().to_vec() });
     let layers: Vec<_> = layers.collect();
-    let live = live.as_bytes();
-    let whole = Documents::whole(live, &layers)?.put_back(true).map_err(Stop::lines);
-    // Runner by runner it is the same, or refused.
-    match Documents::blocks(live, &layers).and_then(|documents| documents.put_back(true)) {
-        Ok(done) => {
-            let whole = whole.unwrap();
-            assert_eq!(done.text, whole.text);
-            assert_eq!(done.shown, whole.shown);
-            assert_eq!(done.gone, whole.gone);
-        }
-        Err(Stop::Odd) => panic!("not taken runner by runner"),
-        Err(Stop::Refused(_)) => assert!(whole.is_err()),
-    }
-    super::put_back(live, &layers).map(|done| done.text)
+    super::put_back(live.as_bytes(), &layers).map(|done| done.text)
 }
 
 const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
@@ -82,12 +69,11 @@ fn a_runner_is_known_by_its_number_then_token_then_name() {
 }
 
 #[test]
-fn what_can_not_be_taken_runner_by_runner_is_taken_as_a_whole() {
+fn runners_in_an_inline_list_go_back_too() {
     let run = |limit: u8| format!("runners = [{{ id = 1, url = 'u', limit = {limit} }}]\n");
     let (before, after) = (run(1), run(2));
     let values = values::changed(before.as_bytes(), after.as_bytes()).unwrap();
     let layers = [RunValues { values: &values, before: before.clone().into_bytes() }];
-    assert!(matches!(Documents::blocks(after.as_bytes(), &layers), Err(Stop::Odd)));
     assert_eq!(super::put_back(after.as_bytes(), &layers).unwrap().text, before);
     assert_eq!(shown(after.as_bytes(), &layers).len(), 1);
 }
