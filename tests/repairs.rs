@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use patients::{DPKG, Do, Fault, HOST_FAULTS, HostFault, Patient, STATUS, tree_faults};
-use support::repairs::{commands, wrong_with};
+use support::repairs::{commands, has_gap, wrong_with};
 use support::{Tree, have, is_root, run_limited, skip, tool};
 
 /// What a person has to do, because no command can: why, and the rows.
@@ -359,7 +359,10 @@ fn a_repair_of_a_tree_is_for_the_tree() {
             let lists = ["findings", "warnings", "pending"].map(|list| document[list].as_array().cloned());
             for said in lists.into_iter().flatten().flatten() {
                 let repair = said["repair"].as_str().unwrap();
-                let found = wrong_with(repair, Some(&top));
+                let mut found = wrong_with(repair, Some(&top));
+                if has_gap(said["message"].as_str().unwrap()) {
+                    found.push(format!("names nothing: {}", said["message"]));
+                }
                 wrong.extend(found.iter().map(|why| format!("{} ({}): {why}", fault.name, said["code"])));
             }
         }

@@ -7,6 +7,7 @@
 mod support;
 
 use serde_json::Value;
+use support::repairs::has_gap;
 use support::{Host, Run, have};
 
 /// What is done to a host that was right, what `apply` says then (exit code, and a code of what waits or is warned of),
@@ -388,6 +389,42 @@ const KEYS: &[Case] = &[
         true,
     ),
     case(
+        "a key that is named by the server's name",
+        "mv .ssh/id_ed25519 .ssh/git.example.com; mv .ssh/id_ed25519.pub .ssh/git.example.com.pub; echo 'IdentityFile ~/.ssh/%h' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key that is named by this host's name",
+        "mv .ssh/id_ed25519 .ssh/$(hostname -s); mv .ssh/id_ed25519.pub .ssh/$(hostname -s).pub; echo 'IdentityFile ~/.ssh/%L' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key that is named by a variable",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; echo 'IdentityFile ${HOME}/.ssh/deploy' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a name that only ssh can tell",
+        "echo 'IdentityFile ~/.ssh/%C' | own config",
+        0,
+        "ssh-key-configured",
+        false,
+    ),
+    case("no key is named", "echo 'IdentityFile none' | own config", 3, "ssh-key-not-tried", false),
+    case(
+        "a key that wants a touch is named",
+        "echo 'IdentityFile ~/.ssh/id_ed25519_sk' | own config",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
         "another key is named",
         "printf 'IdentitiesOnly yes\\nIdentityFile ~/.ssh/other\\n' | own config",
         3,
@@ -462,6 +499,9 @@ fn reaches(host: &Host) -> Run {
 fn said(document: &Value, list: &str) -> Vec<(String, String)> {
     let text = |remark: &Value, key: &str| remark[key].as_str().unwrap_or_default().to_owned();
     let remarks = document[list].as_array().cloned().unwrap_or_default();
+    for remark in &remarks {
+        assert!(!has_gap(&text(remark, "message")), "{remark}");
+    }
     remarks.iter().map(|remark| (text(remark, "code"), text(remark, "repair"))).collect()
 }
 

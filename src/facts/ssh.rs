@@ -50,8 +50,8 @@ pub struct Settings {
     pub without_port: Option<String>,
     /// The files with host keys, in the order in which they are read. `Err`: a name that only ssh can tell.
     pub files: Vec<Result<PathBuf, String>>,
-    /// The private keys that are tried, in this order.
-    pub keys: Vec<PathBuf>,
+    /// The private keys that are tried, in this order. `Err`: a name that only ssh can tell.
+    pub keys: Vec<Result<PathBuf, String>>,
     /// Which keys are taken although they are not known.
     pub trust: Trust,
     /// A program gives host keys, too.
@@ -102,7 +102,7 @@ impl Client {
             // Only keys are named, and nothing on the way to them is decided by anything else.
             let keys: Option<Vec<_>> = named.iter().map(|name| plain_path(account, name)).collect();
             return Ok(match keys.filter(|_| is_clear) {
-                Some(keys) => Self::Does(Settings { keys, ..usual }),
+                Some(keys) => Self::Does(Settings { keys: keys.into_iter().map(Ok).collect(), ..usual }),
                 None => Self::Unknown("only ssh on the running host can read this ssh_config"),
             });
         }
@@ -117,7 +117,9 @@ impl Client {
         }
         arguments.extend(["--", &server]);
         match facts.ask(account, "ssh", &arguments, b"") {
-            Ok(Some(said)) if said.success() => Ok(Self::Does(Settings::told(&said.stdout, account, host))),
+            Ok(Some(said)) if said.success() => {
+                Ok(Self::Does(Settings::told(&said.stdout, account, host, &facts.host_name()?)))
+            }
             Ok(Some(said)) => Ok(Self::Refuses(said.complaint())),
             Ok(None) => Ok(Self::Unknown("ssh is not installed")),
             Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => {
@@ -137,7 +139,7 @@ impl Settings {
             name: host.to_string(),
             without_port: (host.port() != 22).then(|| host.host().to_owned()),
             files: own.chain(system).map(Ok).collect(),
-            keys: USUAL_KEYS.iter().map(|name| home.join(name)).collect(),
+            keys: USUAL_KEYS.iter().map(|name| Ok(home.join(name))).collect(),
             trust: Trust::Known,
             command: false,
             revoked: None,
@@ -147,7 +149,7 @@ impl Settings {
     }
 
     /// What `ssh -G` printed (`ssh_config(5)`).
-    fn told(text: &str, account: &Account, host: &HostName) -> Self {
+    fn told(text: &str, account: &Account, host: &HostName, local: &str) -> Self {
         let value = |key: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
             lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
@@ -166,6 +168,8 @@ impl Settings {
                 ('d', account.home.display().to_string()),
                 ('h', hostname),
                 ('i', account.uid.to_string()),
+                ('L', local.split('.').next().unwrap_or(local).to_owned()),
+                ('l', local.to_owned()),
                 ('k', value("hostkeyalias").unwrap_or(host.host()).to_owned()),
                 ('n', host.host().to_owned()),
                 ('p', port.to_owned()),
@@ -180,7 +184,8 @@ impl Settings {
         let system = named("globalknownhostsfile").map(|file| is_whole(file).ok_or_else(|| file.to_owned()));
         let files = own.chain(system).collect();
         let keys = text.lines().filter_map(|line| line.strip_prefix("identityfile "));
-        let keys = keys.filter_map(|file| tokens.expand(file.trim()).ok());
+        let keys = keys.map(str::trim).filter(|file| !file.eq_ignore_ascii_case("none"));
+        let keys = keys.map(|file| tokens.expand(file));
         let trust = match value("stricthostkeychecking") {
             Some("false" | "no" | "off") => Trust::All,
             Some("accept-new") => Trust::Strangers,
@@ -209,14 +214,20 @@ impl Settings {
 /// What stands for what in the name of a file (`ssh_config(5)`, TOKENS).
 struct Tokens<'a> {
     account: &'a Account,
-    values: [(char, String); 9],
+    values: [(char, String); 11],
 }
 
 impl Tokens<'_> {
     /// The path that a name means, or the name where only ssh can tell.
     fn expand(&self, name: &str) -> Result<PathBuf, String> {
         let mut text = String::new();
-        let mut rest = name.chars();
+        // Of the variables those that every login has.
+        let home = self.account.home.display().to_string();
+        let variables =
+            [("${HOME}", home.as_str()), ("${USER}", &self.account.name), ("${LOGNAME}", &self.account.name)];
+        let known =
+            variables.iter().fold(name.to_owned(), |text, (variable, value)| text.replace(variable, value));
+        let mut rest = known.chars();
         while let Some(c) = rest.next() {
             match c {
                 '%' => {

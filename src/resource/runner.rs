@@ -41,7 +41,11 @@ pub(super) fn select<'r, 'a>(
                 return Err(fault(
                     "runner-unknown",
                     format!("{shown} has no runner with the name or id {name:?}{near}"),
-                    format!("its runners are: {}", known.join(", ")),
+                    match known[..] {
+                        [] if runners.is_empty() => "register it first, or leave --runner away".to_owned(),
+                        [] => "its runners have no names: give them some, or leave --runner away".to_owned(),
+                        _ => format!("its runners are: {}", known.join(", ")),
+                    },
                 ));
             }
             _ => {

@@ -3,7 +3,7 @@
 use runner_prep::report::{Remark, Report, Style};
 
 use crate::support::Run;
-use crate::support::repairs::wrong_with;
+use crate::support::repairs::{has_gap, wrong_with};
 
 /// What the table shows for a tree.
 pub(crate) const TREE: &str = "/srv/tree";
@@ -85,7 +85,11 @@ fn numbers(text: &str, word: &str, sample: &str) -> String {
 
 /// A remark as the program shows it to people.
 fn shown(remark: Remark, is_error: bool, waits: bool, tree: Option<&str>) -> Said {
-    let wrong = wrong_with(&remark.repair, tree);
+    let mut wrong = wrong_with(&remark.repair, tree);
+    // What another program said is its own.
+    if has_gap(remark.message.split(": ").next().unwrap_or_default()) {
+        wrong.push("names nothing where something was to be named".to_owned());
+    }
     let mut report = if is_error { Report::failed(&[], &anyhow::Error::msg("")) } else { Report::default() };
     report.warnings.clear();
     let code = remark.code.clone();

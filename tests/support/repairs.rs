@@ -79,3 +79,9 @@ pub(crate) fn wrong_with(repair: &str, tree: Option<&str>) -> Vec<String> {
     }
     wrong
 }
+
+/// True for a text with nothing where something was to be named.
+pub(crate) fn has_gap(text: &str) -> bool {
+    let gaps = ["()", "``", "''", "  (", " ,", ": ;", "only (", "[]"];
+    text.lines().any(|line| gaps.iter().any(|gap| line.contains(gap)) || line.trim_start().contains("  "))
+}

@@ -14,8 +14,10 @@ pub(super) struct Tried {
     pub(super) names: Vec<String>,
     /// ssh itself said so.
     pub(super) asked: bool,
-    /// Keys that are tried and lie elsewhere.
-    elsewhere: Vec<String>,
+    /// All of them as a person knows them; those of which only ssh can tell as they are written.
+    shown: Vec<String>,
+    /// How many are not below the home, or only ssh can tell where.
+    others: usize,
     /// Somebody named keys in the configuration of ssh.
     is_named: bool,
     /// ssh uses no key at all.
@@ -32,7 +34,8 @@ impl Tried {
         let mut tried = Self {
             names: usual(),
             asked: false,
-            elsewhere: Vec::new(),
+            shown: Vec::new(),
+            others: 0,
             is_named: false,
             is_off: false,
             unknown: None,
@@ -43,13 +46,18 @@ impl Tried {
         };
         match target.ssh(context.facts, &server)? {
             Client::Does(Settings { keys, asked, offers_keys, .. }) => {
-                let (own, elsewhere): (Vec<_>, Vec<_>) =
-                    keys.into_iter().partition(|key| key.starts_with(&target.home));
                 let below = |key: &std::path::PathBuf| {
                     Some(key.strip_prefix(&target.home).ok()?.to_str()?.to_owned())
                 };
-                tried.names = own.iter().filter_map(below).collect();
-                tried.elsewhere = elsewhere.iter().map(|key| key.display().to_string()).collect();
+                let own = |key: &Result<std::path::PathBuf, String>| key.as_ref().ok().and_then(below);
+                tried.names = keys.iter().filter_map(own).collect();
+                tried.others = keys.len() - tried.names.len();
+                let shown = |key: &Result<std::path::PathBuf, String>| match (own(key), key) {
+                    (Some(name), _) => format!("~/{name}"),
+                    (None, Ok(path)) => path.display().to_string(),
+                    (None, Err(text)) => text.clone(),
+                };
+                tried.shown = keys.iter().map(shown).collect();
                 tried.asked = asked;
                 tried.is_off = !offers_keys;
                 tried.is_named = !USUAL_KEYS.iter().all(|name| tried.names.iter().any(|tried| tried == name));
@@ -72,8 +80,7 @@ impl Tried {
     /// What a person should know of it.
     pub(super) fn tell(&self, context: &Context<'_>, used: Option<&Usable>, notes: &mut Notes) {
         let account = &context.target.name;
-        let named: Vec<String> =
-            self.names.iter().map(|name| format!("~/{name}")).chain(self.elsewhere.clone()).collect();
+        let named = self.shown.join(", ");
         let see = format!("see which keys ssh offers: sudo -u {account} ssh -G git@gitlab.com");
         if let Some(why) = self.unknown {
             notes.warn(
@@ -88,28 +95,24 @@ impl Tried {
                 context.first_line(&["PubkeyAuthentication"], "PubkeyAuthentication yes"),
             );
         } else if self.is_named && used.is_some() {
-            notes.warn(
-                "ssh-key-configured",
-                format!("the configuration of ssh names the key: {}", named.join(", ")),
-                see,
-            );
-        } else if self.is_named && self.elsewhere.is_empty() {
+            notes.warn("ssh-key-configured", format!("the configuration of ssh names the key: {named}"), see);
+        } else if self.is_named && self.others == 0 {
             notes.wait(
                 "ssh-key-not-tried",
-                format!(
-                    "ssh of {account} tries only {} (IdentityFile), and jobs can use none of them",
-                    named.join(", ")
-                ),
+                if named.is_empty() {
+                    format!("ssh of {account} tries no key at all (IdentityFile none)")
+                } else {
+                    format!(
+                        "ssh of {account} tries only {named} (IdentityFile), and jobs can use none of them"
+                    )
+                },
                 context.first_line(&["IdentityFile"], "IdentityFile ~/.ssh/id_ed25519"),
             );
         } else if self.is_named {
             notes.warn(
                 "ssh-key-configured",
-                format!(
-                    "the configuration of ssh names keys outside the home: {}",
-                    self.elsewhere.join(", ")
-                ),
-                "",
+                format!("the configuration of ssh names keys that are not looked at here: {named}"),
+                see,
             );
         }
     }
