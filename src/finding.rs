@@ -38,14 +38,31 @@ pub struct Finding {
     pub status: Verdict,
     /// The reason in one line.
     pub message: String,
-    /// What to do: a command or a setting; empty where nothing is to be done.
+    /// What to do: a command or a setting; empty where nothing is to be done. Of a finding that follows from another,
+    /// the other's.
     pub repair: String,
+    /// The finding that this one follows from; absent where it stands for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub because_of: Option<Because>,
+    /// What it is about, where the host has several of them: a cause and what follows from it have the same.
+    #[serde(skip)]
+    pub subject: String,
+}
+
+/// Another finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Because {
+    /// Its check.
+    pub check: String,
+    /// Its code.
+    pub code: String,
 }
 
 /// The answers of one check while it is made.
 #[derive(Debug)]
 pub struct Findings {
     check: String,
+    subject: String,
     list: Vec<Finding>,
 }
 
@@ -53,12 +70,18 @@ impl Findings {
     /// No answer yet.
     #[must_use]
     pub fn of(check: &str) -> Self {
-        Self { check: check.to_owned(), list: Vec::new() }
+        Self { check: check.to_owned(), subject: String::new(), list: Vec::new() }
     }
 
     /// Take over the answers of another check.
     pub fn extend(&mut self, other: Self) {
         self.list.extend(other.list);
+    }
+
+    /// The next finding is about this one thing, of which the host has several.
+    pub fn about(&mut self, subject: impl Into<String>) -> &mut Self {
+        self.subject = subject.into();
+        self
     }
 
     /// All is well: what was seen.
@@ -106,6 +129,8 @@ impl Findings {
             status,
             message: message.into(),
             repair: repair.into(),
+            because_of: None,
+            subject: std::mem::take(&mut self.subject),
         });
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             waiting(&title, docker, findings);
             environment(&runner, findings);
         }
-        link(patient, &title, docker, findings)?;
+        link(patient, &runner, findings)?;
     }
     if findings.is_empty() {
         findings.fine("nothing in [runners.docker] stands in the way");
@@ -118,12 +118,9 @@ fn environment(runner: &Runner<'_>, findings: &mut Findings) {
 }
 
 /// `tls_verify` is about gitlab-runner's own link to the daemon, not about dind.
-fn link(
-    patient: &Patient<'_>,
-    title: &str,
-    docker: Option<&dyn TableLike>,
-    findings: &mut Findings,
-) -> Result<()> {
+fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> Result<()> {
+    let (title, docker) = (runner.title(), runner.docker_table());
+    let value = format!("runners.{}.docker.tls_verify", runner.index);
     let get = |key: &str| docker.and_then(|docker| docker.get(key));
     if !get("tls_verify").and_then(Item::as_bool).unwrap_or_default() {
         return Ok(());
@@ -137,7 +134,7 @@ fn link(
     let host = get("host").and_then(Item::as_str).unwrap_or_default();
     if host.is_empty() {
         // gitlab-runner then takes the address and TLS from its own environment, and neither from here.
-        findings.note(
+        findings.about(value).note(
             "tls-verify-local",
             format!(
                 "{title}: tls_verify has no effect without `host`, and nothing to do with dind; with a `host` it keeps \
@@ -148,7 +145,7 @@ fn link(
         return Ok(());
     }
     if ["unix://", "npipe://"].iter().any(|scheme| host.starts_with(scheme)) {
-        findings.problem(
+        findings.about(value).problem(
             "tls-verify-local",
             format!(
                 "{title}: tls_verify makes gitlab-runner speak TLS to the local socket, whose daemon does not: every job \
@@ -160,7 +157,7 @@ fn link(
     }
     let Some(directory) = get("tls_cert_path").and_then(Item::as_str).filter(|path| path.starts_with('/'))
     else {
-        findings.problem(
+        findings.about(&title).problem(
             "tls-cert-path",
             format!("{title}: tls_verify needs tls_cert_path, the directory of {}", CERTIFICATES.join(", ")),
             "give tls_cert_path an absolute path",
@@ -170,7 +167,7 @@ fn link(
     for name in CERTIFICATES {
         if patient.facts.stat(&Path::new(directory).join(name))?.is_none() {
             // The path is a value of config.toml: it is not shown.
-            findings.problem(
+            findings.about(&title).problem(
                 "tls-cert-path",
                 format!("{title}: there is no {name} in its tls_cert_path"),
                 format!("put {} there, or take tls_verify out", CERTIFICATES.join(", ")),

@@ -11,7 +11,7 @@ use super::Patient;
 use crate::finding::Findings;
 use crate::keys::{self, GLOBAL, Key};
 use crate::runner_config::{self, Runner, place, tables, wrong_type};
-use crate::text::toml_patch::Toml;
+use crate::text::toml_patch::{Step, Toml};
 
 /// Settings of a runner that GitLab holds.
 const HELD_BY_GITLAB: [&str; 10] = [
@@ -158,10 +158,11 @@ impl Walk<'_, '_> {
                 } else {
                     format!("move `{name}`; it belongs {there}")
                 };
-                self.findings.problem("config-misplaced", message, repair);
+                let subject = subject(home, name, runner);
+                self.findings.about(subject).problem("config-misplaced", message, repair);
             }
         } else if let Some(near) = near(found).filter(|_| !nothing) {
-            self.findings.problem(
+            self.findings.about(subject(section, near, runner)).problem(
                 "config-key-unknown",
                 format!("{at}gitlab-runner ignores `{name}` {here}; did you mean `{near}`?"),
                 format!("rename it to `{near}`, or take it out"),
@@ -245,6 +246,20 @@ fn says_nothing(item: &Item) -> bool {
         Item::Value(Value::String(value)) => value.value().is_empty(),
         Item::Value(Value::Array(list)) => list.is_empty(),
         _ => false,
+    }
+}
+
+/// The place of a value as one text, by which findings about it know each other.
+pub(super) fn place_of(path: &[Step]) -> String {
+    path.iter().map(Step::to_string).collect::<Vec<_>>().join(".")
+}
+
+/// The place of a key of a section, which may be one of this runner.
+fn subject(section: &str, name: &str, runner: Option<Runner<'_>>) -> String {
+    match (section.strip_prefix("runners"), runner) {
+        (Some(below), Some(runner)) => format!("runners.{}{below}.{name}", runner.index),
+        _ if section == GLOBAL => name.to_owned(),
+        _ => format!("{section}.{name}"),
     }
 }
 

@@ -109,8 +109,10 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             continue;
         }
         let has_it = |other: &Runner<'_>| other.text("token") == Some(token);
+        // The entries of one token are one thing.
+        let first = runners.iter().find(|other| has_it(other)).map_or(String::new(), Runner::title);
         if runners[..position].iter().any(has_it) {
-            findings.note(
+            findings.about(&first).note(
                 "runner-twice",
                 format!("{title} is registered twice: two entries have one token"),
                 "take one of the two entries out",
@@ -140,13 +142,13 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         }
         // gitlab-runner gets a new token before the old one ends, and only the entry that asked knows it.
         if runners.iter().filter(|other| has_it(other)).count() > 1 {
-            findings.problem(
+            findings.about(&first).problem(
                 "token-shared",
                 format!("{title} has a token that will be rotated, and shares it: one entry then loses it"),
                 "take one of the two entries out",
             );
         } else {
-            findings.note(
+            findings.about(&first).note(
                 "token-shared",
                 format!(
                     "{title}: its token will be rotated: a host with a copy of it can then ask for no job"

@@ -83,6 +83,8 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
 pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     // Whoever names other servers in a profile has thought about where jobs push to.
     let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
+    let wanted: Vec<HostName> =
+        patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
     let (mut hosts, mut files) = (Vec::new(), Files::default());
     let home = patient.account.map_or(Path::new("/"), |account| &account.home);
     let texts = ssh::texts(patient.facts, patient.account)?;
@@ -103,7 +105,12 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",
                 runner.title()
             );
-            let repair = "name that server in known_hosts.hosts of a profile, with its key lines";
+            let by_hand = "name that server in known_hosts.hosts of a profile, with its key lines".to_owned();
+            // What keeps ssh from the keys of a server that the profile names is said there.
+            let is_wanted = wanted.contains(&host);
+            let (about, repair) =
+                if is_wanted { (String::new(), patient.apply()) } else { (runner.title(), by_hand) };
+            let findings = findings.about(about);
             if is_default {
                 findings.problem("server-host-key", message, repair);
             } else {

@@ -7,6 +7,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all checks have one form, also those that can always look")]
 
 mod account;
+mod causes;
 mod config_docker;
 mod config_file;
 mod config_keys;
@@ -132,6 +133,7 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
             findings.push(finding);
         }
     }
+    causes::connect(&mut findings);
     findings
 }
 

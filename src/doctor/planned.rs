@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Patient;
-use super::refuse;
+use super::{config_keys, refuse};
 use crate::change::{Change, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::{PROGRAMS_MISSING, Plan};
@@ -75,11 +75,11 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             );
             continue;
         }
-        for (code, message) in differences(change) {
+        for Difference { code, message, subject } in differences(change) {
             // Both halves of a key are missing for one reason.
             let again = said == (code.clone(), &change.why) && code.ends_with("-missing");
             if !again {
-                findings.problem(&code, message, patient.apply());
+                findings.about(subject).problem(&code, message, patient.apply());
             }
             said = (code, &change.why);
         }
@@ -107,19 +107,33 @@ fn made_up(patient: &Patient<'_>, change: &Change) -> Option<String> {
     said.success().then_some(identity)
 }
 
+/// One thing that differs.
+struct Difference {
+    code: String,
+    message: String,
+    /// The place of a value in config.toml; empty for everything else.
+    subject: String,
+}
+
+impl Difference {
+    fn of(code: String, message: String) -> Self {
+        Self { code, message, subject: String::new() }
+    }
+}
+
 /// A change in words, with a code made of its kind and of what is to be done. Only what the change itself
 /// allows is shown.
-fn differences(change: &Change) -> Vec<(String, String)> {
+fn differences(change: &Change) -> Vec<Difference> {
     let kind = change.kind.replace('_', "-");
     let message = format!("{}: {}", change.id, change.why);
-    let one = |what: &str| vec![(format!("{kind}-{what}"), message.clone())];
+    let one = |what: &str| vec![Difference::of(format!("{kind}-{what}"), message.clone())];
     match &change.op {
         // Whether the file is there does not matter to whom it is missing.
-        Op::File(_) if kind == "git" => vec![("git-identity".to_owned(), message)],
-        Op::File(_) if kind == "known-hosts" => vec![("host-key-missing".to_owned(), message)],
+        Op::File(_) if kind == "git" => vec![Difference::of("git-identity".to_owned(), message)],
+        Op::File(_) if kind == "known-hosts" => vec![Difference::of("host-key-missing".to_owned(), message)],
         Op::Account(crate::change::AccountOp::Create { .. }) => one("missing"),
         Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),
-        Op::Register(_) => vec![("runner-not-registered".to_owned(), message)],
+        Op::Register(_) => vec![Difference::of("runner-not-registered".to_owned(), message)],
         Op::Directory { before: None, .. } => one("directory-missing"),
         Op::Directory { .. } => one("directory-mode"),
         Op::RemoveDirectory { .. } => one("differs"),
@@ -135,13 +149,14 @@ fn differences(change: &Change) -> Vec<(String, String)> {
                         None => "value".to_owned(),
                     };
                     let after = value.after.as_deref().unwrap_or("nothing");
-                    let what = match &value.before {
+                    let message = match &value.before {
                         Some(before) => format!("{}: {before}, wanted is {after}", value.name),
                         None => format!("{}: {after} is missing", value.name),
                     };
                     let code = format!("{kind}-{key}");
                     let is_listed = super::explain::code(&code).is_some();
-                    (if is_listed { code } else { format!("{kind}-value") }, what)
+                    let code = if is_listed { code } else { format!("{kind}-value") };
+                    Difference { code, message, subject: config_keys::place_of(&value.path) }
                 })
                 .collect(),
             _ if change.id.ends_with("/.bash_logout") => one("logout"),

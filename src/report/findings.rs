@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::document::{Remark, Report, SCHEMA, Status, plural};
 use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as repair_lines};
 use super::wrap::wrap;
-use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
+use crate::finding::{Because, COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 use crate::repair::Reader;
 
 /// What an examination found. Serialized, it is the document of `doctor --json`.
@@ -39,7 +39,7 @@ impl Diagnosis {
     /// A document of these findings.
     #[must_use]
     pub fn of(profiles: &[String], chosen: Option<String>, findings: Vec<Finding>) -> Self {
-        let count = |status| findings.iter().filter(|finding| finding.status == status).count();
+        let count = |status| causes(&findings).filter(|cause| weight(&findings, cause) == status).count();
         let (problems, unknown) = (count(Verdict::Problem), count(Verdict::Unknown));
         let mut msg = match problems {
             0 => "no problem found".to_owned(),
@@ -96,7 +96,8 @@ impl Diagnosis {
         let with_checks = style.details == Details::Checks;
         let is = |wanted: Verdict, fine: bool| {
             move |finding: &&Finding| {
-                finding.status == wanted && (finding.code == FINE) == fine && finding.code != NEEDS_HOST
+                let is_said = (finding.code == FINE) == fine && finding.code != NEEDS_HOST;
+                is_said && weight(&self.findings, finding) == wanted
             }
         };
         self.block(&mut out, style, ("✗", RED), true, is(Verdict::Problem, false));
@@ -138,10 +139,25 @@ impl Diagnosis {
         with_repair: bool,
         which: impl Fn(&&Finding) -> bool,
     ) {
-        let mut chosen = self.findings.iter().filter(which).peekable();
-        while let Some(Finding { check, code, message, repair, .. }) = chosen.next() {
+        let mut chosen = causes(&self.findings).filter(which).peekable();
+        while let Some(finding) = chosen.next() {
+            let Finding { check, code, message, repair, .. } = finding;
             let code = if code == FINE { String::new() } else { format!(" [{code}]") };
             entry(out, style, mark, &format!("{check}: {message}{code}"));
+            let with_messages = style.details == Details::Checks;
+            let named =
+                consequences(&self.findings, finding).map(|Finding { check, code, message, .. }| {
+                    if with_messages {
+                        format!("{check}: {message} [{code}]")
+                    } else {
+                        format!("{check} [{code}]")
+                    }
+                });
+            let named: Vec<String> = named.collect();
+            if !named.is_empty() {
+                let all = named.join(if with_messages { "; " } else { ", " });
+                entry(out, style, (" ", DIM), &format!("because of it: {all}"));
+            }
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
             if with_repair && is_last && !repair.is_empty() {
                 out.extend(
@@ -160,6 +176,26 @@ impl Diagnosis {
         }
         out
     }
+}
+
+/// The findings that stand for themselves.
+fn causes(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|finding| finding.because_of.is_none())
+}
+
+/// What follows from a finding.
+fn consequences<'f>(findings: &'f [Finding], cause: &'f Finding) -> impl Iterator<Item = &'f Finding> {
+    findings.iter().filter(|finding| {
+        let is_of = |because: &Because| (&because.check, &because.code) == (&cause.check, &cause.code);
+        finding.because_of.as_ref().is_some_and(is_of) && finding.subject == cause.subject
+    })
+}
+
+/// What a finding and all that follows from it come to.
+fn weight(findings: &[Finding], cause: &Finding) -> Verdict {
+    let all = || consequences(findings, cause).chain([cause]).map(|finding| finding.status);
+    let has = |status: Verdict| all().any(|one| one == status);
+    [Verdict::Problem, Verdict::Unknown].into_iter().find(|status| has(*status)).unwrap_or(Verdict::Ok)
 }
 
 /// One entry behind its mark, on lines that fit.

@@ -1,0 +1,115 @@
+//! Which findings follow from which others: a table, so that no check has to know of another.
+
+use crate::finding::{Because, FINE, Finding, NEEDS_HOST};
+
+/// As data: the head of the file says what its columns mean.
+const CAUSES: &str = include_str!("causes.tsv");
+
+/// Tell each finding that follows from another which one that is, and give it the repair of that one.
+pub(super) fn connect(findings: &mut [Finding]) {
+    let mut cause_of: Vec<Option<usize>> = vec![None; findings.len()];
+    for line in CAUSES.lines().filter(|line| !line.starts_with('#')) {
+        let Some((cause, consequences)) = line.split_once('\t') else { continue };
+        for at in 0..findings.len() {
+            if !is(&findings[at], cause) {
+                continue;
+            }
+            for (other, finding) in findings.iter().enumerate() {
+                let follows = consequences.split(' ').any(|code| is(finding, code));
+                // What is told first is the cause of what says the same again.
+                let is_new = other != at && cause_of[other].is_none() && root(&cause_of, at) != other;
+                if follows && is_new && finding.subject == findings[at].subject {
+                    cause_of[other] = Some(at);
+                }
+            }
+        }
+    }
+    for at in 0..findings.len() {
+        if cause_of[at].is_some() {
+            let cause = findings[root(&cause_of, at)].clone();
+            findings[at].because_of = Some(Because { check: cause.check, code: cause.code });
+            findings[at].repair = cause.repair;
+        }
+    }
+}
+
+/// The finding at the beginning.
+fn root(cause_of: &[Option<usize>], mut at: usize) -> usize {
+    while let Some(cause) = cause_of[at] {
+        at = cause;
+    }
+    at
+}
+
+/// A finding with this `CODE` or `CODE@CHECK`.
+fn is(finding: &Finding, wanted: &str) -> bool {
+    let (code, check) = wanted.split_once('@').map_or((wanted, None), |(code, check)| (code, Some(check)));
+    let is_said = ![FINE, NEEDS_HOST].contains(&finding.code.as_str());
+    is_said && (code == "*" || finding.code == code) && check.is_none_or(|check| finding.check == check)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::finding::Findings;
+
+    fn connected(said: &[(&str, &str, &str)]) -> Vec<String> {
+        let mut all = Findings::of("x");
+        for (check, code, subject) in said {
+            let mut one = Findings::of(check);
+            one.about(*subject).problem(code, "m", format!("repair of {check}"));
+            all.extend(one);
+        }
+        let mut all = all.into_list();
+        connect(&mut all);
+        let because =
+            |finding: Finding| finding.because_of.map(|because| [because.check, finding.repair].join(": "));
+        all.into_iter().map(|finding| because(finding).unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn a_cause_is_found_at_its_root_and_in_any_order() {
+        assert_eq!(
+            connected(&[
+                ("ssh-key", "ssh-key-missing", ""),
+                ("git", "home-missing", ""),
+                ("home", "home-missing", "")
+            ]),
+            ["home: repair of home", "home: repair of home", ""]
+        );
+        assert_eq!(
+            connected(&[
+                ("sudoers", "sudoers-mode", ""),
+                ("p", "policy-broken", ""),
+                ("e", "rule-without-effect", "")
+            ]),
+            ["", "sudoers: repair of sudoers", "sudoers: repair of sudoers"]
+        );
+    }
+
+    #[test]
+    fn what_is_about_something_else_stands_for_itself() {
+        assert_eq!(connected(&[("a", "tls-cert-path", "1"), ("b", "tls-cert-path", "2")]), ["", ""]);
+        assert_eq!(connected(&[("a", "policy-broken", ""), ("b", "token-missing", "")]), ["", ""]);
+        assert_eq!(connected(&[("a", "no-runner", "")]), [""]);
+    }
+
+    #[test]
+    fn the_table_names_what_there_is() {
+        let codes: BTreeSet<&str> = crate::doctor::explain::codes().map(|(code, _)| code).collect();
+        for line in CAUSES.lines().filter(|line| !line.starts_with('#')) {
+            for name in line.split(['\t', ' ']) {
+                let (code, check) = name.split_once('@').unwrap_or((name, ""));
+                assert!(code == "*" || codes.contains(code), "{code}");
+                let known = crate::doctor::CHECKS.iter().map(|check| check.name);
+                let of_plan = ["ssh-key", "known-hosts", "sudoers", "git", "account", "config"];
+                assert!(
+                    check.is_empty() || of_plan.contains(&check) || known.clone().any(|name| name == check),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
