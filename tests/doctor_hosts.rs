@@ -39,6 +39,34 @@ fn assert_readable(run: &Run) {
     }
 }
 
+/// What the account's own files start in the background, in whatever session, holding our streams or not.
+#[test]
+fn nothing_that_the_account_starts_is_left() {
+    let Some(host) = plain() else { return };
+    let profile = "nohup sleep 1001 >/dev/null 2>&1 &\nsleep 1002 &\n(setsid sleep 1003 >/dev/null 2>&1 &)\n\
+                   (setsid sh -c 'trap \"\" HUP TERM; sleep 1004 & wait; sleep 1005' &)\n";
+    let ssh = "Match exec \"sh -c 'setsid sleep 1006 >/dev/null 2>&1 &'\"\n";
+    let host = host
+        .account("gitlab-runner", 998, HOME)
+        .file(&format!("{HOME}/.profile"), profile)
+        .own(&format!("{HOME}/.profile"), 998, 998)
+        .dir(&format!("{HOME}/.ssh"), 0o700)
+        .own(&format!("{HOME}/.ssh"), 998, 998)
+        .file(&format!("{HOME}/.ssh/config"), ssh)
+        .own(&format!("{HOME}/.ssh/config"), 998, 998)
+        .start();
+    let began = std::time::Instant::now();
+    let run = host.prep(&["doctor", "--json"]);
+    run.exit(1).says("it starts and ends as jobs need it");
+    assert!(began.elapsed() < Duration::from_secs(12), "nobody is waited for: {:?}", began.elapsed());
+    host.prep(&["plan", "--profile", "shell"]).ok();
+    let left = host.sh("ps -e -o args | grep '[s]leep 100' || true").ok().stdout.clone();
+    assert_eq!(left, "", "{run}");
+    // What somebody else has started stays.
+    host.sh("setsid sleep 1007 >/dev/null 2>&1 & runner-prep doctor >/dev/null || true; ps -e -o args | grep '[s]leep 1007'")
+        .ok();
+}
+
 #[test]
 fn a_plain_machine_lacks_what_it_lacks_each_told_once() {
     let Some(host) = plain() else { return };

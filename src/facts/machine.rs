@@ -60,7 +60,7 @@ impl<'a> Machine<'a> {
     /// When it can't be started, or does not end in time.
     pub fn ask(&self, tool: &str, arguments: &[&str], input: &[u8]) -> Result<Option<Finished>> {
         let Some(program) = exec::find(self.root, tool) else { return Ok(None) };
-        Tool::new(&program).args(arguments).input(input).patience(PATIENCE).run().map(Some)
+        Tool::new(&program).args(arguments).input(input).patience(PATIENCE).leaving_nothing().run().map(Some)
     }
 
     /// The processes that take jobs.

@@ -36,16 +36,14 @@ pub(super) fn select<'r, 'a>(
             [one] => meant.push(one),
             [] => {
                 let known: Vec<&str> = runners.iter().filter_map(|runner| runner.text("name")).collect();
-                let near =
-                    suggest(name, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let all = runners.iter().map(Runner::title).collect::<Vec<_>>().join(", ");
+                let all = if all.is_empty() { "none".to_owned() } else { all };
+                let near = suggest(name, &known);
+                let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
                 return Err(fault(
                     "runner-unknown",
                     format!("{shown} has no runner with the name or id {name:?}{near}"),
-                    match known[..] {
-                        [] if runners.is_empty() => "register it first, or leave --runner away".to_owned(),
-                        [] => "its runners have no names: give them some, or leave --runner away".to_owned(),
-                        _ => format!("its runners are: {}", known.join(", ")),
-                    },
+                    format!("its runners are: {all}"),
                 ));
             }
             _ => {
@@ -391,13 +389,10 @@ pub(super) fn warn_of_extra(
     let extra: Vec<&str> =
         found.iter().copied().filter(|element| !wanted.iter().any(|wanted| wanted == element)).collect();
     if !extra.is_empty() {
+        let (title, extra) = (runner.title(), extra.join(", "));
         notes.warn(
             "allow-list-wider",
-            format!(
-                "{}: {key} also allows {}, which the profile does not ask for",
-                runner.title(),
-                extra.join(", ")
-            ),
+            format!("{title}: {key} also allows {extra}, which the profile does not ask for"),
             format!("take those elements out of {key} by hand if nobody needs them"),
         );
     }

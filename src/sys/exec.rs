@@ -2,10 +2,12 @@
 //!
 //! Owns the search for tools and their environment. What a tool prints is data, never trusted text.
 
+mod streams;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,11 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 
+use streams::listen;
+
+use super::adopted::Adopted;
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
@@ -37,9 +41,6 @@ const GRACE: Duration = Duration::from_secs(4);
 
 /// How long a killed tool has to be gone.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// As much of a tool's output as is kept.
-const MOST_OUTPUT: usize = 256 * 1024;
 
 /// What a tool did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,7 @@ pub struct Tool<'a> {
     environment: Vec<(&'static str, OsString)>,
     within: &'a Path,
     patience: Duration,
+    leaves_nothing: bool,
 }
 
 impl<'a> Tool<'a> {
@@ -105,6 +107,7 @@ impl<'a> Tool<'a> {
             environment: Vec::new(),
             within: Path::new("/"),
             patience: PATIENCE,
+            leaves_nothing: false,
         }
     }
 
@@ -181,6 +184,14 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// End with it what it has started in the background. So it always is with the rights of an account, whose files
+    /// say what is started.
+    #[must_use]
+    pub fn leaving_nothing(mut self) -> Self {
+        self.leaves_nothing = true;
+        self
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
@@ -220,6 +231,7 @@ impl<'a> Tool<'a> {
             }
             None => {}
         }
+        let adopted = (self.leaves_nothing || self.identity.is_some()).then(Adopted::begin);
         let child = start(&mut command).with_context(|| format!("cannot start {name}"));
         // Closes our copy of the reading end: a tool that ends early is then noticed by the write.
         drop(command);
@@ -228,7 +240,15 @@ impl<'a> Tool<'a> {
         let deadline = Instant::now() + self.patience;
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let listened = match (child.stdout.take(), child.stderr.take()) {
-            (Some(stdout), Some(stderr)) => listen(feed, stdout, &mut out, stderr, &mut err, deadline),
+            (Some(stdout), Some(stderr)) => {
+                // Whoever is left could hold the streams open.
+                let mut look = || {
+                    if let (Some(adopted), Ok(Some(_))) = (&adopted, child.try_wait()) {
+                        adopted.end();
+                    }
+                };
+                listen(feed, stdout, &mut out, stderr, &mut err, deadline, &mut look)
+            }
             _ => Ok(()),
         };
         let status = loop {
@@ -240,8 +260,13 @@ impl<'a> Tool<'a> {
             }
             super::waiting::rest(Duration::from_millis(2));
         };
-        let Some(status) = status else {
+        if status.is_none() {
             stop(&mut child);
+        }
+        if let Some(adopted) = adopted {
+            adopted.end();
+        }
+        let Some(status) = status else {
             return Err(fault(
                 "tool-hangs",
                 format!("{name} did not finish within {} s", self.patience.as_secs()),
@@ -288,80 +313,6 @@ fn stop(child: &mut Child) {
     }
     child.kill().ok();
     ended(child, FAREWELL);
-}
-
-/// Read two streams until both end or the deadline passes. The input goes meanwhile: else each could wait for the other.
-fn listen(
-    mut feed: Option<(File, &[u8])>,
-    mut stdout: impl Read + AsFd + AsRawFd,
-    out: &mut Vec<u8>,
-    mut stderr: impl Read + AsFd + AsRawFd,
-    err: &mut Vec<u8>,
-    deadline: Instant,
-) -> io::Result<()> {
-    let ours = feed.as_ref().map(|(pipe, _)| pipe.as_fd());
-    for fd in [stdout.as_fd(), stderr.as_fd()].into_iter().chain(ours) {
-        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    }
-    let (mut out_open, mut err_open) = (true, true);
-    feed = feed.and_then(give);
-    while out_open || err_open || feed.is_some() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        let mut waiting = Vec::with_capacity(3);
-        if let Some((pipe, _)) = &feed {
-            waiting.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
-        }
-        if out_open {
-            waiting.push(PollFd::new(stdout.as_fd(), PollFlags::POLLIN));
-        }
-        if err_open {
-            waiting.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
-        }
-        match poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        drop(waiting);
-        feed = feed.and_then(give);
-        out_open = out_open && drain(&mut stdout, out)?;
-        err_open = err_open && drain(&mut stderr, err)?;
-    }
-    Ok(())
-}
-
-/// Write what there is room for; `None` at the end, or when nobody reads: a tool says that by its exit code.
-fn give((mut pipe, mut rest): (File, &[u8])) -> Option<(File, &[u8])> {
-    while !rest.is_empty() {
-        match pipe.write(rest) {
-            Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Some((pipe, rest)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
-    }
-    None
-}
-
-/// Read what is there; false at the end of the stream. Only so much at once: a tool that prints faster than
-/// it is read must not keep us from looking at the clock.
-fn drain(stream: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
-    let mut chunk = [0; 4096];
-    for _ in 0..16 {
-        match stream.read(&mut chunk) {
-            Ok(0) => return Ok(false),
-            Ok(count) => {
-                let room = MOST_OUTPUT.saturating_sub(into.len());
-                into.extend_from_slice(&chunk[..count.min(room)]);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }
 
 /// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,

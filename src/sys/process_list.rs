@@ -143,6 +143,25 @@ pub fn named(machine: &Root, names: &[&str]) -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
+/// The children of this process.
+pub(super) fn children(machine: &Root) -> io::Result<Vec<u32>> {
+    let mut look = Look::begin(machine)?;
+    let own = std::process::id();
+    let number = |word: &str| word.parse().ok();
+    // All were started by the first thread, or came to it.
+    if let Some(bytes) = look.bytes(&format!("self/task/{own}"), "children")? {
+        return Ok(String::from_utf8_lossy(&bytes).split_whitespace().filter_map(number).collect());
+    }
+    let mut found = Vec::new();
+    for pid in look.all()? {
+        let stat = look.text(pid, "stat")?;
+        let parent =
+            stat.as_deref().and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok());
+        found.extend(Some(pid).filter(|_| parent == Some(own)));
+    }
+    Ok(found)
+}
+
 /// The program's file has this name, or the one under which it can be downloaded, `NAME-linux-amd64`.
 fn is_program(path: &OsString, name: &str) -> bool {
     // So the kernel marks a file that was replaced while it runs.
