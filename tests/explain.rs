@@ -177,6 +177,13 @@ fn what_is_not_known_is_said() {
     assert!([1, 2].contains(&run_limited(&mut command).status), "no input at all");
 }
 
+/// Of an error that goes on in the log, what is shown does not end in the middle.
+#[test]
+fn no_text_is_cut_in_a_bracket() {
+    let log = b"git@git.example.com: Permission denied (publickey,password).\n";
+    explain(&["-"], log).exit(0).says("Permission denied (publickey\u{2026}) (line 1)");
+}
+
 #[test]
 fn every_code_is_explained() {
     let lines = include_str!("../src/doctor/codes.tsv").lines();

@@ -159,7 +159,10 @@ const BY_HAND: &[(&str, &[&str])] = &[
     ("another kernel has to be started", &["kernel too old for a rootless dind"]),
     ("a server has to be reached", &["fingerprint alone"]),
     ("what hides the program in this host is a mount, not a missing package", &["no visudo", "no su"]),
-    ("the program is installed in this host", &["program not installed"]),
+    (
+        "the program is installed in this host, elsewhere too",
+        &["program not installed", "program that others can change"],
+    ),
     ("no version is known that speaks it", &["a Docker newer than is known"]),
 ];
 

@@ -54,7 +54,7 @@ impl Explanation {
         let mut out = String::new();
         for Explained { subject, line, causes, errors } in &self.explanations {
             let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            entry(&mut out, style, ("✗", RED), &format!("{subject}{line}"));
+            entry(&mut out, style, ("✗", RED), &format!("{}{line}", closed(subject)));
             for Cause { code, origin, cause, repair: what } in causes {
                 let origin = match origin {
                     Origin::Host => "on the host: ",
@@ -85,4 +85,14 @@ impl Explanation {
         }
         out
     }
+}
+
+/// A text that goes on in the log, with the bracket or quote closed that it ends in.
+fn closed(subject: &str) -> String {
+    let count = |c: char| subject.matches(c).count();
+    let mut text = subject.to_owned();
+    for (is_open, end) in [(count('(') > count(')'), "…)"), (count('"') % 2 == 1, "…\"")] {
+        text.push_str(if is_open { end } else { "" });
+    }
+    text
 }

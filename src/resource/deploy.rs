@@ -288,7 +288,7 @@ fn owner_ids(facts: &dyn Facts, deployment: &Deployment) -> Result<(u32, u32)> {
 
 /// The program that the entry point names: the installed one, so that it stays the same whichever copy plans.
 fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
-    let mut reasons = Vec::new();
+    let (mut reasons, mut open): (Vec<String>, Option<PathBuf>) = (Vec::new(), None);
     for path in PROGRAMS.map(PathBuf::from).into_iter().chain(facts.program()) {
         let Some(seen) = facts.stat(&path)? else {
             continue;
@@ -300,14 +300,27 @@ fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
         match facts.distrust(&path)? {
             None if is_program && is_word => return Ok(path),
             None => reasons.push(format!("{} is not a program that an entry point can name", path.display())),
-            Some(reason) => reasons.push(reason),
+            Some(reason) => {
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+                if PROGRAMS.iter().any(|place| path == Path::new(place)) {
+                    open.get_or_insert(path);
+                }
+            }
         }
     }
     let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
     Err(fault(
         "program-not-installed",
         format!("runner-prep is not installed where nobody but root can change it{why}"),
-        format!("install it as {} with its install.sh; in a tree: with the tree as DESTDIR", PROGRAMS[0]),
+        match open {
+            Some(path) => format!("unless somebody has changed it already: {}", close(facts, &path)?),
+            None => format!(
+                "install it as {} with its install.sh; in a tree: with the tree as DESTDIR",
+                PROGRAMS[0]
+            ),
+        },
     ))
 }
 

@@ -235,6 +235,18 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
     with(
         OURS,
         problem(
+            "program that others can change",
+            &[
+                Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n"),
+                Put("/usr/local/bin/runner-prep", "#!/bin/sh\n"),
+                Mode("/usr/local/bin/runner-prep", 0o777),
+            ],
+            "program-not-installed",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
             "program not installed",
             &[Put(OUR_PROFILE, "summary = \"x\"\n[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n")],
             "program-not-installed",
