@@ -167,7 +167,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 109;
+const COUNT_BY_HAND: usize = 110;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash
