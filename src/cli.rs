@@ -242,13 +242,13 @@ fn only() -> String {
 pub struct Doctor {
     /// Look at no host: say what this error of a job means, and what mends it; - reads a whole log from standard input.
     /// Exit code 1 where nothing of it is known
-    #[arg(value_name = "TEXT", conflicts_with_all = ["profile", "runner", "user", "config", "runner_version"])]
+    #[arg(value_name = "TEXT", conflicts_with_all = ["profile", "runner", "user", "config", "runner_version", "online"])]
     pub text: Vec<String>,
     /// Look at no host: say what this code means; exit code 1 where there is no such code
     #[arg(
         long,
         value_name = "CODE",
-        conflicts_with_all = ["text", "profile", "runner", "user", "config", "runner_version"]
+        conflicts_with_all = ["text", "profile", "runner", "user", "config", "runner_version", "online"]
     )]
     pub explain: Option<String>,
     /// Profiles whose pipelines are meant, by name or path; by default what the registered runners suggest
@@ -266,6 +266,18 @@ pub struct Doctor {
     /// The version of gitlab-runner, whatever is installed
     #[arg(long, value_name = "X.Y.Z")]
     pub runner_version: Option<Version>,
+    /// Ask servers, too: with the account's ssh and git, with gitlab-runner verify, and with a token GitLab itself
+    #[arg(long)]
+    pub online: bool,
+    /// With --online: whether this registry answers; may be repeated
+    #[arg(long, value_name = "HOST", requires = "online")]
+    pub registry: Vec<String>,
+    /// With --online: a file with a token for what the profile wants of GitLab; otherwise `GITLAB_TOKEN` is one
+    #[arg(long, value_name = "FILE", requires = "online")]
+    pub token_file: Option<PathBuf>,
+    /// With --online and a token: trust the authorities in this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", requires = "online")]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Doctor {

@@ -226,6 +226,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
             }),
             // Here, or in tests/errors on a host of its own.
             "wait" => ["config-load-unproven", "register-token", "tool-missing"].contains(code),
+            "online" => include_str!("doctor_online.rs").contains(&format!("\"{code}\"")),
             _ => false,
         };
         if !proven || meaning.is_empty() {

@@ -60,6 +60,7 @@ pub const EXAMPLES: &[Examples] = &[
                 "sudo runner-prep doctor -p shell --verbose",
             ),
             ("An image before it is started", "runner-prep doctor --profile dind --root /mnt/image"),
+            ("What lies behind the network, too", "sudo runner-prep doctor --profile shell --online"),
             ("What an error of a job means, anywhere", "runner-prep doctor 'sudo: a password is required'"),
             ("The same for a whole log", "runner-prep doctor - < job.log"),
         ],

@@ -103,7 +103,8 @@ mod tests {
             for name in line.split(['\t', ' ']) {
                 let (code, check) = name.split_once('@').unwrap_or((name, ""));
                 assert!(code == "*" || codes.contains(code), "{code}");
-                let known = crate::doctor::CHECKS.iter().map(|check| check.name);
+                let online = crate::doctor::online::CHECKS;
+                let known = crate::doctor::CHECKS.iter().chain(online).map(|check| check.name);
                 let of_plan = ["ssh-key", "known-hosts", "sudoers", "git", "account", "config"];
                 assert!(
                     check.is_empty() || of_plan.contains(&check) || known.clone().any(|name| name == check),

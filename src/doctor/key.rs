@@ -126,7 +126,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 }
 
 /// The host in an address like `https://user@git.example.com:8443/path`.
-fn host_of(url: &str) -> Option<&str> {
+pub(super) fn host_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;

@@ -21,6 +21,7 @@ mod images;
 mod kernel;
 mod key;
 mod login;
+mod online;
 mod patient;
 mod planned;
 mod process;
@@ -124,7 +125,8 @@ pub const CHECKS: &[Check] = &[
 /// Make every check that belongs to the profile.
 #[must_use]
 pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    let checks = CHECKS.iter().filter(|check| patient.wants_any(check.sections));
+    let online = if patient.online { online::CHECKS } else { &[] };
+    let checks = CHECKS.iter().chain(online).filter(|check| patient.wants_any(check.sections));
     let mut findings: Vec<Finding> = Vec::new();
     for finding in checks.flat_map(|check| ask(check, patient)) {
         let says_same = |other: &Finding| (&other.code, &other.message) == (&finding.code, &finding.message);

@@ -44,6 +44,10 @@ pub struct Patient<'a> {
     pub runners: &'a [String],
     /// The version of gitlab-runner, where it is known.
     pub version: Result<Option<Version>>,
+    /// Servers are asked, too.
+    pub online: bool,
+    /// The registries that are then asked.
+    pub registries: &'a [String],
     /// The account's login shell, tried once.
     pub login: Tried,
 }

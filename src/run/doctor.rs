@@ -121,9 +121,15 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         config: Config { path, found },
         runners: &asked.runner,
         version,
+        online: asked.online,
+        registries: &asked.registry,
         login: Tried::default(),
     };
-    Ok(Diagnosis::of(&names, chosen, doctor::examine(&patient)))
+    let mut found = doctor::examine(&patient);
+    if asked.online && root.is_host() {
+        found.extend(super::gitlab::findings(asked, &profile, (&root, &facts)));
+    }
+    Ok(Diagnosis::of(&names, chosen, found))
 }
 
 /// Without a profile: the one that the registered runners suggest, and why.

@@ -14,7 +14,8 @@ use super::{key, place};
 use crate::cli::{self, Cli, Environment, GitlabOptions};
 use crate::facts::MOST_BYTES;
 use crate::facts::live::Live;
-use crate::fault::{fault, quoted};
+use crate::fault::{fault, quoted, repair};
+use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
 use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
@@ -24,6 +25,9 @@ use crate::sys::dir::{Entry, Kind, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::text::public_key::{PublicLine, public_line};
+
+/// How long all requests of `doctor --online` together may take, in seconds.
+const ONLINE_SECONDS: u64 = 30;
 
 /// Plan, check or apply.
 pub(super) fn run(
@@ -83,6 +87,61 @@ fn work(
         cli::Gitlab::Apply(_) => gitlab::apply(&gitlab, &asked),
         cli::Gitlab::Plan { .. } | cli::Gitlab::Check(_) => gitlab::plan(&gitlab, &asked),
     }
+}
+
+/// What `gitlab check` would say, as findings of `doctor`: nothing where the profile wants nothing of GitLab, or nobody
+/// gave a token.
+pub(super) fn findings(
+    asked: &cli::Doctor,
+    profile: &Profile,
+    (root, host): (&Root, &Live<'_>),
+) -> Vec<Finding> {
+    let mut findings = Findings::of("online-gitlab");
+    let has_token = asked.token_file.is_some() || Environment::token().is_some();
+    let names: Vec<String> = profile.names.clone();
+    let check = || -> Result<Option<Report>> {
+        let Some(wanted) = section::of(profile)?.filter(|wanted| !wanted.projects.is_empty()) else {
+            return Ok(None);
+        };
+        let options = GitlabOptions {
+            profile: names.clone(),
+            public_key: None,
+            user: asked.user.clone(),
+            token_file: asked.token_file.clone(),
+            ca_file: asked.ca_file.clone(),
+            timeout: ONLINE_SECONDS,
+        };
+        let files = Files(root);
+        let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
+        let keys = if wants_keys { files.keys(&options, root, host)? } else { Vec::new() };
+        let gitlab = files.connect(&wanted, &options)?;
+        let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, extent: DetailLevel::Lines };
+        gitlab::plan(&gitlab, &asked).map(Some)
+    };
+    if !has_token {
+        findings.fine("no token was given, so GitLab's settings were not looked at");
+        return findings.into_list();
+    }
+    match check() {
+        Ok(None) => findings.fine("the profile wants nothing of GitLab"),
+        Ok(Some(report)) => {
+            let apply = format!("runner-prep gitlab apply --profile {}", quoted(Path::new(&names.join(","))));
+            for change in &report.changes {
+                findings.problem("gitlab-differs", format!("{}: {}", change.id, change.why), &apply);
+            }
+            for remark in &report.pending {
+                findings.problem(&remark.code, &remark.message, &remark.repair);
+            }
+            for remark in &report.warnings {
+                findings.note(&remark.code, &remark.message, &remark.repair);
+            }
+            if findings.is_empty() {
+                findings.fine(report.msg);
+            }
+        }
+        Err(error) => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), repair(&error)),
+    }
+    findings.into_list()
 }
 
 /// The files that the command line names.

@@ -113,6 +113,11 @@ impl Host {
         run_limited(self.command("su").args(["--login", "--shell", "/bin/sh", account, "-c", &script]))
     }
 
+    /// Its network, as a namespace: for a server of the test itself.
+    pub(crate) fn network(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/ns/net", self.namespaces.id()))
+    }
+
     /// Runs the program as root on `/`, and holds it to the rule about secrets.
     #[track_caller]
     pub(crate) fn prep(&self, arguments: &[&str]) -> Run {
