@@ -71,6 +71,7 @@ const SHARED: &[(&str, &str)] = &[
     ("drop_in", "one file of sudoers.d, whichever resource wants it"),
     ("sudo_policy", "what sudo's files say, for whichever resource has a rule there"),
     ("sudo_effect", "what sudo makes of a rule, whichever resource wants it"),
+    ("root_file", "one file that is ours as a whole, whichever resource wants it"),
     ("runner", "the entries of config.toml, apart from what is wanted of them"),
 ];
 

@@ -125,6 +125,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "key named in .ssh/config",
             "socket for jobs",
             ".bash_logout fails",
+            "systemctl does not answer",
             "lint objects",
             "reload failed",
             "poor storage driver",
@@ -161,13 +162,18 @@ const BY_HAND: &[(&str, &[&str])] = &[
     ("what hides the program in this host is a mount, not a missing package", &["no visudo", "no su"]),
     (
         "the program is installed in this host, elsewhere too",
-        &["program not installed", "program that others can change"],
+        &[
+            "program not installed",
+            "program that others can change",
+            "no systemd, and settings of the service",
+        ],
     ),
+    ("whoever wrote the other drop-in knows what it is for", &["another drop-in has the last word"]),
     ("no version is known that speaks it", &["a Docker newer than is known"]),
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 110;
+const COUNT_BY_HAND: usize = 113;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash
@@ -179,14 +185,19 @@ end() {
 begin() {
     local words
     read -r -a words < <(sed -n 's/^ExecStart=//p' /etc/systemd/system/gitlab-runner.service)
+    mapfile -t settings < <(sed -n 's/^Environment="\(.*\)"$/\1/p' /etc/systemd/system/gitlab-runner.service.d/*.conf)
     cp /bin/bash /srv/running/new
     mv /srv/running/new /srv/running/gitlab-runner
-    /srv/running/gitlab-runner -s "${words[@]:1}" <>/run/hold >/dev/null 2>&1 &
+    env "${settings[@]}" /srv/running/gitlab-runner -s "${words[@]:1}" <>/run/hold >/dev/null 2>&1 &
     echo $! > /run/gitlab-runner.pid
     sleep 0.2
 }
 case "$*" in
     *docker) [ "$1" != start ] || mv /run/docker.stopped /run/docker.sock ;;
+    daemon-reload) touch /run/reloaded ;;
+    show*)
+        [ -e /run/reloaded ] || echo NeedDaemonReload=yes
+        echo "MainPID=$(cat /run/gitlab-runner.pid)" ;;
     stop*) end ;;
     start* | restart* | enable*) end; begin ;;
     unmask*) rm -f /etc/systemd/system/gitlab-runner.service ;;

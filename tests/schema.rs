@@ -143,6 +143,8 @@ fn profiles_that_the_program_takes_meet_the_schema_and_no_others() {
         "[account]\nname = \"runner\"\ngroups = [\"docker\"]",
         "[[sudoers.rule]]\nrun_as = \"www\"\ncommands = [\"/usr/bin/rsync -a\"]",
         "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\nowner = \"www:www\"\nexclude = []\ndelete = true\ntimeout = 60",
+        "[service]\nstop_timeout = \"1h 30min\"\nhttp_proxy = \"http://a:1\"\nno_proxy = \"a,.b\"",
+        "[config.global]\nconcurrent = 4\nconnection_max_age = \"1h\"\n[config.cache]\nType = \"s3\"\n[config.session_server]\nsession_timeout = 9",
         "[config]\nlimit = 3\nenvironment = [\"A=b\"]\n[config.docker]\nprivileged = true\nshm_size = 1",
     ];
     let wrong = [
@@ -175,6 +177,14 @@ fn profiles_that_the_program_takes_meet_the_schema_and_no_others() {
         "[[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\ntimeout = 0",
         "[config]\nexecutors = [\"dokcer\"]",
         "[config]\ntoken = \"x\"",
+        "[config]\nconcurrent = 4",
+        "[config.global]\nconcurrent = 0",
+        "[config.global]\nlog_level = \"loud\"",
+        "[config.cache.s3]\nSecretKey = \"x\"",
+        "[config.feature_flags]\nFF_NONE = true",
+        "[service]\nstop_timeout = \"2 hours\"",
+        "[service]\nhttp_proxy = \"http://a:b@c\"",
+        "[service]\nno_proxy = \"a b\"",
         "[config]\nlimit = \"3\"",
         "[config.docker]\nprivilaged = true",
         "[config.docker]\nprivileged = \"yes\"",

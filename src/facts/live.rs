@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 
 use super::looks::Looks;
 pub use super::looks::unreadable;
+use super::machine::Machine;
 use super::shut::{shut, shut_by_mode};
-use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, seen};
+use super::{ASKING, Account, Facts, MOST_BYTES, Times, UnitState, name_services, package, programs, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, Fault, fault};
 use crate::keys::Version;
@@ -242,6 +243,16 @@ impl Facts for Live<'_> {
     fn install_tool(&self, name: &'static str) -> Result<String> {
         let command = programs::install(&Live::new(self.machine, self.machine), &[name])?;
         Ok(if self.root.is_host() { command } else { on_machine(&command) })
+    }
+
+    fn unit_state(&self, unit: &str) -> Result<Option<UnitState>> {
+        if !self.root.is_host() || self.stat(Path::new("/run/systemd/system"))?.is_none() {
+            return Ok(None);
+        }
+        let [reload, pid] = UnitState::PROPERTIES;
+        let said = Machine::new(self.root).ask("systemctl", &["show", unit, reload, pid], b"")?;
+        let said = said.filter(Finished::success).context("systemctl does not answer")?;
+        Ok(Some(UnitState::read(&said.stdout)))
     }
 
     fn program(&self) -> Option<PathBuf> {

@@ -13,6 +13,7 @@ pub mod programs;
 pub mod service;
 mod shut;
 pub mod ssh;
+mod unit;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use crate::keys::Version;
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Entry, Kind, Stat};
 pub use crate::sys::exec::Finished;
+pub use unit::UnitState;
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.
 pub const MOST_BYTES: u64 = 1024 * 1024;
@@ -214,6 +216,14 @@ pub trait Facts {
     /// # Errors
     /// When the machine can't be looked at.
     fn install_tool(&self, name: &'static str) -> Result<String>;
+
+    /// What the systemd that runs has of a unit; `None` in a tree, and where none runs.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    fn unit_state(&self, _unit: &str) -> Result<Option<UnitState>> {
+        Ok(None)
+    }
 
     /// Ask a server for its host keys, over the network: the lines of `ssh-keyscan`.
     ///

@@ -20,7 +20,7 @@ const UNIT_DIRECTORIES: [&str; 5] = [
 ];
 
 /// The unit's name in GitLab's package.
-const UNIT: &str = "gitlab-runner.service";
+pub const UNIT: &str = "gitlab-runner.service";
 
 /// What the command line of the service says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Service {
     pub directory: Option<PathBuf>,
     /// True when the command line does not show what gitlab-runner itself is given, as that of a shell.
     pub is_unclear: bool,
+    /// The last value of each other setting.
+    settings: BTreeMap<String, String>,
     /// The environment that the unit itself sets.
     environment: Vec<String>,
     /// The files with more of it.
@@ -97,6 +99,7 @@ fn drop_ins(facts: &dyn Facts) -> Result<BTreeMap<String, PathBuf>> {
 fn parse(text: &str) -> Service {
     let joined = text.replace("\\\n", " ");
     let (mut words, mut run_as, mut environment, mut files) = (Vec::new(), None, Vec::new(), Vec::new());
+    let mut settings = BTreeMap::new();
     for line in joined.lines() {
         match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             Some(("ExecStart", command)) => words = split(command),
@@ -106,11 +109,15 @@ fn parse(text: &str) -> Service {
             Some(("EnvironmentFile", "")) => files.clear(),
             // With `-` it may be missing.
             Some(("EnvironmentFile", path)) => files.push(PathBuf::from(path.trim_start_matches('-'))),
+            Some((name @ ("TimeoutStopSec" | "KillSignal"), value)) => {
+                settings.insert(name.to_owned(), value.to_owned());
+            }
             _ => {}
         }
     }
     let is_unclear = !words.is_empty() && !words.iter().any(is_run);
-    Service { run_as, is_unclear, environment, environment_files: files, ..Service::of_arguments(&words) }
+    let environment_files = files;
+    Service { run_as, is_unclear, settings, environment, environment_files, ..Service::of_arguments(&words) }
 }
 
 /// The command of gitlab-runner whose options follow.
@@ -133,7 +140,17 @@ impl Service {
         self.variable("DOCKER_HOST", facts)
     }
 
-    fn variable(&self, name: &str, facts: &dyn Facts) -> Result<Option<String>> {
+    /// How long a stop may take, and with which signal it begins: the last value that a file gives it.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// The value of a variable of its environment.
+    ///
+    /// # Errors
+    /// When a file with settings can't be read.
+    pub fn variable(&self, name: &str, facts: &dyn Facts) -> Result<Option<String>> {
         // The later ones win, and all of them over the unit (systemd.exec(5)).
         for path in self.environment_files.iter().rev() {
             let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
@@ -161,15 +178,10 @@ impl Service {
             None
         };
         Service {
-            unit: PathBuf::new(),
-            masked: false,
-            run_as: None,
             user: value(["--user", "-u"]),
             config: value(["--config", "-c"]).map(PathBuf::from),
             directory: value(["--working-directory", "-d"]).map(PathBuf::from),
-            is_unclear: false,
-            environment: Vec::new(),
-            environment_files: Vec::new(),
+            ..Service::default()
         }
     }
 }

@@ -40,7 +40,8 @@ impl<'a> Quoted<'a> {
                 || SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))
                 || is_secret_variable(word)
         };
-        let has_secret = text.lines().map(first_word).chain(names(text)).any(is_secret);
+        let has_secret =
+            text.lines().map(first_word).chain(names(text)).any(is_secret) || has_credentials(text);
         Self { origin, text, show: if has_secret { show.min(Show::Keys) } else { show } }
     }
 
@@ -157,6 +158,13 @@ fn is_secret_variable(word: &str) -> bool {
 
 /// Parts of such names.
 const VARIABLES: [&str; 8] = ["TOKEN", "PASSWORD", "PASSWD", "PASS", "SECRET", "KEY", "AUTH", "CREDENTIALS"];
+
+/// True where an address names a user, and so mostly a password: `https://user:password@example.com`.
+fn has_credentials(text: &str) -> bool {
+    let server =
+        |rest: &str| rest.split(|c: char| c.is_whitespace() || "/\"'".contains(c)).next().map(str::to_owned);
+    text.split("://").skip(1).filter_map(server).any(|server| server.contains('@'))
+}
 
 /// The key or the name of the table that a line begins with, in whichever way TOML writes it: `[[runners]]`,
 /// `[ runners . docker ]`, `"runners" = …`. The text need not be TOML at all.

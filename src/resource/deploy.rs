@@ -21,9 +21,10 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
+use super::root_file::{RootFile, plan_directories};
 use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
-use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place};
+use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
@@ -76,7 +77,7 @@ impl Resource for Deployments {
         for deployment in &self.0 {
             plan_target(context, deployment, &mut changes)?;
         }
-        plan_directories(facts, Path::new(DIRECTORY), &mut changes)?;
+
         for deployment in &self.0 {
             let path = Path::new(DIRECTORY).join(format!("{}.toml", deployment.name.as_str()));
             let description = Description { account: account.clone(), deployment: deployment.clone() };
@@ -85,21 +86,14 @@ impl Resource for Deployments {
                 description.render()
             );
             let why = format!("{} is not described as the profile has it", deployment.name.as_str());
-            plan_file(facts, &path, text, 0o644, &why, &mut changes)?;
+            file(&path, text, 0o644, &why).plan(context, &mut changes)?;
         }
         let entry = format!(
             "#!{} deploy\n# Managed by runner-prep. Called by jobs: sudo runner-deploy NAME\n",
             find_program(facts)?.display()
         );
-        plan_directories(facts, Path::new("/usr/local/sbin"), &mut changes)?;
-        plan_file(
-            facts,
-            Path::new(ENTRY),
-            entry,
-            0o755,
-            "the entry point of deployments is not as it must be",
-            &mut changes,
-        )?;
+        let why = "the entry point of deployments is not as it must be";
+        file(Path::new(ENTRY), entry, 0o755, why).plan(context, &mut changes)?;
         let mut lines = Vec::new();
         for deployment in &self.0 {
             let name = deployment.name.as_str();
@@ -119,64 +113,8 @@ impl Resource for Deployments {
     }
 }
 
-/// Make the missing ones of a directory and those above it, root's at 0755.
-fn plan_directories(facts: &dyn Facts, path: &Path, changes: &mut Vec<Change>) -> Result<()> {
-    let mut missing: Vec<&Path> = Vec::new();
-    for directory in path.ancestors() {
-        if facts.stat(directory)?.is_some() {
-            break;
-        }
-        missing.push(directory);
-    }
-    for directory in missing.into_iter().rev() {
-        if changes.iter().any(|change| Path::new(&change.id) == directory) {
-            continue;
-        }
-        let after = Meta { owner: Owner::Root, mode: 0o755 };
-        let op = Op::Directory { place: Place::System(directory.into()), before: None, after };
-        changes.push(Change::of("deploy", "the directory is missing", op));
-    }
-    Ok(())
-}
-
-/// Make a file of root's what it must be.
-fn plan_file(
-    facts: &dyn Facts,
-    path: &Path,
-    text: String,
-    mode: u32,
-    why: &str,
-    changes: &mut Vec<Change>,
-) -> Result<()> {
-    let shown = path.display();
-    let before = match facts.entry(path)? {
-        None => None,
-        Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
-        Some(seen) => {
-            return Err(fault("deploy-file-kind", format!("{shown} is {}", seen.kind), look_and_move(path)));
-        }
-    };
-    let root = facts.ids(&Owner::Root)?;
-    let place = Place::System(path.into());
-    let meta = Meta { owner: Owner::Root, mode };
-    if let Some(seen) = &before {
-        if seen.bytes == text.as_bytes() {
-            if (seen.mode, Some((seen.uid, seen.gid))) != (mode, root) {
-                let why = format!(
-                    "it has mode {:04o} and owner {}:{} instead of {mode:04o} and root",
-                    seen.mode, seen.uid, seen.gid
-                );
-                changes.push(Change::of(
-                    "deploy",
-                    why,
-                    Op::Metadata { place, before: seen.clone(), after: meta },
-                ));
-            }
-            return Ok(());
-        }
-    }
-    changes.push(Change::of("deploy", why, FileOp::new(place, before, text.into_bytes(), meta)));
-    Ok(())
+fn file<'a>(path: &'a Path, text: String, mode: u32, why: &'a str) -> RootFile<'a> {
+    RootFile { kind: "deploy", path, text: Some(text), mode, why, meaning: None }
 }
 
 /// The target must be its owner's alone, and what leads to it root's.
@@ -243,7 +181,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        plan_directories(facts, parent, changes)?;
+        plan_directories(facts, "deploy", parent, changes)?;
     }
     let meta = if owner.is_root() && gid == 0 { Owner::Root } else { Owner::Ids(uid, gid) };
     let after = Meta { owner: meta, mode: 0o755 };

@@ -13,7 +13,9 @@ mod git;
 mod known_hosts;
 mod login_shell;
 mod register;
+mod root_file;
 mod runner;
+mod service;
 mod settings;
 mod ssh_key;
 mod sudo_effect;
@@ -63,7 +65,11 @@ pub const KINDS: &[Kind] = &[
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
     kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
-    kind::<config::RunnerConfig>("config", "values of [[runners]] in gitlab-runner's config.toml"),
+    kind::<config::RunnerConfig>("config", "values of gitlab-runner's config.toml"),
+    kind::<service::Service>(
+        "service",
+        "settings of gitlab-runner's service, in a drop-in of its systemd unit",
+    ),
 ];
 
 const fn kind<T: Resource + DeserializeOwned + JsonSchema + 'static>(
@@ -103,7 +109,8 @@ pub fn servers(profile: &Profile) -> Result<Options> {
 /// # Errors
 /// When the section is not valid.
 pub fn template(profile: &Profile) -> Result<Option<String>> {
-    Ok(profile.section::<settings::Config>("config")?.map(|config| config::template(&config)))
+    let config = profile.section::<settings::Config>("config")?.filter(settings::Config::is_for_runners);
+    Ok(config.map(|config| config::template(&config)))
 }
 
 /// The names of all kinds: the sections a profile may have.

@@ -114,6 +114,13 @@ pub fn plan(
     }
     for change in &changes {
         warn_of_key(change, would, &mut notes);
+        if change.kind == "service" && live.is_host() && matches!(change.op, Op::File(_)) {
+            notes.warn(
+                "service-reload",
+                format!("systemd and gitlab-runner go on with what {} said", change.id),
+                "when no job runs: systemctl daemon-reload && systemctl restart gitlab-runner",
+            );
+        }
     }
     if would {
         changes.retain(|change| match rule::objection(live, change) {

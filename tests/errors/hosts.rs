@@ -49,6 +49,13 @@ pub(super) const CASES: &[Case] = &[
             host(|host| host.file(MINE, profile).file_mode("/usr/local/bin/ssh-keyscan", scan, 0o755))?;
         apply(&host, "", &["--profile", "mine", "--scan-host-keys"])
     }),
+    case("service-reload", "systemd has not read the drop-in", || drop_in("echo NeedDaemonReload=yes")),
+    case("service-restart", "gitlab-runner was started before", || drop_in("echo MainPID=1")),
+    case("service-unknown", "systemctl does not answer", || drop_in("exit 1")),
+    case("service-reload", "undo takes the drop-in away", || {
+        let host = with_drop_in("echo NeedDaemonReload=no")?;
+        Some(of_json(&host.prep(&["undo", "--json"]), &[]))
+    }),
     case("register-token", "the file of the token is missing", || registration("")),
     case("register-token", "others can read it", || registration("echo glrt-x > /root/runner.token")),
     case("register-token", "a registration token of the old kind", || {
@@ -242,6 +249,26 @@ fn plain(prepare: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
 /// A host with the account.
 fn host(prepare: impl FnOnce(HostBuilder) -> HostBuilder) -> Option<Host> {
     plain(|host| prepare(host.account("gitlab-runner", 998, "/home/gitlab-runner")))
+}
+
+/// A host where [service] was applied, and where `systemctl` does this.
+fn with_drop_in(systemctl: &str) -> Option<Host> {
+    if !have(&["systemctl"]) {
+        return None;
+    }
+    let host = host(|host| {
+        host.file(MINE, "summary = \"x\"\n[service]\nhttp_proxy = \"http://proxy.example.com:3128\"\n")
+            .file_mode("/usr/local/bin/systemctl", format!("#!/bin/sh\n{systemctl}\n"), 0o755)
+            .dir("/run/systemd/system", 0o755)
+    })?;
+    host.prep(&["apply", "--profile", "mine", "--allow-pending"]).ok();
+    Some(host)
+}
+
+/// What `check` says then.
+fn drop_in(systemctl: &str) -> Option<Vec<Said>> {
+    let host = with_drop_in(systemctl)?;
+    Some(of_json(&host.prep(&["check", "--profile", "mine", "--json"]), &[]))
 }
 
 /// What `apply` says of a runner that is to be registered, after a script.

@@ -25,6 +25,11 @@ pub(super) const CASES: &[Case] = &[
     case("profile-invalid", "a command that no rule may hold", || {
         with("[sudoers]\ncommands = [\"/usr/bin/rsync,/bin/sh\"]\n")
     }),
+    case("profile-invalid", "a proxy with a password", || {
+        with("[service]\nhttp_proxy = \"http://a:b@c:1\"\n")
+    }),
+    case("profile-invalid", "a secret of config.toml", || with("[config.cache.s3]\nSecretKey = \"x\"\n")),
+    case("profile-invalid", "a key that is no runner's", || with("[config]\nconcurrent = 4\n")),
     case("profile-contradiction", "two profiles that want different things", || {
         with("extends = [\"dind\"]\n[config.docker]\nprivileged = false\n")
     }),

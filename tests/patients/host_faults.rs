@@ -332,4 +332,35 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "mount -t tmpfs none /sys/fs/cgroup; touch /sys/fs/cgroup/cgroup.controllers",
         "cgroup-v2",
     ),
+    HostFault {
+        name: "systemd has not read the drop-in",
+        before: DROP_IN,
+        after: "printf '#!/bin/sh\\necho NeedDaemonReload=yes\\necho MainPID=0\\n' > /usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl",
+        status: "problem",
+        code: "service-reload",
+        args: &["--profile", "mine"],
+    },
+    HostFault {
+        name: "gitlab-runner has not the proxy of the drop-in",
+        before: DROP_IN,
+        after: "printf '#!/bin/sh\\necho NeedDaemonReload=no\\necho MainPID=1\\n' > /usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl",
+        status: "problem",
+        code: "service-restart",
+        args: &["--profile", "mine"],
+    },
+    HostFault {
+        name: "systemctl does not answer",
+        before: DROP_IN,
+        after: "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/bin/systemctl; chmod 755 /usr/local/bin/systemctl",
+        status: "ok",
+        code: "service-unknown",
+        args: &["--profile", "mine"],
+    },
 ];
+
+/// The drop-in of a profile with a proxy, below a systemd that runs.
+const DROP_IN: &str =
+    "mkdir -p /run/systemd/system /etc/runner-prep/profiles /etc/systemd/system/gitlab-runner.service.d
+     printf '[service]\\nhttp_proxy = \"http://a:1\"\\n' > /etc/runner-prep/profiles/mine.toml
+     printf '[Service]\\nEnvironment=\"http_proxy=http://a:1\"\\nEnvironment=\"HTTP_PROXY=http://a:1\"\\n' \\
+         > /etc/systemd/system/gitlab-runner.service.d/runner-prep.conf";

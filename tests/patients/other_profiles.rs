@@ -265,4 +265,61 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
             "deploy-file-kind",
         ),
     ),
+    with(
+        OURS,
+        problem(
+            "no systemd, and settings of the service",
+            &[Put(OUR_PROFILE, SERVICE)],
+            "service-no-systemd",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "no drop-in of the service",
+            &[Put(OUR_PROFILE, SERVICE), Put("/usr/lib/systemd/systemd", "")],
+            "service-settings",
+        ),
+    ),
+    with(
+        OURS,
+        note(
+            "another drop-in has the last word",
+            &[
+                Put(OUR_PROFILE, SERVICE),
+                Put("/usr/lib/systemd/systemd", ""),
+                Put(DROP_IN, "[Service]\nTimeoutStopSec=2h\nKillSignal=SIGQUIT\n"),
+                Put("/etc/systemd/system/gitlab-runner.service.d/zz.conf", "[Service]\nTimeoutStopSec=9\n"),
+            ],
+            "service-overridden",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "a drop-in of somebody else",
+            &[
+                Put(OUR_PROFILE, SERVICE),
+                Put("/usr/lib/systemd/systemd", ""),
+                Put(DROP_IN, "[Service]\nTimeoutStopSec=9\n"),
+            ],
+            "file-foreign",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "a directory where the drop-in is wanted",
+            &[
+                Put(OUR_PROFILE, SERVICE),
+                Put("/usr/lib/systemd/systemd", ""),
+                Put("/etc/systemd/system/gitlab-runner.service.d/a.conf", ""),
+                Make(DROP_IN),
+            ],
+            "file-kind",
+        ),
+    ),
 ];
+
+const SERVICE: &str = "summary = \"x\"\n[service]\nstop_timeout = \"2h\"\n";
+const DROP_IN: &str = "/etc/systemd/system/gitlab-runner.service.d/runner-prep.conf";
