@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use patients::{Fault, HOST_FAULTS, Patient, infect, tree, tree_faults};
 use serde_json::Value;
+use support::judge::{Cases, have_judge, judge};
 use support::{Run, Tree, assert_unchanged, fixture, have, is_root, skip};
 
 /// Codes of the resources that no test can bring about: what a kernel without Landlock would show.
@@ -58,6 +59,13 @@ fn listed(finding: &Value) -> Result<(), String> {
         codes().iter().any(|[known, checks, ..]| *known == code && checks.split(',').any(|one| one == check));
     let is_common = ["ok", "needs-host", "could-not-look"].contains(&code);
     if is_listed || is_common { Ok(()) } else { Err(format!("not in codes.tsv: {code}\t{check}")) }
+}
+
+/// Demands that the documents of all patients meet the schema.
+fn held_to_the_schema(documents: &Cases) {
+    if have_judge() {
+        judge(&["doctor"], documents);
+    }
 }
 
 fn sick(fault: &Fault) -> Tree {
@@ -129,12 +137,13 @@ fn a_known_bad_release_is_told_only_where_its_fault_can_meet_a_job() {
 #[test]
 fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
     let mut wrong = Vec::new();
-    let (mut all, mut troubled) = (BTreeSet::new(), BTreeSet::new());
+    let (mut all, mut troubled, mut documents) = (BTreeSet::new(), BTreeSet::new(), Cases::new());
     for fault in tree_faults() {
         let tree = sick(fault);
         let before = tree.stamps();
         let run = tree.run(&[&["doctor", "--json"], fault.args].concat());
         let found = findings(&run);
+        documents.push((fault.name.to_owned(), "doctor", run.json(), true));
         assert_unchanged(&before, &tree.stamps());
         wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
         if !has(&found, fault.status, fault.code) {
@@ -167,6 +176,7 @@ fn every_fault_of_a_tree_is_found_and_nothing_is_written() {
             }
         }
     }
+    held_to_the_schema(&documents);
     // Every check that a tree can answer has found something.
     wrong.extend(all.difference(&troubled).map(|check| {
         format!("the check {check} has found nothing: add a fault for it to tests/patients/faults.rs")
@@ -197,10 +207,18 @@ fn every_fault_of_a_host_is_found() {
     if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
         return;
     }
-    let mut wrong = Vec::new();
+    let (mut wrong, mut documents) = (Vec::new(), Cases::new());
     for fault in HOST_FAULTS {
         let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
-        let found = findings(&host.prep(&[&["doctor", "--json"], fault.args].concat()));
+        let processes =
+            || host.sh("ps -e -o pid=,args= | grep -v -e ' ps -e ' -e '<defunct>'").stdout.lines().count();
+        let before = processes();
+        let run = host.prep(&[&["doctor", "--json"], fault.args].concat());
+        if processes() > before {
+            wrong.push(format!("{}: a process is left: {}", fault.name, host.sh("ps -e -o pid,args")));
+        }
+        let found = findings(&run);
+        documents.push((fault.name.to_owned(), "doctor", run.json(), true));
         wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
         if !has(&found, fault.status, fault.code) {
             let codes: Vec<&str> =
@@ -208,6 +226,7 @@ fn every_fault_of_a_host_is_found() {
             wrong.push(format!("{}: no {} among {codes:?}", fault.name, fault.code));
         }
     }
+    held_to_the_schema(&documents);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

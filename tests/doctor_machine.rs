@@ -195,6 +195,15 @@ const CASES: &[Case] = &[
         "dind",
         "sed -i 's|    volumes|    pull_policy = \"never\"\\n&|; s|docker:19.03|x HTTP/1.1\\\\r\\\\n|' /etc/gitlab-runner/config.toml",
     ),
+    case(
+        "docker-api-old-images",
+        None,
+        "the host's older Docker for jobs",
+        "docker-socket",
+        "sed -i 's|1.44|1.24|' /run/docker.info
+         sed -i 's|/certs/client|/var/run/docker.sock:/var/run/docker.sock|' /etc/gitlab-runner/config.toml",
+    ),
+    case("docker-api-old-images", None, "a new Docker that jobs do not reach", "dind", "true"),
 ];
 
 #[test]

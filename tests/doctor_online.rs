@@ -224,10 +224,19 @@ fn servers_are_asked_when_somebody_says_so_and_in_the_words_of_jobs() {
         assert!(found.iter().any(|one| is_it(&one)), "{code}: {found:#?}");
         host.sh(mend).ok();
     }
-    // One server that is not there is one finding.
+    // One server that is not there is one finding; one that takes the call and says nothing ends in time.
     host.sh(WRONG[2].0).ok();
     let shown = host.prep(&["doctor", "--profile", "ours", "--online"]);
     assert_eq!(shown.stdout.matches("can't be reached by SSH").count(), 1, "{shown}");
+    let silent = within(host.network(), || TcpListener::bind("127.0.0.1:22").unwrap());
+    let found = scene.ask(&[]);
+    assert!(
+        found
+            .iter()
+            .any(|(status, code, _)| (status.as_str(), code.as_str()) == ("problem", "server-unreachable")),
+        "{found:#?}"
+    );
+    drop(silent);
     host.sh(WRONG[2].1).ok();
 
     // Nobody can say what gitlab-runner does not.

@@ -157,6 +157,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
         "which checkouts and caches go is for a person to say",
         &["disk of the builds full", "no inodes for the cache"],
     ),
+    ("it is said in each job", &["the host's new Docker for jobs"]),
     ("another kernel has to be started", &["kernel too old for a rootless dind"]),
     ("a server has to be reached", &["fingerprint alone"]),
     ("what hides the program in this host is a mount, not a missing package", &["no visudo", "no su"]),
@@ -173,7 +174,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 113;
+const COUNT_BY_HAND: usize = 114;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

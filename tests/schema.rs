@@ -2,70 +2,13 @@
 //!
 //! Held by another implementation of JSON Schema than the one that made them: Debian's python3-jsonschema.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts the program and the judge of its documents")]
 #![allow(clippy::unwrap_used, reason = "a document that can't be read has to stop the tests")]
 
 mod support;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use serde_json::{Value, json};
-use support::{Tree, fixture, have, program, skip};
-
-/// Reads schemas, and documents with the names of theirs; prints those that are not as expected.
-const JUDGE: &str = "
-import json, sys
-from jsonschema import Draft202012Validator as V
-schemas, documents = json.load(sys.stdin)
-for schema in schemas.values():
-    V.check_schema(schema)
-for name, schema, document, valid in documents:
-    errors = [e.json_path + ': ' + e.message for e in V(schemas[schema]).iter_errors(document)]
-    if bool(errors) == valid:
-        print(name, schema, errors or 'is valid')
-";
-
-/// Documents to be judged: a name, the schema, the document, whether it is valid.
-type Cases = Vec<(String, &'static str, Value, bool)>;
-
-fn schema(document: &str) -> Value {
-    let run = Command::new(program()).args(["schema", document]).output().unwrap();
-    assert!(run.status.success(), "{document}: {}", String::from_utf8_lossy(&run.stderr));
-    serde_json::from_slice(&run.stdout).unwrap()
-}
-
-/// True when the judge is here; otherwise says so.
-fn have_judge() -> bool {
-    if !have(&["python3"]) {
-        return false;
-    }
-    let run =
-        Command::new("/usr/bin/python3").args(["-c", "import jsonschema"]).stderr(Stdio::null()).status();
-    let is_here = run.is_ok_and(|status| status.success());
-    if !is_here {
-        skip("python3-jsonschema is missing");
-    }
-    is_here
-}
-
-#[track_caller]
-fn judge(names: &[&str], cases: &Cases) {
-    let schemas: serde_json::Map<String, Value> =
-        names.iter().map(|name| ((*name).to_owned(), schema(name))).collect();
-    let mut python = Command::new("/usr/bin/python3")
-        .args(["-c", JUDGE])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let input = json!([schemas, cases]).to_string();
-    python.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let run = python.wait_with_output().unwrap();
-    let said = [run.stdout, run.stderr].concat();
-    assert!(run.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
-}
+use serde_json::Value;
+use support::judge::{Cases, have_judge, judge};
+use support::{Tree, fixture};
 
 #[test]
 fn every_document_meets_its_schema() {
@@ -104,7 +47,7 @@ fn every_document_meets_its_schema() {
         let document = run.json();
         let name = arguments.join(" ");
         // Nothing at the top that the schema does not describe.
-        let known = self::schema(schema);
+        let known = support::judge::schema(schema);
         for key in document.as_object().unwrap().keys() {
             assert!(known["properties"].get(key).is_some(), "{name}: the schema {schema} lacks {key}");
         }

@@ -10,7 +10,7 @@ use crate::facts::machine::Machine;
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::Version;
-use crate::runner_config::Runner;
+use crate::runner_config::{Runner, Volume, volumes};
 
 /// Where the daemon listens when nobody says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -75,7 +75,10 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 let version = info.get("ServerVersion").and_then(serde_json::Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
                 match machine.docker_version(&socket) {
-                    Ok(served) => judge_api(&title, &served, patient, findings)?,
+                    Ok(served) => {
+                        judge_api(&title, &served, patient, findings)?;
+                        old_images(patient, &socket, &served, findings)?;
+                    }
                     Err(error) => findings.unknown(
                         "docker-api-unknown",
                         format!("{title}: its daemon does not say which API it serves: {error:#}"),
@@ -134,6 +137,36 @@ fn judge_api(
             format!("{title}: the daemon serves API {text} and newer; whether gitlab-runner speaks it is not known"),
             "where a job says \"client version is too old\": update gitlab-runner",
         ),
+    }
+    Ok(())
+}
+
+/// Jobs that get the daemon's socket bring a client of their own: those of Docker 24 and older speak 1.43 at most.
+fn old_images(
+    patient: &Patient<'_>,
+    socket: &Path,
+    served: &serde_json::Value,
+    findings: &mut Findings,
+) -> Result<()> {
+    let oldest = served.get("MinAPIVersion").and_then(serde_json::Value::as_str).unwrap_or_default();
+    if oldest.parse::<Version>().is_ok_and(|oldest| oldest < Version(1, 44, 0)) || oldest.is_empty() {
+        return Ok(());
+    }
+    let has_socket = |runner: &Runner<'_>| {
+        volumes(runner.docker_table()).iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
+    };
+    for (runner, own) in runners(patient)? {
+        if own.as_deref() == Some(socket) && has_socket(&runner) {
+            findings.note(
+                "docker-api-old-images",
+                format!(
+                    "{}: jobs reach a daemon that serves API {oldest} and newer: those whose image has Docker 24 or older \
+                     fail (\"client version is too old\")",
+                    runner.title()
+                ),
+                "let such jobs use docker:28",
+            );
+        }
     }
     Ok(())
 }

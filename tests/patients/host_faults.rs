@@ -132,6 +132,14 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "",
         "docker-api-too-new",
     ),
+    HostFault {
+        args: &["--profile", "docker-socket"],
+        ..remark(
+            "the host's new Docker for jobs",
+            "sed -i 's|/certs/client|/var/run/docker.sock:/var/run/docker.sock|' /etc/gitlab-runner/config.toml",
+            "docker-api-old-images",
+        )
+    },
     unsure(
         "a Docker newer than is known",
         "echo '{\"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.99\"}' > /run/docker.info",

@@ -31,6 +31,7 @@ mod fleet;
 pub(crate) mod gitlab;
 mod host;
 pub(crate) mod image;
+pub(crate) mod judge;
 mod listing;
 mod namespaces;
 mod place;
