@@ -96,6 +96,8 @@ pub struct RegisterOp {
     pub token: Content,
     /// What else the profile wants of it, for `--template-config`.
     pub template: Option<String>,
+    /// The certificates that its server is trusted by; `None` for the system's own.
+    pub ca: Option<PathBuf>,
     /// The configuration file that gets the runner.
     pub config: PathBuf,
     /// Where gitlab-runner is, or the command that installs it.

@@ -131,7 +131,10 @@ fn wanted_options(
     profile: &Profile,
 ) -> Result<Options> {
     let names = &selection.profile;
+    let (registers, ca) = resource::registers(profile)?;
     Ok(Options {
+        registers,
+        ca,
         adopt: selection.adopt,
         config: selection.config.clone(),
         runners: selection.runner.clone(),

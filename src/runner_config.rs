@@ -141,6 +141,16 @@ pub fn tables(item: &Item) -> Option<Vec<&dyn TableLike>> {
     }
 }
 
+/// The name of the server in a runner's address, as gitlab-runner takes it for the name of a file with certificates.
+/// `None` where it needs none of its own: `http://`, GitLab.com; and where a variable is in it.
+#[must_use]
+pub fn own_server(url: &str) -> Option<&str> {
+    let server = url.strip_prefix("https://")?.split(['/', ':']).next()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    let is_own = !server.is_empty() && !server.starts_with('.') && server != "gitlab.com";
+    (is_own && server.chars().all(is_name)).then_some(server)
+}
+
 /// The elements of a list of strings; `None` when it is something else.
 #[must_use]
 pub fn strings(item: &Item) -> Option<Vec<&str>> {

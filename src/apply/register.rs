@@ -112,6 +112,10 @@ impl Session<'_> {
         if let Some(image) = &wanted.image {
             tool = tool.args(["--docker-image", image]);
         }
+        if let Some(ca) = &wanted.ca {
+            // In place of the system's own, for this server alone, before the file is where gitlab-runner looks.
+            tool = tool.env("SSL_CERT_FILE", ca.as_os_str());
+        }
         if let Some(template) = &template {
             tool = tool.arg("--template-config").arg(template.path());
         }

@@ -135,7 +135,8 @@ fn differences(change: &Change) -> Vec<Difference> {
         Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),
         Op::Register(_) => vec![Difference::of("runner-not-registered".to_owned(), message)],
         // They are missing for the reason for which the file is.
-        Op::Directory { .. } if kind == "service" => Vec::new(),
+        Op::Directory { .. } if ["ca", "service"].contains(&&*kind) => Vec::new(),
+        _ if kind == "ca" => one("certificates"),
         _ if kind == "service" => one("settings"),
         Op::Directory { before: None, .. } => one("directory-missing"),
         Op::Directory { .. } => one("directory-mode"),

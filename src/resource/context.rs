@@ -86,6 +86,10 @@ pub struct Options {
     pub confined: bool,
     /// What the profile wants of a runner, for registering one: that of [`super::template`].
     pub template: Option<String>,
+    /// The addresses of the servers of runners that are to be registered.
+    pub registers: Vec<String>,
+    /// The certificates that gitlab-runner is to trust for a server of one's own.
+    pub ca: Option<PathBuf>,
     /// The servers that the profile names, by which ssh chooses among keys.
     pub servers: Vec<HostName>,
 }

@@ -114,7 +114,7 @@ impl Resource for Deployments {
 }
 
 fn file<'a>(path: &'a Path, text: String, mode: u32, why: &'a str) -> RootFile<'a> {
-    RootFile { kind: "deploy", path, text: Some(text), mode, why, meaning: None }
+    RootFile { kind: "deploy", path, text: Some(text), mode, directories: 0o755, why, meaning: None }
 }
 
 /// The target must be its owner's alone, and what leads to it root's.
@@ -181,7 +181,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        plan_directories(facts, "deploy", parent, changes)?;
+        plan_directories(facts, "deploy", parent, 0o755, changes)?;
     }
     let meta = if owner.is_root() && gid == 0 { Owner::Root } else { Owner::Ids(uid, gid) };
     let after = Meta { owner: meta, mode: 0o755 };

@@ -4,6 +4,7 @@
 //! never writes. A new kind is one file and its two lines here; `git` is a short one to start from.
 
 mod account;
+mod ca;
 mod config;
 mod context;
 mod deploy;
@@ -64,6 +65,7 @@ pub const KINDS: &[Kind] = &[
     kind::<git::Git>("git", "the identity with which jobs commit"),
     kind::<sudoers::Sudoers>("sudoers", "what jobs may run through sudo without a password"),
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
+    kind::<ca::Ca>("ca", "the authority of one's own GitLab server, where gitlab-runner looks for it"),
     kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
     kind::<config::RunnerConfig>("config", "values of gitlab-runner's config.toml"),
     kind::<service::Service>(
@@ -101,6 +103,16 @@ pub fn servers(profile: &Profile) -> Result<Options> {
     let server = hosts.as_ref().map_or_else(|| "git@gitlab.com".to_owned(), known_hosts::KnownHosts::server);
     let servers = hosts.map(|hosts| hosts.servers().cloned().collect()).unwrap_or_default();
     Ok(Options { server, servers, ..Options::default() })
+}
+
+/// What the sections say that registering a runner needs: its servers, and the certificates to trust.
+///
+/// # Errors
+/// When a section is not valid.
+pub fn registers(profile: &Profile) -> Result<(Vec<String>, Option<std::path::PathBuf>)> {
+    let registers = profile.section::<register::Registrations>("register")?;
+    let ca = profile.section::<ca::Ca>("ca")?.map(ca::Ca::file);
+    Ok((registers.map(|all| all.addresses()).unwrap_or_default(), ca))
 }
 
 /// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say

@@ -56,6 +56,13 @@ impl TryFrom<Vec<Registration>> for Registrations {
     }
 }
 
+impl Registrations {
+    /// The addresses of the servers.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.0.iter().map(|one| one.url.clone()).collect()
+    }
+}
+
 impl Registration {
     fn check(&self) -> Result<(), String> {
         let is_text = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
@@ -171,6 +178,11 @@ impl Resource for Registrations {
                     token,
                     template: context.options.template.clone(),
                     config: config.clone(),
+                    ca: context
+                        .options
+                        .ca
+                        .clone()
+                        .filter(|_| runner_config::own_server(&wanted.url).is_some()),
                     program: match facts.tool("gitlab-runner") {
                         Some(program) => Ok(program),
                         None => Err(programs::install(facts, &["gitlab-runner"])?),

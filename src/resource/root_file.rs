@@ -22,6 +22,8 @@ pub(super) struct RootFile<'a> {
     pub(super) text: Option<String>,
     /// Its permission bits.
     pub(super) mode: u32,
+    /// The permission bits of missing directories above it.
+    pub(super) directories: u32,
     /// Why it is written.
     pub(super) why: &'a str,
     /// What of a text counts; `None` for all of it.
@@ -31,7 +33,7 @@ pub(super) struct RootFile<'a> {
 impl RootFile<'_> {
     /// Make it what it must be. One that somebody else wrote is refused without `--adopt`.
     pub(super) fn plan(self, context: &Context<'_>, changes: &mut Vec<Change>) -> Result<()> {
-        let Self { kind, path, text, mode, why, meaning } = self;
+        let Self { kind, path, text, mode, directories, why, meaning } = self;
         let facts = context.facts;
         let shown = path.display();
         let before = match facts.entry(path)? {
@@ -74,7 +76,7 @@ impl RootFile<'_> {
             (Some(seen), Some(_)) if is_same => changes.extend(mend(facts, kind, place, seen, meta)?),
             (before, Some(text)) => {
                 if let Some(directory) = path.parent() {
-                    plan_directories(facts, kind, directory, changes)?;
+                    plan_directories(facts, kind, directory, directories, changes)?;
                 }
                 changes.push(Change::of(kind, why, FileOp::new(place, before, text.into_bytes(), meta)));
             }
@@ -107,11 +109,12 @@ fn mend(
     Ok(Some(Change::of(kind, why, Op::Metadata { place, before: seen, after })))
 }
 
-/// Make the missing ones of a directory and those above it, root's at 0755.
+/// Make the missing ones of a directory and those above it, root's.
 pub(super) fn plan_directories(
     facts: &dyn Facts,
     kind: &'static str,
     path: &Path,
+    mode: u32,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
     let mut missing: Vec<&Path> = Vec::new();
@@ -125,7 +128,7 @@ pub(super) fn plan_directories(
         if changes.iter().any(|change| Path::new(&change.id) == directory) {
             continue;
         }
-        let after = Meta { owner: Owner::Root, mode: 0o755 };
+        let after = Meta { owner: Owner::Root, mode };
         let op = Op::Directory { place: Place::System(directory.into()), before: None, after };
         changes.push(Change::of(kind, "the directory is missing", op));
     }

@@ -153,8 +153,16 @@ impl Resource for Service {
         }
         let mut changes = Vec::new();
         let why = "the service is not set as the profile wants it";
-        RootFile { kind: "service", path: &path, text, mode: 0o644, why, meaning: Some(lines) }
-            .plan(context, &mut changes)?;
+        RootFile {
+            kind: "service",
+            path: &path,
+            text,
+            mode: 0o644,
+            directories: 0o755,
+            why,
+            meaning: Some(lines),
+        }
+        .plan(context, &mut changes)?;
         if changes.is_empty() && is_wanted {
             self.warn_of_others(context, notes)?;
             notes.right("service", format!("{} has the profile's settings", path.display()));

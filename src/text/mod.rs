@@ -1,5 +1,6 @@
 //! Text formats, pure: text in, text out. Knows nothing of files, accounts or runners.
 
+pub mod certificates;
 pub mod deployment;
 pub mod git_config;
 pub mod glob;

@@ -30,6 +30,15 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("profile-invalid", "a secret of config.toml", || with("[config.cache.s3]\nSecretKey = \"x\"\n")),
     case("profile-invalid", "a key that is no runner's", || with("[config]\nconcurrent = 4\n")),
+    case("ca-file", "a certificate that was cut off", || {
+        let pem = String::from_utf8(fixture("authority.pem")).unwrap();
+        let tree = host().file(MINE, "[ca]\nfile = \"/root/ca.pem\"\n").file("root/ca.pem", &pem[..200]);
+        on(&tree, &["plan", "--profile", "mine"])
+    }),
+    case("ca-file", "no certificate", || {
+        let tree = host().file(MINE, "[ca]\nfile = \"/root/ca.pem\"\n").file("root/ca.pem", "x\n");
+        on(&tree, &["plan", "--profile", "mine"])
+    }),
     case("profile-contradiction", "two profiles that want different things", || {
         with("extends = [\"dind\"]\n[config.docker]\nprivileged = false\n")
     }),

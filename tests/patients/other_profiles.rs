@@ -319,7 +319,53 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
             "file-kind",
         ),
     ),
+    with(
+        OURS,
+        problem(
+            "certificates of an authority not placed",
+            &[
+                Put(OUR_PROFILE, AUTHORITY),
+                Put(PEM, CERTIFICATE),
+                Edit(TOML, "gitlab.com", "gitlab.example.com"),
+            ],
+            "ca-certificates",
+        ),
+    ),
+    with(OURS, problem("no file of the authority", &[Put(OUR_PROFILE, AUTHORITY)], "ca-file")),
+    with(
+        OURS,
+        problem(
+            "the key of the authority",
+            &[Put(OUR_PROFILE, AUTHORITY), Put(PEM, "-----BEGIN PRIVATE KEY-----\n")],
+            "ca-private-key",
+        ),
+    ),
+    with(
+        OURS,
+        problem(
+            "an authority, and runners of GitLab.com",
+            &[Put(OUR_PROFILE, AUTHORITY), Put(PEM, CERTIFICATE)],
+            "ca-no-server",
+        ),
+    ),
+    with(
+        OURS,
+        note(
+            "an authority, and a runner that names another file",
+            &[
+                Put(OUR_PROFILE, AUTHORITY),
+                Put(PEM, CERTIFICATE),
+                Edit(TOML, "gitlab.com", "gitlab.example.com"),
+                Edit(TOML, "  id = 1\n", "  id = 1\n  tls-ca-file = \"/srv/ca.pem\"\n"),
+            ],
+            "ca-overridden",
+        ),
+    ),
 ];
 
 const SERVICE: &str = "summary = \"x\"\n[service]\nstop_timeout = \"2h\"\n";
 const DROP_IN: &str = "/etc/systemd/system/gitlab-runner.service.d/runner-prep.conf";
+
+const AUTHORITY: &str = "summary = \"x\"\n[ca]\nfile = \"/root/ca.pem\"\n";
+const PEM: &str = "/root/ca.pem";
+const CERTIFICATE: &str = include_str!("../fixtures/authority.pem");
