@@ -203,6 +203,14 @@ const CASES: &[Case] = &[
         "sed -i 's|1.44|1.24|' /run/docker.info
          sed -i 's|/certs/client|/var/run/docker.sock:/var/run/docker.sock|' /etc/gitlab-runner/config.toml",
     ),
+    case(
+        "disk-full",
+        Some("problem"),
+        "a directory of the host that containers have as their cache",
+        "dind",
+        "mkdir /srv/c; mount -t tmpfs -o size=1m none /srv/c; head -c 2M /dev/zero > /srv/c/x || :
+         sed -i 's|\"/cache\"|\"/srv/c:/cache\"|' /etc/gitlab-runner/config.toml",
+    ),
     case("docker-api-old-images", None, "a new Docker that jobs do not reach", "dind", "true"),
 ];
 

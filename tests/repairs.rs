@@ -26,7 +26,6 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "key of somebody else",
             "key in the wrong place",
             "volumes is a string",
-            "key too new",
             "key removed",
             "environment without TLS",
             "service that no allow-list names",
@@ -183,7 +182,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 118;
+const COUNT_BY_HAND: usize = 117;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

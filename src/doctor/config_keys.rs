@@ -8,6 +8,7 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike, Value};
 
 use super::Patient;
+use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::{self, GLOBAL, Key};
 use crate::runner_config::{self, Runner, place, tables, wrong_type};
@@ -82,10 +83,12 @@ impl Walk<'_, '_> {
             self.patient.version().filter(|_| keys::differs_when_absent(name) || !says_nothing(item));
         if let Some(version) = version {
             if let Some(since) = since.filter(|since| version < *since) {
+                let update = update_runner(self.patient.facts, &since.to_string());
+                let update = update.unwrap_or_else(|_| "update gitlab-runner".to_owned());
                 self.findings.problem(
                     "config-key-too-new",
                     format!("{at}gitlab-runner {version} ignores `{name}`, which came with {since}"),
-                    format!("update gitlab-runner, or take `{name}` out"),
+                    format!("{update}; or take `{name}` out"),
                 );
             } else if let Some(until) = until.filter(|until| version >= *until) {
                 self.findings.problem(

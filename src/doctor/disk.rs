@@ -8,6 +8,7 @@ use super::{Patient, docker};
 use crate::facts::machine::{FileSystem, Machine, Room};
 use crate::finding::Findings;
 use crate::repair::quoted;
+use crate::runner_config::{Volume, volumes};
 
 /// What gitlab-runner's package has against full disks.
 const CLEAR: &str = "/usr/share/gitlab-runner/clear-docker-cache";
@@ -31,7 +32,8 @@ struct Filled {
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = patient.machine else { return Ok(()) };
     let mut found: Vec<(FileSystem, Vec<Filled>)> = Vec::new();
-    for place in of_jobs(patient)?.into_iter().chain(of_docker(patient, machine)?) {
+    let of_docker = of_volumes(patient)?.into_iter().chain(of_docker(patient, machine)?);
+    for place in of_jobs(patient)?.into_iter().chain(of_docker) {
         let Some(system) = existing(machine, &place.path)? else { continue };
         match found.iter_mut().find(|(other, _)| other.device == system.device) {
             Some((_, places)) => places.push(place),
@@ -69,6 +71,22 @@ fn of_jobs(patient: &Patient<'_>) -> Result<Vec<Filled>> {
             };
             if !found.iter().any(|other| other.path == place.path) {
                 found.push(place);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Directories of the host that containers have as their builds or cache.
+fn of_volumes(patient: &Patient<'_>) -> Result<Vec<Filled>> {
+    let mut found = Vec::new();
+    for (runner, socket) in docker::runners(patient)? {
+        let of_jobs = ["/builds", "/cache", runner.text("builds_dir").unwrap_or_default()];
+        for volume in volumes(runner.docker_table()).into_iter().map(Volume::parse) {
+            let source = volume.source.filter(|source| source.starts_with('/') && !source.contains('$'));
+            if let Some(source) = source.filter(|_| socket.is_some() && of_jobs.contains(&volume.path)) {
+                let what = format!("the directory that {} mounts at {}", runner.title(), volume.path);
+                found.push(Filled { what, path: source.into(), shown: None, is_docker: false });
             }
         }
     }
