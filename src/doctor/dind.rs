@@ -119,18 +119,14 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
                 ),
             );
         }
-        for service in
-            services.iter().filter(|service| told_mtu(&service.command).is_none_or(|told| told > mtu))
-        {
-            let has_command = !service.command.is_empty();
+        let sends_more = |service: &Service<'_>| told_mtu(&service.command).is_none_or(|told| told > mtu);
+        if services.iter().any(sends_more) {
             findings.problem(
                 "dind-mtu",
                 format!("{title}: {effect}; its service has no --mtu of {mtu} or less"),
-                if has_command {
-                    format!("let `command` of that service in config.toml hold \"--mtu={mtu}\"")
-                } else {
-                    format!("give that service in config.toml the line: command = [\"--mtu={mtu}\"]")
-                },
+                format!(
+                    "let `command` of that service in config.toml have \"--mtu={mtu}\", and no other MTU"
+                ),
             );
         }
     }

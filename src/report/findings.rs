@@ -144,19 +144,15 @@ impl Diagnosis {
             let Finding { check, code, message, repair, .. } = finding;
             let code = if code == FINE { String::new() } else { format!(" [{code}]") };
             entry(out, style, mark, &format!("{check}: {message}{code}"));
-            let with_messages = style.details == Details::Checks;
-            let named =
-                consequences(&self.findings, finding).map(|Finding { check, code, message, .. }| {
-                    if with_messages {
-                        format!("{check}: {message} [{code}]")
-                    } else {
-                        format!("{check} [{code}]")
-                    }
-                });
-            let named: Vec<String> = named.collect();
-            if !named.is_empty() {
-                let all = named.join(if with_messages { "; " } else { ", " });
-                entry(out, style, (" ", DIM), &format!("because of it: {all}"));
+            let follows: Vec<&Finding> = consequences(&self.findings, finding).collect();
+            if style.details == Details::Checks {
+                for Finding { check, code, message, .. } in follows {
+                    entry(out, style, (" ", DIM), &format!("because of it: {check}: {message} [{code}]"));
+                }
+            } else if !follows.is_empty() {
+                let named = follows.iter().map(|Finding { check, code, .. }| format!("{check} [{code}]"));
+                let named: Vec<String> = named.collect();
+                entry(out, style, (" ", DIM), &format!("because of it: {}", named.join(", ")));
             }
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
             if with_repair && is_last && !repair.is_empty() {
