@@ -308,7 +308,15 @@ fn a_policy_that_is_broken_elsewhere_is_told_before_anything_is_written() {
     if !have(&["sudo", "visudo", "rsync"]) {
         return;
     }
-    for line in ["this is (broken", "gitlab-runner ALL=(ALL NOPASSWD: ALL", "ops ALL="] {
+    for line in [
+        "this is (broken",
+        "gitlab-runner ALL=(ALL NOPASSWD: ALL",
+        "ops ALL=",
+        "Defaults no_such_thing",
+        "Defaults passwd_tries=many",
+        "User_Alias A = x\\nUser_Alias A = y",
+        "@include /etc/nowhere",
+    ] {
         let Some(host) = Host::or_skip() else { return };
         let host = host
             .account(ACCOUNT, 998, "/home/gitlab-runner")
@@ -316,13 +324,16 @@ fn a_policy_that_is_broken_elsewhere_is_told_before_anything_is_written() {
             .start();
         host.prep(&["apply", "--profile", "test", "--only", "sudoers"]).ok();
         let zz =
-            format!("umask 027; printf '%s\\n' '{line}' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz");
+            format!("umask 027; printf '%b\\n' '{line}' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz");
         host.sh(&zz).ok();
-        let said = "sudo's policy is broken already, not by runner-prep: /etc/sudoers.d/zz:1";
+        let said = "sudo's policy is broken already, not by runner-prep: /etc/sudoers.d/zz:";
+        // Whether jobs can use it all the same is sudo's own affair.
+        let works = host.sh("su -s /bin/sh gitlab-runner -c 'sudo -n rsync --version'").status == 0;
         for command in ["plan", "check", "apply"] {
             let run = host.prep(&[command, "--profile", "test", "--only", "sudoers", "-v"]);
             run.says(said).says("visudo -c").says_not("panicked");
-            assert_eq!(run.status, 0, "{line}: {run}");
+            let waits = if works || command == "plan" { 0 } else { 3 };
+            assert_eq!(run.status, waits, "{line}: {run}");
         }
         // doctor has a check of its own for it.
         let document = host.prep(&["doctor", "--profile", "test", "--json"]).json();
@@ -335,4 +346,31 @@ fn a_policy_that_is_broken_elsewhere_is_told_before_anything_is_written() {
         }
         host.prep(&["apply", "--profile", "test", "--only", "sudoers"]).exit(2).says("/etc/sudoers.d/zz");
     }
+}
+
+/// Where a file has changed since ours was written, visudo is asked; where there is none, that is said as it is.
+#[test]
+fn what_has_changed_since_is_asked_of_visudo_and_nothing_else_is() {
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host
+        .account(ACCOUNT, 998, "/home/gitlab-runner")
+        .file("/etc/runner-prep/profiles/test.toml", PROFILE)
+        .start();
+    let check = ["check", "--profile", "test", "--only", "sudoers", "--json"];
+    let codes = |host: &Host| {
+        let document = host.prep(&check).ok().json();
+        let all = document["warnings"].as_array().unwrap();
+        all.iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    host.prep(&["apply", "--profile", "test", "--only", "sudoers"]).ok();
+    let before = codes(&host);
+    host.sh("umask 027; echo 'ops ALL=(ALL) ALL' > /etc/sudoers.d/aa").ok();
+    assert_eq!(codes(&host), before, "a file that visudo takes");
+    host.sh("mount --bind /dev/null $(command -v visudo)").ok();
+    assert_eq!(codes(&host), [&before[..], &["policy-unknown".to_owned()]].concat());
+    host.sh("rm /etc/sudoers.d/aa").ok();
+    assert_eq!(codes(&host), before, "nothing leaves a doubt");
 }

@@ -85,7 +85,10 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
         }
     }
     // What is not installed, and what sudo makes of a rule, are checks of their own.
-    let is_other = |note: &&Note| ![PROGRAMS_MISSING, UNKNOWN_EFFECT, POLICY_BROKEN].contains(&note.code);
+    let of_policy = if patient.machine.is_some() { &[POLICY_BROKEN, "policy-unknown"][..] } else { &[] };
+    let is_other = |note: &&Note| {
+        ![PROGRAMS_MISSING, UNKNOWN_EFFECT].contains(&note.code) && !of_policy.contains(&note.code)
+    };
     for Note { code, message, repair } in plan.pending.iter().filter(is_other) {
         findings.problem(code, message, repair);
     }

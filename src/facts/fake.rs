@@ -142,7 +142,7 @@ impl Fake {
         let identity = (1, self.made);
         let (uid, gid) = (owner, owner);
         let bytes = bytes.to_vec();
-        let seen = Seen { kind, bytes, mode, uid, gid, links: 1, identity, resolved: None };
+        let seen = Seen { kind, bytes, mode, uid, gid, links: 1, identity, changed: (0, 0), resolved: None };
         self.things.insert(path.into(), seen);
         self
     }
@@ -193,7 +193,17 @@ impl Fake {
         let (uid, gid) = self.ids(&meta.owner).expect("owners are known").expect("the owner exists");
         self.made += 1;
         let identity = (1, self.made);
-        let seen = Seen { kind, bytes, mode: meta.mode, uid, gid, links: 1, identity, resolved: None };
+        let seen = Seen {
+            kind,
+            bytes,
+            mode: meta.mode,
+            uid,
+            gid,
+            links: 1,
+            identity,
+            changed: (0, 0),
+            resolved: None,
+        };
         self.things.insert(path.into(), seen);
         self
     }

@@ -23,7 +23,7 @@ use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Guard, Identity};
 use crate::sys::root::{Root, below, descend};
 use crate::sys::sudo;
-pub use crate::sys::sudo::broken;
+pub use crate::sys::sudo::{INPUT, broken};
 use crate::sys::writable;
 
 /// The host or tree as it is now.
@@ -328,8 +328,8 @@ impl Facts for Live<'_> {
         }
     }
 
-    fn policy_objection(&self, file: &Path, text: &[u8]) -> Result<Option<String>> {
-        sudo::objection(self.root, self.machine, file, text)
+    fn policy_objection(&self, text: &[u8]) -> Result<Option<String>> {
+        sudo::objection(self.root, self.machine, text)
     }
 
     fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {

@@ -202,12 +202,12 @@ pub trait Facts {
         Ok(None)
     }
 
-    /// What every `visudo` of the machine objects to in the text of a file of sudo's policy, whose lines that include
-    /// others were taken out; `None` when one is content.
+    /// What every `visudo` of the machine objects to in a text, which it calls [`live::INPUT`]; `None` when one is
+    /// content. No line of the text may include a file.
     ///
     /// # Errors
     /// When none is installed, or one does not end in time.
-    fn policy_objection(&self, _file: &Path, _text: &[u8]) -> Result<Option<String>> {
+    fn policy_objection(&self, _text: &[u8]) -> Result<Option<String>> {
         Ok(None)
     }
 
@@ -243,8 +243,8 @@ fn name_services(text: &str, database: &str) -> Vec<String> {
 
 /// What was read of the host, as resources see it.
 fn seen(Entry { stat, bytes }: Entry) -> Seen {
-    let Stat { kind, mode, uid, gid, links, identity, .. } = stat;
-    Seen { kind: self::kind(kind), bytes, mode, uid, gid, links, identity, resolved: None }
+    let Stat { kind, mode, uid, gid, links, identity, changed, .. } = stat;
+    Seen { kind: self::kind(kind), bytes, mode, uid, gid, links, identity, changed, resolved: None }
 }
 
 /// What the kernel calls it, in the words of changes.

@@ -294,6 +294,7 @@ mod tests {
                 gid: 0,
                 links: 1,
                 identity: (1, 2),
+                changed: (0, 0),
                 resolved: None,
             }),
             after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
-use crate::facts::MOST_BYTES;
+use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move};
 use crate::text::sudo_line::is_comment;
 
@@ -43,21 +43,28 @@ impl DropIn {
         policy: Option<&Policy>,
         notes: &mut Notes,
     ) -> Result<Vec<Change>> {
-        let changes = self.plan_file(context)?;
-        if let Some(policy) = policy.filter(|_| !changes.is_empty()) {
-            policy.check_whole(context.facts)?;
-        }
-        if let Some(policy) = policy.filter(|_| changes.is_empty() && !self.rules.is_empty()) {
-            // Nothing is to be written, and the rule is there; the next change would be refused all the same.
-            if let Err(error) = policy.check_whole(context.facts) {
-                notes.warn("policy-broken", format!("{error:#}"), fault::repair(&error));
+        let mut written = (0, 0);
+        let changes = self.plan_file(context, &mut written)?;
+        let facts = context.facts;
+        match policy {
+            Some(policy) if !changes.is_empty() => policy.check_whole(facts)?,
+            Some(policy) if !self.rules.is_empty() => {
+                let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
+                sudo_effect::look(context, policy, self.path, &self.allowed, is_broken, notes)?;
             }
-            sudo_effect::look(context, policy, self.path, &self.allowed, notes)?;
+            None if !changes.is_empty() => {
+                // To take a file away no policy is needed, but one that is broken is not touched.
+                if let Ok(policy) = Policy::read(context, self.path, &mut Notes::default()) {
+                    policy.check_whole(facts)?;
+                }
+            }
+            _ => {}
         }
         Ok(changes)
     }
 
-    fn plan_file(&self, context: &Context<'_>) -> Result<Vec<Change>> {
+    /// `written` becomes the time at which the file changed last.
+    fn plan_file(&self, context: &Context<'_>, written: &mut (i64, i64)) -> Result<Vec<Change>> {
         let facts = context.facts;
         let path = Path::new(self.path);
         let place = Place::System(path.into());
@@ -84,6 +91,7 @@ impl DropIn {
             }
             return Ok(change(self.missing.clone(), file(account(), place, None, Some(text), meta)));
         };
+        *written = seen.changed;
         let found = seen.text().into_owned();
         // Nothing but comments is nobody's loss.
         let is_ours = found.starts_with(MARK) || context.options.adopt || rules(&found).is_empty();
@@ -130,6 +138,24 @@ impl DropIn {
             ),
         )
     }
+}
+
+/// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that
+/// sudo does not read it.
+fn tell_broken(policy: &Policy, facts: &dyn Facts, notes: &mut Notes) -> Result<bool> {
+    let Err(error) = policy.check_whole(facts) else { return Ok(false) };
+    let (message, repair) = (format!("{error:#}"), fault::repair(&error));
+    match fault::find(&error).map(|fault| fault.code) {
+        // Many a sudo goes on without the line: it is asked, where there is one.
+        Some("policy-broken") => notes.warn("policy-broken", message, repair),
+        Some(_) => notes.warn(
+            "policy-unknown",
+            format!("whether sudo can read its policy as it is now is not known: {message}"),
+            repair,
+        ),
+        None => return Err(error),
+    }
+    Ok(true)
 }
 
 fn file(account: String, place: Place, before: Option<Seen>, text: Option<String>, meta: Meta) -> Op {

@@ -21,6 +21,7 @@ mod settings;
 mod ssh_key;
 mod sudo_effect;
 mod sudo_policy;
+mod sudo_whole;
 mod sudoers;
 pub mod target;
 #[cfg(test)]

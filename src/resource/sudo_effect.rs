@@ -23,12 +23,14 @@ pub(super) struct Allowed {
     pub(super) command: Vec<String>,
 }
 
-/// Hold the rules of one of our files, which are there, against what sudo makes of them.
+/// Hold the rules of one of our files, which are there, against what sudo makes of them; `is_broken` says that it may not
+/// read its files at all.
 pub(super) fn look(
     context: &Context<'_>,
     policy: &Policy,
     ours: &'static str,
     allowed: &[Allowed],
+    is_broken: bool,
     notes: &mut Notes,
 ) -> Result<()> {
     let effect = Effect { context, policy, ours };
@@ -39,7 +41,7 @@ pub(super) fn look(
         effect.read_files(notes);
         return Ok(());
     };
-    let doubt = !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
+    let doubt = is_broken || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
     if !doubt && !context.options.ask_sudo && !effect.has_other_sources()? {
         return Ok(());
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
-use crate::change::{FileKind, Notes};
+use super::sudo_whole::Whole;
+use crate::change::{FileKind, Notes, Seen};
 use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
-use crate::text::sudo_include::without_includes;
 use crate::text::sudo_line::{Defaults, Kind, Line, lines};
 
 /// The file of `[sudoers]`.
@@ -47,8 +47,8 @@ pub(super) struct Policy {
     pub(super) needs_terminal: bool,
     /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
     pub(super) doubt: Option<Spot>,
-    /// Files with a line that no sudo reads, as it seems.
-    odd: Vec<(PathBuf, String)>,
+    /// All of it but our own files.
+    whole: Whole,
     /// Where sudo looks for programs.
     pub(super) secure_path: String,
 }
@@ -61,11 +61,11 @@ impl Policy {
         for path in SUDOERS {
             let file = facts.file(Path::new(path), MOST_BYTES)?;
             if let Some(file) = file.filter(|file| file.kind == FileKind::Regular) {
-                main = Some((Path::new(path), file.text().into_owned()));
+                main = Some((Path::new(path), file));
                 break;
             }
         }
-        let Some((main, text)) = main else {
+        let Some((main, file)) = main else {
             return Err(fault(
                 "sudo-missing",
                 format!("{} does not exist: sudo is not installed", SUDOERS[0]),
@@ -81,10 +81,10 @@ impl Policy {
             _ => Vec::new(),
         };
         let account = context.target.name.as_str();
-        let walk = |main: &Path, text: &str| Walk::over(facts, account, Path::new(ours), &names, main, text);
-        let mut found = walk(main, &text);
+        let walk = |main: &Path, file: &Seen| Walk::over(facts, account, Path::new(ours), &names, main, file);
+        let mut found = walk(main, &file);
         if let Some(file) = facts.file(Path::new(RUST_SUDOERS), MOST_BYTES)? {
-            let other = walk(Path::new(RUST_SUDOERS), &file.text());
+            let other = walk(Path::new(RUST_SUDOERS), &file);
             let is_read = other.is_some();
             // Of two sudos on a host the one that jobs start counts.
             if rules_by_rust(facts)? {
@@ -128,15 +128,18 @@ impl Policy {
         Ok(found)
     }
 
-    /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked of those files
-    /// alone that leave a doubt.
+    /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked.
     pub(super) fn check_whole(&self, facts: &dyn Facts) -> Result<()> {
-        for (file, text) in &self.odd {
-            if let Some(said) = facts.policy_objection(file, text.as_bytes())? {
-                return Err(broken(&said, &self.main));
-            }
+        match facts.policy_objection(self.whole.text().as_bytes())? {
+            Some(said) => Err(broken(&self.whole.as_seen(&said, &self.main), &self.main)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether nobody has said yet that sudo can read the policy as it is: a line looks odd, or a file has changed since
+    /// ours was written, which visudo had accepted with all that was there.
+    pub(super) fn is_unchecked(&self, ours: (i64, i64)) -> bool {
+        self.whole.is_odd || self.whole.changed >= ours
     }
 
     /// What to type for a program: its name where sudo finds it by that, else its path.
@@ -242,7 +245,7 @@ impl<'a> Walk<'a> {
         ours: &'a Path,
         names: &'a [String],
         main: &Path,
-        text: &str,
+        file: &Seen,
     ) -> Option<Policy> {
         let found = Policy {
             main: main.to_path_buf(),
@@ -251,24 +254,28 @@ impl<'a> Walk<'a> {
             terminal: Vec::new(),
             needs_terminal: false,
             doubt: None,
-            odd: Vec::new(),
+            whole: Whole::default(),
             secure_path: SECURE_PATH.to_owned(),
         };
         let mut walk = Walk { facts, account, ours, names, found, is_met: false, by: 0, files: 0 };
-        walk.read(main, text);
+        walk.read(main, file);
         walk.is_met.then_some(walk.found)
     }
 
     /// Read a file and those that it includes. What can't be read is visudo's matter.
-    fn read(&mut self, file: &Path, text: &str) {
+    fn read(&mut self, file: &Path, seen: &Seen) {
+        let text = seen.text();
         let beside = file.parent().unwrap_or(Path::new("/"));
-        for line in lines(text) {
+        let raw: Vec<&str> = text.lines().collect();
+        let at = self.found.whole.begin(file, seen.changed);
+        for line in lines(&text) {
             if file == self.found.main {
                 self.by = line.last;
             }
             let kind = line.kind(beside);
-            if kind == Kind::Rule && line.looks_odd() && !self.found.odd.iter().any(|(odd, _)| odd == file) {
-                self.found.odd.push((file.to_path_buf(), without_includes(text, beside)));
+            self.found.whole.is_odd |= kind == Kind::Rule && line.looks_odd();
+            if !matches!(kind, Kind::Include(_)) {
+                self.found.whole.add(at, &raw, line.first..=line.last);
             }
             match kind {
                 Kind::Include(it) if it.is_directory => {
@@ -289,7 +296,11 @@ impl<'a> Walk<'a> {
                         self.include(&it.path.join(name));
                     }
                 }
-                Kind::Include(it) => self.include(&it.path),
+                Kind::Include(it) => {
+                    if !self.include(&it.path) {
+                        self.found.whole.lack(at, line.first);
+                    }
+                }
                 Kind::Defaults(defaults) => self.take(&defaults, file, line),
                 Kind::Rule if self.is_met && line.may_be_about(self.account) => {
                     let spot = self.spot(file, line);
@@ -300,7 +311,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn include(&mut self, file: &Path) {
+    /// False for a file that is not there.
+    fn include(&mut self, file: &Path) -> bool {
         if file == self.ours {
             (self.is_met, self.found.by) = (true, self.by);
             self.found.later.clear();
@@ -315,11 +327,14 @@ impl<'a> Walk<'a> {
                 .filter(|path| path.contains("%h"))
                 .and_then(|path| Some(path.replace("%h", &name()?)));
             let file = name.map_or_else(|| file.to_path_buf(), PathBuf::from);
-            // Of what is not a file there is nothing to read.
-            if let Ok(Some(seen)) = self.facts.file(&file, MOST_BYTES) {
-                self.read(&file, &seen.text());
+            match self.facts.file(&file, MOST_BYTES) {
+                Ok(Some(seen)) => self.read(&file, &seen),
+                Ok(None) => return false,
+                // What is not a file has nothing to read.
+                Err(_) => {}
             }
         }
+        true
     }
 
     fn spot(&self, file: &Path, line: Line) -> Spot {

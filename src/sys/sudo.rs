@@ -19,8 +19,8 @@ use crate::fault::fault;
 
 /// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
-/// A text that has no file.
-const INPUT: &str = "/dev/stdin";
+/// What a judge calls a text that has no file.
+pub const INPUT: &str = "/dev/stdin";
 const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
 
 /// The tools that judge the policy of a host or tree.
@@ -147,23 +147,22 @@ impl<'a> PolicyCheckers<'a> {
     }
 }
 
-/// What the judges object to in a text, which is that of a file of the policy without the lines that include others;
-/// `None` when one of them is content.
+/// What the judges object to in a text, which they call [`INPUT`]; `None` when one of them is content.
 ///
 /// # Errors
 /// When there is no judge, or one can't be started.
-pub fn objection(root: &Root, machine: &Root, file: &Path, text: &[u8]) -> Result<Option<String>> {
+pub fn objection(root: &Root, machine: &Root, text: &[u8]) -> Result<Option<String>> {
     let judges = PolicyCheckers::find(root, machine, |bytes, _, _| Ok(bytes.to_vec()))?;
     let mut complaint = None;
     for judge in &judges.asked {
-        // Not the file itself: what it includes would be read on the machine, as root, whatever it is.
+        // Not the files themselves: what they include would be read on the machine, as root, whatever it is.
         let done = Tool::new(&judge.program).args(["-c", "-f", INPUT]).input(text).run()?;
         if done.success() {
             return Ok(None);
         }
-        complaint = Some(done.complaint().replace(INPUT, &file.display().to_string()));
+        complaint = Some(done.complaint());
     }
-    Ok(complaint.filter(|said| said.contains(&format!("{}:", file.display()))))
+    Ok(complaint)
 }
 
 /// The error for a policy that is broken, but not by us.

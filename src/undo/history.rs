@@ -357,7 +357,8 @@ fn former(
     let owner = restored_owner.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
     let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
     let (kind, mode) = (kind(link), side.mode);
-    let thing = Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), resolved: None };
+    let thing =
+        Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
     let mode = kept_mode(&thing, &link.thing.place, side);
     Ok(Some(Seen { mode, ..thing }))
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::change::{Change, Check, Note, Op};
-use crate::facts::{Facts, live::Live};
+use crate::facts::Facts;
+use crate::facts::live::{INPUT, Live};
 use crate::fault::quoted;
 use crate::text::sudo_include::without_includes;
 
@@ -15,8 +16,8 @@ pub(super) fn objection(live: &Live<'_>, change: &Change) -> Result<()> {
     let (Check::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
     let path = file.place.path();
     let text = without_includes(&String::from_utf8_lossy(content.bytes()?), path.parent().unwrap_or(&path));
-    match live.policy_objection(&path, text.as_bytes())? {
-        Some(said) => Err(anyhow::Error::msg(said)),
+    match live.policy_objection(text.as_bytes())? {
+        Some(said) => Err(anyhow::Error::msg(said.replace(INPUT, &path.display().to_string()))),
         None => Ok(()),
     }
 }

@@ -143,6 +143,11 @@ pub(super) const CASES: &[Case] = &[
         visudo(&host, "echo \"$3:7:9: syntax error\" >&2; exit 1");
         apply(&host, "mount --bind /usr/local/sbin/visudo $(PATH=/usr/sbin:/sbin command -v visudo)", RULE)
     }),
+    case("policy-unknown", "sudo's files have changed, and there is no visudo", || {
+        let host = host(|host| host)?;
+        host.prep(&[&["apply"], RULE].concat()).ok();
+        apply(&host, "touch /etc/sudoers; mount --bind /dev/null $(command -v visudo)", RULE)
+    }),
     case("policy-rejected", "visudo refuses the rule", || {
         let host = host(|host| host)?;
         let refuse = "d=$(dirname $3); ! grep -qs rsync $3 $d/sudoers.d/gitlab-runner || \

@@ -51,16 +51,6 @@ fn refused(name: &str, tree: &Tree, arguments: &[&str], expected: Expected<'_>) 
     assert_unchanged(&before, &stamps(tree));
 }
 
-/// Demands the refusal by `apply`, where only the writing or `visudo` shows that it can't be.
-#[track_caller]
-fn refused_late(name: &str, tree: &Tree, arguments: &[&str], expected: Expected<'_>) {
-    let before = stamps(tree);
-    let run = |words: &[&str]| tree.run(&[words, arguments].concat());
-    check_text(name, &run(&["apply"]), expected.1);
-    check_json(name, &run(&["apply", "--json"]), expected);
-    assert_unchanged(&before, &stamps(tree));
-}
-
 fn stamps(tree: &Tree) -> Vec<String> {
     without_state(tree.stamps())
 }

@@ -1,6 +1,6 @@
 //! Commands that no rule may hold, and policies of sudo that no rule can join.
 
-use super::{DROP_IN, Expected, host, refused, refused_late, with_profile};
+use super::{DROP_IN, Expected, host, refused, with_profile};
 use crate::support::{self, assert_unchanged, is_root};
 
 #[test]
@@ -202,9 +202,9 @@ fn a_policy_that_somebody_else_broke() {
     // As much as a file may hold, of which visudo complains line by line: neither waits for the other.
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "this is ( no rule\n".repeat(50_000), 0o440);
     tree.run(&["plan", "--profile", "dind"]).exit(2).says("/etc/sudoers.d/zz-vendor:1");
-    // Only visudo sees that.
+    // Only visudo sees that; it is asked before anything is written.
     let tree = host().file_mode("etc/sudoers.d/zz-vendor", "root ALL=(ALL) ALL ALL\n", 0o440);
-    refused_late("third party's line", &tree, &["--profile", "dind"], broken);
+    refused("third party's line", &tree, &["--profile", "dind"], broken);
     assert!(!tree.exists(DROP_IN));
     // A rule that is ours and right already stays, and nothing is said of others' files.
     let tree = host();
