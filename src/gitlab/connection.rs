@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::{HeaderValue, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body, Proxy};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use zeroize::Zeroizing;
 
 use super::change::Call;
+use super::proxy;
 use super::section::Url;
 use crate::fault::fault;
 use crate::sys::waiting;
@@ -37,6 +38,8 @@ pub struct Connection {
     token: Zeroizing<String>,
     limit: Duration,
     deadline: Instant,
+    /// The variable that names the proxy, where one is used.
+    proxy: Option<&'static str>,
 }
 
 /// What GitLab answered to one request.
@@ -70,16 +73,19 @@ impl Connection {
             .max_redirects_will_error(false)
             .https_only(!url.is_local())
             .user_agent(concat!("runner-prep/", env!("CARGO_PKG_VERSION")));
+        let mut proxy = None;
         config = if url.is_local() {
             config.proxy(None)
         } else {
+            let named = proxy::find(url.host(), &|name| std::env::var(name).ok());
+            proxy = named.as_ref().map(|(variable, _)| *variable);
             let tls = TlsConfig::builder()
                 .root_certs(RootCerts::new_with_certs(&authorities(ca)?))
                 .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-            config.proxy(Proxy::try_from_env()).tls_config(tls.build())
+            config.proxy(named.map(usable).transpose()?).tls_config(tls.build())
         };
         let deadline = Instant::now() + limit;
-        Ok(Self { agent: config.build().into(), url: url.clone(), token, limit, deadline })
+        Ok(Self { agent: config.build().into(), url: url.clone(), token, limit, deadline, proxy })
     }
 
     /// The server's name.
@@ -299,12 +305,18 @@ impl Connection {
         if let ureq::Error::BodyExceedsLimit(limit) = error {
             return no_gitlab(asked, &format!("it is longer than {limit} bytes"));
         }
+        let by_proxy = || match self.proxy {
+            Some(variable) => format!(
+                "see that the proxy lets {host} through: it is the one that {variable} names; or do without: export no_proxy={host}"
+            ),
+            None => format!("see that {host} can be reached from here; through a proxy: set https_proxy"),
+        };
         let (why, repair) = match error {
             ureq::Error::Timeout(_) => (
                 format!("no whole answer came in time (all requests together: {} s)", self.limit.as_secs()),
                 "run the same command again, with a longer --timeout if the server is slow".to_owned(),
             ),
-            ureq::Error::HostNotFound => (
+            ureq::Error::HostNotFound if self.proxy.is_none() => (
                 format!("there is no address of {host}"),
                 "correct `url` in [gitlab]; through a proxy: set https_proxy".to_owned(),
             ),
@@ -312,12 +324,24 @@ impl Connection {
                 format!("its certificate is not accepted: {text}"),
                 "name a file with the authority that signed it, as PEM, by --ca-file".to_owned(),
             ),
-            _ => {
-                (text, format!("see that {host} can be reached from here; through a proxy: set https_proxy"))
-            }
+            _ => (text, by_proxy()),
         };
         fault("gitlab-unreachable", format!("cannot ask GitLab: {asked}: {why}"), repair)
     }
+}
+
+/// The proxy that a variable names. Its value is not shown where it is none: it may hold a password.
+fn usable((variable, address): (&str, String)) -> Result<Proxy> {
+    let known = |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    Proxy::new(address.trim()).ok().filter(known).ok_or_else(|| {
+        fault(
+            "gitlab-proxy",
+            format!("the variable {variable} does not hold the address of a proxy that can be used here"),
+            format!(
+                "set it to one of HTTP: export {variable}=http://proxy.example.com:3128; or do without: unset {variable}"
+            ),
+        )
+    })
 }
 
 /// An answer that GitLab does not give.

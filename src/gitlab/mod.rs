@@ -8,6 +8,7 @@ pub mod by_hand;
 pub mod change;
 pub mod connection;
 pub mod plan;
+mod proxy;
 pub mod public_keys;
 pub mod section;
 pub mod state;

@@ -40,13 +40,16 @@ impl<'a> Quoted<'a> {
                 || SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))
                 || is_secret_variable(word)
         };
-        let has_secret =
-            text.lines().map(first_word).chain(names(text)).any(is_secret) || has_credentials(text);
+        let has_secret = text.lines().map(first_word).chain(names(text)).any(is_secret);
         Self { origin, text, show: if has_secret { show.min(Show::Keys) } else { show } }
     }
 
     /// A message with the place it is about. It may repeat a value of the text, where those may be shown.
     pub(super) fn render(&self, span: Option<Range<usize>>, message: &str) -> String {
+        without_credentials(&self.rendered(span, message))
+    }
+
+    fn rendered(&self, span: Option<Range<usize>>, message: &str) -> String {
         let Self { origin, text, show } = *self;
         let message = message.trim().replace('\n', ", ");
         let message = if show == Show::Lines { message } else { without_values(text, &message) };
@@ -159,11 +162,19 @@ fn is_secret_variable(word: &str) -> bool {
 /// Parts of such names.
 const VARIABLES: [&str; 8] = ["TOKEN", "PASSWORD", "PASSWD", "PASS", "SECRET", "KEY", "AUTH", "CREDENTIALS"];
 
-/// True where an address names a user, and so mostly a password: `https://user:password@example.com`.
-fn has_credentials(text: &str) -> bool {
-    let server =
-        |rest: &str| rest.split(|c: char| c.is_whitespace() || "/\"'".contains(c)).next().map(str::to_owned);
-    text.split("://").skip(1).filter_map(server).any(|server| server.contains('@'))
+/// A text without what an address says of a user, and mostly of a password: `https://****@example.com`.
+fn without_credentials(text: &str) -> String {
+    let mut pieces = text.split("://");
+    let mut clean = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| c.is_whitespace() || "\"'".contains(c)).unwrap_or(piece.len());
+        let user = piece.get(..end).and_then(|address| address.rfind('@')).unwrap_or_default();
+        let (user, rest) = piece.split_at(user);
+        clean.push_str("://");
+        clean.extend(user.chars().map(|_| '*'));
+        clean.push_str(rest);
+    }
+    clean
 }
 
 /// The key or the name of the table that a line begins with, in whichever way TOML writes it: `[[runners]]`,
@@ -236,6 +247,19 @@ pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_user() {
+        for (text, expected) in [
+            ("a \"http://me:secret@b:1\" c", "a \"http://*********@b:1\" c"),
+            ("http://me:se/cr@et@b x@y", "http://***********@b x@y"),
+            ("http://b/c d@e", "http://b/c d@e"),
+            ("git@b", "git@b"),
+            ("://@", "://@"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
+    }
 
     #[test]
     fn the_caret_stands_below_the_word() {

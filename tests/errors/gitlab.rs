@@ -23,6 +23,24 @@ pub(super) const CASES: &[Case] = &[
         given(State::default(), PUSH, KEY, Some(("/nowhere/token", 0o600)))
     }),
     case("gitlab-unreachable", "an answer that is cut off", || wrong(Quirk::Cut)),
+    case("gitlab-proxy", "a proxy of another kind", || {
+        let directory = tempfile::tempdir().unwrap();
+        let gitlab = GitLab::start_tls(State::default(), directory.path())?;
+        let put = |name: &str, text: &str| {
+            std::fs::write(directory.path().join(name), text).unwrap();
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(directory.path().join(name), mode).unwrap();
+        };
+        put("ours.toml", &gitlab.profile(PUSH));
+        put("keys", KEY);
+        put("token", CANARY);
+        let mut command = Command::new(program());
+        command.args(["gitlab", "plan", "--json", "--profile", "./ours.toml", "--public-key", "keys"]);
+        command.args(["--token-file", "token", "--ca-file", "ca.pem"]).current_dir(directory.path());
+        let run =
+            run_limited(command.env_clear().env("PATH", PATH).env("https_proxy", "socks5://localhost:1080"));
+        Some(of_json(&run, &[]))
+    }),
     case("gitlab-answer", "a web page in place of JSON", || wrong(Quirk::Body("<html>"))),
     case("gitlab-answer", "too many requests", || {
         wrong(Quirk::Status(429, "Retry-After: 0", "Retry later", 9))

@@ -163,7 +163,7 @@ fn a_server_with_an_authority_of_its_own() {
     let Some(gitlab) = GitLab::start_tls(State::default(), directory.path()) else { return };
     let desk = Desk::at(gitlab, ALL);
     std::fs::copy(directory.path().join("ca.pem"), desk.path("ca.pem")).unwrap();
-    desk.run(&["plan"]).exit(2).says("certificate").says("--ca-file FILE");
+    desk.run(&["plan"]).exit(2).says("certificate").says("--ca-file");
     desk.run(&["plan", "--ca-file", "keys"]).exit(2).says("no certificate of an authority in the file");
     desk.run(&["plan", "--ca-file", "none"]).exit(2).says("none is missing");
     assert_eq!(desk.gitlab.asked().len(), 0, "nothing was sent to a server that is not known");

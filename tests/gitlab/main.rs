@@ -16,7 +16,9 @@ mod given;
 mod matrix;
 mod playbook;
 mod project;
+mod proxies;
 mod secret;
+mod undo;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

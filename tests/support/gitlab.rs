@@ -411,6 +411,18 @@ impl State {
                     None => error(404, &json!("404 Deploy Key Not Found")),
                 }
             }
+            ("DELETE", ["deploy_keys", id]) => {
+                for key in self.keys.iter_mut().filter(|key| key.id.to_string() == **id) {
+                    key.projects.retain(|project| *project != ID);
+                }
+                self.keys.retain(|key| !key.projects.is_empty());
+                (204, Vec::new(), String::new())
+            }
+            ("DELETE", ["job_token_scope", list, id]) => {
+                let entries = if *list == "allowlist" { &mut self.projects } else { &mut self.groups };
+                entries.retain(|entry| entry.to_string() != **id);
+                (204, Vec::new(), String::new())
+            }
             ("GET", ["protected_branches"]) => page(self.protected.as_array().unwrap(), query),
             ("GET", ["job_token_scope"]) => {
                 ok(200, &json!({ "inbound_enabled": self.inbound, "outbound_enabled": false }))
