@@ -298,7 +298,7 @@ impl<'a> Walk<'a> {
                 }
                 Kind::Include(it) => {
                     if !self.include(&it.path) {
-                        self.found.whole.lack(at, line.first);
+                        self.found.whole.lack(at, line.first, &it.path);
                     }
                 }
                 Kind::Defaults(defaults) => self.take(&defaults, file, line),

@@ -17,6 +17,8 @@ pub(super) struct Whole {
     places: Vec<(usize, usize)>,
     /// The files that were read.
     files: Vec<PathBuf>,
+    /// Those that are not there, each by its line of the text.
+    missing: Vec<(usize, PathBuf)>,
     /// When the last of them changed.
     pub(super) changed: (i64, i64),
     /// A line has no form that sudo reads, as it seems, or names a file that is not there.
@@ -45,9 +47,10 @@ impl Whole {
     }
 
     /// A line that reads a file which is not there.
-    pub(super) fn lack(&mut self, file: usize, number: usize) {
+    pub(super) fn lack(&mut self, file: usize, number: usize, path: &Path) {
         self.is_odd = true;
         let place = self.places.len() + 1;
+        self.missing.push((place, path.to_path_buf()));
         self.push(file, number, &format!("@include {MISSING}{place}"));
     }
 
@@ -63,24 +66,28 @@ impl Whole {
 
     /// A complaint with the file and the line that the administrator knows.
     pub(super) fn as_seen(&self, said: &str, main: &Path) -> String {
-        for name in [INPUT, MISSING] {
-            let Some((before, after)) = said.split_once(name) else { continue };
-            let Some(start) = after.find(|c: char| c.is_ascii_digit()) else { continue };
+        // The longest number first: one may begin with another.
+        for (place, path) in self.missing.iter().rev() {
+            if said.contains(&format!("{MISSING}{place}")) {
+                let file = self.at(*place).unwrap_or_default();
+                return format!("{file}: it includes {}, which is not there", path.display());
+            }
+        }
+        let seen = || {
+            let (before, after) = said.split_once(INPUT)?;
+            let start = after.find(|c: char| c.is_ascii_digit())?;
             let end =
                 after[start..].find(|c: char| !c.is_ascii_digit()).map_or(after.len(), |end| start + end);
-            let place = after[start..end]
-                .parse::<usize>()
-                .ok()
-                .and_then(|line| self.places.get(line.checked_sub(1)?));
-            let file = place.and_then(|(file, _)| self.files.get(*file));
-            let (Some((_, number)), Some(file)) = (place, file) else { continue };
-            let file = file.display();
-            return if name == MISSING {
-                format!("{file}:{number}: it includes a file that is not there")
-            } else {
-                format!("{before}{file}{}{number}{}", &after[..start], &after[end..])
-            };
-        }
-        said.replace(INPUT, &main.display().to_string())
+            let place = self.at(after[start..end].parse().ok()?)?;
+            let (file, number) = place.rsplit_once(':')?;
+            Some(format!("{before}{file}{}{number}{}", &after[..start], &after[end..]))
+        };
+        seen().unwrap_or_else(|| said.replace(INPUT, &main.display().to_string()))
+    }
+
+    /// File and line of a line of the text, which counts from 1.
+    fn at(&self, line: usize) -> Option<String> {
+        let (file, number) = self.places.get(line.checked_sub(1)?)?;
+        Some(format!("{}:{number}", self.files.get(*file)?.display()))
     }
 }
