@@ -210,12 +210,11 @@ fn every_fault_of_a_host_is_found() {
     let (mut wrong, mut documents) = (Vec::new(), Cases::new());
     for fault in HOST_FAULTS {
         let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
-        let processes =
-            || host.sh("ps -e -o pid=,args= | grep -v -e ' ps -e ' -e '<defunct>'").stdout.lines().count();
-        let before = processes();
+        let before = host.processes();
         let run = host.prep(&[&["doctor", "--json"], fault.args].concat());
-        if processes() > before {
-            wrong.push(format!("{}: a process is left: {}", fault.name, host.sh("ps -e -o pid,args")));
+        let left: Vec<_> = host.processes().into_iter().filter(|one| !before.contains(one)).collect();
+        if !left.is_empty() {
+            wrong.push(format!("{}: left behind: {left:?}", fault.name));
         }
         let found = findings(&run);
         documents.push((fault.name.to_owned(), "doctor", run.json(), true));

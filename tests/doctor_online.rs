@@ -185,9 +185,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
 fn servers_are_asked_when_somebody_says_so_and_in_the_words_of_jobs() {
     let Some(scene) = Scene::set() else { return };
     let Scene { host, gitlab, registry } = &scene;
-    // What the server forked waits for the first process of the host, which collects nothing.
-    let processes = || host.sh("ps -e -o args= | grep -v -e '^ps ' -e '^.sshd. <defunct>' | sort").stdout;
-    let (before, running) = (host.stamps(), processes());
+    let (before, running) = (host.stamps(), host.processes());
 
     // Never by default.
     host.prep(&["doctor", "--profile", "ours"]);
@@ -212,7 +210,7 @@ fn servers_are_asked_when_somebody_says_so_and_in_the_words_of_jobs() {
     let changed: Vec<_> = after.iter().filter(|stamp| !before.contains(stamp)).collect();
     assert!(changed.iter().all(|stamp| stamp.contains("verify.asked")), "{changed:?}");
     assert_eq!(after.len(), before.len());
-    assert_eq!(processes(), running);
+    assert_eq!(host.processes(), running);
     assert_eq!(host.sh("cat /run/verify.asked").stdout, "verify --config /etc/gitlab-runner/config.toml\n");
 
     for (harm, mend, code, words) in WRONG {
@@ -251,8 +249,9 @@ fn servers_are_asked_when_somebody_says_so_and_in_the_words_of_jobs() {
     }
 
     // Registries that are none, or are not there.
-    for address in [format!("{registry}/none"), "http://127.0.0.1:1".to_owned()] {
-        let found = scene.ask(&["--registry", &address]);
+    let none = ["http://127.0.0.1:1", "file:///etc/passwd", "http://127.0.0.1:1/'; echo x", "-K/etc/passwd"];
+    for address in none.map(str::to_owned).into_iter().chain([format!("{registry}/none")]) {
+        let found = scene.ask(&[&format!("--registry={address}")]);
         let is_it = found
             .iter()
             .any(|(status, code, _)| (status.as_str(), code.as_str()) == ("problem", "registry-unreachable"));

@@ -13,6 +13,7 @@ use crate::facts::programs::install;
 use crate::facts::ssh::{self, Client, Trust};
 use crate::facts::{Account, Facts};
 use crate::finding::Findings;
+use crate::repair::quoted;
 use crate::runner_config::{self, Runner};
 use crate::text::job_log::plain;
 use crate::text::known_hosts::HostName;
@@ -42,6 +43,22 @@ const OWN_FAILURE: i32 = 255;
 
 /// Where GitLab is when nobody says otherwise.
 const GITLAB: &str = "gitlab.com";
+
+/// curl, without a configuration of its own: one request, of which the status alone is shown.
+const CURL: [&str; 12] = [
+    "--disable",
+    "--globoff",
+    "--proto",
+    "=http,https",
+    "--silent",
+    "--show-error",
+    "--max-time",
+    "10",
+    "--output",
+    "/dev/null",
+    "--write-out",
+    "%{http_code}",
+];
 
 /// Beginnings of what ssh says where no server answers.
 const UNREACHABLE: [&str; 6] = [
@@ -291,18 +308,7 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
             None => format!("https://{}", registry.trim_end_matches('/')),
         };
         let address = format!("{address}/v2/");
-        let arguments = [
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "10",
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code}",
-            "--",
-            &address,
-        ];
+        let arguments = [&CURL[..], &["--", &address]].concat();
         let Some(said) = machine.ask("curl", &arguments, &[])? else {
             let repair = install(patient.facts, &["curl"])?;
             findings.unknown(
@@ -325,7 +331,7 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.about(registry).problem(
             "registry-unreachable",
             message,
-            format!("see what it says from here: curl -sS -o /dev/null {address}"),
+            format!("see what it says from here: curl -sS -o /dev/null {}", quoted(&address)),
         );
     }
     if findings.is_empty() {

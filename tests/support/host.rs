@@ -113,6 +113,16 @@ impl Host {
         run_limited(self.command("su").args(["--login", "--shell", "/bin/sh", account, "-c", &script]))
     }
 
+    /// The command lines of what runs in it, sorted. What has ended waits for a first process that collects nothing.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let run = run_limited(self.command("ps").args(["-e", "-o", "args="]));
+        let lines =
+            run.stdout.lines().filter(|line| !line.contains("<defunct>") && !line.starts_with("ps -e "));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
     /// Its network, as a namespace: for a server of the test itself.
     pub(crate) fn network(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/ns/net", self.namespaces.id()))
