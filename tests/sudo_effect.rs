@@ -80,6 +80,22 @@ const CASES: &[(At, &str, Say)] = &[
     (At::LaterFile, "Defaults !root_sudo", ASKS),
     (At::LaterFile, "Defaults !root_sudo\n%gitlab-runner ALL=(ALL) ALL", ASKS),
     (At::LaterFile, "Defaults listpw=always", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/bin/rsync *", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) /usr/bin/rsync -*", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ^/usr/bin/rsync$ ^.*$", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) !/usr/bin/rsync *", DENIED),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) CWD=/nope NOPASSWD: /usr/bin/rsync", DENIED),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) CHROOT=/srv NOPASSWD: /usr/bin/rsync", DENIED),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) NOTAFTER=20200101000000Z /usr/bin/rsync", ASKS),
+    (At::LaterFile, "Defaults runcwd=/nope", DENIED),
+    (At::LaterFile, "Defaults:gitlab-runner runchroot=/srv", DENIED),
+    (At::LaterFile, "Defaults log_output, iolog_dir=/proc/x", DENIED),
+    (At::EarlierFile, "Defaults log_output", DENIED),
+    (At::LaterFile, "Defaults !!requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults!/usr/bin/id requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults>daemon requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults passprompt=requiretty, requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults badpass_message=\"no requiretty\", requiretty", Code("sudo-requiretty")),
     (At::MainEnd, "%gitlab-runner ALL=(ALL) ALL", ASKS),
     (At::MainEnd, "root ALL=(ALL) ALL\ngitlab-runner ALL = \\\n (root) /usr/bin/r*\n# end", ASKS),
     (At::MainEnd, "gitlab-runner ALL=(ALL) !/usr/bin/rsync", DENIED),
@@ -373,4 +389,117 @@ fn what_has_changed_since_is_asked_of_visudo_and_nothing_else_is() {
     assert_eq!(codes(&host), [&before[..], &["policy-unknown".to_owned()]].concat());
     host.sh("rm /etc/sudoers.d/aa").ok();
     assert_eq!(codes(&host), before, "nothing leaves a doubt");
+}
+
+/// What a repair moves away takes nobody else's place.
+#[test]
+fn a_repair_leaves_the_rules_of_others() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    apply(&host).exit(0);
+    host.sh(
+        "echo '# of somebody' > /etc/sudoers.d/00-zz; echo 'gitlab-runner ALL=(ALL) ALL' > /etc/sudoers.d/zz
+         chmod 0440 /etc/sudoers.d/*zz",
+    )
+    .ok();
+    let run = apply(&host);
+    let repair = run.exit(3).json()["pending"][0]["repair"].as_str().unwrap().to_owned();
+    host.sh(repair.split_once(": ").unwrap().1).ok();
+    apply(&host).exit(0);
+    assert_eq!(host.text("/etc/sudoers.d/00-zz"), "# of somebody\n");
+    assert!(works(&host));
+}
+
+/// A file of the name of our second one, which somebody else wrote, is read like any other.
+#[test]
+fn a_foreign_file_with_a_name_of_ours_counts() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    apply(&host).exit(0);
+    for line in ["gitlab-runner ALL=(ALL) PASSWD: /usr/bin/rsync", "Defaults:gitlab-runner requiretty"] {
+        let file = "/etc/sudoers.d/gitlab-runner-deploy";
+        host.sh(&format!("rm -f {file}; echo '{line}' > {file}; chmod 0440 {file}")).ok();
+        assert!(!works(&host), "{line}");
+        apply(&host).exit(3);
+        host.prep(&["check", "--profile", "site", "--only", "sudoers"]).exit(3);
+    }
+}
+
+#[test]
+fn whom_a_job_becomes_is_looked_at() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    apply(&host).exit(0);
+    host.sh("echo 'Defaults runas_default=daemon' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz").ok();
+    host.prep(&["check", "--profile", "site", "--only", "sudoers"])
+        .exit(3)
+        .says("runs as daemon and not as root: /etc/sudoers.d/zz:1 says runas_default=daemon");
+}
+
+/// sudo reads no rule at all then.
+#[test]
+fn the_main_file_is_roots_alone() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    apply(&host).exit(0);
+    for spoil in [
+        "chmod 0666 /etc/sudoers",
+        "chown 2001 /etc/sudoers",
+        "chgrp 2001 /etc/sudoers; chmod 0460 /etc/sudoers",
+    ] {
+        host.sh(spoil).ok();
+        assert!(!works(&host), "{spoil}");
+        let run = host.prep(&["--json", "check", "--profile", "site", "--only", "sudoers"]);
+        let pending = run.exit(3).json()["pending"][0].clone();
+        assert_eq!(pending["code"], "sudoers-main-mode", "{run}");
+        host.sh(pending["repair"].as_str().unwrap().split_once(": ").unwrap().1).ok();
+        assert!(works(&host), "{spoil}");
+        host.prep(&["check", "--profile", "site", "--only", "sudoers"]).exit(0);
+    }
+}
+
+/// What only visudo sees is known before anything is written, too.
+#[test]
+fn a_plan_refuses_what_apply_would_refuse() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    for line in [
+        "Defaults foobar",
+        "Defaults secure_path",
+        "Defaults umask=9999",
+        "root ALL=(ALL) rsync",
+        "User_Alias A = ops\nUser_Alias A = dev",
+        "ops ALL=(ALL) FOO: ALL",
+        "ops ALL=(ALL) ALL,",
+        "@include /nosuch",
+    ] {
+        host.sh(&format!(
+            "rm -f /etc/sudoers.d/*; printf '{line}\\n' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz"
+        ))
+        .ok();
+        for command in ["plan", "check", "apply"] {
+            let run = host.prep(&["--json", command, "--profile", "site", "--only", "sudoers"]);
+            assert_eq!(run.exit(2).json()["warnings"][0]["code"], "policy-broken", "{line}: {run}");
+        }
+    }
+    // The files together, of which each is good alone.
+    host.sh("rm -f /etc/sudoers.d/*; for f in x y; do echo 'User_Alias A = ops' > /etc/sudoers.d/$f; done
+         chmod 0440 /etc/sudoers.d/*")
+        .ok();
+    host.prep(&["plan", "--profile", "site", "--only", "sudoers"]).exit(2).says("/etc/sudoers.d/y:1");
 }

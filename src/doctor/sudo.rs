@@ -9,6 +9,7 @@ use crate::change::{FileKind, Note};
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
+use crate::fault::quoted;
 use crate::finding::Findings;
 use crate::policy::{EFFECT, SECURE_PATH, SUDOERS_DIRECTORY, UNKNOWN_EFFECT};
 
@@ -90,13 +91,41 @@ pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             install(patient.facts, &["sudo"])?,
         ),
         Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
-        Some(done) => findings.problem(
-            "policy-broken",
-            format!("visudo objects: {}", done.complaint()),
-            "see all of it, and correct that file with visudo: visudo -c",
-        ),
+        Some(done) => match lax(patient, &done)? {
+            Some(files) => findings.note(
+                "sudoers-lax",
+                format!("visudo wants another mode, and sudo reads them all the same: {files}"),
+                format!("chmod 0440 {files}"),
+            ),
+            None => findings.problem(
+                "policy-broken",
+                format!("visudo objects: {}", done.complaint()),
+                "see all of it, and correct that file with visudo: visudo -c",
+            ),
+        },
     }
     Ok(())
+}
+
+/// The files of whose mode alone visudo complains, where nobody else can write them and sudo reads them; `None` where there
+/// is more to it.
+fn lax(patient: &Patient<'_>, done: &Finished) -> Result<Option<String>> {
+    let mut files: Vec<String> = Vec::new();
+    for line in done.stdout.lines().chain(done.stderr.lines()).map(str::trim) {
+        if line.is_empty() || line.ends_with(": parsed OK") {
+            continue;
+        }
+        let Some(file) = line.strip_suffix(": bad permissions, should be mode 0440") else { return Ok(None) };
+        let seen = patient.facts.stat(Path::new(file))?;
+        if seen.is_none_or(|seen| seen.uid != 0 || seen.mode & 0o022 != 0) {
+            return Ok(None);
+        }
+        let file = quoted(Path::new(file));
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    Ok(Some(files.join(" ")).filter(|files| !files.is_empty()))
 }
 
 /// The rules of the account as sudo itself reads them; an empty text when sudo is not installed.

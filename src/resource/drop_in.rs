@@ -9,16 +9,13 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::sudo_effect::{self, Allowed};
-use super::sudo_policy::Policy;
+use super::sudo_policy::{MARK, Policy};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move};
 use crate::text::sudo_line::is_comment;
 
 const MODE: u32 = 0o440;
-
-/// The first line of a file of ours.
-const MARK: &str = "# Managed by runner-prep";
 
 /// A file of rules below `/etc/sudoers.d`.
 pub(super) struct DropIn {

@@ -3,7 +3,9 @@
 //!
 //! sudo is asked only where its files leave a doubt, and with the account's rights: so it sees what it sees in a job.
 
-use std::path::Path;
+mod trial;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -11,6 +13,7 @@ use super::context::Context;
 use super::sudo_policy::{Policy, Spot};
 use crate::change::Notes;
 use crate::facts::machine::Finished;
+use crate::fault::quoted;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
 
@@ -68,14 +71,25 @@ pub(super) fn look(
         );
         return Ok(());
     };
-    // For a command, or for whoever is become.
-    let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
-    if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
-        effect.demand_terminal(notes);
-        return Ok(());
-    }
     let rules = entries(&listing);
     for one in allowed {
+        match effect.try_out(one, &rules)? {
+            Some(said) if said.stderr.contains("must have a tty") => {
+                effect.demand_terminal(notes);
+                continue;
+            }
+            Some(said) => {
+                effect.tell_trial(one, &said, &rules, &listing, notes)?;
+                continue;
+            }
+            None => {}
+        }
+        // For a command, or for whoever is become.
+        let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
+        if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
+            effect.demand_terminal(notes);
+            continue;
+        }
         effect.judge(one, &rules, &listing, notes)?;
     }
     Ok(())
@@ -130,14 +144,16 @@ impl Effect<'_> {
 
     fn demand_terminal(&self, notes: &mut Notes) {
         let spots: Vec<&Spot> = self.policy.terminal.iter().collect();
+        // The word alone, where it is in no text; else a line behind it, with the same word on whom.
         let edit = |spot: &&Spot| {
             let Spot { file, line, .. } = spot;
-            format!(
-                "sed -i -E '{},{}s/(^|[^!])requiretty/\\1!requiretty/' {}; ",
-                line.first,
-                line.last,
-                file.display()
-            )
+            let file = quoted(file);
+            let scope = line.text.split_whitespace().next().unwrap_or("Defaults");
+            if line.text.contains(['"', '\\']) {
+                return format!("sed -i '{}a {scope} !requiretty' {file}; ", line.last);
+            }
+            let word = r"s/(^|[ \t,])(!!)*requiretty([ \t,]|$)/\1!requiretty\3/";
+            format!("sed -i -E '{},{}{word}' {file}; ", line.first, line.last)
         };
         notes.wait(
             "sudo-requiretty",
@@ -146,17 +162,37 @@ impl Effect<'_> {
         );
     }
 
+    fn tell_partly(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
+        let spots = self.spots(Some(entry));
+        notes.warn(
+            "sudo-some-arguments",
+            format!(
+                "{} comes after {} and decides where {shown} has the arguments of `{}`",
+                places(&spots),
+                self.ours,
+                entry.command
+            ),
+            self.repair(&spots),
+        );
+    }
+
+    fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [Entry]) -> Verdict<'r> {
+        let same = |one: &str, other: &str| self.is_same(one, other);
+        let (program, arguments) = allowed
+            .command
+            .split_first()
+            .map_or(("", String::new()), |(one, rest)| (one.as_str(), rest.join(" ")));
+        let run_as = allowed.run_as.as_deref().unwrap_or("root");
+        let arguments = Some(arguments.as_str()).filter(|arguments| !arguments.is_empty());
+        verdict(rules, &Question { run_as, program, arguments, same: &same })
+    }
+
     fn judge(&self, allowed: &Allowed, rules: &[Entry], listing: &str, notes: &mut Notes) -> Result<()> {
         let Allowed { run_as, command } = allowed;
         let name = &self.context.target.name;
         let shown = command.join(" ");
         let run_as = run_as.as_deref().unwrap_or("root");
-        let (program, arguments) =
-            command.split_first().map_or(("", String::new()), |(one, rest)| (one.as_str(), rest.join(" ")));
-        let same = |one: &str, other: &str| self.is_same(one, other);
-        let arguments = Some(arguments.as_str()).filter(|arguments| !arguments.is_empty());
-        let question = Question { run_as, program, arguments, same: &same };
-        let mut verdict = verdict(rules, &question);
+        let mut verdict = self.verdict(allowed, rules);
         let decided;
         if matches!(verdict, Verdict::Unclear(_)) {
             decided = self.ask_rule(run_as, command, listing)?;
@@ -170,30 +206,10 @@ impl Effect<'_> {
         match verdict {
             Verdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
             Verdict::Free(_) => return self.find(run_as, command, notes),
-            Verdict::Partly(entry) => {
-                let spots = self.spots(Some(entry));
-                notes.warn(
-                    "sudo-some-arguments",
-                    format!(
-                        "{} comes after {} and decides where {shown} has the arguments of `{}`",
-                        places(&spots),
-                        self.ours,
-                        entry.command
-                    ),
-                    self.repair(&spots),
-                );
-            }
-            Verdict::Asks(entry) => {
-                let what = format!("sudo asks {name} for a password before it runs {shown}");
-                let (what, repair) = self.told(&what, Some(entry));
-                notes.wait("sudo-password-asked", what, repair);
-            }
-            Verdict::Denied(_) | Verdict::Unknown => {
-                let entry = if let Verdict::Denied(entry) = verdict { Some(entry) } else { None };
-                let what = format!("sudo does not allow {name} to run {shown}");
-                let (what, repair) = self.told(&what, entry);
-                notes.wait("rule-without-effect", what, repair);
-            }
+            Verdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
+            Verdict::Asks(entry) => self.tell_password(&shown, entry, notes),
+            Verdict::Denied(entry) => self.tell_denied(&shown, Some(entry), notes),
+            Verdict::Unknown => self.tell_denied(&shown, None, notes),
             Verdict::Unclear(entry) => {
                 let what = format!(
                     "whether sudo lets {name} run {shown} is unknown, because only sudo itself can judge `{}`",
@@ -204,6 +220,18 @@ impl Effect<'_> {
             }
         }
         Ok(())
+    }
+
+    fn tell_password(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
+        let what = format!("sudo asks {} for a password before it runs {shown}", self.context.target.name);
+        let (what, repair) = self.told(&what, Some(entry));
+        notes.wait("sudo-password-asked", what, repair);
+    }
+
+    fn tell_denied(&self, shown: &str, entry: Option<&Entry>, notes: &mut Notes) {
+        let what = format!("sudo does not allow {} to run {shown}", self.context.target.name);
+        let (what, repair) = self.told(&what, entry);
+        notes.wait("rule-without-effect", what, repair);
     }
 
     /// What it comes to, with the place and the repair.
@@ -287,6 +315,15 @@ impl Effect<'_> {
         [says, in_file, all].into_iter().find(|spots| !spots.is_empty()).unwrap_or_default()
     }
 
+    /// A name in the directory that is read before ours and that nothing has.
+    fn free(&self, name: &str) -> PathBuf {
+        let mut free = format!("00-{name}");
+        while matches!(self.context.facts.entry(&Path::new(DIRECTORY).join(&free)), Ok(Some(_))) {
+            free.insert_str(0, "00-");
+        }
+        Path::new(DIRECTORY).join(free)
+    }
+
     /// How these rules come to be read before ours.
     fn repair(&self, spots: &[&Spot]) -> String {
         let Policy { main, by, .. } = self.policy;
@@ -296,8 +333,10 @@ impl Effect<'_> {
         for spot in spots {
             let name = spot.file.file_name().unwrap_or_default().to_string_lossy();
             // Read by the same line as ours.
-            let step = if spot.by == *by && spot.file.parent() == Some(Path::new(DIRECTORY)) {
-                format!("mv {} {DIRECTORY}/00-{name}", spot.file.display())
+            let is_twice =
+                self.policy.later.iter().any(|other| other.file == spot.file && other.by != spot.by);
+            let step = if spot.by == *by && !is_twice && spot.file.parent() == Some(Path::new(DIRECTORY)) {
+                format!("mv -n {} {}", quoted(&spot.file), quoted(&self.free(&name)))
             } else {
                 last = last.max(spot.by);
                 continue;
@@ -306,7 +345,8 @@ impl Effect<'_> {
                 steps.push(step);
             }
         }
-        if last > *by {
+        // What goes on over several lines is not moved by one command.
+        if last > *by && self.policy.is_one_line {
             steps.push(format!("sed -i -e '{by}{{h;d}}' -e '{last}G' {main}"));
         }
         if steps.is_empty() {

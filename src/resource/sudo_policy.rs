@@ -1,6 +1,8 @@
 //! sudo's policy as its files show it: what decides whether a drop-in means anything, and what leaves a doubt that
 //! only sudo can settle ([`super::sudo_effect`]).
 
+mod files;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -10,14 +12,18 @@ use super::sudo_whole::Whole;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::live::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
-use crate::fault::{fault, look_and_move};
+use crate::fault::fault;
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
-use crate::text::sudo_line::{Defaults, Kind, Line, lines};
+use crate::text::sudo_line::{Defaults, Kind, Line, is_harmless, lines};
+use files::{include_it, look_around, names, not_included, rules_by_rust, wait_for_main};
 
 /// The file of `[sudoers]`.
 pub(super) const RULES: &str = "/etc/sudoers.d/gitlab-runner";
 /// The file of `[[deploy]]`.
 pub(super) const DEPLOYMENTS: &str = "/etc/sudoers.d/gitlab-runner-deploy";
+
+/// How our files begin.
+pub(super) const MARK: &str = "# Managed by runner-prep";
 
 /// No more included files are looked at: they may include one another in a circle.
 const MOST_FILES: usize = 1000;
@@ -39,6 +45,8 @@ pub(super) struct Policy {
     pub(super) main: PathBuf,
     /// The line of the main file that our file is read by.
     pub(super) by: usize,
+    /// It is a line of its own, and does not go on over several.
+    pub(super) is_one_line: bool,
     /// Rules that are read after our file and may be about the account.
     pub(super) later: Vec<Spot>,
     /// Lines that demand a terminal.
@@ -61,6 +69,7 @@ impl Policy {
         for path in SUDOERS {
             let file = facts.file(Path::new(path), MOST_BYTES)?;
             if let Some(file) = file.filter(|file| file.kind == FileKind::Regular) {
+                wait_for_main(Path::new(path), &file, facts, notes)?;
                 main = Some((Path::new(path), file));
                 break;
             }
@@ -150,79 +159,6 @@ impl Policy {
     }
 }
 
-/// Whether the `sudo` of the host is sudo-rs. Asked only where it has a main file of its own.
-fn rules_by_rust(facts: &dyn Facts) -> Result<bool> {
-    let said = facts.sudo(None, &["--version"])?;
-    // sudo-rs 0.2.5 says it on standard error.
-    Ok(said.is_some_and(|said| [said.stdout, said.stderr].iter().any(|text| text.starts_with("sudo-rs"))))
-}
-
-fn not_included(main: &Path) -> anyhow::Error {
-    if main == Path::new(RUST_SUDOERS) {
-        return fault(
-            "sudoers-rs",
-            format!(
-                "sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there would be dead",
-                SUDOERS[0]
-            ),
-            include_it(main),
-        );
-    }
-    fault(
-        "sudoers-not-included",
-        format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display()),
-        include_it(main),
-    )
-}
-
-fn include_it(main: &Path) -> String {
-    let main = main.display();
-    format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
-}
-
-/// Every sudo skips the other names (sudoers(5), "Including other files").
-fn is_read(name: &str) -> bool {
-    !name.contains('.') && !name.ends_with('~')
-}
-
-/// The names that sudo reads in a directory, in its order.
-fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
-    entries.retain(|(name, _)| is_read(name));
-    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-    entries.into_iter().map(|(name, _)| name).collect()
-}
-
-/// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.
-fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
-    let entries = facts.entries(Path::new(DIRECTORY))?;
-    for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
-        if *kind == Some(FileKind::Regular) {
-            continue;
-        }
-        let path = Path::new(DIRECTORY).join(name);
-        let shown = path.display();
-        let repair = look_and_move(&path);
-        match facts.stat(&path)?.map(|seen| seen.kind) {
-            Some(FileKind::Regular) => {}
-            Some(FileKind::Special(kind)) => {
-                let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
-                return Err(fault("sudoers-special-file", what, repair));
-            }
-            Some(kind) => notes.warn(
-                "sudoers-no-file",
-                format!("{shown} is {kind}: sudo passes over it, and sudo-rs complains of it at every call"),
-                repair,
-            ),
-            None => notes.warn(
-                "sudoers-no-file",
-                format!("{shown} is a link that leads nowhere: sudo passes over it, sudo-rs complains of it"),
-                repair,
-            ),
-        }
-    }
-    Ok(names(entries))
-}
-
 /// The way through sudo's files in the order in which it reads them.
 struct Walk<'a> {
     facts: &'a dyn Facts,
@@ -234,6 +170,7 @@ struct Walk<'a> {
     is_met: bool,
     /// The line of the main file that is being read.
     by: usize,
+    is_one_line: bool,
     files: usize,
 }
 
@@ -250,6 +187,7 @@ impl<'a> Walk<'a> {
         let found = Policy {
             main: main.to_path_buf(),
             by: 0,
+            is_one_line: true,
             later: Vec::new(),
             terminal: Vec::new(),
             needs_terminal: false,
@@ -257,7 +195,8 @@ impl<'a> Walk<'a> {
             whole: Whole::default(),
             secure_path: SECURE_PATH.to_owned(),
         };
-        let mut walk = Walk { facts, account, ours, names, found, is_met: false, by: 0, files: 0 };
+        let mut walk =
+            Walk { facts, account, ours, names, found, is_met: false, by: 0, is_one_line: true, files: 0 };
         walk.read(main, file);
         walk.is_met.then_some(walk.found)
     }
@@ -270,7 +209,7 @@ impl<'a> Walk<'a> {
         let at = self.found.whole.begin(file, seen.changed);
         for line in lines(&text) {
             if file == self.found.main {
-                self.by = line.last;
+                (self.by, self.is_one_line) = (line.last, line.first == line.last);
             }
             let kind = line.kind(beside);
             self.found.whole.is_odd |= kind == Kind::Rule && line.looks_odd();
@@ -314,11 +253,11 @@ impl<'a> Walk<'a> {
     /// False for a file that is not there.
     fn include(&mut self, file: &Path) -> bool {
         if file == self.ours {
-            (self.is_met, self.found.by) = (true, self.by);
+            self.is_met = true;
+            (self.found.by, self.found.is_one_line) = (self.by, self.is_one_line);
             self.found.later.clear();
         }
-        // Ours set nothing.
-        if self.files < MOST_FILES && ![RULES, DEPLOYMENTS].iter().any(|ours| file == Path::new(ours)) {
+        if self.files < MOST_FILES && file != self.ours {
             self.files += 1;
             // `%h` is the host's short name.
             let name = || Some(self.facts.host_name().ok()?.split('.').next()?.to_owned());
@@ -328,6 +267,10 @@ impl<'a> Walk<'a> {
                 .and_then(|path| Some(path.replace("%h", &name()?)));
             let file = name.map_or_else(|| file.to_path_buf(), PathBuf::from);
             match self.facts.file(&file, MOST_BYTES) {
+                // Our other file is about other commands and sets nothing.
+                Ok(Some(seen))
+                    if [RULES, DEPLOYMENTS].iter().any(|ours| file == Path::new(ours))
+                        && seen.text().starts_with(MARK) => {}
                 Ok(Some(seen)) => self.read(&file, &seen),
                 Ok(None) => return false,
                 // What is not a file has nothing to read.
@@ -346,10 +289,12 @@ impl<'a> Walk<'a> {
         let spot = self.spot(file, line);
         for (name, value) in &defaults.settings {
             let plain = name.trim_start_matches('!');
-            if !["secure_path", "requiretty", "exempt_group"].contains(&plain) || holds == Some(false) {
+            // Of two negations each takes the other back.
+            let is_on = (name.len() - plain.len()) % 2 == 0;
+            if holds == Some(false) || is_harmless(plain) {
                 continue;
             }
-            if name == "requiretty" {
+            if plain == "requiretty" && is_on {
                 self.found.terminal.push(spot.clone());
             }
             match (plain, holds) {
@@ -358,8 +303,8 @@ impl<'a> Walk<'a> {
                     let value = value.clone().filter(|value| !value.is_empty());
                     self.found.secure_path = value.unwrap_or_else(|| SECURE_PATH.to_owned());
                 }
-                ("requiretty", Some(true)) => self.found.needs_terminal = name == plain,
-                // For a group, by an alias, or whom no password and no path is asked of.
+                ("requiretty", Some(true)) => self.found.needs_terminal = is_on,
+                // For a group, by an alias, or one of many that can keep a job from running what its rule allows.
                 _ => self.found.doubt = Some(spot.clone()),
             }
         }

@@ -234,6 +234,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "sudoers-name-skipped",
     ),
     problem("rule 0666", &[Mode(RULE, 0o666)], "sudoers-mode"),
+    problem("sudo's main file 0666", &[Mode("/etc/sudoers", 0o666)], "sudoers-main-mode"),
     problem(
         "rule names another path",
         &[Edit(RULE, "/usr/bin/rsync", "/usr/local/bin/rsync")],

@@ -293,6 +293,11 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ),
     ill("rule of another owner", "chown 998 /etc/sudoers.d/gitlab-runner", "", "sudoers-mode"),
     remark(
+        "another file of rules 0644",
+        "echo 'ops ALL=(ALL) ALL' > /etc/sudoers.d/90-ops; chmod 0644 /etc/sudoers.d/90-ops",
+        "sudoers-lax",
+    ),
+    remark(
         "rule for everything",
         "install -m 0440 /dev/null /etc/sudoers.d/90-cloud; echo 'gitlab-runner ALL=(ALL) NOPASSWD: ALL' > \
          /etc/sudoers.d/90-cloud",

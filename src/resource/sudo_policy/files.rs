@@ -1,0 +1,102 @@
+//! What lies in sudo's directory, and what is wrong with a file of sudo's whatever it says.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::change::{FileKind, Notes, Owner, Seen};
+use crate::facts::Facts;
+use crate::fault::{fault, look_and_move};
+use crate::policy::{RUST_SUDOERS, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+
+/// sudo reads nothing where somebody else could write its main file.
+pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+    let (root, group) = facts.ids(&Owner::Root)?.unwrap_or_default();
+    let by_group = file.mode & 0o020 != 0 && file.gid != group;
+    if file.uid == root && file.mode & 0o002 == 0 && !by_group {
+        return Ok(());
+    }
+    let (path, mode) = (path.display(), file.mode);
+    notes.wait(
+        "sudoers-main-mode",
+        format!(
+            "sudo reads no rule at all: {path} has mode {mode:04o} and belongs to {}:{}",
+            file.uid, file.gid
+        ),
+        format!("see that nobody changed it, then: chown root:root {path}; chmod 0440 {path}; visudo -c"),
+    );
+    Ok(())
+}
+
+/// Whether the `sudo` of the host is sudo-rs. Asked only where it has a main file of its own.
+pub(super) fn rules_by_rust(facts: &dyn Facts) -> Result<bool> {
+    let said = facts.sudo(None, &["--version"])?;
+    // sudo-rs 0.2.5 says it on standard error.
+    Ok(said.is_some_and(|said| [said.stdout, said.stderr].iter().any(|text| text.starts_with("sudo-rs"))))
+}
+
+pub(super) fn not_included(main: &Path) -> anyhow::Error {
+    if main == Path::new(RUST_SUDOERS) {
+        return fault(
+            "sudoers-rs",
+            format!(
+                "sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there would be dead",
+                SUDOERS[0]
+            ),
+            include_it(main),
+        );
+    }
+    fault(
+        "sudoers-not-included",
+        format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display()),
+        include_it(main),
+    )
+}
+
+pub(super) fn include_it(main: &Path) -> String {
+    let main = main.display();
+    format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
+}
+
+/// Every sudo skips the other names (sudoers(5), "Including other files").
+fn is_read(name: &str) -> bool {
+    !name.contains('.') && !name.ends_with('~')
+}
+
+/// The names that sudo reads in a directory, in its order.
+pub(super) fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
+    entries.retain(|(name, _)| is_read(name));
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    entries.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.
+pub(super) fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
+    let entries = facts.entries(Path::new(DIRECTORY))?;
+    for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
+        if *kind == Some(FileKind::Regular) {
+            continue;
+        }
+        let path = Path::new(DIRECTORY).join(name);
+        let shown = path.display();
+        let repair = look_and_move(&path);
+        match facts.stat(&path)?.map(|seen| seen.kind) {
+            Some(FileKind::Regular) => {}
+            Some(FileKind::Special(kind)) => {
+                let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
+                return Err(fault("sudoers-special-file", what, repair));
+            }
+            Some(kind) => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is {kind}: sudo passes over it, and sudo-rs complains of it at every call"),
+                repair,
+            ),
+            None => notes.warn(
+                "sudoers-no-file",
+                format!("{shown} is a link that leads nowhere: sudo passes over it, sudo-rs complains of it"),
+                repair,
+            ),
+        }
+    }
+    Ok(names(entries))
+}
