@@ -245,6 +245,21 @@ fn what_stands_outside_needs_no_runner_and_waits_for_none() {
 }
 
 #[test]
+fn what_is_read_at_the_start_alone_is_said_with_the_change() {
+    for profile in [
+        "[config.global]\nlisten_address = \":9252\"\n",
+        "[config.session_server]\nlisten_address = \":8093\"\n",
+    ] {
+        let tree = tree(profile, RUNNER);
+        tree.run(&["apply", "--profile", "mine", "-v"])
+            .ok()
+            .says("only when it starts")
+            .says("systemctl restart gitlab-runner");
+        tree.run(&["apply", "--profile", "mine", "-v"]).ok().says_not("only when it starts");
+    }
+}
+
+#[test]
 fn a_time_span_is_the_same_however_it_is_written() {
     let profile = "[config.global]\nconnection_max_age = \"1h30m\"\n";
     for same in ["\"1h30m\"", "\"1h30m0s\"", "\"90m\"", "\"1.5h\"", "5400000000000", "\"5400s\""] {

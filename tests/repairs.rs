@@ -177,12 +177,13 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "an authority, and a runner that names another file",
         ],
     ),
+    ("the value has to be changed first", &["an address that is read at the start alone"]),
     ("whoever wrote the other drop-in knows what it is for", &["another drop-in has the last word"]),
     ("no version is known that speaks it", &["a Docker newer than is known"]),
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 117;
+const COUNT_BY_HAND: usize = 118;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -361,6 +361,14 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
             "ca-overridden",
         ),
     ),
+    with(
+        OURS,
+        note(
+            "an address that is read at the start alone",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[config.global]\nlisten_address = \":9252\"\n")],
+            "config-restart",
+        ),
+    ),
 ];
 
 const SERVICE: &str = "summary = \"x\"\n[service]\nstop_timeout = \"2h\"\n";

@@ -126,6 +126,17 @@ impl Work<'_> {
                 if is_same || (item.is_none() && setting.is_default(section, key)) {
                     return Ok(());
                 }
+                if runner.is_none() && key == "listen_address" {
+                    self.notes.warn(
+                        "config-restart",
+                        format!(
+                            "{}: gitlab-runner reads {} only when it starts",
+                            self.file,
+                            at.name(&keys())
+                        ),
+                        "after the change, when no job runs: systemctl restart gitlab-runner",
+                    );
+                }
                 // A value of another type is not the value of this key: it is not shown.
                 let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);
                 let shown = now.as_ref().filter(is_alike).map(ToString::to_string);
