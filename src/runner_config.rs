@@ -19,6 +19,7 @@ pub use volume::Volume;
 
 use crate::fault::fault;
 use crate::keys;
+use crate::text::known_hosts::HostName;
 use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
@@ -206,6 +207,12 @@ impl<'a> Runner<'a> {
         self.table.get(key).and_then(Item::as_str)
     }
 
+    /// The server that it is registered with.
+    #[must_use]
+    pub fn server(&self) -> Option<HostName> {
+        self.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok())
+    }
+
     /// The number that GitLab gave it.
     #[must_use]
     pub fn id(&self) -> Option<i64> {
@@ -298,6 +305,17 @@ pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown:
     )
 }
 
+/// The host in an address like `https://user@git.example.com:8443/path`.
+#[must_use]
+pub fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host =
+        if host.starts_with('[') { host.split_inclusive(']').next()? } else { host.split(':').next()? };
+    Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty())
+}
+
 /// `line L, column C: `, never the line itself.
 #[must_use]
 pub fn place(toml: &Toml, item: &Item) -> String {
@@ -345,6 +363,20 @@ mod tests {
             ("registry.example.com:5000/b:1", "", &["registry.example.com__b", "registry.example.com-b"]),
         ] {
             assert_eq!(host_names(name, alias), names, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_address() {
+        for (url, host) in [
+            ("https://gitlab.com/", Some("gitlab.com")),
+            ("https://gitlab.com", Some("gitlab.com")),
+            ("http://u:p@git.example.com:8443/ci?x", Some("git.example.com")),
+            ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
+            ("gitlab.com", None),
+            ("https:///x", None),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
         }
     }
 }

@@ -270,6 +270,55 @@ const HOSTS: &[Case] = &[
         true,
     ),
     case(
+        "a first key is taken, nothing read",
+        "printf 'StrictHostKeyChecking accept-new\nGlobalKnownHostsFile /dev/null\nUserKnownHostsFile /dev/null\n' >/etc/ssh/ssh_config.d/a.conf",
+        0,
+        "host-keys-unchecked",
+        true,
+    ),
+    case(
+        "no global file for the account, by an include",
+        "echo 'Include ~/.ssh/more' | own config; echo 'GlobalKnownHostsFile none' | own more",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
+        "no algorithm left, by an include",
+        "echo 'Include ~/.ssh/more' | own config; echo 'HostKeyAlgorithms rsa-sha2-512' | own more",
+        3,
+        "host-key-algorithms",
+        false,
+    ),
+    case(
+        "list of revoked keys, by an include",
+        "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub >/srv/keys; echo 'Include ~/.ssh/more' | own config; echo 'RevokedHostKeys /srv/keys' | own more",
+        3,
+        "host-key-revoked",
+        false,
+    ),
+    case(
+        "an alias, by an include",
+        "echo 'Include ~/.ssh/more' | own config; echo 'HostKeyAlias elsewhere' | own more",
+        3,
+        "host-name-elsewhere",
+        false,
+    ),
+    case(
+        "a global file in the home",
+        "echo 'GlobalKnownHostsFile ~/.ssh/known' | own config; right git.example.com | own known",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "a global file in the home that is not there",
+        "echo 'GlobalKnownHostsFile ~/x' | own config",
+        3,
+        "host-keys-not-read",
+        false,
+    ),
+    case(
         "no algorithm left",
         "echo 'HostKeyAlgorithms rsa-sha2-512' >/etc/ssh/ssh_config.d/a.conf",
         3,
@@ -453,6 +502,76 @@ const KEYS: &[Case] = &[
         true,
     ),
     case("only the keys that are named, and none is", "echo 'IdentitiesOnly yes' | own config", 0, "", true),
+    case(
+        "a key that is named for the server",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; printf 'Host git.example.com\n  IdentityFile ~/.ssh/deploy\n' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key that is named where the server matches",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; printf 'Match host git.example.com\n  IdentityFile ~/.ssh/deploy\n' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key outside the home",
+        "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; install -o gitlab-runner -m 0600 .ssh/deploy /srv/keys; echo 'IdentityFile /srv/keys' | own config",
+        0,
+        "ssh-key-configured",
+        true,
+    ),
+    case(
+        "a key that is not there",
+        "echo 'IdentityFile /nonexistent' | own config",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
+        "a key outside the home that is shut",
+        "install -m 0600 .ssh/id_ed25519 /srv/keys; echo 'IdentityFile /srv/keys' | own config",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
+        "an algorithm is left out",
+        "echo 'PubkeyAcceptedAlgorithms -ssh-ed25519*' | own config",
+        3,
+        "ssh-key-unused",
+        false,
+    ),
+    case(
+        "other algorithms are left out",
+        "echo 'PubkeyAcceptedAlgorithms -ecdsa-*' | own config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "another way to log in",
+        "echo 'PreferredAuthentications password' | own config",
+        3,
+        "ssh-key-unused",
+        false,
+    ),
+    case(
+        "ways to log in, the key among them",
+        "echo 'PreferredAuthentications publickey,password' | own config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "no keys at all, by an include",
+        "echo 'Include ~/.ssh/more' | own config; echo 'PubkeyAuthentication no' | own more",
+        3,
+        "ssh-key-unused",
+        false,
+    ),
     case("no keys at all", "echo 'PubkeyAuthentication no' | own config", 3, "ssh-key-unused", false),
 ];
 
@@ -921,4 +1040,89 @@ fn git_commits_as_whoever_was_named() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     println!("{} cases of git", GIT.len());
+}
+
+/// What is done to the account's keys and to git's configuration, the answer of `check`, and whether `key` prints the
+/// line that the server knows; else the code of its error.
+const PUSHES: &[(&str, &str, i32, &str)] = &[
+    ("the usual key", "", 0, ""),
+    (
+        "core.sshCommand",
+        "deploy; printf '[core]\n\tsshCommand = ssh -i ~/.ssh/deploy\n' | own ../.gitconfig",
+        0,
+        "",
+    ),
+    (
+        "core.sshCommand that is included",
+        "deploy; printf '[include]\n\tpath = more\n' | own ../.gitconfig; printf '[core]\n\tsshCommand = ssh -i ~/.ssh/deploy\n' | own ../more",
+        0,
+        "",
+    ),
+    (
+        "GIT_SSH_COMMAND of a login",
+        "deploy; echo 'export GIT_SSH_COMMAND=\"ssh -i $HOME/.ssh/deploy\"' | own ../.bash_profile",
+        0,
+        "",
+    ),
+    (
+        "a program of its own",
+        "deploy; printf '#!/bin/sh\nexec ssh -i ~/.ssh/deploy \"$@\"\n' >/srv/hosts/ssh; chmod 0755 /srv/hosts/ssh; printf '[core]\n\tsshCommand = /srv/hosts/ssh\n' | own ../.gitconfig",
+        0,
+        "ssh-config-unknown",
+    ),
+    (
+        "a key outside the home",
+        "deploy; install -o gitlab-runner -m 0600 .ssh/deploy /srv/keys; echo 'IdentityFile /srv/keys' | own config",
+        0,
+        "ssh-key-configured",
+    ),
+];
+
+#[test]
+fn the_key_is_the_one_that_git_pushes_with() {
+    let Some(host) = served() else { return };
+    let known = host.prep(&["key"]).stdout;
+    let mut wrong = Vec::new();
+    for (name, before, check, code) in PUSHES {
+        let more = "rm -f .gitconfig more .bash_profile; deploy() { mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; }
+            right git.example.com >/etc/ssh/ssh_known_hosts; chmod 0644 /etc/ssh/ssh_known_hosts";
+        host.sh(&format!("{AFRESH}{more}\n{before}")).ok();
+        let pushed = host
+            .sh("su - gitlab-runner -c 'bash --login -c \"git ls-remote ssh://git@git.example.com/x 2>&1\"'");
+        if pushed.contains("Permission denied") {
+            wrong.push(format!("{name}: the server does not take the key: {pushed}"));
+        }
+        let run = host.prep(&["check", "--profile", "ours"]);
+        if run.status != *check {
+            wrong.push(format!("{name}: check is not {check}: {run}"));
+        }
+        let run = host.prep(&["key"]);
+        let is_right = match *code {
+            "" => run.stdout == known,
+            code => run.status == 2 && host.prep(&["key", "--json"]).contains(code),
+        };
+        if !is_right {
+            wrong.push(format!("{name}: key says {run}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn key_asks_for_the_server_that_the_runners_are_registered_with() {
+    let Some(host) = served() else { return };
+    let deploy = "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; printf 'Host git.example.com\n  IdentityFile ~/.ssh/deploy\n' | own config";
+    let config = "mkdir -p /etc/gitlab-runner; printf '[[runners]]\n  url = \"https://git.example.com/\"\n  executor = \"shell\"\n' >/etc/gitlab-runner/config.toml";
+    host.sh(&format!("{AFRESH}{deploy}; {config}")).ok();
+    let run = host.prep(&["key"]);
+    run.ok();
+    assert_eq!(run.stdout.trim(), host.sh("cat /home/gitlab-runner/.ssh/deploy.pub").stdout.trim());
+    for words in ["IdentityFile none", "IdentityFile /nonexistent"] {
+        host.sh(&format!("{AFRESH}echo '{words}' | own config")).ok();
+        let run = host.prep(&["key"]);
+        assert!(
+            run.status == 2 && run.contains("IdentityFile ~/.ssh/id_ed25519") && !run.contains("mv "),
+            "{run}"
+        );
+    }
 }

@@ -89,7 +89,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     let home = patient.account.map_or(Path::new("/"), |account| &account.home);
     let texts = ssh::texts(patient.facts, patient.account)?;
     for runner in patient.all_runners()? {
-        let host = runner.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok());
+        let host = runner.server();
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
         // What ssh refuses altogether, and what nobody can know, is told with the profile's own servers.
         let is_unknown =
@@ -125,16 +125,6 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     Ok(())
 }
 
-/// The host in an address like `https://user@git.example.com:8443/path`.
-pub(super) fn host_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
-    let host =
-        if host.starts_with('[') { host.split_inclusive(']').next()? } else { host.split(':').next()? };
-    Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,20 +145,6 @@ mod tests {
             let mut findings = Findings::of("x");
             weigh(&rsa(bits), "ci", Path::new("/k"), &mut findings);
             assert_eq!(findings.into_list()[0].code, code, "{bits}");
-        }
-    }
-
-    #[test]
-    fn the_host_of_an_address() {
-        for (url, host) in [
-            ("https://gitlab.com/", Some("gitlab.com")),
-            ("https://gitlab.com", Some("gitlab.com")),
-            ("http://u:p@git.example.com:8443/ci?x", Some("git.example.com")),
-            ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
-            ("gitlab.com", None),
-            ("https:///x", None),
-        ] {
-            assert_eq!(host_of(url), host, "{url}");
         }
     }
 }

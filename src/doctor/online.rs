@@ -6,7 +6,6 @@
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::key::host_of;
 use super::{Check, Need, Patient, check};
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
@@ -172,7 +171,7 @@ fn projects(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
     let section = patient.wanted.root().get("gitlab").and_then(Item::as_table_like);
     let url = section.and_then(|section| section.get("url")).and_then(Item::as_str);
-    let server = url.map_or(Some(GITLAB), host_of).unwrap_or_default();
+    let server = url.map_or(Some(GITLAB), runner_config::host_of).unwrap_or_default();
     let projects = section.and_then(|section| section.get("project")).and_then(runner_config::tables);
     // By SSH it may have another port.
     let known = wanted(patient).into_iter().find(|(host, _)| host.host() == server);

@@ -15,8 +15,8 @@ use super::{Account, Facts};
 use crate::fault;
 use crate::text::known_hosts::HostName;
 use config::read;
-pub use config::{CONFIG, Text, is_system_config, texts, where_set};
-pub use verdict::{Files, Verdict};
+pub use config::{CONFIG, Text, first_read, is_system_config, names_key, texts};
+pub use verdict::{Files, Verdict, is_taken};
 
 /// Where ssh of every account looks for host keys.
 pub const SYSTEM_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
@@ -58,8 +58,12 @@ pub struct Settings {
     pub command: bool,
     /// A list of revoked keys.
     pub revoked: Option<String>,
-    /// Own keys are used at all.
-    pub offers_keys: bool,
+    /// What keeps ssh from using own keys at all: the keyword, and a value that lets it.
+    pub refuses_keys: Option<(&'static str, &'static str)>,
+    /// The algorithms with which own keys may be used; empty: all.
+    pub key_algorithms: Vec<String>,
+    /// An agent or a token may have further keys.
+    pub has_provider: bool,
     /// The algorithms of host keys, when they were asked for.
     pub algorithms: Vec<String>,
 }
@@ -143,7 +147,9 @@ impl Settings {
             trust: Trust::Known,
             command: false,
             revoked: None,
-            offers_keys: true,
+            refuses_keys: None,
+            key_algorithms: Vec::new(),
+            has_provider: false,
             algorithms: Vec::new(),
         }
     }
@@ -155,6 +161,10 @@ impl Settings {
             lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
         };
         let is_set = |key: &str| value(key).filter(|value| !value.eq_ignore_ascii_case("none"));
+        let words = |key: &str| {
+            let list = is_set(key).unwrap_or_default();
+            list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
         let hostname = value("hostname").unwrap_or(host.host()).to_ascii_lowercase();
         let port = value("port").unwrap_or("22");
         let alias = value("hostkeyalias").map(str::to_ascii_lowercase);
@@ -179,9 +189,12 @@ impl Settings {
         };
         let named = |key: &str| is_set(key).unwrap_or_default().split_whitespace();
         let own = named("userknownhostsfile").map(|file| tokens.expand(file));
-        // In these names ssh expands nothing.
-        let is_whole = |file: &str| Some(PathBuf::from(file)).filter(|path| path.is_absolute());
-        let system = named("globalknownhostsfile").map(|file| is_whole(file).ok_or_else(|| file.to_owned()));
+        // In these names ssh expands no token.
+        let whole = |file: &str| {
+            let path = file.strip_prefix("~/").map_or_else(|| file.into(), |rest| account.home.join(rest));
+            Some(path).filter(|path| path.is_absolute()).ok_or_else(|| file.to_owned())
+        };
+        let system = named("globalknownhostsfile").map(whole);
         let files = own.chain(system).collect();
         let keys = text.lines().filter_map(|line| line.strip_prefix("identityfile "));
         let keys = keys.map(str::trim).filter(|file| !file.eq_ignore_ascii_case("none"));
@@ -201,12 +214,16 @@ impl Settings {
             command: is_set("knownhostscommand").is_some(),
             revoked: is_set("revokedhostkeys")
                 .map(|list| tokens.expand(list).map_or_else(|name| name, |path| path.display().to_string())),
-            offers_keys: !matches!(value("pubkeyauthentication"), Some("no" | "false")),
-            algorithms: is_set("hostkeyalgorithms")
-                .unwrap_or_default()
-                .split(',')
-                .map(str::to_owned)
-                .collect(),
+            refuses_keys: match (value("pubkeyauthentication"), value("preferredauthentications")) {
+                (Some("no" | "false"), _) => Some(("PubkeyAuthentication", "yes")),
+                (_, Some(ways)) if ways.split(',').all(|way| way != "publickey") => {
+                    Some(("PreferredAuthentications", "publickey"))
+                }
+                _ => None,
+            },
+            key_algorithms: words("pubkeyacceptedalgorithms"),
+            has_provider: is_set("pkcs11provider").is_some() || is_set("identityagent").is_some(),
+            algorithms: words("hostkeyalgorithms"),
         }
     }
 }

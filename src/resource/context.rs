@@ -48,11 +48,10 @@ impl Context<'_> {
         if path.starts_with(&self.target.home) { self.as_account(&command) } else { command }
     }
 
-    /// The command that puts a line first in ssh's configuration, where the first word on a thing counts: into the file
-    /// that sets one of these keywords.
-    pub(super) fn first_line(&self, keywords: &[&str], line: &str) -> String {
+    /// The command that puts a line first in ssh's configuration, where the first word on a thing counts.
+    pub(super) fn first_line(&self, line: &str) -> String {
         let account = self.target.account.as_ref();
-        let file = facts::ssh::where_set(self.facts, account, &self.target.home, keywords);
+        let file = facts::ssh::first_read(self.facts, account, &self.target.home);
         let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
         self.command_at(&format!("sed -i '1i {line}'"), &file)
     }

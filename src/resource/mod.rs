@@ -102,7 +102,8 @@ pub fn account_name(profile: &Profile) -> Result<Option<String>> {
 pub fn servers(profile: &Profile) -> Result<Options> {
     let hosts = profile.section::<known_hosts::KnownHosts>("known_hosts")?;
     let server = hosts.as_ref().map_or_else(|| "git@gitlab.com".to_owned(), known_hosts::KnownHosts::server);
-    let servers = hosts.map(|hosts| hosts.servers().cloned().collect()).unwrap_or_default();
+    let mut servers: Vec<_> = hosts.map(|hosts| hosts.servers().cloned().collect()).unwrap_or_default();
+    servers.sort_by_key(|server: &crate::text::known_hosts::HostName| server.host() == "gitlab.com");
     Ok(Options { server, servers, ..Options::default() })
 }
 

@@ -1,6 +1,7 @@
 //! The account's SSH key pair. A good private key of any usual type is kept as it is; one is made where
 //! there is none. No key is ever replaced or removed.
 
+mod command;
 mod fit;
 mod found;
 mod rotate;
@@ -21,9 +22,10 @@ use crate::change::{
     Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::ssh;
-use crate::fault::{self, fault, move_aside};
+use crate::fault::{self, Fault, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
+use command::by_command;
 use fit::check_regular;
 use found::{Found, SSH, Usable, observe, other_key, passphrase};
 pub use rotate::{Rotated, Rotation, rotation};
@@ -97,6 +99,8 @@ impl Resource for SshKey {
             Some(account) => observe(context.facts, account, context.options.adopt, &tried.names)?,
             None => Found::default(),
         };
+        let mut usable = usable;
+        tried.sort(&mut usable);
         let mut usable = usable.into_iter();
         let (first, others): (Option<Usable>, Vec<Usable>) = (usable.next(), usable.collect());
         notes.public_key = first
@@ -126,6 +130,14 @@ impl Resource for SshKey {
             }
             Some(_) => {}
         }
+        if first.is_none() {
+            if let Some(found) = by_command(context, notes)? {
+                let of =
+                    |usable: Usable| usable.shown(target.name.clone(), &target.home, &context.options.server);
+                notes.public_key = found.map(of);
+                return Ok(changes);
+            }
+        }
         tried.tell(context, first.as_ref(), notes);
         let Some(usable) = first else {
             if !broken.is_empty() {
@@ -136,7 +148,7 @@ impl Resource for SshKey {
                 notes.wait("ssh-key-encrypted", message, repair);
             } else if !tried.misses_usual() {
                 check_publics(context, &tried.names)?;
-                match other_key(context, &tried.names) {
+                match other_key(context, &tried.names)? {
                     Some((message, repair)) => notes.wait("ssh-key-name", message, repair),
                     None => changes.extend(self.make(context, private_meta, public_meta)?),
                 }
@@ -233,9 +245,14 @@ impl SshKey {
 pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>)> {
     let target = context.target;
     let Some(account) = &target.account else { return Ok((None, Vec::new())) };
+    let mut notes = Notes::default();
+    if let Some(found) = by_command(context, &mut notes)? {
+        let found = found.map(|usable| usable.shown(account.name.clone(), &account.home, ""));
+        return if found.is_some() { Ok((found, notes.warnings)) } else { Err(decided(notes)) };
+    }
     let tried = Tried::of(context)?;
     let mut found = observe(context.facts, account, false, &tried.names)?;
-    let mut notes = Notes::default();
+    tried.sort(&mut found.usable);
     tried.tell(context, found.usable.first(), &mut notes);
     match &found.usable[..] {
         [] => match (found.broken.pop(), found.encrypted.first()) {
@@ -245,7 +262,11 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
                 return Err(fault("ssh-key-encrypted", message, repair));
             }
             (None, None) => {
-                if let Some((message, repair)) = other_key(context, &tried.names) {
+                // What keeps ssh from the usual keys, or nobody knows, is the answer.
+                if !notes.pending.is_empty() || !notes.warnings.is_empty() {
+                    return Err(decided(notes));
+                }
+                if let Some((message, repair)) = other_key(context, &tried.names)? {
                     return Err(fault("ssh-key-name", message, repair));
                 }
             }
@@ -267,6 +288,15 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
     }
     let key = found.usable.first().map(|usable| usable.shown(account.name.clone(), &account.home, ""));
     Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
+}
+
+/// What waits, or is not known, as the error of a command that wants an answer.
+fn decided(notes: Notes) -> anyhow::Error {
+    let note = notes.pending.into_iter().chain(notes.warnings).next();
+    note.map_or_else(
+        || anyhow::anyhow!("nothing is known of the key"),
+        |Note { code, message, repair }| Fault { code, what: message, repair }.into(),
+    )
 }
 
 /// Where there is no private key, its public half is a file or nothing all the same.

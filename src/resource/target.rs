@@ -105,11 +105,18 @@ impl Target {
     /// # Errors
     /// When its files can't be read, or it can't be started.
     pub fn ssh(&self, facts: &dyn Facts, server: &HostName) -> Result<Client> {
-        let account = self.account.as_ref();
+        Client::of(facts, self.account.as_ref(), &self.home, self.ssh_texts(facts)?, server)
+    }
+
+    /// What configures ssh of the account.
+    ///
+    /// # Errors
+    /// When one of the system's files can't be read.
+    pub(super) fn ssh_texts(&self, facts: &dyn Facts) -> Result<&[ssh::Text]> {
         if self.ssh.get().is_none() {
-            self.ssh.set(ssh::texts(facts, account)?).ok();
+            self.ssh.set(ssh::texts(facts, self.account.as_ref())?).ok();
         }
-        Client::of(facts, account, &self.home, self.ssh.get().map(Vec::as_slice).unwrap_or_default(), server)
+        Ok(self.ssh.get().map(Vec::as_slice).unwrap_or_default())
     }
 
     /// Files of the account; all missing when the account is.

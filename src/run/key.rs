@@ -1,16 +1,25 @@
 //! `runner-prep key`: the public key that jobs push with.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::output::json;
 use super::reader::{reader, require_root};
 use crate::change::{Note, PublicKey};
 use crate::cli::{Cli, Environment, Key};
+use crate::facts::MOST_BYTES;
 use crate::facts::live::Live;
+use crate::facts::ssh::SYSTEM_HOSTS;
 use crate::fault::fault;
 use crate::report::{Report, Style, escape};
 use crate::resource::{self, Context, Options, Target};
+use crate::runner_config::{Runner, list};
 use crate::sys::root::Root;
+use crate::text::known_hosts::{HostName, hosts};
+
+/// Each may cost a start of ssh.
+const MOST_SERVERS: usize = 10;
 
 /// What is printed: the line, its fingerprint or a document; and what a person should know beside it.
 pub(super) fn show(
@@ -39,7 +48,8 @@ pub(super) fn find(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Resu
     if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
         require_root(root, "key")?;
     }
-    let options = Options::default();
+    let mut options = Options::default();
+    options.servers = servers(&Context { facts, target: &target, options: &options });
     let (found, notes) = resource::public_key(&Context { facts, target: &target, options: &options })?;
     let found = found.ok_or_else(|| {
         fault(
@@ -49,4 +59,21 @@ pub(super) fn find(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Resu
         )
     })?;
     Ok((found, notes))
+}
+
+/// The servers that jobs most likely push to: those that the runners are registered with, or else those whose host keys
+/// are known here. What can't be read names none.
+fn servers(context: &Context<'_>) -> Vec<HostName> {
+    let (path, config) = resource::config_file(context);
+    let config = config.ok().flatten();
+    let runners = config.as_ref().and_then(|(_, toml)| list(toml, &path.display().to_string()).ok());
+    let mut servers: Vec<HostName> = runners.iter().flatten().filter_map(Runner::server).collect();
+    servers.dedup();
+    if servers.is_empty() {
+        let known = context.facts.file(Path::new(SYSTEM_HOSTS), MOST_BYTES).ok().flatten();
+        servers.extend(known.iter().flat_map(|seen| hosts(&seen.bytes)));
+        servers.sort_by_key(|server| server.host() != "gitlab.com");
+    }
+    servers.truncate(MOST_SERVERS);
+    servers
 }

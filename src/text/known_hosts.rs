@@ -37,6 +37,20 @@ pub fn look_up(existing: &[u8], name: &str) -> Vec<Found> {
         .collect()
 }
 
+/// The servers that lines of keys name in plain words, each once.
+#[must_use]
+pub fn hosts(existing: &[u8]) -> Vec<HostName> {
+    let lines = existing.split(|byte| *byte == b'\n').filter_map(Line::parse);
+    let mut hosts: Vec<HostName> = Vec::new();
+    for line in lines.filter(|line| line.marker == Marker::None) {
+        for name in line.hosts.split(|byte| *byte == b',') {
+            let host = std::str::from_utf8(name).ok().and_then(|name| HostName::parse(name).ok());
+            hosts.extend(host.filter(|host| !hosts.contains(host)));
+        }
+    }
+    hosts
+}
+
 /// The keys that ssh would accept for `host`. Certificate authorities and revoked keys are none.
 #[must_use]
 pub fn keys_of(existing: &[u8], host: &HostName) -> Vec<HostKey> {

@@ -109,28 +109,51 @@ pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
     (matters, keys)
 }
 
-/// The file of ssh's configuration in which a keyword is set: the account's own, or the system's.
+/// The file of ssh's configuration in whose first line a word decides, for the account alone where it can: the account's
+/// own, which ssh reads first, or the system's where that one has no line.
 ///
 /// # Errors
 /// When the account's can't be read.
-pub fn where_set(
-    facts: &dyn Facts,
-    account: Option<&Account>,
-    home: &Path,
-    keywords: &[&str],
-) -> Result<PathBuf> {
+pub fn first_read(facts: &dyn Facts, account: Option<&Account>, home: &Path) -> Result<PathBuf> {
     let own = match account {
         Some(account) => facts.home(account, &[CONFIG])?.into_iter().next().flatten(),
         None => None,
     };
-    let text = own.map(|seen| seen.text().to_ascii_lowercase()).unwrap_or_default();
-    let is_own = keywords.iter().any(|keyword| text.contains(&keyword.to_ascii_lowercase()));
-    Ok(if is_own { home.join(CONFIG) } else { PathBuf::from(SYSTEM) })
+    let has_line = own.is_some_and(|seen| !seen.bytes.is_empty());
+    Ok(if has_line { home.join(CONFIG) } else { PathBuf::from(SYSTEM) })
+}
+
+/// Whether a file of ssh's configuration names a key for any server, by the last part of its path; also where a token
+/// could stand for it.
+#[must_use]
+pub fn names_key(texts: &[Text], file: &str) -> bool {
+    let names = |line: &str| {
+        let line = line.trim().to_ascii_lowercase();
+        line.strip_prefix("identityfile").is_some_and(|value| {
+            let value = value.trim_matches(|c: char| c.is_whitespace() || "=\"'".contains(c));
+            value.contains(['%', '$']) || value.rsplit('/').next() == Some(&file.to_ascii_lowercase())
+        })
+    };
+    texts.iter().any(|text| text.as_ref().is_none_or(|text| text.lines().any(names)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_named_for_any_server() {
+        for (text, expected) in [
+            ("", false),
+            ("# IdentityFile ~/.ssh/deploy\n", false),
+            ("Host x\n\tIdentityFile ~/.ssh/deploy2\n", false),
+            ("Host x\n\tidentityfile = \"~/.ssh/deploy\"\n", true),
+            ("Match host x\nIdentityFile ~/.ssh/%h\n", true),
+        ] {
+            assert_eq!(names_key(&[Some(text.to_owned())], "deploy"), expected, "{text}");
+        }
+        assert!(names_key(&[None], "deploy"));
+    }
 
     #[test]
     fn only_what_may_matter_raises_a_doubt() {

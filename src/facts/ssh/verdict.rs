@@ -104,7 +104,7 @@ impl Settings {
         let mut right: Vec<_> =
             plain.iter().filter(|(_, _, found)| is_wanted(&found.key) && !is_revoked(&found.key)).collect();
         if !right.is_empty() {
-            right.retain(|(_, _, found)| self.takes(found.key.kind()));
+            right.retain(|(_, _, found)| is_taken(&self.algorithms, found.key.kind()));
             if right.is_empty() {
                 return Ok(Verdict::Algorithms);
             }
@@ -140,12 +140,13 @@ impl Settings {
             None => Verdict::Missing,
         })
     }
+}
 
-    /// Whether a host key of this type may be used.
-    fn takes(&self, kind: &str) -> bool {
-        let fits = |name: &String| name == kind || kind == "ssh-rsa" && name.starts_with("rsa-sha2-");
-        self.algorithms.is_empty() || self.algorithms.iter().any(fits)
-    }
+/// Whether a key of this type may be used with one of the algorithms; none means all.
+#[must_use]
+pub fn is_taken(algorithms: &[String], kind: &str) -> bool {
+    let fits = |name: &String| name == kind || kind == "ssh-rsa" && name.starts_with("rsa-sha2-");
+    algorithms.is_empty() || algorithms.iter().any(fits)
 }
 
 /// The files of host keys, each looked at once.

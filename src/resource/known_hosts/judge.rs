@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{Notes, Place};
-use crate::facts::ssh::{self, Client, Files, Settings, Verdict};
+use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
 use crate::resource::Context;
 use crate::text::known_hosts::{Entry, HostKey, HostName};
 
@@ -169,11 +169,23 @@ impl Judge<'_> {
             // The directory was named already.
             Verdict::Shut(file, _) if *file == self.path() => {}
             Verdict::Unknown(why) => self.doubt(host, why, notes),
-            Verdict::TakesAny => notes.warn(
-                "host-keys-unchecked",
-                format!("ssh of {account} takes any key that {host} shows (StrictHostKeyChecking): nobody is safe from a false server"),
-                self.context.first_line(&["StrictHostKeyChecking"], "StrictHostKeyChecking yes"),
-            ),
+            Verdict::TakesAny => {
+                let (takes, of) = if settings.trust == Trust::Strangers {
+                    ("the first key", " accept-new")
+                } else {
+                    ("any key", "")
+                };
+                // Where it reads no file with the keys, it is to read one before it insists.
+                let mut lines = "StrictHostKeyChecking yes".to_owned();
+                if !settings.files.iter().flatten().any(|file| *file == self.path()) {
+                    lines = format!("{lines}\\n{}", self.reading(settings));
+                }
+                notes.warn(
+                    "host-keys-unchecked",
+                    format!("ssh of {account} takes {takes} that {host} shows (StrictHostKeyChecking{of}): nobody is safe from a false server"),
+                    self.context.first_line(&lines),
+                );
+            }
             Verdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
@@ -196,14 +208,14 @@ impl Judge<'_> {
                 format!(
                     "{list} (RevokedHostKeys) revokes the keys of {host} or can't be read: ssh refuses them"
                 ),
-                self.context.first_line(&["RevokedHostKeys"], "RevokedHostKeys none"),
+                self.context.first_line("RevokedHostKeys none"),
             ),
             Verdict::Algorithms => notes.wait(
                 "host-key-algorithms",
                 format!(
                     "HostKeyAlgorithms of ssh leaves no type of the keys of {host}: ssh takes none of them"
                 ),
-                self.context.first_line(&["HostKeyAlgorithms"], &format!("HostKeyAlgorithms {ALGORITHMS}")),
+                self.context.first_line(&format!("HostKeyAlgorithms {ALGORITHMS}")),
             ),
             _ if settings.name != host.to_string() => notes.wait(
                 "host-name-elsewhere",
@@ -217,21 +229,29 @@ impl Judge<'_> {
                 let files: Vec<String> =
                     settings.files.iter().flatten().map(|file| file.display().to_string()).collect();
                 let read = if files.is_empty() { "no file".to_owned() } else { files.join(", ") };
-                let keyword = if self.system { "GlobalKnownHostsFile" } else { "UserKnownHostsFile" };
-                let others = settings.files.iter().flatten().filter(|file| {
-                    file.starts_with(&self.context.target.home) != self.system
-                        && *file != Path::new("/dev/null")
-                });
-                let line = others.fold(format!("{keyword} {}", self.path().display()), |line, file| {
-                    format!("{line} {}", file.display())
-                });
+                let keyword = self.keyword();
                 notes.wait(
                     "host-keys-not-read",
                     format!("ssh of {account} reads host keys from {read} and not from {place} ({keyword})"),
-                    self.context.first_line(&[keyword], &line),
+                    self.context.first_line(&self.reading(settings)),
                 );
             }
         }
+    }
+
+    /// Which word of `ssh_config` names files as this one.
+    fn keyword(&self) -> &'static str {
+        if self.system { "GlobalKnownHostsFile" } else { "UserKnownHostsFile" }
+    }
+
+    /// The line that makes ssh read the file, and those of its kind that it reads.
+    fn reading(&self, settings: &Settings) -> String {
+        let others = settings.files.iter().flatten().filter(|file| {
+            file.starts_with(&self.context.target.home) != self.system && *file != Path::new("/dev/null")
+        });
+        others.fold(format!("{} {}", self.keyword(), self.path().display()), |line, file| {
+            format!("{line} {}", file.display())
+        })
     }
 
     /// What makes ssh look for a server under its own name again.
@@ -242,6 +262,6 @@ impl Judge<'_> {
         let (name, port) = (host.host(), host.port());
         let block =
             format!("Host {name}\\n  HostName {name}\\n  Port {port}\\n  HostKeyAlias {host}\\nHost *");
-        self.context.first_line(&["HostKeyAlias", "HostName", "Port "], &block)
+        self.context.first_line(&block)
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::fit::{check_owner, check_regular, refuse_mount};
 use crate::change::{FileKind, Seen};
+use crate::facts::ssh::names_key;
 use crate::facts::{Account, Facts, Finished};
 use crate::fault::{self, fault, look_and_move_aside, move_aside};
 use crate::resource::Context;
@@ -143,11 +144,12 @@ pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
 
 /// A key in `~/.ssh` of a name that ssh does not try: whoever put it there means it for jobs, so that a second one would
 /// only hide that it is not used.
-pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said> {
-    let account = context.target.account.as_ref()?;
+pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Option<Said>> {
+    let Some(account) = &context.target.account else { return Ok(None) };
     let facts = context.facts;
     // A directory that is shut to the account is made its own first.
-    let all = facts.home_names(account, SSH).ok()?;
+    let Ok(all) = facts.home_names(account, SSH) else { return Ok(None) };
+    let texts = context.target.ssh_texts(facts)?;
     // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
     let is_other = |name: &&String| {
         let is_aside = [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end))
@@ -155,6 +157,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said>
         !is_aside
             && !name.starts_with('.')
             && !tried.contains(&format!("{SSH}/{name}"))
+            // It is another server's.
+            && !names_key(texts, name)
             && !name.ends_with("_sk")
     };
     for name in all.iter().filter(is_other).take(50) {
@@ -188,13 +192,13 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Option<Said>
         if has_public {
             repair = format!("{repair}; {}", rename(".pub"));
         }
-        return Some((
+        return Ok(Some((
             format!(
                 "{} is a key, but ssh tries only id_rsa, id_ecdsa and id_ed25519: no job uses it",
                 from.display()
             ),
             repair,
-        ));
+        )));
     }
-    None
+    Ok(None)
 }

@@ -1,10 +1,13 @@
 //! Which keys ssh of the account tries, and in which order.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 
 use super::found::Usable;
-use crate::change::Notes;
-use crate::facts::ssh::{Client, Settings, USUAL_KEYS};
+use crate::change::{FileKind, Notes};
+use crate::facts::ssh::{Client, Settings, USUAL_KEYS, is_taken};
+use crate::fault::quoted;
 use crate::resource::Context;
 use crate::text::known_hosts::HostName;
 
@@ -14,52 +17,85 @@ pub(super) struct Tried {
     pub(super) names: Vec<String>,
     /// ssh itself said so.
     pub(super) asked: bool,
+    /// The server for which it was looked.
+    server: HostName,
     /// All of them as a person knows them; those of which only ssh can tell as they are written.
     shown: Vec<String>,
-    /// How many are not below the home, or only ssh can tell where.
-    others: usize,
+    /// Those outside the home that ssh can use, as far as can be told.
+    outside: Vec<PathBuf>,
+    /// Some may come from where nobody looks: only ssh can tell the path, or an agent has them.
+    has_more: bool,
     /// Somebody named keys in the configuration of ssh.
     is_named: bool,
-    /// ssh uses no key at all.
-    is_off: bool,
+    /// What keeps ssh from using any key.
+    refuses: Option<(&'static str, &'static str)>,
+    /// With which algorithms it uses keys; empty: all.
+    algorithms: Vec<String>,
     /// Why nobody knows.
     unknown: Option<&'static str>,
 }
 
 impl Tried {
-    /// Ask for the first server of the profile, or else for gitlab.com.
+    /// Ask for the server that jobs push to: of several the first one for which there is a key, else gitlab.com.
     pub(super) fn of(context: &Context<'_>) -> Result<Self> {
+        let gitlab_com = || HostName::parse("gitlab.com").map_err(|error| anyhow::anyhow!("{error}"));
+        let servers = &context.options.servers;
+        let mut first = None;
+        for server in servers {
+            let tried = Self::at(context, server)?;
+            if servers.len() == 1 || tried.finds_one(context)? {
+                return Ok(tried);
+            }
+            first.get_or_insert(tried);
+        }
+        first.map_or_else(|| Self::at(context, &gitlab_com()?), Ok)
+    }
+
+    fn finds_one(&self, context: &Context<'_>) -> Result<bool> {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        Ok(context.target.home(context.facts, &names)?.iter().any(Option::is_some))
+    }
+
+    fn at(context: &Context<'_>, server: &HostName) -> Result<Self> {
         let target = context.target;
-        let usual = || USUAL_KEYS.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut tried = Self {
-            names: usual(),
+            names: USUAL_KEYS.iter().map(|name| (*name).to_owned()).collect(),
             asked: false,
+            server: server.clone(),
             shown: Vec::new(),
-            others: 0,
+            outside: Vec::new(),
+            has_more: false,
             is_named: false,
-            is_off: false,
+            refuses: None,
+            algorithms: Vec::new(),
             unknown: None,
         };
-        let server = match context.options.servers.first() {
-            Some(server) => server.clone(),
-            None => HostName::parse("gitlab.com").map_err(|error| anyhow::anyhow!("{error}"))?,
-        };
-        match target.ssh(context.facts, &server)? {
-            Client::Does(Settings { keys, asked, offers_keys, .. }) => {
-                let below = |key: &std::path::PathBuf| {
-                    Some(key.strip_prefix(&target.home).ok()?.to_str()?.to_owned())
-                };
-                let own = |key: &Result<std::path::PathBuf, String>| key.as_ref().ok().and_then(below);
-                tried.names = keys.iter().filter_map(own).collect();
-                tried.others = keys.len() - tried.names.len();
-                let shown = |key: &Result<std::path::PathBuf, String>| match (own(key), key) {
-                    (Some(name), _) => format!("~/{name}"),
-                    (None, Ok(path)) => path.display().to_string(),
-                    (None, Err(text)) => text.clone(),
-                };
-                tried.shown = keys.iter().map(shown).collect();
+        match target.ssh(context.facts, server)? {
+            Client::Does(Settings { keys, asked, refuses_keys, key_algorithms, has_provider, .. }) => {
+                let below = |key: &PathBuf| Some(key.strip_prefix(&target.home).ok()?.to_str()?.to_owned());
+                tried.names.clear();
+                tried.has_more = has_provider;
+                for key in keys {
+                    match key.as_ref().map(|path| (below(path), path)) {
+                        Ok((Some(name), _)) => {
+                            tried.shown.push(format!("~/{name}"));
+                            tried.names.push(name);
+                        }
+                        Ok((None, path)) => {
+                            tried.shown.push(path.display().to_string());
+                            if is_open(context, path) {
+                                tried.outside.push(path.clone());
+                            }
+                        }
+                        Err(text) => {
+                            tried.shown.push(text.clone());
+                            tried.has_more = true;
+                        }
+                    }
+                }
                 tried.asked = asked;
-                tried.is_off = !offers_keys;
+                tried.refuses = refuses_keys;
+                tried.algorithms = key_algorithms;
                 tried.is_named = !USUAL_KEYS.iter().all(|name| tried.names.iter().any(|tried| tried == name));
             }
             // What it does not read is told with the host keys.
@@ -77,26 +113,54 @@ impl Tried {
             && !["id_ed25519", "id_rsa"].iter().all(|name| self.names.contains(&format!(".ssh/{name}")))
     }
 
+    /// Those that ssh can offer come first, in its order.
+    pub(super) fn sort(&self, usable: &mut [Usable]) {
+        usable.sort_by_key(|usable| !is_taken(&self.algorithms, usable.line.key().kind()));
+    }
+
     /// What a person should know of it.
     pub(super) fn tell(&self, context: &Context<'_>, used: Option<&Usable>, notes: &mut Notes) {
         let account = &context.target.name;
         let named = self.shown.join(", ");
-        let see = format!("see which keys ssh offers: sudo -u {account} ssh -G git@gitlab.com");
+        let see = match &self.outside[..] {
+            [key, ..] if used.is_none() => {
+                let show = context.as_account(&format!("ssh-keygen -y -f {}", quoted(key)));
+                format!("see the public line of the key: {show}")
+            }
+            _ => {
+                let port = if self.server.port() == 22 {
+                    String::new()
+                } else {
+                    format!("-p {} ", self.server.port())
+                };
+                let ask = context.as_account(&format!("ssh -G {port}git@{}", self.server.host()));
+                format!("see which keys ssh offers: {ask}")
+            }
+        };
+        let left_out =
+            used.map(|used| used.line.key().kind()).filter(|kind| !is_taken(&self.algorithms, kind));
         if let Some(why) = self.unknown {
             notes.warn(
                 "ssh-config-unknown",
                 format!("which keys ssh of {account} offers is not known: {why}"),
                 see,
             );
-        } else if self.is_off {
+        } else if let Some((keyword, usual)) = self.refuses {
             notes.wait(
                 "ssh-key-unused",
-                format!("ssh of {account} uses no key (PubkeyAuthentication no)"),
-                context.first_line(&["PubkeyAuthentication"], "PubkeyAuthentication yes"),
+                format!("ssh of {account} uses no key ({keyword})"),
+                context.first_line(&format!("{keyword} {usual}")),
+            );
+        } else if let Some(kind) = left_out {
+            let usual = if kind == "ssh-rsa" { "rsa-sha2-512,rsa-sha2-256" } else { kind };
+            notes.wait(
+                "ssh-key-unused",
+                format!("ssh of {account} uses no {kind} key (PubkeyAcceptedAlgorithms)"),
+                context.first_line(&format!("PubkeyAcceptedAlgorithms +{usual}")),
             );
         } else if self.is_named && used.is_some() {
             notes.warn("ssh-key-configured", format!("the configuration of ssh names the key: {named}"), see);
-        } else if self.is_named && self.others == 0 {
+        } else if self.is_named && self.outside.is_empty() && !self.has_more {
             notes.wait(
                 "ssh-key-not-tried",
                 if named.is_empty() {
@@ -106,7 +170,7 @@ impl Tried {
                         "ssh of {account} tries only {named} (IdentityFile), and jobs can use none of them"
                     )
                 },
-                context.first_line(&["IdentityFile"], "IdentityFile ~/.ssh/id_ed25519"),
+                context.first_line("IdentityFile ~/.ssh/id_ed25519"),
             );
         } else if self.is_named {
             notes.warn(
@@ -116,4 +180,14 @@ impl Tried {
             );
         }
     }
+}
+
+/// Whether ssh of the account can read a key outside its home. In doubt it can.
+fn is_open(context: &Context<'_>, path: &Path) -> bool {
+    let Ok(seen) = context.facts.stat(path) else { return true };
+    let (Some(seen), Some(account)) = (seen, &context.target.account) else { return false };
+    // Of the account's own keys it passes over those that others can read.
+    let is_private = seen.uid != account.uid || seen.mode & 0o077 == 0;
+    let is_shut = || context.facts.shut_out(account, path).is_ok_and(|shut| shut.is_some());
+    seen.kind == FileKind::Regular && is_private && !is_shut()
 }

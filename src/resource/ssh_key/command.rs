@@ -1,0 +1,130 @@
+//! What git of the jobs calls instead of plain `ssh`: `GIT_SSH_COMMAND` of a login, or git's `core.sshCommand`. With `-i`
+//! it names the key itself, and ssh then tries no other.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::found::{Usable, observe};
+use crate::change::{Notes, Seen};
+use crate::facts::{Finished, MOST_BYTES};
+use crate::resource::Context;
+
+/// The files of which a login of bash reads the first that is there.
+const LOGIN: [&str; 3] = [".bash_profile", ".bash_login", ".profile"];
+/// The options of ssh that take the next word.
+const WITH_VALUE: &str = "BbcDEeFIiJLlmOopQRSWw";
+
+/// The key that git's command names, where it decides on the key: `Some(None)` when only the command can tell, or jobs
+/// can't use the key.
+pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Option<Usable>>> {
+    let (Some(account), Some((by, words))) = (&context.target.account, set(context)?) else {
+        return Ok(None);
+    };
+    let Some(key) = words.map_or(Some(None), |words| named(&words)) else { return Ok(None) };
+    let home = &context.target.home;
+    let below = |path: String| {
+        let rest = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| path.strip_prefix(start));
+        let whole = rest.map_or_else(|| PathBuf::from(&path), |rest| home.join(rest));
+        Some(whole.strip_prefix(home).ok()?.to_str()?.to_owned())
+    };
+    let name: Vec<String> = key.and_then(below).into_iter().collect();
+    let found = observe(context.facts, account, false, &name)?.usable.into_iter().next();
+    let see =
+        if by == "core.sshCommand" { "git config --show-origin --get core.sshCommand" } else { "-i env" };
+    let see = format!("see what git calls: {}", context.as_account(see));
+    match &found {
+        Some(usable) => {
+            notes.warn("ssh-key-configured", format!("{by} names the key: ~/{}", usable.name), see);
+        }
+        None => notes.warn(
+            "ssh-config-unknown",
+            format!("which key git of {} offers is not known: {by} decides on it", account.name),
+            see,
+        ),
+    }
+    Ok(Some(found))
+}
+
+/// Where a command is set, and the command.
+fn set(context: &Context<'_>) -> Result<Option<(&'static str, Option<String>)>> {
+    let Some(account) = &context.target.account else { return Ok(None) };
+    let mut texts: Vec<Seen> =
+        context.target.home(context.facts, &LOGIN)?.into_iter().flatten().take(1).collect();
+    texts.extend(context.facts.file("/etc/profile".as_ref(), MOST_BYTES)?);
+    for text in &texts {
+        if let Some(set) = text.text().lines().rev().find_map(exported) {
+            return Ok(Some(set));
+        }
+    }
+    if !context.facts.is_host() {
+        return Ok(None);
+    }
+    let asked =
+        context.facts.ask(account, "git", &["config", "--includes", "--get", "core.sshCommand"], b"")?;
+    Ok(asked.filter(Finished::success).map(|said| ("core.sshCommand", Some(said.stdout.trim().to_owned()))))
+}
+
+/// What a line of a shell sets.
+fn exported(line: &str) -> Option<(&'static str, Option<String>)> {
+    let line = line.trim();
+    let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+    if line.starts_with("GIT_SSH=") {
+        return Some(("GIT_SSH", None));
+    }
+    let value = line.strip_prefix("GIT_SSH_COMMAND=")?.trim();
+    let quote = value.chars().next().filter(|c| ['"', '\''].contains(c));
+    let value = quote.map_or(value, |quote| value.trim_matches(quote));
+    Some(("GIT_SSH_COMMAND", Some(value.to_owned())))
+}
+
+/// The key that a command names: `None` none, and ssh does what its configuration says; `Some(None)` nobody knows.
+fn named(command: &str) -> Option<Option<String>> {
+    let mut words = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
+    if !matches!(words.next(), Some("ssh" | "/usr/bin/ssh")) {
+        return Some(None);
+    }
+    while let Some(word) = words.next() {
+        let Some(option) = word.strip_prefix('-') else { return Some(None) };
+        let letter = option.chars().next().unwrap_or_default();
+        let value =
+            if option.len() == 1 && WITH_VALUE.contains(letter) { words.next() } else { option.get(1..) };
+        let value = value.unwrap_or_default();
+        match letter {
+            'i' => return Some(Some(value.to_owned())),
+            'F' => return Some(None),
+            'o' if value.to_ascii_lowercase().starts_with("identityfile") => return Some(None),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_names_a_key_or_not() {
+        let key = |name: &str| Some(Some(name.to_owned()));
+        for (command, expected) in [
+            ("ssh", None),
+            ("ssh -v -o StrictHostKeyChecking=no", None),
+            ("ssh -i ~/.ssh/deploy", key("~/.ssh/deploy")),
+            ("/usr/bin/ssh -o IdentitiesOnly=yes -i/srv/k -v", key("/srv/k")),
+            ("ssh -i '~/.ssh/deploy'", key("~/.ssh/deploy")),
+            ("ssh -F /srv/config", Some(None)),
+            ("ssh -oIdentityFile=/srv/k", Some(None)),
+            ("/srv/bin/ssh -i x", Some(None)),
+            ("", Some(None)),
+        ] {
+            assert_eq!(named(command), expected, "{command}");
+        }
+        assert_eq!(
+            exported("  export GIT_SSH_COMMAND='ssh -i x'"),
+            Some(("GIT_SSH_COMMAND", Some("ssh -i x".into())))
+        );
+        assert_eq!(exported("GIT_SSH=/srv/x"), Some(("GIT_SSH", None)));
+        assert_eq!(exported("# export GIT_SSH_COMMAND=ssh"), None);
+    }
+}
