@@ -25,7 +25,7 @@ use crate::facts::ssh;
 use crate::fault::{self, Fault, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
-use command::by_command;
+use command::{ByCommand, by_command};
 use fit::check_regular;
 use found::{Found, SSH, Usable, observe, other_key, passphrase};
 pub use rotate::{Rotated, Rotation, rotation};
@@ -131,11 +131,14 @@ impl Resource for SshKey {
             Some(_) => {}
         }
         if first.is_none() {
-            if let Some(found) = by_command(context, notes)? {
-                let of =
-                    |usable: Usable| usable.shown(target.name.clone(), &target.home, &context.options.server);
-                notes.public_key = found.map(of);
-                return Ok(changes);
+            match by_command(context, notes)? {
+                ByCommand::Nothing => {}
+                ByCommand::Key(usable) => {
+                    let server = &context.options.server;
+                    notes.public_key = Some(usable.shown(target.name.clone(), &target.home, server));
+                    return Ok(changes);
+                }
+                ByCommand::Unknown => return Ok(changes),
             }
         }
         tried.tell(context, first.as_ref(), notes);
@@ -246,9 +249,12 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
     let target = context.target;
     let Some(account) = &target.account else { return Ok((None, Vec::new())) };
     let mut notes = Notes::default();
-    if let Some(found) = by_command(context, &mut notes)? {
-        let found = found.map(|usable| usable.shown(account.name.clone(), &account.home, ""));
-        return if found.is_some() { Ok((found, notes.warnings)) } else { Err(decided(notes)) };
+    match by_command(context, &mut notes)? {
+        ByCommand::Nothing => {}
+        ByCommand::Key(usable) => {
+            return Ok((Some(usable.shown(account.name.clone(), &account.home, "")), notes.warnings));
+        }
+        ByCommand::Unknown => return Err(decided(notes)),
     }
     let tried = Tried::of(context)?;
     let mut found = observe(context.facts, account, false, &tried.names)?;

@@ -15,13 +15,27 @@ const LOGIN: [&str; 3] = [".bash_profile", ".bash_login", ".profile"];
 /// The options of ssh that take the next word.
 const WITH_VALUE: &str = "BbcDEeFIiJLlmOopQRSWw";
 
-/// The key that git's command names, where it decides on the key: `Some(None)` when only the command can tell, or jobs
-/// can't use the key.
-pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Option<Usable>>> {
+/// What a command of git's says about the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ByCommand<K> {
+    /// Nothing: ssh does what its configuration says.
+    Nothing,
+    /// It names this one.
+    Key(K),
+    /// It decides, and only the command itself can tell, or jobs can't use the key.
+    Unknown,
+}
+
+/// The key that git's command names, where it decides on the key.
+pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByCommand<Usable>> {
     let (Some(account), Some((by, words))) = (&context.target.account, set(context)?) else {
-        return Ok(None);
+        return Ok(ByCommand::Nothing);
     };
-    let Some(key) = words.map_or(Some(None), |words| named(&words)) else { return Ok(None) };
+    let key = match words.map_or(ByCommand::Unknown, |words| named(&words)) {
+        ByCommand::Nothing => return Ok(ByCommand::Nothing),
+        ByCommand::Key(key) => Some(key),
+        ByCommand::Unknown => None,
+    };
     let home = &context.target.home;
     let below = |path: String| {
         let rest = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| path.strip_prefix(start));
@@ -43,7 +57,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<Opt
             see,
         ),
     }
-    Ok(Some(found))
+    Ok(found.map_or(ByCommand::Unknown, ByCommand::Key))
 }
 
 /// Where a command is set, and the command.
@@ -78,26 +92,26 @@ fn exported(line: &str) -> Option<(&'static str, Option<String>)> {
     Some(("GIT_SSH_COMMAND", Some(value.to_owned())))
 }
 
-/// The key that a command names: `None` none, and ssh does what its configuration says; `Some(None)` nobody knows.
-fn named(command: &str) -> Option<Option<String>> {
+/// The key that a command names.
+fn named(command: &str) -> ByCommand<String> {
     let mut words = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
     if !matches!(words.next(), Some("ssh" | "/usr/bin/ssh")) {
-        return Some(None);
+        return ByCommand::Unknown;
     }
     while let Some(word) = words.next() {
-        let Some(option) = word.strip_prefix('-') else { return Some(None) };
+        let Some(option) = word.strip_prefix('-') else { return ByCommand::Unknown };
         let letter = option.chars().next().unwrap_or_default();
         let value =
             if option.len() == 1 && WITH_VALUE.contains(letter) { words.next() } else { option.get(1..) };
         let value = value.unwrap_or_default();
         match letter {
-            'i' => return Some(Some(value.to_owned())),
-            'F' => return Some(None),
-            'o' if value.to_ascii_lowercase().starts_with("identityfile") => return Some(None),
+            'i' => return ByCommand::Key(value.to_owned()),
+            'F' => return ByCommand::Unknown,
+            'o' if value.to_ascii_lowercase().starts_with("identityfile") => return ByCommand::Unknown,
             _ => {}
         }
     }
-    None
+    ByCommand::Nothing
 }
 
 #[cfg(test)]
@@ -106,17 +120,17 @@ mod tests {
 
     #[test]
     fn a_command_names_a_key_or_not() {
-        let key = |name: &str| Some(Some(name.to_owned()));
+        let key = |name: &str| ByCommand::Key(name.to_owned());
         for (command, expected) in [
-            ("ssh", None),
-            ("ssh -v -o StrictHostKeyChecking=no", None),
+            ("ssh", ByCommand::Nothing),
+            ("ssh -v -o StrictHostKeyChecking=no", ByCommand::Nothing),
             ("ssh -i ~/.ssh/deploy", key("~/.ssh/deploy")),
             ("/usr/bin/ssh -o IdentitiesOnly=yes -i/srv/k -v", key("/srv/k")),
             ("ssh -i '~/.ssh/deploy'", key("~/.ssh/deploy")),
-            ("ssh -F /srv/config", Some(None)),
-            ("ssh -oIdentityFile=/srv/k", Some(None)),
-            ("/srv/bin/ssh -i x", Some(None)),
-            ("", Some(None)),
+            ("ssh -F /srv/config", ByCommand::Unknown),
+            ("ssh -oIdentityFile=/srv/k", ByCommand::Unknown),
+            ("/srv/bin/ssh -i x", ByCommand::Unknown),
+            ("", ByCommand::Unknown),
         ] {
             assert_eq!(named(command), expected, "{command}");
         }
