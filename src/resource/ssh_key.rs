@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::{Context, Resource};
+use super::target::Target;
 use crate::change::{
     Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
 };
@@ -112,24 +113,7 @@ impl Resource for SshKey {
         let private_meta = Meta { owner: own.clone(), mode: 0o600 };
         let public_meta = Meta { owner: own.clone(), mode: 0o644 };
         let directory_meta = Meta { owner: own, mode: 0o700 };
-        match &directory {
-            None => changes.push(change(
-                "the account has no directory for SSH keys",
-                Op::Directory { place: target.place(SSH), before: None, after: directory_meta },
-            )),
-            Some(seen)
-                if seen.mode & 0o077 != 0
-                    || seen.mode & 0o700 != 0o700
-                    || Some((seen.uid, seen.gid)) != ids =>
-            {
-                let before = Some(Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode });
-                changes.push(change(
-                    wrong_meta(seen, "0700"),
-                    Op::Directory { place: target.place(SSH), before, after: directory_meta },
-                ));
-            }
-            Some(_) => {}
-        }
+        changes.extend(directory_change(target, directory.as_ref(), ids, directory_meta));
         if first.is_none() {
             match by_command(context, notes)? {
                 ByCommand::Nothing => {}
@@ -381,4 +365,21 @@ fn wrong_meta(seen: &Seen, mode: &str) -> String {
 
 fn change(why: impl Into<String>, op: impl Into<Op>) -> Change {
     Change::of("ssh_key", why, op)
+}
+
+/// What has to be done about the directory of the keys, which is to be the account's alone; `ids` are the account's.
+fn directory_change(
+    target: &Target,
+    found: Option<&Seen>,
+    ids: Option<(u32, u32)>,
+    after: Meta,
+) -> Option<Change> {
+    let operation = |before| Op::Directory { place: target.place(SSH), before, after };
+    let Some(seen) = found else {
+        return Some(change("the account has no directory for SSH keys", operation(None)));
+    };
+    let is_open = seen.mode & 0o077 != 0 || seen.mode & 0o700 != 0o700;
+    let before = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
+    (is_open || Some((seen.uid, seen.gid)) != ids)
+        .then(|| change(wrong_meta(seen, "0700"), operation(Some(before))))
 }

@@ -187,7 +187,7 @@ fn is_open(context: &Context<'_>, path: &Path) -> bool {
     let Ok(seen) = context.facts.stat(path) else { return true };
     let (Some(seen), Some(account)) = (seen, &context.target.account) else { return false };
     // Of the account's own keys it passes over those that others can read.
-    let is_private = seen.uid != account.uid || seen.mode & 0o077 == 0;
+    let is_open = seen.uid == account.uid && seen.mode & 0o077 != 0;
     let is_shut = || context.facts.shut_out(account, path).is_ok_and(|shut| shut.is_some());
-    seen.kind == FileKind::Regular && is_private && !is_shut()
+    seen.kind == FileKind::Regular && !is_open && !is_shut()
 }
