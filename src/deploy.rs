@@ -331,7 +331,7 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
         return Err(fault(
             "deploy-target",
             format!("the target {} can be changed by others than its owner: {reason}", path.display()),
-            format!("chown it to its owner, and: chmod go-w {}", path.display()),
+            format!("chown it to its owner, and: chmod go-w {}", fault::quoted(path)),
         ));
     }
     drop(parent);

@@ -32,13 +32,19 @@ pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<Stri
 /// follows the links that the account lays there, and in root's home the thing would have a meaning.
 #[must_use]
 pub fn move_aside(account: &str, path: &std::path::Path) -> String {
-    format!("sudo -u {account} mv -T {0} {0}.old", path.display())
+    format!("sudo -u {account} {}", mv_aside(path))
 }
 
 /// How a person comes to move something of the system away that is not what it should be.
 #[must_use]
 pub fn look_and_move(path: &std::path::Path) -> String {
-    format!("see what it is: ls -ld {0}; then move it away: mv -T {0} {0}.old", quoted(path))
+    let look = format!("see what it is: ls -ld {}", quoted(path));
+    if is_of_system(path) {
+        return format!(
+            "{look}; it belongs to the system and stays: name another path where this one is named"
+        );
+    }
+    format!("{look}; then move it away: {}", mv_aside(path))
 }
 
 /// [`look_and_move`] for something in an account's home.
@@ -46,6 +52,20 @@ pub fn look_and_move(path: &std::path::Path) -> String {
 pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> String {
     let aside = move_aside(account, path);
     format!("see what it is: ls -ld {}; then move it away: {aside}", quoted(path))
+}
+
+/// The command that gives something another name beside it. Of a link it moves the link.
+fn mv_aside(path: &std::path::Path) -> String {
+    let mut old = path.as_os_str().to_owned();
+    old.push(".old");
+    format!("mv -T {} {}", quoted(path), quoted(old.as_ref()))
+}
+
+/// What a running system needs where it is: the devices, the root directory, and the directories below it.
+fn is_of_system(path: &std::path::Path) -> bool {
+    let mut names = path.iter().skip(1);
+    let first = names.next().unwrap_or_default().to_string_lossy();
+    !path.is_absolute() || ["", "dev", "proc", "sys"].contains(&&*first) || names.next().is_none()
 }
 
 /// What lies where an account's home should be.
@@ -68,20 +88,23 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
     ];
     let parts: Vec<_> = home.iter().skip(1).map(|part| part.to_string_lossy()).collect();
     let first = parts.first().map_or("", |part| part);
-    let is_of_system =
+    let is_elsewhere =
         !home.is_absolute() || OF_SYSTEM.contains(&first) || parts.len() < if first == "var" { 3 } else { 2 };
-    if is_of_system {
+    // By its name it was made for this account. Everything else that is there is somebody's.
+    let is_anothers = found != AtHome::Nothing && parts.last().is_none_or(|name| name != account);
+    if is_elsewhere || is_anothers {
         let own = format!("/home/{account}");
         return format!(
-            "give it a home of its own: mkdir {own} && chown {account}: {own} && usermod --home {own} {account}"
+            "give it a home of its own: mkdir -p {own} && chown {account}: {own} && usermod --home {own} {account}"
         );
     }
+    let aside = mv_aside(home);
     let home = quoted(home);
     // By number: the account may be half made, without a group of its name.
     let make = format!("install -d -m 0755 -o {account} -g {gid} {home}");
     match found {
         AtHome::Nothing => format!("make it: {make}"),
-        AtHome::Other => format!("move it away and make a home: mv -T {home} {home}.old; {make}"),
+        AtHome::Other => format!("move it away and make a home: {aside}; {make}"),
         AtHome::Foreign => format!("give it to {account}: chown {account}: {home}"),
     }
 }
@@ -90,7 +113,7 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
 #[must_use]
 pub fn quoted(path: &std::path::Path) -> String {
     let path = path.display().to_string();
-    if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
+    if !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
         return path;
     }
     format!("'{}'", path.replace('\'', "'\\''"))
@@ -116,7 +139,9 @@ pub fn repair(error: &anyhow::Error) -> String {
         .split(' ')
         .map(|word| word.trim_end_matches([':', ',', ';']))
         .find(|word| word.starts_with('/'));
-    let look = |command: &str| path.map_or_else(String::new, |path| format!("{command} {path}; "));
+    let look = |command: &str| {
+        path.map_or_else(String::new, |path| format!("{command} {}; ", quoted(path.as_ref())))
+    };
     match refused.map(io::Error::kind) {
         Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: df -h; df -i",
         Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: findmnt",
@@ -145,6 +170,36 @@ pub fn repair(error: &anyhow::Error) -> String {
 mod tests {
     use super::*;
     use anyhow::Context as _;
+
+    #[test]
+    fn what_is_the_systems_or_somebody_elses_stays() {
+        for (path, expected) in [
+            ("/etc/ssh/x y", "mv -T '/etc/ssh/x y' '/etc/ssh/x y.old'"),
+            ("/srv/it's", "mv -T '/srv/it'\\''s' '/srv/it'\\''s.old'"),
+            ("/dev/null", "stays"),
+            ("/proc/1/fd", "stays"),
+            ("/etc", "stays"),
+            ("/", "stays"),
+        ] {
+            assert!(look_and_move(path.as_ref()).contains(expected), "{path}");
+        }
+        let own = "mkdir -p /home/ci && chown ci: /home/ci && usermod --home /home/ci ci";
+        for (home, found, expected) in [
+            ("/", AtHome::Foreign, own),
+            ("/home", AtHome::Foreign, own),
+            ("/var/lib", AtHome::Foreign, own),
+            ("/home/alice", AtHome::Foreign, own),
+            ("/var/lib/docker", AtHome::Foreign, own),
+            ("/srv/file", AtHome::Other, own),
+            ("", AtHome::Foreign, own),
+            ("/var/lib/ci", AtHome::Foreign, "chown ci: /var/lib/ci"),
+            ("/srv/a b/ci", AtHome::Foreign, "chown ci: '/srv/a b/ci'"),
+            ("/srv/builds", AtHome::Nothing, "install -d -m 0755 -o ci -g 9 /srv/builds"),
+        ] {
+            let told = make_home("ci", 9, home.as_ref(), found);
+            assert!(told.ends_with(expected), "{home}: {told}");
+        }
+    }
 
     #[test]
     fn every_error_has_a_repair() {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::change::Place;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 
 /// What the plan saw is no longer there.
 pub(super) fn changed(place: &Place) -> anyhow::Error {
@@ -32,7 +32,8 @@ pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
 /// The errors that administrators meet, with the repair.
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
-    let parent = place.path().parent().unwrap_or(Path::new("/")).display().to_string();
+    let parent = place.path().parent().unwrap_or(Path::new("/")).to_path_buf();
+    let (shown, path, parent) = (parent.display(), quoted(&place.path()), quoted(&parent));
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => fault(
             "disk-full",
@@ -41,13 +42,13 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
         ),
         Some(Errno::EROFS) => fault(
             "read-only",
-            format!("{parent} is on a read-only file system"),
+            format!("{shown} is on a read-only file system"),
             format!("mount it writable: findmnt --target {parent}"),
         ),
         Some(Errno::EPERM) => fault(
             "immutable",
-            format!("the kernel refuses to change {place}: it or {parent} may be immutable"),
-            format!("see which one: lsattr -d {place} {parent}; chattr -ia {parent}; chattr -ia {place}"),
+            format!("the kernel refuses to change {place}: it or {shown} may be immutable"),
+            format!("see which one: lsattr -d {path} {parent}; chattr -ia {parent}; chattr -ia {path}"),
         ),
         Some(Errno::EACCES) => fault(
             "not-permitted",
@@ -67,7 +68,7 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
         Some(Errno::ELOOP | Errno::ENOTDIR) => fault(
             "path-unusable",
             format!("{place} can't be reached: a link or a file is where a directory should be"),
-            format!("see which one, and remove it: namei -l {place}"),
+            format!("see which one, and remove it: namei -l {path}"),
         ),
         _ => anyhow::Error::new(error).context(format!("cannot write {place}")),
     }

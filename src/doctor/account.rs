@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
-use crate::fault::{AtHome, make_home, move_aside};
+use crate::fault::{AtHome, make_home, move_aside, quoted};
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
 use crate::runner_config::Runner;
@@ -41,12 +41,13 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             ),
             repair(AtHome::Foreign),
         );
+        return Ok(());
     }
     if is_writable_by_others(&seen, account) {
         findings.problem(
             "home-writable",
             format!("others than {} can write in its home {path}: mode {:04o}", account.name, seen.mode),
-            format!("chmod go-w {path}"),
+            format!("chmod go-w {}", quoted(&account.home)),
         );
     }
     let inside = [".ssh", "builds", "cache"];
@@ -70,7 +71,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             findings.problem(
                 "ssh-directory-writable",
                 format!("others than {} can write in {path}/.ssh: mode {mode:04o}", account.name),
-                format!("sudo -u {} chmod 0700 {path}/.ssh", account.name),
+                format!("sudo -u {} chmod 0700 {}", account.name, quoted(&account.home.join(name))),
             );
         }
     }

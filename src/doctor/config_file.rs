@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{Patient, refuse};
 use crate::facts::close;
+use crate::fault::quoted;
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::Registration;
@@ -47,7 +48,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            format!("chmod 0600 {shown}"),
+            format!("chmod 0600 {}", quoted(&patient.config.path)),
         );
     }
     let path = seen.resolved.as_ref().unwrap_or(&patient.config.path);
@@ -55,7 +56,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-untrusted",
             format!("others than root can change {shown}, and with it what runs as root: {reason}"),
-            format!("chmod 0600 {shown}; {}", close(patient.facts, path)?),
+            format!("chmod 0600 {}; {}", quoted(&patient.config.path), close(patient.facts, path)?),
         );
     }
     if let Some(pid) = patient.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use super::process::Running;
 use crate::facts::machine::Machine;
+use crate::fault::quoted;
 use crate::finding::Findings;
 
 /// Seconds between gitlab-runner's looks at the file, with some to spare.
@@ -63,7 +64,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
                  that was put back), it is not loaded"
             ),
-            format!("to be sure that it is: touch {shown}"),
+            format!("to be sure that it is: touch {}", quoted(&patient.config.path)),
         ),
         Journal::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",

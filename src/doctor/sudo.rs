@@ -59,7 +59,8 @@ pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         if text.lines().any(|line| line.split_whitespace().next() == Some(patient.name)) {
             let message =
                 format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
-            let repair = format!("remove it once the rules are in {SUDOERS_DIRECTORY}/{OURS}: rm {shown}");
+            let repair =
+                format!("remove it once the rules are in {SUDOERS_DIRECTORY}/{OURS}: rm {}", quoted(&path));
             if has_ours {
                 findings.note("sudoers-name-skipped", message, repair);
             } else {

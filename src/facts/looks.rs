@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
-use crate::fault::{fault, look_and_move, look_and_move_aside};
+use crate::fault::{fault, look_and_move, look_and_move_aside, quoted};
 use crate::sys::dir::{Dir, Entry, Kind};
 use crate::sys::identity;
 use crate::sys::lease;
@@ -66,12 +66,13 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
     if let Some(uid) = owner.filter(|uid| *uid != account.uid) {
         return foreign_owner(account, path, uid);
     }
-    let (name, path) = (&account.name, path.display());
+    let name = &account.name;
     fault(
         "foreign-owner",
-        format!("{path} can't be used by {name}: a directory on the way shuts {name} out"),
+        format!("{} can't be used by {name}: a directory on the way shuts {name} out", path.display()),
         format!(
-            "see who owns what: namei -l {path}; find out why, then give that directory to {name} or open it"
+            "see who owns what: namei -l {}; find out why, then give that directory to {name} or open it",
+            quoted(path)
         ),
     )
 }
@@ -89,7 +90,10 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
             "not-permitted",
             format!("{shown} can't be read: permission denied"),
             if identity::is_root() {
-                format!("see whose it is, and give it to its account or move it away: namei -l {shown}")
+                format!(
+                    "see whose it is, and give it to its account or move it away: namei -l {}",
+                    quoted(path)
+                )
             } else {
                 "run the same command with sudo".to_owned()
             },
@@ -98,7 +102,7 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
             "path-unusable",
             format!("{shown} can't be reached: a link or a file is where a directory should be"),
             in_the_way.map_or_else(
-                || format!("see which one, and make it a real directory: namei -l {shown}"),
+                || format!("see which one, and make it a real directory: namei -l {}", quoted(path)),
                 |place| look_and_move(&place),
             ),
         ),

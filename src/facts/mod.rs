@@ -303,7 +303,8 @@ pub fn close(facts: &dyn Facts, path: &Path) -> Result<String> {
     if steps.is_empty() {
         let shown = path.display();
         return Ok(format!(
-            "let nobody but root change {shown} and the directories above it: namei -l {shown}"
+            "let nobody but root change {shown} and the directories above it: namei -l {}",
+            fault::quoted(path)
         ));
     }
     Ok(steps.join("; "))
@@ -313,18 +314,18 @@ pub fn close(facts: &dyn Facts, path: &Path) -> Result<String> {
 /// to that name can't be told.
 #[must_use]
 pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error {
-    let (name, aside, path) = (&account.name, fault::move_aside(&account.name, path), path.display());
+    let (name, aside, place) = (&account.name, fault::move_aside(&account.name, path), fault::quoted(path));
     // Not chown(1): the account can lay a link on the way before a person comes to it.
     let repair = if uid == 0 {
         format!(
-            "see what it is, since {name} may have moved it there: ls -la {path}; if it is meant for jobs, run apply with --adopt; if not, move it away: {aside}"
+            "see what it is, since {name} may have moved it there: ls -la {place}; if it is meant for jobs, run apply with --adopt; if not, move it away: {aside}"
         )
     } else {
-        format!("see whose it is, and move it away: ls -la {path}; {aside}")
+        format!("see whose it is, and move it away: ls -la {place}; {aside}")
     };
     fault(
         "foreign-owner",
-        format!("{path} can't be used by {name}: it belongs to uid {uid}, not to {name}"),
+        format!("{} can't be used by {name}: it belongs to uid {uid}, not to {name}", path.display()),
         repair,
     )
 }

@@ -18,7 +18,7 @@ pub use entry::{Entry, FileVersion, Reader, Record, RecordedFile, RecordedOp, SC
 pub use stamp::{Id, moment};
 
 use crate::change::Change;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 use crate::sys::dir::{Dir, Entry as File, Kind};
 use crate::sys::root::Root;
 use crate::sys::staged::{self, Staged};
@@ -326,7 +326,7 @@ fn damaged(entry: &Path, why: &str) -> anyhow::Error {
     fault(
         "journal-damaged",
         format!("the journal entry {} can't be used: {why}", entry.display()),
-        format!("look at it; to undo older runs without it, move it away: mv {} /root/", entry.display()),
+        format!("look at it; to undo older runs without it, move it away: mv {} /root/", quoted(entry)),
     )
 }
 

@@ -63,8 +63,9 @@ impl Source {
             "profile-empty",
             format!("{what}, and it hides the built-in profile of that name"),
             format!(
-                "take it away: rm {origin}; a copy of the built-in one needs another name: runner-prep profile show {name} \
-                 > {DIRECTORY}/my-{name}.toml"
+                "take it away: rm {}; a copy of the built-in one needs another name: runner-prep profile show {name} \
+                 > {DIRECTORY}/my-{name}.toml",
+                crate::fault::quoted(origin.as_ref())
             ),
         )
     }

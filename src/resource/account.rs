@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::Name;
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
 use crate::policy::ROOT_GROUPS;
 
 /// The `[account]` section.
@@ -72,7 +72,7 @@ impl Resource for Account {
                 return Err(fault(
                     "home-unusable",
                     format!("the home directory {home} can't be used for the new account {name}: {what}"),
-                    format!("see what it is, and move it away: ls -la {home}; mv -T {home} {home}.old"),
+                    look_and_move(&context.target.home),
                 ));
             }
             changes.push(Change {

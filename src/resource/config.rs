@@ -21,7 +21,7 @@ use super::gate;
 use super::settings::{Config, Service, Setting};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
 use crate::facts::{MOST_CONFIG_BYTES, close};
-use crate::fault::{fault, look_and_move};
+use crate::fault::{fault, look_and_move, quoted};
 use crate::keys::GLOBAL;
 use crate::repair::Registration;
 use crate::runner_config::{IMAGE, RUNNERS, SERVICES, USUAL_PATH};
@@ -214,7 +214,8 @@ fn read<T>(
                 "config-dangling",
                 format!("{shown} is a link to nowhere"),
                 format!(
-                    "see where it points: ls -l {shown}; then point it at the real file, or remove it: rm {shown}"
+                    "see where it points: ls -l {0}; then point it at the real file, or remove it: rm {0}",
+                    quoted(path)
                 ),
             )),
             _ => Ok(None),
@@ -232,8 +233,9 @@ fn read<T>(
             "config-links",
             format!("{shown} has {} names (hard links): replacing it would part them", seen.links),
             format!(
-                "see the other names: find / -xdev -samefile {shown}; then give it a file of its own: cp -p {shown} \
-                 {shown}.new && mv -T {shown}.new {shown}"
+                "see the other names: find / -xdev -samefile {0}; then give it a file of its own: cp -p {0} \
+                 {0}.new && mv -T {0}.new {0}",
+                quoted(path)
             ),
         ));
     }
@@ -260,7 +262,7 @@ fn report_mode(seen: &Seen, shown: &str, notes: &mut Notes) {
         notes.warn(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            format!("chmod 0600 {shown}"),
+            format!("chmod 0600 {}", quoted(shown.as_ref())),
         );
     }
 }

@@ -44,7 +44,7 @@ impl Context<'_> {
     /// A command that changes what lies at a path, which is its last word. In the account's home with its rights, since
     /// root would follow the links that it lays there.
     pub(super) fn command_at(&self, command: &str, path: &std::path::Path) -> String {
-        let command = format!("{command} {}", path.display());
+        let command = format!("{command} {}", crate::fault::quoted(path));
         if path.starts_with(&self.target.home) { self.as_account(&command) } else { command }
     }
 

@@ -26,7 +26,7 @@ use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
-use crate::fault::{fault, look_and_move};
+use crate::fault::{fault, look_and_move, quoted};
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
@@ -160,7 +160,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
                     "the target {shown} belongs to uid {} with mode {:04o}; it must belong to {} and be closed to others",
                     seen.uid, seen.mode, owner.user
                 ),
-                format!("chown {}:{} {shown}; chmod go-w {shown}", owner.user, owner.group),
+                format!("chown {0}:{1} {2}; chmod go-w {2}", owner.user, owner.group, quoted(path)),
             ));
         }
     }

@@ -250,9 +250,17 @@ impl KnownHosts {
         match seen {
             Some(seen) if seen.kind != FileKind::Regular || seen.links != 1 => Err(fault(
                 "known-hosts-kind",
-                format!("{place} is {}: it is not followed or replaced", seen.oddity()),
+                match seen.resolved.as_ref().filter(|_| self.file == File::System) {
+                    Some(to) => format!(
+                        "{SYSTEM} leads to {}, which is {}: it is not replaced",
+                        to.display(),
+                        seen.oddity()
+                    ),
+                    None => format!("{place} is {}: it is not followed or replaced", seen.oddity()),
+                },
                 match self.file {
-                    File::System => look_and_move(&place.path()),
+                    // Not what a link leads to, which may be the system's.
+                    File::System => look_and_move(Path::new(SYSTEM)),
                     File::Account => look_and_move_aside(&target.name, &place.path()),
                 },
             )),

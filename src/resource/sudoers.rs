@@ -20,7 +20,7 @@ use super::sudo_policy::{Policy, RULES};
 use super::target::{Name, check_name};
 use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::{Facts, close, programs};
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::{ROOT_GROUPS, way_to_root};
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 
@@ -197,7 +197,10 @@ fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> 
             format!("the command {shown} is not a program: it is {} with mode {:04o}", seen.kind, seen.mode),
             match seen.kind {
                 FileKind::Regular => {
-                    format!("name a program in sudoers.commands, or make this one: chmod 0755 {shown}")
+                    format!(
+                        "name a program in sudoers.commands, or make this one: chmod 0755 {}",
+                        quoted(path)
+                    )
                 }
                 _ => "name an executable file in sudoers.commands".to_owned(),
             },
@@ -247,6 +250,6 @@ fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
             candidate.display(),
             path.display()
         ),
-        format!("put {0} into sudoers.commands, or move it away: mv -T {0} {0}.old", candidate.display()),
+        format!("put {} into sudoers.commands, or {}", candidate.display(), look_and_move(candidate)),
     )
 }

@@ -34,7 +34,7 @@ pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
         code: "config-bom",
         what: "a byte order mark at its beginning",
         offset: None,
-        repair: format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {shown}"),
+        repair: format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {}", crate::fault::quoted(shown.as_ref())),
         since: READS_TOML_1_0,
     });
     let dotted = walk.dotted.map(|offset| Notation {

@@ -25,7 +25,7 @@ use nix::sys::stat::{Mode, fstat};
 use super::dir::{Dir, Entry, Kind, LIST, Named, READ, Stat, list};
 use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 
 /// As many links as the kernel follows before it says `ELOOP`.
 const MOST_LINKS: usize = 40;
@@ -327,7 +327,7 @@ impl Root {
                 fault(
                     "directory-missing",
                     format!("the directory {} does not exist", path.display()),
-                    format!("make it as root: install -d -m 0755 {}", path.display()),
+                    format!("make it as root: install -d -m 0755 {}", quoted(path)),
                 )
             })?;
         let cannot = || format!("cannot look at {}", path.display());

@@ -15,7 +15,7 @@ use self::stage::Stage;
 use super::dir::Dir;
 use super::exec::{Tool, find_all, is_program};
 use super::root::Root;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 
 /// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
@@ -171,7 +171,7 @@ pub fn broken(said: &str, main: &Path) -> anyhow::Error {
     fault(
         "policy-broken",
         format!("sudo's policy is broken already, not by runner-prep: {said}"),
-        format!("repair it first, with: visudo -c -f {}", main.display()),
+        format!("repair it first, with: visudo -c -f {}", quoted(main)),
     )
 }
 

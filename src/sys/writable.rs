@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, IFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::dir::Dir;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 
 /// Refuse a path where nothing can be put; where its directory is yet to be made, the one that this happens in.
 /// `open` opens a directory above it. A `confined` process sees file systems read-only that are not, and does not ask.
@@ -65,7 +65,10 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
         Err(Errno::ROFS) if !confined => Err(fault(
             "read-only",
             format!("{shown} is on a read-only file system"),
-            format!("mount it writable: mount -o remount,rw \"$(findmnt -n -o TARGET --target {shown})\""),
+            format!(
+                "mount it writable: mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
+                quoted(path)
+            ),
         )),
         Err(Errno::ACCESS) => {
             let owner = dir.stat().map(|stat| stat.uid).ok();
@@ -74,9 +77,9 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
                 "not-permitted",
                 format!("no permission to write in {shown}"),
                 if is_own {
-                    format!("let its owner write there: chmod u+rwx {shown}")
+                    format!("let its owner write there: chmod u+rwx {}", quoted(path))
                 } else {
-                    format!("see whose it is, and run as that user or as root: ls -ld {shown}")
+                    format!("see whose it is, and run as that user or as root: ls -ld {}", quoted(path))
                 },
             ))
         }
@@ -90,7 +93,6 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
 /// # Errors
 /// When it is immutable or append-only.
 pub(super) fn refuse_flags(file: impl AsFd, path: &Path) -> Result<()> {
-    let path = path.display();
     // A file system without such flags has none to respect.
     let flags = rustix::fs::ioctl_getflags(file).unwrap_or(IFlags::empty());
     for (flag, word, letter) in [(IFlags::IMMUTABLE, "immutable", "i"), (IFlags::APPEND, "append-only", "a")]
@@ -98,9 +100,10 @@ pub(super) fn refuse_flags(file: impl AsFd, path: &Path) -> Result<()> {
         if flags.contains(flag) {
             return Err(fault(
                 "immutable",
-                format!("{path} is {word}"),
+                format!("{} is {word}", path.display()),
                 format!(
-                    "take the flag off, and set it again after the change if you want it so: chattr -{letter} {path}"
+                    "take the flag off, and set it again after the change if you want it so: chattr -{letter} {}",
+                    quoted(path)
                 ),
             ));
         }

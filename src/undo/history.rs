@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::values::{self, RunValues};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::{Facts, live::Live};
-use crate::fault::move_aside;
+use crate::fault::{move_aside, quoted};
 use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
 use crate::report::changed_lines;
 
@@ -125,17 +125,17 @@ impl PathHistory<'_> {
                 Place::Home { account, .. } => {
                     format!("move it away: {}", move_aside(account, &place.path()))
                 }
-                Place::System(_) => format!("move it away: mv {place} /root/"),
+                Place::System(_) => format!("move it away: mv {} /root/", quoted(&place.path())),
             },
             Some((id, Some(FileVersion { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
                 let kept = journal.path(id).join(bytes);
-                let kept = kept.display();
+                let (kept, path) = (quoted(&kept), quoted(&place.path()));
                 match place {
                     Place::Home { account, .. } => format!(
-                        "put it back by hand: sudo -u {account} tee {place} <{kept} >/dev/null && sudo -u {account} chmod {mode:04o} {place}"
+                        "put it back by hand: sudo -u {account} tee {path} <{kept} >/dev/null && sudo -u {account} chmod {mode:04o} {path}"
                     ),
                     Place::System(_) => {
-                        format!("put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {kept} {place}")
+                        format!("put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {kept} {path}")
                     }
                 }
             }

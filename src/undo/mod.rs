@@ -16,7 +16,7 @@ use crate::change::{
 };
 use crate::facts::Facts;
 use crate::facts::live::Live;
-use crate::fault::{self, fault};
+use crate::fault::{self, fault, quoted};
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
 use history::{PathHistory, Rewound};
@@ -92,9 +92,9 @@ pub fn plan(
                         ),
                         match &place {
                             Place::Home { account, .. } => {
-                                format!("if it must have it: sudo -u {account} chmod {mode:04o} {place}")
+                                format!("if it must have it: sudo -u {account} chmod {mode:04o} {}", quoted(&place.path()))
                             }
-                            Place::System(_) => format!("if it must have it: chmod {mode:04o} {place}"),
+                            Place::System(_) => format!("if it must have it: chmod {mode:04o} {}", quoted(&place.path())),
                         },
                     );
                 }

@@ -546,6 +546,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "ssh-key-short",
     ),
     problem(
+        "known_hosts leads to a directory",
+        &[Remove("/etc/ssh/ssh_known_hosts"), Link("/etc/ssh/ssh_known_hosts", "/etc")],
+        "known-hosts-kind",
+    ),
+    problem(
         "known_hosts is a directory",
         &[Remove("/etc/ssh/ssh_known_hosts"), Make("/etc/ssh/ssh_known_hosts")],
         "known-hosts-kind",

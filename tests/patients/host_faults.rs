@@ -278,6 +278,24 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "process-config",
     ),
     ill("builds of root", "mkdir /home/gitlab-runner/builds", "", "builds-unusable"),
+    ill("home is the root directory", "usermod -d / gitlab-runner", "", "home-owner"),
+    ill("home is for everybody", "usermod -d /tmp gitlab-runner", "", "home-owner"),
+    ill("home is a device", "usermod -d /dev/null gitlab-runner", "", "home-unusable"),
+    ill(
+        "home of another account",
+        "useradd -m other; rm -r /home/gitlab-runner; usermod -d /home/other gitlab-runner", "",
+        "home-owner",
+    ),
+    ill(
+        "home with a blank is open",
+        "mv /home/gitlab-runner '/srv/a b'; usermod -d '/srv/a b' gitlab-runner; chmod 0777 '/srv/a b'", "",
+        "home-writable",
+    ),
+    ill(
+        "known_hosts leads to a device",
+        "ln -sf /dev/null /etc/ssh/ssh_known_hosts", "",
+        "known-hosts-kind",
+    ),
     ill("home of root", "chown root /home/gitlab-runner", "", "home-owner"),
     ill(
         ".ssh made by root",

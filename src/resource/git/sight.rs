@@ -269,7 +269,7 @@ fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
     Err(fault(
         "git-config-shut",
         format!("{} can't be read by {}: git gives up in every job", path.display(), account.name),
-        format!("chmod a+rX {}", shut.display()),
+        format!("chmod a+rX {}", fault::quoted(&shut)),
     ))
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::change::{Notes, Place};
 use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
+use crate::fault::quoted;
 use crate::resource::Context;
 use crate::text::known_hosts::{Entry, HostKey, HostName};
 
@@ -53,7 +54,7 @@ impl Judge<'_> {
         let (account, directory) = (&self.context.target.name, shut.display());
         let message =
             format!("{account} can't enter {directory}: ssh of its jobs finds no host key in {}", self.place);
-        let repair = format!("chmod {mode:04o} {}", shut.display());
+        let repair = format!("chmod {mode:04o} {}", quoted(shut));
         if all_known {
             notes.warn("host-keys-shut", message, repair);
         } else {
@@ -189,7 +190,7 @@ impl Judge<'_> {
             Verdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
-                format!("chmod a+rX {}", by.display()),
+                format!("chmod a+rX {}", quoted(by)),
             ),
             Verdict::Revoked(file, lines) => {
                 let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();

@@ -23,8 +23,9 @@ pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<(
             "ssh-key-links",
             format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
             format!(
-                "see the other names: find / -xdev -samefile {shown}; then give it a file of its own: sudo -u {account} cp -p \
-                 {shown} {shown}.new && sudo -u {account} mv -T {shown}.new {shown}"
+                "see the other names: find / -xdev -samefile {0}; then give it a file of its own: sudo -u {account} cp -p \
+                 {0} {0}.new && sudo -u {account} mv -T {0}.new {0}",
+                quoted(path)
             ),
         ));
     }

@@ -183,7 +183,7 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Optio
         let (from, to) = (context.target.home.join(&name), context.target.home.join(SSH).join(usual));
         let rename = |end: &str| {
             context.command_at(
-                &format!("mv -nT {}{end}", from.display()),
+                &format!("mv -nT {}", fault::quoted(Path::new(&format!("{}{end}", from.display())))),
                 &PathBuf::from(format!("{}{end}", to.display())),
             )
         };

@@ -18,7 +18,7 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 
 /// Where the file is, and where what must not be lost is kept.
 #[derive(Debug, Clone)]
@@ -88,10 +88,10 @@ impl Target {
 /// Hard links would be split, and an immutable file can't be replaced: say so before anything is written.
 pub(super) fn refuse(file: &File, stat: Stat, path: &Path) -> Result<()> {
     if stat.links > 1 {
-        let path = path.display();
+        let (shown, path) = (path.display(), quoted(path));
         return Err(fault(
             "hard-links",
-            format!("{path} has {} names (hard links), and a new file would get only this one", stat.links),
+            format!("{shown} has {} names (hard links), and a new file would get only this one", stat.links),
             format!("find the others and leave one: find / -xdev -samefile {path}"),
         ));
     }
