@@ -20,7 +20,7 @@ fn a_profile_that_would_give_root_away_is_refused() {
     for (values, reason) in [
         ("name = \"app\"\ntarget = \"/etc/cron.d\"", "obey what lies below /etc"),
         ("name = \"app\"\ntarget = \"/usr/local/bin/x\"", "obey what lies below /usr"),
-        ("name = \"app\"\ntarget = \"/srv\"", "no directory of one application"),
+        ("name = \"app\"\ntarget = \"/srv\"", "not a directory of one application"),
         ("name = \"app\"\ntarget = \"/\"", "can't be the target"),
         ("name = \"app\"\ntarget = \"srv/www\"", "absolute"),
         ("name = \"app\"\ntarget = \"/srv/www/../../etc\"", "`..`"),
@@ -105,7 +105,7 @@ fn a_host_that_was_loosened_since_is_refused_at_run_time() {
         ("chown 2001 /srv/www/app", "can be changed by others", "chown 0 /srv/www/app"),
         (
             "mv /srv/www/app /srv/www/x; ln -s /etc /srv/www/app",
-            "jobs would be root|no directory of one",
+            "jobs would be root|not a directory of one",
             "rm /srv/www/app; mv /srv/www/x /srv/www/app",
         ),
         ("mv /srv/www/app /srv/www/x", "is not there", "mv /srv/www/x /srv/www/app"),

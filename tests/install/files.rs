@@ -171,7 +171,7 @@ fn what_cannot_be_is_refused_before_anything_changes() {
     place.install("--uninstall -- check --root /tree").exit(2).says("cannot be run");
     // It would be this machine that it changes, and not the tree.
     place.install("-- apply --profile dind").exit(2).says("-- apply --profile dind --root /");
-    run_limited(place.command(&["sh"], "").env("PREFIX", "opt")).exit(2).says("no absolute path");
+    run_limited(place.command(&["sh"], "").env("PREFIX", "opt")).exit(2).says("not an absolute path");
     place.install("--profile dind").exit(2).says("./install.sh -- apply --profile dind");
     place.install("--timer --profile").exit(2).says("needs a name");
     for name in ["/tmp/ours.toml", "shell,dind", "-x", "a@b", "'a b'"] {
