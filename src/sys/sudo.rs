@@ -8,12 +8,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 pub use self::stage::Redirect;
 use self::stage::Stage;
 use super::dir::Dir;
-use super::exec::{Tool, find_all, is_program};
+use super::exec::{Finished, Tool, find_all, is_program};
 use super::root::Root;
 use crate::fault::{fault, quoted};
 
@@ -121,7 +121,7 @@ impl<'a> PolicyCheckers<'a> {
             .iter()
             .map(|judge| {
                 let done = Tool::new(&judge.program).arg("-c").run()?;
-                Ok((!done.success()).then(|| done.complaint()))
+                answer(&judge.program, &done)
             })
             .collect()
     }
@@ -142,8 +142,20 @@ impl<'a> PolicyCheckers<'a> {
     fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {
         let path = self.root.on_machine(file);
         let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run()?;
-        Ok((!done.success())
-            .then(|| done.complaint().replace(&path.display().to_string(), &file.display().to_string())))
+        let said = answer(checker, &done)?;
+        Ok(said.map(|said| said.replace(&path.display().to_string(), &file.display().to_string())))
+    }
+}
+
+/// What a judge objects to; `None` where it is content.
+///
+/// # Errors
+/// When it came to no judgement: visudo(8) ends with 0 or 1.
+fn answer(checker: &Path, done: &Finished) -> Result<Option<String>> {
+    match done.code {
+        Some(0) => Ok(None),
+        Some(1) => Ok(Some(done.complaint())),
+        _ => bail!("{} came to no judgement: {}", checker.display(), done.complaint()),
     }
 }
 

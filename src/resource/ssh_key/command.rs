@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::found::{Usable, observe};
-use crate::change::{Notes, Seen};
+use crate::change::{FileKind, Notes, Seen};
 use crate::facts::{Finished, MOST_BYTES};
 use crate::resource::Context;
 
 /// The files of which a login of bash reads the first that is there.
 const LOGIN: [&str; 3] = [".bash_profile", ".bash_login", ".profile"];
+/// The account's own files of git.
+const GIT: [&str; 2] = [".config/git/config", ".gitconfig"];
 /// The options of ssh that take the next word.
 const WITH_VALUE: &str = "BbcDEeFIiJLlmOopQRSWw";
 
@@ -74,8 +76,13 @@ fn set(context: &Context<'_>) -> Result<Option<(&'static str, Option<String>)>> 
     if !context.facts.is_host() {
         return Ok(None);
     }
-    let asked =
-        context.facts.ask(account, "git", &["config", "--includes", "--get", "core.sshCommand"], b"")?;
+    // What git can't read to its end is for those to tell who look at git.
+    let own = context.target.home(context.facts, &GIT)?;
+    if own.iter().flatten().any(|seen| seen.kind != FileKind::Regular) {
+        return Ok(None);
+    }
+    let ask = ["config", "--includes", "--get", "core.sshCommand"];
+    let Ok(asked) = context.facts.ask(account, "git", &ask, b"") else { return Ok(None) };
     Ok(asked.filter(Finished::success).map(|said| ("core.sshCommand", Some(said.stdout.trim().to_owned()))))
 }
 
