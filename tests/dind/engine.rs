@@ -81,7 +81,7 @@ impl Engine {
         let (namespaces, disk) = Namespaces::start(&[], include_str!("engine.sh"), arguments);
         assert!(disk.starts_with("/dev/loop"), "no loop device for the disk: {disk:?}");
         let engine = Self { namespaces: Some(namespaces), kept, disk, groups };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LIMIT;
         while engine.try_docker(&["info"]).status != 0 {
             let log = fs::read_to_string(engine.top().join("dockerd.log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "dockerd does not start: {log}");

@@ -317,9 +317,22 @@ fn docker_socket(part: &Part<'_>) {
     part.green(&job).says(SECRET);
 }
 
+/// Tries all of these at once on an engine of their own, and tells which of them failed.
+fn tried(all: &[(&'static str, Try)]) -> Option<Vec<(&'static str, Try)>> {
+    let engine = &Engine::or_skip()?;
+    Some(std::thread::scope(|scope| {
+        let all: Vec<_> = all
+            .iter()
+            .map(|(profile, try_it)| {
+                (scope.spawn(move || try_it(&Part { engine, profile })), (*profile, *try_it))
+            })
+            .collect();
+        all.into_iter().filter_map(|(running, part)| running.join().is_err().then_some(part)).collect()
+    }))
+}
+
 #[test]
 fn the_docker_profiles_do_what_they_say() {
-    let Some(engine) = Engine::or_skip() else { return };
     let all: [(&'static str, Try); 7] = [
         ("dind", dind),
         ("dind-hardened", dind_hardened),
@@ -329,10 +342,10 @@ fn the_docker_profiles_do_what_they_say() {
         ("dind-socket", dind_socket),
         ("docker-socket", docker_socket),
     ];
-    std::thread::scope(|scope| {
-        for (profile, try_it) in all {
-            let engine = &engine;
-            scope.spawn(move || try_it(&Part { engine, profile }));
-        }
-    });
+    let Some(failed) = tried(&all) else { return };
+    // Some thirty daemons on a machine that does much else: what fails is tried again, by itself on a new engine.
+    for part in failed {
+        eprintln!("{}: failed beside the others, and is tried alone", part.0);
+        assert!(tried(&[part]).is_some_and(|failed| failed.is_empty()), "{}: failed alone too", part.0);
+    }
 }
