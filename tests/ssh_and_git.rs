@@ -580,10 +580,9 @@ fn served() -> Option<Host> {
     if !have(&["sshd", "ssh", "ssh-keygen", "git", "sudo"]) {
         return None;
     }
-    let host = Host::or_skip()?.start();
+    let host = Host::or_skip()?.sshd().start();
     host.sh(
         "useradd --system --create-home --shell /bin/sh --password '*' git
-         grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
          mkdir -p /run/sshd /etc/ssh/ssh_config.d /etc/runner-prep/profiles
          ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
          ssh-keygen -q -t ed25519 -N '' -f /root/other

@@ -89,6 +89,7 @@ const CONFIG: &[&str] = &["config"];
 pub const CHECKS: &[Check] = &[
     check("profile", ALL, &[], planned::look),
     check("home", SHELL, &[Account], account::home),
+    check("expiry", SUDO, &[Account, Machine], account::expiry),
     check("groups", ALL, &[Account], account::groups),
     check("login-shell", SHELL, &[Account, Machine], login::shell),
     check("programs", ALL, &[], programs::look),

@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::context::Context;
+use super::root_file::MARK;
 use super::sudo_effect::{self, Allowed};
-use super::sudo_policy::{MARK, Policy};
+use super::sudo_policy::Policy;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move};

@@ -291,11 +291,7 @@ impl KnownHosts {
     pub(super) fn server(&self) -> String {
         let names = || self.hosts.iter().map(|host| &host.name);
         let is_own = |name: &&HostName| !name.host().ends_with("gitlab.com");
-        match names().find(is_own) {
-            Some(name) if name.port() != 22 => format!("-p {} git@{}", name.port(), name.host()),
-            Some(name) => format!("git@{}", name.host()),
-            None => "git@gitlab.com".to_owned(),
-        }
+        names().find(is_own).map_or_else(|| "git@gitlab.com".to_owned(), HostName::for_ssh)
     }
 }
 

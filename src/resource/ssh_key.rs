@@ -236,7 +236,10 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
     match by_command(context, &mut notes)? {
         ByCommand::Nothing => {}
         ByCommand::Key(usable) => {
-            return Ok((Some(usable.shown(account.name.clone(), &account.home, "")), notes.warnings));
+            return Ok((
+                Some(usable.shown(account.name.clone(), &account.home, &context.options.server)),
+                notes.warnings,
+            ));
         }
         ByCommand::Unknown => return Err(decided(notes)),
     }
@@ -276,7 +279,10 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
             );
         }
     }
-    let key = found.usable.first().map(|usable| usable.shown(account.name.clone(), &account.home, ""));
+    let key = found
+        .usable
+        .first()
+        .map(|usable| usable.shown(account.name.clone(), &account.home, &context.options.server));
     Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
+use super::root_file::MARK;
 use super::sudo_whole::Whole;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::live::broken;
@@ -21,9 +22,6 @@ use files::{include_it, look_around, names, not_included, rules_by_rust, wait_fo
 pub(super) const RULES: &str = "/etc/sudoers.d/gitlab-runner";
 /// The file of `[[deploy]]`.
 pub(super) const DEPLOYMENTS: &str = "/etc/sudoers.d/gitlab-runner-deploy";
-
-/// How our files begin.
-pub(super) const MARK: &str = "# Managed by runner-prep";
 
 /// No more included files are looked at: they may include one another in a circle.
 const MOST_FILES: usize = 1000;

@@ -48,8 +48,7 @@ pub(super) fn find(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Resu
     if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {
         require_root(root, "key")?;
     }
-    let mut options = Options::default();
-    options.servers = servers(&Context { facts, target: &target, options: &options });
+    let options = options(facts, &target);
     let (found, notes) = resource::public_key(&Context { facts, target: &target, options: &options })?;
     let found = found.ok_or_else(|| {
         fault(
@@ -59,6 +58,14 @@ pub(super) fn find(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Resu
         )
     })?;
     Ok((found, notes))
+}
+
+/// What ssh of jobs depends on, where no profile says it.
+pub(super) fn options(facts: &Live<'_>, target: &Target) -> Options {
+    let none = Options::default();
+    let servers = servers(&Context { facts, target, options: &none });
+    let server = servers.first().map_or_else(|| "git@gitlab.com".to_owned(), HostName::for_ssh);
+    Options { server, servers, ..none }
 }
 
 /// The servers that jobs most likely push to: those that the runners are registered with, or else those whose host keys

@@ -18,7 +18,7 @@ use crate::journal;
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::report::{DetailLevel, Report, Status, Style};
-use crate::resource::{self, Context, Options, Rotated, Rotation, Target, Wanted};
+use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
 use crate::run::shelf::Shelf;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -114,7 +114,7 @@ impl Ask<'_> {
     fn with<T>(&self, work: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
         let facts = Live::new(self.root, self.machine);
         let target = Target::find(&facts, self.user.clone())?;
-        let options = Options::default();
+        let options = key::options(&facts, &target);
         work(&Context { facts: &facts, target: &target, options: &options })
     }
 
@@ -133,8 +133,10 @@ impl Ask<'_> {
         if plan.changes.iter().any(|change| change.op.unmade_key().is_some()) {
             return Ok(plan);
         }
-        let why =
-            plan.pending.first().map_or("ssh of the account tries keys of other names", |note| &note.message);
+        let why = plan.pending.first().or(plan.warnings.first()).map_or_else(
+            || "ssh of the account does not try the name that it would have".to_owned(),
+            |note| note.message.clone(),
+        );
         Err(fault(
             "key-not-rotated",
             format!("a new key would not be used: {why}"),

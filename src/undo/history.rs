@@ -20,10 +20,14 @@ fn is_private_key(seen: &Seen) -> bool {
     seen.kind == FileKind::Regular && seen.bytes.windows(MARK.len()).any(|part| part == MARK)
 }
 
-/// The mode that a thing gets back: a private key stays its owner's alone, and what lies in a home lends nobody the
-/// rights of its owner or group.
-fn kept_mode(seen: &Seen, place: &Place, side: &FileVersion) -> u32 {
-    let mode = if matches!(place, Place::Home { .. }) { side.mode & 0o1777 } else { side.mode };
+/// The mode that a thing gets back: a private key stays its owner's alone, what lies in a home lends nobody the
+/// rights of its owner or group, and what sudo reads is root's alone to write.
+fn kept_mode(seen: &Seen, link: &HistoryEntry<'_>, side: &FileVersion) -> u32 {
+    let mode = match (&link.thing.place, link.record.kind.as_str()) {
+        (Place::Home { .. }, _) => side.mode & 0o1777,
+        (_, "sudoers" | "deploy") => side.mode & !0o022,
+        _ => side.mode,
+    };
     if mode & 0o077 != 0 && is_private_key(seen) { mode & !0o077 } else { mode }
 }
 
@@ -102,8 +106,9 @@ impl PathHistory<'_> {
 
     /// The mode before the oldest run, where a thing does not get it back.
     pub(super) fn refused_mode(&self, state: &Seen) -> Option<u32> {
-        let side = self.links.last()?.thing.before.as_ref()?;
-        (side.mode != kept_mode(state, &self.place, side)).then_some(side.mode)
+        let oldest = self.links.last()?;
+        let side = oldest.thing.before.as_ref()?;
+        (side.mode != kept_mode(state, oldest, side)).then_some(side.mode)
     }
 
     /// The file in the journal with the bytes from before the oldest run.
@@ -302,7 +307,7 @@ fn fits(
     let (Some(thing), Some(side)) = (state, side) else {
         return Ok(state.is_none() && side.is_none());
     };
-    let modes = [side.mode, kept_mode(thing, place, side)];
+    let modes = [side.mode, kept_mode(thing, link, side)];
     if thing.kind != kind(link) || !modes.contains(&thing.mode) {
         return Ok(false);
     }
@@ -359,6 +364,6 @@ fn former(
     let (kind, mode) = (kind(link), side.mode);
     let thing =
         Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
-    let mode = kept_mode(&thing, &link.thing.place, side);
+    let mode = kept_mode(&thing, link, side);
     Ok(Some(Seen { mode, ..thing }))
 }

@@ -296,6 +296,9 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "ln -sf /dev/null /etc/ssh/ssh_known_hosts", "",
         "known-hosts-kind",
     ),
+    ill("account expired", "chage -E 2020-01-01 gitlab-runner", "", "account-expired"),
+    ill("password to be changed", "chage -d 0 gitlab-runner", "", "password-expired"),
+    ill("password too old", "chage -d 2020-01-01 -M 30 gitlab-runner", "", "password-expired"),
     ill("home of root", "chown root /home/gitlab-runner", "", "home-owner"),
     ill(
         ".ssh made by root",

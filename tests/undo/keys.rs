@@ -53,6 +53,19 @@ fn modes_are_put_back() {
     tree.run(&["undo"]).ok().says("nothing to undo");
 }
 
+#[test]
+fn a_sudo_file_that_others_could_write_stays_roots_alone() {
+    let (rule, text) = ("etc/sudoers.d/gitlab-runner", "gitlab-runner ALL=(ALL) NOPASSWD: /usr/bin/rsync\n");
+    for (mode, back) in [(0o666, 0o644), (0o660, 0o640), (0o646, 0o644)] {
+        let tree = tree().file_mode(rule, text, mode);
+        tree.run(&["apply", "--profile", "shell", "--only", "sudoers"]).ok();
+        assert_eq!(tree.metadata(rule).0, 0o440);
+        tree.run(&["undo"]).ok().says(&format!("does not get its mode {mode:04o} back"));
+        assert_eq!(tree.metadata(rule).0, back);
+        tree.run(&["undo"]).ok().says("nothing to undo");
+    }
+}
+
 /// The group of an ordinary user need not have the user's number.
 trait IntoMeta {
     fn into_meta(self) -> (u32, u32, u32);

@@ -128,12 +128,7 @@ impl Tried {
                 format!("see the public line of the key: {show}")
             }
             _ => {
-                let port = if self.server.port() == 22 {
-                    String::new()
-                } else {
-                    format!("-p {} ", self.server.port())
-                };
-                let ask = context.as_account(&format!("ssh -G {port}git@{}", self.server.host()));
+                let ask = context.as_account(&format!("ssh -G {}", self.server.for_ssh()));
                 format!("see which keys ssh offers: {ask}")
             }
         };

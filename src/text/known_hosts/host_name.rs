@@ -63,6 +63,13 @@ impl HostName {
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// The arguments by which ssh calls it as git does.
+    #[must_use]
+    pub fn for_ssh(&self) -> String {
+        let port = if self.port == DEFAULT_PORT { String::new() } else { format!("-p {} ", self.port) };
+        format!("{port}git@{}", self.host)
+    }
 }
 
 /// As `known_hosts` and `ssh-keygen -F` name it: `host`, or `[host]:port` where the port is not 22.
