@@ -200,8 +200,9 @@ fn diff(change: &Change) -> Diff {
         ),
         Op::File(file) => match &file.shown {
             Shown::Text => {
-                let text =
-                    |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+                let text = |bytes: Option<&[u8]>| {
+                    difference::shown(&String::from_utf8_lossy(bytes.unwrap_or_default())).to_owned()
+                };
                 let before = file.before.as_ref().map(|seen| seen.bytes.as_slice());
                 (text(before), text(file.after.as_ref().and_then(|content| content.peek())))
             }

@@ -24,7 +24,7 @@ use crate::apply::{Leftovers, STATE, Session, caught};
 use crate::change::Note;
 use crate::cli::{self, Cli, Color, Command, Environment, Selection};
 use crate::completion;
-use crate::facts::live::Live;
+use crate::facts::Facts;
 use crate::fault::{self, fault};
 use crate::manual;
 use crate::plan::Plan;
@@ -162,7 +162,7 @@ fn work(
     let (root, other) = place::open(&cli.global.root, environment, selection.user.as_deref())?;
     let root = root.giving(selection.adopt);
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = &Live::new(&root, machine);
+    let facts = &Facts::new(&root, machine);
     let shelf = Shelf { root: &root, facts, machine, environment };
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
@@ -264,7 +264,7 @@ fn ask(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: St
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, None)?;
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
+    let facts = Facts::new(&root, machine);
     let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     let load = |names: &[String]| -> Result<Profile> {
         let profile = Profile::load(names, &sections(), &shelf)?;

@@ -64,7 +64,6 @@ const CIRCLES: &[&str] = &["doctor", "doctor::login", "resource::settings"];
 const SHARED: &[(&str, &str)] = &[
     ("context", "what every resource is asked for, and what it may ask"),
     ("target", "the account that jobs run as is one and the same for all resources"),
-    ("testing", "how the tests of all resources ask, in tests only"),
     ("settings", "the values of [config], read from a profile apart from their comparison"),
     ("login_shell", "a part of the account: what its login shell reads"),
     ("gate", "what a version of gitlab-runner ignores, a part of [config]"),
@@ -344,7 +343,7 @@ impl Source {
 
     /// True for a file that only tests have.
     fn is_test(&self) -> bool {
-        self.module.iter().any(|part| ["tests", "testing", "fake"].contains(&part.as_str()))
+        self.module.iter().any(|part| ["tests", "testing"].contains(&part.as_str()))
     }
 
     /// Where the names come from that this file gives on (`pub use`).

@@ -38,6 +38,8 @@ const WALKS: [Walk; 3] = [
         first: &[
             ("src/resource/motd.rs", "", include_str!("fixtures/walks/motd.rs")),
             ("src/resource/mod.rs", "mod login_shell;", "mod motd;\n"),
+            ("tests/resources/motd.rs", "", include_str!("fixtures/walks/motd_cases.rs")),
+            ("tests/resources/main.rs", "mod known_hosts;", "mod motd;\n"),
             (
                 "src/resource/mod.rs",
                 "kind::<git::Git>",

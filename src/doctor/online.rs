@@ -70,7 +70,7 @@ const UNREACHABLE: [&str; 6] = [
 ];
 
 /// The options of ssh for one server.
-fn options(facts: &dyn Facts, account: &Account, host: &HostName) -> Result<Vec<String>> {
+fn options(facts: &Facts<'_>, account: &Account, host: &HostName) -> Result<Vec<String>> {
     let texts = ssh::texts(facts, Some(account))?;
     let client = Client::of(facts, Some(account), &account.home, &texts, host)?;
     // Told to take unknown keys, ssh would write them down.

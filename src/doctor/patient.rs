@@ -21,7 +21,7 @@ use crate::text::toml_patch::Toml;
 /// The host or tree, and what is wanted of it.
 pub struct Patient<'a> {
     /// The host or tree.
-    pub facts: &'a dyn Facts,
+    pub facts: &'a Facts<'a>,
     /// The running machine; `None` for a tree.
     pub machine: Option<&'a Machine<'a>>,
     /// The profiles, by name.

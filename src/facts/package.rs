@@ -21,7 +21,7 @@ const RPM_DATABASES: [&str; 4] = [
 ];
 
 /// The oldest version of what is there: of dpkg's database, and where programs may be started of their own word and rpm's.
-pub(super) fn oldest(facts: &dyn Facts, start: bool) -> Result<Option<Version>> {
+pub(super) fn oldest(facts: &Facts<'_>, start: bool) -> Result<Option<Version>> {
     let mut oldest = debian(facts)?;
     if !start {
         return Ok(oldest);
@@ -42,7 +42,7 @@ pub(super) fn oldest(facts: &dyn Facts, start: bool) -> Result<Option<Version>> 
 }
 
 /// The version in dpkg's database; `None` when the package is not installed from a Debian package.
-fn debian(facts: &dyn Facts) -> Result<Option<Version>> {
+fn debian(facts: &Facts<'_>) -> Result<Option<Version>> {
     let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else {
         return Ok(None);
     };

@@ -92,7 +92,7 @@ pub fn is_known(program: &str) -> bool {
 ///
 /// # Errors
 /// When it can't be looked at.
-pub fn is_there(facts: &dyn Facts, program: &str) -> Result<bool> {
+pub fn is_there(facts: &Facts<'_>, program: &str) -> Result<bool> {
     let is_program = |path: &Path| -> Result<bool> {
         // Directories that nobody but their owner can enter are no reason to stop looking.
         let Ok(seen) = facts.stat(path) else { return Ok(false) };
@@ -130,7 +130,7 @@ pub fn is_there(facts: &dyn Facts, program: &str) -> Result<bool> {
 /// # Errors
 /// When it can't be looked at.
 pub fn lacks<'p>(
-    facts: &dyn Facts,
+    facts: &Facts<'_>,
     commands: impl Iterator<Item = &'p str>,
     notes: &mut Notes,
 ) -> Result<bool> {
@@ -148,11 +148,11 @@ pub fn lacks<'p>(
 /// True for a system that has a package manager, so that what is not in it is missing. A tree without one may be a part
 /// of a system.
 #[must_use]
-pub fn is_whole(facts: &dyn Facts) -> bool {
+pub fn is_whole(facts: &Facts<'_>) -> bool {
     facts.is_host() || manager(facts).is_some()
 }
 
-fn manager(facts: &dyn Facts) -> Option<&'static Manager> {
+fn manager(facts: &Facts<'_>) -> Option<&'static Manager> {
     for manager in &MANAGERS {
         for directory in OF_SYSTEM {
             if facts.stat(&Path::new(directory).join(manager.program)).is_ok_and(|seen| seen.is_some()) {
@@ -167,7 +167,7 @@ fn manager(facts: &dyn Facts) -> Option<&'static Manager> {
 ///
 /// # Errors
 /// When the host can't be looked at.
-pub fn install(facts: &dyn Facts, programs: &[&str]) -> Result<String> {
+pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
     let Some(manager) = manager(facts) else {
         let programs: Vec<&str> =
             programs.iter().map(|name| if *name == "ssh" { "the SSH client" } else { name }).collect();
@@ -220,7 +220,7 @@ pub fn install(facts: &dyn Facts, programs: &[&str]) -> Result<String> {
 ///
 /// # Errors
 /// When the host can't be looked at.
-pub fn update_runner(facts: &dyn Facts, version: &str) -> Result<String> {
+pub fn update_runner(facts: &Facts<'_>, version: &str) -> Result<String> {
     let what = format!("update gitlab-runner to {version} or later");
     if manager(facts).is_none() {
         return Ok(what);
@@ -229,7 +229,7 @@ pub fn update_runner(facts: &dyn Facts, version: &str) -> Result<String> {
 }
 
 /// Docker's name for a system of Red Hat's kind.
-fn system(facts: &dyn Facts) -> Result<&'static str> {
+fn system(facts: &Facts<'_>) -> Result<&'static str> {
     let file = facts.file(Path::new("/etc/os-release"), MOST_BYTES)?;
     let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
     let id = text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned());

@@ -51,7 +51,7 @@ pub struct Service {
 ///
 /// # Errors
 /// When a unit file can't be read.
-pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
+pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
     for directory in UNIT_DIRECTORIES {
         let path = Path::new(directory).join(UNIT);
         let Some(file) = facts.file(&path, MOST_BYTES)? else {
@@ -80,7 +80,7 @@ pub fn observe(facts: &dyn Facts) -> Result<Option<Service>> {
 
 /// The drop-ins in the order in which they are read: by their names, wherever they lie. Of two with one name
 /// the stronger directory's counts.
-fn drop_ins(facts: &dyn Facts) -> Result<BTreeMap<String, PathBuf>> {
+fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for directory in UNIT_DIRECTORIES.iter().rev() {
         let directory = Path::new(directory).join(format!("{UNIT}.d"));
@@ -136,7 +136,7 @@ impl Service {
     ///
     /// # Errors
     /// When a file with settings can't be read.
-    pub fn docker_host(&self, facts: &dyn Facts) -> Result<Option<String>> {
+    pub fn docker_host(&self, facts: &Facts<'_>) -> Result<Option<String>> {
         self.variable("DOCKER_HOST", facts)
     }
 
@@ -150,7 +150,7 @@ impl Service {
     ///
     /// # Errors
     /// When a file with settings can't be read.
-    pub fn variable(&self, name: &str, facts: &dyn Facts) -> Result<Option<String>> {
+    pub fn variable(&self, name: &str, facts: &Facts<'_>) -> Result<Option<String>> {
         // The later ones win, and all of them over the unit (systemd.exec(5)).
         for path in self.environment_files.iter().rev() {
             let Some(file) = facts.file(path, MOST_BYTES)? else { continue };

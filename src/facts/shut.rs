@@ -24,7 +24,7 @@ pub(super) fn shut(root: &Root, path: &Path) -> Option<PathBuf> {
 }
 
 /// The same by what modes let everybody do.
-pub(super) fn shut_by_mode(facts: &dyn Facts, path: &Path) -> Result<Option<PathBuf>> {
+pub(super) fn shut_by_mode(facts: &Facts<'_>, path: &Path) -> Result<Option<PathBuf>> {
     let mut way: Vec<&Path> = path.ancestors().filter(|path| path.parent().is_some()).collect();
     way.reverse();
     for part in way {

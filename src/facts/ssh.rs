@@ -85,7 +85,7 @@ impl Client {
     /// # Errors
     /// When ssh can't be started.
     pub fn of(
-        facts: &dyn Facts,
+        facts: &Facts<'_>,
         account: Option<&Account>,
         home: &Path,
         texts: &[Text],

@@ -36,9 +36,14 @@ pub(super) fn value(value: &ValueChange) -> Vec<String> {
     }
 }
 
+/// A text as it may be shown: a private key can lie in any file, also where a public one belongs.
+pub(super) fn shown(text: &str) -> &str {
+    if text.contains("PRIVATE KEY-----") { "(a private key)\n" } else { text }
+}
+
 /// A unified diff without its headers: three lines of context, as `git diff` has them.
 fn lines(before: &str, after: &str) -> Vec<String> {
-    let diff = TextDiff::from_lines(before, after);
+    let diff = TextDiff::from_lines(shown(before), shown(after));
     let sign = |tag| match tag {
         ChangeTag::Equal => ' ',
         ChangeTag::Delete => '-',

@@ -1,9 +1,6 @@
 //! The account that jobs run as. Made as GitLab's package makes it when it is missing; an existing one
 //! gets what the profile names and nothing else. Never deleted, its uid never changed.
 
-#[cfg(test)]
-mod tests;
-
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -4,8 +4,6 @@
 //! file but those values may ever be shown: it holds tokens.
 
 mod survey;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::borrow::Cow;

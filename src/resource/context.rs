@@ -28,7 +28,7 @@ pub trait Resource {
 /// What every resource may ask.
 pub struct Context<'a> {
     /// The host.
-    pub facts: &'a dyn Facts,
+    pub facts: &'a Facts<'a>,
     /// The account that jobs run as.
     pub target: &'a Target,
     /// What the command line said.

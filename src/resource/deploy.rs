@@ -10,9 +10,6 @@
 //! compares paths as they are typed, an update of the program must reach it, and the truncated rule
 //! `… NOPASSWD: /usr/local/sbin/runner-deploy` still allows deployments alone.
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -199,7 +196,7 @@ fn is_member(context: &Context<'_>, group: &str, gid: u32) -> Result<bool> {
 }
 
 /// The numbers of the owner, who must be there already.
-fn owner_ids(facts: &dyn Facts, deployment: &Deployment) -> Result<(u32, u32)> {
+fn owner_ids(facts: &Facts<'_>, deployment: &Deployment) -> Result<(u32, u32)> {
     let owner = &deployment.owner;
     let user = facts.account(&owner.user)?.map(|account| account.uid);
     let (Some(uid), Some(gid)) = (user, facts.group_id(&owner.group)?) else {
@@ -225,7 +222,7 @@ fn owner_ids(facts: &dyn Facts, deployment: &Deployment) -> Result<(u32, u32)> {
 }
 
 /// The program that the entry point names: the installed one, so that it stays the same whichever copy plans.
-fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
+fn find_program(facts: &Facts<'_>) -> Result<PathBuf> {
     let (mut reasons, mut open): (Vec<String>, Option<PathBuf>) = (Vec::new(), None);
     for path in PROGRAMS.map(PathBuf::from).into_iter().chain(facts.program()) {
         let Some(seen) = facts.stat(&path)? else {
@@ -263,7 +260,7 @@ fn find_program(facts: &dyn Facts) -> Result<PathBuf> {
 }
 
 /// Say it where the kernel is known to lack the inner wall. Where it is not known, each deployment says it.
-fn warn_of_kernel(facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+fn warn_of_kernel(facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
     if !facts.is_host() {
         return Ok(());
     }

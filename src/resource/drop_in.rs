@@ -140,7 +140,7 @@ impl DropIn {
 
 /// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that
 /// sudo does not read it.
-fn tell_broken(policy: &Policy, facts: &dyn Facts, notes: &mut Notes) -> Result<bool> {
+fn tell_broken(policy: &Policy, facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
     let Err(error) = policy.check_whole(facts) else { return Ok(false) };
     let (message, repair) = (format!("{error:#}"), fault::repair(&error));
     match fault::find(&error).map(|fault| fault.code) {

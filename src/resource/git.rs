@@ -3,8 +3,6 @@
 //! Never overrides a value, never touches other settings.
 
 mod sight;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 

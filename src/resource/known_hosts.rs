@@ -4,8 +4,6 @@
 //! default in `/etc/ssh/ssh_known_hosts`, where no job can prepare a man in the middle for the next.
 
 mod judge;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -24,8 +24,6 @@ mod sudo_policy;
 mod sudo_whole;
 mod sudoers;
 pub mod target;
-#[cfg(test)]
-mod testing;
 
 use anyhow::Result;
 use schemars::{JsonSchema, Schema, SchemaGenerator};

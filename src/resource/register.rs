@@ -102,7 +102,7 @@ impl Registration {
     }
 
     /// The token, from a file that nobody else can read or change.
-    fn token(&self, facts: &dyn Facts) -> Result<Content> {
+    fn token(&self, facts: &Facts<'_>) -> Result<Content> {
         let path = self.token_file.display();
         let refuse = |what: String, repair: String| Err(fault("register-token", what, repair));
         let fresh =

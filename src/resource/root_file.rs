@@ -92,7 +92,7 @@ impl RootFile<'_> {
 
 /// Owner and mode of a file whose bytes stay.
 fn mend(
-    facts: &dyn Facts,
+    facts: &Facts<'_>,
     kind: &'static str,
     place: Place,
     seen: Seen,
@@ -111,7 +111,7 @@ fn mend(
 
 /// Make the missing ones of a directory and those above it, root's.
 pub(super) fn plan_directories(
-    facts: &dyn Facts,
+    facts: &Facts<'_>,
     kind: &'static str,
     path: &Path,
     mode: u32,

@@ -205,7 +205,7 @@ impl Service {
     }
 
     /// What is on the disk and not yet in systemd, or not yet in the process.
-    fn wait(&self, facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+    fn wait(&self, facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
         let state = facts.unit_state(UNIT).unwrap_or_else(|error| {
             notes.warn(
                 "service-unknown",

@@ -5,8 +5,6 @@ mod command;
 mod fit;
 mod found;
 mod rotate;
-#[cfg(test)]
-mod tests;
 mod tried;
 
 use std::cell::OnceCell;

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::root_file::MARK;
 use super::sudo_whole::Whole;
 use crate::change::{FileKind, Notes, Seen};
-use crate::facts::live::broken;
+use crate::facts::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::fault;
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
@@ -136,7 +136,7 @@ impl Policy {
     }
 
     /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked.
-    pub(super) fn check_whole(&self, facts: &dyn Facts) -> Result<()> {
+    pub(super) fn check_whole(&self, facts: &Facts<'_>) -> Result<()> {
         match facts.policy_objection(self.whole.text().as_bytes())? {
             Some(said) => Err(broken(&self.whole.as_seen(&said, &self.main), &self.main)),
             None => Ok(()),
@@ -159,7 +159,7 @@ impl Policy {
 
 /// The way through sudo's files in the order in which it reads them.
 struct Walk<'a> {
-    facts: &'a dyn Facts,
+    facts: &'a Facts<'a>,
     account: &'a str,
     ours: &'a Path,
     /// The files of the usual directory, which was looked at already.
@@ -175,7 +175,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// `None` where our file would not be read.
     fn over(
-        facts: &'a dyn Facts,
+        facts: &'a Facts<'a>,
         account: &'a str,
         ours: &'a Path,
         names: &'a [String],

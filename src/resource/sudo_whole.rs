@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::facts::live::INPUT;
+use crate::facts::INPUT;
 
 /// A name under which nobody ever finds a file, for one that is missing.
 const MISSING: &str = "/proc/self/missing-";

@@ -4,9 +4,6 @@
 //! [`super::drop_in`]. A section without any rule takes a file of ours away: that is how a host leaves a
 //! profile whose rule made every job root.
 
-#[cfg(test)]
-mod tests;
-
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -179,7 +176,7 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
 }
 
 /// The program must be root's own, and the one that `sudo NAME` finds.
-fn check_command(facts: &dyn Facts, policy: &Policy, path: &Path) -> Result<()> {
+fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> {
     let shown = path.display();
     let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
     // Asked first: what it opens on the way serves the next looks. Said last.

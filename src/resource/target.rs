@@ -39,7 +39,7 @@ impl Target {
     ///
     /// # Errors
     /// When the name is none that can be used, or is root's.
-    pub fn find(facts: &dyn Facts, asked: Option<String>) -> Result<Self> {
+    pub fn find(facts: &Facts<'_>, asked: Option<String>) -> Result<Self> {
         let service = service::observe(facts)?;
         let candidates: Vec<String> = if let Some(name) = asked {
             vec![name]
@@ -104,7 +104,7 @@ impl Target {
     ///
     /// # Errors
     /// When its files can't be read, or it can't be started.
-    pub fn ssh(&self, facts: &dyn Facts, server: &HostName) -> Result<Client> {
+    pub fn ssh(&self, facts: &Facts<'_>, server: &HostName) -> Result<Client> {
         Client::of(facts, self.account.as_ref(), &self.home, self.ssh_texts(facts)?, server)
     }
 
@@ -112,7 +112,7 @@ impl Target {
     ///
     /// # Errors
     /// When one of the system's files can't be read.
-    pub(super) fn ssh_texts(&self, facts: &dyn Facts) -> Result<&[ssh::Text]> {
+    pub(super) fn ssh_texts(&self, facts: &Facts<'_>) -> Result<&[ssh::Text]> {
         if self.ssh.get().is_none() {
             self.ssh.set(ssh::texts(facts, self.account.as_ref())?).ok();
         }
@@ -123,7 +123,7 @@ impl Target {
     ///
     /// # Errors
     /// When something in the home can't be read with the account's rights.
-    pub fn home(&self, facts: &dyn Facts, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
+    pub fn home(&self, facts: &Facts<'_>, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
         let Some(account) = &self.account else { return Ok(vec![None; relative.len()]) };
         facts.home(account, relative)
     }
@@ -178,7 +178,7 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 /// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).
-fn home_base(facts: &dyn Facts) -> Result<PathBuf> {
+fn home_base(facts: &Facts<'_>) -> Result<PathBuf> {
     let file = facts.file(Path::new("/etc/default/useradd"), MOST_BYTES)?;
     let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
     let set = text.lines().filter_map(|line| line.trim().strip_prefix("HOME=")).next_back();

@@ -13,7 +13,7 @@ use super::place;
 use super::shelf::Shelf;
 use crate::cli::Environment;
 use crate::completion::{self, Place, Wish, Word};
-use crate::facts::live::Live;
+use crate::facts::Facts;
 use crate::profile::{self, Shelf as _};
 use crate::report::escape;
 use crate::resource::{self, Context, KINDS, Options, Target};
@@ -48,7 +48,7 @@ fn tree(asked: &Place, environment: Environment) -> Result<(Root, Option<Root>)>
 fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
     let (root, other) = tree(place, environment)?;
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
+    let facts = Facts::new(&root, machine);
     let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     if let Ok(list) = profile::list(&shelf) {
         return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
@@ -60,7 +60,7 @@ fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
 /// By name where a shell can be given it, else by id; only what means one runner and no other.
 fn runners(place: &Place, environment: Environment) -> Result<Vec<Word>> {
     let (root, other) = tree(place, environment)?;
-    let facts = Live::new(&root, other.as_ref().unwrap_or(&root));
+    let facts = Facts::new(&root, other.as_ref().unwrap_or(&root));
     let target = Target::find(&facts, None)?;
     let options = Options { config: place.config.clone(), ..Options::default() };
     let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });

@@ -9,7 +9,6 @@ use super::{place, reader};
 use crate::cli::{Cli, Doctor, Environment};
 use crate::doctor::{self, Config, Patient, Tried};
 use crate::facts::Facts;
-use crate::facts::live::Live;
 use crate::facts::machine::Machine;
 use crate::fault::{self, fault};
 use crate::finding::Findings;
@@ -62,7 +61,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, asked.user.as_deref())?;
     let tools = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, tools);
+    let facts = Facts::new(&root, tools);
     if root.is_host() && !identity::is_root() {
         return Err(fault(
             "not-root",
@@ -133,7 +132,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
 }
 
 /// Without a profile: the one that the registered runners suggest, and why.
-fn choose(facts: &Live<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<String>, Option<String>)> {
+fn choose(facts: &Facts<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<String>, Option<String>)> {
     let answer = |name: &str, why: &str| Ok((vec![name.to_owned()], Some(why.to_owned())));
     let target = match Target::find(facts, asked.user.clone()) {
         Ok(target) => target,

@@ -12,8 +12,8 @@ use super::output::print;
 use super::shelf::{Shelf, sections};
 use super::{key, place};
 use crate::cli::{self, Cli, Environment, GitlabOptions};
+use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
-use crate::facts::live::Live;
 use crate::fault::{fault, quoted, repair};
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
 use crate::gitlab::connection::Connection;
@@ -64,7 +64,7 @@ fn work(
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, options.user.as_deref())?;
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
+    let facts = Facts::new(&root, machine);
     let names = &options.profile;
     let shelf = Shelf { root: &root, facts: &facts, machine, environment };
     let profile = Profile::load(names, &sections(), &shelf)?;
@@ -94,7 +94,7 @@ fn work(
 pub(super) fn findings(
     asked: &cli::Doctor,
     profile: &Profile,
-    (root, host): (&Root, &Live<'_>),
+    (root, host): (&Root, &Facts<'_>),
 ) -> Vec<Finding> {
     let mut findings = Findings::of("online-gitlab");
     let has_token = asked.token_file.is_some() || Environment::token().is_some();
@@ -148,7 +148,7 @@ pub(super) fn findings(
 struct Files<'a>(&'a Root);
 
 impl Files<'_> {
-    fn keys(&self, options: &GitlabOptions, root: &Root, host: &Live<'_>) -> Result<Vec<PublicLine>> {
+    fn keys(&self, options: &GitlabOptions, root: &Root, host: &Facts<'_>) -> Result<Vec<PublicLine>> {
         match &options.public_key {
             Some(path) if path == Path::new("-") => {
                 let mut text = Vec::new();

@@ -8,8 +8,8 @@ use super::output::json;
 use super::reader::{reader, require_root};
 use crate::change::{Note, PublicKey};
 use crate::cli::{Cli, Environment, Key};
+use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
-use crate::facts::live::Live;
 use crate::facts::ssh::SYSTEM_HOSTS;
 use crate::fault::fault;
 use crate::report::{Report, Style, escape};
@@ -26,7 +26,7 @@ pub(super) fn show(
     cli: &Cli,
     environment: Environment,
     root: &Root,
-    facts: &Live<'_>,
+    facts: &Facts<'_>,
     asked: &Key,
     style: Style,
 ) -> Result<(String, String)> {
@@ -42,7 +42,7 @@ pub(super) fn show(
 }
 
 /// The public key of the account that jobs run as.
-pub(super) fn find(root: &Root, facts: &Live<'_>, user: Option<&String>) -> Result<(PublicKey, Vec<Note>)> {
+pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Result<(PublicKey, Vec<Note>)> {
     let target = Target::find(facts, user.cloned())?;
     // The account may look at its own key; others would be told of a home that is not theirs.
     if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {

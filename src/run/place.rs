@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::cli::Environment;
-use crate::facts::live::Live;
+use crate::facts::Facts;
 use crate::resource::Target;
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -36,7 +36,7 @@ pub(crate) fn machine(environment: Environment, user: Option<&str>) -> Result<Ro
 /// choose what root does. Where that can't be told, nobody.
 fn caller(machine: &Root, environment: Environment, user: Option<&str>) -> Option<u32> {
     let uid = environment.sudo_uid.filter(|uid| identity::is_root() && ![0, u32::MAX].contains(uid))?;
-    let facts = Live::new(machine, machine);
+    let facts = Facts::new(machine, machine);
     let is_of_jobs = |user: Option<&str>| -> Result<bool> {
         let account = Target::find(&facts, user.map(str::to_owned))?.account;
         Ok(account.is_some_and(|account| account.uid == uid))

@@ -12,7 +12,7 @@ use super::{key, place, spinner};
 use crate::apply::{Session, caught};
 use crate::change::{Note, Notes, Outcome};
 use crate::cli::{Cli, Environment, Key};
-use crate::facts::live::Live;
+use crate::facts::Facts;
 use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
@@ -47,7 +47,7 @@ fn work(cli: &Cli, environment: Environment, asked: &Key, extent: DetailLevel) -
     require_root(&root, "key --rotate")?;
     let machine = other.as_ref().unwrap_or(&root);
     // Before anything is made for it.
-    key::find(&root, &Live::new(&root, machine), asked.user.as_ref())?;
+    key::find(&root, &Facts::new(&root, machine), asked.user.as_ref())?;
     let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
     let ask = Ask { root: &root, machine, environment, user: asked.user.clone() };
     let (rotation, moved) = ask.with(|context| {
@@ -112,7 +112,7 @@ struct Ask<'a> {
 
 impl Ask<'_> {
     fn with<T>(&self, work: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
-        let facts = Live::new(self.root, self.machine);
+        let facts = Facts::new(self.root, self.machine);
         let target = Target::find(&facts, self.user.clone())?;
         let options = key::options(&facts, &target);
         work(&Context { facts: &facts, target: &target, options: &options })
@@ -120,7 +120,7 @@ impl Ask<'_> {
 
     /// What is to be done for a key like the old one.
     fn plan(&self, rotation: &Rotation) -> Result<Plan> {
-        let facts = Live::new(self.root, self.machine);
+        let facts = Facts::new(self.root, self.machine);
         let profiles =
             Shelf { root: self.root, facts: &facts, machine: self.machine, environment: self.environment };
         let profile = Profile::load_with(&[], Some(&rotation.profile), &resource::names(), &profiles)?;

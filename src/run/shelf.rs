@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::place;
 use crate::cli::{Cli, Environment};
-use crate::facts::live::{Live, unreadable};
-use crate::facts::{Facts as _, MOST_BYTES};
+use crate::facts::{Facts, MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
 use crate::profile::{self, Profile, Text};
@@ -26,7 +25,7 @@ pub(super) struct Shelf<'a> {
     /// The tree, which local profiles lie in.
     pub(super) root: &'a Root,
     /// What is known of it.
-    pub(super) facts: &'a Live<'a>,
+    pub(super) facts: &'a Facts<'a>,
     /// The machine that the program runs on, for profiles that are given by path.
     pub(super) machine: &'a Root,
     /// Who called.
@@ -104,6 +103,6 @@ pub(super) fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String,
     identity::harden()?;
     let (root, other) = place::open(&cli.global.root, environment, None)?;
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
+    let facts = Facts::new(&root, machine);
     profile::list(&Shelf { root: &root, facts: &facts, machine, environment })
 }

@@ -11,7 +11,7 @@ use super::{place, spinner};
 use crate::apply::{Leftovers, Session};
 use crate::change::{Change, ChangeOutcome, Check, Op};
 use crate::cli::{Cli, Environment, Undo as Command};
-use crate::facts::live::Live;
+use crate::facts::Facts;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
 use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, Style, escape};
@@ -67,7 +67,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
     let (root, other) = place::open(&cli.global.root, environment, None)?;
     require_root(&root, "undo")?;
     let machine = other.as_ref().unwrap_or(&root);
-    let facts = Live::new(&root, machine);
+    let facts = Facts::new(&root, machine);
     let kinds = resource::names();
     let plan =
         |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds, command.dry_run);

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::values::{self, RunValues};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
-use crate::facts::{Facts, live::Live};
+use crate::facts::Facts;
 use crate::fault::{move_aside, quoted};
 use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
 use crate::report::changed_lines;
@@ -151,7 +151,7 @@ impl PathHistory<'_> {
     /// Go back from what is there now.
     pub(super) fn rewind(
         &self,
-        live: &Live<'_>,
+        live: &Facts<'_>,
         journal: &Journal<'_>,
         place: &Place,
         now: Option<&Seen>,
@@ -194,7 +194,7 @@ impl PathHistory<'_> {
     /// The bytes are not ours any more. Of a file whose single values are ours, those can still be.
     fn by_values(
         &self,
-        live: &Live<'_>,
+        live: &Facts<'_>,
         journal: &Journal<'_>,
         at: usize,
         state: Option<Seen>,
@@ -239,7 +239,7 @@ impl PathHistory<'_> {
     /// In what the thing differs from what the run left.
     fn differences(
         &self,
-        live: &Live<'_>,
+        live: &Facts<'_>,
         journal: &Journal<'_>,
         at: usize,
         state: Option<&Seen>,
@@ -298,7 +298,7 @@ fn kind(link: &HistoryEntry<'_>) -> FileKind {
 
 /// True when a thing is as a run found or left it.
 fn fits(
-    live: &Live<'_>,
+    live: &Facts<'_>,
     place: &Place,
     state: Option<&Seen>,
     link: &HistoryEntry<'_>,
@@ -331,7 +331,7 @@ fn restored_owner<'p>(place: &'p Place, link: &HistoryEntry<'_>, side: &FileVers
 }
 
 fn is_own(
-    live: &Live<'_>,
+    live: &Facts<'_>,
     place: &Place,
     link: &HistoryEntry<'_>,
     side: &FileVersion,
@@ -345,7 +345,7 @@ fn is_own(
 
 /// What it was before a run.
 fn former(
-    live: &Live<'_>,
+    live: &Facts<'_>,
     journal: &Journal<'_>,
     link: &HistoryEntry<'_>,
     now: Option<Seen>,

@@ -15,7 +15,6 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::Facts;
-use crate::facts::live::Live;
 use crate::fault::{self, fault, quoted};
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
@@ -42,7 +41,7 @@ pub struct Undo {
 /// # Errors
 /// When an entry can't be used, or somebody changed since what it changed.
 pub fn plan(
-    live: &Live<'_>,
+    live: &Facts<'_>,
     journal: &Journal<'_>,
     to: Option<&str>,
     kinds: &[&'static str],
@@ -189,7 +188,7 @@ fn select(entries: Vec<Named>, to: Option<&str>) -> Result<Vec<Entry>> {
 }
 
 /// An account may own files by now, and other programs may know its number.
-fn warn_of_account(live: &Live<'_>, name: &str, group: Option<&str>, notes: &mut Notes) -> Result<()> {
+fn warn_of_account(live: &Facts<'_>, name: &str, group: Option<&str>, notes: &mut Notes) -> Result<()> {
     if live.account(name)?.is_none() {
         return Ok(());
     }
@@ -236,7 +235,7 @@ fn warn_of_key(change: &Change, would: bool, notes: &mut Notes) {
 }
 
 /// The place where it is now; `None` when its account is gone, and with it whatever was in its home.
-fn present(live: &Live<'_>, history: &PathHistory<'_>, notes: &mut Notes) -> Result<Option<Place>> {
+fn present(live: &Facts<'_>, history: &PathHistory<'_>, notes: &mut Notes) -> Result<Option<Place>> {
     let Place::Home { account, relative, .. } = &history.place else {
         return Ok(Some(history.place.clone()));
     };
@@ -252,7 +251,7 @@ fn present(live: &Live<'_>, history: &PathHistory<'_>, notes: &mut Notes) -> Res
 }
 
 /// What is at a place now, no link followed.
-fn look(live: &Live<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>> {
+fn look(live: &Facts<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>> {
     match place {
         Place::Home { account, relative, .. } => {
             let Some(account) = live.account(account)? else {
@@ -327,7 +326,7 @@ fn operation(
 }
 
 /// Directories after what is in them, the deepest first; those that would not be empty stay.
-fn directories_last(live: &Live<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
+fn directories_last(live: &Facts<'_>, changes: Vec<Change>) -> Result<Vec<Change>> {
     let (mut directories, mut ordered): (Vec<Change>, Vec<Change>) =
         changes.into_iter().partition(|change| {
             matches!(change.op, Op::RemoveDirectory { .. } | Op::Directory { before: Some(_), .. })

@@ -6,12 +6,12 @@ use anyhow::Result;
 
 use crate::change::{Change, Check, Note, Op};
 use crate::facts::Facts;
-use crate::facts::live::{INPUT, Live};
+use crate::facts::INPUT;
 use crate::fault::quoted;
 use crate::text::sudo_include::without_includes;
 
 /// What sudo's own tool objects to in the file that would be put back.
-pub(super) fn objection(live: &Live<'_>, change: &Change) -> Result<()> {
+pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
     let Op::File(file) = &change.op else { return Ok(()) };
     let (Check::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
     let path = file.place.path();

@@ -48,7 +48,7 @@ pub type Text = Option<String>;
 ///
 /// # Errors
 /// When one of the system's files can't be read.
-pub fn texts(facts: &dyn Facts, account: Option<&Account>) -> Result<Vec<Text>> {
+pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<Text>> {
     let mut texts = Vec::new();
     if let Some(account) = account {
         match facts.home(account, &[CONFIG]).map(|seen| seen.into_iter().next().flatten()) {
@@ -114,7 +114,7 @@ pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
 ///
 /// # Errors
 /// When the account's can't be read.
-pub fn first_read(facts: &dyn Facts, account: Option<&Account>, home: &Path) -> Result<PathBuf> {
+pub fn first_read(facts: &Facts<'_>, account: Option<&Account>, home: &Path) -> Result<PathBuf> {
     let own = match account {
         Some(account) => facts.home(account, &[CONFIG])?.into_iter().next().flatten(),
         None => None,

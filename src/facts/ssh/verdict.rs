@@ -44,7 +44,7 @@ impl Settings {
     /// When a file can't be looked at.
     pub fn verdict(
         &self,
-        facts: &dyn Facts,
+        facts: &Facts<'_>,
         account: &Account,
         files: &mut Files,
         wanted: &[HostKey],
@@ -62,7 +62,7 @@ impl Settings {
 
     fn by_name(
         &self,
-        facts: &dyn Facts,
+        facts: &Facts<'_>,
         account: &Account,
         files: &mut Files,
         name: &str,
@@ -158,7 +158,7 @@ impl Files {
     ///
     /// # Errors
     /// When it can't be told whether the account can read it.
-    pub fn with(facts: &dyn Facts, account: &Account, path: &Path, bytes: Option<&[u8]>) -> Result<Self> {
+    pub fn with(facts: &Facts<'_>, account: &Account, path: &Path, bytes: Option<&[u8]>) -> Result<Self> {
         let readable = match bytes {
             Some(bytes) => Readable::Bytes(bytes.to_vec(), facts.shut_out(account, path)?),
             None => Readable::No,
@@ -166,7 +166,7 @@ impl Files {
         Ok(Self(BTreeMap::from([(path.to_owned(), readable)])))
     }
 
-    fn look(&mut self, facts: &dyn Facts, account: &Account, path: &Path) -> Result<&Readable> {
+    fn look(&mut self, facts: &Facts<'_>, account: &Account, path: &Path) -> Result<&Readable> {
         Ok(match self.0.entry(path.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(content(facts, account, path)?),
@@ -183,7 +183,7 @@ enum Readable {
     Unknown(String),
 }
 
-fn content(facts: &dyn Facts, account: &Account, path: &Path) -> Result<Readable> {
+fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable> {
     let own = path.strip_prefix(&account.home).ok().and_then(Path::to_str);
     let (seen, shut) = match own {
         Some(own) => match facts.home(account, &[own]) {
@@ -211,7 +211,7 @@ fn content(facts: &dyn Facts, account: &Account, path: &Path) -> Result<Readable
 
 /// Whether the list that `RevokedHostKeys` names has a key: one that `ssh-keygen -k` made, or lines of public keys. One
 /// that can't be read revokes every key.
-fn is_listed(facts: &dyn Facts, account: &Account, list: &str, key: &HostKey) -> Result<bool> {
+fn is_listed(facts: &Facts<'_>, account: &Account, list: &str, key: &HostKey) -> Result<bool> {
     let Readable::Bytes(bytes, None) = content(facts, account, Path::new(list))? else { return Ok(true) };
     if bytes.starts_with(b"SSHKRL\n\0") {
         let line = format!("{} {}\n", key.kind(), key.base64());

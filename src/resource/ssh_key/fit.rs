@@ -46,7 +46,7 @@ pub(super) fn check_owner(seen: &Seen, account: &Account, path: &Path, given: bo
 
 /// Refuse to give the account a thing of root's that is only mounted in its home: it has another place as well, which
 /// would change with it.
-pub(super) fn refuse_mount(facts: &dyn Facts, seen: &Seen, account: &Account, name: &str) -> Result<()> {
+pub(super) fn refuse_mount(facts: &Facts<'_>, seen: &Seen, account: &Account, name: &str) -> Result<()> {
     if seen.uid != 0 || account.uid == 0 || !facts.is_mount(account, name)? {
         return Ok(());
     }

@@ -39,7 +39,7 @@ pub(super) struct Found {
 }
 
 /// Look at the directory and at every key that ssh tries.
-pub(super) fn observe(facts: &dyn Facts, account: &Account, adopt: bool, names: &[String]) -> Result<Found> {
+pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: &[String]) -> Result<Found> {
     // Without a real directory the paths below it would fail with less to say.
     let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
     let path = account.home.join(SSH);
@@ -104,7 +104,7 @@ enum Half {
     No(String),
 }
 
-fn half_of(facts: &dyn Facts, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
+fn half_of(facts: &Facts<'_>, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
     Ok(match key_pair::inspect(&private.bytes) {
         Inspection::OpenSsh { encrypted: true, .. } | Inspection::Foreign { encrypted: true, .. } => {
             Half::Encrypted
@@ -148,8 +148,9 @@ pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Optio
     let Some(account) = &context.target.account else { return Ok(None) };
     let facts = context.facts;
     // A directory that is shut to the account is made its own first.
-    let Ok(all) = facts.home_names(account, SSH) else { return Ok(None) };
+    let Ok(all) = facts.home_names(account, SSH.as_ref()) else { return Ok(None) };
     let texts = context.target.ssh_texts(facts)?;
+    let all: Vec<String> = all.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
     // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
     let is_other = |name: &&String| {
         let is_aside = [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end))

@@ -10,7 +10,7 @@ use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
 
 /// sudo reads nothing where somebody else could write its main file.
-pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &dyn Facts, notes: &mut Notes) -> Result<()> {
+pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
     let (root, group) = facts.ids(&Owner::Root)?.unwrap_or_default();
     let by_group = file.mode & 0o020 != 0 && file.gid != group;
     if file.uid == root && file.mode & 0o002 == 0 && !by_group {
@@ -29,7 +29,7 @@ pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &dyn Facts, notes: 
 }
 
 /// Whether the `sudo` of the host is sudo-rs. Asked only where it has a main file of its own.
-pub(super) fn rules_by_rust(facts: &dyn Facts) -> Result<bool> {
+pub(super) fn rules_by_rust(facts: &Facts<'_>) -> Result<bool> {
     let said = facts.sudo(None, &["--version"])?;
     // sudo-rs 0.2.5 says it on standard error.
     Ok(said.is_some_and(|said| [said.stdout, said.stderr].iter().any(|text| text.starts_with("sudo-rs"))))
@@ -71,7 +71,7 @@ pub(super) fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String>
 }
 
 /// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.
-pub(super) fn look_around(facts: &dyn Facts, notes: &mut Notes) -> Result<Vec<String>> {
+pub(super) fn look_around(facts: &Facts<'_>, notes: &mut Notes) -> Result<Vec<String>> {
     let entries = facts.entries(Path::new(DIRECTORY))?;
     for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
         if *kind == Some(FileKind::Regular) {
