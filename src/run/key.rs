@@ -61,7 +61,7 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
 }
 
 /// What ssh of jobs depends on, where no profile says it.
-pub(super) fn options(facts: &Live<'_>, target: &Target) -> Options {
+pub(super) fn options(facts: &Facts<'_>, target: &Target) -> Options {
     let none = Options::default();
     let servers = servers(&Context { facts, target, options: &none });
     let server = servers.first().map_or_else(|| "git@gitlab.com".to_owned(), HostName::for_ssh);
