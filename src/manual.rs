@@ -72,10 +72,10 @@ pub fn page(command: Option<&str>) -> Result<String> {
 
 /// A section with the examples of a command.
 fn examples(command: &str) -> String {
-    let example = |(what, line): &(&str, &str)| {
+    let example = |(what, line): (&str, &str)| {
         format!(".PP\n{}:\n.PP\n.nf\n.RS 4\n{}\n.RE\n.fi\n", escaped(what), escaped(line))
     };
-    examples::of(command).iter().map(example).fold(".SH EXAMPLES\n".to_owned(), |all, one| all + &one)
+    examples::of(command).map(example).fold(".SH EXAMPLES\n".to_owned(), |all, one| all + &one)
 }
 
 /// A line of text as roff has it.

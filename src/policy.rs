@@ -29,95 +29,11 @@ pub const SUDOERS: [&str; 2] = ["/etc/sudoers", "/usr/etc/sudoers"];
 /// What sudo-rs reads instead of `/etc/sudoers` when it is there.
 pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
 
-const WRITES: &str = "it writes any file";
-const RUNS: &str = "it runs any program";
-const SHELL: &str = "it is a shell";
-const ESCAPE: &str = "it has a shell escape";
 /// Of runner-prep itself.
 pub const OURS: &str = "it carries out any profile, and a profile gives the account sudo rules";
-const MOUNTS: &str = "a container mounts the host's /";
 
-/// Programs that hand out root when they run as root with arguments of the caller's choice, and how.
-const WAYS_TO_ROOT: &[(&str, &[&str])] = &[
-    ("it writes any file and runs programs (-e, --rsync-path)", &["rsync"]),
-    ("it writes any file and runs programs", &["tar", "zip", "cpio", "scp", "sftp"]),
-    (
-        WRITES,
-        &[
-            "cp", "mv", "install", "tee", "dd", "sed", "patch", "unzip", "7z", "curl", "wget", "sponge",
-            "visudo",
-        ],
-    ),
-    ("it makes any program setuid", &["chmod", "setcap", "setfacl"]),
-    ("it gives any file away", &["chown", "chgrp"]),
-    ("it replaces any file by a link", &["ln", "mount", "umount"]),
-    (MOUNTS, &["docker", "podman", "nerdctl", "ctr", "lxc", "machinectl", "kubectl", "docker-compose"]),
-    ("it starts units that the caller wrote", &["systemctl", "systemd-run", "service"]),
-    ("it runs hooks given as options", &["apt-get", "apt", "aptitude", "yum", "dnf", "zypper", "git"]),
-    ("it runs the scripts of any package", &["dpkg", "rpm", "snap", "pip", "npm", "gem", "cpan", "flatpak"]),
-    ("it runs programs (-exec)", &["find"]),
-    (SHELL, &["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox", "csh", "tcsh", "su", "sudo"]),
-    (
-        RUNS,
-        &[
-            "env",
-            "python",
-            "perl",
-            "ruby",
-            "node",
-            "php",
-            "lua",
-            "awk",
-            "gawk",
-            "mawk",
-            "make",
-            "xargs",
-            "nice",
-            "nohup",
-            "timeout",
-            "time",
-            "setsid",
-            "chroot",
-            "nsenter",
-            "unshare",
-            "strace",
-            "gdb",
-            "script",
-            "expect",
-            "watch",
-            "parallel",
-            "ansible",
-            "ansible-playbook",
-            "terraform",
-            "java",
-            "go",
-            "cargo",
-            "at",
-            "crontab",
-            "runuser",
-            "setpriv",
-            "start-stop-daemon",
-            "flock",
-            "ionice",
-            "taskset",
-            "stdbuf",
-            "ssh",
-            "socat",
-            "nc",
-            "tmux",
-            "screen",
-            "capsh",
-            "insmod",
-            "modprobe",
-        ],
-    ),
-    (
-        ESCAPE,
-        &["vi", "vim", "nvim", "view", "nano", "emacs", "ed", "less", "more", "man", "journalctl", "mysql"],
-    ),
-    (OURS, &["runner-prep"]),
-    ("it makes accounts or changes their rights", &["useradd", "usermod", "passwd", "chpasswd", "gpasswd"]),
-];
+/// Programs that hand out root when they run as root with arguments of the caller's choice: how, and their names.
+const WAYS_TO_ROOT: &str = include_str!("ways_to_root.tsv");
 
 /// How a program of this name hands out root to whoever chooses its arguments; `None` where no way is known.
 #[must_use]
@@ -125,8 +41,12 @@ pub fn way_to_root(name: &str) -> Option<&'static str> {
     // python3.11 is python, vim.basic is vim.
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     let plain = name.split('.').next().unwrap_or(name);
-    let is_it = |names: &[&str]| [name, stem, plain].iter().any(|one| names.contains(one));
-    WAYS_TO_ROOT.iter().find(|(_, names)| is_it(names)).map(|(way, _)| *way)
+    let is_it = |names: &str| names.split(' ').any(|one| [name, stem, plain].contains(&one));
+    WAYS_TO_ROOT
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .find(|(_, names)| is_it(names))
+        .map(|(way, _)| way)
 }
 
 #[cfg(test)]
