@@ -64,7 +64,6 @@ pub struct Leftovers {
 
 impl Leftovers {
     /// Look for it. Whoever may not look there may not repair either, and finds nothing.
-    #[must_use]
     pub fn find(root: &Root) -> Self {
         let found = root.entries(Path::new(STATE)).ok().flatten().unwrap_or_default();
         let is_there = |is_it: fn(&OsStr) -> bool| found.iter().any(|(name, _)| is_it(name));
@@ -98,14 +97,12 @@ impl<'a> Session<'a> {
     }
 
     /// What killed runs had left that a person should know of.
-    #[must_use]
     pub fn repaired(&self) -> &[Note] {
         &self.repaired
     }
 
     /// Do all changes or none, and keep in the journal what is needed to undo them. Accounts that were made
     /// stay: they may own files by then.
-    #[must_use]
     pub fn apply(&self, changes: &[Change], profiles: &[String]) -> Outcome {
         let begin = || {
             in_progress::begin(&self.state).map_err(journal::explain)?;
@@ -143,7 +140,6 @@ impl<'a> Session<'a> {
     }
 
     /// Do the changes that undo others, all or none. `places` are swept of what a killed undo left there.
-    #[must_use]
     pub fn undo(&self, changes: &[Change], places: &[Place]) -> Outcome {
         let mut kept = Vec::new();
         for place in places {
@@ -158,7 +154,6 @@ impl<'a> Session<'a> {
     }
 
     /// The journal, for reading and for marking what was undone.
-    #[must_use]
     pub fn journal(&self) -> &Journal<'a> {
         &self.journal
     }

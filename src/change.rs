@@ -148,7 +148,6 @@ pub struct FileOp {
 
 impl FileOp {
     /// A file that gets these bytes: without secrets, and read by no program that has a say.
-    #[must_use]
     pub fn new(place: Place, before: Option<Seen>, after: Vec<u8>, meta: Meta) -> Self {
         let after = Some(Content::ready(after));
         Self { place, before, after, meta, check: Check::None, shown: Shown::Text, swap: Swap::Replace }
@@ -235,7 +234,6 @@ pub enum Place {
 
 impl Place {
     /// The absolute path, as a person writes it.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         match self {
             Self::System(path) => path.clone(),
@@ -295,13 +293,11 @@ pub struct NewKey {
 
 impl Content {
     /// Bytes that are there already.
-    #[must_use]
     pub fn ready(bytes: Vec<u8>) -> Self {
         Self::Ready(Rc::new(Zeroizing::new(bytes)))
     }
 
     /// The key whose half this is, while it is not made yet.
-    #[must_use]
     pub fn unmade(&self) -> Option<&NewKey> {
         match self {
             Self::Ready(_) => None,
@@ -318,7 +314,6 @@ impl Content {
     }
 
     /// The bytes if they are there already: enough for a diff.
-    #[must_use]
     pub fn peek(&self) -> Option<&[u8]> {
         match self {
             Self::Ready(bytes) => Some(bytes),
@@ -336,7 +331,6 @@ impl fmt::Debug for Content {
 
 impl Op {
     /// The place that is changed; `None` for an account and a registration.
-    #[must_use]
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Account(_) | Self::Register(_) => None,
@@ -348,7 +342,6 @@ impl Op {
     }
 
     /// The key that this writes a half of, while it is not made yet.
-    #[must_use]
     pub fn unmade_key(&self) -> Option<&NewKey> {
         match self {
             Self::File(file) => file.after.as_ref()?.unmade(),
@@ -357,19 +350,16 @@ impl Op {
     }
 
     /// True for a change outside the account's home.
-    #[must_use]
     pub fn is_system(&self) -> bool {
         matches!(self.place(), Some(Place::System(_)))
     }
 
     /// True for a change below the account's home.
-    #[must_use]
     pub fn is_home(&self) -> bool {
         matches!(self.place(), Some(Place::Home { .. }))
     }
 
     /// The verb for reports and `--json`: `create`, `update`, `remove` or `repair`.
-    #[must_use]
     pub fn action(&self) -> &'static str {
         match self {
             Self::Account(AccountOp::Join { .. }) => "update",

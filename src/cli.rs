@@ -282,7 +282,6 @@ pub struct Doctor {
 
 impl Doctor {
     /// True when something is to be explained, and no host to be examined.
-    #[must_use]
     pub fn explains(&self) -> bool {
         self.explain.is_some() || !self.text.is_empty()
     }
@@ -352,7 +351,6 @@ pub struct Environment {
 
 impl Environment {
     /// Read it, once.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn read() -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -362,7 +360,6 @@ impl Environment {
     }
 
     /// The token in `GITLAB_TOKEN`; asked for by the one command that needs it.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn token() -> Option<Zeroizing<String>> {
         std::env::var("GITLAB_TOKEN").ok().filter(|token| !token.is_empty()).map(Zeroizing::new)

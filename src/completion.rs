@@ -35,7 +35,6 @@ pub fn script(shell: Shell) -> Result<String> {
 
 /// The line that a script asks about; `None` when the arguments are something else. It is not a command of the command line,
 /// so that no word of an unfinished line can be an error.
-#[must_use]
 pub fn asked(arguments: impl Iterator<Item = OsString>) -> Option<Vec<String>> {
     let mut words = arguments.skip(1).map(|word| word.to_string_lossy().into_owned());
     (words.next()? == "__complete" && words.next()? == "--").then(|| words.collect())
@@ -95,7 +94,6 @@ pub enum Wish {
 }
 
 /// Understand a line: all words up to the one under the cursor, which may be empty, the program's name first.
-#[must_use]
 pub fn place(words: &[String]) -> Place {
     let mut top = Cli::command().disable_help_subcommand(true);
     top.build();
@@ -262,7 +260,6 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 
 impl Place {
     /// What the scripts read: how to go on, then a word a line with its meaning after a tab.
-    #[must_use]
     pub fn answer(&self, words: &[Word]) -> String {
         match self.wish {
             Wish::File => return "files\n".to_owned(),

@@ -52,7 +52,6 @@ const MOST_BYTES: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The exit code when the arguments are those of a deployment; `None` when they are another command's.
-#[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     let mut words = arguments.skip(1);
     let stage = words.next()?;

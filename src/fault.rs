@@ -30,13 +30,11 @@ pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<Stri
 
 /// The command with which a person moves something in an account's home aside. With the account's rights: root's mv(1)
 /// follows the links that the account lays there, and in root's home the thing would have a meaning.
-#[must_use]
 pub fn move_aside(account: &str, path: &std::path::Path) -> String {
     format!("sudo -u {account} {}", mv_aside(path))
 }
 
 /// How a person comes to move something of the system away that is not what it should be.
-#[must_use]
 pub fn look_and_move(path: &std::path::Path) -> String {
     let look = format!("see what it is: ls -ld {}", quoted(path));
     if is_of_system(path) {
@@ -48,7 +46,6 @@ pub fn look_and_move(path: &std::path::Path) -> String {
 }
 
 /// [`look_and_move`] for something in an account's home.
-#[must_use]
 pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> String {
     let aside = move_aside(account, path);
     format!("see what it is: ls -ld {}; then move it away: {aside}", quoted(path))
@@ -80,7 +77,6 @@ pub enum AtHome {
 }
 
 /// How an account comes to a home that jobs can write. What belongs to the system is neither given away nor moved.
-#[must_use]
 pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome) -> String {
     const OF_SYSTEM: [&str; 15] = [
         "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "tmp",
@@ -110,7 +106,6 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
 }
 
 /// A path as one word of a shell.
-#[must_use]
 pub fn quoted(path: &std::path::Path) -> String {
     let path = path.display().to_string();
     if !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
@@ -120,13 +115,11 @@ pub fn quoted(path: &std::path::Path) -> String {
 }
 
 /// The first [`Fault`] in a chain of causes, if one is there.
-#[must_use]
 pub fn find(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
 }
 
 /// What to do about an error: its own repair, or what its kind calls for where the system refused something.
-#[must_use]
 pub fn repair(error: &anyhow::Error) -> String {
     use io::ErrorKind as Kind;
     if let Some(fault) = find(error) {

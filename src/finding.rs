@@ -68,7 +68,6 @@ pub struct Findings {
 
 impl Findings {
     /// No answer yet.
-    #[must_use]
     pub fn of(check: &str) -> Self {
         Self { check: check.to_owned(), subject: String::new(), list: Vec::new() }
     }
@@ -105,19 +104,16 @@ impl Findings {
     }
 
     /// True while there is no answer.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// True when nothing is said but that all is well.
-    #[must_use]
     pub fn is_all_fine(&self) -> bool {
         self.list.iter().all(|finding| finding.code == FINE)
     }
 
     /// The answers.
-    #[must_use]
     pub fn into_list(self) -> Vec<Finding> {
         self.list
     }

@@ -36,7 +36,6 @@ pub enum Type {
 
 impl Type {
     /// True for values that a profile may give.
-    #[must_use]
     pub fn is_settable(self) -> bool {
         matches!(self, Self::String | Self::Bool | Self::Int | Self::List | Self::Strings | Self::Duration)
     }
@@ -124,20 +123,17 @@ pub fn of(section: &str) -> impl Iterator<Item = Key> {
 }
 
 /// The section of the table that a key holds.
-#[must_use]
 pub fn below(section: &str, name: &str) -> Option<&'static str> {
     let path = if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") };
     all().map(|key| key.section).find(|section| *section == path)
 }
 
 /// The key of that name in a section.
-#[must_use]
 pub fn find(section: &str, name: &str) -> Option<Key> {
     of(section).find(|key| key.name == name)
 }
 
 /// The same as gitlab-runner finds it, which does not mind upper and lower case.
-#[must_use]
 pub fn find_ignoring_case(section: &str, name: &str) -> Option<Key> {
     // The keys of a map are names, which it does mind.
     let is_alike = |key: &Key| section != FLAGS && key.name.eq_ignore_ascii_case(name);
@@ -158,7 +154,6 @@ const SECRETS: [&str; 9] = [
 ];
 
 /// True for a key whose value is a secret, however it is written.
-#[must_use]
 pub fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
@@ -169,7 +164,6 @@ const RESTRICTING: [&str; 5] =
 
 /// True when a value of this key keeps something from jobs, so that ignoring it fails open.
 /// `services_privileged = false` does, where `privileged` is true.
-#[must_use]
 pub fn is_restricting(name: &str, value_is_false: bool) -> bool {
     match name {
         "services_privileged" => value_is_false,
@@ -183,7 +177,6 @@ const OTHERWISE_WHEN_ABSENT: [&str; 4] =
 
 /// True for keys whose absence is not the same as zero or false: without `services_limit` there is none, and without
 /// `services_privileged` services are privileged where jobs are.
-#[must_use]
 pub fn differs_when_absent(name: &str) -> bool {
     OTHERWISE_WHEN_ABSENT.contains(&name)
 }

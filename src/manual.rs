@@ -14,7 +14,6 @@ use crate::profile::suggest;
 const MORE: &str = include_str!("manual.roff");
 
 /// The commands that have a page of their own, as [`page`] takes them.
-#[must_use]
 pub fn names() -> Vec<String> {
     let mut top = Cli::command().disable_help_subcommand(true);
     top.build();

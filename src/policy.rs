@@ -36,7 +36,6 @@ pub const OURS: &str = "it carries out any profile, and a profile gives the acco
 const WAYS_TO_ROOT: &str = include_str!("ways_to_root.tsv");
 
 /// How a program of this name hands out root to whoever chooses its arguments; `None` where no way is known.
-#[must_use]
 pub fn way_to_root(name: &str) -> Option<&'static str> {
     // python3.11 is python, vim.basic is vim.
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');

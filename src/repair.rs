@@ -31,7 +31,6 @@ pub struct Reader {
 
 impl Reader {
     /// The command that applies the profiles there.
-    #[must_use]
     pub fn apply(&self) -> String {
         self.completed("runner-prep apply")
     }
@@ -60,7 +59,6 @@ impl Reader {
     }
 
     /// A repair for this reader: each command in it begins as it must.
-    #[must_use]
     pub fn address(&self, repair: &str) -> String {
         let line = |line: &str| {
             // A further line of a longer command.
@@ -179,7 +177,6 @@ fn parts(text: &str) -> Vec<&str> {
 
 /// Words, and whole commands: one begins with a program's name after a colon or a semicolon, or where the line does, and
 /// ends at a semicolon. True for commands.
-#[must_use]
 pub fn pieces(line: &str) -> Vec<(bool, &str)> {
     let (mut found, mut rest): (Vec<(bool, &str)>, _) = (Vec::new(), line);
     while !rest.is_empty() {
@@ -202,7 +199,6 @@ pub fn pieces(line: &str) -> Vec<(bool, &str)> {
 }
 
 /// The same repair, of what is on the machine itself although a tree is worked on. The shell's `command` says so.
-#[must_use]
 pub fn on_machine(repair: &str) -> String {
     let of_machine = |part: &str| {
         if ["&&", "||", "|"].contains(&part) { part.to_owned() } else { format!("command {part}") }
@@ -219,7 +215,6 @@ pub fn on_machine(repair: &str) -> String {
 }
 
 /// A word for a shell.
-#[must_use]
 pub fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
@@ -248,7 +243,6 @@ pub struct Registration<'a> {
 
 impl Registration<'_> {
     /// The commands, a line each, in their order. The token is the reader's.
-    #[must_use]
     pub fn commands(&self) -> String {
         let Self { server, executor, then, .. } = self;
         let file = self.config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();

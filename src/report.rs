@@ -30,7 +30,6 @@ pub use text::{Style, escape};
 
 impl Report {
     /// A report of a plan that is not carried out.
-    #[must_use]
     pub fn planned(profiles: &[String], plan: &Plan, extent: DetailLevel) -> Self {
         let status = match (plan.changes.is_empty(), plan.pending.is_empty()) {
             (false, _) => Status::Differs,
@@ -55,7 +54,6 @@ impl Report {
     }
 
     /// A report of what was done. `after` is the plan made again at the end.
-    #[must_use]
     pub fn applied(
         profiles: &[String],
         plan: &Plan,
@@ -92,7 +90,6 @@ impl Report {
     }
 
     /// A report of an error before anything was planned.
-    #[must_use]
     pub fn failed(profiles: &[String], error: &anyhow::Error) -> Self {
         let mut report = Self { schema: SCHEMA, profiles: profiles.to_vec(), ..Self::default() };
         report.fail(error);
@@ -131,7 +128,6 @@ impl Report {
     }
 
     /// The answer to `key`.
-    #[must_use]
     pub fn of_key(key: PublicKey) -> Self {
         let msg = format!("the SSH key of {}", key.account);
         Self { schema: SCHEMA, msg, ..Self::default() }.with_key(Some(key))

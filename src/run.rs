@@ -47,7 +47,6 @@ use shelf::{Shelf, listed, resolve, sections};
 use spinner::Spinner;
 
 /// Run the program.
-#[must_use]
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
     let color = match cli.global.color {
         Color::Always => true,
@@ -109,7 +108,6 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
 }
 
 /// Plan, and write if asked to; every error becomes part of the report.
-#[must_use]
 pub fn host(
     cli: &Cli,
     environment: Environment,

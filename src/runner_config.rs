@@ -58,7 +58,6 @@ pub const EXECUTORS: [&str; 11] = [
 ];
 
 /// The tables below `[[runners]]` that an executor reads and others do not, its own first.
-#[must_use]
 pub fn sections(executor: &str) -> &'static [&'static str] {
     match executor {
         "docker" | "docker-windows" => &["runners.docker"],
@@ -75,7 +74,6 @@ pub fn sections(executor: &str) -> &'static [&'static str] {
 }
 
 /// The table of `[[runners]]` that a section is in: of `runners.cache.s3` it is `runners.cache`.
-#[must_use]
 pub fn table_of(section: &str) -> &str {
     section.match_indices('.').nth(1).map_or(section, |(end, _)| &section[..end])
 }
@@ -131,7 +129,6 @@ fn usual_case(toml: &Toml, table: &dyn TableLike, section: &str, shown: &str) ->
 }
 
 /// The tables of a list of tables; `None` when it is something else.
-#[must_use]
 pub fn tables(item: &Item) -> Option<Vec<&dyn TableLike>> {
     match item {
         Item::ArrayOfTables(tables) => Some(tables.iter().map(|table| table as &dyn TableLike).collect()),
@@ -144,7 +141,6 @@ pub fn tables(item: &Item) -> Option<Vec<&dyn TableLike>> {
 
 /// The name of the server in a runner's address, as gitlab-runner takes it for the name of a file with certificates.
 /// `None` where it needs none of its own: `http://`, GitLab.com; and where a variable is in it.
-#[must_use]
 pub fn own_server(url: &str) -> Option<&str> {
     let server = url.strip_prefix("https://")?.split(['/', ':']).next()?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
@@ -153,26 +149,22 @@ pub fn own_server(url: &str) -> Option<&str> {
 }
 
 /// The elements of a list of strings; `None` when it is something else.
-#[must_use]
 pub fn strings(item: &Item) -> Option<Vec<&str>> {
     item.as_array()?.iter().map(toml_edit::Value::as_str).collect()
 }
 
 /// The elements of a list of strings at a key; none when it is absent or something else.
-#[must_use]
 pub fn strings_at<'a>(table: Option<&'a dyn TableLike>, key: &str) -> Vec<&'a str> {
     table.and_then(|table| table.get(key)).and_then(strings).unwrap_or_default()
 }
 
 /// The volumes of a `[runners.docker]`.
-#[must_use]
 pub fn volumes(docker: Option<&dyn TableLike>) -> Vec<&str> {
     strings_at(docker, "volumes")
 }
 
 /// What makes two elements of a list the same one: a volume is known by its path in the container, a
 /// variable by its name.
-#[must_use]
 pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
     match key {
         "environment" => element.split_once('=').map_or(element, |(name, _)| name),
@@ -184,7 +176,6 @@ pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
 /// The host names that jobs reach a service by: what gitlab-runner makes of the image's name (without registry port,
 /// tag and digest; `__` and `-` for each `/`), and the words of its `alias`. Of two services with one host name only
 /// the first has it.
-#[must_use]
 pub fn host_names(name: &str, alias: &str) -> Vec<String> {
     let image = name.split('@').next().unwrap_or_default();
     let tag = image.rfind(':').filter(|at| !image[*at..].contains('/'));
@@ -202,25 +193,21 @@ pub fn host_names(name: &str, alias: &str) -> Vec<String> {
 
 impl<'a> Runner<'a> {
     /// The text at a key.
-    #[must_use]
     pub fn text(&self, key: &str) -> Option<&'a str> {
         self.table.get(key).and_then(Item::as_str)
     }
 
     /// The server that it is registered with.
-    #[must_use]
     pub fn server(&self) -> Option<HostName> {
         self.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok())
     }
 
     /// The number that GitLab gave it.
-    #[must_use]
     pub fn id(&self) -> Option<i64> {
         self.table.get("id").and_then(Item::as_integer)
     }
 
     /// True unless a section is for other executors than this runner's.
-    #[must_use]
     pub fn reads(&self, section: &str) -> bool {
         let table = table_of(section);
         let is_of = |executor: &&str| sections(executor).contains(&table);
@@ -229,13 +216,11 @@ impl<'a> Runner<'a> {
     }
 
     /// True when it is meant by this name or id.
-    #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         self.text("name") == Some(name) || self.id().is_some_and(|id| id.to_string() == *name)
     }
 
     /// For people: `runners[0] "name"`.
-    #[must_use]
     pub fn title(&self) -> String {
         match self.text("name") {
             Some(name) => format!("runners[{}] {name:?}", self.index),
@@ -256,13 +241,11 @@ impl<'a> Runner<'a> {
     }
 
     /// The `[runners.docker]` table; what is not a table counts as none.
-    #[must_use]
     pub fn docker_table(&self) -> Option<&'a dyn TableLike> {
         self.table.get("docker").and_then(Item::as_table_like)
     }
 
     /// True when `host` is the address of another machine's daemon.
-    #[must_use]
     pub fn is_remote(docker: Option<&dyn TableLike>) -> bool {
         let Some(host) = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str) else {
             return false;
@@ -275,7 +258,6 @@ impl<'a> Runner<'a> {
 }
 
 /// A value of another type than gitlab-runner wants, of a runner or outside of all.
-#[must_use]
 pub fn wrong_shape(
     runner: Option<&Runner<'_>>,
     toml: &Toml,
@@ -293,7 +275,6 @@ pub fn wrong_shape(
 }
 
 /// A key that gitlab-runner finds although it is not written as usual.
-#[must_use]
 pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown: &str) -> anyhow::Error {
     fault(
         "config-key-case",
@@ -306,7 +287,6 @@ pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown:
 }
 
 /// The host in an address like `https://user@git.example.com:8443/path`.
-#[must_use]
 pub fn host_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
@@ -317,20 +297,17 @@ pub fn host_of(url: &str) -> Option<&str> {
 }
 
 /// `line L, column C: `, never the line itself.
-#[must_use]
 pub fn place(toml: &Toml, item: &Item) -> String {
     item.span().map(|span| place_at(toml, span.start)).unwrap_or_default()
 }
 
 /// The same for an offset in the text.
-#[must_use]
 pub fn place_at(toml: &Toml, offset: usize) -> String {
     let (line, column) = line_column(toml.text(), offset);
     format!("line {line}, column {column}: ")
 }
 
 /// What a value is, in words.
-#[must_use]
 pub fn kind(item: &Item) -> &'static str {
     match item {
         Item::Table(_) => "a table",

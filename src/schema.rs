@@ -13,7 +13,6 @@ use crate::report::{Diagnosis, Explanation, Profiles, Report, Runs, Text};
 use crate::resource;
 
 /// The schema of a document.
-#[must_use]
 pub fn of(document: Document) -> Schema {
     match document {
         Document::Profile => profile(),

@@ -53,7 +53,6 @@ impl Session<'_> {
 }
 
 /// True where something that sudo or gitlab-runner allows before is not allowed after.
-#[must_use]
 pub fn takes_rights_away(change: &Change) -> bool {
     let Op::File(file) = &change.op else { return false };
     match (&file.check, &file.shown) {

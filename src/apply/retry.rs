@@ -21,7 +21,6 @@ impl Session<'_> {
     /// Apply a plan, and where a file was changed meanwhile, ask `again` for a new plan and apply that.
     ///
     /// `plan` becomes what was applied in the end, together with what earlier attempts did that stays.
-    #[must_use]
     pub fn apply_settled(
         &self,
         plan: &mut Plan,

@@ -17,7 +17,6 @@ pub enum ChangeOutcome {
 
 impl ChangeOutcome {
     /// The word for reports and `--json`.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -45,7 +44,6 @@ pub struct Outcome {
 
 impl Outcome {
     /// Nothing was done, because of this.
-    #[must_use]
     pub fn not_begun(changes: &[Change], error: anyhow::Error) -> Self {
         Self { fates: vec![ChangeOutcome::NotReached; changes.len()], error: Some(error), ..Self::default() }
     }

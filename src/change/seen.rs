@@ -53,14 +53,12 @@ pub struct Seen {
 
 impl Seen {
     /// The bytes as text, what is not UTF-8 replaced.
-    #[must_use]
     pub fn text(&self) -> Cow<'_, str> {
         // The reader that replaces takes each byte by itself.
         std::str::from_utf8(&self.bytes).map_or_else(|_| String::from_utf8_lossy(&self.bytes), Cow::Borrowed)
     }
 
     /// What it is that a file of its own would not be.
-    #[must_use]
     pub fn oddity(&self) -> String {
         match self.kind {
             FileKind::Regular => format!("a file with {} names (hard links)", self.links),

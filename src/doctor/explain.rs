@@ -30,7 +30,6 @@ pub fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// What a code means; `None` where there is no such code.
-#[must_use]
 pub fn code(asked: &str) -> Option<Explained> {
     let cause = of_code(asked)?;
     let leads_here = |row: &Vec<&'static str>| row.len() == 3 && row.get(2) == cause.code.as_ref();
@@ -60,7 +59,6 @@ struct Known {
 
 impl Errors {
     /// All that are known; none was met yet.
-    #[must_use]
     pub fn known() -> Self {
         let mut known: Vec<Known> = Vec::new();
         for row in rows(ERRORS) {
@@ -104,7 +102,6 @@ impl Errors {
 
     /// What was met, in the order of the log. A line that only says that another failed is left out where that other
     /// one is known.
-    #[must_use]
     pub fn met(self) -> Vec<Explained> {
         let met = self.known.into_iter().map(|known| known.explained);
         let mut met: Vec<Explained> = met.filter(|explained| explained.line.is_some()).collect();

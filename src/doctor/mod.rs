@@ -124,7 +124,6 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// Make every check that belongs to the profile.
-#[must_use]
 pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let online = if patient.online { online::CHECKS } else { &[] };
     let checks = CHECKS.iter().chain(online).filter(|check| patient.wants_any(check.sections));

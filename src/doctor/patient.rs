@@ -62,7 +62,6 @@ pub struct Config {
 
 impl Config {
     /// Its values, when it could be read.
-    #[must_use]
     pub fn toml(&self) -> Option<&Toml> {
         self.found.as_ref().ok()?.as_ref().map(|(_, toml)| toml)
     }
@@ -70,7 +69,6 @@ impl Config {
 
 impl<'a> Patient<'a> {
     /// True when the profile has one of these sections; every profile has none of them.
-    #[must_use]
     pub fn wants_any(&self, sections: &[&str]) -> bool {
         sections.is_empty() || sections.iter().any(|section| self.wants(section))
     }
@@ -81,7 +79,6 @@ impl<'a> Patient<'a> {
     }
 
     /// True when the profile has this section.
-    #[must_use]
     pub fn wants(&self, section: &str) -> bool {
         self.plans.iter().any(|(kind, _)| *kind == section)
     }

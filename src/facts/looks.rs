@@ -78,7 +78,6 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
 }
 
 /// Why a file can't be read, with what to do about it.
-#[must_use]
 pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
     let in_the_way = root.and_then(|root| in_the_way(root, path));

@@ -49,7 +49,6 @@ pub struct RunningRunner {
 
 impl<'a> Machine<'a> {
     /// The machine whose `/` this is.
-    #[must_use]
     pub fn new(root: &'a Root) -> Self {
         Self { root }
     }
@@ -139,7 +138,6 @@ impl<'a> Machine<'a> {
     }
 
     /// The time, in seconds since 1970.
-    #[must_use]
     pub fn now(&self) -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

@@ -72,7 +72,6 @@ pub struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Look at `root` with the tools of `machine`.
-    #[must_use]
     pub fn new(root: &'a Root, machine: &'a Root) -> Self {
         Self {
             root,
@@ -103,7 +102,6 @@ fn seen(Entry { stat, bytes }: Entry) -> Seen {
 }
 
 /// What the kernel calls it, in the words of changes.
-#[must_use]
 pub fn kind(kind: Kind) -> FileKind {
     match kind {
         Kind::Regular => FileKind::Regular,
@@ -114,7 +112,6 @@ pub fn kind(kind: Kind) -> FileKind {
 }
 
 /// The user id of this process: whoever prepares a tree owns what is in it.
-#[must_use]
 pub fn caller() -> u32 {
     crate::sys::identity::user()
 }
@@ -167,7 +164,6 @@ pub fn close(facts: &Facts<'_>, path: &Path) -> Result<String> {
 
 /// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it
 /// to that name can't be told.
-#[must_use]
 pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error {
     let (name, aside, place) = (&account.name, fault::move_aside(&account.name, path), fault::quoted(path));
     // Not chown(1): the account can lay a link on the way before a person comes to it.

@@ -83,7 +83,6 @@ const RED_HAT: Manager = Manager {
 const KNOWN: [&str; 8] = ["sudo", "rsync", "git", "ssh", "gitlab-runner", "docker", "useradd", "su"];
 
 /// True for a program that [`install`] can install.
-#[must_use]
 pub fn is_known(program: &str) -> bool {
     KNOWN.contains(&program)
 }
@@ -147,7 +146,6 @@ pub fn lacks<'p>(
 
 /// True for a system that has a package manager, so that what is not in it is missing. A tree without one may be a part
 /// of a system.
-#[must_use]
 pub fn is_whole(facts: &Facts<'_>) -> bool {
     facts.is_host() || manager(facts).is_some()
 }

@@ -141,7 +141,6 @@ impl Service {
     }
 
     /// How long a stop may take, and with which signal it begins: the last value that a file gives it.
-    #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
@@ -163,7 +162,6 @@ impl Service {
     }
 
     /// What a command line says, without a unit.
-    #[must_use]
     pub fn of_arguments(words: &[String]) -> Self {
         let value = |names: [&str; 2]| {
             // Those before are another program's: of a shell, of `env`.

@@ -12,7 +12,6 @@ use crate::report::Step;
 use crate::text::public_key::PublicLine;
 
 /// All steps for what is wanted, whatever of it is done already: nobody was asked.
-#[must_use]
 pub fn steps(wanted: &Gitlab, keys: &[PublicLine]) -> Vec<Step> {
     wanted.projects.iter().flat_map(|project| of(project, wanted.url.host(), keys)).collect()
 }

@@ -87,7 +87,6 @@ impl Call {
     }
 
     /// The same as a line for a shell.
-    #[must_use]
     pub fn glab(&self, host: &str) -> String {
         let mut line = format!("glab api --hostname {host} -X {} {}", self.method, self.path);
         for (name, value) in self.body.iter().filter_map(Value::as_object).flatten() {
@@ -103,13 +102,11 @@ impl Call {
 
 impl Change {
     /// The action in one word.
-    #[must_use]
     pub fn action(&self) -> &'static str {
         if self.before.is_none() { "create" } else { "update" }
     }
 
     /// The call that does it.
-    #[must_use]
     pub fn call(&self) -> Call {
         let project = &self.project;
         match &self.deed {
@@ -137,7 +134,6 @@ impl Change {
     }
 
     /// The call that takes it back. `made` is the number that GitLab gave what was added.
-    #[must_use]
     pub fn undo(&self, made: Option<u64>) -> Option<Call> {
         let project = &self.project;
         let delete = |path: String| Call::new("DELETE", format!("projects/{project}/{path}"), None);
@@ -166,7 +162,6 @@ fn set(project: &str, name: &str, value: &Value) -> Call {
 }
 
 /// A path as one part of an address: `group%2Fname`.
-#[must_use]
 pub fn encoded(path: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     path.bytes()

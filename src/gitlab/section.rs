@@ -87,7 +87,6 @@ pub struct FullPath(String);
 
 impl FullPath {
     /// The path itself.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -131,19 +130,16 @@ pub struct Url {
 
 impl Url {
     /// The address, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The name of the server, with its port where one is given.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// `http://` to this machine itself: no TLS and no proxy.
-    #[must_use]
     pub fn is_local(&self) -> bool {
         self.is_local
     }

@@ -58,7 +58,6 @@ pub struct DeployKey {
 
 impl DeployKey {
     /// True for the entry of this key, whatever it is called.
-    #[must_use]
     pub fn is(&self, key: &PublicKey) -> bool {
         match &self.fingerprint_sha256 {
             Some(fingerprint) => fingerprint.trim_end_matches('=') == key.fingerprint(),
@@ -91,20 +90,17 @@ pub struct Pusher {
 
 impl Pusher {
     /// The deploy key that this is about.
-    #[must_use]
     pub fn key(&self) -> Option<u64> {
         self.deploy_key_id
     }
 
     /// The role from which on one may push; 0 is nobody.
-    #[must_use]
     pub fn role(&self) -> Option<u64> {
         let is_role = self.deploy_key_id.or(self.user_id).or(self.group_id).is_none();
         self.access_level.filter(|level| is_role && *level > 0)
     }
 
     /// A person or a group of the list: whether the key's creator is meant can't be seen.
-    #[must_use]
     pub fn is_unclear(&self) -> bool {
         self.user_id.or(self.group_id).is_some()
     }
@@ -229,7 +225,6 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
 }
 
 /// The name of a role.
-#[must_use]
 pub fn role_name(level: u64) -> Option<&'static str> {
     Some(match level {
         10 => "Guest",

@@ -38,7 +38,6 @@ pub struct Entry {
 
 impl Entry {
     /// The run was killed and not cleaned up after.
-    #[must_use]
     pub fn is_unswept(&self) -> bool {
         self.state == State::Incomplete && !self.swept
     }
@@ -58,7 +57,6 @@ pub enum State {
 
 impl State {
     /// The word for people and for `--json`.
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Incomplete => "incomplete",
@@ -103,7 +101,6 @@ pub enum RecordedOp {
 
 impl RecordedOp {
     /// The file or directory; `None` for an account.
-    #[must_use]
     pub fn file(&self) -> Option<&RecordedFile> {
         match self {
             Self::Account { .. } => None,
@@ -192,7 +189,6 @@ pub(super) struct Blob {
 }
 
 /// SHA-256 in hexadecimal.
-#[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {

@@ -217,7 +217,6 @@ impl<'a> Journal<'a> {
     }
 
     /// Where an entry is, for people.
-    #[must_use]
     pub fn path(&self, id: &Id) -> PathBuf {
         Path::new(DIRECTORY).join(name(id))
     }

@@ -76,7 +76,6 @@ pub(super) fn now() -> u64 {
 }
 
 /// The current time for the name of a file: `20261123T101502Z`.
-#[must_use]
 pub fn moment() -> String {
     Time::at(now()).compact()
 }

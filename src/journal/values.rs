@@ -57,7 +57,6 @@ struct EditKey<'c> {
 
 /// What a run is about to change, as it is kept; `None` when one of the values was of another type, which
 /// can't be put back as a single value.
-#[must_use]
 pub fn record(changes: &[ValueChange]) -> Option<Vec<Value>> {
     let scalar = |text: &Option<String>| match text {
         None => Some(None),
@@ -92,7 +91,6 @@ pub struct Difference {
 }
 
 /// Compare two documents.
-#[must_use]
 pub fn compare(before: &Toml, after: &Toml) -> Difference {
     let mut search = Search::default();
     search.views(View::Table(before.root()), View::Table(after.root()));
@@ -127,7 +125,6 @@ pub enum View<'t> {
 
 impl<'t> View<'t> {
     /// The whole document.
-    #[must_use]
     pub fn root(toml: &'t Toml) -> Self {
         Self::Table(toml.root())
     }
@@ -164,7 +161,6 @@ impl<'t> View<'t> {
     }
 
     /// The keys of a table; nothing counts as one without keys. `None` when it is something else.
-    #[must_use]
     pub fn keys(self) -> Option<Vec<&'t str>> {
         match self {
             Self::Nothing => Some(Vec::new()),
@@ -174,7 +170,6 @@ impl<'t> View<'t> {
     }
 
     /// As a list of strings; nothing counts as an empty one. `None` when it is something else.
-    #[must_use]
     pub fn strings(self) -> Option<Vec<&'t str>> {
         match self {
             Self::Nothing => Some(Vec::new()),
@@ -186,7 +181,6 @@ impl<'t> View<'t> {
     }
 
     /// As a scalar that may be absent; `None` when it is something else.
-    #[must_use]
     pub fn scalar(self) -> Option<Option<Scalar>> {
         match self {
             Self::Nothing => Some(None),
@@ -196,7 +190,6 @@ impl<'t> View<'t> {
     }
 
     /// The elements of a list of any kind.
-    #[must_use]
     pub fn children(self) -> Option<Vec<Self>> {
         match self {
             Self::Tables(tables) => Some(tables.iter().map(|table| Self::Table(table)).collect()),

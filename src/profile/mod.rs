@@ -157,7 +157,6 @@ pub fn list(shelf: &dyn Shelf) -> Result<Vec<(String, String, String)>> {
 }
 
 /// The names that profiles have: local ones, whose files are `local`, and built-in ones.
-#[must_use]
 pub fn names(local: &[String]) -> Vec<String> {
     let local = local.iter().filter_map(|file| file.strip_suffix(".toml"));
     let mut names: Vec<String> = local.filter(|name| check_name(name).is_ok()).map(str::to_owned).collect();

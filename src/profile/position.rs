@@ -238,7 +238,6 @@ fn unknown(what: &str, key: &str, known: &[&str]) -> String {
 }
 
 /// The known word that was probably meant.
-#[must_use]
 pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
     near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)

@@ -67,7 +67,6 @@ fn short(line: &str) -> Cow<'_, str> {
 }
 
 /// The lines that differ between two texts, `-` for old and `+` for new; at most `most` of them.
-#[must_use]
 pub fn changed_lines(before: &str, after: &str, most: usize) -> Vec<String> {
     let differs = |line: &String| !line.starts_with(' ');
     lines(before, after).into_iter().filter(differs).take(most).collect()

@@ -22,7 +22,6 @@ pub struct Runs {
 
 impl Runs {
     /// A document of these runs.
-    #[must_use]
     pub fn of(runs: Vec<Run>) -> Self {
         Self { changed: false, failed: false, msg: plural(runs.len(), "run"), schema: SCHEMA, runs }
     }

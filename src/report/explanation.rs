@@ -31,7 +31,6 @@ pub struct Explanation {
 
 impl Explanation {
     /// A document of these; `rest` is what else is to be said of what was read.
-    #[must_use]
     pub fn of(explanations: Vec<Explained>, rest: &str) -> Self {
         let mut msg = match explanations.len() {
             0 => {
@@ -49,7 +48,6 @@ impl Explanation {
     }
 
     /// Each error with its causes and their repairs, then what to do on the host.
-    #[must_use]
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
         for Explained { subject, line, causes, errors } in &self.explanations {

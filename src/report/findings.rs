@@ -37,7 +37,6 @@ pub struct Diagnosis {
 
 impl Diagnosis {
     /// A document of these findings.
-    #[must_use]
     pub fn of(profiles: &[String], chosen: Option<String>, findings: Vec<Finding>) -> Self {
         let count = |status| causes(&findings).filter(|cause| weight(&findings, cause) == status).count();
         let (problems, unknown) = (count(Verdict::Problem), count(Verdict::Unknown));
@@ -63,7 +62,6 @@ impl Diagnosis {
     }
 
     /// A document of an error that left nothing to find.
-    #[must_use]
     pub fn failed(profiles: &[String], error: &anyhow::Error) -> Self {
         let Report { msg, warnings, .. } = Report::failed(profiles, error);
         let document = Self::of(profiles, None, Vec::new());
@@ -83,14 +81,12 @@ impl Diagnosis {
     }
 
     /// True when something could have been looked at, and was not.
-    #[must_use]
     pub fn is_incomplete(&self) -> bool {
         self.findings.iter().any(|finding| finding.code == COULD_NOT_LOOK)
     }
 
     /// Problems first, each with its repair; then what could not be seen, then what is worth knowing. Quiet:
     /// problems only; with details: every repair, and what is fine, too.
-    #[must_use]
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
         let with_checks = style.details == Details::Checks;
@@ -164,7 +160,6 @@ impl Diagnosis {
     }
 
     /// Why there was no examination. For standard error.
-    #[must_use]
     pub fn problems(&self, style: Style) -> String {
         let mut out = String::new();
         for remark in &self.warnings {

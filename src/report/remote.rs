@@ -23,7 +23,6 @@ pub struct Remote {
 
 impl Report {
     /// A report of changes in GitLab, planned or made, with what takes them back.
-    #[must_use]
     pub fn remote(
         profiles: &[String],
         changes: Vec<Remote>,
@@ -64,7 +63,6 @@ impl Report {
     }
 
     /// The steps that lead to what is wanted, where nobody was asked what of it is there.
-    #[must_use]
     pub fn steps(profiles: &[String], by_hand: Vec<Step>) -> Self {
         let msg =
             format!("{} by hand; GitLab was not asked what of it is done", plural(by_hand.len(), "step"));

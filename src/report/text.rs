@@ -55,7 +55,6 @@ pub(super) const BOLD: &str = "1";
 
 impl Report {
     /// The results: what changes or was changed, and the summary. For standard output.
-    #[must_use]
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
         if style.quiet {
@@ -136,7 +135,6 @@ impl Report {
     }
 
     /// The problems: the error, warnings and what waits. For standard error.
-    #[must_use]
     pub fn problems(&self, style: Style) -> String {
         let mut out = String::new();
         let is_brief = !self.failed && style.details != Details::Checks;
@@ -207,7 +205,6 @@ const LEAST_ROOM: usize = 20;
 
 /// Names with what they are, in two columns that fit a terminal; on a narrow one below each other; elsewhere each on
 /// one line, whatever its length.
-#[must_use]
 pub fn table(rows: &[(String, String)], columns: Option<usize>) -> String {
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default() + 2;
     let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width));
@@ -230,7 +227,6 @@ pub fn table(rows: &[(String, String)], columns: Option<usize>) -> String {
 }
 
 /// Make control characters visible: shown data may come from a job, and a terminal obeys them.
-#[must_use]
 pub fn escape(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
@@ -244,7 +240,6 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The same in a JSON document, whose line breaks are its own: in its strings nothing acts any more.
-#[must_use]
 pub fn escape_json(document: &str) -> String {
     use std::fmt::Write as _;
     let mut clean = String::with_capacity(document.len());

@@ -50,7 +50,6 @@ pub struct Kind {
 
 impl Kind {
     /// What the section may hold, as a JSON Schema.
-    #[must_use]
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         (self.schema)(generator)
     }
@@ -126,7 +125,6 @@ pub fn template(profile: &Profile) -> Result<Option<String>> {
 }
 
 /// The names of all kinds: the sections a profile may have.
-#[must_use]
 pub fn names() -> Vec<&'static str> {
     KINDS.iter().map(|kind| kind.name).collect()
 }

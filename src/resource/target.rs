@@ -95,7 +95,6 @@ impl Target {
     }
 
     /// A place below the account's home.
-    #[must_use]
     pub fn place(&self, relative: &str) -> Place {
         Place::Home { account: self.name.clone(), home: self.home.clone(), relative: relative.into() }
     }
@@ -145,7 +144,6 @@ impl TryFrom<String> for Name {
 
 impl Name {
     /// The name.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

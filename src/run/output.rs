@@ -15,7 +15,6 @@ use crate::report::text::{escape, escape_json, table};
 use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
-#[must_use]
 pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Streams<'_>) -> Exit {
     // It quotes the arguments, and who gave them may not be who reads this.
     let text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
@@ -67,7 +66,6 @@ fn profiles(environment: Environment) -> Vec<(String, String)> {
 
 /// After a panic at `place`, which is a bug. One in the middle of the writing does not come here: there
 /// everything is taken back first.
-#[must_use]
 pub fn crashed(place: &str, streams: &mut Streams<'_>) -> Exit {
     let error = fault(
         "internal",

@@ -3,7 +3,6 @@
 use crate::text::toml_patch::Scalar;
 
 /// The length of a time span as gitlab-runner reads it, in nanoseconds: `1h30m`. `None` for anything else.
-#[must_use]
 pub fn duration(text: &str) -> Option<i64> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
@@ -39,7 +38,6 @@ pub fn duration(text: &str) -> Option<i64> {
 }
 
 /// The same for a value of the file, which may be a number of nanoseconds.
-#[must_use]
 pub fn nanoseconds(value: &Scalar) -> Option<i64> {
     match value {
         Scalar::String(text) => duration(text),

@@ -26,7 +26,6 @@ pub struct Notation {
 }
 
 /// All in a file that people know as `shown`; of the dotted keys the first.
-#[must_use]
 pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
     let mut walk = Walk { toml, dotted: None, newer: Vec::new() };
     walk.table(toml.root());

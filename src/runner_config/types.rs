@@ -7,7 +7,6 @@ use crate::keys::{self, GLOBAL, Key, Type};
 use crate::text::toml_patch::Toml;
 
 /// Values whose type makes gitlab-runner refuse the whole file: of each what is wrong, without the value, and what to do.
-#[must_use]
 pub fn refused(toml: &Toml) -> Vec<(String, String)> {
     let mut found = Vec::new();
     refused_below(toml, toml.root(), GLOBAL, None, &mut found);
@@ -44,7 +43,6 @@ fn refused_below(
 }
 
 /// What is wanted where a value is of another type.
-#[must_use]
 pub fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
     let value = item.as_value();
     let is_list = || {

@@ -13,7 +13,6 @@ pub struct Volume<'a> {
 
 impl<'a> Volume<'a> {
     /// Take an element apart.
-    #[must_use]
     pub fn parse(text: &'a str) -> Self {
         let mut parts = text.split(':');
         let first = parts.next().unwrap_or_default();
@@ -29,7 +28,6 @@ impl<'a> Volume<'a> {
 
     /// The socket of the host's own daemon that it brings into containers, wherever it lies on either side: its
     /// name. A directory that holds the socket at its usual place counts.
-    #[must_use]
     pub fn daemon_socket(&self) -> Option<&'static str> {
         const RUN: [&str; 2] = ["/run", "/var/run"];
         let source = self.source.map(without_end);
@@ -44,13 +42,11 @@ impl<'a> Volume<'a> {
     }
 
     /// True where it brings the socket to the place at which clients look for one by themselves.
-    #[must_use]
     pub fn is_where_clients_look(&self) -> bool {
         ["/run", "/var/run", "/run/docker.sock", "/var/run/docker.sock"].contains(&self.path)
     }
 
     /// True for what only Docker-in-Docker needs: its certificates, or its own socket.
-    #[must_use]
     pub fn is_for_dind(&self) -> bool {
         ["/certs", "/runner/services/docker"]
             .iter()

@@ -77,19 +77,16 @@ pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<Named>> {
 
 impl Dir {
     /// Wrap an open directory. `path` is for messages.
-    #[must_use]
     pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>) -> Self {
         Self { fd, path, identity, gives: false }
     }
 
     /// The path by which it was opened, for messages.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The same directory, entered from now on with the rights of an account.
-    #[must_use]
     pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf, gives: bool) -> Self {
         Self { path, identity, gives, ..self }
     }
@@ -100,7 +97,6 @@ impl Dir {
     }
 
     /// Whose rights are used in it, when not the process's own.
-    #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         self.identity
     }

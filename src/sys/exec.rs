@@ -55,13 +55,11 @@ pub struct Finished {
 
 impl Finished {
     /// True for exit code 0.
-    #[must_use]
     pub fn success(&self) -> bool {
         self.code == Some(0)
     }
 
     /// The first line of complaint, for messages: the tool's own words, control characters escaped.
-    #[must_use]
     pub fn complaint(&self) -> String {
         // sudo says this of a host that does not know its own name, and goes on.
         let is_notice = |line: &str| line.contains("unable to resolve host");
@@ -94,7 +92,6 @@ pub struct Tool<'a> {
 
 impl<'a> Tool<'a> {
     /// A call of the program at this absolute path.
-    #[must_use]
     pub fn new(program: &'a Path) -> Self {
         Self {
             program,
@@ -317,7 +314,6 @@ fn stop(child: &mut Child) {
 
 /// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,
 /// its time and its rights.
-#[must_use]
 pub fn clean(program: &Path) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the one file that starts programs")]
     let mut command = Command::new(program);
@@ -326,14 +322,12 @@ pub fn clean(program: &Path) -> Command {
 }
 
 /// The file that this process runs.
-#[must_use]
 pub fn own_program() -> Option<PathBuf> {
     // After an update its name ends in ` (deleted)`, and leads nowhere.
     std::env::current_exe().ok().filter(|path| path.is_absolute() && path.exists())
 }
 
 /// The program of that name in the directories of [`TOOL_PATH`]; `None` when it is not installed.
-#[must_use]
 pub fn find(root: &Root, name: &str) -> Option<PathBuf> {
     find_all(root, name).next()
 }
@@ -344,7 +338,6 @@ pub fn find_all<'a>(root: &'a Root, name: &'a str) -> impl Iterator<Item = PathB
 }
 
 /// True for an executable regular file.
-#[must_use]
 pub fn is_program(root: &Root, path: &Path) -> bool {
     let stat = root.stat(path, true);
     matches!(stat, Ok(Some(stat)) if stat.kind == super::dir::Kind::Regular && stat.mode & 0o111 != 0)

@@ -42,13 +42,11 @@ impl Socket {
     }
 
     /// The end as a handle, to be given to a child.
-    #[must_use]
     pub fn into_handle(self) -> OwnedFd {
         self.0
     }
 
     /// The end that this process was started with.
-    #[must_use]
     pub fn inherited(number: RawFd) -> Option<Self> {
         raw::inherited(number).map(Self)
     }
@@ -105,7 +103,6 @@ impl Socket {
     }
 
     /// Wait for how it ended; `None` when the other side is gone.
-    #[must_use]
     pub fn wait_for_answer(&self) -> Option<u8> {
         let mut code = [0];
         loop {

@@ -27,20 +27,17 @@ pub struct Identity {
 
 impl Identity {
     /// The effective ids of this process.
-    #[must_use]
     pub fn current() -> Self {
         Self { uid: geteuid().as_raw(), gid: getegid().as_raw() }
     }
 }
 
 /// The effective user id of this process.
-#[must_use]
 pub fn user() -> u32 {
     geteuid().as_raw()
 }
 
 /// True when the process may act for every account.
-#[must_use]
 pub fn is_root() -> bool {
     geteuid().is_root()
 }
@@ -130,7 +127,6 @@ pub struct RootGuard(Option<Identity>);
 
 impl RootGuard {
     /// Lay the account's rights down, if they are in use.
-    #[must_use]
     pub fn new() -> Self {
         let entered = ENTERED.take();
         if entered.is_some() {

@@ -22,7 +22,6 @@ use crate::fault::fault;
 
 /// The error of a file that could not be opened because somebody has a lease on it, with who that is: whoever has
 /// one keeps everybody waiting, for as long as the kernel lets it.
-#[must_use]
 pub fn held(machine: &Root, path: &Path, inode: u64) -> anyhow::Error {
     let path = path.display();
     let (who, repair) = match holder(machine, inode) {

@@ -66,7 +66,6 @@ pub struct Resolved {
 
 impl Resolved {
     /// The path inside the tree after all links.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
     }
@@ -123,25 +122,21 @@ impl Root {
     }
 
     /// Where a path of the tree is on the machine.
-    #[must_use]
     pub fn on_machine(&self, path: &Path) -> PathBuf {
         self.location.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The tree's path on the machine, for tools with an option like `--prefix`; `None` for the host.
-    #[must_use]
     pub fn prefix(&self) -> Option<&Path> {
         (!self.host).then_some(self.location.as_path())
     }
 
     /// True for `/`.
-    #[must_use]
     pub fn is_host(&self) -> bool {
         self.host
     }
 
     /// Who owns what belongs to root: in a tree that an ordinary user prepares, that user.
-    #[must_use]
     pub fn owner(&self) -> Identity {
         self.owner
     }
@@ -248,7 +243,6 @@ impl Root {
     }
 
     /// Why somebody but root could change the thing at `path`; `None` when nobody could.
-    #[must_use]
     pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
         if !self.trusted.contains(&stat.uid) {
             return Some(format!("{} belongs to uid {}", path.display(), stat.uid));

@@ -56,6 +56,7 @@ pub struct Shared {
 }
 
 /// A commit that holds. All that is left to do is to drop what was kept to take it back.
+#[must_use]
 #[derive(Debug)]
 pub struct Kept {
     target: Target,
@@ -71,7 +72,6 @@ impl Kept {
     }
 
     /// The directory that the file lies in.
-    #[must_use]
     pub fn dir(&self) -> &Rc<Dir> {
         &self.target.dir
     }
@@ -151,25 +151,21 @@ impl Shared {
     }
 
     /// The candidate's path, for the tools that check it.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.staged.path()
     }
 
     /// The directory that the file lies in.
-    #[must_use]
     pub fn dir(&self) -> &Rc<Dir> {
         &self.target.dir
     }
 
     /// What a person should know: codes, sentences, repairs.
-    #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
     }
 
     /// What only those want to know who asked for details.
-    #[must_use]
     pub fn details(&self) -> &[String] {
         &self.details
     }
@@ -210,7 +206,6 @@ impl Shared {
     }
 
     /// The commit holds: from here on there is no way back.
-    #[must_use]
     pub fn keep(mut self) -> Kept {
         // Whoever waits for the old file need not wait longer.
         self.old = None;

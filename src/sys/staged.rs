@@ -34,6 +34,7 @@ pub struct Staged {
 }
 
 /// A commit that holds. All that is left to do is to drop the old file; nothing can put it back.
+#[must_use]
 #[derive(Debug)]
 pub struct Kept {
     dir: Rc<Dir>,
@@ -49,7 +50,6 @@ impl Kept {
     }
 
     /// The directory that the file lies in.
-    #[must_use]
     pub fn dir(&self) -> &Rc<Dir> {
         &self.dir
     }
@@ -120,20 +120,17 @@ impl Staged {
     }
 
     /// Prepare to give the file `name` of `dir` the name `aside`, which must be free.
-    #[must_use]
     pub fn aside(dir: &Rc<Dir>, name: &OsStr, aside: &OsStr, made: (u64, u64)) -> Self {
         let (name, temp) = (name.to_owned(), aside.to_owned());
         Self { dir: Rc::clone(dir), name, temp, made, keep: true, state: State::Waiting }
     }
 
     /// The candidate's path, for the tools that check it.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.temp)
     }
 
     /// The directory that the file lies in.
-    #[must_use]
     pub fn dir(&self) -> &Rc<Dir> {
         &self.dir
     }

@@ -179,7 +179,6 @@ pub fn objection(root: &Root, machine: &Root, text: &[u8]) -> Result<Option<Stri
 }
 
 /// The error for a policy that is broken, but not by us.
-#[must_use]
 pub fn broken(said: &str, main: &Path) -> anyhow::Error {
     fault(
         "policy-broken",

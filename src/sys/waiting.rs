@@ -15,7 +15,6 @@ pub struct Waiting(Option<Rc<Told>>);
 
 impl Waiting {
     /// Tell nobody.
-    #[must_use]
     pub fn silent() -> Self {
         Self::default()
     }

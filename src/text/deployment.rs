@@ -143,7 +143,6 @@ impl Default for Silence {
 
 impl Silence {
     /// As a span of time.
-    #[must_use]
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.0.into())
     }
@@ -151,7 +150,6 @@ impl Silence {
 
 impl Owner {
     /// True when the receiving side needs root's rights.
-    #[must_use]
     pub fn is_root(&self) -> bool {
         self.user == "root"
     }
@@ -159,7 +157,6 @@ impl Owner {
 
 impl Modes {
     /// True when they may let the group write.
-    #[must_use]
     pub fn lets_group_write(&self) -> bool {
         self.0.split(',').any(|clause| {
             let clause = clause.strip_prefix(['D', 'F']).unwrap_or(clause);
@@ -171,7 +168,6 @@ impl Modes {
 
 impl Target {
     /// The path.
-    #[must_use]
     pub fn path(&self) -> &Path {
         Path::new(&self.0)
     }
@@ -179,14 +175,12 @@ impl Target {
 
 impl Name {
     /// The name.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// Why content that others choose must not lie at a path; `None` when it may.
-#[must_use]
 pub fn refuse_place(path: &Path) -> Option<String> {
     let names = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
     if names < 2 {
@@ -339,7 +333,6 @@ impl Description {
     }
 
     /// The text that [`Description::parse`] reads.
-    #[must_use]
     pub fn render(&self) -> String {
         let value = |text: &str| toml_edit::Value::from(text).to_string();
         let Deployment { name, target, owner, chmod, exclude, delete, timeout } = &self.deployment;
@@ -363,7 +356,6 @@ impl Description {
 impl Deployment {
     /// The options of the receiving rsync. `owner` is what everything is given to: numbers of user and group;
     /// `None` when the receiver is the owner itself.
-    #[must_use]
     pub fn rsync_options(&self, owner: Option<(u32, u32)>) -> Vec<String> {
         // Not -a: no devices, no owners of the sender's choice. --perms, so that old files get the modes too.
         let mut options: Vec<String> =

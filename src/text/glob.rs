@@ -13,7 +13,6 @@ const MOST_STEPS: usize = 100_000;
 /// assert_eq!(matches("docker:*-dind", "docker.io/library/docker:24-dind"), Some(false));
 /// assert_eq!(matches("**/docker:*", "docker.io/library/docker:24"), Some(true));
 /// ```
-#[must_use]
 pub fn matches(pattern: &str, name: &str) -> Option<bool> {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();

@@ -9,7 +9,6 @@
 /// let line = "section_end:1:a\r\u{1b}[0K\u{1b}[31;1mERROR:\u{1b}[0;m  mkdir ‘x’";
 /// assert_eq!(plain(line), "section_end:1:a error: mkdir 'x'");
 /// ```
-#[must_use]
 pub fn plain(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line.chars().peekable();

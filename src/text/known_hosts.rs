@@ -25,7 +25,6 @@ pub struct Found {
 }
 
 /// The lines with a key for a name as ssh looks it up (see [`HostName`]). Those of certificate authorities are none.
-#[must_use]
 pub fn look_up(existing: &[u8], name: &str) -> Vec<Found> {
     let lines = existing.split(|byte| *byte == b'\n').enumerate();
     lines
@@ -38,7 +37,6 @@ pub fn look_up(existing: &[u8], name: &str) -> Vec<Found> {
 }
 
 /// The servers that lines of keys name in plain words, each once.
-#[must_use]
 pub fn hosts(existing: &[u8]) -> Vec<HostName> {
     let lines = existing.split(|byte| *byte == b'\n').filter_map(Line::parse);
     let mut hosts: Vec<HostName> = Vec::new();
@@ -52,7 +50,6 @@ pub fn hosts(existing: &[u8]) -> Vec<HostName> {
 }
 
 /// The keys that ssh would accept for `host`. Certificate authorities and revoked keys are none.
-#[must_use]
 pub fn keys_of(existing: &[u8], host: &HostName) -> Vec<HostKey> {
     let (revoked, plain): (Vec<_>, Vec<_>) =
         look_up(existing, &host.to_string()).into_iter().partition(|found| found.revoked);
@@ -62,7 +59,6 @@ pub fn keys_of(existing: &[u8], host: &HostName) -> Vec<HostKey> {
 
 /// Whether one of the patterns names `host`, and none that is negated (`!`) does, as in a line of `known_hosts` or
 /// after `Host` in `ssh_config`.
-#[must_use]
 pub fn names(patterns: &str, host: &str) -> bool {
     line::matches_list(patterns.as_bytes(), host)
 }

@@ -22,7 +22,6 @@ impl TextError {
     }
 
     /// An error at a byte offset of `text`.
-    #[must_use]
     pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
         let (line, column) = line_column(text, offset);
         Self { message: message.into(), line, column }
@@ -40,7 +39,6 @@ impl std::error::Error for TextError {}
 /// The line and the column in characters of a byte offset, both counted from 1.
 ///
 /// An offset past the end counts as the end, one inside a character as that character.
-#[must_use]
 pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {

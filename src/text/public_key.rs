@@ -56,31 +56,26 @@ impl PublicKey {
     }
 
     /// The type as OpenSSH names it, such as `ssh-ed25519`.
-    #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
     /// The size in bits as `ssh-keygen -l` shows it.
-    #[must_use]
     pub fn bits(&self) -> u32 {
         self.bits
     }
 
     /// The binary encoding.
-    #[must_use]
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
     /// The blob in base64, as it stands in a line.
-    #[must_use]
     pub fn base64(&self) -> String {
         Base64::encode_string(&self.blob)
     }
 
     /// `SHA256:…`, as `ssh-keygen -l` prints it.
-    #[must_use]
     pub fn fingerprint(&self) -> String {
         format!("SHA256:{}", Base64Unpadded::encode_string(&Sha256::digest(&self.blob)))
     }
@@ -137,26 +132,22 @@ pub struct PublicLine {
 
 impl PublicLine {
     /// A line for `key`. Line breaks in the comment become spaces, since they would end the line.
-    #[must_use]
     pub fn new(key: PublicKey, comment: &str) -> Self {
         let comment = comment.replace(['\n', '\r', '\0'], " ");
         Self { key, comment }
     }
 
     /// The key of the line.
-    #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
     /// The comment, which may hold any characters but line breaks; mostly `user@host`, may be empty.
-    #[must_use]
     pub fn comment(&self) -> &str {
         &self.comment
     }
 
     /// Whether two lines hold the same key, whatever their comments.
-    #[must_use]
     pub fn same_key(&self, other: &Self) -> bool {
         self.key == other.key
     }

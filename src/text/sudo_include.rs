@@ -14,7 +14,6 @@ pub struct Include {
 }
 
 /// Read a line of a file in the directory `beside`; `None` for every other line.
-#[must_use]
 pub fn include(line: &str, beside: &Path) -> Option<Include> {
     let line = line.trim();
     let rest = line.strip_prefix(['@', '#'])?.strip_prefix("include")?;
@@ -77,7 +76,6 @@ fn line(is_directory: bool, path: &Path, rest: &str) -> String {
 }
 
 /// A text without the lines that include other files; the other lines keep their numbers.
-#[must_use]
 pub fn without_includes(text: &str, beside: &Path) -> String {
     text.lines()
         .map(|line| if include(line, beside).is_some() { "\n".to_owned() } else { format!("{line}\n") })

@@ -38,7 +38,6 @@ pub struct Defaults {
 }
 
 /// All lines of a file.
-#[must_use]
 pub fn lines(text: &str) -> Vec<Line> {
     let mut found: Vec<Line> = Vec::new();
     let mut goes_on = false;
@@ -64,7 +63,6 @@ pub fn lines(text: &str) -> Vec<Line> {
 
 /// `#include` is none, and neither is `#` before a number: that is a user id (sudoers(5), "Other special
 /// characters").
-#[must_use]
 pub fn is_comment(line: &str) -> bool {
     let is_rule = |rest: &str| {
         rest.starts_with("include") || rest.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -74,7 +72,6 @@ pub fn is_comment(line: &str) -> bool {
 
 impl Line {
     /// What the line of a file in the directory `beside` is for.
-    #[must_use]
     pub fn kind(&self, beside: &Path) -> Kind {
         const ALIASES: [&str; 5] = ["User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"];
         let line = self.text.as_str();
@@ -93,7 +90,6 @@ impl Line {
     }
 
     /// Whether a rule has no form that sudo reads, at a glance: only `visudo` knows.
-    #[must_use]
     pub fn looks_odd(&self) -> bool {
         let Some((users, commands)) = self.text.split_once('=') else { return true };
         let count = |sign| commands.matches(sign).count();
@@ -101,7 +97,6 @@ impl Line {
     }
 
     /// Whether a rule may be about the account: false where it names other accounts alone.
-    #[must_use]
     pub fn may_be_about(&self, account: &str) -> bool {
         let (users, _) = self.text.split_once('=').unwrap_or((&self.text, ""));
         let mut users: Vec<&str> = users.split([' ', '\t', ',']).filter(|word| !word.is_empty()).collect();
@@ -134,7 +129,6 @@ impl Defaults {
     }
 
     /// Whether it holds for the account; `None` where only sudo can tell.
-    #[must_use]
     pub fn holds_for(&self, account: &str) -> Option<bool> {
         let Some(whom) = &self.whom else { return Some(true) };
         whom.iter().try_fold(false, |holds, user| Some(holds | is_for(user, account)?))
@@ -153,7 +147,6 @@ const HARMLESS: &str = "always_set_home authenticate badpass_message closefrom c
 const HARMLESS_KINDS: [&str; 6] = ["log_allowed", "log_denied", "mail", "sudoedit", "syslog", "timestamp_"];
 
 /// Whether a setting decides nothing about whether a command runs that a rule allows without a password.
-#[must_use]
 pub fn is_harmless(setting: &str) -> bool {
     HARMLESS.split(' ').any(|word| word == setting)
         || HARMLESS_KINDS.iter().any(|kind| setting.starts_with(kind))

@@ -45,13 +45,11 @@ pub struct Question<'a> {
 }
 
 /// What stands before the rules: the settings that hold for the account.
-#[must_use]
 pub fn settings(text: &str) -> &str {
     text.split("Sudoers entry:").next().unwrap_or_default()
 }
 
 /// Read all rules: blocks that begin with `Sudoers entry:`.
-#[must_use]
 pub fn entries(text: &str) -> Vec<Entry> {
     let mut found = Vec::new();
     // What the password rule is where no rule says anything.
@@ -92,7 +90,6 @@ pub fn entries(text: &str) -> Vec<Entry> {
 }
 
 /// What the rules say of a command: the last one about it counts.
-#[must_use]
 pub fn verdict<'a>(entries: &'a [Entry], question: &Question<'_>) -> Verdict<'a> {
     let mut unclear = None;
     for entry in entries.iter().rev() {
@@ -136,7 +133,6 @@ enum About {
 impl Entry {
     /// The program and what the rule says of its arguments, backslashes removed; the program alone where any
     /// arguments will do.
-    #[must_use]
     pub fn words(&self) -> (String, Option<String>) {
         split(&self.command)
     }
@@ -171,7 +167,6 @@ impl Entry {
 
     /// Whether it lets the account become this one; `None` where only sudo can tell. Without a list it is root that
     /// sudo becomes.
-    #[must_use]
     pub fn lets_become(&self, account: &str) -> Option<bool> {
         let mut lets = self.run_as.is_empty() && account == "root";
         for user in &self.run_as {

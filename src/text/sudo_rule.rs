@@ -51,7 +51,6 @@ pub struct Rule<'a> {
 
 impl Program {
     /// The path.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,19 +58,16 @@ impl Program {
 
 impl CommandLine {
     /// The program.
-    #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
     }
 
     /// The arguments, literal.
-    #[must_use]
     pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
 
     /// Program and arguments, as a process gets them.
-    #[must_use]
     pub fn words(&self) -> Vec<String> {
         std::iter::once(&self.program.0).chain(&self.arguments).cloned().collect()
     }

@@ -160,7 +160,6 @@ impl Undo {
 }
 
 /// The error when a run is asked for that the journal does not have.
-#[must_use]
 pub fn unknown(to: &str) -> anyhow::Error {
     fault(
         "undo-unknown",

@@ -36,7 +36,6 @@ const ELSEWHERE: [&str; 6] =
     ["hostname", "identitiesonly", "identityfile", "proxyjump", "proxyusefdpass", "user"];
 
 /// True for a file that configures ssh of all accounts.
-#[must_use]
 pub fn is_system_config(file: &Path) -> bool {
     file == Path::new(SYSTEM) || file.parent() == Some(Path::new(PARTS))
 }
@@ -125,7 +124,6 @@ pub fn first_read(facts: &Facts<'_>, account: Option<&Account>, home: &Path) -> 
 
 /// Whether a file of ssh's configuration names a key for any server, by the last part of its path; also where a token
 /// could stand for it.
-#[must_use]
 pub fn names_key(texts: &[Text], file: &str) -> bool {
     let names = |line: &str| {
         let line = line.trim().to_ascii_lowercase();

@@ -143,7 +143,6 @@ impl Settings {
 }
 
 /// Whether a key of this type may be used with one of the algorithms; none means all.
-#[must_use]
 pub fn is_taken(algorithms: &[String], kind: &str) -> bool {
     let fits = |name: &String| name == kind || kind == "ssh-rsa" && name.starts_with("rsa-sha2-");
     algorithms.is_empty() || algorithms.iter().any(fits)

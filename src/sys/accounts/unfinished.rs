@@ -56,7 +56,6 @@ pub struct New {
 }
 
 /// True for the name of a note: [`finish`] has to come before anybody plans.
-#[must_use]
 pub fn is_note(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(NOTE.as_bytes())
 }

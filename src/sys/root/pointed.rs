@@ -42,7 +42,6 @@ pub enum Blame {
 
 impl Distrust {
     /// What is wrong, of `what`: the profile X, the file Y.
-    #[must_use]
     pub fn told(&self, what: &str) -> String {
         match self.what {
             Blame::Link(Some(_)) => format!("{what} is not read: {}, and root follows none", self.why),
@@ -52,7 +51,6 @@ impl Distrust {
 
     /// What to do now about a file that lies there. It never gives to root what others may have made,
     /// and others may have it open for writing: a copy is made that nobody else can change, to be read then.
-    #[must_use]
     pub fn repair(&self, file: &Path) -> String {
         let shown = quoted(file);
         match &self.what {
@@ -116,7 +114,6 @@ impl Root {
     }
 
     /// True when what a user has is as good as root's where root is pointed at it.
-    #[must_use]
     pub fn is_owner(&self, uid: u32) -> bool {
         self.owners.contains(&uid)
     }

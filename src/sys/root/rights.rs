@@ -14,7 +14,6 @@ use crate::sys::fast_open::{self, FastOpen};
 impl Root {
     /// Read a file to which no link leads, by a way that the kernel goes anew with the rights of now; the inner `None`
     /// when nothing is there, the outer one when that can't be told so simply.
-    #[must_use]
     pub fn read_at_once(&self, path: &Path, cap: u64) -> Option<Option<Entry>> {
         match fast_open::open(&self.top, path, READ) {
             FastOpen::Open(fd) => Entry::of(&File::from(fd), cap).ok().map(Some),

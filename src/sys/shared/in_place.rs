@@ -148,7 +148,6 @@ fn keep_both(target: &Target, name: &OsStr, before: &Before, after: &After) -> R
 
 /// True for the name of a copy that a run left which died while it wrote in place: [`repair`] has to come before
 /// anything else.
-#[must_use]
 pub fn is_copy(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(COPY.as_bytes())
 }

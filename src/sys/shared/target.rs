@@ -57,7 +57,6 @@ pub struct After {
 
 impl Target {
     /// The file's path in the tree.
-    #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)
     }

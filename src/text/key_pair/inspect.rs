@@ -41,7 +41,6 @@ pub enum Inspection {
 }
 
 /// Tells what a private key file is. Takes any bytes, never panics, and takes time linear in their number.
-#[must_use]
 pub fn inspect(bytes: &[u8]) -> Inspection {
     let result = if bytes.starts_with(BEGIN) { openssh(bytes) } else { pem(bytes) };
     result.unwrap_or_else(|reason| Inspection::NotAKey { reason })

@@ -53,19 +53,16 @@ impl HostName {
     }
 
     /// The host without its port.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port, 22 where none was given.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// The arguments by which ssh calls it as git does.
-    #[must_use]
     pub fn for_ssh(&self) -> String {
         let port = if self.port == DEFAULT_PORT { String::new() } else { format!("-p {} ", self.port) };
         format!("{port}git@{}", self.host)

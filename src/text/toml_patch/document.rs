@@ -36,19 +36,16 @@ impl Toml {
     }
 
     /// The tree of values. Spans count the bytes of [`Toml::text`].
-    #[must_use]
     pub fn root(&self) -> &Table {
         self.document.as_table()
     }
 
     /// The text without the byte order mark.
-    #[must_use]
     pub fn text(&self) -> &str {
         self.document.raw()
     }
 
     /// Whether the text began with a byte order mark, which some readers of TOML refuse.
-    #[must_use]
     pub fn has_bom(&self) -> bool {
         self.bom
     }

@@ -28,7 +28,6 @@ impl fmt::Display for Step {
 }
 
 /// A path for people: `runners[0].docker`, its keys without quotes.
-#[must_use]
 pub fn dotted(path: &[Step]) -> String {
     let mut shown = String::new();
     for step in path {
@@ -75,7 +74,6 @@ pub enum Scalar {
 
 impl Scalar {
     /// A value of a document; `None` for what is none of the three.
-    #[must_use]
     pub fn of(value: &toml_edit::Value) -> Option<Self> {
         match value {
             toml_edit::Value::Boolean(value) => Some(Self::Bool(*value.value())),
@@ -86,7 +84,6 @@ impl Scalar {
     }
 
     /// What [`fmt::Display`] wrote; `None` for any other text.
-    #[must_use]
     pub fn read(notation: &str) -> Option<Self> {
         Self::of(&notation.parse().ok()?)
     }
@@ -158,19 +155,16 @@ pub struct Edit {
 
 impl Edit {
     /// An edit at a path.
-    #[must_use]
     pub fn new(path: impl Into<Vec<Step>>, action: Action) -> Self {
         Self { path: path.into(), action }
     }
 
     /// An edit that sets a scalar.
-    #[must_use]
     pub fn set(path: impl Into<Vec<Step>>, value: impl Into<Scalar>) -> Self {
         Self::new(path, Action::Set(value.into()))
     }
 
     /// An edit that appends a string to a list.
-    #[must_use]
     pub fn insert(path: impl Into<Vec<Step>>, value: impl Into<String>) -> Self {
         Self::new(path, Action::Insert(value.into()))
     }
