@@ -36,7 +36,9 @@ use explain::of_change;
 pub use narrow::takes_rights_away;
 use steps::{Committed, Settled, Worker};
 
+use crate::facts::Facts;
 pub use crate::plan::STATE;
+use crate::plan::check_state;
 
 /// How long we wait for another run to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -83,7 +85,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// When the state directory can't be used or another run holds the lock too long.
     pub fn open(root: &'a Root, machine: &'a Root, waiting: Waiting) -> Result<Self> {
-        let state = state_directory(root)?;
+        let state = state_directory(root, machine)?;
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
         in_progress::hold_signals()?;
         let mut repaired = shared::repair(root, &state, &waiting)?;
@@ -320,7 +322,8 @@ fn check_of(change: &Change) -> Option<&Check> {
 }
 
 /// The state directory, made when it is missing.
-fn state_directory(root: &Root) -> Result<Rc<Dir>> {
+fn state_directory(root: &Root, machine: &Root) -> Result<Rc<Dir>> {
+    check_state(&Facts::new(root, machine), false)?;
     let path = Path::new(STATE);
     let cannot = || format!("cannot use the state directory {STATE}");
     let owner = crate::sys::identity::is_root().then(|| root.owner());

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{AccountOp, Change, Meaning, Note, Notes, Op, Place, PublicKey, Swap};
-use crate::facts::programs;
-use crate::fault::{AtHome, fault, make_home};
+use crate::change::{AccountOp, Change, FileKind, Meaning, Note, Notes, Op, Place, PublicKey, Seen, Swap};
+use crate::facts::{Facts, programs};
+use crate::fault::{AtHome, fault, look_and_move, make_home};
 use crate::resource::{Context, Wanted};
 
 /// All that is to be done, and what is to be said beside it.
@@ -127,28 +127,80 @@ pub const STATE: &str = "/var/lib/runner-prep";
 fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
     let (facts, confined) = (context.facts, context.options.confined);
     for change in changes {
-        match &change.op {
-            Op::Account(AccountOp::Create { home, .. }) => {
-                facts.check_writable(&Place::System("/etc/passwd".into()), confined)?;
-                facts.check_writable(&Place::System(home.clone()), confined)?;
-            }
-            Op::Account(AccountOp::Join { .. }) => {
-                facts.check_writable(&Place::System("/etc/group".into()), confined)?;
-            }
-            // A single file may be mounted in a directory that is closed; its own check tells it.
-            Op::File(file) if file.swap == Swap::Shared => {}
-            // What is closed now may be opened by a change before.
-            op => {
-                if let Some(place) = op.place().filter(|place| !is_below_changed(changes, place)) {
-                    facts.check_writable(place, confined)?;
-                }
+        if let Op::Account(account) = &change.op {
+            facts.check_accounts(confined)?;
+            if let AccountOp::Create { home, .. } = account {
+                facts.check_writable(&Place::System(home.clone()), false, confined)?;
             }
         }
+        // What is closed now may be opened by a change before.
+        let Some(place) = change.op.place().filter(|place| !is_below_changed(changes, place)) else {
+            continue;
+        };
+        if let Place::System(path) = place {
+            facts.check_trusted(path)?;
+            check_free(&change.op, path, facts)?;
+        }
+        match &change.op {
+            // A single file may be mounted in a directory that is closed; its own check tells it.
+            Op::File(file) if file.swap == Swap::Shared => {}
+            Op::File(_) => facts.check_writable(place, true, confined)?,
+            _ => facts.check_writable(place, false, confined)?,
+        }
     }
-    if changes.is_empty() {
-        Ok(())
-    } else {
-        facts.check_writable(&Place::System(Path::new(STATE).join("lock")), confined)
+    if changes.is_empty() { Ok(()) } else { check_state(facts, confined) }
+}
+
+/// What is to be made must not be there: a link that leads nowhere looks like nothing.
+fn check_free(op: &Op, path: &Path, facts: &Facts<'_>) -> Result<()> {
+    let is_new = match op {
+        Op::File(file) => file.before.is_none(),
+        Op::Directory { before, .. } => before.is_none(),
+        _ => false,
+    };
+    if is_new && facts.entry(path)?.is_some() {
+        return Err(fault(
+            "path-unusable",
+            format!("{} is a link that leads nowhere", path.display()),
+            look_and_move(path),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuse a state directory that can't be used.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_state(facts: &Facts<'_>, confined: bool) -> Result<()> {
+    let state = Path::new(STATE);
+    let lock = state.join("lock");
+    for path in [&lock, &state.join("journal/entry")] {
+        facts.check_trusted(path)?;
+        facts.check_writable(&Place::System(path.clone()), false, confined)?;
+    }
+    let is_link = |seen: &Seen| seen.kind == FileKind::Link;
+    // Its mode is repaired, but not that of whatever a link leads to.
+    let open = facts.stat(state)?.filter(|seen| seen.mode & 0o077 != 0);
+    if let Some(open) =
+        open.filter(|_| facts.entry(state).is_ok_and(|seen| seen.is_some_and(|seen| is_link(&seen))))
+    {
+        return Err(fault(
+            "path-unusable",
+            format!(
+                "{STATE} is a link to a directory of mode {:04o}, and what is kept there is root's alone",
+                open.mode
+            ),
+            look_and_move(state),
+        ));
+    }
+    match facts.entry(&lock)?.filter(|seen| seen.kind != FileKind::Regular) {
+        Some(seen) => Err(fault(
+            "path-unusable",
+            format!("{} is {}, and a file belongs there", lock.display(), seen.kind),
+            look_and_move(&lock),
+        )),
+        None => Ok(()),
     }
 }
 

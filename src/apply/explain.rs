@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::change::Place;
 use crate::fault::{fault, quoted};
+use crate::sys::writable::busy;
 
 /// What the plan saw is no longer there.
 pub(super) fn changed(place: &Place) -> anyhow::Error {
@@ -55,11 +56,7 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
             format!("no permission to write {place}"),
             "run the same command with sudo".to_owned(),
         ),
-        Some(Errno::EBUSY) => fault(
-            "busy",
-            format!("{place} is a mount point of its own and can't be replaced"),
-            "mount its directory instead of the single file".to_owned(),
-        ),
+        Some(Errno::EBUSY) => busy(&place.path()),
         Some(Errno::EEXIST) => fault(
             "changed-meanwhile",
             format!("{place} appeared meanwhile"),

@@ -93,8 +93,8 @@ impl Facts<'_> {
 
     /// The same with what each is, where the file system tells: a link is a link.
     pub fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>> {
-        let cannot = || format!("cannot list {}", directory.display());
-        let found = self.root.entries(directory).with_context(cannot)?.unwrap_or_default();
+        let unreadable = |error| unreadable(Some(self.root), directory, 0, error);
+        let found = self.root.entries(directory).map_err(unreadable)?.unwrap_or_default();
         let named = |(name, kind): Named| (name.to_string_lossy().into_owned(), kind.map(super::kind));
         Ok(found.into_iter().map(named).collect())
     }
@@ -236,18 +236,44 @@ impl Facts<'_> {
         done.map(Some)
     }
 
-    /// Refuse a place where nothing can be made or replaced, as far as that can be seen without a write. In a
-    /// `confined` process a read-only file system says nothing: only the process may see it like that.
+    /// Refuse a place where nothing can be made or changed, or `replaced`, as far as that can be seen without a write.
+    /// In a `confined` process mounts say nothing: only the process may see them.
     ///
     /// # Errors
-    /// What stands in the way: a read-only file system, a flag of chattr(1), missing rights.
-    pub fn check_writable(&self, place: &Place, confined: bool) -> Result<()> {
+    /// What stands in the way: a read-only file system, a flag of chattr(1), missing rights, a mount point.
+    pub fn check_writable(&self, place: &Place, replaced: bool, confined: bool) -> Result<()> {
         let Place::Home { account, relative, .. } = place else {
-            return writable::check_below(&place.path(), confined, |above| self.root.dir(above));
+            return writable::check_below(&place.path(), replaced, confined, |above| self.root.dir(above));
         };
-        let account = self.account(account)?;
-        let home = account.map(|account| self.home_of(&account)).transpose()?.flatten();
-        home.map_or(Ok(()), |home| writable::check_below(relative, confined, |above| descend(&home, above)))
+        let Some(account) = self.account(account)? else { return Ok(()) };
+        let Some(home) = self.home_of(&account)? else { return Ok(()) };
+        writable::check_below(relative, replaced, confined, |above| descend(&home, above))
+    }
+
+    /// Refuse a path outside a home where others than root have a hand in the directories above, as far as they are
+    /// there.
+    ///
+    /// # Errors
+    /// Whose hand it is, or what lies where a directory should be.
+    pub fn check_trusted(&self, path: &Path) -> Result<()> {
+        let told = |error: anyhow::Error| Err(unreadable(Some(self.root), path, 0, error.downcast()?));
+        self.root.check_trusted(path).or_else(told)
+    }
+
+    /// Refuse databases of accounts that `useradd` and its kin could not change.
+    ///
+    /// # Errors
+    /// What stands in the way: as for any file, or a lock that does not go.
+    pub fn check_accounts(&self, confined: bool) -> Result<()> {
+        accounts::check(self.root, self.machine, confined)
+    }
+
+    /// The mode that `useradd` gives a new home, and the setting in `/etc/login.defs` that says so.
+    ///
+    /// # Errors
+    /// When that file can't be read.
+    pub fn new_home_mode(&self) -> Result<(u32, &'static str)> {
+        accounts::settings::home_mode(self.root)
     }
 
     /// Ask `sudo` of the host, as root or with an account's rights, without a terminal; `None` in a tree, and where

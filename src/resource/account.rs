@@ -37,6 +37,22 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
     }
 }
 
+/// A new home in which its own account could not write.
+fn check_home_mode(context: &Context<'_>) -> Result<()> {
+    let (mode, setting) = context.facts.new_home_mode()?;
+    if mode & 0o700 == 0o700 {
+        return Ok(());
+    }
+    let value = if setting == "UMASK" { "022" } else { "0755" };
+    Err(fault(
+        "home-mode",
+        format!("{setting} in /etc/login.defs gives a new home mode {mode:04o}: jobs could not use it"),
+        format!(
+            "say there: {setting} {value}, for example: sed -i 's/^[[:space:]]*{setting}.*/{setting} {value}/' /etc/login.defs"
+        ),
+    ))
+}
+
 impl Resource for Account {
     fn in_home(&self) -> &'static [&'static str] {
         &[super::login_shell::FILE]
@@ -72,6 +88,7 @@ impl Resource for Account {
                     look_and_move(&context.target.home),
                 ));
             }
+            check_home_mode(context)?;
             changes.push(Change {
                 kind: "account",
                 id: name.clone(),

@@ -4,6 +4,8 @@
 //! changes a uid. Must not decide whether an account is wanted.
 
 mod aside;
+mod fit;
+pub mod settings;
 pub mod tools;
 pub mod unfinished;
 
@@ -14,7 +16,8 @@ use anyhow::{Context, Result};
 use users::os::unix::{GroupExt, UserExt};
 
 use super::root::Root;
-use crate::fault::fault;
+use crate::fault::{fault, look_and_move};
+pub use fit::check;
 
 /// No account database of a single host is larger.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
@@ -161,6 +164,19 @@ fn text(root: &Root, path: &str) -> Result<String> {
 /// Its lines. A carriage return belongs to the last field.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n')
+}
+
+fn irregular(path: &Path) -> anyhow::Error {
+    fault(
+        "accounts-kind",
+        format!("{} is not a regular file, and accounts are changed in regular files alone", path.display()),
+        // What the tools keep of the one before nobody misses.
+        if path.as_os_str().as_bytes().ends_with(b"-") {
+            look_and_move(path)
+        } else {
+            "put the file itself there, and run again".to_owned()
+        },
+    )
 }
 
 /// The fields of the first line about a name; `None` when there is none.

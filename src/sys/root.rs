@@ -8,6 +8,7 @@ mod home;
 mod name_services;
 pub mod pointed;
 mod rights;
+mod secure;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +26,7 @@ use nix::sys::stat::{Mode, fstat};
 use super::dir::{Dir, Entry, Kind, LIST, Named, READ, Stat, list};
 use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
-use crate::fault::{fault, quoted};
+use crate::fault::fault;
 
 /// As many links as the kernel follows before it says `ELOOP`.
 const MOST_LINKS: usize = 40;
@@ -312,27 +313,6 @@ impl Root {
             }
         }
         self.walk(path, follow)?.map_or(Ok(None), |found| found.stat())
-    }
-
-    /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
-    pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
-        let dir =
-            self.dir(path).with_context(|| format!("cannot open {}", path.display()))?.ok_or_else(|| {
-                fault(
-                    "directory-missing",
-                    format!("the directory {} does not exist", path.display()),
-                    format!("make it as root: install -d -m 0755 {}", quoted(path)),
-                )
-            })?;
-        let cannot = || format!("cannot look at {}", path.display());
-        if let Some(reason) = self.untrusted(&dir).with_context(cannot)? {
-            return Err(fault(
-                "directory-untrusted",
-                format!("{} can be changed by others than root: {reason}", path.display()),
-                "make every directory on that path owned by root and not writable by group or others",
-            ));
-        }
-        Ok(dir)
     }
 }
 

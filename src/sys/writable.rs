@@ -13,26 +13,49 @@ use rustix::io::Errno;
 use super::dir::Dir;
 use crate::fault::{fault, quoted};
 
-/// Refuse a path where nothing can be put; where its directory is yet to be made, the one that this happens in.
-/// `open` opens a directory above it. A `confined` process sees file systems read-only that are not, and does not ask.
+/// Refuse a path where nothing can be put, or `replaced`; where its directory is yet to be made, the one that this
+/// happens in. `open` opens a directory above it. A `confined` process sees mounts that others don't, and does not ask.
 ///
 /// # Errors
 /// Those of `check`.
 pub fn check_below(
     path: &Path,
+    replaced: bool,
     confined: bool,
     open: impl Fn(&Path) -> io::Result<Option<Rc<Dir>>>,
 ) -> Result<()> {
     let mut name = path;
     for above in path.ancestors().skip(1) {
         match open(above) {
-            Ok(Some(dir)) => return check(&dir, name.file_name().unwrap_or_default(), confined),
+            Ok(Some(dir)) => {
+                let name = name.file_name().unwrap_or_default();
+                check(&dir, name, confined)?;
+                // Nothing is mounted on what is not there, and what can't be looked at is the write's to tell.
+                return if replaced && !confined && is_mount(&dir, name).unwrap_or(false) {
+                    Err(busy(&dir.path().join(name)))
+                } else {
+                    Ok(())
+                };
+            }
             Ok(None) => name = above,
             // A link or a file where a directory should be is the write's to tell.
             Err(_) => return Ok(()),
         }
     }
     Ok(())
+}
+
+/// A single file that was mounted can't be replaced: the mount is of the file that was there.
+#[must_use]
+pub fn busy(path: &Path) -> anyhow::Error {
+    let shown = quoted(path);
+    fault(
+        "busy",
+        format!("{} is a mount point of its own and can't be replaced", path.display()),
+        format!(
+            "mount its directory instead of the single file; who has mounted what: findmnt {shown}; to take the mount away: umount {shown}"
+        ),
+    )
 }
 
 /// Whether something is mounted at this entry. A kernel before 5.8 does not tell.

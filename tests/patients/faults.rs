@@ -81,6 +81,26 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "home-unusable",
     ),
     problem(
+        "no account, and homes that can't be used",
+        &[
+            Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:"),
+            Edit("/etc/group", "gitlab-runner:x:", "someone:x:"),
+            Rename("/home/gitlab-runner", "/home/someone"),
+            Put("/etc/login.defs", "HOME_MODE 0000\n"),
+        ],
+        "home-mode",
+    ),
+    problem(
+        "no account, and a lock that nobody holds",
+        &[
+            Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:"),
+            Edit("/etc/group", "gitlab-runner:x:", "someone:x:"),
+            Rename("/home/gitlab-runner", "/home/someone"),
+            Put("/etc/passwd.lock", "x"),
+        ],
+        "accounts-locked",
+    ),
+    problem(
         "a group of its name alone",
         &[Edit("/etc/passwd", "gitlab-runner:x:", "someone:x:")],
         "group-alone",

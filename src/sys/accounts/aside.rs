@@ -16,8 +16,7 @@ use super::super::exec::{Finished, Tool};
 use super::super::identity::{Identity, is_root};
 use super::super::root::Root;
 use super::super::staged::{self, Staged};
-use super::{DATABASES, MOST_BYTES};
-use crate::fault::fault;
+use super::{DATABASES, MOST_BYTES, irregular};
 
 /// The copy, in the state directory.
 const COPY: &str = "accounts";
@@ -104,14 +103,7 @@ fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
     let shown = || format!("cannot read /etc/{}", Path::new(name).display());
     let entry = etc.read(name, MOST_BYTES).with_context(shown)?.with_context(shown)?;
     if entry.stat.kind != Kind::Regular {
-        return Err(fault(
-            "accounts-kind",
-            format!(
-                "/etc/{} is not a regular file, and accounts are changed in regular files alone",
-                Path::new(name).display()
-            ),
-            "put the file itself there, and run again",
-        ));
+        return Err(irregular(&Path::new("/etc").join(name)));
     }
     Ok(entry.bytes)
 }

@@ -68,15 +68,17 @@ pub fn join(place: Place<'_>, name: &str, group: &str) -> Result<()> {
 }
 
 pub(super) fn call(place: Place<'_>, tool: &str, arguments: &[OsString]) -> Result<Finished> {
-    let program = find(place.machine, tool).ok_or_else(|| {
-        fault(
-            "tool-missing",
-            format!("{tool} is not installed"),
-            "install it: the package is called passwd (Debian) or shadow-utils (Fedora, RHEL)",
-        )
-    })?;
+    let program = find(place.machine, tool).ok_or_else(|| missing(tool))?;
     if place.root.is_host() {
         return Tool::new(&program).args(arguments).run();
     }
     aside::call(place.root, place.state, &program, arguments)
+}
+
+pub(super) fn missing(tool: &str) -> anyhow::Error {
+    fault(
+        "tool-missing",
+        format!("{tool} is not installed"),
+        "install it: the package is called passwd (Debian) or shadow-utils (Fedora, RHEL)",
+    )
 }

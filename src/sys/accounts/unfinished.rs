@@ -22,6 +22,7 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::{self, Staged};
 use super::super::waiting::Waiting;
+use super::settings::{home_mode, setting};
 use super::tools::{self, Place, call};
 use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
 use crate::fault::{self, Fault, fault};
@@ -33,7 +34,7 @@ const NOTE: &str = "account-";
 const LOCKED: &str = "!";
 
 /// A lock of shadow's tools holds a process id and NUL, and is no longer.
-const MOST_LOCK: u64 = 32;
+pub(super) const MOST_LOCK: u64 = 32;
 
 /// A `useradd` that outlived its run is waited for as long as a run would wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -227,7 +228,7 @@ fn remove_temporary(root: &Root) -> Result<()> {
 }
 
 /// True when there is no process of that number, as shadow's tools ask it of a lock.
-fn is_gone(pid: i32) -> bool {
+pub(super) fn is_gone(pid: i32) -> bool {
     pid > 0 && kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
@@ -329,7 +330,7 @@ impl Unfinished<'_> {
             return Ok(false);
         }
         let owner = is_root().then_some(self.owner);
-        let mode = home_mode(self.root)?;
+        let (mode, _) = home_mode(self.root)?;
         let Some(stat) = dir.stat_entry(name).with_context(cannot)? else {
             dir.make_child(name, owner, mode).and_then(|()| dir.sync()).with_context(cannot)?;
             return Ok(true);
@@ -372,24 +373,4 @@ impl Unfinished<'_> {
             "mend what it says, then run again",
         ))
     }
-}
-
-/// A value of `/etc/login.defs`, login.defs(5); the last one counts.
-fn setting(root: &Root, name: &str) -> Result<Option<String>> {
-    let text = text(root, "/etc/login.defs")?;
-    let values = lines(&text).filter_map(|line| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|word| *word == name).and_then(|_| words.next())
-    });
-    Ok(values.last().map(str::to_owned))
-}
-
-/// The mode of a new home (useradd(8), `HOME_MODE`), never writable by others.
-fn home_mode(root: &Root) -> Result<u32> {
-    // As strtol(3) reads a number: octal where it begins with a zero.
-    let number =
-        |text: String| if text.starts_with('0') { u32::from_str_radix(&text, 8) } else { text.parse() };
-    let number = |name| Ok::<_, anyhow::Error>(setting(root, name)?.and_then(|text| number(text).ok()));
-    let by_umask = 0o777 & !number("UMASK")?.unwrap_or(0o022);
-    Ok(number("HOME_MODE")?.unwrap_or(by_umask) & 0o755)
 }

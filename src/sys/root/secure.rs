@@ -1,0 +1,73 @@
+//! Directories that root writes in: nobody else may have a hand in them.
+
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+
+use super::{Dir, Root};
+use crate::fault::{fault, quoted};
+
+/// Where any program may write, and has to.
+const FOR_EVERYBODY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/lock"];
+
+impl Root {
+    /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
+    pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
+        let dir =
+            self.dir(path).with_context(|| format!("cannot open {}", path.display()))?.ok_or_else(|| {
+                fault(
+                    "directory-missing",
+                    format!("the directory {} does not exist", path.display()),
+                    format!("make it as root: install -d -m 0755 {}", quoted(path)),
+                )
+            })?;
+        let cannot = || format!("cannot look at {}", path.display());
+        if let Some(reason) = self.untrusted(&dir).with_context(cannot)? {
+            return Err(fault(
+                "directory-untrusted",
+                format!("{} can be changed by others than root: {reason}", path.display()),
+                self.close(&dir).with_context(cannot)?,
+            ));
+        }
+        Ok(dir)
+    }
+
+    /// The commands after which only root can change an open directory. What is there for everybody stays as it is.
+    fn close(&self, dir: &Dir) -> io::Result<String> {
+        let mut steps = Vec::new();
+        for path in dir.path().ancestors() {
+            let Some(stat) = self.known(path).map(|open| open.stat()).transpose()? else { continue };
+            if self.distrust(path, stat).is_none() {
+                continue;
+            }
+            let shown = quoted(path);
+            if FOR_EVERYBODY.contains(&path.to_string_lossy().as_ref()) {
+                return Ok(format!("{shown} is there for everybody: name a directory of root's"));
+            }
+            if !self.trusted.contains(&stat.uid) {
+                steps.push(format!("chown root:root {shown}"));
+            }
+            steps.push(format!("chmod go-w {shown}"));
+        }
+        Ok(steps.join("; "))
+    }
+
+    /// The same for the directories above a path, as far as they are there.
+    ///
+    /// # Errors
+    /// Whose hand it is. An error of the system where a link or a file lies in the way.
+    pub fn check_trusted(&self, path: &Path) -> Result<()> {
+        for above in path.ancestors().skip(1) {
+            if self.dir(above)?.is_some() {
+                return self.secure_dir(above).map(drop);
+            }
+            // A link that leads nowhere.
+            if self.stat(above, false)?.is_some() {
+                return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+            }
+        }
+        Ok(())
+    }
+}
