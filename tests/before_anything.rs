@@ -1,5 +1,6 @@
 //! What `apply` would refuse, `plan` refuses in the same words, before an account or a file is made.
 
+#![allow(clippy::disallowed_methods, reason = "a test prepares the file system itself")]
 #![allow(clippy::unwrap_used, reason = "a test that can't be set up has to stop")]
 
 mod support;
