@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Patient, refuse};
+use super::check::refuse;
+use super::patient::Patient;
 use crate::facts::close;
 use crate::fault::quoted;
 use crate::finding::Findings;

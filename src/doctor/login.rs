@@ -1,30 +1,11 @@
 //! The login shell of the account, started as gitlab-runner starts it for a job of the shell executor.
 
-use std::cell::OnceCell;
-
 use anyhow::Result;
 
-use super::Patient;
+use super::patient::{Login, Patient};
 use crate::facts::programs::install;
 use crate::fault;
 use crate::finding::Findings;
-
-/// The one trial of the login shell, which two checks ask for.
-#[derive(Debug, Default)]
-pub struct Tried(OnceCell<Login>);
-
-/// How the login shell did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Login {
-    /// It ended with 0, and finds these programs.
-    Good(Vec<String>),
-    /// It ended with another code, or by a signal.
-    Ended(Option<i32>),
-    /// It did not end.
-    Hangs,
-    /// It could not be tried.
-    NotTried(String),
-}
 
 /// Files of the account that a login shell reads, the usual culprit first.
 const DOTFILES: [&str; 7] =
@@ -36,42 +17,40 @@ const PROGRAMS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
 /// Marks our lines in what the account's own files may print.
 const MARK: &str = "runner-prep-finds:";
 
-impl Tried {
-    /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
-    /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
-    /// which programs it finds and ends. What it says is the account's word, and only a word on itself.
-    pub(super) fn get(&self, patient: &Patient<'_>) -> Result<&Login> {
-        if let Some(login) = self.0.get() {
-            return Ok(login);
-        }
-        let Some(machine) = patient.machine else {
-            return Ok(self.0.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
-        };
-        let script = format!(
-            "set -eo pipefail\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then printf '\\n{MARK}%s\\n' \"$p\"; \
-             fi\ndone\nexit 0\n",
-            PROGRAMS.join(" ")
-        );
-        let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
-        let login = match machine.ask("su", &arguments, script.as_bytes()) {
-            Ok(None) => Login::NotTried("su is not installed".to_owned()),
-            Ok(Some(done)) if done.success() => {
-                let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
-                Login::Good(found.map(str::to_owned).collect())
-            }
-            Ok(Some(done)) => Login::Ended(done.code),
-            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => Login::Hangs,
-            Err(error) => return Err(error),
-        };
-        Ok(self.0.get_or_init(|| login))
+/// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
+/// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
+/// which programs it finds and ends. What it says is the account's word, and only a word on itself.
+pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
+    if let Some(login) = patient.login.get() {
+        return Ok(login);
     }
+    let Some(machine) = patient.machine else {
+        return Ok(patient.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
+    };
+    let script = format!(
+        "set -eo pipefail\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then printf '\\n{MARK}%s\\n' \"$p\"; \
+         fi\ndone\nexit 0\n",
+        PROGRAMS.join(" ")
+    );
+    let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
+    let login = match machine.ask("su", &arguments, script.as_bytes()) {
+        Ok(None) => Login::NotTried("su is not installed".to_owned()),
+        Ok(Some(done)) if done.success() => {
+            let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
+            Login::Good(found.map(str::to_owned).collect())
+        }
+        Ok(Some(done)) => Login::Ended(done.code),
+        Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => Login::Hangs,
+        Err(error) => return Err(error),
+    };
+    Ok(patient.login.get_or_init(|| login))
 }
 
 /// A shell that fails at its beginning or end fails every job before its first line.
 pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
     let command = format!("su -s /bin/bash {} -c 'bash -l'", patient.name);
-    let what = match patient.login.get(patient)? {
+    let what = match tried(patient)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");
             return Ok(());

@@ -8,6 +8,7 @@
 
 mod account;
 mod causes;
+mod check;
 mod config_docker;
 mod config_file;
 mod config_keys;
@@ -31,59 +32,12 @@ mod service;
 mod sudo;
 mod sudo_rights;
 
-use anyhow::Result;
-
-use crate::fault;
-use crate::finding::{COULD_NOT_LOOK, Finding, Findings, NEEDS_HOST, Verdict};
+use crate::finding::{Finding, Findings, NEEDS_HOST, Verdict};
 use crate::policy::{SECURE_PATH, UNKNOWN_EFFECT};
-use Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
-pub use login::Tried;
+use check::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
+use check::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
+pub use check::{Check, Need};
 pub use patient::{Config, Patient};
-
-/// One check.
-pub struct Check {
-    /// Its name: an interface.
-    pub name: &'static str,
-    /// The sections of a profile that need it; empty: every profile does.
-    pub sections: &'static [&'static str],
-    /// What must be there before it makes sense.
-    pub needs: &'static [Need],
-    /// Looks, and answers. No answer at all means fine; an error means that it could not look, or, as a
-    /// [`fault::Fault`], what stands in the way.
-    look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
-}
-
-/// What must be there before a check makes sense. Where it is not, another check has said so already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// The account.
-    Account,
-    /// A `config.toml` that could be read.
-    Config,
-    /// gitlab-runner, installed or running.
-    Program,
-    /// sudo.
-    Sudo,
-    /// The profile's sudo rules as they are wanted, and nothing known that takes their effect away.
-    Rules,
-    /// The running machine: a tree can't answer it.
-    Machine,
-}
-
-const fn check(
-    name: &'static str,
-    sections: &'static [&'static str],
-    needs: &'static [Need],
-    look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
-) -> Check {
-    Check { name, sections, needs, look }
-}
-
-const ALL: &[&str] = &[];
-const SHELL: &[&str] = &["account", "ssh_key", "known_hosts", "git", "sudoers", "deploy"];
-const KEY: &[&str] = &["ssh_key"];
-const SUDO: &[&str] = &["sudoers", "deploy"];
-const CONFIG: &[&str] = &["config"];
 
 /// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[
@@ -169,20 +123,6 @@ fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
     findings.into_list()
 }
 
-/// Faults that keep from looking; every other one is what is wrong.
-const OBSTACLES: [&str; 5] =
-    ["not-permitted", "file-too-large", "tool-missing", "tool-hangs", "host-unreachable"];
-
-fn refuse(findings: &mut Findings, error: &anyhow::Error) {
-    match fault::find(error) {
-        Some(fault) if OBSTACLES.contains(&fault.code) => {
-            findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), &fault.repair);
-        }
-        Some(fault) => findings.problem(fault.code, format!("{error:#}"), &fault.repair),
-        None => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), fault::repair(error)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,19 +134,5 @@ mod tests {
             assert!(seen.insert(check.name), "{}", check.name);
             assert!(check.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", check.name);
         }
-    }
-
-    #[test]
-    fn what_is_wrong_and_what_could_not_be_seen_are_told_apart() {
-        let verdict = |error: anyhow::Error| {
-            let mut findings = Findings::of("x");
-            refuse(&mut findings, &error);
-            let finding = findings.into_list().remove(0);
-            (finding.status, finding.code)
-        };
-        let fault = |code| fault::fault(code, "what", "repair");
-        assert_eq!(verdict(fault("config-invalid")), (Verdict::Problem, "config-invalid".to_owned()));
-        assert_eq!(verdict(fault("not-permitted")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
-        assert_eq!(verdict(anyhow::anyhow!("EIO")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
     }
 }

@@ -6,7 +6,8 @@
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::{Check, Need, Patient, check};
+use super::check::{Check, Need, check};
+use super::patient::Patient;
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
 use crate::facts::ssh::{self, Client, Trust};

@@ -1,14 +1,13 @@
 //! What every check may ask: the host, and what the profile wants of it.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use super::login::Tried;
-use super::process::{self, Running};
 use crate::change::Seen;
-use crate::facts::machine::Machine;
+use crate::facts::machine::{Machine, RunningRunner};
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
@@ -49,7 +48,35 @@ pub struct Patient<'a> {
     /// The registries that are then asked.
     pub registries: &'a [String],
     /// The account's login shell, tried once.
-    pub login: Tried,
+    pub login: OnceCell<Login>,
+}
+
+/// How the login shell did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// It ended with 0, and finds these programs.
+    Good(Vec<String>),
+    /// It ended with another code, or by a signal.
+    Ended(Option<i32>),
+    /// It did not end.
+    Hangs,
+    /// It could not be tried.
+    NotTried(String),
+}
+
+/// The process that takes jobs. A job can start one of any name: who runs it decides what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Running {
+    /// Root's own on this machine: the service.
+    Service(RunningRunner),
+    /// The one of the user that the unit names (`User=`).
+    Own(RunningRunner),
+    /// One in a container.
+    Contained(RunningRunner),
+    /// One of some user's, which nobody but that user vouches for.
+    Stranger(RunningRunner),
+    /// None.
+    Nowhere,
 }
 
 /// The configuration file of gitlab-runner.
@@ -101,7 +128,7 @@ impl<'a> Patient<'a> {
     /// The process that takes jobs.
     pub(super) fn running(&self) -> Result<Running> {
         match self.machine {
-            Some(machine) => process::running(self, machine),
+            Some(machine) => running(self, machine),
             None => Ok(Running::Nowhere),
         }
     }
@@ -217,4 +244,27 @@ impl<'a> Patient<'a> {
         }
         None
     }
+}
+
+/// The process that takes jobs; of several the most trustworthy one.
+fn running(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Running> {
+    let uid_of = |name: &String| patient.facts.account(name);
+    let by_unit = patient.service.and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
+    let by_unit = by_unit.flatten().map(|account| account.uid);
+    let of_jobs = patient.account.map(|account| account.uid);
+    let mut all = machine.runners()?;
+    let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
+        (false, 0) => 0,
+        (false, uid) if by_unit == Some(uid) => 1,
+        // The account can make containers of its own, too, and of the numbers that it has beside its own.
+        (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
+        _ => 3,
+    };
+    all.sort_by_key(rank);
+    Ok(all.into_iter().next().map_or(Running::Nowhere, |one| match rank(&one) {
+        0 => Running::Service(one),
+        1 => Running::Own(one),
+        2 => Running::Contained(one),
+        _ => Running::Stranger(one),
+    }))
 }

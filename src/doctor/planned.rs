@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::Patient;
-use super::{config_keys, refuse};
+use super::check::refuse;
+use super::config_keys;
 use crate::change::{Change, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::{PROGRAMS_MISSING, Plan};

@@ -2,49 +2,11 @@
 
 use anyhow::Result;
 
-use super::Patient;
-use crate::facts::machine::{Machine, RunningRunner};
+use super::patient::{Patient, Running};
+use crate::facts::machine::RunningRunner;
 use crate::facts::service::Service;
 use crate::fault::quoted;
 use crate::finding::Findings;
-
-/// The process that takes jobs. A job can start one of any name: who runs it decides what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Running {
-    /// Root's own on this machine: the service.
-    Service(RunningRunner),
-    /// The one of the user that the unit names (`User=`).
-    Own(RunningRunner),
-    /// One in a container.
-    Contained(RunningRunner),
-    /// One of some user's, which nobody but that user vouches for.
-    Stranger(RunningRunner),
-    /// None.
-    Nowhere,
-}
-
-/// Find it; of several the most trustworthy one.
-pub(super) fn running(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Running> {
-    let uid_of = |name: &String| patient.facts.account(name);
-    let by_unit = patient.service.and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
-    let by_unit = by_unit.flatten().map(|account| account.uid);
-    let of_jobs = patient.account.map(|account| account.uid);
-    let mut all = machine.runners()?;
-    let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
-        (false, 0) => 0,
-        (false, uid) if by_unit == Some(uid) => 1,
-        // The account can make containers of its own, too, and of the numbers that it has beside its own.
-        (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
-        _ => 3,
-    };
-    all.sort_by_key(rank);
-    Ok(all.into_iter().next().map_or(Running::Nowhere, |one| match rank(&one) {
-        0 => Running::Service(one),
-        1 => Running::Own(one),
-        2 => Running::Contained(one),
-        _ => Running::Stranger(one),
-    }))
-}
 
 /// It runs, as the unit says.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Patient;
-use super::login::Login;
-use super::process::Running;
+use super::login;
+use super::patient::{Login, Running};
 use crate::facts::programs::{install, is_known, is_there};
 use crate::finding::Findings;
 use crate::repair::quoted;
@@ -34,7 +34,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     let calls = |name: &str| commands().any(|command| Path::new(&command).ends_with(name));
     want("sudo", patient.wants("deploy") || commands().next().is_some());
     want("rsync", patient.wants("deploy") || calls("rsync"));
-    want("git", patient.wants_any(super::SHELL));
+    want("git", patient.wants_any(super::check::SHELL));
     want("ssh", patient.wants_any(&["ssh_key", "known_hosts"]));
     want("docker", patient.account.is_some() && patient.is_in("docker")? || calls("docker"));
     want("gitlab-runner", true);
@@ -69,7 +69,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(&code, format!("{program} is not installed"), &repair);
     }
     let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
-    if let Login::Good(found) = patient.login.get(patient)? {
+    if let Login::Good(found) = login::tried(patient)? {
         for name in of_jobs.filter(|name| !found.iter().any(|one| one == name)) {
             let path = patient.find(USUAL_PATH.split(':'), name).unwrap_or_default();
             findings.problem(

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Patient;
-use super::process::Running;
+use super::patient::Running;
 use crate::facts::machine::Machine;
 use crate::fault::quoted;
 use crate::finding::Findings;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::process::Running;
-use super::{Patient, refuse};
+use super::check::refuse;
+use super::patient::{Patient, Running};
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;

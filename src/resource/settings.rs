@@ -3,6 +3,7 @@
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
 mod services;
+mod setting;
 mod value;
 
 use std::borrow::Cow;
@@ -10,14 +11,13 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json, json};
 
 use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{DOCKER, EXECUTORS, RUNNERS, SERVICES};
-use crate::text::toml_patch::Scalar;
 pub(super) use services::Service;
-use services::Services;
+pub(super) use setting::Setting;
 use value::{Executors, Value, allowed};
 
 /// The `[config]` section.
@@ -67,47 +67,6 @@ impl Config {
 
 fn is_of_runner(section: &str) -> bool {
     section == RUNNERS || section.starts_with("runners.")
-}
-
-/// A wanted value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Setting {
-    /// The key has this value.
-    Scalar(Scalar),
-    /// The list has these elements, among others.
-    List(Vec<String>),
-    /// The list has just these elements: the words of a command, policies in their order.
-    Words(Vec<String>),
-}
-
-impl Setting {
-    /// True for what gitlab-runner assumes where this key is absent.
-    pub(super) fn is_default(&self, section: &str, key: &str) -> bool {
-        match self {
-            // Without it there is one slot.
-            Self::Scalar(Scalar::Integer(value)) if key == "concurrent" => *value == 1,
-            _ if keys::differs_when_absent(key) => false,
-            // Of the others it is not known.
-            _ if ![GLOBAL, "session_server", RUNNERS, DOCKER, SERVICES].contains(&section) => false,
-            Self::Scalar(Scalar::Bool(value)) => !value,
-            Self::Scalar(Scalar::Integer(value)) => *value == 0,
-            Self::Scalar(Scalar::String(value)) => value.is_empty(),
-            Self::List(list) | Self::Words(list) => list.is_empty(),
-        }
-    }
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scalar(scalar) => scalar.fmt(f),
-            Self::List(list) | Self::Words(list) => {
-                let elements: Vec<String> =
-                    list.iter().map(|text| Scalar::from(text.as_str()).to_string()).collect();
-                write!(f, "[{}]", elements.join(", "))
-            }
-        }
-    }
 }
 
 impl<'de> Deserialize<'de> for Config {
@@ -236,6 +195,41 @@ impl<'de> DeserializeSeed<'de> for Section {
     type Value = Config;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Config, D::Error> {
         deserializer.deserialize_map(self)
+    }
+}
+
+/// Reads the list of services.
+struct Services;
+
+impl<'de> DeserializeSeed<'de> for Services {
+    type Value = Vec<Service>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Service>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Services {
+    type Value = Vec<Service>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of services")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Service>, A::Error> {
+        let mut all: Vec<Service> = Vec::new();
+        while let Some(read) = list.next_element_seed(Section(SERVICES))? {
+            let service = Service { keys: read.of(SERVICES).to_vec() };
+            let names = service.host_names();
+            let shared = |known: &&mut Service| known.host_names().iter().any(|name| names.contains(name));
+            match all.iter_mut().find(shared) {
+                None => all.push(service),
+                Some(known) => known.join(service).map_err(|why| {
+                    let names = names.join(", ");
+                    de::Error::custom(format!("two services with the host name {names}: {why}"))
+                })?,
+            }
+        }
+        Ok(all)
     }
 }
 

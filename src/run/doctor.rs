@@ -1,5 +1,7 @@
 //! `runner-prep doctor`: from the arguments to findings and an exit code.
 
+use std::cell::OnceCell;
+
 use anyhow::Result;
 
 use super::exit::{Exit, Streams};
@@ -7,7 +9,7 @@ use super::output::{json, write};
 use super::shelf::{Shelf, resolve, sections};
 use super::{place, reader};
 use crate::cli::{Cli, Doctor, Environment};
-use crate::doctor::{self, Config, Patient, Tried};
+use crate::doctor::{self, Config, Patient};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
 use crate::fault::{self, fault};
@@ -122,7 +124,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         version,
         online: asked.online,
         registries: &asked.registry,
-        login: Tried::default(),
+        login: OnceCell::new(),
     };
     let mut found = doctor::examine(&patient);
     if asked.online && root.is_host() {

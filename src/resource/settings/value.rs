@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer};
 
-use super::Setting;
+use super::setting::Setting;
 use crate::keys::{GLOBAL, Type};
 use crate::runner_config::{EXECUTORS, SERVICES, duration, identity};
 use crate::text::toml_patch::Scalar;

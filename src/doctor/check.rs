@@ -1,0 +1,87 @@
+//! What a check is, and what its error means.
+
+use anyhow::Result;
+
+use super::patient::Patient;
+use crate::fault;
+use crate::finding::{COULD_NOT_LOOK, Findings};
+
+/// One check.
+pub struct Check {
+    /// Its name: an interface.
+    pub name: &'static str,
+    /// The sections of a profile that need it; empty: every profile does.
+    pub sections: &'static [&'static str],
+    /// What must be there before it makes sense.
+    pub needs: &'static [Need],
+    /// Looks, and answers. No answer at all means fine; an error means that it could not look, or, as a
+    /// [`fault::Fault`], what stands in the way.
+    pub(super) look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
+}
+
+/// What must be there before a check makes sense. Where it is not, another check has said so already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The account.
+    Account,
+    /// A `config.toml` that could be read.
+    Config,
+    /// gitlab-runner, installed or running.
+    Program,
+    /// sudo.
+    Sudo,
+    /// The profile's sudo rules as they are wanted, and nothing known that takes their effect away.
+    Rules,
+    /// The running machine: a tree can't answer it.
+    Machine,
+}
+
+pub(super) const fn check(
+    name: &'static str,
+    sections: &'static [&'static str],
+    needs: &'static [Need],
+    look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
+) -> Check {
+    Check { name, sections, needs, look }
+}
+
+pub(super) const ALL: &[&str] = &[];
+pub(super) const SHELL: &[&str] = &["account", "ssh_key", "known_hosts", "git", "sudoers", "deploy"];
+pub(super) const KEY: &[&str] = &["ssh_key"];
+pub(super) const SUDO: &[&str] = &["sudoers", "deploy"];
+pub(super) const CONFIG: &[&str] = &["config"];
+
+/// Faults that keep from looking; every other one is what is wrong.
+const OBSTACLES: [&str; 5] =
+    ["not-permitted", "file-too-large", "tool-missing", "tool-hangs", "host-unreachable"];
+
+/// What an error means: something that is wrong, or that nobody could look.
+pub(super) fn refuse(findings: &mut Findings, error: &anyhow::Error) {
+    match fault::find(error) {
+        Some(fault) if OBSTACLES.contains(&fault.code) => {
+            findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), &fault.repair);
+        }
+        Some(fault) => findings.problem(fault.code, format!("{error:#}"), &fault.repair),
+        None => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), fault::repair(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Verdict;
+
+    #[test]
+    fn what_is_wrong_and_what_could_not_be_seen_are_told_apart() {
+        let verdict = |error: anyhow::Error| {
+            let mut findings = Findings::of("x");
+            refuse(&mut findings, &error);
+            let finding = findings.into_list().remove(0);
+            (finding.status, finding.code)
+        };
+        let fault = |code| fault::fault(code, "what", "repair");
+        assert_eq!(verdict(fault("config-invalid")), (Verdict::Problem, "config-invalid".to_owned()));
+        assert_eq!(verdict(fault("not-permitted")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
+        assert_eq!(verdict(anyhow::anyhow!("EIO")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
+    }
+}
