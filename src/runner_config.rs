@@ -8,6 +8,7 @@ mod duration;
 mod notation;
 mod types;
 mod volume;
+mod wall;
 
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
@@ -16,6 +17,7 @@ pub use duration::{duration, nanoseconds};
 pub use notation::{Notation, notations};
 pub use types::{refused, wrong_type};
 pub use volume::Volume;
+pub use wall::{Gift, Hole, allows_anybody, holes};
 
 use crate::fault::fault;
 use crate::keys;
@@ -163,12 +165,15 @@ pub fn volumes(docker: Option<&dyn TableLike>) -> Vec<&str> {
     strings_at(docker, "volumes")
 }
 
-/// What makes two elements of a list the same one: a volume is known by its path in the container, a
-/// variable by its name.
+/// What makes two elements of a list the same one: a volume is known by its path in the container, where `/var/run` is
+/// `/run`, a variable by its name.
 pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
     match key {
         "environment" => element.split_once('=').map_or(element, |(name, _)| name),
-        "volumes" => Volume::parse(element).path,
+        "volumes" => {
+            let path = Volume::parse(element).path;
+            path.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(path)
+        }
         _ => element,
     }
 }

@@ -298,7 +298,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
         (
             format!("\"{sock}:{sock}\", \"/certs/client\""),
             "dind",
-            "take docker.sock out",
+            "take docker.volumes[0] out",
             "--profile docker-socket",
         ),
         (format!("\"{sock}:/tmp/engine\""), "dind", "a job that does is root on the host", "silently use"),

@@ -231,6 +231,274 @@ fn the_hosts_socket_and_dind_exclude_each_other() {
     assert!(tree.text(CONFIG).contains("\"/certstore\", \"/var/run/docker.sock:/var/run/docker.sock\""));
 }
 
+/// Profiles that keep something from jobs.
+const WALLS: [&str; 3] = ["dind-hardened", "dind-rootless", "dind-rootless-closed"];
+
+#[test]
+fn the_hosts_socket_is_judged_by_its_source() {
+    // Wherever it lies in the container, and in whichever directory of the host.
+    for volume in [
+        "/var/run/docker.sock:/tmp/engine",
+        "/run/docker.sock:/x/y:ro",
+        "/var/../run//docker.sock:/x",
+        "/run/containerd/containerd.sock:/x",
+        "/var/run:/x",
+        "/run:/x:ro",
+        "/:/host",
+        "/:/host:ro",
+    ] {
+        for profile in docker_profiles().filter(|name| name.starts_with("dind")) {
+            let tree = host("", &format!("    volumes = [\"/cache\", \"{volume}\"]"));
+            let run = run(&tree, "plan", profile);
+            run.exit(2).says("docker-sock-and-dind").says("docker.volumes[1]").says("under another name");
+        }
+    }
+    // What is of Docker's own is a directory: no socket for the one, and in the way of the other.
+    for volume in ["/var/run/docker.sock", "sock:/var/run/docker.sock", "docker.sock:/run/docker.sock:rw"] {
+        let tree = host("", &format!("    volumes = [\"{volume}\"]"));
+        let before = tree.text(CONFIG);
+        run(&tree, "check", "docker-socket").exit(1);
+        run(&tree, "apply", "docker-socket").ok();
+        let text = tree.text(CONFIG);
+        assert!(text.contains("\"/var/run/docker.sock:/var/run/docker.sock\""), "{volume}: {text}");
+        assert!(!text.contains(&format!("\"{volume}\"")), "{volume}: {text}");
+        run(&tree, "check", "docker-socket").ok();
+        tree.run(&["undo"]).ok();
+        assert_eq!(tree.text(CONFIG), before, "{volume}");
+        for (profile, is_harmed) in [
+            ("dind", true),
+            ("dind-no-tls", true),
+            ("dind-hardened", true),
+            ("dind-socket", false),
+            ("dind-rootless", false),
+        ] {
+            let codes = codes(run(&tree, "plan", profile).ok());
+            assert_eq!(codes.contains(&"docker-sock-place".to_owned()), is_harmed, "{volume} {profile}");
+        }
+    }
+    // Another path of the host may be a socket, and stays.
+    let tree = host("", "    volumes = [\"/srv/x:/var/run/docker.sock\", \"/cache\"]");
+    assert!(codes(run(&tree, "apply", "docker-socket").ok()).contains(&"docker-sock-other".to_owned()));
+    assert!(tree.text(CONFIG).contains("[\"/srv/x:/var/run/docker.sock\", \"/cache\"]"));
+    run(&tree, "plan", "dind").exit(2).says("where clients look for docker.sock");
+    // A daemon of somebody else's is one, too.
+    for source in ["/run/user/1000/docker.sock", "/run/podman/podman.sock"] {
+        let tree = host("", &format!("    volumes = [\"{source}:/var/run/docker.sock\", \"/cache\"]"));
+        assert_eq!(codes(run(&tree, "check", "docker-socket").ok()), ["root-equivalent-socket"]);
+    }
+}
+
+#[test]
+fn what_takes_the_wall_away_is_named() {
+    for (docker, code) in [
+        ("volumes = [\"/etc:/e\"]", "wall-open"),
+        ("volumes = [\"/etc:/e:ro\"]", "wall-open"),
+        ("volumes = [\"/var:/v\"]", "wall-open"),
+        ("volumes = [\"/usr/bin/docker:/usr/bin/docker\"]", "wall-open"),
+        ("volumes = [\"/home/gitlab-runner:/h\"]", "wall-open"),
+        ("cap_add = [\"SYS_ADMIN\"]", "wall-open"),
+        ("cap_add = [\"NET_ADMIN\", \"CAP_DAC_READ_SEARCH\"]", "wall-open"),
+        ("cap_add = [\"ALL\"]", "wall-open"),
+        ("devices = [\"/dev/fuse\", \"/dev/sda\"]", "wall-open"),
+        ("device_cgroup_rules = [\"b 8:* rwm\"]", "wall-open"),
+        ("services_devices = { \"postgres:*\" = [\"/dev/nvme0n1\"] }", "wall-open"),
+        ("pid_mode = \"host\"", "wall-open"),
+        ("allowed_privileged_services = [\"*\"]", "wall-open"),
+        ("allowed_privileged_services = [\"**/docker:*-dind-rootless\"]", "wall-open"),
+        ("security_opt = [\"seccomp:unconfined\"]", "wall-thinner"),
+        ("security_opt = [\"apparmor=unconfined\"]", "wall-thinner"),
+        ("services_security_opt = [\"label=disable\"]", "wall-thinner"),
+        ("volumes_from = [\"data\"]", "wall-thinner"),
+        ("ipcmode = \"host\"", "wall-thinner"),
+        ("network_mode = \"host\"", "wall-thinner"),
+        ("userns_mode = \"host\"", "wall-thinner"),
+        ("volumes = [\"/srv/cache:/x\", \"/etc/ssl/certs:/etc/ssl/certs:ro\", \"/etc\"]", ""),
+        ("volumes = [\"/lib/modules:/lib/modules:ro\", \"etc:/etc\"]", ""),
+        ("cap_add = [\"NET_ADMIN\", \"SYS_PTRACE\"]", ""),
+        ("devices = [\"/dev/kvm\", \"/dev/net/tun:/dev/net/tun:rwm\"]", ""),
+        ("device_cgroup_rules = [\"c 189:* rmw\"]", ""),
+        ("security_opt = [\"no-new-privileges:true\", \"seccomp=/etc/s.json\"]", ""),
+        ("network_mode = \"gitlab-network\"", ""),
+        // Of what is not privileged none is, whatever the list says.
+        ("allowed_privileged_images = [\"*\"]", ""),
+        ("allowed_privileged_services = [\"registry.example.com/our/docker:*-dind-rootless\"]", ""),
+    ] {
+        let tree = host("", &format!("    {docker}"));
+        for profile in WALLS {
+            for command in ["plan", "apply", "check"] {
+                let said = run(&tree, command, profile);
+                let walls: Vec<String> =
+                    codes(&said).into_iter().filter(|code| code.starts_with("wall-")).collect();
+                assert_eq!(
+                    walls,
+                    Vec::from_iter(Some(code.to_owned()).filter(|code| !code.is_empty())),
+                    "{docker} {profile}: {said}"
+                );
+            }
+            let said = tree.run(&["doctor", "--profile", profile, "--runner-version", "19.4.0", "--json"]);
+            let findings = said.json()["findings"].as_array().unwrap().clone();
+            let of_wall =
+                findings.iter().filter(|finding| finding["code"].as_str().unwrap().starts_with("wall-"));
+            let said: Vec<(&str, bool)> = of_wall
+                .map(|finding| (finding["code"].as_str().unwrap(), finding["status"] == "problem"))
+                .collect();
+            assert_eq!(
+                said,
+                Vec::from_iter(Some((code, code == "wall-open")).filter(|_| !code.is_empty())),
+                "{docker} {profile}"
+            );
+            tree.run(&["undo"]).ok();
+        }
+        // Profiles that promise no wall have none to lose.
+        for profile in ["dind", "dind-no-tls", "dind-socket", "docker-socket"] {
+            assert!(!run(&tree, "plan", profile).contains("wall-"), "{docker} {profile}");
+        }
+    }
+    // A rootless daemon is the wall of its profiles: a root one is none.
+    let tree = host("", "    allowed_privileged_services = [\"docker:*\"]");
+    for (profile, is_open) in
+        [("dind-hardened", false), ("dind-rootless", true), ("dind-rootless-closed", true)]
+    {
+        let codes = codes(run(&tree, "plan", profile).ok());
+        assert_eq!(codes.contains(&"wall-open".to_owned()), is_open, "{profile}: {codes:?}");
+        assert_eq!(codes.contains(&"allow-list-wider".to_owned()), !is_open, "{profile}: {codes:?}");
+    }
+    // What the profile itself brings is no better.
+    let text = "extends = [\"dind-hardened\"]\n[config.docker]\ncap_add = [\"SYS_ADMIN\"]\nvolumes = [\"/var:/v\"]\n";
+    let tree = host("", "").file("etc/runner-prep/profiles/mine.toml", text);
+    for command in ["plan", "apply"] {
+        let said = run(&tree, command, "mine");
+        assert_eq!(codes(said.ok()), ["wall-open", "wall-open"], "{said}");
+    }
+}
+
+#[test]
+fn what_keeps_jobs_from_the_daemon_of_their_service_is_named() {
+    let service = |keys: &str| format!("    services = [{{ name = \"docker:28-dind\", {keys} }}]");
+    let environment = |variables: &str| format!("  environment = [{variables}]");
+    for (runner, docker, profile, expected) in [
+        (environment("\"DOCKER_HOST=tcp://localhost:2376\""), String::new(), "dind", "docker-host-wrong"),
+        (
+            environment("\"DOCKER_HOST=tcp://127.0.0.1:2375/\""),
+            String::new(),
+            "dind-no-tls",
+            "docker-host-wrong",
+        ),
+        (
+            environment("\"DOCKER_HOST=tcp://localhost:2375\""),
+            String::new(),
+            "dind-socket",
+            "docker-host-wrong",
+        ),
+        (environment("\"DOCKER_HOST=tcp://localhost.example:2376\""), String::new(), "dind", ""),
+        (environment("\"DOCKER_CERT_PATH=/certs\""), String::new(), "dind", "docker-tls-wrong"),
+        (environment("\"DOCKER_CERT_PATH=/certs/client\""), String::new(), "dind", "docker-tls-wrong"),
+        (environment("\"DOCKER_TLS_VERIFY=1\""), String::new(), "dind-hardened", "docker-tls-wrong"),
+        (environment("\"DOCKER_TLS_VERIFY=0\""), String::new(), "dind-no-tls", "docker-tls-wrong"),
+        (environment("\"DOCKER_TLS_VERIFY=1\""), String::new(), "docker-socket", "docker-tls-wrong"),
+        (environment("\"DOCKER_TLS_VERIFY=\""), String::new(), "dind-no-tls", ""),
+        (
+            environment("\"DOCKER_TLS_VERIFY=1\", \"DOCKER_CERT_PATH=/certs/client/\""),
+            String::new(),
+            "dind",
+            "",
+        ),
+        (
+            environment("\"DOCKER_CERT_PATH=$DOCKER_TLS_CERTDIR/client\", \"DOCKER_TLS_VERIFY=1\""),
+            String::new(),
+            "dind",
+            "",
+        ),
+        (
+            environment(
+                "\"DOCKER_HOST=tcp://10.0.0.1:2376\", \"DOCKER_TLS_VERIFY=1\", \"DOCKER_CERT_PATH=/mine\"",
+            ),
+            String::new(),
+            "dind",
+            "",
+        ),
+        (String::new(), "    network_mode = \"host\"".to_owned(), "dind", "dind-network"),
+        (
+            String::new(),
+            "    network_mode = \"container:x\"".to_owned(),
+            "dind-rootless-closed",
+            "dind-network",
+        ),
+        (String::new(), "    network_mode = \"host\"".to_owned(), "dind-socket", ""),
+        (
+            String::new(),
+            "    network_mode = \"host\"\n    extra_hosts = [\"docker:127.0.0.1\"]".to_owned(),
+            "dind",
+            "",
+        ),
+        (
+            environment("\"DOCKER_HOST=tcp://localhost:2376\""),
+            "    network_mode = \"host\"".to_owned(),
+            "dind",
+            "",
+        ),
+        (String::new(), "    network_mode = \"none\"".to_owned(), "dind-socket", "network-none"),
+        (String::new(), "    network_mode = \"bridge\"".to_owned(), "dind", ""),
+        (String::new(), "    services_limit = 0".to_owned(), "dind", "services-limit-low"),
+        (
+            String::new(),
+            "    services_limit = 1\n    services = [{ name = \"postgres:16\" }]".to_owned(),
+            "dind",
+            "services-limit-low",
+        ),
+        (String::new(), "    services_limit = 1".to_owned(), "dind", ""),
+        (String::new(), "    services_limit = -1".to_owned(), "dind", ""),
+        (String::new(), format!("    services_limit = 1\n{}", service("alias = \"d\"")), "dind", ""),
+        (String::new(), "    services_limit = 0".to_owned(), "docker-socket", ""),
+        (String::new(), service("environment = [\"DOCKER_TLS_CERTDIR=\"]"), "dind", "dind-service-tls"),
+        (String::new(), service("environment = [\"DOCKER_TLS_CERTDIR=/tls\"]"), "dind", "dind-service-tls"),
+        (
+            String::new(),
+            service("environment = [\"DOCKER_TLS_CERTDIR=/certs\"]"),
+            "dind-no-tls",
+            "dind-service-tls",
+        ),
+        (String::new(), service("environment = [\"DOCKER_TLS_CERTDIR=/certs/\"]"), "dind", ""),
+        (String::new(), service("command = [\"--tlsverify=false\"]"), "dind", "dind-service-tls"),
+        // Tried with dockerd 20.10: beside the image's own --tlsverify it does nothing.
+        (String::new(), service("command = [\"--tls=false\"]"), "dind", ""),
+        (String::new(), service("command = [\"--mtu=1360\"]"), "dind", ""),
+        (
+            String::new(),
+            service("command = [\"dockerd\", \"--host=tcp://0.0.0.0:2375\"]"),
+            "dind",
+            "dind-service-command",
+        ),
+        (String::new(), service("command = [\"dockerd\", \"--host=tcp://0.0.0.0:2375\"]"), "dind-no-tls", ""),
+        (String::new(), service("command = [\"dockerd-entrypoint.sh\", \"--mtu=1360\"]"), "dind", ""),
+        (String::new(), service("command = [\"x\"], entrypoint = [\"/y\"]"), "dind", ""),
+    ] {
+        let tree = host(&runner, &docker);
+        let codes = codes(run(&tree, "plan", profile).ok());
+        let found: Vec<&str> = [
+            "docker-host-wrong",
+            "docker-tls-wrong",
+            "dind-network",
+            "network-none",
+            "services-limit-low",
+            "dind-service-tls",
+            "dind-service-command",
+        ]
+        .into_iter()
+        .filter(|code| codes.iter().any(|said| said == code))
+        .collect();
+        assert_eq!(
+            found,
+            Vec::from_iter(Some(expected).filter(|code| !code.is_empty())),
+            "{runner} {docker} {profile}"
+        );
+        let doctor = tree.run(&["doctor", "--profile", profile, "--json"]);
+        if !expected.is_empty() {
+            doctor.exit(1).says(expected);
+        }
+    }
+}
+
 #[test]
 fn a_runner_that_makes_no_volumes_is_reported() {
     let disabled = || host("", "    disable_cache = true");

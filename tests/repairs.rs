@@ -58,6 +58,19 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "small packets and a dind that is not told",
             "an image that is never pulled",
             "a storage driver for the newest dind",
+            "DOCKER_HOST in the job itself",
+            "certificates looked for elsewhere",
+            "jobs on the host's network",
+            "jobs without a network",
+            "no room for dind",
+            "a dind without TLS",
+            "a dind with another command",
+            "a volume in the place of the socket",
+            "privileged services of anybody",
+            "the host's /etc in jobs",
+            "a capability for jobs",
+            "no filter of system calls",
+            "another path in the place of the socket",
         ],
     ),
     (
@@ -183,7 +196,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 118;
+const COUNT_BY_HAND: usize = 131;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -12,18 +12,26 @@ use crate::policy::{POLICY_BROKEN, UNKNOWN_EFFECT};
 use crate::text::toml_patch::Step;
 
 /// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
-const HARMFUL: [&str; 11] = [
+const HARMFUL: [&str; 19] = [
     "cache-disabled",
     "certs-ca-shared",
     "certs-read-only",
     "certs-shared",
     "config-key-removed",
     "config-key-too-new",
+    "dind-network",
+    "dind-service-command",
+    "dind-service-tls",
     "docker-host-wrong",
+    "docker-sock-place",
+    "docker-tls-wrong",
     "foreign-owner",
     "login-shell",
+    "network-none",
     "service-not-allowed",
+    "services-limit-low",
     "services-unprivileged",
+    "wall-open",
 ];
 
 /// Warnings that a check of its own gives, with more to say.

@@ -1,5 +1,9 @@
 //! A `[[runners]]` entry of `config.toml`: which ones are meant, and what in them stands in the way.
 
+mod daemon;
+mod services;
+mod wall;
+
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
@@ -7,10 +11,7 @@ use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{
-    DOCKER, EXECUTORS, RUNNERS, Runner, Volume, host_names, sections, strings_at, table_of, tables, volumes,
-};
-use crate::text::glob;
+use crate::runner_config::{EXECUTORS, Runner, Volume, sections, table_of, volumes};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -100,53 +101,47 @@ pub(super) fn refuse_clash(
     let asks_dind =
         is_asked("privileged") || is_asked("services_privileged") || asked.iter().any(Volume::is_for_dind);
     let has_dind = is_true(docker, "services_privileged") || found.iter().any(Volume::is_for_dind);
-    let mounts = |volumes: &[Volume<'_>]| {
-        let socket = |volume: &Volume<'_>| Some((volume.daemon_socket()?, volume.is_where_clients_look()));
-        volumes.iter().filter_map(socket).max_by_key(|(_, is_found)| *is_found)
+    let clash = if asks_dind {
+        socket_among(&found, "docker.volumes")
+            .or_else(|| socket_among(&asked, "docker.volumes of the profile"))
+    } else {
+        socket_among(&asked, "docker.volumes of the profile").filter(|_| has_dind)
     };
-    let (has_socket, asks_socket) = (mounts(&found), mounts(&asked));
-    let clash = if asks_dind { has_socket.or(asks_socket) } else { asks_socket.filter(|_| has_dind) };
-    if let Some((socket, is_found)) = clash {
-        let harm = if is_found {
-            "volumes go to the service too, and builds would silently use the host's daemon"
-        } else {
-            "under another name, so that clients do not take it by themselves, but a job that does is root on the host, \
-             whatever the profile keeps from it"
-        };
+    if let Some(Mounted { place, what, harm }) = clash {
         let ways = if !asks_dind {
             "take /certs/client and /runner/services/docker out of its volumes, and services_privileged"
                 .to_owned()
-        } else if has_dind {
-            format!("take {socket} out of its volumes")
+        } else if has_dind || harm != FOUND {
+            format!("take {place} out")
         } else {
             format!(
                 "where its jobs are to use the host's daemon, as now: --profile docker-socket in place of this one. Where \
-                 they are to have a daemon of their own: take {socket} out of its volumes"
+                 they are to have a daemon of their own: take {place} out"
             )
         };
         return Err(fault(
             "docker-sock-and-dind",
             if asks_dind {
                 format!(
-                    "{shown}: {} mounts the host's {socket} and is to run Docker-in-Docker: {harm}",
+                    "{shown}: {} mounts {what} ({place}) and is to run Docker-in-Docker: {harm}",
                     runner.title()
                 )
             } else {
                 format!(
-                    "{shown}: {} is set up for Docker-in-Docker and is to mount the host's {socket}: {harm}",
+                    "{shown}: {} is set up for Docker-in-Docker and is to mount {what}: {harm}",
                     runner.title()
                 )
             },
             format!("{ways}. Or name other runners with --runner"),
         ));
     }
-    if let Some((socket, _)) = asks_socket {
+    let asked_socket = |volume: &Volume<'_>| Some((volume.daemon_socket()?, volume.is_of_user()));
+    if let Some((socket, is_of_user)) = asked.iter().find_map(asked_socket) {
+        let who =
+            if is_of_user { "has the rights of the user whose daemon it is" } else { "is root on the host" };
         notes.warn(
             "root-equivalent-socket",
-            format!(
-                "{}: a job that reaches {socket} is root on the host (docker run -v /:/host)",
-                runner.title()
-            ),
+            format!("{}: a job that reaches {socket} {who} (docker run -v /:/host)", runner.title()),
             "keep such a runner for jobs that you would let administer the host",
         );
     }
@@ -175,126 +170,37 @@ pub(super) fn refuse_clash(
     Ok(())
 }
 
-/// Where a job's `docker` finds the daemon that a profile gives it.
-enum Daemon<'p> {
-    /// At the host `docker`, with TLS or without.
-    Port(u16),
-    /// At a socket below this path.
-    Socket(&'p str),
+/// A volume that brings jobs another daemon than that of their service.
+struct Mounted {
+    place: String,
+    what: String,
+    harm: &'static str,
 }
 
-impl<'p> Daemon<'p> {
-    fn of(config: &'p Config) -> Option<Self> {
-        let lists = |settings: &'p [(String, Setting)], key: &str| {
-            settings.iter().filter(move |(name, _)| name == key).find_map(|(_, setting)| match setting {
-                Setting::List(list) => Some(list.iter()),
-                Setting::Scalar(_) | Setting::Words(_) => None,
-            })
-        };
-        let socket = |volume: &'p String| {
-            let volume = Volume::parse(volume);
-            let is_socket = volume.daemon_socket().is_some() || volume.path == "/runner/services/docker";
-            is_socket.then_some(Self::Socket(volume.path))
-        };
-        let directory = |variable: &'p String| variable.strip_prefix("DOCKER_TLS_CERTDIR=");
-        let port = |directory: &str| Self::Port(if directory.is_empty() { 2375 } else { 2376 });
-        let sockets = lists(config.of(DOCKER), "volumes").into_iter().flatten().find_map(socket);
-        sockets.or_else(|| {
-            lists(config.of(RUNNERS), "environment").into_iter().flatten().find_map(directory).map(port)
-        })
-    }
+const FOUND: &str = "volumes go to the service too, and builds would silently use the host's daemon";
+const HIDDEN: &str = "under another name, so that clients do not take it by themselves, but a job that does is root on the \
+                      host, whatever the profile keeps from it";
+const OF_USER: &str = "under another name, so that clients do not take it by themselves, but a job that does has the rights \
+                       of the user whose daemon it is";
+const UNKNOWN: &str =
+    "builds would use the daemon there, if there is one, and else the service can't make its own socket";
 
-    /// What `DOCKER_HOST` has to be; `None` where this value is right, or not for us to judge.
-    fn objection(&self, host: &str) -> Option<String> {
-        match self {
-            Self::Port(port) => {
-                let at_service = ["2375", "2376"].map(|port| format!("tcp://docker:{port}"));
-                let right = format!("tcp://docker:{port}");
-                let is_judged = at_service.iter().any(|known| known == host.trim_end_matches('/'))
-                    || host == "unix:///var/run/docker.sock";
-                (is_judged && host.trim_end_matches('/') != right).then_some(right)
+/// The one of these volumes that does most harm beside Docker-in-Docker.
+fn socket_among(volumes: &[Volume<'_>], key: &str) -> Option<Mounted> {
+    let judge = |(index, volume): (usize, &Volume<'_>)| {
+        let (rank, what, harm) = match volume.daemon_socket() {
+            Some(socket) if volume.is_where_clients_look() => (2, format!("the host's {socket}"), FOUND),
+            Some(socket) => {
+                (0, format!("the host's {socket}"), if volume.is_of_user() { OF_USER } else { HIDDEN })
             }
-            Self::Socket(path) => {
-                let is_below = host.strip_prefix("unix://").is_some_and(|socket| socket.starts_with(path));
-                let name = if path.rsplit('.').next() == Some("sock") { "" } else { "/docker.sock" };
-                (host.starts_with("tcp://docker:") && !is_below).then(|| format!("unix://{path}{name}"))
+            None if volume.takes_socket_place() && volume.host_path().is_some() => {
+                (1, "a path of the host where clients look for docker.sock".to_owned(), UNKNOWN)
             }
-        }
-    }
-}
-
-/// Jobs get `DOCKER_HOST` from the runner's environment and from its script before each job: where it names another
-/// place than that of the daemon, they fail, although nothing says so.
-fn warn_of_docker_host(runner: &Runner<'_>, config: &Config, notes: &mut Notes) {
-    let Some(daemon) = Daemon::of(config) else { return };
-    let environment = strings_at(Some(runner.table), "environment");
-    let variable = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_HOST="));
-    let script = runner.text("pre_build_script").and_then(exported_docker_host);
-    for (key, value) in [("environment", variable), ("pre_build_script", script)] {
-        let Some(right) = value.and_then(|value| daemon.objection(value)) else { continue };
-        notes.warn(
-            "docker-host-wrong",
-            format!(
-                "{}: DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
-                 themselves can't connect",
-                runner.title()
-            ),
-            format!("take DOCKER_HOST out of `{key}`, or say {right}"),
-        );
-    }
-}
-
-/// The value that a script gives `DOCKER_HOST` last, outside comments.
-fn exported_docker_host(script: &str) -> Option<&str> {
-    let lines = script.lines().rev().filter(|line| !line.trim_start().starts_with('#'));
-    let value = |line: &'_ str| -> Option<(usize, usize)> {
-        let at = line.rfind("DOCKER_HOST=")? + "DOCKER_HOST=".len();
-        let rest = line.get(at..)?;
-        let start = at + usize::from(rest.starts_with(['"', '\'']));
-        let end = line[start..].find(|c: char| c.is_whitespace() || "\"';&|)".contains(c));
-        Some((start, end.map_or(line.len(), |end| start + end)))
+            None => return None,
+        };
+        Some((rank, Mounted { place: format!("{key}[{index}]"), what, harm }))
     };
-    lines.into_iter().find_map(|line| value(line).and_then(|(start, end)| line.get(start..end)))
-}
-
-/// A service of the file that is Docker-in-Docker and that no allow-list names runs unprivileged, and dies. The name
-/// counts as it is written there.
-fn warn_of_unlisted_dind(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &Config,
-    notes: &mut Notes,
-) {
-    const KEY: &str = "allowed_privileged_services";
-    let asked = config.of(DOCKER).iter().find_map(|(key, setting)| match setting {
-        Setting::List(list) if key == KEY => Some(list.iter().map(String::as_str)),
-        _ => None,
-    });
-    let allowed: Vec<&str> = strings_at(docker, KEY).into_iter().chain(asked.into_iter().flatten()).collect();
-    if allowed.is_empty() {
-        return;
-    }
-    let services = docker.and_then(|docker| docker.get("services")).and_then(tables).unwrap_or_default();
-    for (index, service) in services.into_iter().enumerate() {
-        let text = |key: &str| service.get(key).and_then(Item::as_str).unwrap_or_default();
-        let (name, names) = (text("name"), host_names(text("name"), text("alias")));
-        let image = name.split('@').next().unwrap_or_default();
-        let is_dind = image.rsplit('/').next().is_some_and(|last| last.contains("dind"));
-        let is_replaced =
-            config.services.iter().any(|wanted| wanted.host_names().iter().any(|name| names.contains(name)));
-        let is_allowed = allowed.iter().any(|pattern| glob::matches(pattern, name) == Some(true));
-        if is_dind && !name.contains('$') && !is_replaced && !is_allowed {
-            notes.warn(
-                "service-not-allowed",
-                format!(
-                    "{}: docker.services[{index}] is Docker-in-Docker, and no element of {KEY} matches its name as it \
-                     is written there: it runs unprivileged and dies",
-                    runner.title()
-                ),
-                format!("add its name to {KEY}, which makes it privileged for every job; or take the service out"),
-            );
-        }
-    }
+    volumes.iter().enumerate().filter_map(judge).max_by_key(|(rank, _)| *rank).map(|(_, mounted)| mounted)
 }
 
 fn is_true(docker: Option<&dyn TableLike>, key: &str) -> bool {
@@ -306,8 +212,9 @@ const BARE: &str = "use the bare /certs/client: one volume for each project and 
 
 /// Values that have no effect where they stand, or share what should not be shared.
 pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
-    warn_of_docker_host(runner, config, notes);
-    warn_of_unlisted_dind(runner, docker, config, notes);
+    services::warn_of_unlisted_dind(runner, docker, config, notes);
+    daemon::warn(runner, docker, config, notes);
+    wall::warn(runner, docker, config, notes);
     for key in ["privileged", "volumes", "image", "tls_verify", "services_privileged"] {
         if runner.table.contains_key(key) {
             let is_there = docker.is_some_and(|docker| docker.contains_key(key));
@@ -384,10 +291,13 @@ pub(super) fn warn_of_extra(
     key: &str,
     found: &[&str],
     wanted: &[String],
+    config: &Config,
     notes: &mut Notes,
 ) {
-    let extra: Vec<&str> =
-        found.iter().copied().filter(|element| !wanted.iter().any(|wanted| wanted == element)).collect();
+    // Those that open the wall are said by themselves.
+    let is_hole = |element: &str| key == wall::LIST && wall::is_hole(element, config);
+    let is_extra = |element: &&str| !wanted.iter().any(|wanted| wanted == element) && !is_hole(element);
+    let extra: Vec<&str> = found.iter().copied().filter(is_extra).collect();
     if !extra.is_empty() {
         let (title, extra) = (runner.title(), extra.join(", "));
         notes.warn(

@@ -26,24 +26,34 @@ impl<'a> Volume<'a> {
         Self { source, path: without_end(path), is_read_only }
     }
 
-    /// The socket of the host's own daemon that it brings into containers, wherever it lies on either side: its
-    /// name. A directory that holds the socket at its usual place counts.
+    /// The path of the host that it brings into containers, without detours. What does not begin with a `/` is a volume
+    /// of Docker's own, and so is one without a source: always a directory, and never a socket.
+    pub fn host_path(&self) -> Option<String> {
+        self.source.filter(|source| source.starts_with('/')).map(clean)
+    }
+
+    /// The socket of a daemon of the host that it brings into containers, by its name: its own, or that in a directory
+    /// of the host which holds one at its usual place. Where it lies in the container does not matter.
     pub fn daemon_socket(&self) -> Option<&'static str> {
-        const RUN: [&str; 2] = ["/run", "/var/run"];
-        let source = self.source.map(without_end);
-        if source.is_some_and(|source| RUN.contains(&source)) && RUN.contains(&self.path) {
-            return Some("docker.sock");
-        }
-        // Below /runner GitLab's own set-up has the socket of the daemon in the service.
-        let sides =
-            [source, Some(self.path)].into_iter().flatten().filter(|path| !path.starts_with("/runner/"));
-        let mut names = sides.filter_map(|path| path.rsplit_once('/')).map(|(_, name)| name);
-        names.find_map(|name| ["docker.sock", "podman.sock"].into_iter().find(|socket| *socket == name))
+        let path = self.host_path()?;
+        let is_it = |socket: &&str| holds(&path, socket) || name_of(&path) == name_of(socket);
+        SOCKETS.into_iter().find(is_it).map(name_of)
+    }
+
+    /// True where what it brings is of an ordinary user, and so is a daemon there.
+    pub fn is_of_user(&self) -> bool {
+        self.host_path()
+            .is_some_and(|path| path.starts_with("/run/user/") && !path.starts_with("/run/user/0/"))
     }
 
     /// True where it brings the socket to the place at which clients look for one by themselves.
     pub fn is_where_clients_look(&self) -> bool {
-        ["/run", "/var/run", "/run/docker.sock", "/var/run/docker.sock"].contains(&self.path)
+        ["/run", SOCKETS[0]].contains(&clean(self.path).as_str())
+    }
+
+    /// True where it lies just where clients look for the socket, and a daemon makes its own.
+    pub fn takes_socket_place(&self) -> bool {
+        clean(self.path) == SOCKETS[0]
     }
 
     /// True for what only Docker-in-Docker needs: its certificates, or its own socket.
@@ -53,6 +63,39 @@ impl<'a> Volume<'a> {
             .filter_map(|place| self.path.strip_prefix(place))
             .any(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// Sockets of daemons that start containers as root, where they usually are.
+const SOCKETS: [&str; 4] =
+    ["/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock"];
+
+/// True for a directory that a path lies in, and for the path itself.
+pub(super) fn holds(directory: &str, path: &str) -> bool {
+    let rest = path.strip_prefix(directory.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The last name of a path.
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// A path without `.`, `..`, and doubled `/`. `/var/run` is `/run` since long.
+fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            _ => names.push(name),
+        }
+    }
+    if names.starts_with(&["var", "run"]) {
+        names.remove(0);
+    }
+    format!("/{}", names.join("/"))
 }
 
 fn without_end(path: &str) -> &str {
@@ -82,32 +125,44 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_socket_is_known_by_every_spelling() {
-        for volume in [
-            "/var/run/docker.sock:/var/run/docker.sock",
-            "/run/docker.sock:/var/run/docker.sock:ro",
-            "/var/run/docker.sock:/tmp/d",
-            "/var/run/docker.sock/:/tmp/d",
-            "/srv/engine/docker.sock:/x/docker.sock:rw,z",
-            "/srv/engine.sock:/var/run/docker.sock",
-            "/run/user/1000/docker.sock:/var/run/docker.sock",
-            "/run/podman/podman.sock:/var/run/docker.sock",
-            "/run/user/990/podman/podman.sock:/run/podman/podman.sock",
-            "/var/run/docker.sock",
-            "/var/run:/var/run",
-            "/run/:/var/run/:ro",
+    fn the_hosts_socket_is_known_by_its_source() {
+        for (volume, socket) in [
+            ("/var/run/docker.sock:/var/run/docker.sock", "docker.sock"),
+            ("/run/docker.sock:/var/run/docker.sock:ro", "docker.sock"),
+            ("/var/run/docker.sock:/tmp/d", "docker.sock"),
+            ("/var/run/docker.sock/:/tmp/d", "docker.sock"),
+            ("/var//run/../run/./docker.sock:/tmp/d", "docker.sock"),
+            ("/srv/engine/docker.sock:/x/engine:rw,z", "docker.sock"),
+            ("/run/user/1000/docker.sock:/var/run/docker.sock", "docker.sock"),
+            ("/run/podman/podman.sock:/var/run/docker.sock", "podman.sock"),
+            ("/run/user/990/podman/podman.sock:/run/podman/podman.sock", "podman.sock"),
+            ("/run/containerd:/x", "containerd.sock"),
+            ("/run/k3s/containerd/containerd.sock:/x", "containerd.sock"),
+            ("/var/run/crio/crio.sock:/x", "crio.sock"),
+            ("/var/run:/var/run", "docker.sock"),
+            ("/run/:/var/run/:ro", "docker.sock"),
+            ("/var/run:/x", "docker.sock"),
+            ("/:/host:ro", "docker.sock"),
         ] {
-            assert!(Volume::parse(volume).daemon_socket().is_some(), "{volume}");
+            assert_eq!(Volume::parse(volume).daemon_socket(), Some(socket), "{volume}");
         }
         for volume in [
-            "/runner/services/docker/docker.sock",
+            "/var/run/docker.sock",
+            "sock:/var/run/docker.sock",
+            "docker.sock:/var/run/docker.sock",
+            "/srv/engine.sock:/var/run/docker.sock",
+            "/runner/services/docker",
             "/run/x:/run/x",
+            "/var:/v",
+            "/running:/run",
             "/certs/client",
             "a:/docker.sock.d",
             "/run",
         ] {
             assert_eq!(Volume::parse(volume).daemon_socket(), None, "{volume}");
         }
+        assert!(Volume::parse("/srv/x:/var/run//docker.sock").takes_socket_place());
+        assert!(!Volume::parse("/var/run/docker.sock:/tmp/d").takes_socket_place());
         assert!(Volume::parse("certs:/certs").is_for_dind());
         assert!(Volume::parse("/runner/services/docker").is_for_dind());
         assert!(!Volume::parse("/certstore").is_for_dind());

@@ -377,6 +377,54 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         )],
         "service-not-allowed",
     ),
+    problem(
+        "DOCKER_HOST in the job itself",
+        &[Edit(TOML, "=/certs\"", "=/certs\", \"DOCKER_HOST=tcp://localhost:2376\"")],
+        "docker-host-wrong",
+    ),
+    problem(
+        "certificates looked for elsewhere",
+        &[Edit(TOML, "=/certs\"", "=/certs\", \"DOCKER_CERT_PATH=/tls/client\"")],
+        "docker-tls-wrong",
+    ),
+    problem(
+        "jobs on the host's network",
+        &[Edit(TOML, "    volumes", "    network_mode = \"host\"\n    volumes")],
+        "dind-network",
+    ),
+    problem(
+        "jobs without a network",
+        &[Edit(TOML, "    volumes", "    network_mode = \"none\"\n    volumes")],
+        "network-none",
+    ),
+    problem(
+        "no room for dind",
+        &[Edit(TOML, "    volumes", "    services_limit = 0\n    volumes")],
+        "services-limit-low",
+    ),
+    problem(
+        "a dind without TLS",
+        &[Edit(
+            TOML,
+            "    volumes",
+            "    services = [{ name = \"docker:28-dind\", environment = [\"DOCKER_TLS_CERTDIR=\"] }]\n    volumes",
+        )],
+        "dind-service-tls",
+    ),
+    problem(
+        "a dind with another command",
+        &[Edit(
+            TOML,
+            "    volumes",
+            "    services = [{ name = \"docker:28-dind\", command = [\"dockerd\"] }]\n    volumes",
+        )],
+        "dind-service-command",
+    ),
+    problem(
+        "a volume in the place of the socket",
+        &[Edit(TOML, "\"/cache\"", "\"/cache\", \"/var/run/docker.sock\"")],
+        "docker-sock-place",
+    ),
     note(
         "key that GitLab holds",
         &[Edit(TOML, "  executor", "  tag_list = [\"CANARY\"]\n  executor")],
@@ -468,7 +516,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(
             TOML,
             "\"DOCKER_TLS_CERTDIR=/certs\"",
-            "\"DOCKER_TLS_CERTDIR=/certs\", \"DOCKER_TLS_VERIFY=1\"",
+            "\"DOCKER_TLS_CERTDIR=/certs\", \"DOCKER_TLS_VERIFY=1\", \"DOCKER_CERT_PATH=/certs/client\"",
         )],
         "environment-docker",
     ),

@@ -11,8 +11,52 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
         &["--profile", "dind-hardened"],
         note(
             "wide allow-list",
-            &[Edit(TOML, "    volumes", "    allowed_privileged_services = [\"**\"]\n    volumes")],
+            &[Edit(
+                TOML,
+                "    volumes",
+                "    allowed_privileged_services = [\"our.example.com/**\"]\n    volumes",
+            )],
             "allow-list-wider",
+        ),
+    ),
+    with(
+        &["--profile", "dind-hardened"],
+        problem(
+            "privileged services of anybody",
+            &[Edit(TOML, "    volumes", "    allowed_privileged_services = [\"**\"]\n    volumes")],
+            "wall-open",
+        ),
+    ),
+    with(
+        &["--profile", "dind-rootless"],
+        problem(
+            "the host's /etc in jobs",
+            &[Edit(TOML, "\"/cache\"", "\"/cache\", \"/etc:/e\"")],
+            "wall-open",
+        ),
+    ),
+    with(
+        &["--profile", "dind-rootless-closed"],
+        problem(
+            "a capability for jobs",
+            &[Edit(TOML, "    volumes", "    cap_add = [\"SYS_ADMIN\"]\n    volumes")],
+            "wall-open",
+        ),
+    ),
+    with(
+        &["--profile", "dind-hardened"],
+        note(
+            "no filter of system calls",
+            &[Edit(TOML, "    volumes", "    security_opt = [\"seccomp=unconfined\"]\n    volumes")],
+            "wall-thinner",
+        ),
+    ),
+    with(
+        &["--profile", "docker-socket"],
+        note(
+            "another path in the place of the socket",
+            &[Edit(TOML, VOLUMES, "[\"/srv/engine.sock:/var/run/docker.sock\"]")],
+            "docker-sock-other",
         ),
     ),
     with(

@@ -95,7 +95,7 @@ impl Survey {
     fn hold(&mut self, config: &Config, toml: &Toml, meant: &[&Runner<'_>], file: &str) -> Result<Vec<Edit>> {
         self.is_meant |= !meant.is_empty();
         let Self { notes, values, .. } = self;
-        let mut work = Work { toml, file, notes, values, edits: Vec::new() };
+        let mut work = Work { config, toml, file, notes, values, edits: Vec::new() };
         work.plan_tables(config, None)?;
         for runner in meant {
             work.plan_runner(config, runner)?;

@@ -11,12 +11,14 @@ use crate::keys::{self, GLOBAL, Type};
 use crate::resource::runner;
 use crate::resource::settings::{Config, Setting};
 use crate::runner_config::{
-    self, DOCKER, RUNNERS, Runner, SERVICES, host_names, identity, strings, tables, unusual_case, wrong_shape,
+    self, DOCKER, RUNNERS, Runner, SERVICES, Volume, host_names, identity, strings, tables, unusual_case,
+    wrong_shape,
 };
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
 /// One document being held against a profile: all its edits, and the same for people.
 pub(super) struct Work<'a> {
+    pub(super) config: &'a Config,
     pub(super) toml: &'a Toml,
     pub(super) file: &'a str,
     pub(super) notes: &'a mut Notes,
@@ -146,14 +148,14 @@ impl Work<'_> {
             Setting::List(wanted) => {
                 let found = list()?;
                 if let Some(runner) = runner.filter(|_| key.starts_with("allowed_privileged_")) {
-                    runner::warn_of_extra(runner, key, &found, wanted, self.notes);
+                    runner::warn_of_extra(runner, key, &found, wanted, self.config, self.notes);
                 }
                 for element in wanted {
                     // Of two variables with one name the last one counts.
                     let same = found.iter().rposition(|old| identity(key, old) == identity(key, element));
                     let quoted = || Scalar::from(element.as_str()).to_string();
                     match same {
-                        Some(index) if key == "environment" && found[index] != element.as_str() => {
+                        Some(index) if is_replaced(key, found[index], element) => {
                             let before = Some(Scalar::from(found[index]).to_string());
                             let action = Action::Replace { index, value: element.clone() };
                             self.push(at, &keys(), before, quoted(), action);
@@ -302,6 +304,18 @@ impl Work<'_> {
                 "it is about the link from gitlab-runner to that daemon, not about dind",
             );
         }
+    }
+}
+
+/// True where the element of that identity is not the wanted one: a variable with another value; a volume of Docker's
+/// own, which is a directory, where a socket of the host is wanted. Who shares another path of the host knows why.
+fn is_replaced(key: &str, found: &str, wanted: &str) -> bool {
+    match key {
+        "environment" => found != wanted,
+        "volumes" => {
+            Volume::parse(wanted).daemon_socket().is_some() && Volume::parse(found).host_path().is_none()
+        }
+        _ => false,
     }
 }
 

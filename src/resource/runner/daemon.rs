@@ -1,0 +1,296 @@
+//! The daemon that a profile gives jobs, and what in a runner's values keeps them from it.
+
+use toml_edit::{Item, TableLike};
+
+use super::services;
+use crate::change::Notes;
+use crate::resource::settings::{Config, Setting};
+use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume, strings_at};
+use crate::text::toml_patch::Scalar;
+
+/// Where a job's `docker` finds the daemon that a profile gives it.
+enum Daemon<'p> {
+    /// At the host `docker`; with TLS it keeps the certificates of clients in `client` below this directory, and without
+    /// it the text is empty.
+    Service(&'p str),
+    /// At a socket below this path.
+    Socket(&'p str),
+}
+
+impl<'p> Daemon<'p> {
+    fn of(config: &'p Config) -> Option<Self> {
+        let socket = |volume: &'p String| {
+            let volume = Volume::parse(volume);
+            let is_socket = volume.daemon_socket().is_some() || volume.path == "/runner/services/docker";
+            is_socket.then_some(Self::Socket(volume.path))
+        };
+        let directory = |variable: &'p String| variable.strip_prefix("DOCKER_TLS_CERTDIR=");
+        let sockets = list(config.of(DOCKER), "volumes").iter().find_map(socket);
+        sockets
+            .or_else(|| list(config.of(RUNNERS), "environment").iter().find_map(directory).map(Self::Service))
+    }
+
+    /// The port of a service.
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::Service("") => Some(2375),
+            Self::Service(_) => Some(2376),
+            Self::Socket(_) => None,
+        }
+    }
+
+    /// What `DOCKER_HOST` has to be; `None` where this value is right, or not for us to judge.
+    fn objection(&self, host: &str) -> Option<String> {
+        let host = host.trim_end_matches('/');
+        // The job's own container, in which no daemon is.
+        let is_own = ["tcp://localhost", "tcp://127.0.0.1", "tcp://[::1]", "tcp://0.0.0.0"]
+            .iter()
+            .filter_map(|own| host.strip_prefix(own))
+            .any(|rest| rest.is_empty() || rest.starts_with(':'));
+        match self {
+            Self::Service(_) => {
+                let at_service = ["2375", "2376"].map(|port| format!("tcp://docker:{port}"));
+                let right = format!("tcp://docker:{}", self.port().unwrap_or_default());
+                let is_judged = at_service.iter().any(|known| known == host)
+                    || is_own
+                    || host == "unix:///var/run/docker.sock";
+                (is_judged && host != right).then_some(right)
+            }
+            Self::Socket(path) => {
+                let is_below = host.strip_prefix("unix://").is_some_and(|socket| socket.starts_with(path));
+                let name = if path.rsplit('.').next() == Some("sock") { "" } else { "/docker.sock" };
+                ((is_own || host.starts_with("tcp://docker:")) && !is_below)
+                    .then(|| format!("unix://{path}{name}"))
+            }
+        }
+    }
+}
+
+fn list<'p>(settings: &'p [(String, Setting)], key: &str) -> &'p [String] {
+    match settings.iter().find(|(name, _)| name == key) {
+        Some((_, Setting::List(list))) => list,
+        _ => &[],
+    }
+}
+
+/// A runner, and the daemon that its jobs are to have.
+struct Case<'c> {
+    runner: &'c Runner<'c>,
+    docker: Option<&'c dyn TableLike>,
+    config: &'c Config,
+    daemon: Daemon<'c>,
+}
+
+/// Say what keeps jobs from the daemon: nothing else would.
+pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
+    let Some(daemon) = Daemon::of(config) else { return };
+    let case = Case { runner, docker, config, daemon };
+    if !case.warn_of_network(notes) {
+        case.warn_of_docker_host(notes);
+    }
+    case.warn_of_tls(notes);
+    case.warn_of_other_socket(notes);
+    case.warn_of_socket_place(notes);
+    if case.brings_dind() {
+        if let (Daemon::Service(directory), Some(port)) = (&case.daemon, case.daemon.port()) {
+            services::warn_of_other_daemon(runner, docker, config, (directory, port), notes);
+        }
+        services::warn_of_limit(runner, docker, config, notes);
+    }
+}
+
+impl Case<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.docker.and_then(|docker| docker.get(key)).and_then(Item::as_str)
+    }
+
+    /// A variable of every job, as it will be.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let value = |element: &'_ str| {
+            element.split_once('=').is_some_and(|(key, _)| key == name).then_some(name.len() + 1)
+        };
+        let asked = list(self.config.of(RUNNERS), "environment").iter().map(String::as_str);
+        let found = strings_at(Some(self.runner.table), "environment").into_iter();
+        // Of several the last one counts, and the profile's replaces it.
+        found.chain(asked).rev().find_map(|element| value(element).and_then(|at| element.get(at..)))
+    }
+
+    /// True where the daemon is a privileged service.
+    fn brings_dind(&self) -> bool {
+        let is_on = |name: &str| {
+            let is_it = |(key, setting): &(String, Setting)| {
+                key == name && *setting == Setting::Scalar(Scalar::Bool(true))
+            };
+            self.config.of(DOCKER).iter().any(is_it)
+        };
+        is_on("privileged") || is_on("services_privileged")
+    }
+
+    /// A network in which a service has no address of its own, so that no name leads there. True where the job shares
+    /// the network of its service, whose address is then its own.
+    fn warn_of_network(&self, notes: &mut Notes) -> bool {
+        let Some(mode) = self.text("network_mode") else { return false };
+        let title = self.runner.title();
+        if mode == "none" {
+            notes.warn(
+                "network-none",
+                format!("{title}: network_mode = \"none\": jobs reach no server, not even GitLab for their sources"),
+                "take network_mode out",
+            );
+            return true;
+        }
+        let is_shared = mode == "host" || mode.starts_with("container:");
+        let Some(port) = self.daemon.port().filter(|_| is_shared) else { return false };
+        let names = strings_at(self.docker, "extra_hosts");
+        let is_own =
+            |host: &str| ["tcp://localhost", "tcp://127.0.0.1"].iter().any(|own| host.starts_with(own));
+        let has_way = names.iter().any(|name| name.starts_with("docker:"))
+            || self.variable("DOCKER_HOST").is_some_and(is_own);
+        if !has_way {
+            notes.warn(
+                "dind-network",
+                format!(
+                    "{title}: with this network_mode services have no address of their own: the name `docker` leads jobs \
+                     nowhere"
+                ),
+                format!(
+                    "take network_mode out; or, for one job at a time, let `environment` have \
+                     \"DOCKER_HOST=tcp://localhost:{port}\""
+                ),
+            );
+        }
+        true
+    }
+
+    /// Jobs get `DOCKER_HOST` from the runner's environment and from its script before each job: where it names another
+    /// place than that of the daemon, they fail, although nothing says so.
+    fn warn_of_docker_host(&self, notes: &mut Notes) {
+        let script = self.runner.text("pre_build_script").and_then(exported_docker_host);
+        for (key, value) in [("environment", self.variable("DOCKER_HOST")), ("pre_build_script", script)] {
+            let Some(right) = value.and_then(|value| self.daemon.objection(value)) else { continue };
+            notes.warn(
+                "docker-host-wrong",
+                format!(
+                    "{}: DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
+                     themselves can't connect",
+                    self.runner.title()
+                ),
+                format!("take DOCKER_HOST out of `{key}`, or say {right}"),
+            );
+        }
+    }
+
+    /// The images of Docker set both variables of TLS where neither is there. A client takes its certificates from
+    /// `~/.docker` where one is missing, and speaks no TLS where the other is.
+    fn warn_of_tls(&self, notes: &mut Notes) {
+        let set = |name: &str| self.variable(name).filter(|value| !value.is_empty() && !value.contains('$'));
+        let (verify, path) = (set("DOCKER_TLS_VERIFY"), set("DOCKER_CERT_PATH"));
+        // Another daemon has other certificates.
+        if self
+            .variable("DOCKER_HOST")
+            .is_some_and(|host| self.daemon.objection(host).is_none() && self.is_elsewhere(host))
+        {
+            return;
+        }
+        let (what, repair) = match (&self.daemon, verify, path) {
+            (Daemon::Service(directory), _, Some(path)) if !directory.is_empty() && !is_client(path, directory) => (
+                format!("DOCKER_CERT_PATH in `environment` is not {directory}/client, where the daemon puts certificates for jobs"),
+                "take DOCKER_CERT_PATH out of `environment`: the images of Docker find the certificates by themselves".to_owned(),
+            ),
+            (Daemon::Service(directory), Some(_), None) if !directory.is_empty() && self.variable("DOCKER_CERT_PATH").is_none() => (
+                "DOCKER_TLS_VERIFY stands in `environment` without DOCKER_CERT_PATH: `docker` then looks for certificates in ~/.docker".to_owned(),
+                format!("take DOCKER_TLS_VERIFY out of `environment`, or add \"DOCKER_CERT_PATH={directory}/client\""),
+            ),
+            (Daemon::Service(directory), None, Some(_)) if !directory.is_empty() && self.variable("DOCKER_TLS_VERIFY").is_none_or(str::is_empty) => (
+                "DOCKER_CERT_PATH stands in `environment` without DOCKER_TLS_VERIFY: the images of Docker then speak no TLS".to_owned(),
+                "take DOCKER_CERT_PATH out of `environment`, or add \"DOCKER_TLS_VERIFY=1\"".to_owned(),
+            ),
+            (Daemon::Service("") | Daemon::Socket(_), Some(_), _) => (
+                "DOCKER_TLS_VERIFY in `environment` has jobs speak TLS to a daemon that has none".to_owned(),
+                "take DOCKER_TLS_VERIFY out of `environment`".to_owned(),
+            ),
+            _ => return,
+        };
+        notes.warn(
+            "docker-tls-wrong",
+            format!("{}: {what}. Jobs that do not set it themselves can't connect", self.runner.title()),
+            repair,
+        );
+    }
+
+    /// True for a daemon that is neither this profile's nor a place at which none is.
+    fn is_elsewhere(&self, host: &str) -> bool {
+        let host = host.trim_end_matches('/');
+        match self.daemon {
+            Daemon::Service(_) => {
+                self.daemon.port().is_some_and(|port| host != format!("tcp://docker:{port}"))
+            }
+            Daemon::Socket(_) => !host.starts_with("unix://"),
+        }
+    }
+
+    /// Another path of the host where the profile has the socket of its daemon. It stays: it may be a socket that lets
+    /// jobs do less.
+    fn warn_of_other_socket(&self, notes: &mut Notes) {
+        let mut wanted = list(self.config.of(DOCKER), "volumes").iter().map(|volume| Volume::parse(volume));
+        if !wanted.any(|volume| volume.daemon_socket().is_some()) {
+            return;
+        }
+        for (index, volume) in strings_at(self.docker, "volumes").into_iter().enumerate() {
+            let volume = Volume::parse(volume);
+            let is_other = volume.host_path().is_some() && volume.daemon_socket().is_none();
+            if volume.takes_socket_place() && is_other {
+                notes.warn(
+                    "docker-sock-other",
+                    format!(
+                        "{}: docker.volumes[{index}] has another path of the host than a daemon's usual socket where jobs \
+                         look for it: they reach one only if a daemon listens there",
+                        self.runner.title()
+                    ),
+                    format!("where none does: take docker.volumes[{index}] out, and run apply again"),
+                );
+            }
+        }
+    }
+
+    /// A volume where the daemon of a service makes its socket: it can't remove what is there, and dies.
+    fn warn_of_socket_place(&self, notes: &mut Notes) {
+        let allowed = list(self.config.of(DOCKER), "allowed_privileged_services");
+        let is_rootless = !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"));
+        if !self.brings_dind() || is_rootless || self.daemon.port().is_none() {
+            return;
+        }
+        for (index, volume) in strings_at(self.docker, "volumes").into_iter().enumerate() {
+            let volume = Volume::parse(volume);
+            // What is of the host is refused before.
+            if volume.takes_socket_place() && volume.host_path().is_none() {
+                notes.warn(
+                    "docker-sock-place",
+                    format!(
+                        "{}: docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \
+                         dies with \"can't create unix socket\"",
+                        self.runner.title()
+                    ),
+                    format!("take docker.volumes[{index}] out"),
+                );
+            }
+        }
+    }
+}
+
+fn is_client(path: &str, directory: &str) -> bool {
+    path.trim_end_matches('/').strip_suffix("/client") == Some(directory.trim_end_matches('/'))
+}
+
+/// The value that a script gives `DOCKER_HOST` last, outside comments.
+fn exported_docker_host(script: &str) -> Option<&str> {
+    let lines = script.lines().rev().filter(|line| !line.trim_start().starts_with('#'));
+    let value = |line: &'_ str| -> Option<(usize, usize)> {
+        let at = line.rfind("DOCKER_HOST=")? + "DOCKER_HOST=".len();
+        let rest = line.get(at..)?;
+        let start = at + usize::from(rest.starts_with(['"', '\'']));
+        let end = line[start..].find(|c: char| c.is_whitespace() || "\"';&|)".contains(c));
+        Some((start, end.map_or(line.len(), |end| start + end)))
+    };
+    lines.into_iter().find_map(|line| value(line).and_then(|(start, end)| line.get(start..end)))
+}

@@ -1,0 +1,91 @@
+//! Values that take away what a profile keeps from jobs: `privileged = false` alone is no wall.
+
+use toml_edit::{Item, TableLike};
+
+use crate::change::Notes;
+use crate::resource::settings::{Config, Setting};
+use crate::runner_config::{DOCKER, Gift, Hole, Runner, Volume, allows_anybody, holes, strings_at};
+use crate::text::glob;
+use crate::text::toml_patch::Scalar;
+
+/// The list whose services are privileged.
+pub(super) const LIST: &str = "allowed_privileged_services";
+
+/// Images with a daemon that is root, as jobs name them.
+const WITH_ROOT: [&str; 4] =
+    ["docker:dind", "docker:28-dind", "docker.io/library/docker:dind", "docker.io/library/docker:28-dind"];
+
+/// True for a profile that keeps jobs from root on the host: it wants their containers unprivileged, and gives them
+/// no socket of the host's daemon.
+pub(super) fn is_wanted(config: &Config) -> bool {
+    let wanted = config.of(DOCKER);
+    let is_off = wanted
+        .iter()
+        .any(|(key, setting)| key == "privileged" && *setting == Setting::Scalar(Scalar::Bool(false)));
+    is_off && !texts(config, "volumes").iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
+}
+
+/// What a profile wants of a key of `[runners.docker]`, as texts.
+fn texts(config: &Config, key: &str) -> Vec<String> {
+    let found = config.of(DOCKER).iter().find(|(name, _)| name == key);
+    match found.map(|(_, setting)| setting) {
+        Some(Setting::List(list) | Setting::Words(list)) => list.clone(),
+        Some(Setting::Scalar(Scalar::String(text))) => vec![text.clone()],
+        _ => Vec::new(),
+    }
+}
+
+/// True for an element of an allow-list of privileged services that opens what the profile closes.
+pub(super) fn is_hole(element: &str, config: &Config) -> bool {
+    let wanted = texts(config, LIST);
+    let is_rootless = !wanted.is_empty() && wanted.iter().all(|pattern| pattern.contains("rootless"));
+    let brings_root = || WITH_ROOT.iter().any(|image| glob::matches(element, image) == Some(true));
+    is_wanted(config)
+        && !wanted.iter().any(|pattern| pattern == element)
+        && glob::matches(element, "").is_some()
+        && (allows_anybody(element) || (is_rootless && brings_root()))
+}
+
+/// Say what of a runner's values opens the wall that the profile is.
+pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
+    if !is_wanted(config) {
+        return;
+    }
+    let mut found = holes(docker, &|key| texts(config, key));
+    let services = docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool);
+    let asked = config.of(DOCKER).iter().any(|(key, setting)| {
+        key == "services_privileged" && *setting == Setting::Scalar(Scalar::Bool(true))
+    });
+    if asked || services == Some(true) {
+        for (index, element) in strings_at(docker, LIST).into_iter().enumerate() {
+            if is_hole(element, config) {
+                let gift = Gift::Root(if allows_anybody(element) {
+                    "bring an image of their own as a privileged service"
+                } else {
+                    "bring a privileged service that is root"
+                });
+                found.push(Hole { place: format!("docker.{LIST}[{index}]"), gift });
+            }
+        }
+    }
+    let title = runner.title();
+    for Hole { place, gift } in found {
+        let repair = format!(
+            "take {place} out; jobs that need it are trusted with the host, and get a runner of their own"
+        );
+        match gift {
+            Gift::Root(gift) => notes.warn(
+                "wall-open",
+                format!(
+                    "{title}: by {place} jobs {gift}: the profile keeps nothing from a job that wants it"
+                ),
+                repair,
+            ),
+            Gift::Layer(gift) => notes.warn(
+                "wall-thinner",
+                format!("{title}: by {place} jobs {gift}: one wall less between them and the host"),
+                repair,
+            ),
+        }
+    }
+}
