@@ -373,6 +373,7 @@ fn what_takes_the_wall_away_is_named() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn what_keeps_jobs_from_the_daemon_of_their_service_is_named() {
     let service = |keys: &str| format!("    services = [{{ name = \"docker:28-dind\", {keys} }}]");
     let environment = |variables: &str| format!("  environment = [{variables}]");

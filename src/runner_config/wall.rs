@@ -55,15 +55,19 @@ pub fn holes(docker: Option<&dyn TableLike>, wanted: &dyn Fn(&str) -> Vec<String
         let mut look = |place: String, text: &str| {
             found.extend(judge(text).map(|gift| Hole { place, gift }));
         };
-        match item.and_then(Item::as_str) {
+        // What the profile wants may stand there already, and is said in one way before and after.
+        let wanted = wanted(key);
+        match item.and_then(Item::as_str).filter(|text| !wanted.iter().any(|wanted| wanted == text)) {
             Some(text) => look(format!("docker.{key}"), text),
             None => {
                 for (index, text) in strings_at(docker, key).into_iter().enumerate() {
-                    look(format!("docker.{key}[{index}]"), text);
+                    if !wanted.iter().any(|wanted| wanted == text) {
+                        look(format!("docker.{key}[{index}]"), text);
+                    }
                 }
             }
         }
-        for text in wanted(key) {
+        for text in wanted {
             look(format!("docker.{key} of the profile"), &text);
         }
     }
