@@ -17,7 +17,7 @@ use crate::fault::{self, fault};
 use crate::profile::suggest;
 use crate::report::{DetailLevel, Remark, Report};
 use crate::resource;
-use crate::run::{self, Exit, Streams};
+use crate::run::{self, Call, Exit, Streams};
 use crate::sys::exec;
 
 /// The module's name in a task. Ansible prefixes the name of its copy on the host.
@@ -66,7 +66,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     apply.selection.given = given;
     let apply = apply.clone();
     let extent = if task.diff { DetailLevel::Diff } else { DetailLevel::Lines };
-    let report = run::host(&cli, environment, &apply.selection, !task.check, extent);
+    let report = run::host(Call::new(&cli, environment, None), &apply.selection, !task.check, extent);
     // In check mode the task before may not have installed what this one waits for.
     document(report, apply.selection.allow_pending || task.check)
 }

@@ -33,11 +33,7 @@ pub fn page(command: Option<&str>) -> Result<String> {
     let mut bytes = Vec::new();
     let Some(name) = command else {
         let man = Man::new(top);
-        man.render_title(&mut bytes)?;
-        man.render_name_section(&mut bytes)?;
-        man.render_synopsis_section(&mut bytes)?;
-        man.render_description_section(&mut bytes)?;
-        man.render_options_section(&mut bytes)?;
+        render(&man, &mut bytes)?;
         man.render_subcommands_section(&mut bytes)?;
         let (before, after) = MORE.split_at(MORE.find(".SH SEE ALSO").unwrap_or(MORE.len()));
         return Ok([&String::from_utf8(bytes)?, before, &examples(""), after].concat());
@@ -56,17 +52,22 @@ pub fn page(command: Option<&str>) -> Result<String> {
         ));
     };
     let man = Man::new((*found).clone()).title(title);
-    man.render_title(&mut bytes)?;
-    man.render_name_section(&mut bytes)?;
-    man.render_synopsis_section(&mut bytes)?;
-    man.render_description_section(&mut bytes)?;
-    man.render_options_section(&mut bytes)?;
+    render(&man, &mut bytes)?;
     if found.has_subcommands() {
         man.render_subcommands_section(&mut bytes)?;
     }
     // The end of the help text is the same, but a page has a name for it.
     let see_also = format!(".SH SEE ALSO\n.BR {} (1)\n", escaped("runner-prep"));
     Ok([&String::from_utf8(bytes)?, &examples(&name.replace('-', " ")), &see_also[..]].concat())
+}
+
+/// What each page begins with.
+fn render(man: &Man, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    man.render_title(bytes)?;
+    man.render_name_section(bytes)?;
+    man.render_synopsis_section(bytes)?;
+    man.render_description_section(bytes)?;
+    man.render_options_section(bytes)
 }
 
 /// A section with the examples of a command.

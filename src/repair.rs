@@ -3,7 +3,9 @@
 //! A repair is written for root on the machine. Here it becomes one for a user with sudo, and one for a `--root` tree, so
 //! that no other module thinks of either. Must not look at the host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::fault;
 
 /// Programs that repairs name. What follows one is a command, for copying.
 const PROGRAMS: &str = "apk apt-get bash cat chage chattr chgrp chmod chown chroot command cp curl df diff dmesg dnf docker du echo find \
@@ -216,12 +218,7 @@ pub fn on_machine(repair: &str) -> String {
 
 /// A word for a shell.
 pub fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@=,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    fault::quoted(Path::new(text))
 }
 
 /// How a runner is registered that is right from the start.

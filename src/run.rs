@@ -20,27 +20,25 @@ mod undo;
 
 use anyhow::Result;
 
-use crate::apply::{Leftovers, STATE, Session, caught};
+use crate::apply::{Leftovers, STATE, caught};
 use crate::change::Note;
-use crate::cli::{self, Cli, Color, Command, Environment, Selection};
+use crate::cli::{self, Cli, Command, Environment, Selection};
 use crate::completion;
-use crate::facts::Facts;
 use crate::fault::{self, fault};
 use crate::manual;
 use crate::plan::Plan;
 use crate::profile::Profile;
-use crate::report::text::{self, Details};
-use crate::report::{DetailLevel, Listed, Profiles, Report, Status, Style, Text};
+use crate::report::text;
+use crate::report::{DetailLevel, Listed, Profiles, Report, Status, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
-use crate::sys::identity;
 use crate::text::key_pair::KeyKind;
 pub use complete::complete;
-use exit::extent;
-pub use exit::{Exit, Streams};
+pub use exit::{Call, Exit, Streams};
 pub(crate) use output::write;
 pub use output::{crashed, usage};
 use output::{deliver, json, print};
+use place::Site;
 pub(crate) use place::machine;
 use reader::{options, reader, require_root};
 use shelf::{Shelf, listed, resolve, sections};
@@ -48,44 +46,36 @@ use spinner::Spinner;
 
 /// Run the program.
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
-    let color = match cli.global.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => streams.columns.is_some() && !environment.plain,
-    };
-    let details = if cli.global.verbose { Details::Checks } else { Details::Few };
-    let style = Style { color, quiet: cli.global.quiet, details, columns: streams.columns };
+    let call = Call::new(cli, environment, streams.columns);
     match &cli.command {
-        Command::Doctor(asked) if asked.explains() => explain::run(cli, asked, streams, style),
-        Command::Doctor(asked) => doctor::run(cli, environment, asked, streams, style),
-        Command::Key(key) if key.rotate => rotate::run(cli, environment, key, streams, style),
+        Command::Doctor(asked) if asked.explains() => explain::run(call, asked, streams),
+        Command::Doctor(asked) => doctor::run(call, asked, streams),
+        Command::Key(key) if key.rotate => rotate::run(call, key, streams),
         Command::Profile(_)
         | Command::Key(_)
         | Command::Template(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Schema(_) => answer(cli, environment, streams, style),
-        Command::Gitlab(command) => gitlab::run(cli, environment, command, streams, style),
-        Command::Undo(command) => undo::run(cli, environment, command, streams, style),
+        | Command::Schema(_) => answer(call, streams),
+        Command::Gitlab(command) => gitlab::run(call, command, streams),
+        Command::Undo(command) => undo::run(call, command, streams),
         Command::Apply(apply) => {
             let write = !apply.dry_run;
-            let style = if write { style } else { style.with_differences() };
-            let extent = extent(cli, style);
-            let report = host(cli, environment, &apply.selection, write, extent);
+            let call = if write { call } else { call.with_differences() };
+            let report = host(call, &apply.selection, write, call.extent());
             let exit = match report.status {
                 Status::Failed => Exit::Error,
                 Status::Pending if apply.selection.allow_pending => Exit::Converged,
                 _ if !report.pending.is_empty() && !apply.selection.allow_pending => Exit::Pending,
                 _ => Exit::Converged,
             };
-            print(&report, cli, style, streams);
+            print(&report, call, streams);
             exit
         }
         Command::Plan(plan) => {
-            let style = style.with_differences();
-            let extent = extent(cli, style);
-            let report = host(cli, environment, &plan.selection, false, extent);
-            print(&report, cli, style, streams);
+            let call = call.with_differences();
+            let report = host(call, &plan.selection, false, call.extent());
+            print(&report, call, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs if plan.exit_code => Exit::Differs,
@@ -94,9 +84,8 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
         }
         Command::Check(check) => {
             let selection = &check.selection;
-            let extent = extent(cli, style);
-            let report = host(cli, environment, selection, false, extent);
-            print(&report, cli, style, streams);
+            let report = host(call, selection, false, call.extent());
+            print(&report, call, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 Status::Differs => Exit::Differs,
@@ -108,26 +97,15 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
 }
 
 /// Plan, and write if asked to; every error becomes part of the report.
-pub fn host(
-    cli: &Cli,
-    environment: Environment,
-    selection: &Selection,
-    write: bool,
-    extent: DetailLevel,
-) -> Report {
+pub fn host(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel) -> Report {
     let names = &selection.profile;
-    work(cli, environment, selection, write, extent)
+    work(call, selection, write, extent)
         .unwrap_or_else(|error| Report::failed(names, &error))
-        .addressed(reader(cli, environment, names, options(selection)))
+        .addressed(reader(call, names, options(selection)))
 }
 
 /// What the command line says to the resources.
-fn wanted_options(
-    cli: &Cli,
-    environment: Environment,
-    selection: &Selection,
-    profile: &Profile,
-) -> Result<Options> {
+fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> Result<Options> {
     let names = &selection.profile;
     let (registers, ca) = resource::registers(profile)?;
     Ok(Options {
@@ -137,38 +115,30 @@ fn wanted_options(
         config: selection.config.clone(),
         runners: selection.runner.clone(),
         profiles: names.clone(),
-        command: reader(cli, environment, names, options(selection)).apply(),
+        command: reader(call, names, options(selection)).apply(),
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
         template: resource::template(profile)?,
-        confined: matches!(cli.command, Command::Check(_)),
+        confined: matches!(call.cli.command, Command::Check(_)),
         ask_sudo: false,
         ..resource::servers(profile)?
     })
 }
 
-fn work(
-    cli: &Cli,
-    environment: Environment,
-    selection: &Selection,
-    write: bool,
-    extent: DetailLevel,
-) -> Result<Report> {
+fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel) -> Result<Report> {
     let names = &selection.profile;
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, selection.user.as_deref())?;
-    let root = root.giving(selection.adopt);
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = &Facts::new(&root, machine);
-    let shelf = Shelf { root: &root, facts, machine, environment };
+    let mut site = Site::open(call, selection.user.as_deref())?;
+    site.root = site.root.giving(selection.adopt);
+    let (root, facts) = (&site.root, &site.facts());
+    let shelf = Shelf::of(&site, facts, call.environment);
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
     if wanted.kinds().next().is_none() {
         return Err(chosen::nothing(names, selection));
     }
-    require_root(&root, if write { "apply" } else { "plan" })?;
-    let options = wanted_options(cli, environment, selection, profile)?;
+    require_root(root, if write { "apply" } else { "plan" })?;
+    let options = wanted_options(call, selection, profile)?;
     let name =
         selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;
     let plan_of = |wanted: &Wanted| -> Result<Plan> {
@@ -179,7 +149,7 @@ fn work(
     let build = || plan_of(wanted);
     // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
-    let left = Leftovers::find(&root);
+    let left = Leftovers::find(root);
     if let Some(what) = left.broken {
         if !write {
             return Err(fault(
@@ -188,18 +158,18 @@ fn work(
                 "repair it, and go on: runner-prep apply",
             ));
         }
-        session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
+        session = Some(site.session(call)?);
     }
     let mut plan = match build() {
         Err(error) if write => {
-            let open = || Session::open(&root, machine, spinner::waiting(cli, environment));
+            let open = || site.session(call);
             let of_kind = |kind: &str| plan_of(&Wanted::resolve(profile, &|one| one == kind)?);
             return rights::alone(names, wanted, error, session, open, of_kind, extent);
         }
         plan => plan?,
     };
     if session.is_none() && write && (!plan.changes.is_empty() || left.unswept) {
-        session = Some(Session::open(&root, machine, spinner::waiting(cli, environment))?);
+        session = Some(site.session(call)?);
     }
     let Some(session) = session else {
         return Ok(Report::planned(names, &plan, extent).brief());
@@ -211,7 +181,7 @@ fn work(
     }
     let mut keys = plan.changes.iter().filter_map(|change| change.op.unmade_key());
     if keys.any(|key| key.kind != KeyKind::Ed25519) {
-        if let Some(spinner) = Spinner::new(cli, environment) {
+        if let Some(spinner) = Spinner::new(call) {
             // An error comes again when the key is to be written, and is told then.
             spinner.during("making a key", || session.make_keys(&plan.changes).is_ok());
         }
@@ -251,28 +221,26 @@ fn work(
 }
 
 /// The commands that only answer a question: their whole output, or an error.
-fn ask(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Result<String> {
-    match &cli.command {
+fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
+    match &call.cli.command {
         Command::Completions(asked) => return completion::script(asked.shell),
         Command::Man(asked) if asked.list => return Ok(manual::names().join("\n") + "\n"),
         Command::Man(asked) => return manual::page(asked.command.as_deref()),
         Command::Schema(asked) => return Ok(json(&schema::of(asked.document))),
         _ => {}
     }
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, None)?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, machine);
-    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
+    let site = Site::open(call, None)?;
+    let facts = site.facts();
+    let shelf = Shelf::of(&site, &facts, call.environment);
     let load = |names: &[String]| -> Result<Profile> {
         let profile = Profile::load(names, &sections(), &shelf)?;
         resolve(&profile, &|_| true)?;
         Ok(profile)
     };
-    match &cli.command {
+    match &call.cli.command {
         Command::Profile(cli::Profile::Show { name }) => {
             let profile = load(name)?;
-            Ok(text_or_json(cli, name, profile.text()?))
+            Ok(text_or_json(call.cli, name, profile.text()?))
         }
         Command::Template(template) => {
             let text = resource::template(&load(&template.profile)?)?.ok_or_else(|| {
@@ -283,17 +251,17 @@ fn ask(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: St
                     "register the runner without --template-config",
                 )
             })?;
-            Ok(text_or_json(cli, &template.profile, &text))
+            Ok(text_or_json(call.cli, &template.profile, &text))
         }
         Command::Key(key) => {
-            let (line, remarks) = key::show(cli, environment, &root, &facts, key, style)?;
+            let (line, remarks) = key::show(call, &site.root, &facts, key)?;
             // Not on standard output, which is the line alone.
             write(streams.err, &remarks);
             Ok(line)
         }
         _ => {
-            let list = listed(cli, environment)?;
-            if cli.global.json {
+            let list = listed(call)?;
+            if call.cli.global.json {
                 let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
                 return Ok(json(&Profiles { profiles: listed.collect() }));
             }
@@ -311,12 +279,12 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
     }
 }
 
-fn answer(cli: &Cli, environment: Environment, streams: &mut Streams<'_>, style: Style) -> Exit {
-    match ask(cli, environment, streams, style) {
+fn answer(call: Call<'_>, streams: &mut Streams<'_>) -> Exit {
+    match ask(call, streams) {
         Ok(text) => deliver(streams, &text),
         Err(error) => {
-            let report = Report::failed(&[], &error).addressed(reader(cli, environment, &[], Vec::new()));
-            print(&report, cli, style, streams);
+            let report = Report::failed(&[], &error).addressed(reader(call, &[], Vec::new()));
+            print(&report, call, streams);
             Exit::Error
         }
     }

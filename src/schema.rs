@@ -47,29 +47,18 @@ fn output() -> Schema {
 /// A profile: what it is for, what it extends, and a section for each kind of resource.
 fn profile() -> Schema {
     let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
-    let mut properties = Map::new();
-    properties.insert(
-        "summary".to_owned(),
-        json_schema!({ "type": "string", "description": "What the profile is for, in one line." }).into(),
-    );
-    properties.insert(
-        "extends".to_owned(),
-        json_schema!({
-            "type": "array",
-            "items": { "type": "string" },
-            "description": "Profiles that this one builds on, by name or path."
-        })
-        .into(),
-    );
-    properties.insert(
-        "replaces".to_owned(),
-        json_schema!({
-            "type": "array",
-            "items": { "type": "string" },
-            "description": "Values of this profile that take the place of those of the profiles that it builds on, as dotted paths such as git.name."
-        })
-        .into(),
-    );
+    let texts = |about: &str| {
+        json_schema!({ "type": "array", "items": { "type": "string" }, "description": about }).into()
+    };
+    let summary =
+        json_schema!({ "type": "string", "description": "What the profile is for, in one line." }).into();
+    let replaces = "Values of this profile that take the place of those of the profiles that it builds on, as \
+                    dotted paths such as git.name.";
+    let mut properties = Map::from_iter([
+        ("summary".to_owned(), summary),
+        ("extends".to_owned(), texts("Profiles that this one builds on, by name or path.")),
+        ("replaces".to_owned(), texts(replaces)),
+    ]);
     for kind in resource::KINDS {
         let mut section = kind.schema(&mut generator);
         section.insert("description".to_owned(), Value::from(kind.summary));

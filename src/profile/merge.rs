@@ -3,12 +3,13 @@
 //!
 //! Comments stay, because people read the result (`profile show`) and copy it.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 
 use anyhow::Result;
-use toml_edit::{Array, Datetime, Document, DocumentMut, Item, Key, Table, TableLike, Value};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
 use super::position::{Show, suggest};
 use super::source::{HEAD, Source};
@@ -128,8 +129,9 @@ fn join(
             }
         }
         (Some(Item::Value(Value::Array(old))), Item::Value(Value::Array(new))) => {
-            let known: Vec<Meaning> = old.iter().map(Meaning::of_value).collect();
-            let is_missing = |value: &&Value| !known.contains(&Meaning::of_value(value));
+            let says = |value: &Value| meaning(&Item::Value(value.clone()));
+            let known: Vec<_> = old.iter().map(says).collect();
+            let is_missing = |value: &&Value| !known.contains(&says(value));
             let missing: Vec<Value> = new.iter().filter(is_missing).map(bare).collect();
             if !missing.is_empty() {
                 for value in missing {
@@ -140,13 +142,14 @@ fn join(
         }
         (Some(Item::ArrayOfTables(old)), Item::ArrayOfTables(new)) => {
             for table in &new {
-                if !old.iter().any(|known| Meaning::of_table(known) == Meaning::of_table(table)) {
+                let says = |table: &Table| meaning(&Item::Table(table.clone()));
+                if !old.iter().any(|known| says(known) == says(table)) {
                     old.push(table.clone());
                 }
             }
         }
         (Some(old), new) => {
-            if Meaning::of(old) != Meaning::of(&new) {
+            if meaning(old) != meaning(&new) {
                 let (old, new) = (plain(old).to_string(), plain(&new).to_string());
                 let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
                 return Err(contradiction(path, &old, &new, first, from));
@@ -166,45 +169,8 @@ fn spread(item: &mut Item) {
 }
 
 /// What an item says, in whichever notation.
-#[derive(PartialEq)]
-enum Meaning {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Bool(bool),
-    Time(Datetime),
-    List(Vec<Meaning>),
-    Table(BTreeMap<String, Meaning>),
-}
-
-impl Meaning {
-    fn of(item: &Item) -> Option<Self> {
-        match item {
-            Item::None => None,
-            Item::Value(value) => Some(Self::of_value(value)),
-            Item::Table(table) => Some(Self::of_table(table)),
-            Item::ArrayOfTables(tables) => {
-                Some(Self::List(tables.iter().map(|table| Self::of_table(table)).collect()))
-            }
-        }
-    }
-
-    fn of_value(value: &Value) -> Self {
-        match value {
-            Value::String(text) => Self::Text(text.value().clone()),
-            Value::Integer(number) => Self::Integer(*number.value()),
-            Value::Float(number) => Self::Float(*number.value()),
-            Value::Boolean(value) => Self::Bool(*value.value()),
-            Value::Datetime(time) => Self::Time(*time.value()),
-            Value::Array(array) => Self::List(array.iter().map(Self::of_value).collect()),
-            Value::InlineTable(table) => Self::of_table(table),
-        }
-    }
-
-    fn of_table(table: &dyn TableLike) -> Self {
-        let keys = table.iter().filter_map(|(key, item)| Some((key.to_owned(), Self::of(item)?)));
-        Self::Table(keys.collect())
-    }
+fn meaning(item: &Item) -> Option<serde_json::Value> {
+    serde_json::Value::deserialize(item.clone().into_value().ok()?.into_deserializer()).ok()
 }
 
 /// A copy that may stand anywhere in the document, with its comments; inline tables as tables.

@@ -9,17 +9,14 @@ use anyhow::Result;
 
 use super::exit::{Exit, Streams};
 use super::output::write;
-use super::place;
+use super::place::Site;
 use super::shelf::Shelf;
 use crate::cli::Environment;
 use crate::completion::{self, Place, Wish, Word};
-use crate::facts::Facts;
 use crate::profile::{self, Shelf as _};
 use crate::report::escape;
 use crate::resource::{self, Context, KINDS, Options, Target};
 use crate::runner_config::{self, EXECUTORS, Runner};
-use crate::sys::identity;
-use crate::sys::root::Root;
 
 /// Longer names are no help to anybody who completes them.
 const MOST_CHARACTERS: usize = 100;
@@ -39,17 +36,15 @@ pub fn complete(words: &[String], environment: Environment, streams: &mut Stream
     Exit::Converged
 }
 
-fn tree(asked: &Place, environment: Environment) -> Result<(Root, Option<Root>)> {
-    identity::harden()?;
-    place::open(asked.root.as_deref().unwrap_or(Path::new("/")), environment, None)
+fn tree(asked: &Place, environment: Environment) -> Result<Site> {
+    Site::at(asked.root.as_deref().unwrap_or(Path::new("/")), environment, None)
 }
 
 /// Built-in and local ones. One that can't be read has no summary.
 fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
-    let (root, other) = tree(place, environment)?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, machine);
-    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
+    let site = tree(place, environment)?;
+    let facts = site.facts();
+    let shelf = Shelf::of(&site, &facts, environment);
     if let Ok(list) = profile::list(&shelf) {
         return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
     }
@@ -59,8 +54,8 @@ fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
 
 /// By name where a shell can be given it, else by id; only what means one runner and no other.
 fn runners(place: &Place, environment: Environment) -> Result<Vec<Word>> {
-    let (root, other) = tree(place, environment)?;
-    let facts = Facts::new(&root, other.as_ref().unwrap_or(&root));
+    let site = tree(place, environment)?;
+    let facts = site.facts();
     let target = Target::find(&facts, None)?;
     let options = Options { config: place.config.clone(), ..Options::default() };
     let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });

@@ -4,11 +4,12 @@ use std::cell::OnceCell;
 
 use anyhow::Result;
 
-use super::exit::{Exit, Streams};
+use super::exit::{Call, Exit, Streams};
 use super::output::{json, write};
+use super::place::Site;
+use super::reader;
 use super::shelf::{Shelf, resolve, sections};
-use super::{place, reader};
-use crate::cli::{Cli, Doctor, Environment};
+use crate::cli::Doctor;
 use crate::doctor::{self, Config, Patient};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
@@ -17,7 +18,7 @@ use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::repair::Reader;
-use crate::report::{Diagnosis, Status, Style};
+use crate::report::{Diagnosis, Status};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::runner_config::{self, DOCKER_EXECUTORS};
 use crate::sys::identity;
@@ -27,22 +28,15 @@ use crate::text::toml_patch::Toml;
 const FINDINGS: [&str; 2] = ["account-is-root", "account-name"];
 
 /// Examine the host, and say what was found.
-pub(super) fn run(
-    cli: &Cli,
-    environment: Environment,
-    asked: &Doctor,
-    streams: &mut Streams<'_>,
-    style: Style,
-) -> Exit {
-    let diagnosis =
-        examine(cli, environment, asked).unwrap_or_else(|error| Diagnosis::failed(&asked.profile, &error));
-    let reader = reader_of(cli, environment, asked, &diagnosis.profiles);
+pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
+    let diagnosis = examine(call, asked).unwrap_or_else(|error| Diagnosis::failed(&asked.profile, &error));
+    let reader = reader_of(call, asked, &diagnosis.profiles);
     let diagnosis = diagnosis.addressed(&reader);
-    if cli.global.json {
+    if call.cli.global.json {
         write(streams.out, &json(&diagnosis));
     } else {
-        write(streams.out, &diagnosis.results(style));
-        write(streams.err, &diagnosis.problems(style));
+        write(streams.out, &diagnosis.results(call.style));
+        write(streams.err, &diagnosis.problems(call.style));
     }
     match diagnosis.status {
         Status::Failed => Exit::Error,
@@ -53,17 +47,15 @@ pub(super) fn run(
     }
 }
 
-fn reader_of(cli: &Cli, environment: Environment, asked: &Doctor, names: &[String]) -> Reader {
+fn reader_of(call: Call<'_>, asked: &Doctor, names: &[String]) -> Reader {
     let Doctor { config, user, runner, runner_version, .. } = asked;
     let options = reader::same_options(config.as_deref(), user.as_deref(), runner, *runner_version);
-    reader::reader(cli, environment, names, options)
+    reader::reader(call, names, options)
 }
 
-fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagnosis> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, asked.user.as_deref())?;
-    let tools = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, tools);
+fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
+    let site = Site::open(call, asked.user.as_deref())?;
+    let (root, facts) = (&site.root, site.facts());
     if root.is_host() && !identity::is_root() {
         return Err(fault(
             "not-root",
@@ -83,8 +75,8 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
         names => (names.to_vec(), None),
     };
     options.profiles.clone_from(&names);
-    options.command = reader_of(cli, environment, asked, &names).apply();
-    let shelf = Shelf { root: &root, facts: &facts, machine: tools, environment };
+    options.command = reader_of(call, asked, &names).apply();
+    let shelf = Shelf::of(&site, &facts, call.environment);
     let profile = Profile::load(&names, &sections(), &shelf)?;
     let Options { server, servers, .. } = resource::servers(&profile)?;
     (options.server, options.servers) = (server, servers);
@@ -103,7 +95,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
     let wanted = Toml::parse(profile.text()?.as_bytes()).map_err(|error| {
         fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
     })?;
-    let machine = root.is_host().then(|| Machine::new(&root));
+    let machine = root.is_host().then(|| Machine::new(root));
     let (path, found) = resource::config_file(&context);
     let version = match asked.runner_version {
         Some(version) => Ok(Some(version)),
@@ -128,7 +120,7 @@ fn examine(cli: &Cli, environment: Environment, asked: &Doctor) -> Result<Diagno
     };
     let mut found = doctor::examine(&patient);
     if asked.online && root.is_host() {
-        found.extend(super::gitlab::findings(asked, &profile, (&root, &facts)));
+        found.extend(super::gitlab::findings(asked, &profile, (root, &facts)));
     }
     Ok(Diagnosis::of(&names, chosen, found))
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, Color, Environment};
 use crate::report::text::Details;
 use crate::report::{DetailLevel, Style};
 
@@ -30,11 +30,37 @@ pub struct Streams<'a> {
     pub columns: Option<usize>,
 }
 
-/// What of each change will be seen.
-pub(super) fn extent(cli: &Cli, style: Style) -> DetailLevel {
-    match style.details {
-        _ if cli.global.json => DetailLevel::Diff,
-        Details::Few => DetailLevel::Lines,
-        Details::Differences | Details::Checks => DetailLevel::Differences,
+/// How the program was called: all that a command goes by beside its own arguments.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub(super) cli: &'a Cli,
+    pub(super) environment: Environment,
+    pub(super) style: Style,
+}
+
+impl<'a> Call<'a> {
+    /// For a terminal of so many columns, or for none.
+    pub fn new(cli: &'a Cli, environment: Environment, columns: Option<usize>) -> Self {
+        let color = match cli.global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => columns.is_some() && !environment.plain,
+        };
+        let details = if cli.global.verbose { Details::Checks } else { Details::Few };
+        Self { cli, environment, style: Style { color, quiet: cli.global.quiet, details, columns } }
+    }
+
+    /// The same where people see what differs.
+    pub(super) fn with_differences(self) -> Self {
+        Self { style: self.style.with_differences(), ..self }
+    }
+
+    /// What of each change will be seen.
+    pub(super) fn extent(self) -> DetailLevel {
+        match self.style.details {
+            _ if self.cli.global.json => DetailLevel::Diff,
+            Details::Few => DetailLevel::Lines,
+            Details::Differences | Details::Checks => DetailLevel::Differences,
+        }
     }
 }

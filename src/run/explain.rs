@@ -5,11 +5,11 @@ use std::io::BufRead;
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
 
-use super::exit::{Exit, Streams};
+use super::exit::{Call, Exit, Streams};
 use super::output::{json, print, write};
-use crate::cli::{Cli, Doctor};
+use crate::cli::Doctor;
 use crate::doctor::explain::{self, Errors};
-use crate::report::{Explanation, Report, Style};
+use crate::report::{Explanation, Report};
 use crate::sys::identity;
 
 /// No more of a log is read. GitLab keeps 4 MiB of a job by default.
@@ -19,18 +19,18 @@ const MOST_BYTES: u64 = 16 << 20;
 const LEAST_BYTES: usize = 8;
 
 /// Explain what was given. Exit code 0 where something of it is known, 1 where nothing is.
-pub(super) fn run(cli: &Cli, asked: &Doctor, streams: &mut Streams<'_>, style: Style) -> Exit {
+pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
     let explanation = match answer(asked) {
         Ok(explanation) => explanation,
         Err(error) => {
-            print(&Report::failed(&[], &error), cli, style, streams);
+            print(&Report::failed(&[], &error), call, streams);
             return Exit::Error;
         }
     };
-    if cli.global.json {
+    if call.cli.global.json {
         write(streams.out, &json(&explanation));
     } else {
-        write(streams.out, &explanation.results(style));
+        write(streams.out, &explanation.results(call.style));
     }
     if explanation.explanations.is_empty() { Exit::Differs } else { Exit::Converged }
 }

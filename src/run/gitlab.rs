@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use zeroize::Zeroizing;
 
-use super::exit::{Exit, Streams, extent};
+use super::exit::{Call, Exit, Streams};
+use super::key;
 use super::output::print;
+use super::place::Site;
 use super::shelf::{Shelf, sections};
-use super::{key, place};
-use crate::cli::{self, Cli, Environment, GitlabOptions};
+use crate::cli::{self, Environment, GitlabOptions};
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, quoted, repair};
@@ -20,7 +21,7 @@ use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
-use crate::report::{DetailLevel, Report, Status, Style};
+use crate::report::{DetailLevel, Report, Status};
 use crate::sys::dir::{Entry, Kind, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -30,20 +31,14 @@ use crate::text::public_key::{PublicLine, public_line};
 const ONLINE_SECONDS: u64 = 30;
 
 /// Plan, check or apply.
-pub(super) fn run(
-    cli: &Cli,
-    environment: Environment,
-    command: &cli::Gitlab,
-    streams: &mut Streams<'_>,
-    style: Style,
-) -> Exit {
-    let (options, style) = match command {
-        cli::Gitlab::Plan { options, .. } => (options, style.with_differences()),
-        cli::Gitlab::Apply(options) | cli::Gitlab::Check(options) => (options, style),
+pub(super) fn run(call: Call<'_>, command: &cli::Gitlab, streams: &mut Streams<'_>) -> Exit {
+    let (options, call) = match command {
+        cli::Gitlab::Plan { options, .. } => (options, call.with_differences()),
+        cli::Gitlab::Apply(options) | cli::Gitlab::Check(options) => (options, call),
     };
-    let report = work(cli, environment, command, options, extent(cli, style))
+    let report = work(call, command, options, call.extent())
         .unwrap_or_else(|error| Report::failed(&options.profile, &error));
-    print(&report, cli, style, streams);
+    print(&report, call, streams);
     match (report.status, command) {
         (Status::Failed, _) => Exit::Error,
         (_, cli::Gitlab::Plan { exit_code: false, .. }) => Exit::Converged,
@@ -55,18 +50,15 @@ pub(super) fn run(
 }
 
 fn work(
-    cli: &Cli,
-    environment: Environment,
+    call: Call<'_>,
     command: &cli::Gitlab,
     options: &GitlabOptions,
     extent: DetailLevel,
 ) -> Result<Report> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, options.user.as_deref())?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, machine);
+    let site = Site::open(call, options.user.as_deref())?;
+    let facts = site.facts();
     let names = &options.profile;
-    let shelf = Shelf { root: &root, facts: &facts, machine, environment };
+    let shelf = Shelf::of(&site, &facts, call.environment);
     let profile = Profile::load(names, &sections(), &shelf)?;
     let wanted = section::of(&profile)?.filter(|wanted| !wanted.projects.is_empty()).ok_or_else(|| {
         fault(
@@ -76,8 +68,8 @@ fn work(
         )
     })?;
     let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
-    let files = Files(machine);
-    let keys = if wants_keys { files.keys(options, &root, &facts)? } else { Vec::new() };
+    let files = Files(site.machine());
+    let keys = if wants_keys { files.keys(options, &site.root, &facts)? } else { Vec::new() };
     if let cli::Gitlab::Plan { offline: true, .. } = command {
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
     }

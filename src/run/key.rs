@@ -4,15 +4,16 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::exit::Call;
 use super::output::json;
 use super::reader::{reader, require_root};
 use crate::change::{Note, PublicKey};
-use crate::cli::{Cli, Environment, Key};
+use crate::cli::Key;
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh::SYSTEM_HOSTS;
 use crate::fault::fault;
-use crate::report::{Report, Style, escape};
+use crate::report::{Report, escape};
 use crate::resource::{self, Context, Options, Target};
 use crate::runner_config::{Runner, list};
 use crate::sys::root::Root;
@@ -22,23 +23,16 @@ use crate::text::known_hosts::{HostName, hosts};
 const MOST_SERVERS: usize = 10;
 
 /// What is printed: the line, its fingerprint or a document; and what a person should know beside it.
-pub(super) fn show(
-    cli: &Cli,
-    environment: Environment,
-    root: &Root,
-    facts: &Facts<'_>,
-    asked: &Key,
-    style: Style,
-) -> Result<(String, String)> {
+pub(super) fn show(call: Call<'_>, root: &Root, facts: &Facts<'_>, asked: &Key) -> Result<(String, String)> {
     let (found, notes) = find(root, facts, asked.user.as_ref())?;
     let shown = if asked.fingerprint { found.fingerprint.clone() } else { escape(&found.line) } + "\n";
     let mut report = Report::of_key(found);
     report.warn(&notes);
-    let report = report.addressed(reader(cli, environment, &[], Vec::new()));
-    if cli.global.json {
+    let report = report.addressed(reader(call, &[], Vec::new()));
+    if call.cli.global.json {
         return Ok((json(&report), String::new()));
     }
-    Ok((shown, report.problems(style)))
+    Ok((shown, report.problems(call.style)))
 }
 
 /// The public key of the account that jobs run as.

@@ -7,7 +7,7 @@ use std::io::Write;
 use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::exit::{Exit, Streams};
+use super::exit::{Call, Exit, Streams};
 use super::shelf::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
@@ -60,7 +60,8 @@ fn lacks_profile(error: &clap::Error) -> bool {
 /// The profiles that there are for the command that was called, with what they are for.
 fn profiles(environment: Environment) -> Vec<(String, String)> {
     let whole = args_os().chain([OsString::from("--profile=dind")]);
-    let listed = Cli::try_parse_from(whole).ok().and_then(|cli| listed(&cli, environment).ok());
+    let listed =
+        Cli::try_parse_from(whole).ok().and_then(|cli| listed(Call::new(&cli, environment, None)).ok());
     listed.unwrap_or_default().into_iter().map(|(name, summary, _)| (name, summary)).collect()
 }
 
@@ -90,13 +91,13 @@ pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).map(|text| escape_json(&text) + "\n").unwrap_or_default()
 }
 
-pub(super) fn print(report: &Report, cli: &Cli, style: Style, streams: &mut Streams<'_>) {
-    if cli.global.json {
+pub(super) fn print(report: &Report, call: Call<'_>, streams: &mut Streams<'_>) {
+    if call.cli.global.json {
         write(streams.out, &json(report));
         return;
     }
-    write(streams.out, &report.results(style));
-    write(streams.err, &report.problems(style));
+    write(streams.out, &report.results(call.style));
+    write(streams.err, &report.problems(call.style));
 }
 
 /// For a command whose output is all that it does: a reader who has enough is no error, a full disk is one.

@@ -4,25 +4,52 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::exit::Call;
+use super::spinner::waiting;
+use crate::apply::Session;
 use crate::cli::Environment;
 use crate::facts::Facts;
 use crate::resource::Target;
 use crate::sys::identity;
 use crate::sys::root::Root;
 
-/// Open the tree at a path, and the machine where that is another one. `user` is the account that `--user` names.
-pub(super) fn open(
-    path: &Path,
-    environment: Environment,
-    user: Option<&str>,
-) -> Result<(Root, Option<Root>)> {
-    let machine = machine(environment, user)?;
-    // Nearly always the host itself.
-    if path == Path::new("/") {
-        return Ok((machine, None));
+/// The tree that is worked on, and the machine.
+pub(super) struct Site {
+    pub(super) root: Root,
+    /// The machine, where the tree is another one.
+    other: Option<Root>,
+}
+
+impl Site {
+    /// What the command line names. `user` is the account of `--user`.
+    pub(super) fn open(call: Call<'_>, user: Option<&str>) -> Result<Self> {
+        Self::at(&call.cli.global.root, call.environment, user)
     }
-    let tree = machine.tree(path)?;
-    Ok(if tree.is_host() { (machine, None) } else { (tree, Some(machine)) })
+
+    /// The tree at a path.
+    pub(super) fn at(path: &Path, environment: Environment, user: Option<&str>) -> Result<Self> {
+        identity::harden()?;
+        let root = machine(environment, user)?;
+        // Nearly always the host itself.
+        if path == Path::new("/") {
+            return Ok(Self { root, other: None });
+        }
+        let tree = root.tree(path)?;
+        Ok(if tree.is_host() { Self { root, other: None } } else { Self { root: tree, other: Some(root) } })
+    }
+
+    pub(super) fn machine(&self) -> &Root {
+        self.other.as_ref().unwrap_or(&self.root)
+    }
+
+    pub(super) fn facts(&self) -> Facts<'_> {
+        Facts::new(&self.root, self.machine())
+    }
+
+    /// Take the lock, and repair what a killed run left.
+    pub(super) fn session(&self, call: Call<'_>) -> Result<Session<'_>> {
+        Session::open(&self.root, self.machine(), waiting(call))
+    }
 }
 
 /// The machine, pointed at files of root's and of whoever called root.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Environment, Selection};
+use super::exit::Call;
+use crate::cli::Selection;
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::repair::{Reader, quoted};
@@ -12,18 +13,14 @@ use crate::sys::identity::is_root;
 use crate::sys::root::Root;
 
 /// Who reads the repairs, and what the options of the command were that say where it works.
-pub(super) fn reader(
-    cli: &Cli,
-    environment: Environment,
-    profiles: &[String],
-    options: Vec<(&str, String)>,
-) -> Reader {
-    let tree = (cli.global.root != Path::new("/")).then(|| Root::open(&cli.global.root).ok()).flatten();
+pub(super) fn reader(call: Call<'_>, profiles: &[String], options: Vec<(&str, String)>) -> Reader {
+    let tree =
+        (call.cli.global.root != Path::new("/")).then(|| Root::open(&call.cli.global.root).ok()).flatten();
     let tree = tree.and_then(|root| root.prefix().map(Path::to_owned));
     let root = tree.as_ref().map(|tree| ("--root", tree.display().to_string()));
     let words = root.into_iter().chain(options);
     let options = words.map(|(option, value)| [" ", option, " ", &quoted(&value)].concat()).collect();
-    let by_sudo = environment.sudo_uid.is_some_and(|uid| uid != 0);
+    let by_sudo = call.environment.sudo_uid.is_some_and(|uid| uid != 0);
     let chroots_by_sudo = tree.is_some() && !is_root();
     Reader { by_sudo, chroots_by_sudo, tree, profiles: profiles.join(","), options }
 }

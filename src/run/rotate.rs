@@ -5,35 +5,27 @@
 
 use anyhow::Result;
 
-use super::exit::{Exit, Streams, extent};
+use super::exit::{Call, Exit, Streams};
+use super::key;
 use super::output::print;
+use super::place::Site;
 use super::reader::{reader, require_root, same_options};
-use super::{key, place, spinner};
-use crate::apply::{Session, caught};
+use crate::apply::caught;
 use crate::change::{Note, Notes, Outcome};
-use crate::cli::{Cli, Environment, Key};
-use crate::facts::Facts;
+use crate::cli::{Environment, Key};
 use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
 use crate::profile::Profile;
-use crate::report::{DetailLevel, Report, Status, Style};
+use crate::report::{DetailLevel, Report, Status};
 use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
 use crate::run::shelf::Shelf;
-use crate::sys::identity;
-use crate::sys::root::Root;
 
-pub(super) fn run(
-    cli: &Cli,
-    environment: Environment,
-    asked: &Key,
-    streams: &mut Streams<'_>,
-    style: Style,
-) -> Exit {
-    let report = work(cli, environment, asked, extent(cli, style))
+pub(super) fn run(call: Call<'_>, asked: &Key, streams: &mut Streams<'_>) -> Exit {
+    let report = work(call, asked, call.extent())
         .unwrap_or_else(|error| Report::failed(&[], &error))
-        .addressed(reader(cli, environment, &[], user(asked)));
-    print(&report, cli, style, streams);
+        .addressed(reader(call, &[], user(asked)));
+    print(&report, call, streams);
     if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
 }
 
@@ -41,15 +33,13 @@ fn user(asked: &Key) -> Vec<(&'static str, String)> {
     same_options(None, asked.user.as_deref(), &[], None)
 }
 
-fn work(cli: &Cli, environment: Environment, asked: &Key, extent: DetailLevel) -> Result<Report> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, asked.user.as_deref())?;
-    require_root(&root, "key --rotate")?;
-    let machine = other.as_ref().unwrap_or(&root);
+fn work(call: Call<'_>, asked: &Key, extent: DetailLevel) -> Result<Report> {
+    let site = &Site::open(call, asked.user.as_deref())?;
+    require_root(&site.root, "key --rotate")?;
     // Before anything is made for it.
-    key::find(&root, &Facts::new(&root, machine), asked.user.as_ref())?;
-    let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
-    let ask = Ask { root: &root, machine, environment, user: asked.user.clone() };
+    key::find(&site.root, &site.facts(), asked.user.as_ref())?;
+    let session = site.session(call)?;
+    let ask = Ask { site, environment: call.environment, user: asked.user.clone() };
     let (rotation, moved) = ask.with(|context| {
         let rotation = resource::rotation(context, &journal::moment())?;
         let moved = session.undo(&rotation.changes, &[]);
@@ -104,15 +94,14 @@ fn warnings_of(rotation: &Rotation) -> Vec<Note> {
 
 /// Where the key is, looked at anew each time: the host changes between.
 struct Ask<'a> {
-    root: &'a Root,
-    machine: &'a Root,
+    site: &'a Site,
     environment: Environment,
     user: Option<String>,
 }
 
 impl Ask<'_> {
     fn with<T>(&self, work: impl FnOnce(&Context<'_>) -> Result<T>) -> Result<T> {
-        let facts = Facts::new(self.root, self.machine);
+        let facts = self.site.facts();
         let target = Target::find(&facts, self.user.clone())?;
         let options = key::options(&facts, &target);
         work(&Context { facts: &facts, target: &target, options: &options })
@@ -120,9 +109,8 @@ impl Ask<'_> {
 
     /// What is to be done for a key like the old one.
     fn plan(&self, rotation: &Rotation) -> Result<Plan> {
-        let facts = Facts::new(self.root, self.machine);
-        let profiles =
-            Shelf { root: self.root, facts: &facts, machine: self.machine, environment: self.environment };
+        let facts = self.site.facts();
+        let profiles = Shelf::of(self.site, &facts, self.environment);
         let profile = Profile::load_with(&[], Some(&rotation.profile), &resource::names(), &profiles)?;
         let wanted = Wanted::resolve(&profile, &|_| true)?;
         self.with(|context| Plan::build(&wanted, context))

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::place;
-use crate::cli::{Cli, Environment};
+use super::exit::Call;
+use super::place::Site;
+use crate::cli::Environment;
 use crate::facts::{Facts, MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
@@ -30,6 +31,12 @@ pub(super) struct Shelf<'a> {
     pub(super) machine: &'a Root,
     /// Who called.
     pub(super) environment: Environment,
+}
+
+impl<'a> Shelf<'a> {
+    pub(super) fn of(site: &'a Site, facts: &'a Facts<'a>, environment: Environment) -> Self {
+        Self { root: &site.root, facts, machine: site.machine(), environment }
+    }
 }
 
 impl profile::Shelf for Shelf<'_> {
@@ -99,10 +106,7 @@ pub(super) fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Resul
 }
 
 /// The profiles that there are on the host or in the tree: name, summary, origin.
-pub(super) fn listed(cli: &Cli, environment: Environment) -> Result<Vec<(String, String, String)>> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, None)?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, machine);
-    profile::list(&Shelf { root: &root, facts: &facts, machine, environment })
+pub(super) fn listed(call: Call<'_>) -> Result<Vec<(String, String, String)>> {
+    let site = Site::open(call, None)?;
+    profile::list(&Shelf::of(&site, &site.facts(), call.environment))
 }

@@ -12,7 +12,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cli::{Cli, Environment};
+use super::exit::Call;
 use crate::report::escape;
 use crate::sys::waiting::Waiting;
 
@@ -32,14 +32,18 @@ pub(super) struct Spinner {
 
 impl Spinner {
     /// `None` where nobody looks.
-    pub(super) fn new(cli: &Cli, environment: Environment) -> Option<Self> {
-        if cli.global.quiet || !stderr().is_terminal() {
+    pub(super) fn new(call: Call<'_>) -> Option<Self> {
+        if call.cli.global.quiet || !stderr().is_terminal() {
             return None;
         }
         // Not by way of `stderr()`, which the program holds for itself.
         let terminal = File::from(stderr().as_fd().try_clone_to_owned().ok()?);
         let columns = rustix::termios::tcgetwinsize(&terminal).map_or(0, |size| usize::from(size.ws_col));
-        Some(Self { terminal, is_dumb: environment.dumb, columns: if columns == 0 { 80 } else { columns } })
+        Some(Self {
+            terminal,
+            is_dumb: call.environment.dumb,
+            columns: if columns == 0 { 80 } else { columns },
+        })
     }
 
     /// Show it for the `turn`th time, on the line that the cursor is on.
@@ -84,8 +88,8 @@ impl Spinner {
 
 /// What is waited for, told on the terminal. By whoever waits, and not by a thread: one that was started before signals are
 /// held back would be ended by them, and the program with it.
-pub(super) fn waiting(cli: &Cli, environment: Environment) -> Waiting {
-    let Some(spinner) = Spinner::new(cli, environment) else { return Waiting::silent() };
+pub(super) fn waiting(call: Call<'_>) -> Waiting {
+    let Some(spinner) = Spinner::new(call) else { return Waiting::silent() };
     let shown = RefCell::new(Shown { spinner, begun: None, turns: 0 });
     Waiting::told(move |what| {
         if let Ok(mut shown) = shown.try_borrow_mut() {

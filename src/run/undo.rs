@@ -4,78 +4,63 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::exit::{Exit, Streams, extent};
+use super::exit::{Call, Exit, Streams};
 use super::output::{json, print, write};
+use super::place::Site;
 use super::reader::{reader, require_root};
-use super::{place, spinner};
-use crate::apply::{Leftovers, Session};
+use crate::apply::Leftovers;
 use crate::change::{Change, ChangeOutcome, Check, Op};
-use crate::cli::{Cli, Environment, Undo as Command};
-use crate::facts::Facts;
+use crate::cli::Undo as Command;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
-use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, Style, escape};
+use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, escape};
 use crate::resource;
-use crate::sys::identity;
 use crate::undo::{self, Undo};
 
-pub(super) fn run(
-    cli: &Cli,
-    environment: Environment,
-    command: &Command,
-    streams: &mut Streams<'_>,
-    style: Style,
-) -> Exit {
+pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) -> Exit {
     if command.list {
-        return match list(cli, environment) {
+        return match list(call) {
             Ok(text) => {
                 write(streams.out, &text);
                 Exit::Converged
             }
-            Err(error) => failed(cli, environment, &error, streams, style),
+            Err(error) => failed(call, &error, streams),
         };
     }
-    let style = if command.dry_run { style.with_differences() } else { style };
-    match work(cli, environment, command, extent(cli, style)) {
+    let call = if command.dry_run { call.with_differences() } else { call };
+    match work(call, command, call.extent()) {
         Ok(report) => {
-            let report = report.addressed(reader(cli, environment, &[], Vec::new()));
-            print(&report, cli, style, streams);
+            let report = report.addressed(reader(call, &[], Vec::new()));
+            print(&report, call, streams);
             match report.status {
                 Status::Failed => Exit::Error,
                 _ if report.pending.is_empty() => Exit::Converged,
                 _ => Exit::Pending,
             }
         }
-        Err(error) => failed(cli, environment, &error, streams, style),
+        Err(error) => failed(call, &error, streams),
     }
 }
 
-fn failed(
-    cli: &Cli,
-    environment: Environment,
-    error: &anyhow::Error,
-    streams: &mut Streams<'_>,
-    style: Style,
-) -> Exit {
-    let report = Report::failed(&[], error).addressed(reader(cli, environment, &[], Vec::new()));
-    print(&report, cli, style, streams);
+fn failed(call: Call<'_>, error: &anyhow::Error, streams: &mut Streams<'_>) -> Exit {
+    let report = Report::failed(&[], error).addressed(reader(call, &[], Vec::new()));
+    print(&report, call, streams);
     Exit::Error
 }
 
-fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLevel) -> Result<Report> {
-    identity::harden()?;
-    let (root, other) = place::open(&cli.global.root, environment, None)?;
-    require_root(&root, "undo")?;
-    let machine = other.as_ref().unwrap_or(&root);
-    let facts = Facts::new(&root, machine);
+fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report> {
+    let site = Site::open(call, None)?;
+    let root = &site.root;
+    require_root(root, "undo")?;
+    let facts = site.facts();
     let kinds = resource::names();
     let plan =
         |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds, command.dry_run);
-    if Leftovers::find(&root).broken.is_some() && !command.dry_run {
+    if Leftovers::find(root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
-        drop(Session::open(&root, machine, spinner::waiting(cli, environment))?);
+        drop(site.session(call)?);
     }
-    let found = match Journal::open(&root)? {
+    let found = match Journal::open(root)? {
         Some(journal) => plan(&journal)?,
         None => command.to.as_deref().map_or_else(|| Ok(Undo::default()), |to| Err(undo::unknown(to)))?,
     };
@@ -84,7 +69,7 @@ fn work(cli: &Cli, environment: Environment, command: &Command, extent: DetailLe
     }
     // It may hold a long file twice.
     drop(found);
-    let session = Session::open(&root, machine, spinner::waiting(cli, environment))?;
+    let session = site.session(call)?;
     // Once more: nobody else undoes or applies anything from here on.
     let mut found = plan(session.journal())?;
     let outcome = loop {
@@ -162,15 +147,15 @@ fn names(ids: &[Id]) -> String {
 }
 
 /// The runs that are kept, as text or as one document.
-fn list(cli: &Cli, environment: Environment) -> Result<String> {
-    identity::harden()?;
-    let (root, _) = place::open(&cli.global.root, environment, None)?;
-    require_root(&root, "undo --list")?;
-    let entries = match Journal::open(&root)? {
+fn list(call: Call<'_>) -> Result<String> {
+    let site = Site::open(call, None)?;
+    let root = &site.root;
+    require_root(root, "undo --list")?;
+    let entries = match Journal::open(root)? {
         Some(journal) => journal.list()?,
         None => Vec::new(),
     };
-    if cli.global.json {
+    if call.cli.global.json {
         return Ok(json(&Runs::of(entries.iter().map(document).collect())));
     }
     if entries.is_empty() {

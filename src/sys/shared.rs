@@ -150,11 +150,6 @@ impl Shared {
         Ok(shared)
     }
 
-    /// The candidate's path, for the tools that check it.
-    pub fn path(&self) -> PathBuf {
-        self.staged.path()
-    }
-
     /// The directory that the file lies in.
     pub fn dir(&self) -> &Rc<Dir> {
         &self.target.dir
