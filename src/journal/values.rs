@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use toml_edit::{ArrayOfTables, Item, TableLike};
 
 use crate::change::ValueChange;
-use crate::text::toml_patch::{Scalar, Step, Toml};
+use crate::text::toml_patch::{Scalar, Step, Toml, View};
 
 /// One value that was changed: a scalar, or an element of a list of strings. Where the same was done to many
 /// runners, that is one record: a file of 50,000 of them needs no larger an entry than their numbers.
@@ -108,95 +107,6 @@ pub(crate) fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Value>> {
 struct Search {
     path: Vec<Step>,
     found: Difference,
-}
-
-/// What is at one place of one document.
-#[derive(Clone, Copy)]
-pub enum View<'t> {
-    /// Nothing is there.
-    Nothing,
-    /// A table, however it is written.
-    Table(&'t dyn TableLike),
-    /// `[[tables]]`.
-    Tables(&'t ArrayOfTables),
-    /// Anything else.
-    Value(&'t toml_edit::Value),
-}
-
-impl<'t> View<'t> {
-    /// The whole document.
-    pub fn root(toml: &'t Toml) -> Self {
-        Self::Table(toml.root())
-    }
-
-    /// What is below it.
-    #[must_use]
-    pub fn below(self, step: &Step) -> Self {
-        match (self, step) {
-            (Self::Table(table), Step::Key(key)) => Self::item(table.get(key)),
-            (Self::Tables(tables), Step::Index(index)) => {
-                tables.get(*index).map_or(Self::Nothing, |table| Self::Table(table))
-            }
-            (Self::Value(toml_edit::Value::Array(array)), Step::Index(index)) => {
-                array.get(*index).map_or(Self::Nothing, Self::value)
-            }
-            _ => Self::Nothing,
-        }
-    }
-
-    fn item(item: Option<&'t Item>) -> Self {
-        match item {
-            None | Some(Item::None) => Self::Nothing,
-            Some(Item::Table(table)) => Self::Table(table),
-            Some(Item::ArrayOfTables(tables)) => Self::Tables(tables),
-            Some(Item::Value(value)) => Self::value(value),
-        }
-    }
-
-    fn value(value: &'t toml_edit::Value) -> Self {
-        match value {
-            toml_edit::Value::InlineTable(table) => Self::Table(table),
-            value => Self::Value(value),
-        }
-    }
-
-    /// The keys of a table; nothing counts as one without keys. `None` when it is something else.
-    pub fn keys(self) -> Option<Vec<&'t str>> {
-        match self {
-            Self::Nothing => Some(Vec::new()),
-            Self::Table(table) => Some(table.iter().map(|(key, _)| key).collect()),
-            _ => None,
-        }
-    }
-
-    /// As a list of strings; nothing counts as an empty one. `None` when it is something else.
-    pub fn strings(self) -> Option<Vec<&'t str>> {
-        match self {
-            Self::Nothing => Some(Vec::new()),
-            Self::Value(toml_edit::Value::Array(array)) => {
-                array.iter().map(toml_edit::Value::as_str).collect()
-            }
-            _ => None,
-        }
-    }
-
-    /// As a scalar that may be absent; `None` when it is something else.
-    pub fn scalar(self) -> Option<Option<Scalar>> {
-        match self {
-            Self::Nothing => Some(None),
-            Self::Value(value) => Scalar::of(value).map(Some),
-            _ => None,
-        }
-    }
-
-    /// The elements of a list of any kind.
-    pub fn children(self) -> Option<Vec<Self>> {
-        match self {
-            Self::Tables(tables) => Some(tables.iter().map(|table| Self::Table(table)).collect()),
-            Self::Value(toml_edit::Value::Array(array)) => Some(array.iter().map(Self::value).collect()),
-            _ => None,
-        }
-    }
 }
 
 impl Search {

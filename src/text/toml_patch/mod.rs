@@ -28,6 +28,7 @@ mod standard;
 mod style;
 mod target;
 mod verify;
+mod view;
 mod visit;
 mod walk;
 
@@ -36,3 +37,4 @@ mod tests;
 
 pub use self::document::Toml;
 pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step, dotted};
+pub use self::view::View;

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use super::document::Runner;
 use super::services::{self, Deed};
 use crate::change::ValueChange;
-use crate::journal::values::View;
 use crate::runner_config::identity;
-use crate::text::toml_patch::{Action, Edit, Scalar, Step, dotted};
+use crate::text::toml_patch::{Action, Edit, Scalar, Step, View, dotted};
 
 /// One value through all layers: its states from the newest to the oldest. The last one is wanted.
 struct ValueHistory {

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::journal::values::View;
 use crate::runner_config::RUNNERS;
-use crate::text::toml_patch::{Scalar, Step, Toml};
+use crate::text::toml_patch::{Scalar, Step, Toml, View};
 
 /// The scalar that a key of a table has.
 pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
@@ -15,7 +14,7 @@ pub(super) fn key(view: View<'_>, key: &str) -> Option<Scalar> {
 const WORDS: [&str; 3] = ["id", "token", "name"];
 
 fn list(toml: &Toml) -> View<'_> {
-    View::root(toml).below(&Step::from(RUNNERS))
+    View::Table(toml.root()).below(&Step::from(RUNNERS))
 }
 
 /// How many runners there are.
@@ -39,7 +38,7 @@ impl<'d> Runner<'d> {
     pub(super) fn view(&self) -> View<'_> {
         match self.index {
             Some(index) => list(self.toml).below(&Step::Index(index)),
-            None => View::root(self.toml),
+            None => View::Table(self.toml.root()),
         }
     }
 

@@ -5,9 +5,9 @@
 use std::collections::HashMap;
 
 use super::document::{Runner, key};
-use crate::journal::values::{Value, View};
+use crate::journal::values::Value;
 use crate::runner_config::{RUNNERS, host_names};
-use crate::text::toml_patch::{Scalar, Step};
+use crate::text::toml_patch::{Scalar, Step, View};
 
 /// One value of a layer that was changed in a runner.
 pub(super) struct Deed<'a> {
