@@ -111,6 +111,7 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
     Ok(Options {
         registers,
         ca,
+        trusts_authority: chosen::kinds(selection)?("config") && resource::trusts_authority(profile)?,
         adopt: selection.adopt,
         config: selection.config.clone(),
         runners: selection.runner.clone(),

@@ -15,7 +15,7 @@ use toml_edit::{Item, TableLike};
 
 pub use duration::{duration, nanoseconds};
 pub use notation::{Notation, notations};
-pub use types::{refused, wrong_type};
+pub use types::{POLICIES, POLICY_KEYS, odd_policies, refused, wrong_type};
 pub use volume::Volume;
 pub use wall::{Gift, Hole, allows_anybody, holes};
 
@@ -148,6 +148,14 @@ pub fn own_server(url: &str) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     let is_own = !server.is_empty() && !server.starts_with('.') && server != "gitlab.com";
     (is_own && server.chars().all(is_name)).then_some(server)
+}
+
+/// The key of a runner that names the file with the certificates to trust.
+pub const AUTHORITY: &str = "tls-ca-file";
+
+/// Where gitlab-runner looks for those of a server by itself.
+pub fn certificates_of(server: &str) -> String {
+    format!("/etc/gitlab-runner/certs/{server}.crt")
 }
 
 /// The elements of a list of strings; `None` when it is something else.

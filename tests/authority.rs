@@ -13,6 +13,7 @@ use support::{Host, Run, Tree, assert_unchanged, fixture, have};
 
 const MINE: &str = "[ca]\nfile = \"/root/ca.pem\"\n";
 const PROFILE: &str = "/etc/runner-prep/profiles/mine.toml";
+const CONFIG: &str = "/etc/gitlab-runner/config.toml";
 const PLACED: &str = "/etc/gitlab-runner/certs/gitlab.example.com.crt";
 
 fn runner(url: &str, more: &str) -> String {
@@ -84,6 +85,47 @@ fn each_server_of_ones_own_gets_the_certificates_once() {
 }
 
 #[test]
+fn each_runner_of_such_a_server_names_the_certificates() {
+    let named = |file: &str| format!("  tls-ca-file = \"{file}\"\n");
+    let config = |mine: &str| {
+        [
+            "# ours\nconcurrent = 4\n".to_owned(),
+            runner("https://gitlab.example.com:8443/", mine),
+            runner("https://gitlab.com/", ""),
+            runner("http://gitlab.example.com", "  tls-ca-file = \"\"\n"),
+        ]
+        .concat()
+    };
+    for (before, profile, changes) in [
+        (String::new(), MINE.to_owned(), true),
+        (named(""), MINE.to_owned(), true),
+        (named("/srv/gone.pem"), MINE.to_owned(), true),
+        (named(PLACED), MINE.to_owned(), false),
+        (named("/srv/gone.pem"), format!("extends = [\"dind\"]\n{MINE}"), true),
+    ] {
+        let tree = tree(&config(&before), &pem());
+        tree.put(PROFILE, &profile);
+        let options =
+            ["--profile", "mine", "--only", "ca,config", "--allow-pending", "--runner-version", "19.4.0"];
+        let run = |command: &str| tree.run(&[&[command], &options[..]].concat());
+        let stamps = tree.stamps();
+        let plan = run("plan");
+        plan.ok();
+        assert_eq!(plan.contains("tls-ca-file"), changes, "{before} {profile}: {plan}");
+        assert_unchanged(&stamps, &tree.stamps());
+        run("apply").ok();
+        let stamps = tree.stamps();
+        run("apply").ok();
+        run("check").ok();
+        assert_unchanged(&stamps, &tree.stamps());
+        assert_eq!(tree.text(CONFIG), config(&named(PLACED)), "{before} {profile}");
+        tree.run(&["undo"]).ok();
+        assert_eq!(tree.text(CONFIG), config(&before), "{before} {profile}");
+        assert!(!tree.exists(PLACED));
+    }
+}
+
+#[test]
 fn what_is_no_certificate_is_refused_and_never_copied() {
     let key = "-----BEGIN EC PRIVATE KEY-----\nCANARY\n-----END EC PRIVATE KEY-----\n";
     let cases = [
@@ -116,7 +158,8 @@ fn what_is_no_certificate_is_refused_and_never_copied() {
 fn a_file_of_somebody_else_stays_unless_it_says_the_same() {
     let config = runner("https://gitlab.example.com", "");
     let other = tree(&config, &pem()).file(PLACED, pem());
-    assert_eq!(other.run(&["apply", "--profile", "mine", "--json"]).ok().json()["changed"], false);
+    let run = other.run(&["apply", "--profile", "mine", "--only", "ca", "--json"]);
+    assert_eq!(run.ok().json()["changed"], false);
     let other = tree(&config, &pem()).file(PLACED, pem() + &pem());
     let before = other.stamps();
     assert_eq!(codes(other.run(&["apply", "--profile", "mine", "--json"]).exit(2)), "file-foreign");
@@ -130,8 +173,13 @@ fn a_file_of_somebody_else_stays_unless_it_says_the_same() {
 fn a_runner_that_names_another_file_is_told_and_one_that_is_missing_waits() {
     let config = runner("https://gitlab.example.com", "  tls-ca-file = \"/srv/CANARY.pem\"\n");
     let named = tree(&config, &pem());
-    assert_eq!(codes(named.run(&["apply", "--profile", "mine", "--json"]).ok()), "ca-overridden");
-    named.put(PROFILE, format!("{MINE}[config]\nexecutors = [\"shell\"]\ntls-ca-file = \"{PLACED}\"\n"));
+    let without = named.run(&["apply", "--profile", "mine", "--only", "ca", "--json"]);
+    assert_eq!(codes(without.ok()), "ca-overridden");
+    assert_eq!(named.text(CONFIG), config);
+    let profile = |file: &str| format!("{MINE}[config]\nexecutors = [\"shell\"]\ntls-ca-file = \"{file}\"\n");
+    named.put(PROFILE, profile("/srv/CANARY.pem"));
+    assert_eq!(codes(named.run(&["check", "--profile", "mine", "--json"]).ok()), "ca-overridden");
+    named.put(PROFILE, profile(PLACED));
     named.run(&["apply", "--profile", "mine"]).ok();
     assert_eq!(codes(named.run(&["check", "--profile", "mine", "--json"]).ok()), "");
     let none = tree(&runner("https://gitlab.com", ""), &pem());

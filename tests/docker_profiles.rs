@@ -501,6 +501,25 @@ fn what_keeps_jobs_from_the_daemon_of_their_service_is_named() {
 }
 
 #[test]
+fn a_policy_that_there_is_not_is_reported() {
+    for (line, is_odd) in [
+        ("pull_policy = \"foo\"", true),
+        ("pull_policy = [\"always\", \"Never\"]", true),
+        ("allowed_pull_policies = [\"missing\"]", true),
+        ("pull_policy = [\"always\", \"if-not-present\", \"never\"]", false),
+        ("pull_policy = \"\"", false),
+    ] {
+        let tree = host("", &format!("    {line}"));
+        let is_said = codes(run(&tree, "plan", "dind").ok()).contains(&"pull-policy-unknown".to_owned());
+        assert_eq!(is_said, is_odd, "{line}");
+        assert_eq!(tree.run(&["doctor", "--profile", "dind"]).contains("is no policy"), is_odd, "{line}");
+    }
+    let tree =
+        host("", "").file("etc/runner-prep/profiles/mine.toml", "[config.docker]\npull_policy = \"foo\"\n");
+    run(&tree, "plan", "mine").exit(2).says("is none of always, if-not-present, never");
+}
+
+#[test]
 fn a_runner_that_makes_no_volumes_is_reported() {
     let disabled = || host("", "    disable_cache = true");
     for profile in ["dind", "dind-hardened", "dind-rootless", "dind-rootless-closed", "dind-socket"] {

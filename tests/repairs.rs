@@ -66,6 +66,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "a dind without TLS",
             "a dind with another command",
             "a volume in the place of the socket",
+            "a policy that there is not",
             "privileged services of anybody",
             "the host's /etc in jobs",
             "a capability for jobs",
@@ -196,7 +197,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 131;
+const COUNT_BY_HAND: usize = 132;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -34,6 +34,9 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     for (message, repair) in runner_config::refused(toml) {
         findings.problem("config-type", message, repair);
     }
+    for (message, repair) in runner_config::odd_policies(toml) {
+        findings.problem("pull-policy-unknown", message, repair);
+    }
     let mut walk = Walk { patient, toml, findings, count: 0 };
     walk.table(toml.root(), GLOBAL, None);
     let count = walk.count;

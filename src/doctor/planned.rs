@@ -35,13 +35,14 @@ const HARMFUL: [&str; 19] = [
 ];
 
 /// Warnings that a check of its own gives, with more to say.
-const OWNED: [&str; 8] = [
+const OWNED: [&str; 9] = [
     "config-misplaced",
     "config-bom",
     "config-dotted-keys",
     "config-mode",
     "config-toml-1-1",
     "config-type",
+    "pull-policy-unknown",
     "root-equivalent-group",
     "service-user",
 ];

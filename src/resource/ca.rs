@@ -1,7 +1,7 @@
 //! The authority that signed the certificate of one's own GitLab server, where gitlab-runner looks for it.
 //!
 //! gitlab-runner trusts `/etc/gitlab-runner/certs/HOST.crt` for the server HOST, beside the system's own authorities,
-//! unless the runner's `tls-ca-file` names another file (its `network/client.go`).
+//! unless the runner's `tls-ca-file` names another file (its `network/client.go`): `[config]` lets it name this one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,8 @@ use super::{Context, Resource};
 use crate::change::{Change, FileKind, Notes};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, quoted};
-use crate::runner_config::{self, own_server};
+use crate::runner_config::{self, AUTHORITY, certificates_of, own_server};
 use crate::text::certificates::{self, NoCertificates};
-
-/// Where gitlab-runner looks.
-const DIRECTORY: &str = "/etc/gitlab-runner/certs";
 
 /// The `[ca]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -102,7 +99,7 @@ impl Resource for Ca {
         }
         let mut changes = Vec::new();
         for host in &hosts {
-            let path = Path::new(DIRECTORY).join(format!("{host}.crt"));
+            let path = PathBuf::from(certificates_of(host));
             let why = format!("gitlab-runner trusts {host} by it");
             let text = Some(format!("{MARK}: edit its profile, not this file.\n{certificates}"));
             RootFile {
@@ -119,8 +116,8 @@ impl Resource for Ca {
                 runners.iter().filter(|runner| runner.text("url").and_then(own_server) == Some(host))
             {
                 let other =
-                    runner.text("tls-ca-file").filter(|other| !other.is_empty() && Path::new(other) != path);
-                if other.is_some() {
+                    runner.text(AUTHORITY).filter(|other| !other.is_empty() && Path::new(other) != path);
+                if other.is_some() && !context.options.trusts_authority {
                     notes.warn(
                         "ca-overridden",
                         format!(
@@ -138,7 +135,7 @@ impl Resource for Ca {
         }
         if changes.is_empty() {
             let hosts: Vec<&str> = hosts.into_iter().collect();
-            notes.right("ca", format!("{DIRECTORY} has the certificates for {}", hosts.join(", ")));
+            notes.right("ca", format!("gitlab-runner has the certificates for {}", hosts.join(", ")));
         }
         Ok(changes)
     }

@@ -22,10 +22,10 @@ use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::keys::GLOBAL;
 use crate::repair::Registration;
-use crate::runner_config::{IMAGE, RUNNERS, SERVICES, USUAL_PATH};
+use crate::runner_config::{AUTHORITY, IMAGE, RUNNERS, SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
 use crate::text::toml_patch::Toml;
-use survey::Survey;
+use survey::{After, Survey};
 
 /// The values that a profile wants, and the file that they were last planned into.
 #[derive(Deserialize)]
@@ -52,6 +52,16 @@ impl From<Config> for RunnerConfig {
     }
 }
 
+impl RunnerConfig {
+    /// The same for a profile with `[ca]`: each runner of a server of one's own trusts its certificates by name. Where the
+    /// profile names a file itself, that one counts.
+    pub(super) fn with_authority(config: Option<Config>) -> Self {
+        let mut config = config.unwrap_or_default();
+        config.trusts_authority = !config.names_authority();
+        Self::from(config)
+    }
+}
+
 impl Resource for RunnerConfig {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let config = &self.wanted;
@@ -65,6 +75,9 @@ impl Resource for RunnerConfig {
             _ => survey::survey(config, bytes, &context.options.runners, &shown),
         };
         let Some((seen, survey)) = read(context, &path, &look)? else {
+            if config.is_empty() {
+                return Ok(Vec::new());
+            }
             gate::check(config, context, &|_| false, true, notes)?;
             config.wait(
                 context,
@@ -75,15 +88,19 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let Survey { is_meant, executors, on, notes: said, values, refused, notations, after } = survey?;
+        let Survey { is_meant, executors, on, notes: said, values, refused, policies, notations, after } =
+            survey?;
         notes.warnings.extend(said.warnings);
         notes.executors = executors;
-        let (refused, notations) = match &after {
-            Some(after) => (&after.survey.refused, &after.survey.notations),
-            None => (&refused, &notations),
+        let (refused, policies, notations) = match &after {
+            Some(After { survey, .. }) => (&survey.refused, &survey.policies, &survey.notations),
+            None => (&refused, &policies, &notations),
         };
         for (what, repair) in refused {
             notes.warn("config-type", format!("{shown}: {what}"), repair.clone());
+        }
+        for (what, repair) in policies {
+            notes.warn("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
         }
         gate::check_notations(notations, context, &shown, notes)?;
         let is_on = |key: &str| on.contains(key);
@@ -136,7 +153,8 @@ impl Config {
         let tables = [false, true].into_iter().flat_map(|of_runner| self.tables(of_runner));
         let keys = tables.flat_map(|(section, all)| all.iter().map(|(key, _)| name(section, key)));
         let services = (!self.services.is_empty()).then(|| "docker.services".to_owned());
-        keys.chain(services).collect()
+        let authority = self.trusts_authority.then(|| AUTHORITY.to_owned());
+        keys.chain(services).chain(authority).collect()
     }
 
     /// No runner is there to be configured: say how to register one that is right from the start.

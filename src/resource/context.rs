@@ -87,6 +87,8 @@ pub struct Options {
     pub template: Option<String>,
     /// The addresses of the servers of runners that are to be registered.
     pub registers: Vec<String>,
+    /// `[config]` is chosen, and gives each runner of a server of one's own the certificates of `[ca]`.
+    pub trusts_authority: bool,
     /// The certificates that gitlab-runner is to trust for a server of one's own.
     pub ca: Option<PathBuf>,
     /// The servers that the profile names, by which ssh chooses among keys.

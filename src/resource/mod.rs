@@ -114,6 +114,15 @@ pub fn registers(profile: &Profile) -> Result<(Vec<String>, Option<std::path::Pa
     Ok((registers.map(|all| all.addresses()).unwrap_or_default(), ca))
 }
 
+/// True when `[config]` gives runners the certificates of `[ca]`, and does not name a file itself.
+///
+/// # Errors
+/// When a section is not valid.
+pub fn trusts_authority(profile: &Profile) -> Result<bool> {
+    let config = profile.section::<settings::Config>("config")?;
+    Ok(profile.section::<ca::Ca>("ca")?.is_some() && !config.is_some_and(|config| config.names_authority()))
+}
+
 /// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say
 /// about `config.toml`.
 ///
@@ -142,7 +151,14 @@ impl Wanted {
     pub fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Result<Self> {
         let mut resources = Vec::new();
         for kind in KINDS {
-            if let Some(resource) = (kind.parse)(profile, kind.name)? {
+            let parsed = match (kind.parse)(profile, kind.name)? {
+                _ if kind.name == "config" && profile.section::<ca::Ca>("ca")?.is_some() => {
+                    let config = profile.section::<settings::Config>("config")?;
+                    Some(Box::new(config::RunnerConfig::with_authority(config)) as Box<dyn Resource>)
+                }
+                parsed => parsed,
+            };
+            if let Some(resource) = parsed {
                 if chosen(kind.name) {
                     resources.push((kind.name, resource));
                 }

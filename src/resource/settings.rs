@@ -15,7 +15,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde_json::{Map, Value as Json, json};
 
 use crate::keys::{self, GLOBAL, Type};
-use crate::runner_config::{DOCKER, EXECUTORS, RUNNERS, SERVICES};
+use crate::runner_config::{AUTHORITY, DOCKER, EXECUTORS, RUNNERS, SERVICES};
 pub(super) use services::Service;
 pub(super) use setting::Setting;
 use value::{Executors, Value, allowed};
@@ -27,6 +27,8 @@ pub(super) struct Config {
     pub(super) executors: Vec<String>,
     /// Values by their section in the table of keys, those of one section together.
     tables: Vec<Table>,
+    /// Each runner of a server of one's own names the certificates of `[ca]`.
+    pub(super) trusts_authority: bool,
     /// Tables of `[[runners.docker.services]]`.
     pub(super) services: Vec<Service>,
 }
@@ -45,6 +47,16 @@ impl Config {
         let is_meant =
             move |(section, settings): &&Table| !settings.is_empty() && is_of_runner(section) == of_runner;
         self.tables.iter().filter(is_meant)
+    }
+
+    /// True when a file of certificates is named.
+    pub(super) fn names_authority(&self) -> bool {
+        self.of(RUNNERS).iter().any(|(key, _)| key == AUTHORITY)
+    }
+
+    /// True when nothing is wanted but what follows from other sections.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.is_for_runners() && self.tables(false).next().is_none()
     }
 
     /// True when something is wanted of `[runners.docker]`.

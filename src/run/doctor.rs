@@ -80,6 +80,7 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
     let profile = Profile::load(&names, &sections(), &shelf)?;
     let Options { server, servers, .. } = resource::servers(&profile)?;
     (options.server, options.servers) = (server, servers);
+    options.trusts_authority = resource::trusts_authority(&profile)?;
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
     let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
     let target = match Target::find(&facts, name) {

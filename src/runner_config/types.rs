@@ -2,7 +2,7 @@
 
 use toml_edit::{Item, TableLike};
 
-use super::{Runner, kind, place, tables};
+use super::{Runner, kind, place, strings, tables};
 use crate::keys::{self, GLOBAL, Key, Type};
 use crate::text::toml_patch::Toml;
 
@@ -10,6 +10,38 @@ use crate::text::toml_patch::Toml;
 pub fn refused(toml: &Toml) -> Vec<(String, String)> {
     let mut found = Vec::new();
     refused_below(toml, toml.root(), GLOBAL, None, &mut found);
+    found
+}
+
+/// The words for how an image is pulled.
+pub const POLICIES: [&str; 3] = ["always", "if-not-present", "never"];
+
+/// The keys that hold them.
+pub const POLICY_KEYS: [&str; 2] = ["pull_policy", "allowed_pull_policies"];
+
+/// Policies that gitlab-runner does not have, on which it fails each job: of each what is wrong, and what to do.
+pub fn odd_policies(toml: &Toml) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let runners = toml.root().get("runners").and_then(tables).unwrap_or_default();
+    for (index, table) in runners.into_iter().enumerate() {
+        let below = ["docker", "kubernetes"].map(|name| table.get(name).and_then(Item::as_table_like));
+        for (section, key) in
+            below.into_iter().flatten().flat_map(|below| POLICY_KEYS.map(|key| (below, key)))
+        {
+            let Some(item) = section.get(key) else { continue };
+            let words = strings(item).unwrap_or_else(|| item.as_str().into_iter().collect());
+            if words.iter().any(|word| !word.is_empty() && !POLICIES.contains(word)) {
+                let (at, title) = (place(toml, item), Runner { index, table }.title());
+                found.push((
+                    format!(
+                        "{at}{title}: `{key}` has a word that is no policy: every job fails with \"unsupported {key} \
+                         config\""
+                    ),
+                    format!("let `{key}` have {} alone", POLICIES.join(", ")),
+                ));
+            }
+        }
+    }
     found
 }
 

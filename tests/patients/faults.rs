@@ -425,6 +425,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(TOML, "\"/cache\"", "\"/cache\", \"/var/run/docker.sock\"")],
         "docker-sock-place",
     ),
+    problem(
+        "a policy that there is not",
+        &[Edit(TOML, "    volumes", "    pull_policy = [\"always\", \"sometimes\"]\n    volumes")],
+        "pull-policy-unknown",
+    ),
     note(
         "key that GitLab holds",
         &[Edit(TOML, "  executor", "  tag_list = [\"CANARY\"]\n  executor")],

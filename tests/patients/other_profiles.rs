@@ -397,7 +397,7 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
         note(
             "an authority, and a runner that names another file",
             &[
-                Put(OUR_PROFILE, AUTHORITY),
+                Put(OUR_PROFILE, OTHER_AUTHORITY),
                 Put(PEM, CERTIFICATE),
                 Edit(TOML, "gitlab.com", "gitlab.example.com"),
                 Edit(TOML, "  id = 1\n", "  id = 1\n  tls-ca-file = \"/srv/ca.pem\"\n"),
@@ -419,5 +419,8 @@ const SERVICE: &str = "summary = \"x\"\n[service]\nstop_timeout = \"2h\"\n";
 const DROP_IN: &str = "/etc/systemd/system/gitlab-runner.service.d/runner-prep.conf";
 
 const AUTHORITY: &str = "summary = \"x\"\n[ca]\nfile = \"/root/ca.pem\"\n";
+/// The profile itself names another file for the runners.
+const OTHER_AUTHORITY: &str = "summary = \"x\"\n[ca]\nfile = \"/root/ca.pem\"\n[config]\nexecutors = [\"shell\", \"docker\"]\n\
+                               tls-ca-file = \"/srv/ca.pem\"\n";
 const PEM: &str = "/root/ca.pem";
 const CERTIFICATE: &str = include_str!("../fixtures/authority.pem");

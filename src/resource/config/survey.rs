@@ -32,6 +32,8 @@ pub(super) struct Survey {
     pub(super) values: Vec<ValueChange>,
     /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
     pub(super) refused: Vec<(String, String)>,
+    /// What makes it fail every job of a runner: the same.
+    pub(super) policies: Vec<(String, String)>,
     /// What older versions of it refuse.
     pub(super) notations: Vec<Notation>,
     /// The file as it should be; `None` when it is.
@@ -66,10 +68,11 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
         let mut found = Survey {
             executors: runners.iter().filter_map(executor).collect(),
             refused: runner_config::refused(toml),
+            policies: runner_config::odd_policies(toml),
             notations: runner_config::notations(toml, shown),
             ..Survey::default()
         };
-        let edits = found.hold(config, toml, &meant, shown)?;
+        let edits = found.hold(config, toml, &runners, &meant, shown)?;
         Ok((found, edits))
     };
     let (mut survey, edits) = look(toml)?;
@@ -92,13 +95,25 @@ fn executor(runner: &Runner<'_>) -> Option<String> {
 
 impl Survey {
     /// Hold runners of a document against the profile, and what stands outside of them.
-    fn hold(&mut self, config: &Config, toml: &Toml, meant: &[&Runner<'_>], file: &str) -> Result<Vec<Edit>> {
+    fn hold(
+        &mut self,
+        config: &Config,
+        toml: &Toml,
+        runners: &[Runner<'_>],
+        meant: &[&Runner<'_>],
+        file: &str,
+    ) -> Result<Vec<Edit>> {
         self.is_meant |= !meant.is_empty();
         let Self { notes, values, .. } = self;
         let mut work = Work { config, toml, file, notes, values, edits: Vec::new() };
         work.plan_tables(config, None)?;
         for runner in meant {
             work.plan_runner(config, runner)?;
+        }
+        if config.trusts_authority {
+            for runner in runners {
+                work.plan_authority(runner)?;
+            }
         }
         let edits = work.edits;
         for key in gate::ASKED {

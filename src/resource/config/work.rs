@@ -11,8 +11,8 @@ use crate::keys::{self, GLOBAL, Type};
 use crate::resource::runner;
 use crate::resource::settings::{Config, Setting};
 use crate::runner_config::{
-    self, DOCKER, RUNNERS, Runner, SERVICES, Volume, host_names, identity, strings, tables, unusual_case,
-    wrong_shape,
+    self, AUTHORITY, DOCKER, RUNNERS, Runner, SERVICES, Volume, host_names, identity, strings, tables,
+    unusual_case, wrong_shape,
 };
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
@@ -237,6 +237,16 @@ impl Work<'_> {
         }
         self.plan_tables(config, Some(runner))?;
         self.plan_services(config, runner, docker)
+    }
+
+    /// The certificates of `[ca]`, by the name that they have for the server of this runner.
+    pub(super) fn plan_authority(&mut self, runner: &Runner<'_>) -> Result<()> {
+        let Some(server) = runner.text("url").and_then(runner_config::own_server) else { return Ok(()) };
+        let wanted = Setting::Scalar(Scalar::String(runner_config::certificates_of(server)));
+        let item = self.look(Some(runner.table), AUTHORITY, Some(runner))?;
+        let keys = || vec![Step::from(AUTHORITY)];
+        let place = Place { runner: Some(runner), section: RUNNERS, key: AUTHORITY, keys: &keys };
+        self.plan_value(place, item, &wanted)
     }
 
     /// Hold the tables of one runner against the profile, or those outside of all runners.

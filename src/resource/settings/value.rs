@@ -5,7 +5,7 @@ use serde::de::{self, DeserializeSeed, Deserializer};
 
 use super::setting::Setting;
 use crate::keys::{GLOBAL, Type};
-use crate::runner_config::{EXECUTORS, SERVICES, duration, identity};
+use crate::runner_config::{EXECUTORS, POLICIES, POLICY_KEYS, SERVICES, duration, identity};
 use crate::text::toml_patch::Scalar;
 
 /// A value of the type that the key has.
@@ -69,6 +69,10 @@ pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
     let is_volume = |text: &String| !text.is_empty() && !text.contains(char::is_control);
     if let Some(text) = texts.iter().find(|text| key == "volumes" && !is_volume(text)) {
         return Some(format!("`volumes`: {text:?} is not a volume"));
+    }
+    let is_policy = |text: &String| POLICIES.contains(&text.as_str());
+    if let Some(text) = texts.iter().find(|text| POLICY_KEYS.contains(&key) && !is_policy(text)) {
+        return Some(format!("`{key}`: {text:?} is none of {}", POLICIES.join(", ")));
     }
     if matches!(setting, Setting::Words(_)) { None } else { both(key, texts) }
 }
