@@ -61,19 +61,13 @@ impl Plan {
                 "register one for the jobs that deploy: gitlab-runner register --executor shell; or leave the rule out: --skip sudoers",
             );
         }
-        let Notes { mut warnings, mut pending, right, public_key, meanings, .. } = notes;
+        let Notes { warnings, mut pending, right, public_key, meanings, .. } = notes;
         if !lacks.is_empty() {
-            let note = missing(context, &lacks)?;
-            // Nothing of the profile waits for gitlab-runner itself where no runner is to be registered.
-            let waits = lacks != ["gitlab-runner"] || pending.iter().any(|note| note.code == NOT_REGISTERED);
-            if waits { pending.insert(0, note) } else { warnings.insert(0, note) }
+            pending.insert(0, missing(context, &lacks)?);
         }
         Ok(Self { changes, warnings, pending, right, public_key, meanings })
     }
 }
-
-/// The code of the note on a runner that is not registered.
-const NOT_REGISTERED: &str = "runner-not-registered";
 
 /// The code of the note on programs.
 pub const PROGRAMS_MISSING: &str = "programs-missing";

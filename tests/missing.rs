@@ -140,9 +140,13 @@ fn each_thing_that_is_missing_is_the_only_one_named() {
         tree.run(&["apply", "--profile", "shell"]).ok();
         assert!(tree.exists("etc/sudoers.d/gitlab-runner"), "{missing}");
     }
-    // Nothing of the profile waits for gitlab-runner itself: it is said, and no reason to fail.
+    // No change waits for gitlab-runner, and no job comes without it.
     let tree = system("usr/bin/apt-get", &ALL[..4]);
-    tree.run(&["apply", "--profile", "shell"]).ok().says("warning: gitlab-runner is missing in the tree");
+    let run = tree.run(&["apply", "--profile", "shell"]);
+    run.exit(3).says("gitlab-runner is missing in the tree").says("apt-get install -y gitlab-runner");
+    assert!(tree.exists("etc/sudoers.d/gitlab-runner"));
+    tree.run(&["check", "--profile", "shell"]).exit(3);
+    tree.run(&["apply", "--profile", "shell", "--allow-pending"]).ok();
 }
 
 #[test]

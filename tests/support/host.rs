@@ -335,6 +335,8 @@ fn lay_out(place: &Place) {
         ("etc/sudoers", SUDOERS, 0o440),
         // The program is mounted on it.
         ("opt/under-test/runner-prep", "", 0o755),
+        // A host that lacks nothing. It says no version, and takes no jobs.
+        ("usr/local/bin/gitlab-runner", "#!/bin/sh\n", 0o755),
     ] {
         place.file(path, text.as_bytes(), mode);
     }
