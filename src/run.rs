@@ -266,7 +266,10 @@ fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
                 let listed = list.into_iter().map(|(name, summary, origin)| Listed { name, summary, origin });
                 return Ok(json(&Profiles { profiles: listed.collect() }));
             }
-            let rows = list.into_iter().map(|(name, summary, _)| (name, summary));
+            let row = |(name, summary, origin): (String, String, _)| {
+                (name, if summary.is_empty() { origin } else { summary })
+            };
+            let rows = list.into_iter().map(row);
             Ok(text::table(&rows.collect::<Vec<_>>(), streams.columns))
         }
     }

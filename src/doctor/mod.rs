@@ -41,12 +41,13 @@ pub use patient::{Config, Patient};
 
 /// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[
+    // What is missing is installed before anything else is done.
+    check("programs", ALL, &[], programs::look),
     check("profile", ALL, &[], planned::look),
     check("home", SHELL, &[Account], account::home),
     check("expiry", SUDO, &[Account, Machine], account::expiry),
     check("groups", ALL, &[Account], account::groups),
     check("login-shell", SHELL, &[Account, Machine], login::shell),
-    check("programs", ALL, &[], programs::look),
     check("key-strength", KEY, &[Account], key::strength),
     check("server-host-key", KEY, &[ConfigFile], key::server),
     check("sudo", SUDO, &[Sudo], sudo::installed),

@@ -117,8 +117,17 @@ impl Diagnosis {
         }
         let why = self.chosen.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let color = if self.status == Status::Differs { RED } else { BOLD };
-        let fine = self.findings.iter().filter(is(Verdict::Ok, true)).count();
-        let rest = if with_checks || fine == 0 { String::new() } else { format!("; {fine} fine (-v)") };
+        let count = |fine| causes(&self.findings).filter(is(Verdict::Ok, fine)).count();
+        // Both have more to them than was shown.
+        let more = [(count(false), "remark"), (count(true), "")].into_iter().filter(|(count, _)| *count > 0);
+        let more: Vec<String> = more
+            .map(|(count, what)| if what.is_empty() { format!("{count} fine") } else { plural(count, what) })
+            .collect();
+        let rest = if with_checks || more.is_empty() {
+            String::new()
+        } else {
+            format!("; {} (-v)", more.join(", "))
+        };
         let summary = escape(&format!("{}{why}: {}{rest}", self.profiles.join(","), self.msg));
         for line in wrap(&summary, style.width(), style.width()) {
             let _ = writeln!(out, "{}", style.paint(color, &line));
