@@ -119,6 +119,9 @@ fn run_page(host: HostBuilder, text: &str, prepared: bool) -> (Vec<String>, Vec<
         .start();
     if prepared {
         host.sh("/srv/runner-prep/install.sh -- apply --profile dind --allow-pending").ok();
+    } else {
+        // The first page begins on a host without it.
+        host.sh("mv /usr/local/bin/gitlab-runner /srv/").ok();
     }
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut shift = 0_isize;
@@ -127,7 +130,8 @@ fn run_page(host: HostBuilder, text: &str, prepared: bool) -> (Vec<String>, Vec<
     let mut is_registered = false;
     for block in blocks(text).into_iter().filter(|block| block.language == "console") {
         if registered.is_some_and(|line| line < block.start) && !is_registered {
-            host.sh("install -d -m 0700 /etc/gitlab-runner; install -m 0600 /srv/registered.toml /etc/gitlab-runner/config.toml")
+            host.sh("install -d -m 0700 /etc/gitlab-runner; install -m 0600 /srv/registered.toml /etc/gitlab-runner/config.toml
+                     mv /srv/gitlab-runner /usr/local/bin/")
                 .ok();
             is_registered = true;
         }
