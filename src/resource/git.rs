@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner, Seen, Shown};
 use crate::facts::MOST_BYTES;
-use crate::fault::{fault, look_and_move_aside};
+use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::text::git_config;
 use sight::{Sight, invalid};
 
@@ -119,6 +119,18 @@ impl Resource for Git {
                     target.home.join(FILES[1]).display(),
                     target.name
                 )),
+            );
+        }
+        let is_kept = |Email(wanted): &&Email| email.is_sure && email.value.as_ref() != Some(wanted);
+        if let Some(Email(wanted)) = self.email.as_ref().filter(is_kept) {
+            let own = quoted(&target.home.join(FILES[1]));
+            notes.warn(
+                "git-identity-kept",
+                format!(
+                    "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
+                     profile"
+                ),
+                format!("for that address: {}", context.as_account(&format!("git config --file {own} user.email {}", quoted(Path::new(wanted))))),
             );
         }
         if missing.is_empty() {

@@ -70,6 +70,14 @@ pub(crate) const OTHER_FAULTS: &[Fault] = &[
     with(&["--profile", "dind-rootless-closed"], problem("no service", &[], "config-services")),
     with(
         OURS,
+        note(
+            "another address of git",
+            &[Put(OUR_PROFILE, "summary = \"x\"\n[git]\nname = \"ci\"\nemail = \"ci@example.com\"\n")],
+            "git-identity-kept",
+        ),
+    ),
+    with(
+        OURS,
         problem(
             "another number of slots",
             &[Put(OUR_PROFILE, "summary = \"x\"\n[config.global]\nconcurrent = 4\n")],
