@@ -67,10 +67,14 @@ fn nothing_that_the_account_starts_is_left() {
         .ok();
 }
 
+/// Takes away what every test host has.
+const WITHOUT_RUNNER: &str = "rm /usr/local/bin/gitlab-runner";
+
 #[test]
 fn a_plain_machine_lacks_what_it_lacks_each_told_once() {
     let Some(host) = plain() else { return };
     let host = host.start();
+    host.sh(WITHOUT_RUNNER).ok();
     let before = host.stamps();
     let run = host.prep(&["doctor", "--json"]);
     assert_eq!(
@@ -101,7 +105,8 @@ fn what_apply_prepared_has_no_problem_but_what_apply_waits_for() {
     ] {
         let Some(host) = plain() else { return };
         let host = host.config_toml(fixture(config)).start();
-        host.prep(&["apply", "--profile", profile, "--runner-version", "17.4.0"]).ok();
+        host.sh(WITHOUT_RUNNER).ok();
+        host.prep(&["apply", "--profile", profile, "--runner-version", "17.4.0"]).exit(3);
         let run = host.prep(&["doctor", "--json", "--profile", profile]);
         // The machine has neither gitlab-runner nor Docker.
         assert_eq!(
