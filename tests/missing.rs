@@ -199,6 +199,7 @@ fn a_server_of_ones_own_is_the_one_that_commands_name() {
 fn a_user_with_sudo_gets_commands_with_sudo() {
     let Some(host) = support::Host::or_skip() else { return };
     let host = host.start();
+    host.sh("rm /usr/local/bin/gitlab-runner").ok();
     let script = "SUDO_UID=1000 runner-prep plan --profile dind 2>&1";
     host.sh(script)
         .ok()

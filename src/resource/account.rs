@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::Name;
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
-use crate::fault::{fault, look_and_move};
+use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
 
 /// The `[account]` section.
@@ -51,6 +51,33 @@ fn check_home_mode(context: &Context<'_>) -> Result<()> {
             "say there: {setting} {value}, for example: sed -i 's/^[[:space:]]*{setting}.*/{setting} {value}/' /etc/login.defs"
         ),
     ))
+}
+
+/// A directory above the home through which the account can't come: no job can use what is in it.
+fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
+    let Some(account) = &context.target.account else { return Ok(()) };
+    let Some(above) = account.home.parent() else { return Ok(()) };
+    // Where everybody may come through, the kernel need not be asked.
+    for directory in above.ancestors().filter(|directory| directory.parent().is_some()) {
+        if context.facts.stat(directory)?.is_none_or(|seen| seen.mode & 0o001 != 0) {
+            continue;
+        }
+        let shut = context.facts.shut_out(account, &account.home)?.filter(|shut| *shut != account.home);
+        if let Some(shut) = shut {
+            notes.wait(
+                "home-shut",
+                format!(
+                    "{} can't come to its home {}: {} lets it not through, so that every job fails",
+                    account.name,
+                    account.home.display(),
+                    shut.display()
+                ),
+                format!("let accounts through: chmod o+x {}", quoted(&shut)),
+            );
+        }
+        break;
+    }
+    Ok(())
 }
 
 impl Resource for Account {
@@ -104,6 +131,7 @@ impl Resource for Account {
         if let Some(account) = &context.target.account {
             let (uid, home) = (account.uid, account.home.display());
             notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
+            check_way(context, notes)?;
         }
         for group in self.groups.iter().map(Name::as_str) {
             if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
