@@ -81,6 +81,11 @@ impl Facts<'_> {
         self.look(path, true)
     }
 
+    /// Whether everybody may come through a directory, by its mode.
+    pub fn lets_through(&self, path: &Path) -> Result<bool> {
+        self.root.lets_through(path).map_err(|error| unreadable(Some(self.root), path, 0, error))
+    }
+
     /// What lies at an absolute path itself, no link followed, without its bytes.
     pub fn entry(&self, path: &Path) -> Result<Option<Seen>> {
         self.look(path, false)

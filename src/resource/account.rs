@@ -59,7 +59,7 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     let Some(above) = account.home.parent() else { return Ok(()) };
     // Where everybody may come through, the kernel need not be asked.
     for directory in above.ancestors().filter(|directory| directory.parent().is_some()) {
-        if context.facts.stat(directory)?.is_none_or(|seen| seen.mode & 0o001 != 0) {
+        if context.facts.lets_through(directory)? {
             continue;
         }
         let shut = context.facts.shut_out(account, &account.home)?.filter(|shut| *shut != account.home);

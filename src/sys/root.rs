@@ -314,6 +314,16 @@ impl Root {
         }
         self.walk(path, follow)?.map_or(Ok(None), |found| found.stat())
     }
+
+    /// Whether everybody may come through the directory at `path`, by its mode. One that was opened before need not be
+    /// found again, and what does not exist is in nobody's way.
+    pub fn lets_through(&self, path: &Path) -> io::Result<bool> {
+        let stat = match self.known(path) {
+            Some(dir) => Some(dir.stat()?),
+            None => self.stat(path, true)?,
+        };
+        Ok(stat.is_none_or(|stat| stat.mode & 0o001 != 0))
+    }
 }
 
 fn unusable(path: &Path, why: &str) -> anyhow::Error {
