@@ -121,18 +121,7 @@ impl Resource for Git {
                 )),
             );
         }
-        let is_kept = |Email(wanted): &&Email| email.is_sure && email.value.as_ref() != Some(wanted);
-        if let Some(Email(wanted)) = self.email.as_ref().filter(is_kept) {
-            let own = quoted(&target.home.join(FILES[1]));
-            notes.warn(
-                "git-identity-kept",
-                format!(
-                    "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
-                     profile"
-                ),
-                format!("for that address: {}", context.as_account(&format!("git config --file {own} user.email {}", quoted(Path::new(wanted))))),
-            );
-        }
+        self.tell_kept(context, &email, notes);
         if missing.is_empty() {
             notes.right("git", "user.name and user.email have values");
             return Ok(Vec::new());
@@ -180,6 +169,24 @@ impl Resource for Git {
         let shown = Shown::Values(missing.iter().map(|(key, value)| set(key, value)).collect());
         let file = FileOp { shown, ..FileOp::new(place, before, after, meta) };
         Ok(vec![Change::of("git", why, file)])
+    }
+}
+
+impl Git {
+    /// An address of somebody else's stays, also where the profile gives another one.
+    fn tell_kept(&self, context: &Context<'_>, email: &Sight, notes: &mut Notes) {
+        let is_kept = |Email(wanted): &&Email| email.is_sure && email.value.as_ref() != Some(wanted);
+        if let Some(Email(wanted)) = self.email.as_ref().filter(is_kept) {
+            let own = quoted(&context.target.home.join(FILES[1]));
+            notes.warn(
+                "git-identity-kept",
+                format!(
+                    "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
+                     profile"
+                ),
+                format!("for that address: {}", context.as_account(&format!("git config --file {own} user.email {}", quoted(Path::new(wanted))))),
+            );
+        }
     }
 }
 
