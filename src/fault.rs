@@ -119,6 +119,11 @@ pub fn find(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
 }
 
+/// True for an error with this code.
+pub fn is(error: &anyhow::Error, code: &str) -> bool {
+    find(error).is_some_and(|fault| fault.code == code)
+}
+
 /// What to do about an error: its own repair, or what its kind calls for where the system refused something.
 pub fn repair(error: &anyhow::Error) -> String {
     use io::ErrorKind as Kind;

@@ -74,7 +74,7 @@ impl Session<'_> {
 }
 
 fn is_changed_meanwhile(error: &anyhow::Error) -> bool {
-    fault::find(error).is_some_and(|fault| fault.code == "changed-meanwhile")
+    fault::is(error, "changed-meanwhile")
 }
 
 /// What can't be taken back: accounts.

@@ -40,7 +40,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
             Login::Good(found.map(str::to_owned).collect())
         }
         Ok(Some(done)) => Login::Ended(done.code),
-        Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => Login::Hangs,
+        Err(error) if fault::is(&error, "tool-hangs") => Login::Hangs,
         Err(error) => return Err(error),
     };
     Ok(patient.login.get_or_init(|| login))

@@ -126,9 +126,7 @@ impl Client {
             }
             Ok(Some(said)) => Ok(Self::Refuses(said.complaint())),
             Ok(None) => Ok(Self::Unknown("ssh is not installed")),
-            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "tool-hangs") => {
-                Ok(Self::Refuses(format!("{error:#}")))
-            }
+            Err(error) if fault::is(&error, "tool-hangs") => Ok(Self::Refuses(format!("{error:#}"))),
             Err(error) => Err(error),
         }
     }

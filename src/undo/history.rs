@@ -41,6 +41,8 @@ pub(super) enum Rewound {
 
 /// What the runs did to one place, the newest first.
 pub(super) struct PathHistory<'a> {
+    live: &'a Facts<'a>,
+    journal: &'a Journal<'a>,
     pub(super) place: Place,
     links: Vec<HistoryEntry<'a>>,
 }
@@ -53,7 +55,11 @@ struct HistoryEntry<'a> {
 }
 
 /// The histories of all places, in the order in which they were changed last.
-pub(super) fn all(entries: &[Entry]) -> Vec<PathHistory<'_>> {
+pub(super) fn all<'a>(
+    live: &'a Facts<'a>,
+    journal: &'a Journal<'a>,
+    entries: &'a [Entry],
+) -> Vec<PathHistory<'a>> {
     let mut histories: Vec<PathHistory<'_>> = Vec::new();
     for entry in entries {
         for record in entry.changes.iter().rev() {
@@ -63,7 +69,12 @@ pub(super) fn all(entries: &[Entry]) -> Vec<PathHistory<'_>> {
             let link = HistoryEntry { id: &entry.id, record, thing };
             match histories.iter_mut().find(|history| history.place == thing.place) {
                 Some(history) => history.links.push(link),
-                None => histories.push(PathHistory { place: thing.place.clone(), links: vec![link] }),
+                None => histories.push(PathHistory {
+                    live,
+                    journal,
+                    place: thing.place.clone(),
+                    links: vec![link],
+                }),
             }
         }
     }
@@ -112,13 +123,13 @@ impl PathHistory<'_> {
     }
 
     /// The file in the journal with the bytes from before the oldest run.
-    pub(super) fn kept(&self, journal: &Journal<'_>) -> Option<std::path::PathBuf> {
+    pub(super) fn kept(&self) -> Option<std::path::PathBuf> {
         let oldest = self.links.last()?;
-        Some(journal.path(oldest.id).join(oldest.thing.before.as_ref()?.bytes.as_ref()?))
+        Some(self.journal.path(oldest.id).join(oldest.thing.before.as_ref()?.bytes.as_ref()?))
     }
 
     /// What a person does to get past a refusal.
-    pub(super) fn by_hand(&self, journal: &Journal<'_>) -> String {
+    pub(super) fn by_hand(&self) -> String {
         let place = &self.place;
         let oldest = self.links.last().map(|link| (link.id, link.thing.before.as_ref()));
         match oldest {
@@ -133,7 +144,7 @@ impl PathHistory<'_> {
                 Place::System(_) => format!("move it away: mv {} /root/", quoted(&place.path())),
             },
             Some((id, Some(FileVersion { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
-                let kept = journal.path(id).join(bytes);
+                let kept = self.journal.path(id).join(bytes);
                 let (kept, path) = (quoted(&kept), quoted(&place.path()));
                 match place {
                     Place::Home { account, .. } => format!(
@@ -149,22 +160,16 @@ impl PathHistory<'_> {
     }
 
     /// Go back from what is there now.
-    pub(super) fn rewind(
-        &self,
-        live: &Facts<'_>,
-        journal: &Journal<'_>,
-        place: &Place,
-        now: Option<&Seen>,
-    ) -> Result<Rewound> {
+    pub(super) fn rewind(&self, place: &Place, now: Option<&Seen>) -> Result<Rewound> {
         let mut state = now.cloned();
         let fits = |state: Option<&Seen>, link: &HistoryEntry<'_>, side: Option<&FileVersion>| {
-            fits(live, place, state, link, side)
+            fits(self.live, place, state, link, side)
         };
         let mut at = 0;
         while let Some(link) = self.links.get(at) {
             let before = link.thing.before.as_ref();
             if fits(state.as_ref(), link, link.thing.after.as_ref())? {
-                state = former(live, journal, link, state)?;
+                state = self.former(link, state)?;
                 at += 1;
                 continue;
             }
@@ -181,32 +186,26 @@ impl PathHistory<'_> {
             match done {
                 Some(index) => at = index + 1,
                 None if state.is_none() && is_repair => at += 1,
-                None => return self.by_values(live, journal, at, state),
+                None => return self.by_values(at, state),
             }
         }
         let shown = match (self.is_config(), now) {
-            (true, Some(now)) => self.shown_values(journal, now)?,
+            (true, Some(now)) => self.shown_values(now)?,
             _ => None,
         };
         Ok(Rewound::To { state, shown, gone: Vec::new() })
     }
 
     /// The bytes are not ours any more. Of a file whose single values are ours, those can still be.
-    fn by_values(
-        &self,
-        live: &Facts<'_>,
-        journal: &Journal<'_>,
-        at: usize,
-        state: Option<Seen>,
-    ) -> Result<Rewound> {
+    fn by_values(&self, at: usize, state: Option<Seen>) -> Result<Rewound> {
         let mut thing = match state {
             Some(thing) if self.is_config() && thing.kind == FileKind::Regular => thing,
-            state => return Ok(Rewound::Refused(self.differences(live, journal, at, state.as_ref())?)),
+            state => return Ok(Rewound::Refused(self.differences(at, state.as_ref())?)),
         };
         if thing.bytes.trim_ascii().is_empty() {
             return Ok(Rewound::Refused(vec!["it is empty".to_owned()]));
         }
-        let Some(layers) = self.layers(journal, at)? else {
+        let Some(layers) = self.layers(at)? else {
             return Ok(Rewound::Refused(vec![values::OTHER.to_owned()]));
         };
         let done = match values::put_back(&thing.bytes, &layers) {
@@ -218,32 +217,26 @@ impl PathHistory<'_> {
     }
 
     /// The values that the runs changed, with the documents before them; `None` when one changed more.
-    fn layers(&self, journal: &Journal<'_>, from: usize) -> Result<Option<Vec<RunValues<'_>>>> {
+    fn layers(&self, from: usize) -> Result<Option<Vec<RunValues<'_>>>> {
         let mut layers = Vec::new();
         for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
         {
             let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
                 return Ok(None);
             };
-            layers.push(RunValues { values, before: journal.bytes(link.id, before)? });
+            layers.push(RunValues { values, before: self.journal.bytes(link.id, before)? });
         }
         Ok(Some(layers))
     }
 
     /// The same values for people, where the former bytes are put back.
-    fn shown_values(&self, journal: &Journal<'_>, now: &Seen) -> Result<Option<Shown>> {
-        let layers = self.layers(journal, 0)?;
+    fn shown_values(&self, now: &Seen) -> Result<Option<Shown>> {
+        let layers = self.layers(0)?;
         Ok(layers.map(|layers| Shown::Values(values::shown(&now.bytes, &layers))))
     }
 
     /// In what the thing differs from what the run left.
-    fn differences(
-        &self,
-        live: &Facts<'_>,
-        journal: &Journal<'_>,
-        at: usize,
-        state: Option<&Seen>,
-    ) -> Result<Vec<String>> {
+    fn differences(&self, at: usize, state: Option<&Seen>) -> Result<Vec<String>> {
         let Some(link) = self.links.get(at) else {
             return Ok(Vec::new());
         };
@@ -260,7 +253,7 @@ impl PathHistory<'_> {
         if thing.mode != after.mode {
             lines.push(format!("its mode is {:04o}, runner-prep left {:04o}", thing.mode, after.mode));
         }
-        match live.ids(&after.owner)? {
+        match self.live.ids(&after.owner)? {
             Some((uid, gid)) if (uid, gid) != (thing.uid, thing.gid) => {
                 lines
                     .push(format!("it belongs to {}:{}, runner-prep left {uid}:{gid}", thing.uid, thing.gid));
@@ -270,7 +263,7 @@ impl PathHistory<'_> {
         if after.digest.as_ref().is_some_and(|digest| *digest != journal::digest(&thing.bytes)) {
             match (&after.bytes, link.thing.shown) {
                 (Some(_), Show::Text) => {
-                    let ours = journal.bytes(link.id, after)?;
+                    let ours = self.journal.bytes(link.id, after)?;
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut shown = String::new();
                     for line in changed_lines(&text(&ours), &text(&thing.bytes), MOST_LINES) {
@@ -286,6 +279,27 @@ impl PathHistory<'_> {
             }
         }
         Ok(lines)
+    }
+
+    /// What it was before a run.
+    fn former(&self, link: &HistoryEntry<'_>, now: Option<Seen>) -> Result<Option<Seen>> {
+        let Some(side) = &link.thing.before else {
+            return Ok(None);
+        };
+        let bytes = match (&link.record.op, now) {
+            (RecordedOp::File(_), _) => self.journal.bytes(link.id, side)?,
+            (_, Some(now)) => now.bytes,
+            (_, None) => Vec::new(),
+        };
+        let restored_owner = restored_owner(&link.thing.place, link, side);
+        let owner =
+            restored_owner.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
+        let (uid, gid) = self.live.ids(&owner)?.unwrap_or_default();
+        let (kind, mode) = (kind(link), side.mode);
+        let thing =
+            Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
+        let mode = kept_mode(&thing, link, side);
+        Ok(Some(Seen { mode, ..thing }))
     }
 }
 
@@ -341,29 +355,4 @@ fn is_own(
         Some(account) => Ok(live.ids(&Owner::Account(account.clone()))? == ids),
         None => Ok(false),
     }
-}
-
-/// What it was before a run.
-fn former(
-    live: &Facts<'_>,
-    journal: &Journal<'_>,
-    link: &HistoryEntry<'_>,
-    now: Option<Seen>,
-) -> Result<Option<Seen>> {
-    let Some(side) = &link.thing.before else {
-        return Ok(None);
-    };
-    let bytes = match (&link.record.op, now) {
-        (RecordedOp::File(_), _) => journal.bytes(link.id, side)?,
-        (_, Some(now)) => now.bytes,
-        (_, None) => Vec::new(),
-    };
-    let restored_owner = restored_owner(&link.thing.place, link, side);
-    let owner = restored_owner.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
-    let (uid, gid) = live.ids(&owner)?.unwrap_or_default();
-    let (kind, mode) = (kind(link), side.mode);
-    let thing =
-        Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
-    let mode = kept_mode(&thing, link, side);
-    Ok(Some(Seen { mode, ..thing }))
 }

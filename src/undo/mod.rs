@@ -63,7 +63,7 @@ pub fn plan(
             }
         }
     }
-    let histories = history::all(&entries);
+    let histories = history::all(live, journal, &entries);
     undo.places = histories.iter().map(|history| history.place.clone()).collect();
     let mut refused = Vec::new();
     let mut changes = Vec::new();
@@ -72,7 +72,7 @@ pub fn plan(
             continue;
         };
         let now = look(live, &place, history.is_config())?;
-        match history.rewind(live, journal, &place, now.as_ref())? {
+        match history.rewind(&place, now.as_ref())? {
             Rewound::Refused(lines) => refused.push((history, lines)),
             Rewound::To { state, shown, gone } => {
                 for runner in gone {
@@ -99,7 +99,7 @@ pub fn plan(
                 }
                 let kind = kinds.iter().find(|kind| **kind == history.kind()).copied().unwrap_or("other");
                 let why = format!("as it was before {}", history.oldest());
-                if let (Some(Reader::Sudo { .. }), Some(path)) = (history.reader(), history.kept(journal)) {
+                if let (Some(Reader::Sudo { .. }), Some(path)) = (history.reader(), history.kept()) {
                     undo.kept.push((place.to_string(), path));
                 }
                 if let Some(op) = operation(history, place.clone(), now, state, shown, would)? {
@@ -109,7 +109,7 @@ pub fn plan(
         }
     }
     if !refused.is_empty() {
-        return Err(refusal(journal, &refused));
+        return Err(refusal(&refused));
     }
     for change in &changes {
         warn_of_key(change, would, &mut notes);
@@ -366,7 +366,7 @@ fn depth(change: &Change) -> usize {
 }
 
 /// What stands in the way, all of it at once.
-fn refusal(journal: &Journal<'_>, refused: &[(&PathHistory<'_>, Vec<String>)]) -> anyhow::Error {
+fn refusal(refused: &[(&PathHistory<'_>, Vec<String>)]) -> anyhow::Error {
     let mut what = "nothing was undone, because somebody changed since what runner-prep wrote:".to_owned();
     for (history, lines) in refused {
         what.extend(["\n", &history.place.to_string()]);
@@ -376,7 +376,7 @@ fn refusal(journal: &Journal<'_>, refused: &[(&PathHistory<'_>, Vec<String>)]) -
     }
     let mut repair = String::new();
     for (history, _) in refused {
-        repair.push_str(&history.by_hand(journal));
+        repair.push_str(&history.by_hand());
         repair.push('\n');
     }
     repair.push_str("then, once more: runner-prep undo");

@@ -188,7 +188,7 @@ fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable
         Some(own) => match facts.home(account, &[own]) {
             Ok(seen) => (seen.into_iter().next().flatten(), None),
             // What the account can't read it passes over.
-            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "foreign-owner") => {
+            Err(error) if fault::is(&error, "foreign-owner") => {
                 return Ok(Readable::No);
             }
             Err(error) => return Err(error),

@@ -66,7 +66,7 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
         let private = match facts.home(account, &[name]).map(|seen| seen.into_iter().next().flatten()) {
             Ok(Some(private)) => private,
             Ok(None) => continue,
-            Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "foreign-owner") => {
+            Err(error) if fault::is(&error, "foreign-owner") => {
                 found.broken.push(error);
                 continue;
             }

@@ -85,7 +85,7 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
     let outcome = make();
     wait_for_useradd(machine, &new.name, waiting)?;
     match outcome {
-        Err(error) if fault::find(&error).is_some_and(|fault| fault.code == "changed-meanwhile") => {
+        Err(error) if fault::is(&error, "changed-meanwhile") => {
             place.complete(new, false)?;
             place.tidy(&note)?;
             return Err(error);
