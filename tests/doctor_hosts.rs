@@ -181,9 +181,63 @@ fn hostile(name: &str, script: &str, code: &str) {
     let of_login = document["findings"].as_array().unwrap().iter().find(|one| one["check"] == "login-shell");
     assert_eq!(of_login.unwrap()["code"], *code, "{name}: {run}");
     assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{name}: {run}");
-    // It ran as the account, and had no terminal.
+    // It ran as the account, and had no terminal, each time.
     let ids = host.text(&format!("{HOME}/ids"));
-    assert_eq!(ids.lines().collect::<Vec<_>>(), ["998", "not a tty"], "{name}");
+    let starts: Vec<&str> = ids.lines().collect();
+    let is_right = |start: &[&str]| *start == ["998", "not a tty"];
+    assert!(!starts.is_empty() && starts.chunks(2).all(is_right), "{name}: {starts:?}");
+}
+
+/// What a login file does to jobs, and what is said of it. Each is tried as gitlab-runner starts a job.
+const LOGINS: &[(&str, &str, &str, &str)] = &[
+    ("/etc/profile.d/ours.sh", "true\nexit 4\n", "login-shell-fails", "/etc/profile.d/ours.sh, line 2"),
+    ("/etc/profile.d/ours.sh", "exit 0\n", "login-shell-skips", "at /etc/profile.d/ours.sh, line 1"),
+    ("/home/gitlab-runner/.profile", "false\n", "ok", ""),
+    ("/home/gitlab-runner/.profile", "set -e\nfalse\n", "login-shell-fails", ".profile, line 2"),
+    ("/home/gitlab-runner/.profile", "exit 3\n", "login-shell-fails", ".profile, line 1"),
+    (
+        "/home/gitlab-runner/.profile",
+        "exit 0\n",
+        "login-shell-skips",
+        "at /home/gitlab-runner/.profile, line 1",
+    ),
+    ("/home/gitlab-runner/.bash_profile", "exec true\n", "login-shell-skips", ".bash_profile, line 1"),
+    ("/home/gitlab-runner/.bash_profile", "exec sh\n", "login-shell-fails", ".bash_profile, line 1"),
+    ("/home/gitlab-runner/.bash_profile", "exec 2>/dev/null\nexit 0\n", "login-shell-skips", ""),
+    ("/home/gitlab-runner/.bash_logout", "false\n", "login-shell-fails", ".bash_logout, line 1"),
+];
+
+#[test]
+fn the_login_file_that_is_at_fault_is_named() {
+    let Some(host) = plain() else { return };
+    let host = host
+        .account("gitlab-runner", 998, HOME)
+        .file("/etc/profile", "for f in /etc/profile.d/*.sh; do [ -r $f ] && . $f; done\n")
+        .dir("/etc/profile.d", 0o755)
+        .start();
+    for (path, text, code, says) in LOGINS {
+        host.sh(&format!("printf '%b' '{text}' > {path}; chown 998:998 {path}")).ok();
+        let job = host.sh(
+            "printf 'set -eo pipefail\necho did-it\nexit 0\n' | su -s /bin/bash gitlab-runner -c 'bash -l'",
+        );
+        let is_skipped = job.status == 0 && !job.stdout.contains("did-it");
+        let expected = match (job.status, is_skipped) {
+            (0, true) => "login-shell-skips",
+            (0, false) => "ok",
+            _ => "login-shell-fails",
+        };
+        let run = host.prep(&["doctor", "--json", "--profile", "shell"]);
+        let document = run.json();
+        let all = document["findings"].as_array().unwrap();
+        let found = all.iter().find(|one| one["check"] == "login-shell").unwrap();
+        assert_eq!(
+            (&found["code"], *code),
+            (&serde_json::Value::from(expected), expected),
+            "{path} {text}: {found}\n{job}"
+        );
+        assert!(found["message"].as_str().unwrap().contains(says), "{path} {text}: {found}");
+        host.sh(&format!("rm {path}")).ok();
+    }
 }
 
 /// Things in the home that are no files, or larger than any memory.

@@ -48,6 +48,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "client variables for all jobs",
             "unknown executor",
             "registered twice",
+            "runner with another author",
             "token that is rotated",
             "two entries with a token that is rotated",
             "variable in a token that is rotated",
@@ -138,6 +139,8 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "key named in .ssh/config",
             "socket for jobs",
             ".bash_logout fails",
+            "/etc/profile.d fails",
+            "service with settings of git",
             "systemctl does not answer",
             "lint objects",
             "reload failed",
@@ -197,7 +200,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 132;
+const COUNT_BY_HAND: usize = 135;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -7,7 +7,7 @@
 mod support;
 
 use serde_json::Value;
-use support::repairs::has_gap;
+use support::repairs::{commands, has_gap};
 use support::{Host, Run, have};
 
 /// What is done to a host that was right, what `apply` says then (exit code, and a code of what waits or is warned of),
@@ -941,6 +941,107 @@ const GIT: &[Case] = &[
         false,
     ),
     case(
+        "an include that the account locked itself out of",
+        "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; mine | own id; chmod 0 id",
+        2,
+        "git-config-shut",
+        false,
+    ),
+    case(
+        "an include that nobody can see",
+        "printf '[include]\\n\\tpath = /root/id\\n' | own .gitconfig; chmod 0700 /root",
+        2,
+        "git-config-shut",
+        false,
+    ),
+    case(
+        "an include of an account that is not there",
+        "printf '[core]\\n[include]\\n\\tpath = ~nosuch/x\\n' | own .gitconfig",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
+        "an include of nothing",
+        "printf '[core]\\n[include]\\n\\tpath =\\n' | own .gitconfig",
+        2,
+        "git-config-kind",
+        false,
+    ),
+    case(
+        "a directory that is included",
+        "printf '[core]\\n[include]\\n\\tpath = id\\n' | own .gitconfig; mkdir id",
+        2,
+        "git-config-kind",
+        false,
+    ),
+    case(
+        "a directory through a link",
+        "printf '[core]\\n[include]\\n\\tpath = id\\n' | own .gitconfig; mkdir other; ln -s other id",
+        2,
+        "git-config-kind",
+        false,
+    ),
+    case("a directory for the system's file", "mkdir /etc/gitconfig", 2, "git-config-kind", false),
+    case("the file is shut", "mine | own .gitconfig; chmod 0 .gitconfig", 0, "", true),
+    case("the file is shut and empty", "own .gitconfig </dev/null; chmod 0 .gitconfig", 0, "", true),
+    case(
+        "the second file is shut",
+        "mkdir -p .config/git; mine | own .config/git/config; chmod 0 .config/git/config",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "a truth that is none",
+        "{ mine; printf '[core]\\n\\tbare = maybe\\n'; } | own .gitconfig",
+        2,
+        "git-config-refused",
+        false,
+    ),
+    case(
+        "a number that is none, in the system's file",
+        "printf '[core]\\n\\tcompression = x\\n' >/etc/gitconfig; chmod 0644 /etc/gitconfig",
+        2,
+        "git-config-refused",
+        false,
+    ),
+    case(
+        "a word that git does not know",
+        "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; printf '[push]\\n\\tdefault = foo\\n' | own id",
+        2,
+        "git-config-refused",
+        false,
+    ),
+    case(
+        "a color that is none",
+        "{ mine; printf '[color]\\n\\tui = foo\\n'; } | own .gitconfig",
+        2,
+        "git-config-refused",
+        false,
+    ),
+    case(
+        "settings that git takes",
+        "{ mine; printf '[core]\\n\\tcompression = 9\\n[push]\\n\\tdefault = current\\n[commit]\\n\\tgpgsign = off\\n[safe]\\n\\tdirectory = *\\n'; } | own .gitconfig",
+        0,
+        "",
+        true,
+    ),
+    case(
+        "commits that are to be signed",
+        "{ mine; printf '[commit]\\n\\tgpgsign = true\\n'; } | own .gitconfig",
+        3,
+        "git-signs",
+        false,
+    ),
+    case(
+        "commits that are to be signed perhaps",
+        "{ mine; printf '[commit]\\n\\tgpgsign = maybe\\n'; } | own .gitconfig",
+        2,
+        "git-config-refused",
+        false,
+    ),
+    case(
         "a key without a value",
         "printf '[user]\\n\\tname\\n\\temail = x\\n' | own .gitconfig",
         2,
@@ -1019,6 +1120,19 @@ fn git_commits_as_whoever_was_named() {
                 || problems(&host, "git", &["git"]).is_empty()
             {
                 wrong.push("a job can commit, or doctor has no problem".to_owned());
+            }
+            // Carried out as it stands, the repair is one.
+            let told = |run: &Run| run.json()["warnings"][0]["message"].clone();
+            let steps = said(&run.json(), "warnings").first().map(|(_, repair)| commands(repair));
+            for step in steps.iter().flatten() {
+                if host.sh(step).status != 0 {
+                    wrong.push(format!("the repair fails: {step}"));
+                }
+            }
+            let again = host.prep(&["apply", "--json", "--profile", "git"]);
+            if steps.is_some_and(|steps| !steps.is_empty()) && again.status == 2 && told(&again) == told(&run)
+            {
+                wrong.push(format!("the repair does not help: {run}"));
             }
             wrong
         } else {

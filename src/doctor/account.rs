@@ -53,8 +53,22 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         );
     }
     let inside = [".ssh", "builds", "cache"];
+    let is_closed = !is_usable(&seen, account);
+    let home_mode = seen.mode;
     for (name, seen) in inside.iter().zip(patient.facts.home(account, &inside)?) {
-        let Some(seen) = seen else { continue };
+        let Some(seen) = seen else {
+            if *name == "builds" && is_closed && is_used(patient, account, name) {
+                findings.problem(
+                    "builds-unusable",
+                    format!(
+                        "jobs of {} can't make {path}/builds: the home has mode {home_mode:04o}",
+                        account.name
+                    ),
+                    format!("let it write in its home: chmod u+rwx {}", quoted(&account.home)),
+                );
+            }
+            continue;
+        };
         let mode = seen.mode;
         if *name != ".ssh" && is_used(patient, account, name) && !is_usable(&seen, account) {
             findings.problem(

@@ -6,7 +6,24 @@ use toml_edit::Item;
 use super::Patient;
 use crate::finding::Findings;
 use crate::repair::quoted;
-use crate::runner_config::{EXECUTORS, Runner};
+use crate::runner_config::{EXECUTORS, Runner, strings_at};
+use crate::text::git_config;
+
+/// Variables in a runner's environment by which git of its jobs goes.
+fn git_environment(runner: &Runner<'_>, findings: &mut Findings) {
+    let elements = strings_at(Some(runner.table), "environment");
+    let names = elements.iter().filter_map(|element| Some(element.split_once('=')?.0));
+    for name in names.filter(|name| git_config::goes_by(name)) {
+        findings.note(
+            "git-environment",
+            format!(
+                "{}: {name} in `environment` reaches git in every job: what it makes of that is not known here",
+                runner.title()
+            ),
+            format!("if jobs need {name} not, take it out of `environment`"),
+        );
+    }
+}
 
 /// There are runners, each with an executor that exists, and enough slots for all of them.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
@@ -22,6 +39,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         return Ok(());
     }
     for runner in &runners {
+        git_environment(runner, findings);
         let title = runner.title();
         let known = format!("`executor` is one of {}", EXECUTORS.join(", "));
         match runner.text("executor") {

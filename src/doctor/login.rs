@@ -1,10 +1,13 @@
 //! The login shell of the account, started as gitlab-runner starts it for a job of the shell executor.
 
+use std::fmt;
+use std::path::Path;
+
 use anyhow::Result;
 
-use super::patient::{Login, Patient};
+use super::patient::{Login, Patient, Spot};
 use crate::facts::programs::install;
-use crate::fault;
+use crate::fault::{self, quoted};
 use crate::finding::Findings;
 
 /// Files of the account that a login shell reads, the usual culprit first.
@@ -17,9 +20,17 @@ const PROGRAMS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
 /// Marks our lines in what the account's own files may print.
 const MARK: &str = "runner-prep-finds:";
 
+/// What the script says at its end, as if it were a program.
+const END: &str = "/";
+
+/// Marks the places in what a shell tells of its way.
+const AT: &str = "runner-prep-at:";
+
 /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
 /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
 /// which programs it finds and ends. What it says is the account's word, and only a word on itself.
+///
+/// Where it does not come to its end, the shell is started once more to tell its way.
 pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
     if let Some(login) = patient.login.get() {
         return Ok(login);
@@ -27,19 +38,27 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
     let Some(machine) = patient.machine else {
         return Ok(patient.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
     };
+    // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
     let script = format!(
-        "set -eo pipefail\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then printf '\\n{MARK}%s\\n' \"$p\"; \
-         fi\ndone\nexit 0\n",
+        "set -eo pipefail\nset +o noclobber\n: | eval $'true\\n'\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then \
+         printf '\\n{MARK}%s\\n' \"$p\"; fi\ndone\nprintf '\\n{MARK}{END}\\n'\nexit 0\n",
         PROGRAMS.join(" ")
     );
-    let arguments = ["-s", "/bin/bash", patient.name, "-c", "bash -l"];
-    let login = match machine.ask("su", &arguments, script.as_bytes()) {
+    let ask = |command: &str| {
+        machine.ask("su", &["-s", "/bin/bash", patient.name, "-c", command], script.as_bytes())
+    };
+    let spot = || {
+        let told = ask(&format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")).ok().flatten();
+        Spot::last(&told?.stderr, &patient.account?.home)
+    };
+    let login = match ask("bash -l") {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
             let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
-            Login::Good(found.map(str::to_owned).collect())
+            let found: Vec<String> = found.map(str::to_owned).collect();
+            if found.iter().any(|name| name == END) { Login::Good(found) } else { Login::Skips(spot()) }
         }
-        Ok(Some(done)) => Login::Ended(done.code),
+        Ok(Some(done)) => Login::Ended(done.code, spot()),
         Err(error) if fault::is(&error, "tool-hangs") => Login::Hangs,
         Err(error) => return Err(error),
     };
@@ -63,22 +82,91 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             );
             return Ok(());
         }
-        Login::Ended(Some(code)) => format!("ended with code {code} where jobs need 0"),
-        Login::Ended(None) => "was ended by a signal".to_owned(),
-        Login::Hangs => "does not end".to_owned(),
+        Login::Skips(spot) => {
+            let at = spot.as_ref().map(|spot| format!(", at {spot}")).unwrap_or_default();
+            findings.problem(
+                "login-shell-skips",
+                format!(
+                    "the login shell of {} ends with 0 before it reads a job's script{at}: every job does nothing, and is green",
+                    patient.name
+                ),
+                spot.as_ref().map_or_else(
+                    || format!("see which login file ends it: printf 'echo here\\n' | {command}"),
+                    |spot| spot.without(patient),
+                ),
+            );
+            return Ok(());
+        }
+        Login::Ended(Some(code), spot) => {
+            (format!("ended with code {code} where jobs need 0"), spot.as_ref())
+        }
+        Login::Ended(None, spot) => ("was ended by a signal".to_owned(), spot.as_ref()),
+        Login::Hangs => ("does not end".to_owned(), None),
     };
+    let (what, spot) = what;
+    let see = format!("see why: printf 'set -e\\nexit 0\\n' | {command}; then correct");
+    if let Some(spot) = spot {
+        let message = format!(
+            "the login shell of {} {what}; the last that it read of a login file is {spot}",
+            patient.name
+        );
+        findings.problem("login-shell-fails", message, format!("{see} {}", spot.file.display()));
+        return Ok(());
+    }
     // What it printed is the account's word, and may hold anything: not shown.
     let there = patient.facts.home(account, &DOTFILES)?;
     let culprits: Vec<&str> =
         DOTFILES.iter().zip(there).filter(|(_, seen)| seen.is_some()).map(|(name, _)| *name).collect();
-    let culprits = if culprits.is_empty() { "/etc/profile".to_owned() } else { culprits.join(", ") };
+    let home = account.home.display();
+    let own =
+        if culprits.is_empty() { String::new() } else { format!(", and in {home}: {}", culprits.join(", ")) };
     findings.problem(
         "login-shell-fails",
-        format!("the login shell of {} {what}; it reads {culprits}", patient.name),
-        format!(
-            "see why: printf 'set -e\\nexit 0\\n' | {command}; then correct the file in {}",
-            account.home.display()
-        ),
+        format!("the login shell of {} {what}; it reads /etc/profile, what that names{own}", patient.name),
+        format!("{see} the file that it stops at"),
     );
     Ok(())
+}
+
+impl Spot {
+    /// The last one in what the shell told. It is the account's word: only names that login files have are taken.
+    fn last(told: &str, home: &Path) -> Option<Self> {
+        let at = |line: &str| {
+            let (file, rest) = line.split_once(AT)?.1.split_once(':')?;
+            let line = rest.split_once(':')?.0.parse().ok()?;
+            let is_usual = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
+            let is_below = Path::new(file).starts_with("/etc") || Path::new(file).starts_with(home);
+            (is_below && file.chars().all(is_usual)).then(|| Self { file: file.into(), line })
+        };
+        told.lines().rev().find_map(at)
+    }
+
+    /// The command that takes the line out and leaves the others in their place.
+    fn without(&self, patient: &Patient<'_>) -> String {
+        let by =
+            if self.file.starts_with("/etc") { String::new() } else { format!("sudo -u {} ", patient.name) };
+        format!("take that line out: {by}sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file))
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.file.display(), self.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_login_file_is_named() {
+        let last = |told: &str| Spot::last(told, Path::new("/home/ci")).map(|spot| spot.to_string());
+        let told = "+runner-prep-at:/etc/profile:3: . x\n++runner-prep-at:/home/ci/.profile:7: exit 0\n+runner-prep-at::1: x\n";
+        assert_eq!(last(told).as_deref(), Some("/home/ci/.profile, line 7"));
+        for told in ["", "runner-prep-at:/etc/a b:1:", "runner-prep-at:/tmp/x:1:", "runner-prep-at:/etc/x:y:"]
+        {
+            assert_eq!(last(told), None, "{told}");
+        }
+    }
 }

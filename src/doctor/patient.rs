@@ -51,13 +51,24 @@ pub struct Patient<'a> {
     pub login: OnceCell<Login>,
 }
 
+/// The last line of a login file that a shell came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The file.
+    pub file: PathBuf,
+    /// Its line.
+    pub line: u32,
+}
+
 /// How the login shell did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// It ended with 0, and finds these programs.
     Good(Vec<String>),
+    /// It ended with 0 before it had read what a job wants.
+    Skips(Option<Spot>),
     /// It ended with another code, or by a signal.
-    Ended(Option<i32>),
+    Ended(Option<i32>, Option<Spot>),
     /// It did not end.
     Hangs,
     /// It could not be tried.

@@ -142,7 +142,9 @@ fn differences(change: &Change) -> Vec<Difference> {
     let one = |what: &str| vec![Difference::of(format!("{kind}-{what}"), message.clone())];
     match &change.op {
         // Whether the file is there does not matter to whom it is missing.
-        Op::File(_) if kind == "git" => vec![Difference::of("git-identity".to_owned(), message)],
+        Op::File(_) | Op::Metadata { .. } if kind == "git" => {
+            vec![Difference::of("git-identity".to_owned(), message)]
+        }
         Op::File(_) if kind == "known-hosts" => vec![Difference::of("host-key-missing".to_owned(), message)],
         Op::Account(crate::change::AccountOp::Create { .. }) => one("missing"),
         Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),

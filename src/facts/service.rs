@@ -2,7 +2,7 @@
 //!
 //! The unit's text is read, `systemctl` is not asked: it costs a process, and a tree has no systemd.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -143,6 +143,19 @@ impl Service {
     /// How long a stop may take, and with which signal it begins: the last value that a file gives it.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
+    }
+
+    /// The names of all variables of its environment.
+    ///
+    /// # Errors
+    /// When a file with settings can't be read.
+    pub fn variables(&self, facts: &Facts<'_>) -> Result<BTreeSet<String>> {
+        let mut words = self.environment.clone();
+        for path in &self.environment_files {
+            let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
+            words.extend(file.text().lines().flat_map(split));
+        }
+        Ok(words.iter().filter_map(|word| Some(word.split_once('=')?.0.to_owned())).collect())
     }
 
     /// The value of a variable of its environment.

@@ -2,6 +2,7 @@
 //!
 //! Never overrides a value, never touches other settings.
 
+mod judge;
 mod sight;
 
 use std::path::{Path, PathBuf};
@@ -11,11 +12,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::{Context, Resource};
-use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner, Seen, Shown};
+use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::text::git_config;
-use sight::{Sight, invalid};
+use judge::{judge, look_at_service};
+use sight::{Sight, invalid, is_shut};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
 const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
@@ -90,11 +92,16 @@ impl Resource for Git {
         }
         let system = context.facts.file(Path::new(SYSTEM), MOST_BYTES)?;
         let tops: Vec<(PathBuf, Option<&Seen>)> = std::iter::once((PathBuf::from(SYSTEM), system.as_ref()))
-            .chain(FILES.iter().zip(&seen).map(|(name, seen)| (target.home.join(name), seen.as_ref())))
+            // What the account locked itself out of git passes over.
+            .chain(FILES.iter().zip(&seen).map(|(name, seen)| {
+                (target.home.join(name), seen.as_ref().filter(|seen| !is_shut(context, seen)))
+            }))
             .collect();
         let found = ["name", "email"].map(|key| Sight::of(context, &tops, key, notes));
         let [name, email] = found;
         let (name, email) = (name?, email?);
+        judge(context, &name.settings, name.is_unclear, notes)?;
+        look_at_service(context, notes)?;
         let (mut missing, mut made) = (Vec::new(), None);
         if !name.is_sure {
             missing.push(("name", self.name.0.as_str()));
@@ -144,7 +151,11 @@ impl Resource for Git {
         let text = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
         let after = git_config::set_missing(text, "user", &missing)
             .map_err(|error| invalid(&place.to_string(), &error))?;
-        let Some(after) = after else { return Ok(Vec::new()) };
+        let meta = Meta {
+            owner: Owner::Account(target.name.clone()),
+            mode: before.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
+        };
+        let Some(after) = after else { return Ok(opened(context, place, before, meta)) };
         let names: Vec<String> = missing.iter().map(|(key, _)| format!("user.{key}")).collect();
         if let Some((_, email)) = missing.iter().find(|(key, _)| *key == "email" && self.email.is_none()) {
             notes.warn(
@@ -160,10 +171,6 @@ impl Resource for Git {
             )
         } else {
             format!("git has no {} and refuses to commit", names.join(" and no "))
-        };
-        let meta = Meta {
-            owner: Owner::Account(target.name.clone()),
-            mode: before.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
         };
         // The rest of the file may hold credentials: only what is set is shown.
         let shown = Shown::Values(missing.iter().map(|(key, value)| set(key, value)).collect());
@@ -188,6 +195,17 @@ impl Git {
             );
         }
     }
+}
+
+/// A file that has the values and that git can't read becomes the account's to read.
+fn opened(context: &Context<'_>, place: Place, before: Option<Seen>, after: Meta) -> Vec<Change> {
+    let shut = before.filter(|seen| is_shut(context, seen));
+    let open = shut.map(|before| {
+        let why =
+            format!("git passes over it, because it has mode {:04o}, and refuses to commit", before.mode);
+        Change::of("git", why, Op::Metadata { place, before, after })
+    });
+    open.into_iter().collect()
 }
 
 fn set(key: &str, value: &str) -> crate::change::ValueChange {

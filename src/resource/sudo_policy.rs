@@ -13,7 +13,7 @@ use super::sudo_whole::Whole;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_line::{Defaults, Kind, Line, is_harmless, lines};
 use files::{include_it, look_around, names, not_included, rules_by_rust, wait_for_main};
@@ -109,13 +109,20 @@ impl Policy {
         match kind {
             Some(FileKind::Directory) => {}
             Some(kind) => {
-                return Err(fault(
-                    "sudoers-directory",
-                    format!("{DIRECTORY} is {kind}"),
-                    format!(
+                let led = facts
+                    .file(Path::new(DIRECTORY), MOST_BYTES)?
+                    .filter(|led| led.kind == FileKind::Directory);
+                let repair = match led.and_then(|led| led.resolved) {
+                    // The rules in it go on all the time but for an instant.
+                    Some(led) => format!(
+                        "put a directory with the same files there: cp -aT {} {DIRECTORY}.new && mv -T {DIRECTORY} {DIRECTORY}.old && mv -T {DIRECTORY}.new {DIRECTORY}",
+                        quoted(&led)
+                    ),
+                    None => format!(
                         "move it away, then its rules into a new one: mv {DIRECTORY} {DIRECTORY}.old; {make}"
                     ),
-                ));
+                };
+                return Err(fault("sudoers-directory", format!("{DIRECTORY} is {kind}"), repair));
             }
             None => {
                 return Err(fault(

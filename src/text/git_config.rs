@@ -22,6 +22,8 @@ pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, Text
 pub enum Word {
     /// The key that was looked for has this value; `None` without a `=`, which git takes for an error where it wants text.
     Value(Option<String>),
+    /// Another key: its whole name as git compares it, and its value.
+    Other(String, Option<String>),
     /// Another file is read here (`[include]`, `[includeIf "…"]`).
     Include {
         /// What stands in the quotation marks; empty: always.
@@ -31,17 +33,18 @@ pub enum Word {
     },
 }
 
-/// The values of a key and the files that are included, in their order, each with its line. Bytes that are not UTF-8
+/// The values of a key, the other keys and the files that are included, in their order, each with its line. Bytes that are not UTF-8
 /// come as replacement characters. A file that git would refuse is an error.
 pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Word)>, TextError> {
     let section = canonical(section);
     let mut words = Vec::new();
-    let (mut inside, mut condition) = (false, None);
+    let (mut inside, mut condition, mut header) = (false, None, String::new());
     for item in parse(text)? {
         match item {
             Item::Section { name, .. } => {
                 inside = name == section;
                 condition = condition_of(&name);
+                header = String::from_utf8_lossy(&name).into_owned();
             }
             Item::Variable { key: name, value, start, .. } => {
                 let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
@@ -54,7 +57,10 @@ pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Word)>
                     _ if inside && name.eq_ignore_ascii_case(key.as_bytes()) => {
                         words.push((line, Word::Value(value)));
                     }
-                    _ => {}
+                    _ => {
+                        let name = format!("{header}.{}", String::from_utf8_lossy(&name));
+                        words.push((line, Word::Other(name, value)));
+                    }
                 }
             }
         }
@@ -70,6 +76,12 @@ fn condition_of(section: &[u8]) -> Option<String> {
         Some(condition) => Some(String::from_utf8_lossy(condition).into_owned()),
         None => (section == b"include").then(String::new),
     }
+}
+
+/// True for the name of a variable by which git reads other files, takes other settings, or names somebody else.
+pub fn goes_by(variable: &str) -> bool {
+    variable == "XDG_CONFIG_HOME"
+        || ["GIT_CONFIG", "GIT_AUTHOR_", "GIT_COMMITTER_"].iter().any(|start| variable.starts_with(start))
 }
 
 /// Adds keys to a section where they have no value; `None` if all have one. An empty value is a value.
@@ -247,6 +259,7 @@ mod tests {
         };
         let expected = [
             (2, include("", Some("x"))),
+            (4, Word::Other("core.path".to_owned(), Some("y".to_owned()))),
             (6, Word::Value(None)),
             (7, Word::Value(Some("a".to_owned()))),
             (8, include("gitdir:~/", None)),

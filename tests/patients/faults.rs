@@ -122,6 +122,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Remove("/home/gitlab-runner/builds"), Put("/home/gitlab-runner/builds", "")],
         "builds-unusable",
     ),
+    problem(
+        "home that its account can't write",
+        &[Remove("/home/gitlab-runner/builds"), Mode("/home/gitlab-runner", 0o555)],
+        "builds-unusable",
+    ),
     problem("no home", &[Rename("/home/gitlab-runner", "/home/gone")], "home-missing"),
     problem(
         "home is a file",
@@ -238,6 +243,34 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "other server",
         &[Edit(TOML, "https://gitlab.com/", "https://git.example.com/")],
         "server-host-key",
+    ),
+    problem(
+        "git is to sign without a key",
+        &[Put("/home/gitlab-runner/.gitconfig", "[user]\n\tname = x\n\temail = x\n[commit]\n\tgpgsign\n")],
+        "git-signs",
+    ),
+    note(
+        "git is to sign with a key of ssh",
+        &[Put(
+            "/home/gitlab-runner/.gitconfig",
+            "[user]\n\tname = x\n\temail = x\n[gpg]\n\tformat = ssh\n[commit]\n\tgpgsign = on\n",
+        )],
+        "git-signs-unknown",
+    ),
+    problem(
+        "git is to sign perhaps",
+        &[Put("/home/gitlab-runner/.gitconfig", "[commit]\n\tgpgsign = maybe\n")],
+        "git-config-refused",
+    ),
+    note(
+        "service with settings of git",
+        &[Edit(UNIT, "[Service]", "[Service]\nEnvironment=GIT_CONFIG_GLOBAL=/srv/x")],
+        "git-environment",
+    ),
+    note(
+        "runner with another author",
+        &[Edit(TOML, "DOCKER_TLS_CERTDIR=/certs\"", "DOCKER_TLS_CERTDIR=/certs\", \"GIT_AUTHOR_NAME=x\"")],
+        "git-environment",
     ),
     problem("no git identity", &[Remove("/home/gitlab-runner/.gitconfig")], "git-identity"),
     problem(

@@ -155,7 +155,7 @@ fn sudo_policies_that_no_rule_can_join() {
         "directory is a link",
         &tree,
         &dind,
-        ("sudoers-directory", &["/etc/sudoers.d is a symbolic link"]),
+        ("sudoers-directory", &["/etc/sudoers.d is a symbolic link", "cp -aT /srv/sudoers.d"]),
     );
     refused(
         "open directory",

@@ -4,8 +4,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
+use super::judge::Setting;
 use crate::change::{FileKind, Notes, Seen};
-use crate::facts::MOST_BYTES;
+use crate::facts::{Account, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move, look_and_move_aside};
 use crate::resource::Context;
 use crate::text::git_config::{self, Word};
@@ -24,7 +25,9 @@ pub(super) struct Sight {
     /// first one of the account.
     pub(super) perhaps: [bool; 3],
     /// A file could not be followed as git does.
-    is_unclear: bool,
+    pub(super) is_unclear: bool,
+    /// What else is set for every job, and may be more than git can take.
+    pub(super) settings: Vec<Setting>,
 }
 
 /// The way to a file: what includes what.
@@ -88,6 +91,12 @@ impl Sight {
                 }
                 Word::Value(Some(_)) => self.perhaps[way.top] = true,
                 Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
+                Word::Other(name, value) => {
+                    let setting = Setting { path: way.path.to_path_buf(), line, name, value };
+                    if way.is_sure && setting.is_doubtful() {
+                        self.settings.push(setting);
+                    }
+                }
                 Word::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
                 Word::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, way.path, &condition) else { continue };
@@ -128,9 +137,23 @@ impl Sight {
         notes: &mut Notes,
     ) -> Result<()> {
         let from = way.path.display();
-        let Some(path) = place(context, way.path, written)? else {
-            self.is_unclear = true;
-            return Ok(());
+        let without =
+            || format!("take the line out: {}", context.command_at(&format!("sed -i '{line}d'"), way.path));
+        let path = match place(context, way.path, written)? {
+            Written::At(path) => path,
+            Written::Unclear => {
+                self.is_unclear = true;
+                return Ok(());
+            }
+            Written::OfNobody(name) => {
+                return Err(fault(
+                    "git-config-invalid",
+                    format!(
+                        "{from}, line {line}: it includes {written}, and there is no account {name}: git gives up in every job"
+                    ),
+                    without(),
+                ));
+            }
         };
         let mut above = Some(way);
         let mut is_circle = false;
@@ -149,7 +172,8 @@ impl Sight {
                 context.command_at(&format!("sed -i '{line}d'"), way.path),
             ));
         }
-        let seen = match path.strip_prefix(&context.target.home).ok().and_then(Path::to_str) {
+        let relative = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
+        let seen = match relative.filter(|relative| !relative.is_empty()) {
             Some(relative) => context.target.home(context.facts, &[relative])?.into_iter().next().flatten(),
             None => match context.facts.file(&path, MOST_BYTES)? {
                 None => None,
@@ -159,9 +183,37 @@ impl Sight {
                 }
             },
         };
+        match &seen {
+            // The account locked itself out of it.
+            Some(seen) if is_shut(context, seen) => readable(context, &path)?,
+            // Whether it is there git can't see, and then it gives up.
+            None if !path.starts_with(&context.target.home) => {
+                if let Some(shut) = shut(context, &path)? {
+                    return Err(fault(
+                        "git-config-shut",
+                        format!(
+                            "{from}, line {line}: it includes {}, and {} can't be entered by {}: git gives up in every job",
+                            path.display(),
+                            shut.display(),
+                            context.target.name
+                        ),
+                        without(),
+                    ));
+                }
+            }
+            _ => {}
+        }
         match seen {
             // git goes on without it.
             None => Ok(()),
+            Some(seen) if seen.kind == FileKind::Directory => Err(fault(
+                "git-config-kind",
+                format!(
+                    "{from}, line {line}: it includes {}, which is a directory: git gives up in every job",
+                    path.display()
+                ),
+                without(),
+            )),
             Some(seen) if seen.kind == FileKind::Regular => {
                 let way = Way { path: &path, above: Some(way), depth: way.depth + 1, is_sure, top: way.top };
                 self.file(context, &way, &seen.bytes, key, notes)
@@ -191,6 +243,7 @@ fn harm(kind: FileKind, path: &Path) -> Option<String> {
         FileKind::Special(kind) if path != Path::new("/dev/null") => {
             Some(format!("is {kind}: git can't read it, in no job"))
         }
+        FileKind::Directory => Some("is a directory: git can't read it, in no job".to_owned()),
         _ => None,
     }
 }
@@ -236,18 +289,27 @@ fn holds(context: &Context<'_>, file: &Path, condition: &str) -> Option<bool> {
     }
 }
 
-/// The file that is meant; `None` where only git can tell.
-fn place(context: &Context<'_>, from: &Path, written: &str) -> Result<Option<PathBuf>> {
+/// A file as it is written.
+enum Written {
+    At(PathBuf),
+    /// In the home of an account that is not there.
+    OfNobody(String),
+    /// Only git can tell.
+    Unclear,
+}
+
+/// The file that is meant.
+fn place(context: &Context<'_>, from: &Path, written: &str) -> Result<Written> {
     let path = if let Some(rest) = written.strip_prefix("~/") {
         context.target.home.join(rest)
     } else if let Some(rest) = written.strip_prefix('~') {
         let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
         match context.facts.account(name)? {
             Some(account) => account.home.join(rest),
-            None => return Ok(None),
+            None => return Ok(Written::OfNobody(name.to_owned())),
         }
     } else if written.starts_with("%(prefix)") {
-        return Ok(None);
+        return Ok(Written::Unclear);
     } else {
         from.parent().unwrap_or(from).join(written)
     };
@@ -259,18 +321,30 @@ fn place(context: &Context<'_>, from: &Path, written: &str) -> Result<Option<Pat
             other => clean.push(other),
         }
     }
-    Ok(Some(clean))
+    Ok(Written::At(clean))
+}
+
+/// True for a file of the account's own that it can't read. With root's rights it was read all the same.
+pub(super) fn is_shut(context: &Context<'_>, seen: &Seen) -> bool {
+    let is_own = |account: &Account| account.uid != 0 && account.uid == seen.uid;
+    seen.kind == FileKind::Regular
+        && seen.mode & 0o400 == 0
+        && context.target.account.as_ref().is_some_and(is_own)
 }
 
 /// git gives up where it may not read one of its files.
 fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
-    let Some(account) = &context.target.account else { return Ok(()) };
-    let Some(shut) = context.facts.shut_out(account, path)? else { return Ok(()) };
+    let Some(shut) = shut(context, path)? else { return Ok(()) };
     Err(fault(
         "git-config-shut",
-        format!("{} can't be read by {}: git gives up in every job", path.display(), account.name),
-        format!("chmod a+rX {}", fault::quoted(&shut)),
+        format!("{} can't be read by {}: git gives up in every job", path.display(), context.target.name),
+        context.command_at("chmod a+rX", &shut),
     ))
+}
+
+fn shut(context: &Context<'_>, path: &Path) -> Result<Option<PathBuf>> {
+    let account = context.target.account.as_ref();
+    account.map_or(Ok(None), |account| context.facts.shut_out(account, path))
 }
 
 fn no_value(path: &str, line: usize, key: &str) -> anyhow::Error {

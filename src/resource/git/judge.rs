@@ -1,0 +1,155 @@
+//! What git itself says of its settings: a value that it can't read ends it in every job, and one that makes it sign
+//! needs a key.
+//!
+//! An identity and names of other places can't do either. Only where something else is set is git asked.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::change::Notes;
+use crate::fault::{fault, quoted};
+use crate::resource::Context;
+use crate::text::git_config;
+
+/// What no command of a job stumbles over, whatever its value is.
+const PLAIN: [&str; 6] =
+    ["user.name", "user.email", "user.signingkey", "credential.", "url.", "safe.directory"];
+
+/// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
+/// compare go by what the second does.
+const JUDGES: [&[&str]; 2] = [
+    &["-c", "user.name=x", "-c", "user.email=x", "var", "GIT_COMMITTER_IDENT"],
+    &["diff", "--no-index", "--quiet", "/dev/null", "/dev/null"],
+];
+
+/// A setting that every job comes to.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) path: PathBuf,
+    pub(super) line: usize,
+    /// As git compares it.
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+}
+
+impl Setting {
+    /// True where git may end at it.
+    pub(super) fn is_doubtful(&self) -> bool {
+        !PLAIN.iter().any(|plain| self.name == *plain || plain.ends_with('.') && self.name.starts_with(plain))
+    }
+
+    /// The command that takes it away, or gives it another value.
+    fn changed(&self, context: &Context<'_>, value: Option<&str>) -> String {
+        let name = quoted(self.name.as_ref());
+        let what = value.map_or_else(|| format!("--unset-all {name}"), |value| format!("{name} {value}"));
+        let command = format!("git config --file {} {what}", quoted(&self.path));
+        if self.path.starts_with(&context.target.home) { context.as_account(&command) } else { command }
+    }
+}
+
+/// Say which variables of the service git goes by in jobs: su hands them on.
+///
+/// # Errors
+/// When a file with settings of the service can't be read.
+pub(super) fn look_at_service(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
+    let Some(service) = &context.target.service else { return Ok(()) };
+    let unit = service.unit.display();
+    for name in service.variables(context.facts)?.iter().filter(|name| git_config::goes_by(name)) {
+        notes.warn(
+            "git-environment",
+            format!("{unit} sets {name} for jobs: what their git makes of that is not known, because only its files were looked at"),
+            format!("see where it is set, and take it out if jobs need it not: cat {}", quoted(&service.unit)),
+        );
+    }
+    Ok(())
+}
+
+/// Ask git where the settings, or a file that could not be followed, leave a doubt.
+///
+/// # Errors
+/// When git ends in every job.
+pub(super) fn judge(
+    context: &Context<'_>,
+    settings: &[Setting],
+    is_unclear: bool,
+    notes: &mut Notes,
+) -> Result<()> {
+    let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
+        return sign(context, settings, notes);
+    };
+    if is_unclear || !settings.is_empty() {
+        for asked in JUDGES {
+            let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
+            if !said.success() {
+                let complaint = said.complaint();
+                let lower = complaint.to_lowercase();
+                let culprit = settings.iter().rev().find(|setting| lower.contains(&setting.name));
+                return Err(refused(context, culprit, &complaint));
+            }
+        }
+    }
+    sign(context, settings, notes)
+}
+
+fn refused(context: &Context<'_>, culprit: Option<&Setting>, complaint: &str) -> anyhow::Error {
+    let ends = format!("git ends with this in every job: {complaint}");
+    let Some(setting) = culprit else {
+        let command = context.as_account("-H git config --list --show-origin");
+        return fault("git-config-refused", ends, format!("see where it stands: {command}"));
+    };
+    fault(
+        "git-config-refused",
+        format!("{}: line {}: {ends}", setting.path.display(), setting.line),
+        format!("take {} out: {}", setting.name, setting.changed(context, None)),
+    )
+}
+
+/// Where commits are to be signed there has to be a key.
+fn sign(context: &Context<'_>, settings: &[Setting], notes: &mut Notes) -> Result<()> {
+    let last = |name: &str| settings.iter().rev().find(|setting| setting.name == name);
+    let Some(setting) = last("commit.gpgsign") else { return Ok(()) };
+    let value = setting.value.as_deref().unwrap_or("true").to_lowercase();
+    match value.as_str() {
+        "true" | "yes" | "on" => {}
+        "false" | "no" | "off" | "" => return Ok(()),
+        number => match number.parse::<i64>() {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(_) => {
+                let complaint = format!("{} is {value:?}, and not true or false", setting.name);
+                return Err(refused(context, Some(setting), &complaint));
+            }
+        },
+    }
+    let (path, line) = (setting.path.display(), setting.line);
+    let repair = setting.changed(context, Some("false"));
+    let is_usual = last("gpg.program").is_none() && last("gpg.openpgp.program").is_none();
+    let is_usual =
+        is_usual && last("gpg.format").is_none_or(|format| format.value.as_deref() == Some("openpgp"));
+    if is_usual && !has_key(context)? {
+        notes.wait(
+            "git-signs",
+            format!("{path}: line {line}: git is to sign commits, and {} has no key for that: it refuses to commit", context.target.name),
+            repair,
+        );
+    } else {
+        notes.warn(
+            "git-signs-unknown",
+            format!("{path}: line {line}: git is to sign commits; whether it can do that in a job is not known, because only a signature would tell"),
+            repair,
+        );
+    }
+    Ok(())
+}
+
+/// Whether gpg could have a key of the account's.
+fn has_key(context: &Context<'_>) -> Result<bool> {
+    let Some(account) = &context.target.account else { return Ok(false) };
+    if context.facts.is_host() && context.facts.tool("gpg").is_none() {
+        return Ok(false);
+    }
+    let old = context.target.home(context.facts, &[".gnupg/secring.gpg"])?.into_iter().next().flatten();
+    let new = context.facts.home_names(account, Path::new(".gnupg/private-keys-v1.d"))?;
+    Ok(old.is_some() || new.iter().any(|name| Path::new(name).extension() == Some("key".as_ref())))
+}
