@@ -7,13 +7,27 @@ use anyhow::Result;
 
 use super::Patient;
 use super::sudo::listed;
-use crate::finding::Findings;
+use crate::finding::{COULD_NOT_LOOK, Findings};
 use crate::policy::{OURS, way_to_root};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, verdict};
 
 /// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let text = listed(patient)?;
+    let text = match listed(patient) {
+        Ok(text) => text,
+        Err(error) => {
+            let name = patient.name;
+            findings.unknown(
+                COULD_NOT_LOOK,
+                format!("{error:#}"),
+                format!(
+                    "see what sudo says; where it speaks of PAM or of the account, correct /etc/pam.d/sudo or the dates of \
+                     the account: sudo -n -l -U {name}"
+                ),
+            );
+            return Ok(());
+        }
+    };
     // Whatever name it was given.
     let identity = |path: &Path| patient.facts.stat(path).ok().flatten().map(|seen| seen.identity);
     let own = patient.facts.program().and_then(|path| identity(&path));

@@ -17,6 +17,14 @@ use crate::fault::quoted;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
 
+/// What sudo says of an account that PAM does not let in. No rule changes that.
+const BY_PAM: [&str; 4] = [
+    "account validation failure",
+    "PAM account management error",
+    "Account or password is expired",
+    "Account expired or PAM config",
+];
+
 /// A command that the account may run through sudo without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Allowed {
@@ -60,12 +68,23 @@ pub(super) fn look(
         listing = by_root.filter(Finished::success).map(|said| said.stdout);
     }
     let Some(listing) = listing else {
+        let complaint = said.complaint();
+        if BY_PAM.iter().any(|words| complaint.contains(words)) {
+            notes.wait(
+                "sudo-account-refused",
+                format!("sudo refuses {} before it looks at a rule: {complaint}", account.name),
+                format!(
+                    "correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: su -s /bin/sh {} -c 'sudo -n -ll'",
+                    account.name
+                ),
+            );
+            return Ok(());
+        }
         notes.wait(
             "sudo-effect-unknown",
             format!(
                 "whether sudo lets {} run its commands is unknown, because sudo says: {}",
-                account.name,
-                said.complaint()
+                account.name, complaint
             ),
             format!("see what it says in a job: su -s /bin/sh {} -c 'sudo -n -ll'; visudo -c", account.name),
         );

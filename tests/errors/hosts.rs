@@ -176,6 +176,11 @@ pub(super) const CASES: &[Case] = &[
         let rule = "gitlab-runner ALL=(%root) /usr/bin/rsync\n";
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
     }),
+    case("sudo-account-refused", "PAM lets the account not use sudo", || {
+        let rule = "gitlab-runner ALL=(%root) /usr/bin/rsync\n";
+        let deny = "sed -i '1i account required pam_deny.so' /etc/pam.d/sudo";
+        apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, deny, RULE)
+    }),
     case("sudo-some-arguments", "a later rule for some arguments", || {
         let rule = "gitlab-runner ALL=(ALL) /usr/bin/rsync --daemon *\n";
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)

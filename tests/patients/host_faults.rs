@@ -298,6 +298,12 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "ln -sf /dev/null /etc/ssh/ssh_known_hosts", "",
         "known-hosts-kind",
     ),
+    ill(
+        "PAM refuses the account",
+        "sed -i '1i account required pam_deny.so' /etc/pam.d/sudo",
+        "",
+        "sudo-account-refused",
+    ),
     ill("account expired", "chage -E 2020-01-01 gitlab-runner", "", "account-expired"),
     ill("password to be changed", "chage -d 0 gitlab-runner", "", "password-expired"),
     ill("password too old", "chage -d 2020-01-01 -M 30 gitlab-runner", "", "password-expired"),
