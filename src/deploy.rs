@@ -188,6 +188,7 @@ impl Job {
             )
         })?;
         let target = target(&root, description.deployment.target.path(), owner)?;
+        beside(&root, &target, name)?;
         let rsync = exec::find(&root, "rsync").ok_or_else(|| {
             fault(
                 "tool-missing",
@@ -309,6 +310,29 @@ fn trust(root: &Root, path: &Path) -> Result<()> {
             "make it and every directory above it root's own, not writable by group or others",
         )),
     }
+}
+
+/// A directory above the target would be copied into itself, again and again.
+fn beside(root: &Root, target: &Path, name: &Name) -> Result<()> {
+    let here = nix::sys::stat::stat(".").context("cannot look at the directory of the job")?;
+    for above in target.ancestors().skip(1) {
+        let stat = root.stat(above, true).with_context(|| format!("cannot look at {}", above.display()))?;
+        if stat.is_some_and(|stat| stat.identity == (here.st_dev, here.st_ino)) {
+            return Err(fault(
+                "deploy-checkout",
+                format!(
+                    "the target {} lies in {}, the directory to deploy",
+                    target.display(),
+                    above.display()
+                ),
+                format!(
+                    "in the job, go to the checkout first: cd \"$CI_PROJECT_DIR\" && sudo runner-deploy {}",
+                    name.as_str()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The target after all links: root's way there, and itself root's or the owner's.

@@ -91,6 +91,18 @@ fn a_tree_gets_all_files_and_converges() {
 }
 
 #[test]
+fn a_directory_above_the_target_is_not_copied_into_it() {
+    let Some(host) = prepared(PROFILE) else { return };
+    for above in ["/", "/srv", "/srv/www", "/srv/www/app/../"] {
+        let run = job(&host, &format!("cd {above} && sudo -n runner-deploy app"));
+        assert_ne!(run.status, 0, "{above}: {run}");
+        run.says("the directory to deploy");
+        host.sh("! ls -A /srv/www/app | grep .").ok();
+    }
+    job(&host, "touch file; sudo -n runner-deploy app; test -e /srv/www/app/file").ok();
+}
+
+#[test]
 fn a_host_that_was_loosened_since_is_refused_at_run_time() {
     let Some(host) = prepared(PROFILE) else { return };
     job(&host, "touch file").ok();

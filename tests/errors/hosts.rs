@@ -234,6 +234,9 @@ pub(super) const CASES: &[Case] = &[
     case("deploy-target", "a target that is gone", || {
         deploy("deploy-target", "rmdir /srv/www/app", "runner-deploy app")
     }),
+    case("deploy-checkout", "a job in a directory above the target", || {
+        deploy("deploy-checkout", "", "cd /srv; runner-deploy app")
+    }),
     case("deploy-stalled", "a reading side that says nothing more", || {
         let fake = "printf '#!/bin/sh\\ncase \"$*\" in *--server*) exec sleep 300 ;; esac\\nexec /usr/bin/rsync \"$@\"\\n' \
                     > /usr/local/sbin/rsync; chmod 0755 /usr/local/sbin/rsync";
