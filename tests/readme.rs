@@ -136,7 +136,8 @@ fn run_page(host: HostBuilder, text: &str, prepared: bool) -> (Vec<String>, Vec<
             is_registered = true;
         }
         let commands: Vec<&str> = block.lines.iter().filter_map(|line| line.strip_prefix("$ ")).collect();
-        let mut script = String::from("cd /srv/runner-prep; s=0\n");
+        // The reader is a user with sudo, and this one is root.
+        let mut script = String::from("sudo() { env SUDO_UID=1000 \"$@\"; }; cd /srv/runner-prep; s=0\n");
         for command in &commands {
             script.push_str(&["echo '", MARK, "'; (exit $s); ", command, "\ns=$?\n"].concat());
         }
