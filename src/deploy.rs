@@ -196,7 +196,8 @@ impl Job {
                 "see how, as root: runner-prep doctor --profile shell",
             )
         })?;
-        let program = exec::own_program().context("this program is gone: it was replaced a moment ago")?;
+        let program = exec::own_program()
+            .context("this program is not found: it was replaced a moment ago, or /proc is not mounted")?;
         for path in [&rsync, &program] {
             trust(&root, path)?;
         }

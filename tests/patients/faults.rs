@@ -257,6 +257,14 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         )],
         "git-signs-unknown",
     ),
+    note(
+        "git goes by the web",
+        &[Put(
+            "/home/gitlab-runner/.gitconfig",
+            "[user]\n\tname = x\n\temail = x\n[url \"https://ci:CANARY-1@gitlab.com/\"]\n\tinsteadOf = git@gitlab.com:\n",
+        )],
+        "git-url-rewritten",
+    ),
     problem(
         "git is to sign perhaps",
         &[Put("/home/gitlab-runner/.gitconfig", "[commit]\n\tgpgsign = maybe\n")],

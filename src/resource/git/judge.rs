@@ -39,6 +39,14 @@ impl Setting {
         !PLAIN.iter().any(|plain| self.name == *plain || plain.ends_with('.') && self.name.starts_with(plain))
     }
 
+    /// True where git takes an address of the web for one that ssh would reach: `url.HTTPS.insteadOf = git@…`. The
+    /// address may hold a password, and is never shown.
+    pub(super) fn leads_past_ssh(&self) -> bool {
+        let ends = [".insteadof", ".pushinsteadof"].iter().any(|end| self.name.ends_with(end));
+        let is_ssh = |value: &str| value.starts_with("git@") || value.starts_with("ssh://");
+        ends && self.name.starts_with("url.http") && self.value.as_deref().is_some_and(is_ssh)
+    }
+
     /// The command that takes it away, or gives it another value.
     fn changed(&self, context: &Context<'_>, value: Option<&str>) -> String {
         let name = quoted(self.name.as_ref());
@@ -75,10 +83,25 @@ pub(super) fn judge(
     is_unclear: bool,
     notes: &mut Notes,
 ) -> Result<()> {
+    for setting in settings.iter().filter(|setting| setting.leads_past_ssh()) {
+        let (path, line) = (&setting.path, setting.line);
+        let take_out = format!("sed -i {line}d {}", quoted(path));
+        let is_own = path.starts_with(&context.target.home);
+        notes.warn(
+            "git-url-rewritten",
+            format!(
+                "{}: line {line}: git takes an address of the web for those that begin with {}: jobs push there without \
+                 the SSH key",
+                path.display(),
+                setting.value.as_deref().unwrap_or_default()
+            ),
+            if is_own { context.as_account(&take_out) } else { take_out },
+        );
+    }
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
         return sign(context, settings, notes);
     };
-    if is_unclear || !settings.is_empty() {
+    if is_unclear || settings.iter().any(Setting::is_doubtful) {
         for asked in JUDGES {
             let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
             if !said.success() {

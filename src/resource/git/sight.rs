@@ -93,7 +93,7 @@ impl Sight {
                 Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
                 Word::Other(name, value) => {
                     let setting = Setting { path: way.path.to_path_buf(), line, name, value };
-                    if way.is_sure && setting.is_doubtful() {
+                    if way.is_sure && (setting.is_doubtful() || setting.leads_past_ssh()) {
                         self.settings.push(setting);
                     }
                 }
