@@ -115,7 +115,11 @@ impl Reader {
         let is_outside = !is_ours && !chroot.is_empty();
         rest = of_machine.unwrap_or(rest);
         if is_outside && !is_text {
-            rest = chroot.clone() + &rest;
+            // chroot itself becomes the account: a tree need not have sudo.
+            rest = match rest.strip_prefix("sudo -u ").and_then(|rest| rest.split_once(' ')) {
+                Some((account, rest)) => chroot.replacen(' ', &format!(" --userspec={account} "), 1) + rest,
+                None => chroot.clone() + &rest,
+            };
         }
         let is_of_root = is_outside || (self.tree.is_some() && chroot.is_empty());
         let needs_root = self.by_sudo || (self.chroots_by_sudo && is_of_root);
@@ -306,7 +310,7 @@ mod tests {
             (
                 "sudo -u ci mv -T /a /b",
                 "sudo -u ci mv -T /a /b",
-                "chroot '/srv/my image' sudo -u ci mv -T /a /b",
+                "chroot --userspec=ci '/srv/my image' mv -T /a /b",
             ),
             (
                 "add it: printf 'a && b' >> /c",
@@ -334,7 +338,7 @@ mod tests {
         for (text, expected) in [
             ("chmod 0600 /etc/a", "sudo chroot /tree chmod 0600 /etc/a"),
             ("TOKEN=x gitlab-runner y", "TOKEN=x sudo --preserve-env=TOKEN chroot /tree gitlab-runner y"),
-            ("sudo -u ci mv -T /a /b", "sudo chroot /tree sudo -u ci mv -T /a /b"),
+            ("sudo -u ci mv -T /a /b", "sudo chroot --userspec=ci /tree mv -T /a /b"),
             ("printf a >> /c", "printf a | sudo chroot /tree tee -a /c >/dev/null"),
             (
                 "runner-prep template --profile a > /root/a",

@@ -62,7 +62,8 @@ fn refused(tree: &Tree, path: &str) {
     let repair = json["warnings"][0]["repair"].as_str().unwrap();
     let top = tree.path("").display().to_string();
     let top = top.trim_end_matches('/');
-    let rid = format!("; if not, move it away: chroot {top} sudo -u gitlab-runner mv -T /{path} /{path}.old");
+    let rid =
+        format!("; if not, move it away: chroot --userspec=gitlab-runner {top} mv -T /{path} /{path}.old");
     assert!(
         repair.contains("if it is meant for jobs, run apply with --adopt") && repair.ends_with(&rid),
         "{repair}"

@@ -50,6 +50,7 @@ pub(crate) fn wrong_with(repair: &str, tree: Option<&str>) -> Vec<String> {
             let words: Vec<&str> = part
                 .split_whitespace()
                 .skip_while(|word| is_variable(word) || *word == "sudo" || word.starts_with("--preserve-env"))
+                .filter(|word| !word.starts_with("--userspec="))
                 .collect();
             match words[..] {
                 ["chroot", at, ..] if at.trim_matches('\'') == tree => {
