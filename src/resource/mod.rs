@@ -1,7 +1,7 @@
 //! The kinds of resources, in the order in which they are applied.
 //!
 //! A resource turns its section of a profile and the facts of the host into changes. It decides and
-//! never writes. A new kind is one file and its two lines here; `git` is a short one to start from.
+//! never writes. A new kind is one file and its two lines here; `ca` is a short one to start from.
 
 mod account;
 mod ca;
