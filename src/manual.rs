@@ -35,8 +35,8 @@ pub fn page(command: Option<&str>) -> Result<String> {
         let man = Man::new(top);
         render(&man, &mut bytes)?;
         man.render_subcommands_section(&mut bytes)?;
-        let (before, after) = MORE.split_at(MORE.find(".SH SEE ALSO").unwrap_or(MORE.len()));
-        return Ok([&String::from_utf8(bytes)?, before, &examples(""), after].concat());
+        let (files, exit_status, see_also) = more();
+        return Ok([&String::from_utf8(bytes)?, files, exit_status, &examples(""), see_also].concat());
     };
     let pages = pages(&top);
     let Some((title, found)) =
@@ -51,14 +51,24 @@ pub fn page(command: Option<&str>) -> Result<String> {
             format!("the commands are {}", names.join(", ")),
         ));
     };
-    let man = Man::new((*found).clone()).title(title);
+    // A command has no version of its own.
+    let man =
+        Man::new((*found).clone()).title(title).source(concat!("runner-prep ", env!("CARGO_PKG_VERSION")));
     render(&man, &mut bytes)?;
     if found.has_subcommands() {
         man.render_subcommands_section(&mut bytes)?;
     }
     // The end of the help text is the same, but a page has a name for it.
     let see_also = format!(".SH SEE ALSO\n.BR {} (1)\n", escaped("runner-prep"));
-    Ok([&String::from_utf8(bytes)?, &examples(&name.replace('-', " ")), &see_also[..]].concat())
+    let (_, exit_status, _) = more();
+    Ok([&String::from_utf8(bytes)?, exit_status, &examples(&name.replace('-', " ")), &see_also[..]].concat())
+}
+
+/// The sections of [`MORE`]: files, exit status, and what else to see.
+fn more() -> (&'static str, &'static str, &'static str) {
+    let (files, rest) = MORE.split_at(MORE.find(".SH EXIT STATUS").unwrap_or(MORE.len()));
+    let (exit_status, see_also) = rest.split_at(rest.find(".SH SEE ALSO").unwrap_or(rest.len()));
+    (files, exit_status, see_also)
 }
 
 /// What each page begins with.
@@ -107,9 +117,17 @@ mod tests {
             assert!(text.contains(&format!(".TH runner-prep-{name}")), "{text}");
             assert_eq!(text.matches(".SH EXAMPLES").count(), 1, "{text}");
             assert!(!text.contains(".SH EXTRA"), "{text}");
+            assert_eq!(text.matches(".SH EXIT STATUS").count(), 1, "{text}");
+            let head = text.lines().find(|line| line.starts_with(".TH ")).unwrap();
+            assert!(head.contains(concat!("\"runner-prep ", env!("CARGO_PKG_VERSION"), '"')), "{head}");
         }
         let text = page(None).unwrap();
-        assert!(text.contains("EXIT STATUS") && text.matches(".SH EXAMPLES").count() == 1, "{text}");
+        assert!(
+            text.contains(".SH EXIT STATUS")
+                && text.contains("doctor found a problem")
+                && text.matches(".SH EXAMPLES").count() == 1,
+            "{text}"
+        );
         assert!(page(Some("aply")).unwrap_err().to_string().ends_with("did you mean apply?"));
     }
 }
