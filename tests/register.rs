@@ -261,7 +261,11 @@ fn a_tree_has_no_runner_to_register() {
     let tree = Tree::new()
         .account("gitlab-runner", 998, "/home/gitlab-runner")
         .file("/etc/runner-prep/profiles/mine.toml", profile(""));
-    tree.run(&["plan", "--profile", "mine", "--only", "register,config"]).ok().says(REGISTERED);
-    tree.run(&APPLY).exit(2).says("--skip register");
+    let waits = "the runner docker-runner of https://gitlab.com is registered on the host where it is to run";
+    tree.run(&["plan", "--profile", "mine"]).ok().says(waits).says_not("gitlab-runner register");
+    tree.run(&["apply", "--profile", "mine"]).exit(3).says(waits);
+    assert!(tree.exists("/home/gitlab-runner/.ssh/id_ed25519"), "the rest is done");
+    tree.run(&["doctor", "--profile", "mine", "--json"]).exit(1).says("register-tree");
+    tree.run(&["check", "--profile", "mine"]).exit(3).says(waits);
     tree.run(&["apply", "--profile", "mine", "--only", "config"]).exit(3).says("no runner is registered");
 }

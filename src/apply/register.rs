@@ -74,13 +74,6 @@ impl Session<'_> {
     }
 
     fn register(&self, wanted: &RegisterOp) -> Result<()> {
-        if !self.root.is_host() {
-            return Err(fault(
-                "register-tree",
-                "a runner is registered on the host where it is to run, and not in a tree",
-                "leave it out here: --skip register; the first apply on the host registers it",
-            ));
-        }
         let program = wanted.program.as_ref().map_err(|install| {
             fault("tool-missing", "gitlab-runner is missing on this host, and it registers runners", install)
         })?;

@@ -157,12 +157,18 @@ impl Resource for Registrations {
                 notes.right("register", format!("{shown} has the runner {name} of {url}"));
                 continue;
             }
-            // A tree has no runner: `apply` says so.
-            let token = if facts.is_host() { wanted.token(facts)? } else { Content::ready(Vec::new()) };
-            let is_twin = |other: &&Registration| other.name == *name;
-            let is_alone = self.0.iter().filter(is_twin).count() == 1;
             notes.registers = true;
             notes.call("gitlab-runner");
+            if !facts.is_host() {
+                notes.wait(
+                    "register-tree",
+                    format!("the runner {name} of {url} is registered on the host where it is to run, and not in a tree"),
+                    "nothing to do here: the first apply on the host itself registers it",
+                );
+                continue;
+            }
+            let is_twin = |other: &&Registration| other.name == *name;
+            let is_alone = self.0.iter().filter(is_twin).count() == 1;
             changes.push(Change {
                 kind: "register",
                 id: if is_alone { name.clone() } else { format!("{name} at {url}") },
@@ -175,7 +181,7 @@ impl Resource for Registrations {
                     executor: executor.clone(),
                     image: image.clone(),
                     token_file: token_file.clone(),
-                    token,
+                    token: wanted.token(facts)?,
                     template: context.options.template.clone(),
                     config: config.clone(),
                     ca: context
