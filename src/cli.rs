@@ -79,8 +79,8 @@ pub enum Command {
     Template(Template),
     /// Bring GitLab's side of a profile about: deploy keys, job tokens, pipeline variables
     ///
-    /// Reads the section `[gitlab]` of the profile and nothing else of it, needs neither root nor the host, and is the only
-    /// command that opens a connection. It adds and widens, and never narrows or removes.
+    /// Reads the section `[gitlab]` of the profile and nothing else of it, needs neither root nor the host. It asks GitLab
+    /// with your token. It adds and widens, and never narrows or removes.
     #[command(subcommand, after_long_help = examples::help("gitlab"))]
     Gitlab(Gitlab),
     /// Put back what the last apply changed; another undo goes one run further back
@@ -150,7 +150,7 @@ pub enum Document {
     UndoList,
     /// profile list
     ProfileList,
-    /// profile show, template
+    /// profile show, template, man, completions
     Text,
 }
 
@@ -218,7 +218,7 @@ pub struct Selection {
     /// Replace host keys that differ from the profile's
     #[arg(long)]
     pub accept_new_host_keys: bool,
-    /// Ask servers for their host keys where the profile gives a fingerprint; the only use of the network
+    /// Ask servers for their host keys where the profile gives a fingerprint
     #[arg(long)]
     pub scan_host_keys: bool,
     /// Exit 0 also when something waits for you

@@ -224,9 +224,17 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
 /// The commands that only answer a question: their whole output, or an error.
 fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
     match &call.cli.command {
-        Command::Completions(asked) => return completion::script(asked.shell),
-        Command::Man(asked) if asked.list => return Ok(manual::names().join("\n") + "\n"),
-        Command::Man(asked) => return manual::page(asked.command.as_deref()),
+        Command::Completions(asked) => {
+            return Ok(text_or_json(call.cli, &[], &completion::script(asked.shell)?));
+        }
+        Command::Man(asked) => {
+            let text = if asked.list {
+                manual::names().join("\n") + "\n"
+            } else {
+                manual::page(asked.command.as_deref())?
+            };
+            return Ok(text_or_json(call.cli, &[], &text));
+        }
         Command::Schema(asked) => return Ok(json(&schema::of(asked.document))),
         _ => {}
     }

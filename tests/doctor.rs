@@ -230,6 +230,15 @@ fn every_fault_of_a_host_is_found() {
 }
 
 #[test]
+fn the_version_that_is_told_does_not_make_the_program_be_there() {
+    let tree = patients::tree();
+    tree.remove("/usr/bin/gitlab-runner");
+    tree.remove("/var/lib/dpkg/status");
+    let doctor = ["doctor", "--profile", "dind", "--runner-version", "18.5.0", "--verbose"];
+    tree.run(&doctor).exit(1).says("gitlab-runner is not installed").says_not("gitlab-runner 18.5.0");
+}
+
+#[test]
 #[expect(clippy::disallowed_methods, reason = "the test reads the source itself")]
 fn every_code_is_listed_and_every_listed_code_is_proven() {
     let codes = codes();
@@ -242,9 +251,10 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
             "unit" => ["Problem", "Unknown", "Ok"].iter().any(|status| {
                 include_str!("../src/doctor/kernel.rs").contains(&format!("\"{status} {code}\""))
             }),
-            // Here, or in tests/errors on a host of its own.
+            // Here, in tests/register.rs, or in tests/errors on a host of its own.
             "wait" => {
-                ["config-load-unproven", "policy-unknown", "register-token", "tool-missing"].contains(code)
+                ["config-load-unproven", "policy-unknown", "register-token", "register-tree", "tool-missing"]
+                    .contains(code)
             }
             "online" => include_str!("doctor_online.rs").contains(&format!("\"{code}\"")),
             _ => false,

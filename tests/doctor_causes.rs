@@ -79,6 +79,11 @@ const HOSTS: &[(&str, &[&str], &[&str])] = &[
         &["ssh-key home-missing < home home-missing", "git home-missing < home home-missing"],
     ),
     (
+        "printf '\\nDefaults requiretty\\n' >> /etc/sudoers",
+        &["sudoers sudo-requiretty"],
+        &["sudo-rights could-not-look < sudoers sudo-requiretty"],
+    ),
+    (
         "Docker daemon down",
         &["docker-daemon docker-daemon-down"],
         &["docker-storage docker-daemon-down < docker-daemon docker-daemon-down"],

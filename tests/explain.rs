@@ -169,6 +169,20 @@ fn what_is_not_known_is_said() {
         let document = explain(&[text, "--json"], b"").exit(1).json();
         assert_eq!(document["explanations"], serde_json::json!([]));
     }
+    // A profile that stands alone.
+    let run = run_limited(Command::new(program()).args(["plan", "dind"]));
+    run.exit(2)
+        .says("unexpected argument 'dind'")
+        .says("tip: a profile is named by --profile: --profile dind");
+    run_limited(Command::new(program()).args(["plan", "dnid"])).exit(2).says_not("tip:");
+    // The name of a log in place of its text.
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("a job.log");
+    std::fs::write(&log, "sudo: a password is required\n").unwrap();
+    let name = log.to_str().unwrap();
+    let command = format!("runner-prep doctor - < '{name}'");
+    explain(&[name], b"").exit(1).says(&format!("'{name}' is a file; for the errors in it: {command}"));
+    explain(&[directory.path().to_str().unwrap()], b"").exit(1).says("nothing in it is known");
     explain(&["--explain", "CANARY"], b"").exit(1).says("doctor has no such code");
     explain(&["--explain", "git-identity", "a text"], b"").exit(2);
     explain(&["a text", "--profile", "dind"], b"").exit(2);

@@ -38,6 +38,10 @@ fn every_document_meets_its_schema() {
         ("profile-list", &["profile", "list"]),
         ("text", &["profile", "show", "dind"]),
         ("text", &["template", "--profile", "dind"]),
+        ("text", &["man"]),
+        ("text", &["man", "--list"]),
+        ("text", &["completions", "bash"]),
+        ("report", &["plan", "dind"]),
         ("report", &["template", "--profile", "shell"]),
     ];
     let names = ["report", "doctor", "explanation", "undo-list", "profile-list", "text", "output"];

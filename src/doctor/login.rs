@@ -68,7 +68,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
 /// A shell that fails at its beginning or end fails every job before its first line.
 pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
-    let command = format!("su -s /bin/bash {} -c 'bash -l'", patient.name);
+    let command = format!("su -s /bin/bash {} -c 'bash -lx'", patient.name);
     let what = match tried(patient)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");

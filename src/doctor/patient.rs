@@ -133,7 +133,8 @@ impl<'a> Patient<'a> {
     pub(super) fn has_program(&self) -> bool {
         let is_there = || self.find(SECURE_PATH.split(':'), "gitlab-runner").is_some();
         let runs = || self.running().is_ok_and(|running| !matches!(running, Running::Nowhere));
-        !matches!(self.version, Ok(None)) || is_there() || runs()
+        // The version that was told says nothing of that.
+        is_there() || runs() || !matches!(self.facts.runner_version(false), Ok(None))
     }
 
     /// The process that takes jobs.

@@ -1,8 +1,8 @@
 //! `runner-prep gitlab`: what a profile wants of projects in GitLab, by its API.
 //!
 //! Owns the way from the section to calls, with a plan in between as for a host: reads, shows what differs, writes that,
-//! reads again. The one part of the program that opens a connection; no other command comes here but for the
-//! section's form.
+//! reads again. The one part of the program that opens a connection of its own. `doctor --online` comes here too,
+//! and only reads.
 
 pub mod by_hand;
 pub mod change;

@@ -156,7 +156,7 @@ impl Source {
                 return Err(fault(
                     "profile-invalid",
                     self.quoted().render(span, &message),
-                    "the sections are described in the built-in profiles: runner-prep profile show dind",
+                    "correct the profile; all sections with their keys: runner-prep schema profile",
                 ));
             }
         }
@@ -168,7 +168,7 @@ impl Source {
         fault(
             "profile-invalid",
             self.quoted().render(error.span(), &message),
-            "correct the profile; the built-in ones explain every key: runner-prep profile show dind",
+            "correct the profile; all sections with their keys: runner-prep schema profile",
         )
     }
 }

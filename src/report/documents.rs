@@ -80,11 +80,11 @@ pub struct Listed {
     pub origin: String,
 }
 
-/// What `profile show --json` and `template --json` print.
+/// What `profile show`, `template`, `man` and `completions` print with `--json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Text {
-    /// The profiles that were asked for.
+    /// The profiles that were asked for; none for a manual page and completions.
     pub profiles: Vec<String>,
-    /// TOML.
+    /// What is printed without `--json`.
     pub text: String,
 }

@@ -230,12 +230,14 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
         }
     }
     let title = || runner.title();
-    for volume in volumes(docker).into_iter().map(Volume::parse) {
+    for (index, volume) in volumes(docker).into_iter().map(Volume::parse).enumerate() {
         match volume.path {
             "/certs" => notes.warn(
                 "certs-ca-shared",
                 format!("{}: the volume /certs hands the certificate authority's key to jobs", title()),
-                "use /certs/client instead",
+                format!(
+                    "take docker.volumes[{index}] out; all that jobs need of it is the volume /certs/client"
+                ),
             ),
             "/certs/client" if volume.is_read_only => notes.warn(
                 "certs-read-only",

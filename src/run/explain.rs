@@ -1,15 +1,19 @@
 //! `runner-prep doctor` with a code, an error or a log: what it means. Looks at no host and needs no rights.
 
 use std::io::BufRead;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use zeroize::Zeroizing;
 
 use super::exit::{Call, Exit, Streams};
 use super::output::{json, print, write};
+use super::place::machine;
 use crate::cli::Doctor;
 use crate::doctor::explain::{self, Errors};
+use crate::fault::quoted;
 use crate::report::{Explanation, Report};
+use crate::sys::dir::Kind;
 use crate::sys::identity;
 
 /// No more of a log is read. GitLab keeps 4 MiB of a job by default.
@@ -20,7 +24,7 @@ const LEAST_BYTES: usize = 8;
 
 /// Explain what was given. Exit code 0 where something of it is known, 1 where nothing is.
 pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
-    let explanation = match answer(asked) {
+    let explanation = match answer(call, asked) {
         Ok(explanation) => explanation,
         Err(error) => {
             print(&Report::failed(&[], &error), call, streams);
@@ -35,7 +39,7 @@ pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> 
     if explanation.explanations.is_empty() { Exit::Differs } else { Exit::Converged }
 }
 
-fn answer(asked: &Doctor) -> Result<Explanation> {
+fn answer(call: Call<'_>, asked: &Doctor) -> Result<Explanation> {
     // A log may hold secrets: no core dump, no reader of this memory.
     identity::harden()?;
     if let Some(code) = &asked.explain {
@@ -55,7 +59,18 @@ fn answer(asked: &Doctor) -> Result<Explanation> {
         errors.read(index + 1, line);
     }
     errors.read_part(&text);
-    Ok(Explanation::of(errors.met(), ""))
+    let mut explanation = Explanation::of(errors.met(), "");
+    if explanation.explanations.is_empty() && is_file(call, Path::new(&text)) {
+        let shown = quoted(Path::new(&text));
+        explanation.msg = format!("{shown} is a file; for the errors in it: runner-prep doctor - < {shown}");
+    }
+    Ok(explanation)
+}
+
+/// True when somebody named a log, and did not give it.
+fn is_file(call: Call<'_>, path: &Path) -> bool {
+    let found = machine(call.environment, None).and_then(|machine| machine.given_file(path, MOST_BYTES));
+    found.is_ok_and(|found| found.is_some_and(|entry| entry.stat.kind == Kind::Regular))
 }
 
 /// Read a log line by line; false where it is longer than what is read.

@@ -15,7 +15,7 @@ use super::shelf::{Shelf, sections};
 use crate::cli::{self, Environment, GitlabOptions};
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
-use crate::fault::{fault, quoted, repair};
+use crate::fault::{self, fault, quoted, repair};
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
 use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
@@ -68,7 +68,7 @@ fn work(
         )
     })?;
     let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
-    let files = Files(site.machine());
+    let files = Files { machine: site.machine(), tree: site.root.prefix() };
     let keys = if wants_keys { files.keys(options, &site.root, &facts)? } else { Vec::new() };
     if let cli::Gitlab::Plan { offline: true, .. } = command {
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
@@ -103,7 +103,7 @@ pub(super) fn findings(
             ca_file: asked.ca_file.clone(),
             timeout: ONLINE_SECONDS,
         };
-        let files = Files(root);
+        let files = Files { machine: root, tree: root.prefix() };
         let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
         let keys = if wants_keys { files.keys(&options, root, host)? } else { Vec::new() };
         let gitlab = files.connect(&wanted, &options)?;
@@ -137,7 +137,11 @@ pub(super) fn findings(
 }
 
 /// The files that the command line names.
-struct Files<'a>(&'a Root);
+struct Files<'a> {
+    machine: &'a Root,
+    /// The tree whose profiles and key are meant; `None` for the machine itself.
+    tree: Option<&'a Path>,
+}
 
 impl Files<'_> {
     fn keys(&self, options: &GitlabOptions, root: &Root, host: &Facts<'_>) -> Result<Vec<PublicLine>> {
@@ -156,7 +160,14 @@ impl Files<'_> {
                 public_keys::read(&self.file(path, &repair)?.bytes, &path.display().to_string())
             }
             None => {
-                let (found, _) = key::find(root, host, options.user.as_ref())?;
+                let (found, _) = key::find(root, host, options.user.as_ref()).map_err(|error| {
+                    if !fault::is(&error, "no-key") {
+                        return error;
+                    }
+                    let repair = "on each host of jobs, and put the lines together: sudo runner-prep key > keys; then add to this \
+                                  command: --public-key keys";
+                    fault("no-key", error.to_string(), repair)
+                })?;
                 let line = public_line(found.line.as_bytes());
                 Ok(vec![line.with_context(|| format!("cannot read {}", found.path.display()))?])
             }
@@ -170,7 +181,11 @@ impl Files<'_> {
                 fault(
                     "gitlab-token",
                     "GitLab answers only with a token, and none was given",
-                    format!("put one of the scope api into a file of yours and name it with --token-file, or set GITLAB_TOKEN; without one: runner-prep gitlab plan --offline --profile {}", options.profile.join(",")),
+                    format!(
+                        "put one of the scope api into a file of yours and name it with --token-file, or set GITLAB_TOKEN; \
+                         without one: {}",
+                        self.offline(options)
+                    ),
                 )
             })?,
         };
@@ -183,6 +198,23 @@ impl Files<'_> {
         Connection::new(&wanted.url, token, ca, Duration::from_secs(options.timeout))
     }
 
+    /// The same without a token.
+    fn offline(&self, options: &GitlabOptions) -> String {
+        let mut command = format!(
+            "runner-prep gitlab plan --offline --profile {}",
+            quoted(Path::new(&options.profile.join(",")))
+        );
+        let user = options.user.as_ref().map(Path::new);
+        for (option, value) in
+            [("--public-key", options.public_key.as_deref()), ("--user", user), ("--root", self.tree)]
+        {
+            if let Some(value) = value {
+                command.extend([" ", option, " ", &quoted(value)]);
+            }
+        }
+        command
+    }
+
     /// The token alone, from a file that nobody else can read or change.
     fn token(&self, path: &Path) -> Result<Zeroizing<String>> {
         let make = format!(
@@ -192,7 +224,7 @@ impl Files<'_> {
         let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, &make)?;
         let bytes = Zeroizing::new(bytes);
         let shown = path.display();
-        let is_foreign = !self.0.is_owner(uid) && uid != identity::user();
+        let is_foreign = !self.machine.is_owner(uid) && uid != identity::user();
         if mode & 0o077 != 0 || is_foreign {
             return Err(fault(
                 "gitlab-token",
@@ -209,7 +241,7 @@ impl Files<'_> {
 
     /// The file that an option names; `repair` is what to do where there is none.
     fn file(&self, path: &Path, repair: &str) -> Result<Entry> {
-        match self.0.given_file(path, MOST_BYTES)? {
+        match self.machine.given_file(path, MOST_BYTES)? {
             Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
             found => {
                 let what = found.map(|entry| crate::facts::kind(entry.stat.kind).to_string());

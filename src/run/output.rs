@@ -11,13 +11,17 @@ use super::exit::{Call, Exit, Streams};
 use super::shelf::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
+use crate::profile::BUILT_IN;
 use crate::report::text::{escape, escape_json, table};
 use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
 pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Streams<'_>) -> Exit {
     // It quotes the arguments, and who gave them may not be who reads this.
-    let text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
+    let mut text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
+    if let Some(name) = profile_alone(error) {
+        text.extend(["\n  tip: a profile is named by --profile: --profile ", name, "\n"]);
+    }
     if !error.use_stderr() {
         write(streams.out, &text);
         return Exit::Converged;
@@ -55,6 +59,13 @@ fn lacks_profile(error: &clap::Error) -> bool {
     let missing = error.get(ContextKind::InvalidArg);
     error.kind() == ErrorKind::MissingRequiredArgument
         && matches!(missing, Some(ContextValue::Strings(names)) if matches!(&names[..], [name] if name.starts_with("--profile ")))
+}
+
+/// The built-in profile that was given where nothing stands alone.
+fn profile_alone(error: &clap::Error) -> Option<&'static str> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    BUILT_IN.iter().map(|(name, _)| *name).find(|name| is_unknown && name == given)
 }
 
 /// The profiles that there are for the command that was called, with what they are for.

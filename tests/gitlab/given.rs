@@ -152,7 +152,23 @@ fn a_token_that_others_can_read_is_refused() {
     std::fs::remove_file(desk.path("token")).unwrap();
     desk.run(&["plan"]).exit(2).says("token is missing");
     let run = run_limited(&mut desk.command(&["plan", "--public-key", "keys"]));
-    run.exit(2).says("none was given").says("--token-file").says("gitlab plan --offline");
+    run.exit(2)
+        .says("none was given")
+        .says("--token-file")
+        .says("without one: runner-prep gitlab plan --offline --profile ./ours.toml --public-key keys");
+    // What is printed goes on where this one ended: with the same key of the same tree.
+    let tree = desk.path("tree dir");
+    std::fs::create_dir(&tree).unwrap();
+    let words = ["plan", "--public-key", "keys", "--user", "ci", "--root", "tree dir"];
+    let printed = format!(
+        "runner-prep gitlab plan --offline --profile ./ours.toml --public-key keys --user ci --root '{}'",
+        tree.display()
+    );
+    let said = run_limited(&mut desk.command(&[&words[..], &["--json"]].concat())).exit(2).json();
+    assert!(said.to_string().contains(&printed), "{said}");
+    let mut again = std::process::Command::new("sh");
+    let line = printed.replacen("runner-prep", &format!("'{}'", super::support::program().display()), 1);
+    run_limited(again.args(["-c", &line]).current_dir(desk.path(""))).ok().says("Deploy keys");
     let run = run_limited(desk.command(&["plan", "--public-key", "keys"]).env("GITLAB_TOKEN", ""));
     run.exit(2).says("none was given");
     assert_eq!(desk.gitlab.asked().len(), 0);
@@ -190,5 +206,12 @@ fn without_a_token_it_prints_what_to_do_by_hand() {
         (4, &serde_json::json!(false))
     );
     run_limited(&mut desk.command(&["check", "--offline"])).exit(2);
+    // A machine without jobs has no key of theirs, and gets none.
+    std::fs::create_dir(desk.path("empty")).unwrap();
+    run_limited(&mut desk.command(&["plan", "--offline", "--root", "empty"]))
+        .exit(2)
+        .says("has no SSH key")
+        .says("sudo runner-prep key > keys; then add to this command: --public-key keys")
+        .says_not("runner-prep apply");
     run_limited(&mut desk.command(&["plan", "--offline", "--token-file", "token"])).exit(2);
 }

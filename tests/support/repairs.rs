@@ -6,7 +6,7 @@ use runner_prep::repair::pieces;
 const MEANT: [&str; 4] = ["ALL", "CI_SERVER_TOKEN", "NOPASSWD", "TARGET"];
 
 /// Commands of this program that look at no host.
-const OF_NO_HOST: [&str; 4] = ["completions", "man", "profile", "template"];
+const OF_NO_HOST: [&str; 5] = ["completions", "man", "profile", "schema", "template"];
 
 /// The commands of a repair, in their order.
 pub(crate) fn commands(repair: &str) -> Vec<String> {
