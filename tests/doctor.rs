@@ -75,6 +75,16 @@ fn sick(fault: &Fault) -> Tree {
 }
 
 #[test]
+fn host_keys_that_nobody_looked_for_are_not_called_known() {
+    let mut faults = tree_faults();
+    let tree = sick(faults.find(|fault| fault.name == "a configuration that only ssh reads").unwrap());
+    let run = doctor(&tree);
+    let found = findings(&run);
+    let found: Vec<_> = found.iter().filter(|one| text(one, "check") == "server-host-key").collect();
+    assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
+}
+
+#[test]
 fn a_tree_that_lacks_nothing_has_no_problem() {
     let tree = tree();
     let before = tree.stamps();

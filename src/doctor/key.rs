@@ -9,6 +9,7 @@ use crate::change::FileKind;
 use crate::facts::ssh::{self, Client, Files, Verdict};
 use crate::fault::move_aside;
 use crate::finding::Findings;
+use crate::resource::weakness;
 use crate::text::key_pair::{self, Inspection, public_line};
 use crate::text::known_hosts::HostName;
 use crate::text::public_key::PublicKey;
@@ -18,8 +19,6 @@ const SSH: &str = ".ssh";
 /// The names that ssh tries by itself, and `id_dsa`, which it no longer does.
 const NAMES: [&str; 4] = ["id_ed25519", "id_ecdsa", "id_rsa", "id_dsa"];
 
-/// Servers of today refuse what is shorter.
-const LEAST_RSA_BITS: u32 = 2048;
 /// What `ssh-keygen` makes.
 const USUAL_RSA_BITS: u32 = 3072;
 
@@ -53,28 +52,26 @@ pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result
                 ),
             );
         } else if let Some(key) = key {
-            weigh(&key, &account.name, &path, findings);
+            weigh(&key, &account.name, &path, public.is_some(), findings);
         }
     }
     Ok(())
 }
 
-fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
+fn weigh(key: &PublicKey, account: &str, path: &Path, has_public: bool, findings: &mut Findings) {
+    if let Some((message, repair)) = weakness(key, account, path, has_public) {
+        findings.problem("ssh-key-weak", message, repair);
+        return;
+    }
     let (aside, path) = (move_aside(account, path), path.display());
     let bits = key.bits();
     if key.kind() != "ssh-rsa" || bits >= USUAL_RSA_BITS {
         findings.fine(format!("{path}: {}, {bits} bits, {}", key.kind(), key.fingerprint()));
-    } else if bits >= LEAST_RSA_BITS {
+    } else {
         findings.note(
             "ssh-key-short",
             format!("{path} is an RSA key of {bits} bits: it works, and is below today's {USUAL_RSA_BITS}"),
             format!("at the next chance, move it away and make another: {aside}"),
-        );
-    } else {
-        findings.problem(
-            "ssh-key-weak",
-            format!("{path} is an RSA key of only {bits} bits, which servers refuse"),
-            format!("move it away, then make another: {aside}; runner-prep apply"),
         );
     }
 }
@@ -85,21 +82,34 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
     let wanted: Vec<HostName> =
         patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let (mut hosts, mut files) = (Vec::new(), Files::default());
-    let home = patient.account.map_or(Path::new("/"), |account| &account.home);
+    let (mut hosts, mut files, mut unknown) = (Vec::new(), Files::default(), None);
+    let Some(account) = patient.account else { return Ok(()) };
+    let home = &account.home;
     let texts = ssh::texts(patient.facts, patient.account)?;
     for runner in patient.all_runners()? {
         let host = runner.server();
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
-        // What ssh refuses altogether, and what nobody can know, is told with the profile's own servers.
-        let is_unknown =
-            match (Client::of(patient.facts, patient.account, home, &texts, &host)?, patient.account) {
-                (Client::Does(settings), Some(account)) => {
-                    settings.verdict(patient.facts, account, &mut files, &[], None)? == Verdict::Missing
+        let is_missing = match Client::of(patient.facts, Some(account), home, &texts, &host)? {
+            Client::Does(settings) => {
+                match settings.verdict(patient.facts, account, &mut files, &[], None)? {
+                    Verdict::Unknown(why) => {
+                        unknown = Some(why);
+                        false
+                    }
+                    verdict => verdict == Verdict::Missing,
                 }
-                _ => false,
-            };
-        if is_unknown {
+            }
+            // The message is told with the profile's own servers.
+            Client::Refuses(_) => {
+                unknown = Some("ssh does not take its configuration".to_owned());
+                false
+            }
+            Client::Unknown(why) => {
+                unknown = Some(why.to_owned());
+                false
+            }
+        };
+        if is_missing {
             // The address is a value of config.toml: it is not shown.
             let message = format!(
                 "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",
@@ -119,7 +129,13 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         }
         hosts.push(host);
     }
-    if findings.is_empty() {
+    if let Some(why) = unknown {
+        findings.unknown(
+            "ssh-config-unknown",
+            format!("whether the host keys of the registered servers are known can't be told: {why}"),
+            "",
+        );
+    } else if findings.is_empty() {
         findings.fine("the host keys of the registered servers are known");
     }
     Ok(())
@@ -143,7 +159,7 @@ mod tests {
     fn short_keys_are_named() {
         for (bits, code) in [(1024, "ssh-key-weak"), (2048, "ssh-key-short"), (3072, "ok"), (4096, "ok")] {
             let mut findings = Findings::of("x");
-            weigh(&rsa(bits), "ci", Path::new("/k"), &mut findings);
+            weigh(&rsa(bits), "ci", Path::new("/k"), false, &mut findings);
             assert_eq!(findings.into_list()[0].code, code, "{bits}");
         }
     }

@@ -49,7 +49,7 @@ pub const CHECKS: &[Check] = &[
     check("groups", ALL, &[Account], account::groups),
     check("login-shell", SHELL, &[Account, Machine], login::shell),
     check("key-strength", KEY, &[Account], key::strength),
-    check("server-host-key", KEY, &[ConfigFile], key::server),
+    check("server-host-key", KEY, &[Account, ConfigFile], key::server),
     check("sudo", SUDO, &[Sudo], sudo::installed),
     check("sudo-files", SUDO, &[Sudo], sudo::files),
     check("sudo-policy", SUDO, &[Sudo, Machine], sudo::policy),

@@ -153,11 +153,14 @@ impl<'a> Patient<'a> {
 
     /// The servers in the profile's `[known_hosts]`, by name.
     pub(super) fn wanted_hosts(&self) -> Vec<&str> {
-        let hosts = || self.wanted.root().get("known_hosts")?.as_table_like()?.get("hosts")?.as_array();
-        let name = |host: &'a toml_edit::Value| {
-            host.as_str().or_else(|| host.as_inline_table()?.get("host")?.as_str())
-        };
-        hosts().into_iter().flatten().filter_map(name).collect()
+        let hosts = || self.wanted.root().get("known_hosts")?.as_table_like()?.get("hosts");
+        let Some(hosts) = hosts() else { return Vec::new() };
+        let name = |table: &'a dyn TableLike| table.get("host")?.as_str();
+        // Names, or tables in either notation, or both in one list.
+        let listed = hosts.as_array().into_iter().flatten();
+        let listed = listed.filter_map(|host| host.as_str().or_else(|| name(host.as_inline_table()?)));
+        let tables = hosts.as_array_of_tables().into_iter().flatten();
+        listed.chain(tables.filter_map(|table| name(table))).collect()
     }
 
     /// What the sections with sudo rules plan.

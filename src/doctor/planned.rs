@@ -35,7 +35,7 @@ const HARMFUL: [&str; 19] = [
 ];
 
 /// Warnings that a check of its own gives, with more to say.
-const OWNED: [&str; 9] = [
+const OWNED: [&str; 10] = [
     "config-misplaced",
     "config-bom",
     "config-dotted-keys",
@@ -45,6 +45,7 @@ const OWNED: [&str; 9] = [
     "pull-policy-unknown",
     "root-equivalent-group",
     "service-user",
+    "ssh-key-weak",
 ];
 
 /// Hold every section of the profile against the host.

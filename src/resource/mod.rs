@@ -33,7 +33,7 @@ use crate::change::{Change, Notes};
 use crate::profile::Profile;
 pub use config::look as config_file;
 pub use context::{Context, Options, Resource};
-pub use ssh_key::{Rotated, Rotation, public_key, rotation};
+pub use ssh_key::{ROTATED, Rotated, Rotation, public_key, rotation, weakness};
 pub use target::Target;
 
 type Parsed = Result<Option<Box<dyn Resource>>>;

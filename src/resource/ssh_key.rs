@@ -4,7 +4,9 @@
 mod command;
 mod fit;
 mod found;
+mod other;
 mod rotate;
+mod shown;
 mod tried;
 
 use std::cell::OnceCell;
@@ -17,22 +19,27 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::target::Target;
-use crate::change::{
-    Change, Content, FileOp, Meta, NewKey, Note, Notes, Op, Owner, PublicKey, Seen, Shown, Swap,
-};
+use crate::change::{Change, Content, FileOp, Meta, NewKey, Notes, Op, Owner, PublicKey, Seen, Shown, Swap};
 use crate::facts::ssh;
-use crate::fault::{self, Fault, fault, move_aside};
+use crate::fault::{self, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
 use command::{ByCommand, by_command};
 use fit::check_regular;
-use found::{Found, SSH, Usable, observe, other_key, passphrase};
+pub use fit::weakness;
+pub use found::ROTATED;
+use found::{Found, SSH, Usable, observe, passphrase};
+use other::other_key;
 pub use rotate::{Rotated, Rotation, rotation};
+pub use shown::public_key;
 use tried::Tried;
 
 /// The directory, the keys that jobs can use, and the public half of the usual one.
 const IN_HOME: [&str; 6] =
     [SSH, ssh::CONFIG, ".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ed25519", ".ssh/id_ed25519.pub"];
+
+/// The name of a new key, where no profile says its type.
+const ED25519: &str = ".ssh/id_ed25519";
 
 /// The `[ssh_key]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -94,7 +101,7 @@ impl Resource for SshKey {
         notes.call("ssh");
         let target = context.target;
         let tried = Tried::of(context)?;
-        let Found { directory, usable, encrypted, mut broken } = match &target.account {
+        let Found { directory, usable, weak, encrypted, mut broken } = match &target.account {
             Some(account) => observe(context.facts, account, context.options.adopt, &tried.names)?,
             None => Found::default(),
         };
@@ -123,7 +130,16 @@ impl Resource for SshKey {
                 ByCommand::Unknown => return Ok(changes),
             }
         }
-        tried.tell(context, first.as_ref(), notes);
+        let used = first.as_ref().or(weak.first().map(|(usable, _)| usable));
+        tried.tell(context, used, self.name(), notes);
+        if let Some((_, (message, repair))) = weak.into_iter().next() {
+            if first.is_some() {
+                notes.warn("ssh-key-weak", message, repair);
+            } else {
+                notes.wait("ssh-key-weak", message, repair);
+                return Ok(changes);
+            }
+        }
         let Some(usable) = first else {
             if !broken.is_empty() {
                 return Err(broken.swap_remove(0));
@@ -131,9 +147,9 @@ impl Resource for SshKey {
             if let Some(name) = encrypted.first() {
                 let (message, repair) = passphrase(context, name);
                 notes.wait("ssh-key-encrypted", message, repair);
-            } else if !tried.misses_usual() {
+            } else if tried.wants(self.name()) {
                 check_publics(context, &tried.names)?;
-                match other_key(context, &tried.names)? {
+                match other_key(context, &tried)? {
                     Some((message, repair)) => notes.wait("ssh-key-name", message, repair),
                     None => changes.extend(self.make(context, private_meta, public_meta)?),
                 }
@@ -183,11 +199,20 @@ impl Resource for SshKey {
 }
 
 impl SshKey {
+    /// What a new key is called.
+    fn name(&self) -> &'static str {
+        match self.kind {
+            KeyKind::Ed25519 => ED25519,
+            KeyKind::Rsa { .. } => ".ssh/id_rsa",
+        }
+    }
+
     /// A new pair, made when it is written.
     fn make(&self, context: &Context<'_>, private_meta: Meta, public_meta: Meta) -> Result<Vec<Change>> {
-        let (name, label) = match self.kind {
-            KeyKind::Ed25519 => (".ssh/id_ed25519", "Ed25519".to_owned()),
-            KeyKind::Rsa { bits } => (".ssh/id_rsa", format!("RSA, {bits} bits")),
+        let name = self.name();
+        let label = match self.kind {
+            KeyKind::Ed25519 => "Ed25519".to_owned(),
+            KeyKind::Rsa { bits } => format!("RSA, {bits} bits"),
         };
         let place = |name: &str| context.target.place(name);
         let public = format!("{name}.pub");
@@ -220,77 +245,6 @@ impl SshKey {
             file(&format!("{name}.pub"), "public", public, public_meta),
         ])
     }
-}
-
-/// The public key that jobs use: of the usable ones the one that ssh offers first. With it what a person should know who
-/// registers it.
-///
-/// # Errors
-/// When the home can't be read, or holds something that is no key where one belongs.
-pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>)> {
-    let target = context.target;
-    let Some(account) = &target.account else { return Ok((None, Vec::new())) };
-    let mut notes = Notes::default();
-    match by_command(context, &mut notes)? {
-        ByCommand::Nothing => {}
-        ByCommand::Key(usable) => {
-            return Ok((
-                Some(usable.shown(account.name.clone(), &account.home, &context.options.server)),
-                notes.warnings,
-            ));
-        }
-        ByCommand::Unknown => return Err(decided(notes)),
-    }
-    let tried = Tried::of(context)?;
-    let mut found = observe(context.facts, account, false, &tried.names)?;
-    tried.sort(&mut found.usable);
-    tried.tell(context, found.usable.first(), &mut notes);
-    match &found.usable[..] {
-        [] => match (found.broken.pop(), found.encrypted.first()) {
-            (Some(error), None) => return Err(error),
-            (_, Some(name)) => {
-                let (message, repair) = passphrase(context, name);
-                return Err(fault("ssh-key-encrypted", message, repair));
-            }
-            (None, None) => {
-                // What keeps ssh from the usual keys, or nobody knows, is the answer.
-                if !notes.pending.is_empty() || !notes.warnings.is_empty() {
-                    return Err(decided(notes));
-                }
-                if let Some((message, repair)) = other_key(context, &tried.names)? {
-                    return Err(fault("ssh-key-name", message, repair));
-                }
-            }
-        },
-        [_] => {}
-        [first, others @ ..] => {
-            let others: Vec<String> =
-                others.iter().map(|other| target.place(&other.name).to_string()).collect();
-            notes.warn(
-                "ssh-keys-several",
-                format!(
-                    "this is {}, which ssh offers first; there is {}, too",
-                    target.place(&first.name),
-                    others.join(", ")
-                ),
-                "register the first one; a server that does not know it is offered the next",
-            );
-        }
-    }
-    let key = found
-        .usable
-        .first()
-        .map(|usable| usable.shown(account.name.clone(), &account.home, &context.options.server));
-    Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
-}
-
-/// What waits, or is not known, as the error of a command that wants an answer.
-fn decided(notes: Notes) -> anyhow::Error {
-    let note = notes.pending.into_iter().chain(notes.warnings).next();
-    note.map_or_else(
-        || anyhow::anyhow!("nothing is known of the key"),
-        |Note { code, message, repair }| Fault { code, what: message, repair }.into(),
-    )
 }
 
 /// Where there is no private key, its public half is a file or nothing all the same.

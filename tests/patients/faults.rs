@@ -26,6 +26,9 @@ const REVOKED: &str =
     "@revoked gitlab.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf\n";
 const ONE_SERVER: &str = "summary = \"x\"\n[known_hosts]\nhosts = [{ host = \"gitlab.com\", keys = [\"ssh-ed25519 \
                           AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf\"] }]\n";
+/// A server in a table of its own, where others stand in a list.
+const TABLES: &str = "summary = \"x\"\n[ssh_key]\n[[known_hosts.hosts]]\nhost = \"git.example.com\"\nkeys = [\"ssh-ed25519 \
+                      AAAAC3NzaC1lZDI1NTE5AAAAIAfuCHKVTjquxvt6CM6tdG4SLp1Btn/nOeHHE5UOzRdf\"]\n";
 const OTHER_PUBLIC: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB x\n";
 
@@ -52,10 +55,13 @@ pub(super) const OURS: &[&str] = &["--profile", "ours"];
 pub(super) const OUR_PROFILE: &str = "/etc/runner-prep/profiles/ours.toml";
 
 /// Public keys that are too short for today.
-const RSA_1024: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ== x\n";
+const RSA_1024: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDd5pz1auYroIS4KAwdrCguknkq7Kiv0COQ8hy4XowjTMrFOSfsUgPtyjFpdnFNDN9lSVT8NfLVSJX3ThmGFpwf8P7OdVxriRsgFoj+6V6B7new0hLVdHNFrHR39xzbm0i68M2eU7bLM2Y+8p8yfJZICqZgZ4nIJCzP6daIYcKsbQ== x\n";
 const RSA_2048: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCAAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB x\n";
 /// A private key that does not show its public half to us.
 const OLD_FORMAT: &str = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+
+/// One that servers refuse.
+const WEAK_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAlwAAAAdzc2gtcn\nNhAAAAAwEAAQAAAIEA3eac9WrmK6CEuCgMHawoLpJ5Kuyor9AjkPIcuF6MI0zKxTkn7FID\n7coxaXZxTQzfZUlU/DXy1UiV904ZhhacH/D+znVca4kbIBaI/ulege53sNIS1XRzRax0d/\ncc25tIuvDNnlO2yzNmPvKfMnyWSAqmYGeJyCQsz+nWiGHCrG0AAAH4LLItZyyyLWcAAAAH\nc3NoLXJzYQAAAIEA3eac9WrmK6CEuCgMHawoLpJ5Kuyor9AjkPIcuF6MI0zKxTkn7FID7c\noxaXZxTQzfZUlU/DXy1UiV904ZhhacH/D+znVca4kbIBaI/ulege53sNIS1XRzRax0d/cc\n25tIuvDNnlO2yzNmPvKfMnyWSAqmYGeJyCQsz+nWiGHCrG0AAAADAQABAAAAgGFdUvmMUj\npKUHHNgKN0ap0kv+3JsaqTFUgANAHh2nOSulYXYiEbS4YG9e9kfQpl34+9wYB423giRUsi\nBakEOrQoCt4vg6Az17GmQQRrYddUzCEG6Gs9w4xsd5ZUIl+xiOWaFBBRPe5gpCAUOk18uL\nfDaSOIv3L2MGqRsQZMoZWBAAAAQA/aV6mxsbm73g7hB2IZF4mcsFE3ZxAjOKoHP1lTf3ww\nj7VeICcnCQZq39PubFneB8VskbILPBIMkvmxAJgvJ+oAAABBAPC5aibl4dHF24EbsTAqm1\nnHiVQL98ZwY2JgF+6vGLic+HNqrp26dTEwpyLUct3UW+vQ2Tth6BldbHnOZ7cHLbUAAABB\nAOv7aPxdr0oVKB0vGtVQgcf4o9CzRS2vCeMzyzisiwzBtAFy8ISuddtNDbaPFik5mmT6SX\nGRkW+7+WhzUExd9tkAAAABeAEC\n-----END OPENSSH PRIVATE KEY-----\n";
 
 /// A key that nothing else uses.
 const SECOND_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\nQyNTUxOQAAACAi4tQcesv++airNs4pzYzA7xCAic44vtTTXvjy4YYDnwAAAIikx9zPpMfc\nzwAAAAtzc2gtZWQyNTUxOQAAACAi4tQcesv++airNs4pzYzA7xCAic44vtTTXvjy4YYDnw\nAAAEAospvcBCFEWnhNtQi4YSU4Jn9dfdnJ52Y6afupF+ohfyLi1Bx6y/75qKs2zinNjMDv\nEICJzji+1NNe+PLhhgOfAAAAAXgBAgME\n-----END OPENSSH PRIVATE KEY-----\n";
@@ -243,6 +249,14 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "other server",
         &[Edit(TOML, "https://gitlab.com/", "https://git.example.com/")],
         "server-host-key",
+    ),
+    with(
+        OURS,
+        note(
+            "other server, which the profile names in a table of its own",
+            &[Edit(TOML, "https://gitlab.com/", "https://git.example.com/"), Put(OUR_PROFILE, TABLES)],
+            "server-host-key",
+        ),
     ),
     problem(
         "git is to sign without a key",
@@ -647,7 +661,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     problem(
         "short key",
         &[
-            Put("/home/gitlab-runner/.ssh/id_rsa", OLD_FORMAT),
+            Put("/home/gitlab-runner/.ssh/id_rsa", WEAK_KEY),
             Put("/home/gitlab-runner/.ssh/id_rsa.pub", RSA_1024),
         ],
         "ssh-key-weak",

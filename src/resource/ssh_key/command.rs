@@ -45,7 +45,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
         Some(whole.strip_prefix(home).ok()?.to_str()?.to_owned())
     };
     let name: Vec<String> = key.and_then(below).into_iter().collect();
-    let found = observe(context.facts, account, false, &name)?.usable.into_iter().next();
+    let found = observe(context.facts, account, false, &name)?.all().next();
     let see =
         if by == "core.sshCommand" { "git config --show-origin --get core.sshCommand" } else { "-i env" };
     let see = format!("see what git calls: {}", context.as_account(see));

@@ -6,7 +6,28 @@ use anyhow::Result;
 
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts};
-use crate::fault::{fault, look_and_move_aside, quoted};
+use crate::fault::{fault, look_and_move_aside, move_aside, quoted};
+use crate::text::public_key::PublicKey;
+
+/// Servers of today refuse what is shorter.
+const LEAST_RSA_BITS: u32 = 2048;
+
+/// What is so of a key that servers refuse, and what to do about it; `None` where they take it.
+pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -> Option<(String, String)> {
+    let bits = key.bits();
+    if key.kind() != "ssh-rsa" || bits >= LEAST_RSA_BITS {
+        return None;
+    }
+    let mut aside = move_aside(account, path);
+    if has_public {
+        let public = format!("{}.pub", path.display());
+        aside = format!("{aside}; {}", move_aside(account, Path::new(&public)));
+    }
+    Some((
+        format!("{} is an RSA key of only {bits} bits, which servers refuse", path.display()),
+        format!("move it away, then make another: {aside}; runner-prep apply"),
+    ))
+}
 
 /// Nothing but a file of one name is read as a key, or changed.
 pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<()> {

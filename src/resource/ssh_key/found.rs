@@ -1,12 +1,11 @@
 //! The keys that lie in the account's home, each by what jobs can do with it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
-use super::fit::{check_owner, check_regular, refuse_mount};
+use super::fit::{check_owner, check_regular, refuse_mount, weakness};
 use crate::change::{FileKind, Seen};
-use crate::facts::ssh::names_key;
 use crate::facts::{Account, Facts, Finished};
 use crate::fault::{self, fault, look_and_move_aside, move_aside};
 use crate::resource::Context;
@@ -16,7 +15,7 @@ use crate::text::public_key::{PublicLine, public_line};
 pub(super) const SSH: &str = ".ssh";
 
 /// What stands before the time in the name of a key that `key --rotate` moved aside.
-pub(super) const ROTATED: &str = ".rotated-";
+pub const ROTATED: &str = ".rotated-";
 
 /// A private key that jobs can use, and its public half.
 pub(super) struct Usable {
@@ -33,9 +32,18 @@ pub(super) struct Found {
     pub(super) directory: Option<Seen>,
     /// In the order in which ssh offers them.
     pub(super) usable: Vec<Usable>,
+    /// Those that a job could use, and servers refuse.
+    pub(super) weak: Vec<(Usable, Said)>,
     pub(super) encrypted: Vec<String>,
     /// What is no key, or kept from the account: ssh passes it over.
     pub(super) broken: Vec<anyhow::Error>,
+}
+
+impl Found {
+    /// The keys that jobs use, whether servers take them or not.
+    pub(super) fn all(self) -> impl Iterator<Item = Usable> {
+        self.usable.into_iter().chain(self.weak.into_iter().map(|(usable, _)| usable))
+    }
 }
 
 /// Look at the directory and at every key that ssh tries.
@@ -86,7 +94,14 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
             Half::Encrypted => found.encrypted.push(name.clone()),
             // Somebody has to touch a token for it.
             Half::Public(line) if line.key().kind().starts_with("sk-") => {}
-            Half::Public(line) => found.usable.push(Usable { name: name.clone(), private, public, line }),
+            Half::Public(line) => {
+                let weakness = weakness(line.key(), &account.name, &path, public.is_some());
+                let usable = Usable { name: name.clone(), private, public, line };
+                match weakness {
+                    Some(said) => found.weak.push((usable, said)),
+                    None => found.usable.push(usable),
+                }
+            }
             Half::No(reason) => found.broken.push(fault(
                 "ssh-key-unreadable",
                 format!("{} is not an SSH private key: {reason}", path.display()),
@@ -140,66 +155,4 @@ pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
         format!("the key {place} has a passphrase: no job can use it"),
         format!("take the passphrase off: {command}; or move the key away and run again"),
     )
-}
-
-/// A key in `~/.ssh` of a name that ssh does not try: whoever put it there means it for jobs, so that a second one would
-/// only hide that it is not used.
-pub(super) fn other_key(context: &Context<'_>, tried: &[String]) -> Result<Option<Said>> {
-    let Some(account) = &context.target.account else { return Ok(None) };
-    let facts = context.facts;
-    // A directory that is shut to the account is made its own first.
-    let Ok(all) = facts.home_names(account, SSH.as_ref()) else { return Ok(None) };
-    let texts = context.target.ssh_texts(facts)?;
-    let all: Vec<String> = all.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
-    // What `undo` moved aside, what a person did, and what a killed run left is no key that somebody wants to use.
-    let is_other = |name: &&String| {
-        let is_aside = [".pub", ".old", ".bak"].iter().any(|end| name.ends_with(end))
-            || [".undone-", ROTATED].iter().any(|word| name.contains(word));
-        !is_aside
-            && !name.starts_with('.')
-            && !tried.contains(&format!("{SSH}/{name}"))
-            // It is another server's.
-            && !names_key(texts, name)
-            && !name.ends_with("_sk")
-    };
-    for name in all.iter().filter(is_other).take(50) {
-        let name = format!("{SSH}/{name}");
-        // What the account can't read, ssh can't either.
-        let Ok(seen) = facts.home(account, &[&name]) else { continue };
-        let Some(seen) = seen.into_iter().next().flatten().filter(|seen| seen.kind == FileKind::Regular)
-        else {
-            continue;
-        };
-        let usual = match key_pair::inspect(&seen.bytes) {
-            Inspection::NotAKey { .. } => continue,
-            Inspection::OpenSsh { public, .. } => match public.key().kind() {
-                "ssh-ed25519" => "id_ed25519",
-                "ssh-rsa" => "id_rsa",
-                kind if kind.starts_with("ecdsa-") => "id_ecdsa",
-                _ => continue,
-            },
-            Inspection::Foreign { format, .. } if format.starts_with("EC ") => "id_ecdsa",
-            Inspection::Foreign { .. } => "id_rsa",
-        };
-        let (from, to) = (context.target.home.join(&name), context.target.home.join(SSH).join(usual));
-        let rename = |end: &str| {
-            context.command_at(
-                &format!("mv -nT {}", fault::quoted(Path::new(&format!("{}{end}", from.display())))),
-                &PathBuf::from(format!("{}{end}", to.display())),
-            )
-        };
-        let has_public = all.iter().any(|other| format!("{SSH}/{other}") == format!("{name}.pub"));
-        let mut repair = rename("");
-        if has_public {
-            repair = format!("{repair}; {}", rename(".pub"));
-        }
-        return Ok(Some((
-            format!(
-                "{} is a key, but ssh tries only id_rsa, id_ecdsa and id_ed25519: no job uses it",
-                from.display()
-            ),
-            repair,
-        )));
-    }
-    Ok(None)
 }

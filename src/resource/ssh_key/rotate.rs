@@ -45,7 +45,7 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
     let mut rotation = Rotation::default();
     let Some(account) = &target.account else { return Ok(rotation) };
     let tried = Tried::of(context)?;
-    for key in observe(context.facts, account, false, &tried.names)?.usable {
+    for key in observe(context.facts, account, false, &tried.names)?.all() {
         if rotation.profile.is_empty() {
             let kind = if key.line.key().kind() == "ssh-rsa" { "rsa" } else { "ed25519" };
             let comment = Scalar::from(key.line.comment()).to_string();

@@ -107,10 +107,19 @@ impl Tried {
         Ok(tried)
     }
 
-    /// True when ssh does not try the names that this program gives to a key.
-    pub(super) fn misses_usual(&self) -> bool {
-        self.is_named
-            && !["id_ed25519", "id_rsa"].iter().all(|name| self.names.contains(&format!(".ssh/{name}")))
+    /// True when ssh would use a key of this name, and of no other place.
+    pub(super) fn wants(&self, name: &str) -> bool {
+        self.names.iter().any(|tried| tried == name) && !self.has_others()
+    }
+
+    /// Somebody named keys that are not looked at here.
+    fn has_others(&self) -> bool {
+        self.is_named && (!self.outside.is_empty() || self.has_more)
+    }
+
+    /// The names, for people.
+    pub(super) fn listed(&self) -> String {
+        if self.is_named { self.shown.join(", ") } else { "id_rsa, id_ecdsa and id_ed25519".to_owned() }
     }
 
     /// Those that ssh can offer come first, in its order.
@@ -118,8 +127,8 @@ impl Tried {
         usable.sort_by_key(|usable| !is_taken(&self.algorithms, usable.line.key().kind()));
     }
 
-    /// What a person should know of it.
-    pub(super) fn tell(&self, context: &Context<'_>, used: Option<&Usable>, notes: &mut Notes) {
+    /// What a person should know of it; a new key would be `made` under this name.
+    pub(super) fn tell(&self, context: &Context<'_>, used: Option<&Usable>, made: &str, notes: &mut Notes) {
         let account = &context.target.name;
         let named = self.shown.join(", ");
         let see = match &self.outside[..] {
@@ -155,7 +164,13 @@ impl Tried {
             );
         } else if self.is_named && used.is_some() {
             notes.warn("ssh-key-configured", format!("the configuration of ssh names the key: {named}"), see);
-        } else if self.is_named && self.outside.is_empty() && !self.has_more {
+        } else if self.has_others() {
+            notes.warn(
+                "ssh-key-configured",
+                format!("the configuration of ssh names keys that are not looked at here: {named}"),
+                see,
+            );
+        } else if used.is_none() && !self.wants(made) {
             notes.wait(
                 "ssh-key-not-tried",
                 if named.is_empty() {
@@ -165,13 +180,7 @@ impl Tried {
                         "ssh of {account} tries only {named} (IdentityFile), and jobs can use none of them"
                     )
                 },
-                context.first_line("IdentityFile ~/.ssh/id_ed25519"),
-            );
-        } else if self.is_named {
-            notes.warn(
-                "ssh-key-configured",
-                format!("the configuration of ssh names keys that are not looked at here: {named}"),
-                see,
+                context.first_line(&format!("IdentityFile ~/{made}")),
             );
         }
     }
