@@ -8,6 +8,8 @@ use support::{Host, Run, Tree, have, is_root};
 
 const HOME: &str = "home/gitlab-runner";
 const KEY: &str = "home/gitlab-runner/.ssh/id_ed25519";
+const SSH: &str = "/home/gitlab-runner/.ssh";
+const CONFIG: &str = "/home/gitlab-runner/.ssh/config";
 
 fn tree() -> Tree {
     Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner")
@@ -119,4 +121,141 @@ fn the_way_back_works_as_it_is_printed() {
     host.sh(&way).ok();
     assert_eq!(host.prep(&["key"]).ok().stdout, old, "{repair}");
     host.prep(&["check", "--profile", "shell", "--only", "ssh_key"]).ok();
+    // Two rotations: undo says of each which pair it replaced.
+    host.prep(&["key", "--rotate", "--quiet"]).ok();
+    let second = host.prep(&["key"]).ok().stdout.clone();
+    host.prep(&["key", "--rotate", "--quiet"]).ok();
+    for before in [second, old] {
+        let run = host.prep(&["undo", "--json"]);
+        let document = run.ok().json();
+        let repair = document["warnings"][0]["repair"].as_str().unwrap_or_default().to_owned();
+        let way = repair.split_once("its name back: ").unwrap_or_default().1;
+        host.sh(way).ok();
+        host.prep(&["check", "--profile", "shell", "--only", "ssh_key"]).ok();
+        assert_eq!(host.prep(&["key"]).ok().stdout, before, "{repair}");
+    }
+    // The key of an apply replaced none.
+    host.prep(&["apply", "--profile", "shell", "--only", "ssh_key"]).ok();
+    host.prep(&["undo"]).ok().says("Deploy keys").says_not("its name back");
+}
+
+#[test]
+fn a_rotation_after_which_something_waits_ends_with_3() {
+    if !have(&["sudo", "ssh"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.account("gitlab-runner", 998, "/home/gitlab-runner").start();
+    host.prep(&["apply", "--profile", "shell", "--only", "ssh_key"]).ok();
+    host.sh(&format!("echo 'PubkeyAuthentication no' >{CONFIG}; chown gitlab-runner: {CONFIG}")).ok();
+    let run = host.prep(&["key", "--rotate", "--json"]);
+    assert_eq!(run.exit(3).json()["pending"][0]["code"], "ssh-key-unused", "{run}");
+}
+
+#[test]
+fn the_key_that_a_configuration_names_is_made() {
+    if !have(&["sudo", "ssh", "ssh-keygen"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.account("gitlab-runner", 998, "/home/gitlab-runner").start();
+    let profile = |kind: &str| {
+        format!("mkdir -p /etc/runner-prep/profiles; echo '{kind}' >/etc/runner-prep/profiles/mine.toml")
+    };
+    let afresh = |config: &str, kind: &str| {
+        let text =
+            format!("rm -rf {SSH}; install -d -m 0700 -o 998 -g 998 {SSH}; printf '{config}' >{CONFIG}");
+        host.sh(&format!("{text}; chown gitlab-runner: {CONFIG}; {}", profile(kind))).ok();
+    };
+    let (ed25519, rsa) = ("[ssh_key]", "[ssh_key]\ntype = \"rsa\"\nbits = 2048");
+    // Of an RSA key the private file shows the public part, too, so that nothing may print the line here.
+    // Whether jobs have it is ssh's to say: it offers a file that is there.
+    let is_offered = |name: &str| {
+        let asked =
+            format!("ssh -G git@gitlab.com | grep -qx 'identityfile ~/.ssh/{name}' && test -s ~/.ssh/{name}");
+        host.as_account("gitlab-runner", &asked).ok();
+    };
+    for (config, kind, name) in [
+        ("IdentityFile ~/.ssh/id_ed25519\\n", ed25519, "id_ed25519"),
+        ("Host gitlab.com\\n  IdentityFile ~/.ssh/id_ed25519\\n", ed25519, "id_ed25519"),
+        ("IdentityFile ~/.ssh/id_rsa\\n", rsa, "id_rsa"),
+    ] {
+        afresh(config, kind);
+        host.prep(&["apply", "--profile", "mine", "--quiet"]).ok();
+        is_offered(name);
+        host.prep(&["key", "--fingerprint"]).ok();
+        host.prep(&["key", "--rotate", "--quiet"]).ok();
+        is_offered(name);
+        host.prep(&["check", "--profile", "mine"]).ok();
+    }
+    // Where it would not be tried, the repair is enough.
+    for (config, kind, name) in [
+        ("IdentityFile ~/.ssh/id_rsa\\n", ed25519, "id_ed25519"),
+        ("Host gitlab.com\\n  IdentityFile ~/.ssh/id_ed25519\\n", rsa, "id_rsa"),
+        ("IdentityFile /nowhere\\n", ed25519, "id_ed25519"),
+    ] {
+        afresh(config, kind);
+        let run = host.prep(&["apply", "--profile", "mine", "--json"]);
+        let waits = run.exit(3).json()["pending"][0].clone();
+        assert_eq!(waits["code"], "ssh-key-not-tried", "{run}");
+        host.sh(waits["repair"].as_str().unwrap_or_default()).ok();
+        host.prep(&["apply", "--profile", "mine", "--quiet"]).ok();
+        is_offered(name);
+    }
+    // A key that is there and not tried gets no second one beside it.
+    afresh("IdentityFile ~/.ssh/id_ed25519\\n", ed25519);
+    host.as_account("gitlab-runner", "ssh-keygen -q -t rsa -b 2048 -N '' -f ~/.ssh/id_rsa").ok();
+    let run = host.prep(&["apply", "--profile", "mine", "--json"]);
+    let waits = run.exit(3).json()["pending"][0].clone();
+    assert_eq!(waits["code"], "ssh-key-name", "{run}");
+    host.sh(waits["repair"].as_str().unwrap_or_default()).ok();
+    host.prep(&["apply", "--profile", "mine", "--quiet"]).ok();
+    is_offered("id_rsa");
+}
+
+#[test]
+fn a_key_that_servers_refuse_waits_and_is_not_to_be_registered() {
+    if !have(&["sudo", "ssh-keygen"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.account("gitlab-runner", 998, "/home/gitlab-runner").start();
+    let weak =
+        format!("rm -rf {SSH}; mkdir -m 0700 {SSH}; ssh-keygen -q -t rsa -b 1024 -N '' -f {SSH}/id_rsa");
+    for profile in ["[ssh_key]", "[ssh_key]\ntype = \"rsa\"\nbits = 2048"] {
+        host.sh(&format!("{weak}; chown -R gitlab-runner: {SSH}")).ok();
+        host.sh(&format!(
+            "mkdir -p /etc/runner-prep/profiles; echo '{profile}' >/etc/runner-prep/profiles/mine.toml"
+        ))
+        .ok();
+        let mut said = Vec::new();
+        for command in ["plan", "apply", "check"] {
+            let run = host.prep(&[command, "--profile", "mine", "--json"]);
+            let document = run.json();
+            assert!(document["public_key"].is_null(), "{run}");
+            assert_eq!(document["pending"][0]["code"], "ssh-key-weak", "{run}");
+            assert!(command == "plan" || run.status == 3, "{run}");
+            said.push(document["pending"][0].clone());
+        }
+        let doctor = host.prep(&["doctor", "--profile", "mine", "--json"]).json();
+        let found = doctor["findings"].as_array().unwrap();
+        let found: Vec<_> = found.iter().filter(|finding| finding["code"] == "ssh-key-weak").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0]["message"], said[0]["message"]);
+        host.prep(&["key"]).ok().says("which servers refuse");
+        host.sh(said[1]["repair"].as_str().and_then(|repair| repair.split_once(": ")).unwrap_or_default().1)
+            .ok();
+        host.prep(&["check", "--profile", "mine"]).ok();
+        // The other way.
+        host.sh(&format!("{weak}; chown -R gitlab-runner: {SSH}")).ok();
+        host.prep(&["key", "--rotate", "--quiet"]).ok();
+        host.prep(&["check", "--profile", "mine"]).ok();
+    }
+}
+
+#[test]
+fn the_way_to_a_key_names_the_account_that_was_asked_for() {
+    let tree = tree().account("deploy", 997, "/home/deploy");
+    tree.run(&["key", "--user", "deploy"]).exit(2).says("--only account,ssh_key --user deploy");
+    tree.run(&["key"]).exit(2).says("--only account,ssh_key").says_not("--user");
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::{Cli, Color, Environment};
 use crate::report::text::Details;
-use crate::report::{DetailLevel, Style};
+use crate::report::{DetailLevel, Report, Status, Style};
 
 /// The exit codes: an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,17 @@ pub enum Exit {
     Error = 2,
     /// As wanted as can be, but something waits for a person.
     Pending = 3,
+}
+
+impl Exit {
+    /// Of a command that has written what it could.
+    pub(super) fn of(report: &Report) -> Self {
+        match report.status {
+            Status::Failed => Self::Error,
+            _ if report.pending.is_empty() => Self::Converged,
+            _ => Self::Pending,
+        }
+    }
 }
 
 /// Where output goes: the two streams, and whether the first is a terminal.

@@ -12,7 +12,7 @@ use crate::cli::Key;
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh::SYSTEM_HOSTS;
-use crate::fault::fault;
+use crate::fault::{fault, quoted};
 use crate::report::{Report, escape};
 use crate::resource::{self, Context, Options, Target};
 use crate::runner_config::{Runner, list};
@@ -48,10 +48,15 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
         fault(
             "no-key",
             format!("{} has no SSH key that jobs can use", target.name),
-            "make one: runner-prep apply --profile shell --only account,ssh_key",
+            format!("make one: runner-prep apply --profile shell --only account,ssh_key{}", of_user(user)),
         )
     })?;
     Ok((found, notes))
+}
+
+/// The option that lets another command work on the same account.
+pub(super) fn of_user(user: Option<&String>) -> String {
+    user.map(|name| format!(" --user {}", quoted(Path::new(name)))).unwrap_or_default()
 }
 
 /// What ssh of jobs depends on, where no profile says it.

@@ -17,7 +17,7 @@ use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
 use crate::profile::Profile;
-use crate::report::{DetailLevel, Report, Status};
+use crate::report::{DetailLevel, Report};
 use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
 use crate::run::shelf::Shelf;
 
@@ -26,7 +26,7 @@ pub(super) fn run(call: Call<'_>, asked: &Key, streams: &mut Streams<'_>) -> Exi
         .unwrap_or_else(|error| Report::failed(&[], &error))
         .addressed(reader(call, &[], user(asked)));
     print(&report, call, streams);
-    if report.status == Status::Failed { Exit::Error } else { Exit::Converged }
+    Exit::of(&report)
 }
 
 fn user(asked: &Key) -> Vec<(&'static str, String)> {
@@ -128,7 +128,10 @@ impl Ask<'_> {
         Err(fault(
             "key-not-rotated",
             format!("a new key would not be used: {why}"),
-            "correct that, then run the same command again: runner-prep doctor --profile shell",
+            format!(
+                "correct that, then run the same command again: runner-prep doctor --profile shell{}",
+                key::of_user(self.user.as_ref())
+            ),
         ))
     }
 }

@@ -32,11 +32,7 @@ pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) 
         Ok(report) => {
             let report = report.addressed(reader(call, &[], Vec::new()));
             print(&report, call, streams);
-            match report.status {
-                Status::Failed => Exit::Error,
-                _ if report.pending.is_empty() => Exit::Converged,
-                _ => Exit::Pending,
-            }
+            Exit::of(&report)
         }
         Err(error) => failed(call, &error, streams),
     }

@@ -50,6 +50,7 @@ pub(super) struct PathHistory<'a> {
 #[derive(Clone, Copy)]
 struct HistoryEntry<'a> {
     id: &'a Id,
+    profiles: &'a [String],
     record: &'a Record,
     thing: &'a journal::RecordedFile,
 }
@@ -66,7 +67,7 @@ pub(super) fn all<'a>(
             let Some(thing) = record.op.file() else {
                 continue;
             };
-            let link = HistoryEntry { id: &entry.id, record, thing };
+            let link = HistoryEntry { id: &entry.id, profiles: &entry.profiles, record, thing };
             match histories.iter_mut().find(|history| history.place == thing.place) {
                 Some(history) => history.links.push(link),
                 None => histories.push(PathHistory {
@@ -95,6 +96,12 @@ impl PathHistory<'_> {
     /// The run that made it as an SSH key.
     pub(super) fn made_key(&self) -> Option<&Id> {
         self.links.iter().find(|link| link.thing.fresh && link.thing.before.is_none()).map(|link| link.id)
+    }
+
+    /// The oldest run, where it can be one of `key --rotate`: those name no profile.
+    pub(super) fn rotation(&self) -> Option<String> {
+        let oldest = self.links.last().filter(|link| link.profiles.is_empty())?;
+        Some(oldest.id.to_string())
     }
 
     /// The program that reads it.

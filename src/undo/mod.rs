@@ -4,6 +4,7 @@
 //! rollback as everything else. Must not write.
 
 mod history;
+mod key;
 mod rule;
 mod values;
 
@@ -103,6 +104,7 @@ pub fn plan(
                     undo.kept.push((place.to_string(), path));
                 }
                 if let Some(op) = operation(history, place.clone(), now, state, shown, would)? {
+                    key::warn(live, history, &op, would, &mut notes)?;
                     changes.push(Change { kind, id: place.to_string(), why, op });
                 }
             }
@@ -112,7 +114,6 @@ pub fn plan(
         return Err(refusal(&refused));
     }
     for change in &changes {
-        warn_of_key(change, would, &mut notes);
         if change.kind == "service" && live.is_host() && matches!(change.op, Op::File(_)) {
             notes.warn(
                 "service-reload",
@@ -209,28 +210,6 @@ fn warn_of_account(live: &Facts<'_>, name: &str, group: Option<&str>, notes: &mu
         Some(_) => {}
     }
     Ok(())
-}
-
-/// A key may be in use: it is moved, and GitLab still knows it.
-fn warn_of_key(change: &Change, would: bool, notes: &mut Notes) {
-    let Op::File(file) = &change.op else { return };
-    if let Swap::Aside(name) = &file.swap {
-        let path = file.place.path();
-        if path.extension().is_some() {
-            return;
-        }
-        let aside = path.with_file_name(name);
-        notes.warn(
-            "ssh-key-aside",
-            format!(
-                "the SSH key {} {} moved to {}, not removed",
-                path.display(),
-                if would { "would be" } else { "is" },
-                aside.display()
-            ),
-            "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys",
-        );
-    }
 }
 
 /// The place where it is now; `None` when its account is gone, and with it whatever was in its home.

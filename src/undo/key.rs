@@ -1,0 +1,70 @@
+//! What is said of an SSH key that is moved aside.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::history::PathHistory;
+use crate::change::{Notes, Op, Place, Swap};
+use crate::facts::Facts;
+use crate::fault::quoted;
+use crate::resource::ROTATED;
+
+/// So long is a moment in the name of a file.
+const STAMP: usize = "20261123T101502Z".len();
+
+/// A key may be in use: it is moved, and GitLab still knows it. The one that it replaced gets its name back by hand.
+pub(super) fn warn(
+    live: &Facts<'_>,
+    history: &PathHistory<'_>,
+    op: &Op,
+    would: bool,
+    notes: &mut Notes,
+) -> Result<()> {
+    let Op::File(file) = op else { return Ok(()) };
+    let Swap::Aside(name) = &file.swap else { return Ok(()) };
+    let path = file.place.path();
+    if path.extension().is_some() {
+        return Ok(());
+    }
+    let mut repair =
+        "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys"
+            .to_owned();
+    if let Some(back) = before_rotation(live, history, &file.place)? {
+        repair = format!("{repair}. The key before it then gets its name back: {back}");
+    }
+    notes.warn(
+        "ssh-key-aside",
+        format!(
+            "the SSH key {} {} moved to {}, not removed",
+            path.display(),
+            if would { "would be" } else { "is" },
+            path.with_file_name(name).display()
+        ),
+        repair,
+    );
+    Ok(())
+}
+
+/// The commands that give a key its name back which `key --rotate` moved aside, where the oldest run was one.
+fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -> Result<Option<String>> {
+    let (Some(run), Place::Home { account: name, home, relative }) = (history.rotation(), place) else {
+        return Ok(None);
+    };
+    let (Some(account), Some(directory)) = (live.account(name)?, relative.parent()) else { return Ok(None) };
+    let names = live.home_names(&account, directory)?;
+    let names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
+    let start = relative.file_name().map(|name| format!("{}{ROTATED}", name.to_string_lossy()));
+    // Its name says when: just before the run.
+    let moment = |name: &str| Some(name.strip_prefix(start.as_deref()?)?.to_owned());
+    let of_run = |name: &&String| {
+        moment(name).is_some_and(|moment| !moment.contains('.') && moment.get(..STAMP) <= run.get(..STAMP))
+    };
+    let Some(aside) = names.iter().filter(of_run).max() else { return Ok(None) };
+    let back = ["", ".pub"].iter().filter(|end| names.contains(&format!("{aside}{end}"))).map(|end| {
+        let from = home.join(directory).join(format!("{aside}{end}"));
+        let to = format!("{}{end}", home.join(relative).display());
+        format!("sudo -u {name} mv -nT {} {}", quoted(&from), quoted(Path::new(&to)))
+    });
+    Ok(Some(back.collect::<Vec<_>>().join("; ")))
+}
