@@ -67,7 +67,7 @@ fn homes_and_keys_that_are_not_followed() {
                 "foreign-owner",
                 &[
                     "id_rsa can't be used by gitlab-runner: it belongs to uid 4321",
-                    "sudo -u gitlab-runner mv -T",
+                    "chroot --userspec=gitlab-runner ",
                 ],
             ),
         );
