@@ -124,6 +124,14 @@ pub fn is(error: &anyhow::Error, code: &str) -> bool {
     find(error).is_some_and(|fault| fault.code == code)
 }
 
+/// The same fault with another repair. An error of the system keeps what its kind calls for.
+pub fn with_repair(error: anyhow::Error, repair: String) -> anyhow::Error {
+    match find(&error).map(|fault| fault.code) {
+        Some(code) => fault(code, format!("{error:#}"), repair),
+        None => error,
+    }
+}
+
 /// What to do about an error: its own repair, or what its kind calls for where the system refused something.
 pub fn repair(error: &anyhow::Error) -> String {
     use io::ErrorKind as Kind;

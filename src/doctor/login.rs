@@ -90,10 +90,9 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
                     "the login shell of {} ends with 0 before it reads a job's script{at}: every job does nothing, and is green",
                     patient.name
                 ),
-                spot.as_ref().map_or_else(
-                    || format!("see which login file ends it: printf 'echo here\\n' | {command}"),
-                    |spot| spot.without(patient),
-                ),
+                spot.as_ref().and_then(|spot| spot.without(patient)).unwrap_or_else(|| {
+                    format!("see which login file ends it, and correct that: printf 'echo here\\n' | {command}")
+                }),
             );
             return Ok(());
         }
@@ -134,18 +133,25 @@ impl Spot {
         let at = |line: &str| {
             let (file, rest) = line.split_once(AT)?.1.split_once(':')?;
             let line = rest.split_once(':')?.0.parse().ok()?;
-            let is_usual = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
-            let is_below = Path::new(file).starts_with("/etc") || Path::new(file).starts_with(home);
-            (is_below && file.chars().all(is_usual)).then(|| Self { file: file.into(), line })
+            let is_usual = |name: &str| {
+                !name.starts_with("..")
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-+@".contains(c))
+            };
+            let of_all = ["/etc/profile", "/etc/bash.bashrc", "/etc/bashrc"].contains(&file)
+                || file.strip_prefix("/etc/profile.d/").is_some_and(is_usual);
+            let below = Path::new(file).strip_prefix(home).ok().and_then(Path::to_str);
+            let is_own = below.is_some_and(|below| !below.is_empty() && below.split('/').all(is_usual));
+            (of_all || is_own).then(|| Self { file: file.into(), line })
         };
         told.lines().rev().find_map(at)
     }
 
-    /// The command that takes the line out and leaves the others in their place.
-    fn without(&self, patient: &Patient<'_>) -> String {
-        let by =
-            if self.file.starts_with("/etc") { String::new() } else { format!("sudo -u {} ", patient.name) };
-        format!("take that line out: {by}sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file))
+    /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
+    /// accounts read is for a person to look at: that this line is at fault is only what the account says.
+    fn without(&self, patient: &Patient<'_>) -> Option<String> {
+        let own = self.file.starts_with(&patient.account?.home);
+        let sed = format!("sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file));
+        own.then(|| format!("take that line out: sudo -u {} {sed}", patient.name))
     }
 }
 
@@ -164,8 +170,17 @@ mod tests {
         let last = |told: &str| Spot::last(told, Path::new("/home/ci")).map(|spot| spot.to_string());
         let told = "+runner-prep-at:/etc/profile:3: . x\n++runner-prep-at:/home/ci/.profile:7: exit 0\n+runner-prep-at::1: x\n";
         assert_eq!(last(told).as_deref(), Some("/home/ci/.profile, line 7"));
-        for told in ["", "runner-prep-at:/etc/a b:1:", "runner-prep-at:/tmp/x:1:", "runner-prep-at:/etc/x:y:"]
-        {
+        for told in [
+            "",
+            "runner-prep-at:/etc/a b:1:",
+            "runner-prep-at:/tmp/x:1:",
+            "runner-prep-at:/etc/profile:y:",
+            "runner-prep-at:/etc/passwd:1:",
+            "runner-prep-at:/etc/profile.d/../shadow:1:",
+            "runner-prep-at:/etc/profile.d/..:1:",
+            "runner-prep-at:/home/ci/../../etc/passwd:1:",
+            "runner-prep-at:/home/ci:1:",
+        ] {
             assert_eq!(last(told), None, "{told}");
         }
     }

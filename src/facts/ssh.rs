@@ -24,6 +24,11 @@ pub const SYSTEM_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 pub const OWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 
 const SYSTEM_HOSTS_2: &str = "/etc/ssh/ssh_known_hosts2";
+
+/// True for a file of host keys that ssh reads for every account, where nothing else is configured.
+pub fn is_usual_system(file: &Path) -> bool {
+    [SYSTEM_HOSTS, SYSTEM_HOSTS_2].iter().any(|usual| file == Path::new(usual))
+}
 /// The keys that ssh offers when nobody names others, in its order.
 pub const USUAL_KEYS: [&str; 5] =
     [".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ecdsa_sk", ".ssh/id_ed25519", ".ssh/id_ed25519_sk"];

@@ -41,11 +41,16 @@ impl Context<'_> {
         format!("sudo -u {} {command}", self.target.name)
     }
 
-    /// A command that changes what lies at a path, which is its last word. In the account's home with its rights, since
-    /// root would follow the links that it lays there.
+    /// A command that changes what lies at a path, which is its last word. With the account's rights, where anybody but
+    /// root has a hand in it: root would follow the links that are laid there, and files of the account name paths.
     pub(super) fn command_at(&self, command: &str, path: &std::path::Path) -> String {
         let command = format!("{command} {}", crate::fault::quoted(path));
-        if path.starts_with(&self.target.home) { self.as_account(&command) } else { command }
+        if self.is_of_root(path) { command } else { self.as_account(&command) }
+    }
+
+    /// True for a path outside the account's home which nobody but root can change, and nothing on the way to it.
+    pub(super) fn is_of_root(&self, path: &std::path::Path) -> bool {
+        !path.starts_with(&self.target.home) && matches!(self.facts.distrust(path), Ok(None))
     }
 
     /// The command that puts a line first in ssh's configuration, where the first word on a thing counts.
@@ -53,7 +58,8 @@ impl Context<'_> {
         let account = self.target.account.as_ref();
         let file = facts::ssh::first_read(self.facts, account, &self.target.home);
         let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
-        self.command_at(&format!("sed -i '1i {line}'"), &file)
+        let script = crate::fault::quoted(std::path::Path::new(&format!("1i {line}")));
+        self.command_at(&format!("sed -i {script}"), &file)
     }
 }
 

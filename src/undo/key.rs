@@ -57,8 +57,12 @@ fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -
     let start = relative.file_name().map(|name| format!("{}{ROTATED}", name.to_string_lossy()));
     // Its name says when: just before the run.
     let moment = |name: &str| Some(name.strip_prefix(start.as_deref()?)?.to_owned());
+    // The account chooses its names: one of ours has nothing else in it.
+    let is_ours = |moment: &str| moment.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let of_run = |name: &&String| {
-        moment(name).is_some_and(|moment| !moment.contains('.') && moment.get(..STAMP) <= run.get(..STAMP))
+        moment(name).is_some_and(|moment| {
+            is_ours(&moment) && moment.len() >= STAMP && moment.get(..STAMP) <= run.get(..STAMP)
+        })
     };
     let Some(aside) = names.iter().filter(of_run).max() else { return Ok(None) };
     let back = ["", ".pub"].iter().filter(|end| names.contains(&format!("{aside}{end}"))).map(|end| {

@@ -1,7 +1,7 @@
 //! Homes, and what lies in their `.ssh`.
 
 use super::{HOME, host, refused};
-use crate::support::is_root;
+use crate::support::{is_root, skip};
 
 #[test]
 fn homes_and_keys_that_are_not_followed() {
@@ -125,4 +125,84 @@ fn homes_that_are_none() {
     }
     refused("relative", &passwd("somewhere"), &dind, ("home-unusable", &["somewhere"]));
     refused("empty", &passwd(""), &dind, ("home-unusable", &["home directory"]));
+}
+
+/// A file of the account's names a path, and root is not told to do anything there.
+#[test]
+fn root_is_sent_to_no_path_that_the_account_names() {
+    if !is_root() {
+        return skip("the account's files are another's, which root alone can make");
+    }
+    let profile = ["--profile", "shell", "--only", "git"];
+    for named in
+        ["/etc/shadow", "/root/kept/config", "/run/fifo", "/etc/passwd", "/srv/evil", "/srv/evil-value"]
+    {
+        let tree = host()
+            .file_mode("etc/shadow", "root:*:1::::::\n", 0o640)
+            .dir("root/kept", 0o700)
+            .file("root/kept/config", "[user]\n")
+            .fifo("run/fifo")
+            .file("srv/evil", "[user\n")
+            .own("srv/evil", 998)
+            .file("srv/evil-value", "[commit]\n\tgpgsign = perhaps\n")
+            .own("srv/evil-value", 998)
+            .file("home/gitlab-runner/.gitconfig", format!("[include]\n\tpath = {named}\n"))
+            .own("home/gitlab-runner/.gitconfig", 998);
+        let run = tree.run(&[&["plan", "--json"][..], &profile].concat());
+        let document = run.exit(2).json();
+        let repair = document["warnings"][0]["repair"].as_str().unwrap();
+        let is_at = repair.contains(named);
+        assert!(repair.contains("--userspec=gitlab-runner"), "{named}: {repair}");
+        assert!(!is_at || named == "/srv/evil-value", "{named}: {repair}");
+    }
+    // What root's own file names is root's to open.
+    let tree = host()
+        .file_mode("etc/git-for-all", "[user]\n", 0o600)
+        .file("etc/gitconfig", "[include]\n\tpath = /etc/git-for-all\n");
+    let run = tree.run(&[&["plan", "--json"][..], &profile].concat());
+    let repair = run.exit(2).json()["warnings"][0]["repair"].as_str().unwrap().to_owned();
+    assert!(repair.ends_with("chmod a+rX /etc/git-for-all"), "{repair}");
+}
+
+/// The name of a file is the account's choice, and no part of a command.
+#[test]
+fn a_name_of_the_accounts_is_no_command() {
+    let made = host();
+    let select = ["--profile", "shell", "--only", "ssh_key"];
+    made.run(&[&["apply", "--quiet"][..], &select].concat()).ok();
+    let key = made.read(&format!("{HOME}/.ssh/id_ed25519"));
+    for (name, is_told) in [
+        ("deploy", true),
+        ("x';touch evil;'", true),
+        ("x$(touch evil)`touch evil`", true),
+        ("x\n    touch evil", false),
+        ("x\u{1b}[2J", false),
+    ] {
+        for config in ["", "IdentityFile ~/.ssh/id_rsa\n"] {
+            let (ssh, path, settings) =
+                (format!("{HOME}/.ssh"), format!("{HOME}/.ssh/{name}"), format!("{HOME}/.ssh/config"));
+            let tree = host().dir(&ssh, 0o700).own(&ssh, 998).file_mode(&path, &key, 0o600).own(&path, 998);
+            let tree = tree.file(&settings, config).own(&settings, 998);
+            let run = tree.run(&[&["plan", "--json"][..], &select].concat());
+            let document = run.json();
+            let told: Vec<&str> = document["pending"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|one| one["repair"].as_str())
+                .collect();
+            assert!(!is_told || !told.is_empty(), "{name:?}: {run}");
+            assert!(is_told || !run.contains("evil") && !run.contains("[2J"), "{name:?}: {run}");
+            for repair in told {
+                let script = format!("chroot() {{ :; }}; sudo() {{ :; }}; cd \"$0\"; {repair}");
+                let place = tempfile::tempdir().unwrap();
+                let done = std::process::Command::new("/bin/sh")
+                    .args(["-c", &script])
+                    .arg(place.path())
+                    .status()
+                    .unwrap();
+                assert!(done.success() && !place.path().join("evil").exists(), "{name:?}: {repair}");
+            }
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(super) struct Setting {
     /// As git compares it.
     pub(super) name: String,
     pub(super) value: Option<String>,
+    /// Nobody but root says that it is read.
+    pub(super) of_root: bool,
 }
 
 impl Setting {
@@ -52,7 +54,7 @@ impl Setting {
         let name = quoted(self.name.as_ref());
         let what = value.map_or_else(|| format!("--unset-all {name}"), |value| format!("{name} {value}"));
         let command = format!("git config --file {} {what}", quoted(&self.path));
-        if self.path.starts_with(&context.target.home) { context.as_account(&command) } else { command }
+        if self.of_root { command } else { context.as_account(&command) }
     }
 }
 
@@ -85,8 +87,6 @@ pub(super) fn judge(
 ) -> Result<()> {
     for setting in settings.iter().filter(|setting| setting.leads_past_ssh()) {
         let (path, line) = (&setting.path, setting.line);
-        let take_out = format!("sed -i {line}d {}", quoted(path));
-        let is_own = path.starts_with(&context.target.home);
         notes.warn(
             "git-url-rewritten",
             format!(
@@ -95,7 +95,7 @@ pub(super) fn judge(
                 path.display(),
                 setting.value.as_deref().unwrap_or_default()
             ),
-            if is_own { context.as_account(&take_out) } else { take_out },
+            context.command_at(&format!("sed -i {line}d"), path),
         );
     }
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {

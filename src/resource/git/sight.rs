@@ -40,6 +40,18 @@ struct Way<'a> {
     top: usize,
 }
 
+impl Way<'_> {
+    /// True where root alone says what is read: in this file, and in those that lead to it.
+    fn is_of_root(&self, context: &Context<'_>) -> bool {
+        context.is_of_root(self.path) && self.above.is_none_or(|above| above.is_of_root(context))
+    }
+
+    /// What takes a line out of the file.
+    fn without(&self, context: &Context<'_>, line: usize) -> String {
+        format!("take the line out: {}", context.command_at(&format!("sed -i '{line}d'"), self.path))
+    }
+}
+
 impl Sight {
     /// Look through git's own files, the strongest last.
     ///
@@ -92,7 +104,8 @@ impl Sight {
                 Word::Value(Some(_)) => self.perhaps[way.top] = true,
                 Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
                 Word::Other(name, value) => {
-                    let setting = Setting { path: way.path.to_path_buf(), line, name, value };
+                    let path = way.path.to_path_buf();
+                    let setting = Setting { path, line, name, value, of_root: way.is_of_root(context) };
                     if way.is_sure && (setting.is_doubtful() || setting.leads_past_ssh()) {
                         self.settings.push(setting);
                     }
@@ -102,6 +115,14 @@ impl Sight {
                     let Some(is_sure) = holds(context, way.path, &condition) else { continue };
                     let is_sure = is_sure && way.is_sure;
                     let done = self.include(context, way, line, &path, is_sure, key, notes);
+                    // Root changes nothing at a path that a file of the account names.
+                    let done = done.map_err(|error| {
+                        if outside(context, way, &path) {
+                            fault::with_repair(error, way.without(context, line))
+                        } else {
+                            error
+                        }
+                    });
                     match done {
                         Err(error) if !is_sure => {
                             let repair = fault::repair(&error);
@@ -137,8 +158,7 @@ impl Sight {
         notes: &mut Notes,
     ) -> Result<()> {
         let from = way.path.display();
-        let without =
-            || format!("take the line out: {}", context.command_at(&format!("sed -i '{line}d'"), way.path));
+        let without = || way.without(context, line);
         let path = match place(context, way.path, written)? {
             Written::At(path) => path,
             Written::Unclear => {
@@ -234,6 +254,14 @@ impl Sight {
             }
         }
     }
+}
+
+/// True for a file that lies outside the home, and that not root alone chose.
+fn outside(context: &Context<'_>, way: &Way<'_>, written: &str) -> bool {
+    let is_own = |path: &Path| path.starts_with(&context.target.home);
+    let path = place(context, way.path, written);
+    let is_there = matches!(&path, Ok(Written::At(path)) if is_own(path));
+    !is_there && !way.is_of_root(context)
 }
 
 /// What git does where it is to read what is not a file, if that is not to pass over it.

@@ -190,7 +190,12 @@ impl Judge<'_> {
             Verdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
-                format!("chmod a+rX {}", quoted(by)),
+                // Another file than ssh's own may be one that the account named.
+                if ssh::is_usual_system(file) {
+                    format!("chmod a+rX {}", quoted(by))
+                } else {
+                    self.context.first_line(&self.reading(settings))
+                },
             ),
             Verdict::Revoked(file, lines) => {
                 let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();

@@ -27,6 +27,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
             || [".undone-", ROTATED].iter().any(|word| name.contains(word));
         !is_aside
             && !name.starts_with('.')
+            // Nobody means a name for jobs that would break the lines of a report.
+            && !name.contains(char::is_control)
             && !tried.names.contains(&format!("{SSH}/{name}"))
             // It is another server's.
             && !names_key(texts, name)
