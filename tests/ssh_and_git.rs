@@ -785,7 +785,7 @@ const GIT: &[Case] = &[
     ),
     case(
         "included elsewhere",
-        "printf '[includeIf \"gitdir:~/work/\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
+        "printf '[includeIf \"gitdir:~/sources/\"]\\n\\tpath = id\\n' | own .gitconfig; mine | own id",
         0,
         "",
         true,

@@ -132,11 +132,7 @@ fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
 
 /// The truth value that the profile gives a key of `[runners.docker]`.
 fn wanted(config: &Config, key: &str) -> Option<bool> {
-    config
-        .of(DOCKER)
-        .iter()
-        .find(|(name, _)| name == key)
-        .map(|(_, setting)| *setting == Setting::Scalar(Scalar::Bool(true)))
+    config.setting(DOCKER, key).map(|setting| *setting == Setting::Scalar(Scalar::Bool(true)))
 }
 
 fn warn_unknown(gated: &[Gated<'_>], notes: &mut Notes) {

@@ -11,7 +11,7 @@ use super::settings::{Config, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{EXECUTORS, Runner, Volume, sections, table_of, volumes};
+use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, sections, table_of, volumes};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -81,25 +81,14 @@ pub(super) fn check_reads(runner: &Runner<'_>, section: &str, shown: &str) -> Re
 pub(super) fn refuse_clash(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
-    wanted: &[(String, Setting)],
+    config: &Config,
     shown: &str,
     notes: &mut Notes,
 ) -> Result<()> {
     let found: Vec<Volume<'_>> = volumes(docker).into_iter().map(Volume::parse).collect();
-    let asked: Vec<Volume<'_>> = wanted
-        .iter()
-        .filter(|(key, _)| key == "volumes")
-        .filter_map(|(_, setting)| match setting {
-            Setting::List(list) => Some(list.iter().map(|element| Volume::parse(element))),
-            Setting::Scalar(_) | Setting::Words(_) => None,
-        })
-        .flatten()
-        .collect();
-    let is_asked = |name: &str| {
-        wanted.iter().any(|(key, setting)| key == name && *setting == Setting::Scalar(Scalar::Bool(true)))
-    };
-    let asks_dind =
-        is_asked("privileged") || is_asked("services_privileged") || asked.iter().any(Volume::is_for_dind);
+    let asked: Vec<Volume<'_>> =
+        config.list(DOCKER, "volumes").iter().map(|element| Volume::parse(element)).collect();
+    let asks_dind = config.brings_dind() || asked.iter().any(Volume::is_for_dind);
     let has_dind = is_true(docker, "services_privileged") || found.iter().any(Volume::is_for_dind);
     let clash = if asks_dind {
         socket_among(&found, "docker.volumes")
@@ -145,8 +134,8 @@ pub(super) fn refuse_clash(
             "keep such a runner for jobs that you would let administer the host",
         );
     }
-    if is_asked("privileged")
-        && !wanted.iter().any(|(key, _)| key == "services_privileged")
+    if config.wants("privileged", true)
+        && config.setting(DOCKER, "services_privileged").is_none()
         && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
     {
         notes.warn(

@@ -16,6 +16,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{AUTHORITY, DOCKER, EXECUTORS, RUNNERS, SERVICES};
+use crate::text::toml_patch::Scalar;
 pub(super) use services::Service;
 pub(super) use setting::Setting;
 use value::{Executors, Value, allowed};
@@ -40,6 +41,35 @@ impl Config {
     /// The wanted values of a section.
     pub(super) fn of(&self, section: &str) -> &[(String, Setting)] {
         self.tables.iter().find(|(name, _)| *name == section).map_or(&[], |(_, settings)| settings)
+    }
+
+    /// What is wanted of a key.
+    pub(super) fn setting(&self, section: &str, key: &str) -> Option<&Setting> {
+        self.of(section).iter().find(|(name, _)| name == key).map(|(_, setting)| setting)
+    }
+
+    /// The wanted elements of a key; none where no list is wanted.
+    pub(super) fn list(&self, section: &str, key: &str) -> &[String] {
+        match self.setting(section, key) {
+            Some(Setting::List(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// True when a key of `[runners.docker]` is to have that value.
+    pub(super) fn wants(&self, key: &str, value: bool) -> bool {
+        self.setting(DOCKER, key) == Some(&Setting::Scalar(Scalar::Bool(value)))
+    }
+
+    /// True when services are to be privileged, as Docker-in-Docker has to be.
+    pub(super) fn brings_dind(&self) -> bool {
+        self.wants("privileged", true) || self.wants("services_privileged", true)
+    }
+
+    /// True when no service may be privileged but those whose daemon is nobody.
+    pub(super) fn is_rootless(&self) -> bool {
+        let allowed = self.list(DOCKER, "allowed_privileged_services");
+        !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
     }
 
     /// The sections that have values, of a runner or outside of all runners.

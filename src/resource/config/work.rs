@@ -232,7 +232,7 @@ impl Work<'_> {
         let docker = runner.docker(self.toml, self.file)?;
         if config.is_for_docker() {
             runner::check_reads(runner, DOCKER, self.file)?;
-            runner::refuse_clash(runner, docker, config.of(DOCKER), self.file, self.notes)?;
+            runner::refuse_clash(runner, docker, config, self.file, self.notes)?;
             runner::warn(runner, docker, config, self.notes);
         }
         self.plan_tables(config, Some(runner))?;

@@ -4,9 +4,8 @@ use toml_edit::{Item, TableLike};
 
 use super::services;
 use crate::change::Notes;
-use crate::resource::settings::{Config, Setting};
+use crate::resource::settings::Config;
 use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume, strings_at};
-use crate::text::toml_patch::Scalar;
 
 /// Where a job's `docker` finds the daemon that a profile gives it.
 enum Daemon<'p> {
@@ -25,9 +24,8 @@ impl<'p> Daemon<'p> {
             is_socket.then_some(Self::Socket(volume.path))
         };
         let directory = |variable: &'p String| variable.strip_prefix("DOCKER_TLS_CERTDIR=");
-        let sockets = list(config.of(DOCKER), "volumes").iter().find_map(socket);
-        sockets
-            .or_else(|| list(config.of(RUNNERS), "environment").iter().find_map(directory).map(Self::Service))
+        let sockets = config.list(DOCKER, "volumes").iter().find_map(socket);
+        sockets.or_else(|| config.list(RUNNERS, "environment").iter().find_map(directory).map(Self::Service))
     }
 
     /// The port of a service.
@@ -66,13 +64,6 @@ impl<'p> Daemon<'p> {
     }
 }
 
-fn list<'p>(settings: &'p [(String, Setting)], key: &str) -> &'p [String] {
-    match settings.iter().find(|(name, _)| name == key) {
-        Some((_, Setting::List(list))) => list,
-        _ => &[],
-    }
-}
-
 /// A runner, and the daemon that its jobs are to have.
 struct Case<'c> {
     runner: &'c Runner<'c>,
@@ -91,7 +82,7 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
     case.warn_of_tls(notes);
     case.warn_of_other_socket(notes);
     case.warn_of_socket_place(notes);
-    if case.brings_dind() {
+    if case.config.brings_dind() {
         if let (Daemon::Service(directory), Some(port)) = (&case.daemon, case.daemon.port()) {
             services::warn_of_other_daemon(runner, docker, config, (directory, port), notes);
         }
@@ -109,21 +100,10 @@ impl Case<'_> {
         let value = |element: &'_ str| {
             element.split_once('=').is_some_and(|(key, _)| key == name).then_some(name.len() + 1)
         };
-        let asked = list(self.config.of(RUNNERS), "environment").iter().map(String::as_str);
+        let asked = self.config.list(RUNNERS, "environment").iter().map(String::as_str);
         let found = strings_at(Some(self.runner.table), "environment").into_iter();
         // Of several the last one counts, and the profile's replaces it.
         found.chain(asked).rev().find_map(|element| value(element).and_then(|at| element.get(at..)))
-    }
-
-    /// True where the daemon is a privileged service.
-    fn brings_dind(&self) -> bool {
-        let is_on = |name: &str| {
-            let is_it = |(key, setting): &(String, Setting)| {
-                key == name && *setting == Setting::Scalar(Scalar::Bool(true))
-            };
-            self.config.of(DOCKER).iter().any(is_it)
-        };
-        is_on("privileged") || is_on("services_privileged")
     }
 
     /// A network in which a service has no address of its own, so that no name leads there. True where the job shares
@@ -232,7 +212,7 @@ impl Case<'_> {
     /// Another path of the host where the profile has the socket of its daemon. It stays: it may be a socket that lets
     /// jobs do less.
     fn warn_of_other_socket(&self, notes: &mut Notes) {
-        let mut wanted = list(self.config.of(DOCKER), "volumes").iter().map(|volume| Volume::parse(volume));
+        let mut wanted = self.config.list(DOCKER, "volumes").iter().map(|volume| Volume::parse(volume));
         if !wanted.any(|volume| volume.daemon_socket().is_some()) {
             return;
         }
@@ -255,9 +235,7 @@ impl Case<'_> {
 
     /// A volume where the daemon of a service makes its socket: it can't remove what is there, and dies.
     fn warn_of_socket_place(&self, notes: &mut Notes) {
-        let allowed = list(self.config.of(DOCKER), "allowed_privileged_services");
-        let is_rootless = !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"));
-        if !self.brings_dind() || is_rootless || self.daemon.port().is_none() {
+        if !self.config.brings_dind() || self.config.is_rootless() || self.daemon.port().is_none() {
             return;
         }
         for (index, volume) in strings_at(self.docker, "volumes").into_iter().enumerate() {

@@ -3,7 +3,7 @@
 use toml_edit::{Item, TableLike};
 
 use crate::change::Notes;
-use crate::resource::settings::{Config, Setting};
+use crate::resource::settings::Config;
 use crate::runner_config::{DOCKER, Runner, host_names, strings_at, tables};
 use crate::text::glob;
 
@@ -94,7 +94,7 @@ pub(super) fn warn_of_limit(
     config: &Config,
     notes: &mut Notes,
 ) {
-    let is_ours = config.of(DOCKER).iter().any(|(key, _)| key == "services_limit");
+    let is_ours = config.setting(DOCKER, "services_limit").is_some();
     let limit = docker.and_then(|docker| docker.get("services_limit")).and_then(Item::as_integer);
     // A profile's own number is held against the services where they are planned; below 0 there is no limit.
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|_| !is_ours) else {
@@ -125,11 +125,8 @@ pub(super) fn warn_of_unlisted_dind(
     notes: &mut Notes,
 ) {
     const KEY: &str = "allowed_privileged_services";
-    let asked = config.of(DOCKER).iter().find_map(|(key, setting)| match setting {
-        Setting::List(list) if key == KEY => Some(list.iter().map(String::as_str)),
-        _ => None,
-    });
-    let allowed: Vec<&str> = strings_at(docker, KEY).into_iter().chain(asked.into_iter().flatten()).collect();
+    let asked = config.list(DOCKER, KEY).iter().map(String::as_str);
+    let allowed: Vec<&str> = strings_at(docker, KEY).into_iter().chain(asked).collect();
     if allowed.is_empty() {
         return;
     }

@@ -18,17 +18,16 @@ const WITH_ROOT: [&str; 4] =
 /// True for a profile that keeps jobs from root on the host: it wants their containers unprivileged, and gives them
 /// no socket of the host's daemon.
 pub(super) fn is_wanted(config: &Config) -> bool {
-    let wanted = config.of(DOCKER);
-    let is_off = wanted
-        .iter()
-        .any(|(key, setting)| key == "privileged" && *setting == Setting::Scalar(Scalar::Bool(false)));
-    is_off && !texts(config, "volumes").iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
+    config.wants("privileged", false)
+        && !config
+            .list(DOCKER, "volumes")
+            .iter()
+            .any(|volume| Volume::parse(volume).daemon_socket().is_some())
 }
 
 /// What a profile wants of a key of `[runners.docker]`, as texts.
 fn texts(config: &Config, key: &str) -> Vec<String> {
-    let found = config.of(DOCKER).iter().find(|(name, _)| name == key);
-    match found.map(|(_, setting)| setting) {
+    match config.setting(DOCKER, key) {
         Some(Setting::List(list) | Setting::Words(list)) => list.clone(),
         Some(Setting::Scalar(Scalar::String(text))) => vec![text.clone()],
         _ => Vec::new(),
@@ -37,13 +36,11 @@ fn texts(config: &Config, key: &str) -> Vec<String> {
 
 /// True for an element of an allow-list of privileged services that opens what the profile closes.
 pub(super) fn is_hole(element: &str, config: &Config) -> bool {
-    let wanted = texts(config, LIST);
-    let is_rootless = !wanted.is_empty() && wanted.iter().all(|pattern| pattern.contains("rootless"));
     let brings_root = || WITH_ROOT.iter().any(|image| glob::matches(element, image) == Some(true));
     is_wanted(config)
-        && !wanted.iter().any(|pattern| pattern == element)
+        && !config.list(DOCKER, LIST).iter().any(|pattern| pattern == element)
         && glob::matches(element, "").is_some()
-        && (allows_anybody(element) || (is_rootless && brings_root()))
+        && (allows_anybody(element) || (config.is_rootless() && brings_root()))
 }
 
 /// Say what of a runner's values opens the wall that the profile is.
@@ -53,10 +50,7 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
     }
     let mut found = holes(docker, &|key| texts(config, key));
     let services = docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool);
-    let asked = config.of(DOCKER).iter().any(|(key, setting)| {
-        key == "services_privileged" && *setting == Setting::Scalar(Scalar::Bool(true))
-    });
-    if asked || services == Some(true) {
+    if config.wants("services_privileged", true) || services == Some(true) {
         for (index, element) in strings_at(docker, LIST).into_iter().enumerate() {
             if is_hole(element, config) {
                 let gift = Gift::Root(if allows_anybody(element) {
