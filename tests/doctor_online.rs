@@ -306,6 +306,9 @@ fn what_gitlab_check_says_is_a_finding_each() {
     has("problem", "gitlab-branch");
     gitlab.state().keys[0].expires_at = Some("2024-01-01T00:00:00.000Z".to_owned());
     has("problem", "gitlab-key-expired");
+    gitlab.state().keys.clear();
+    gitlab.state().bot = true;
+    has("ok", "gitlab-bot");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::Patient;
 use crate::finding::Findings;
 use crate::repair::quoted;
 use crate::runner_config::{EXECUTORS, Runner, strings_at};
-use crate::text::git_config;
+use crate::text::{git_config, time};
 
 /// Variables in a runner's environment by which git of its jobs goes.
 fn git_environment(runner: &Runner<'_>, findings: &mut Findings) {
@@ -136,7 +136,9 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "take one of the two entries out",
             );
         }
-        let expires = runner.table.get("token_expires_at").and_then(seconds);
+        let expires =
+            runner.table.get("token_expires_at").and_then(Item::as_datetime).and_then(time::seconds);
+        // A year long ago means "never" to gitlab-runner, which writes the year 1.
         let Some(expires) = expires.filter(|expires| *expires > 0) else { continue };
         let is_variable =
             ["token", "url"].iter().any(|key| runner.text(key).is_some_and(|text| text.contains('$')));
@@ -200,28 +202,9 @@ fn is_placeholder(token: &str) -> bool {
             || is_one_letter())
 }
 
-/// Seconds since 1970; what is before means "never" to gitlab-runner, which writes the year 1.
-fn seconds(item: &Item) -> Option<i64> {
-    let datetime = item.as_datetime()?;
-    let (date, time) = (datetime.date?, datetime.time?);
-    let (year, month, day) = (i64::from(date.year), i64::from(date.month), i64::from(date.day));
-    // Days from the civil calendar, years beginning in March.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let clock = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60;
-    let offset = match datetime.offset {
-        Some(toml_edit::Offset::Custom { minutes }) => i64::from(minutes) * 60,
-        _ => 0,
-    };
-    Some(days * 86_400 + clock - offset)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::toml_patch::Toml;
 
     #[test]
     fn words_to_be_replaced_are_no_tokens() {
@@ -246,21 +229,5 @@ mod tests {
         ] {
             assert!(!is_placeholder(token), "{token}");
         }
-    }
-
-    #[test]
-    fn times_are_seconds() {
-        for (text, expected) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2000-03-01T00:00:00Z", 951_868_800),
-            ("2024-02-29T12:00:00+02:00", 1_709_200_800),
-            ("2023-12-31T23:59:00Z", 1_704_067_140),
-        ] {
-            let toml = Toml::parse(format!("a = {text}").as_bytes()).unwrap();
-            assert_eq!(seconds(&toml.root()["a"]), Some(expected), "{text}");
-        }
-        let toml = Toml::parse(b"a = 0001-01-01T00:00:00Z\nb = 1\n").unwrap();
-        assert!(seconds(&toml.root()["a"]).unwrap() < 0);
-        assert_eq!(seconds(&toml.root()["b"]), None);
     }
 }

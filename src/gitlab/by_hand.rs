@@ -1,28 +1,26 @@
 //! The same without a token: what a person clicks in GitLab, or asks glab to do.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::change::{Call, Change, Deed, encoded};
 use super::plan::{role_of, title};
-use super::section::{Access, Gitlab, Project};
-use crate::fault::quoted;
+use super::section::{Access, Gitlab, Project, Url};
+use crate::repair::quoted;
 use crate::report::Step;
 use crate::text::public_key::PublicLine;
 
 /// All steps for what is wanted, whatever of it is done already: nobody was asked.
 pub fn steps(wanted: &Gitlab, keys: &[PublicLine]) -> Vec<Step> {
-    wanted.projects.iter().flat_map(|project| of(project, wanted.url.host(), keys)).collect()
+    wanted.projects.iter().flat_map(|project| of(project, &wanted.url, keys)).collect()
 }
 
-fn of(project: &Project, host: &str, keys: &[PublicLine]) -> Vec<Step> {
+fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<Step> {
     let path = project.path.as_str();
     let mut steps = Vec::new();
     let mut add = |clicks: String, command: String| {
         steps.push(Step { what: format!("in {path}: Settings > {clicks}"), command });
     };
-    let glab = |deed: Deed| call(path, deed).glab(host);
+    let glab = |deed: Deed| call(path, deed).glab(url);
     for (access, key) in
         project.deploy_key.iter().flat_map(|access| keys.iter().map(move |key| (access, key)))
     {
@@ -40,10 +38,7 @@ fn of(project: &Project, host: &str, keys: &[PublicLine]) -> Vec<Step> {
         );
         add(
             format!("CI/CD > Job token permissions > Add group or project: {from}"),
-            format!(
-                "glab api --hostname {host} graphql -f {}",
-                quoted(Path::new(&format!("query={mutation}")))
-            ),
+            format!("{} graphql -f {}", url.glab(), quoted(&format!("query={mutation}"))),
         );
     }
     if let Some(role) = project.pipeline_variables {

@@ -1,10 +1,9 @@
 //! A wanted change in GitLab as plain data, and the calls that it is made of.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
-use crate::fault::quoted;
+use super::section::Url;
+use crate::repair::quoted;
 
 /// A project as calls name it: its id where it is known, else its path as the server takes it in an address.
 pub type Project = String;
@@ -87,14 +86,14 @@ impl Call {
     }
 
     /// The same as a line for a shell.
-    pub fn glab(&self, host: &str) -> String {
-        let mut line = format!("glab api --hostname {host} -X {} {}", self.method, self.path);
+    pub fn glab(&self, url: &Url) -> String {
+        let mut line = format!("{} -X {} {}", url.glab(), self.method, self.path);
         for (name, value) in self.body.iter().filter_map(Value::as_object).flatten() {
             let (option, value) = match value {
                 Value::String(text) => ("-f", text.clone()),
                 value => ("-F", value.to_string()),
             };
-            line.extend([" ", option, " ", &quoted(Path::new(&format!("{name}={value}")))]);
+            line.extend([" ", option, " ", &quoted(&format!("{name}={value}"))]);
         }
         line
     }

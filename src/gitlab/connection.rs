@@ -1,10 +1,10 @@
 //! The one connection that the program opens: GitLab's API over HTTPS.
 //!
-//! Owns the token, the limits in time and size, and what each refusal means. The token goes into one header of requests
-//! to one server, and nowhere else: redirects are not followed, and what a server says is shown without it.
+//! Owns the token, and the limits in time and size. The token goes into one header of requests to one server, and nowhere
+//! else: redirects are not followed, and what a server says is shown without it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
@@ -14,11 +14,13 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use zeroize::Zeroizing;
 
+use super::answer::{self, Answer, unusable};
 use super::change::Call;
 use super::proxy;
 use super::section::Url;
 use crate::fault::fault;
 use crate::sys::waiting;
+use crate::text::time;
 
 /// One request may take no longer.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -27,9 +29,15 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// As often a request is sent where GitLab is busy.
 const TRIES: u32 = 3;
 /// As many pages a list may have, each of a hundred.
-const MOST_PAGES: u32 = 100;
+const MOST_PAGES: usize = 100;
 /// So much of what a server says is shown.
 const MOST_SHOWN: usize = 300;
+/// So long a link may be.
+const MOST_LINK: usize = 4000;
+
+/// Where a call that writes got no answer.
+pub(super) const UNSURE: &str =
+    "whether GitLab did it is not known; the same command again finds out, and does nothing twice";
 
 /// GitLab, and the right to ask it.
 pub struct Connection {
@@ -40,16 +48,6 @@ pub struct Connection {
     deadline: Instant,
     /// The variable that names the proxy, where one is used.
     proxy: Option<&'static str>,
-}
-
-/// What GitLab answered to one request.
-pub(super) struct Answer {
-    /// The request, for messages.
-    asked: String,
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
-    next_page: Option<String>,
-    location: Option<String>,
 }
 
 impl Connection {
@@ -88,156 +86,89 @@ impl Connection {
         Ok(Self { agent: config.build().into(), url: url.clone(), token, limit, deadline, proxy })
     }
 
-    /// The server's name.
-    pub(super) fn host(&self) -> &str {
-        self.url.host()
+    /// The server.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// What stands at a path below the API.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.found(self.send("GET", path, None)?)
+        self.ask(path)?.content()
     }
 
     /// The same; `None` where GitLab answers with one of these.
     pub(super) fn find<T: DeserializeOwned>(&self, path: &str, none: &[u16]) -> Result<Option<T>> {
-        let answer = self.send("GET", path, None)?;
-        if none.contains(&answer.status) { Ok(None) } else { self.found(answer).map(Some) }
+        let answer = self.ask(path)?;
+        if none.contains(&answer.status) { Ok(None) } else { answer.content().map(Some) }
+    }
+
+    /// Whatever GitLab answers for a path.
+    pub(super) fn ask(&self, path: &str) -> Result<Answer<'_>> {
+        self.send("GET", path, None)
     }
 
     /// All entries of a list, page after page; `None` where GitLab answers with one of these.
     pub(super) fn list<T: DeserializeOwned>(&self, path: &str, none: &[u16]) -> Result<Option<Vec<T>>> {
-        let (mut all, mut page) = (Vec::new(), 1);
-        while page <= MOST_PAGES {
-            let answer = self.send("GET", &format!("{path}?per_page=100&page={page}"), None)?;
+        let (mut all, mut page, mut known) = (Vec::new(), answer::page(1), Vec::new());
+        while known.len() < MOST_PAGES {
+            let answer = self.ask(&format!("{path}?{page}"))?;
             if none.contains(&answer.status) {
                 return Ok(None);
             }
-            let next = answer.next_page.clone();
-            let asked = answer.asked.clone();
-            let found: Vec<T> = self.found(answer)?;
-            // Without the header, a full page is not the last one.
-            let is_full = next.is_none() && found.len() == 100;
+            let found: Vec<T> = answer.content()?;
+            known.push(page);
+            let next = answer.next(known.len(), found.len());
             all.extend(found);
-            page = match next.as_deref().map(str::trim) {
-                Some("") => return Ok(Some(all)),
-                None if !is_full => return Ok(Some(all)),
-                None => page + 1,
-                Some(next) => match next.parse() {
-                    Ok(next) if next > page => next,
-                    _ => return Err(no_gitlab(&asked, "it names a next page that is none")),
-                },
+            page = match next {
+                None => return Ok(Some(all)),
+                Some(next) if known.contains(&next) => {
+                    return Err(unusable(&answer.asked, "it names a next page that is none"));
+                }
+                Some(next) => next,
             };
         }
-        Err(no_gitlab(&format!("GET {path}"), "the list has no end"))
+        Err(unusable(&format!("GET {path}"), "the list has no end"))
     }
 
     /// Send a call that writes. What GitLab refuses is for the caller to explain; that it can't be asked is an error.
-    pub(super) fn write(&self, call: &Call) -> Result<Answer> {
-        let answer = self.send(call.method, &call.path, call.body.as_ref()).context(
-            "whether GitLab did it is not known; the same command again finds out, and does nothing twice",
-        )?;
-        if matches!(answer.status, 400 | 404 | 409 | 422) { Ok(answer) } else { self.accepted(answer) }
-    }
-
-    /// The same for a call that nothing can refuse but for rights.
-    pub(super) fn write_surely(&self, call: &Call) -> Result<()> {
-        self.write(call).and_then(|answer| self.accepted(answer)).map(drop)
-    }
-
-    /// The content of an answer.
-    pub(super) fn found<T: DeserializeOwned>(&self, answer: Answer) -> Result<T> {
-        let answer = self.accepted(answer)?;
-        serde_json::from_slice(&answer.body).map_err(|error| {
-            let looks_like_page = answer.body.trim_ascii_start().starts_with(b"<");
-            let why = if looks_like_page {
-                "it is a web page and no JSON".to_owned()
-            } else {
-                // Not the error's own text, which quotes the answer.
-                let what = if error.is_data() { "is not what GitLab sends" } else { "is cut off or no JSON" };
-                format!("it {what} (line {}, column {})", error.line(), error.column())
-            };
-            no_gitlab(&answer.asked, &why)
-        })
-    }
-
-    /// An answer that says yes, or the error that it is.
-    fn accepted(&self, answer: Answer) -> Result<Answer> {
-        let (asked, status) = (&answer.asked, answer.status);
-        let said = self.said(&answer);
-        let said = said.strip_prefix(&format!("{status} ")).unwrap_or(&said);
-        let url = self.url.as_str();
-        let refused = |what: &str, repair: String| {
-            Err(fault("gitlab-refused", format!("{what}: {asked}: {status} {said}"), repair))
-        };
-        match status {
-            200..=299 => Ok(answer),
-            300..=399 => {
-                let to = answer.location.as_deref().map(|to| self.clean(to)).unwrap_or_default();
-                Err(fault(
-                    "gitlab-answer",
-                    format!("GitLab sends {asked} elsewhere ({status}), to {to}, and a token is not sent after that"),
-                    "correct `url` in [gitlab], or the path of the project if it was moved",
-                ))
-            }
-            401 => refused(
-                "GitLab does not know the token, or it is expired or revoked",
-                format!("make a new one with the scope api: {url}/-/user_settings/personal_access_tokens"),
-            ),
-            403 if said.contains("insufficient_scope") => refused(
-                "the token has another scope than is needed",
-                format!("make one with the scope api: {url}/-/user_settings/personal_access_tokens"),
-            ),
-            403 => refused(
-                "the token's user may not do this",
-                "take a token of a Maintainer of the project; roles stand in the project under Manage > Members"
-                    .to_owned(),
-            ),
-            404 => refused(
-                "it is not there, or the token's user can't see it",
-                "compare the path with the address of the project's page, and see in the project under Manage > Members that the token's user is a member".to_owned(),
-            ),
-            429 | 500..=599 => Err(fault(
-                "gitlab-answer",
-                format!("GitLab is busy or out of order: {asked}: {status} {said}"),
-                "run the same command again in a few minutes",
-            )),
-            _ => refused("GitLab refuses it", "see what it says, and correct the profile".to_owned()),
+    pub(super) fn write(&self, call: &Call) -> Result<Answer<'_>> {
+        let answer = self.send(call.method, &call.path, call.body.as_ref()).context(UNSURE)?;
+        if !matches!(answer.status, 400 | 404 | 409 | 422) {
+            answer.check()?;
         }
+        Ok(answer)
     }
 
     /// Send a request, again where GitLab is busy and nothing can be done twice by that.
-    fn send(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Answer> {
+    fn send(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Answer<'_>> {
         for attempt in 1.. {
-            let (answer, wait) = self.send_once(method, path, body)?;
+            let answer = self.send_once(method, path, body)?;
             let is_busy = matches!(answer.status, 429 | 500 | 502 | 503 | 504);
             if !is_busy || method == "POST" || attempt == TRIES {
                 return Ok(answer);
             }
-            let pause = wait.unwrap_or(Duration::from_secs(1) * attempt);
-            if pause >= self.left() {
-                let said = self.said(&answer);
-                return Err(fault(
-                    "gitlab-answer",
-                    format!(
-                        "GitLab wants to be asked again in {} s: {}: {} {said}",
-                        pause.as_secs(),
-                        answer.asked,
-                        answer.status
-                    ),
-                    "run the same command again after that, or with a longer --timeout",
-                ));
+            let pause = answer.retry_after.as_deref().map_or(Some(Duration::from_secs(1) * attempt), pause);
+            if let Some(pause) = pause.filter(|pause| *pause < self.left()) {
+                waiting::rest(pause);
+                continue;
             }
-            waiting::rest(pause);
+            let when = match answer.retry_after.as_deref() {
+                Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => format!("in {text} s"),
+                text => format!("later ({})", text.unwrap_or_default()),
+            };
+            return Err(fault(
+                "gitlab-answer",
+                format!(
+                    "GitLab wants to be asked again {when}: {}: {} {}",
+                    answer.asked, answer.status, answer.said
+                ),
+                "run the same command again after that, or with a longer --timeout",
+            ));
         }
         unreachable!("the loop ends with an answer")
     }
 
-    fn send_once(
-        &self,
-        method: &'static str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(Answer, Option<Duration>)> {
+    fn send_once(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Answer<'_>> {
         let asked = format!("{method} {}/api/v4/{path}", self.url.as_str());
         let left = self.left();
         if left.is_zero() {
@@ -261,38 +192,31 @@ impl Connection {
             self.agent.run(self.agent.configure_request(request).timeout_global(limit).build())
         };
         let mut response = run().map_err(|error| self.unreachable(&asked, &error))?;
-        let header = |name: &str| {
-            response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-        };
-        let (next_page, location) = (header("x-next-page"), header("location"));
-        let wait = header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let header =
+            |name: &str| response.headers().get(name)?.to_str().ok().map(|text| self.clean(text, MOST_LINK));
+        let (next_page, link, retry_after, location) = (
+            header("x-next-page"),
+            header("link"),
+            header("retry-after"),
+            header("location").unwrap_or_default(),
+        );
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&asked, &error))?;
-        Ok((Answer { asked, status, body, next_page, location }, wait))
+        let is_refusal = !(200..300).contains(&status);
+        let said = if is_refusal { self.clean(&answer::said(&body), MOST_SHOWN) } else { String::new() };
+        Ok(Answer { url: &self.url, asked, status, body, said, next_page, link, retry_after, location })
     }
 
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// What GitLab says in an answer that is not a content, in one line.
-    pub(super) fn said(&self, answer: &Answer) -> String {
-        let text = String::from_utf8_lossy(&answer.body);
-        let said = match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(value) => words(&value),
-            // A web page says nothing that belongs into one line.
-            Err(_) if text.trim_start().starts_with('<') => String::new(),
-            Err(_) => text.into_owned(),
-        };
-        self.clean(&said)
-    }
-
     /// A server's words without the token, on one line, and not too many.
-    fn clean(&self, said: &str) -> String {
+    fn clean(&self, said: &str, most: usize) -> String {
         let said = said.replace(self.token.as_str(), "[the token]");
         let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        match line.char_indices().nth(MOST_SHOWN) {
+        match line.char_indices().nth(most) {
             Some((end, _)) => format!("{}…", &line[..end]),
             None => line,
         }
@@ -301,9 +225,9 @@ impl Connection {
     /// Why a request got no answer.
     fn unreachable(&self, asked: &str, error: &ureq::Error) -> anyhow::Error {
         let host = self.url.host();
-        let text = self.clean(&error.to_string());
+        let text = self.clean(&error.to_string(), MOST_SHOWN);
         if let ureq::Error::BodyExceedsLimit(limit) = error {
-            return no_gitlab(asked, &format!("it is longer than {limit} bytes"));
+            return unusable(asked, &format!("it is longer than {limit} bytes"));
         }
         let by_proxy = || match self.proxy {
             Some(variable) => format!(
@@ -344,30 +268,11 @@ fn usable((variable, address): (&str, String)) -> Result<Proxy> {
     })
 }
 
-/// An answer that GitLab does not give.
-fn no_gitlab(asked: &str, why: &str) -> anyhow::Error {
-    fault(
-        "gitlab-answer",
-        format!("the answer to {asked} can't be used: {why}"),
-        "see that `url` in [gitlab] is GitLab's own address, and that no proxy or login page answers in its place",
-    )
-}
-
-/// The texts of a message, which may be a text, a list, or a table of lists.
-fn words(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(", ");
-    match value {
-        Value::Object(object) => {
-            let of = |(key, value): (&String, &Value)| match key.as_str() {
-                "message" | "error" | "error_description" | "base" => words(value),
-                key => format!("{key} {}", words(value)),
-            };
-            joined(object.iter().map(of).collect())
-        }
-        Value::Array(list) => joined(list.iter().map(words).collect()),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+/// How long a server wants to be left alone, by its `Retry-After`: seconds, or a time. `None` where that is neither.
+fn pause(text: &str) -> Option<Duration> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let until = || u64::try_from(time::http(text)?).ok().map(|until| until.saturating_sub(now));
+    text.parse().ok().or_else(until).map(Duration::from_secs)
 }
 
 /// The certificates of the authorities that may vouch for the server.

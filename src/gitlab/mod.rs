@@ -4,27 +4,30 @@
 //! reads again. The one part of the program that opens a connection of its own. `doctor --online` comes here too,
 //! and only reads.
 
+pub mod allowlist;
+mod answer;
+pub mod branch;
 pub mod by_hand;
 pub mod change;
 pub mod connection;
 pub mod plan;
+mod project;
 mod proxy;
 pub mod public_keys;
 pub mod section;
 pub mod state;
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use crate::change::{Note, Notes, ValueChange};
-use crate::fault::{fault, quoted};
+use crate::fault::fault;
+use crate::repair::quoted;
 use crate::report::{DetailLevel, Remote, Report, Step};
 use crate::text::public_key::PublicLine;
 use change::{Call, Change, Deed};
 use connection::Connection;
-use section::Gitlab;
+use section::{Gitlab, Url};
+use state::DeployKey;
 
 /// What is wanted, and for whom.
 #[derive(Debug)]
@@ -84,6 +87,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             let is_new = |note: &Note| !after.pending.contains(note);
             let of_changes: Vec<Note> = notes.pending.into_iter().filter(is_new).collect();
             after.pending.extend(of_changes);
+            after.warnings.extend(notes.warnings.into_iter().filter(|note| note.code == "gitlab-bot"));
             let has_failed = |left: &Change| {
                 fates.iter().any(|fate| fate.outcome == "failed" && fate.change.what == left.what)
             };
@@ -130,28 +134,30 @@ fn carry_out(gitlab: &Connection, change: &Change) -> Result<Vec<Call>, Failure>
     let stopped = |error| Failure { error, stops: true };
     let answer = gitlab.write(&change.call()).map_err(stopped)?;
     if answer.status >= 400 {
-        let said = gitlab.said(&answer);
+        let said = &answer.said;
         let is_there = matches!(change.deed, Deed::Allow { .. }) && said.contains("already in the job token");
         return if is_there {
             Ok(Vec::new())
         } else {
-            Err(Failure { error: refused(change, gitlab.host(), &said), stops: false })
+            Err(Failure { error: refused(change, gitlab.url(), said), stops: false })
         };
     }
     let (Deed::AddKey { push, .. } | Deed::EnableKey { push, .. }) = change.deed else {
         return Ok(change.undo(None).into_iter().collect());
     };
-    let entry: Value = gitlab.found(answer).map_err(stopped)?;
-    let Some(key) = state::key_of(&entry) else { return Ok(Vec::new()) };
+    let key: DeployKey = answer.content().context(connection::UNSURE).map_err(stopped)?;
     // A key that somebody else added meanwhile, or that was enabled, is given back as it is.
     if push && !key.can_push {
-        gitlab.write_surely(&change::raise(&change.project, key.id)).map_err(stopped)?;
+        gitlab
+            .write(&change::raise(&change.project, key.id))
+            .and_then(|answer| answer.check())
+            .map_err(stopped)?;
     }
     Ok(change.undo(Some(key.id)).into_iter().collect())
 }
 
 /// What a refusal of this change means.
-fn refused(change: &Change, host: &str, said: &str) -> anyhow::Error {
+fn refused(change: &Change, url: &Url, said: &str) -> anyhow::Error {
     let path = &change.path;
     match &change.deed {
         Deed::AddKey { line, .. } if said.contains("taken") => fault(
@@ -160,8 +166,9 @@ fn refused(change: &Change, host: &str, said: &str) -> anyhow::Error {
                 "GitLab has this key already, as the SSH key of a user or as a deploy key of a project that the token's user can't see, and a key is only one of them ({said})"
             ),
             format!(
-                "if it is a user's, remove it there: user settings > SSH keys; an administrator finds it with: glab api --hostname {host} {}",
-                quoted(Path::new(&format!("keys?fingerprint={}", change::encoded(&fingerprint(line)))))
+                "if it is a user's, remove it there: user settings > SSH keys; an administrator finds it with: {} {}",
+                url.glab(),
+                quoted(&format!("keys?fingerprint={}", change::encoded(&fingerprint(line))))
             ),
         ),
         Deed::Set { .. } if said.contains("not allowed") => fault(
@@ -209,7 +216,7 @@ fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
     let undo = fates.iter().rev().flat_map(|fate| {
         fate.undo.iter().map(|call| Step {
             what: format!("{}: {}: {} {}", fate.change.path, fate.change.what, call.method, call.path),
-            command: call.glab(asked.wanted.url.host()),
+            command: call.glab(&asked.wanted.url),
         })
     });
     Report::remote(asked.profiles, changes.collect(), undo.collect(), notes, asked.extent)

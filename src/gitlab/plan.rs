@@ -5,19 +5,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::branch::role_name;
 use super::change::{Change, Deed};
 use super::section::{Access, Project, Role};
-use super::state::{DeployKey, State, role_name};
+use super::state::{DeployKey, State};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::text::public_key::PublicLine;
+use crate::text::time;
 
 /// The kind of all changes here.
 pub const KIND: &str = "gitlab";
 
-/// As many projects GitLab takes into one list.
-const MOST_ENTRIES: usize = 200;
+/// As long a title of a key may be.
+const MOST_TITLE: usize = 255;
 
 /// The setting of the least role for variables, since 17.1.
 const LEAST_ROLE: &str = "ci_pipeline_variables_minimum_override_role";
@@ -33,12 +35,23 @@ pub fn plan(wanted: &Project, keys: &[PublicLine], state: &State, notes: &mut No
             plan.deploy_key(key, access == Access::Push, notes);
         }
     }
-    plan.job_tokens(wanted, notes)?;
+    plan.job_tokens(wanted, notes);
     if let Some(role) = wanted.pipeline_variables {
         plan.variables(role, notes)?;
     }
     if wanted.push_by_job_token {
         plan.push_by_job_token(notes)?;
+    }
+    let is_push = wanted.push_by_job_token || wanted.deploy_key == Some(Access::Push);
+    if state.archived && (is_push || !plan.changes.is_empty()) {
+        let path = plan.path;
+        return Err(fault(
+            "gitlab-refused",
+            format!("{path} is archived: nobody can push to it, or change its settings"),
+            format!(
+                "in {path}: Settings > General > Advanced > Unarchive project; or take it out of the profile"
+            ),
+        ));
     }
     Ok(plan.changes)
 }
@@ -67,15 +80,19 @@ impl Planned<'_> {
         let what = format!("deploy key {}", key.key().fingerprint());
         let may = if push { "may push" } else { "may read" };
         let of = |keys: &[DeployKey]| keys.iter().find(|known| known.is(key.key())).cloned();
-        let here = of(&self.state.keys);
-        match (&here, of(&self.state.elsewhere)) {
+        let (here, elsewhere) = (of(&self.state.keys), of(&self.state.elsewhere));
+        match (&here, &elsewhere) {
             (Some(known), _) if push && !known.can_push => self.add(
                 what,
                 "it may only read, and jobs are to push with it",
                 (Some("may read"), may),
                 Deed::RaiseKey { id: known.id },
             ),
-            (Some(_), _) => notes.right(KIND, format!("{path}: {what} {may}")),
+            (Some(known), _) => {
+                let until = known.expires_at.as_deref().and_then(|date| date.get(..10));
+                let until = until.map(|date| format!(", until {date}")).unwrap_or_default();
+                notes.right(KIND, format!("{path}: {what} {may}{until}"));
+            }
             (None, Some(known)) => self.add(
                 what,
                 "it is a deploy key of another project, and not of this one",
@@ -87,88 +104,65 @@ impl Planned<'_> {
                 self.add(what, "it is not a deploy key of the project", (None, may), deed);
             }
         }
-        if here.as_ref().is_some_and(has_expired) {
+        let known = here.as_ref().or(elsewhere.as_ref());
+        if known.is_some_and(has_expired) {
             notes.wait(
                 "gitlab-key-expired",
                 format!("the deploy key {} of {path} has expired, and GitLab can't make it longer", key.key().fingerprint()),
-                format!("in {path}: Settings > Repository > Deploy keys: remove it there, then run the same command again"),
+                format!("in {path}, and in every other project that has it: Settings > Repository > Deploy keys: remove it there, then run the same command again"),
             );
         }
-        if push {
-            self.branch(here.as_ref(), key, notes);
+        if push && known.is_none() && self.state.is_bot {
+            notes.warn(
+                "gitlab-bot",
+                format!("the deploy key {} of {path} will be one of the token's own user, and jobs push with it only as long as that token lives", key.key().fingerprint()),
+                "take a token of a person, or of a service account, that is to stay a Maintainer of the project",
+            );
         }
-    }
-
-    /// A push to a protected branch needs the right of the key's creator, or of the key itself.
-    fn branch(&self, here: Option<&DeployKey>, key: &PublicLine, notes: &mut Notes) {
-        let (Some(branch), Some(pushers)) = (&self.state.branch, &self.state.pushers) else { return };
-        let path = self.path;
-        let is_listed = here.is_some_and(|key| pushers.iter().any(|pusher| pusher.key() == Some(key.id)));
-        if is_listed || pushers.iter().any(super::state::Pusher::is_unclear) {
-            return;
-        }
-        let least = pushers.iter().filter_map(super::state::Pusher::role).min();
-        let why = match (least, self.state.role) {
-            (None, _) => "nobody may push there".to_owned(),
-            // Who made a key that is there already, GitLab does not say.
-            (Some(least), Some(role)) if here.is_none() && role < least => format!(
-                "pushes with the key have the rights of its creator, the token's user, who is {}",
-                role_name(role).unwrap_or("of a lower role")
-            ),
-            _ => return,
-        };
+        let Some(branch) = self.state.branch.as_ref().filter(|_| push) else { return };
+        let role = self.state.role.filter(|_| known.is_none());
+        let Some(why) = branch.objection(here.map(|key| key.id), role) else { return };
+        let name = &branch.name;
         notes.wait(
             "gitlab-branch",
             format!(
-                "jobs can't push to the protected branch {branch} of {path} with the key {}: {why}",
+                "jobs can't push to the protected branch {name} of {path} with the key {}: {why}",
                 key.key().fingerprint()
             ),
             format!(
-                "in {path}: Settings > Repository > Protected branches: add the deploy key \"{}\" to \"Allowed to push and merge\" of {branch}",
+                "in {path}: Settings > Repository > Protected branches: add the deploy key \"{}\" to \"Allowed to push and merge\" of {name}",
                 title(key)
             ),
         );
     }
 
-    fn job_tokens(&mut self, wanted: &Project, notes: &mut Notes) -> Result<()> {
-        let (path, state) = (self.path, self.state);
+    fn job_tokens(&mut self, wanted: &Project, notes: &mut Notes) {
+        let (path, list) = (self.path, &self.state.allowlist);
         if wanted.job_tokens_from.is_empty() {
-            return Ok(());
+            return;
         }
-        if !state.inbound {
+        if !list.inbound {
             notes.warn(
                 "gitlab-open",
                 format!("{path} lets in the job tokens of all projects: nothing has to be allowed, and nothing is changed"),
                 format!("in {path}, where that is not meant: Settings > CI/CD > Job token permissions: \"Only this project and any groups and projects in the allowlist\""),
             );
-            return Ok(());
+            return;
         }
-        let projects = state.missing.iter().filter(|source| !source.group).count();
-        if projects > 0 && state.entries + projects > MOST_ENTRIES {
-            return Err(fault(
-                "gitlab-refused",
-                format!(
-                    "the job token allowlist of {path} has {} entries, and GitLab takes {MOST_ENTRIES}",
-                    state.entries
-                ),
-                format!(
-                    "name a group in place of its projects, or remove entries in {path}: Settings > CI/CD > Job token permissions"
-                ),
-            ));
-        }
-        for source in &state.missing {
-            let what = format!("job tokens of {}", source.path);
-            let why = if source.group { "the group" } else { "neither the project nor a group above it" };
-            let why =
-                format!("{why} is {}on the job token allowlist", if source.group { "not " } else { "" });
-            self.add(what, &why, (None, "allowed"), Deed::Allow { id: source.id, group: source.group });
+        for source in &list.missing {
+            let why = if source.group {
+                "the group is not on the job token allowlist"
+            } else {
+                "neither the project nor a group above it is on the job token allowlist"
+            };
+            let deed = Deed::Allow { id: source.id, group: source.group };
+            self.add(format!("job tokens of {}", source.path), why, (None, "allowed"), deed);
         }
         for from in &wanted.job_tokens_from {
-            if !state.missing.iter().any(|source| source.path == from.as_str()) {
+            if !list.missing.iter().any(|source| source.path == *from) {
                 notes.right(KIND, format!("{path}: job tokens of {from} are let in"));
             }
         }
-        Ok(())
     }
 
     fn variables(&mut self, wanted: Role, notes: &mut Notes) -> Result<()> {
@@ -246,10 +240,11 @@ impl Planned<'_> {
     }
 }
 
-/// What a key is called in GitLab.
+/// What a key is called in GitLab, which takes so many letters.
 pub(super) fn title(key: &PublicLine) -> String {
     let comment = key.comment().trim();
-    if comment.is_empty() { "gitlab-runner".to_owned() } else { comment.to_owned() }
+    let comment = if comment.is_empty() { "gitlab-runner" } else { comment };
+    comment.chars().take(MOST_TITLE).collect()
 }
 
 /// The least roles as the web page calls them, by how many people are kept out.
@@ -272,15 +267,10 @@ fn rank(value: &Value) -> Option<usize> {
     }
 }
 
-/// True when a key's last day is over.
+/// True when a key's time is over.
 fn has_expired(key: &DeployKey) -> bool {
-    let Some(date) = &key.expires_at else { return false };
-    let mut parts = date.get(..10).unwrap_or_default().split('-').map(|part| part.parse::<i64>().ok());
-    let mut next = || parts.next().flatten();
-    let (Some(year), Some(month), Some(day)) = (next(), next(), next()) else { return false };
-    // Days since 1970 in the Gregorian calendar, with years that begin in March.
-    let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs() / 86400);
-    now.is_ok_and(|today| i64::try_from(today).is_ok_and(|today| days < today))
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
+    let end = key.expires_at.as_deref().and_then(time::iso);
+    end.zip(now).is_some_and(|(end, now)| end <= now)
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use ureq::http::Uri;
 
 use crate::profile::Profile;
+use crate::repair::quoted;
 
 /// The section's name.
 pub const NAME: &str = "gitlab";
@@ -80,7 +81,7 @@ pub enum Role {
 }
 
 /// The path of a project or a group.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub struct FullPath(String);
@@ -89,6 +90,23 @@ impl FullPath {
     /// The path itself.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// True for this path. GitLab takes no notice of capitals in paths.
+    pub(super) fn is(&self, path: &str) -> bool {
+        self.0.eq_ignore_ascii_case(path)
+    }
+
+    /// True when it is the path of this group, or of something below it.
+    pub(super) fn is_below(&self, group: &str) -> bool {
+        let (head, rest) = (self.0.get(..group.len()), self.0.as_bytes().get(group.len()));
+        head.is_some_and(|head| head.eq_ignore_ascii_case(group)) && matches!(rest, None | Some(b'/'))
+    }
+}
+
+impl PartialEq for FullPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.as_str())
     }
 }
 
@@ -109,6 +127,9 @@ impl TryFrom<String> for FullPath {
         };
         if path.contains("://") {
             bail!("a path in GitLab is wanted, without the server's address: group/name");
+        }
+        if let Some(name) = path.strip_suffix(".git") {
+            bail!("{path:?} can't be a path in GitLab; did you mean {name:?}?");
         }
         if !path.split('/').all(is_name) {
             bail!("{path:?} can't be a path in GitLab, which is like group/name");
@@ -137,6 +158,13 @@ impl Url {
     /// The name of the server, with its port where one is given.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// GitLab's own program, for a call of the API. Below which path GitLab stands it is told apart.
+    pub fn glab(&self) -> String {
+        let below = self.text.split_once(&self.host).map_or("", |(_, below)| below);
+        let api = format!("GITLAB_API_HOST={} ", quoted(&format!("{}{below}", self.host)));
+        format!("{}glab api --hostname {}", if below.is_empty() { "" } else { &api }, quoted(&self.host))
     }
 
     /// `http://` to this machine itself: no TLS and no proxy.
@@ -186,7 +214,7 @@ impl TryFrom<Section> for Gitlab {
             if !project.path.as_str().contains('/') {
                 bail!("{:?} is not a path of a project, which is like group/name", project.path.as_str());
             }
-            match projects.iter_mut().find(|known| is_same(&known.path, &project.path)) {
+            match projects.iter_mut().find(|known| known.path == project.path) {
                 // Of two profiles.
                 Some(known) => known.join(project)?,
                 None => projects.push(project),
@@ -213,11 +241,6 @@ fn one_of<T: PartialEq>(path: &FullPath, key: &str, one: Option<T>, other: Optio
         bail!("the project {path} stands there twice, with two values of `{key}`");
     }
     Ok(one.or(other))
-}
-
-/// GitLab takes no notice of capitals in paths.
-pub(super) fn is_same(one: &FullPath, other: &FullPath) -> bool {
-    one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
 /// The section of a profile; `None` when it has none.

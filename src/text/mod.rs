@@ -13,6 +13,7 @@ pub mod sudo_include;
 pub mod sudo_line;
 pub mod sudo_list;
 pub mod sudo_rule;
+pub mod time;
 pub mod toml_patch;
 
 mod ssh_wire;

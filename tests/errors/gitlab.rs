@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
     case("gitlab-answer", "too many requests", || {
         wrong(Quirk::Status(429, "Retry-After: 0", "Retry later", 9))
     }),
-    case("gitlab-answer", "a project that was moved", || {
+    case("gitlab-answer", "an address that leads elsewhere", || {
         wrong(Quirk::Redirect("https://x.example/y".into()))
     }),
     case("gitlab-refused", "a token that has expired", || {
@@ -85,6 +85,15 @@ pub(super) const CASES: &[Case] = &[
         let protected =
             serde_json::json!([{ "name": "main", "push_access_levels": [{ "access_level": 0 }] }]);
         with(State { keys: vec![key(None)], protected, ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-bot", "a token of the project itself", || {
+        with(State { bot: true, ..State::default() }, PUSH, KEY, 0o600)
+    }),
+    case("gitlab-moved", "an upstream that was moved", || {
+        with(State::default(), "job_tokens_from = [\"group/old-code\"]", KEY, 0o600)
+    }),
+    case("gitlab-refused", "an archived project", || {
+        with(State { archived: true, ..State::default() }, PUSH, KEY, 0o600)
     }),
     case("gitlab-open", "a project that lets all in", || {
         with(State { inbound: false, ..State::default() }, TOKENS, KEY, 0o600)

@@ -14,6 +14,7 @@ mod support;
 mod answers;
 mod given;
 mod matrix;
+mod places;
 mod playbook;
 mod project;
 mod proxies;

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -28,7 +28,7 @@ pub(crate) const UPSTREAM: &str = "group/code-repo";
 /// The server; it ends with the value.
 pub(crate) struct GitLab {
     state: Arc<Mutex<State>>,
-    port: u16,
+    address: SocketAddr,
     scheme: &'static str,
 }
 
@@ -81,6 +81,13 @@ pub(crate) struct State {
     pub(crate) variables: &'static str,
     pub(crate) push: bool,
     pub(crate) protected: Value,
+    pub(crate) archived: bool,
+    /// The token is one of the project, and its user a bot.
+    pub(crate) bot: bool,
+    /// Below which path it stands on its server.
+    pub(crate) below: &'static str,
+    /// A list names its next page by a link alone, and not by a number.
+    pub(crate) links: bool,
     /// A role may not be changed, and one of another version: whether a Maintainer may leave `no_one_allowed`.
     pub(crate) strict: bool,
     /// What goes wrong, and from which request on.
@@ -108,6 +115,10 @@ impl Default for State {
             variables: "maintainer",
             push: false,
             protected: json!([]),
+            archived: false,
+            bot: false,
+            below: "",
+            links: false,
             strict: true,
             quirk: None,
             jitter: 0,
@@ -123,7 +134,12 @@ type Answer = (u16, Vec<(String, String)>, String);
 impl GitLab {
     /// One on HTTP.
     pub(crate) fn start(state: State) -> Self {
-        Self::serve(state, "http", |mut stream, state| talk(&mut stream, state))
+        Self::start_at("127.0.0.1:0", state)
+    }
+
+    /// One on HTTP at an address of this machine.
+    pub(crate) fn start_at(address: &str, state: State) -> Self {
+        Self::serve(address, state, "http", |mut stream, state| talk(&mut stream, state))
     }
 
     /// One on HTTPS, whose certificate an authority of its own signed: with the path of the authority's file. Nothing
@@ -152,19 +168,20 @@ impl GitLab {
             .with_single_cert(certificates, key)
             .unwrap();
         let config = Arc::new(config);
-        Some(Self::serve(state, "https", move |stream, state| {
+        Some(Self::serve("127.0.0.1:0", state, "https", move |stream, state| {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             talk(&mut StreamOwned::new(connection, stream), state);
         }))
     }
 
     fn serve(
+        address: &str,
         state: State,
         scheme: &'static str,
         talk: impl Fn(TcpStream, &Arc<Mutex<State>>) + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind(address).unwrap();
+        let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(state));
         let (shared, talk) = (Arc::downgrade(&state), Arc::new(talk));
         std::thread::spawn(move || {
@@ -174,12 +191,12 @@ impl GitLab {
                 std::thread::spawn(move || talk(stream, &state));
             }
         });
-        Self { state, port, scheme }
+        Self { state, address, scheme }
     }
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        format!("{}://{}{}", self.scheme, self.address, self.state().below)
     }
 
     /// What it knows.
@@ -305,19 +322,36 @@ fn ok(status: u16, value: &Value) -> Answer {
 }
 
 /// Twenty on a page, whatever is asked for.
-fn page(list: &[Value], query: &str) -> Answer {
-    let number =
-        query.split('&').find_map(|part| part.strip_prefix("page=")).and_then(|page| page.parse().ok());
-    let page: usize = number.unwrap_or(1);
+fn page(list: &[Value], query: &str, links: bool) -> Answer {
+    let word = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.parse::<usize>().ok());
+    let page = word(if links { "cursor=" } else { "page=" }).unwrap_or(1);
     let found: Vec<Value> = list.iter().skip((page - 1) * 20).take(20).cloned().collect();
-    let next = if list.len() > page * 20 { (page + 1).to_string() } else { String::new() };
-    (200, vec![("X-Next-Page".to_owned(), next)], Value::from(found).to_string())
+    let next = (list.len() > page * 20).then_some(page + 1);
+    let header = if links {
+        let next =
+            next.map(|next| format!("<http://internal.invalid/x?per_page=20&cursor={next}>; rel=\"next\", "));
+        ("Link", next.unwrap_or_default() + "<http://internal.invalid/x?per_page=20>; rel=\"first\"")
+    } else {
+        ("X-Next-Page", next.map(|next| next.to_string()).unwrap_or_default())
+    };
+    (200, vec![(header.0.to_owned(), header.1)], Value::from(found).to_string())
+}
+
+/// A project that was moved.
+fn moved(id: u64) -> Answer {
+    let to = format!("http://gitlab.example.com/api/v4/projects/{id}");
+    (
+        301,
+        vec![("Location".to_owned(), to.clone())],
+        format!("This resource has been moved permanently to {to}"),
+    )
 }
 
 impl State {
     fn answer(&mut self, method: &str, path: &str, token: Option<&str>, body: &Value) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let Some(path) = path.strip_prefix("/api/v4/") else {
+        let links = self.links;
+        let Some(path) = path.strip_prefix(self.below).and_then(|path| path.strip_prefix("/api/v4/")) else {
             return (404, Vec::new(), "<html>no page</html>".to_owned());
         };
         if token != Some(&self.token) {
@@ -330,7 +364,7 @@ impl State {
         let parts: Vec<&str> = path.split('/').collect();
         match (method, parts.as_slice()) {
             ("GET", ["version"]) => ok(200, &json!({ "version": self.version })),
-            ("GET", ["user"]) => ok(200, &json!({ "id": 3 })),
+            ("GET", ["user"]) => ok(200, &json!({ "id": 3, "bot": self.bot })),
             ("GET", ["users", "3", "project_deploy_keys"]) => {
                 let seen = self.keys.iter().filter(|key| !key.projects.contains(&99));
                 let mut list: Vec<Value> = seen.map(shown).collect();
@@ -338,11 +372,15 @@ impl State {
                 for key in &mut list {
                     key.as_object_mut().unwrap().remove("can_push");
                 }
-                page(&list, query)
+                page(&list, query, links)
             }
+            // Digits alone are the number of a group.
             ("GET", ["groups", name]) => match *name {
-                "group" => ok(200, &json!({ "id": 21 })),
-                "tools" | "group%2Fsub" => ok(200, &json!({ "id": 22 })),
+                "group" => ok(200, &json!({ "id": 21, "full_path": "group" })),
+                "tools" => ok(200, &json!({ "id": 22, "full_path": "tools" })),
+                "group%2Fsub" => ok(200, &json!({ "id": 22, "full_path": "group/sub" })),
+                "42" => ok(200, &json!({ "id": 42, "full_path": "somebody" })),
+                "group%2Folder" => ok(200, &json!({ "id": 22, "full_path": "group/sub" })),
                 _ => error(404, &json!("404 Group Not Found")),
             },
             (_, ["projects", id, rest @ ..]) => match *id {
@@ -354,11 +392,18 @@ impl State {
                     self.project(method, rest, query, body)
                 }
                 "8" | "group%2Fcode-repo" if rest.is_empty() => {
-                    ok(200, &json!({ "id": 8, "default_branch": "main" }))
+                    ok(200, &json!({ "id": 8, "path_with_namespace": UPSTREAM }))
                 }
                 "9" | "group%2Fsub%2Fcode" if rest.is_empty() => {
-                    ok(200, &json!({ "id": 9, "default_branch": "main" }))
+                    ok(200, &json!({ "id": 9, "path_with_namespace": "group/sub/code" }))
                 }
+                "10" | "group%2F42" if rest.is_empty() => {
+                    ok(200, &json!({ "id": 10, "path_with_namespace": "group/42" }))
+                }
+                "group%2Fold-repo" if rest.is_empty() => moved(ID),
+                "group%2Fold-code" if rest.is_empty() => moved(8),
+                // A version before the redirects.
+                "group%2Foldest" => ok(200, &json!({ "id": 8, "path_with_namespace": UPSTREAM })),
                 _ => error(404, &json!("404 Project Not Found")),
             },
             _ => error(404, &json!("404 Not Found")),
@@ -366,11 +411,14 @@ impl State {
     }
 
     fn project(&mut self, method: &str, rest: &[&str], query: &str, body: &Value) -> Answer {
-        let is_maintainer = self.role >= 40;
+        let (is_maintainer, links) = (self.role >= 40, self.links);
+        if self.archived && method != "GET" {
+            return error(403, &json!("403 Forbidden"));
+        }
         match (method, rest) {
             ("GET", []) => {
                 let mut project = json!({
-                    "id": ID, "path_with_namespace": PROJECT, "default_branch": "main",
+                    "id": ID, "path_with_namespace": PROJECT, "default_branch": "main", "archived": self.archived,
                     "permissions": { "project_access": { "access_level": self.role }, "group_access": null },
                 });
                 if is_maintainer {
@@ -384,7 +432,7 @@ impl State {
             ("PUT", []) => self.settings(body),
             ("GET", ["deploy_keys"]) => {
                 let own = self.keys.iter().filter(|key| key.projects.contains(&ID));
-                page(&own.map(shown).collect::<Vec<_>>(), query)
+                page(&own.map(shown).collect::<Vec<_>>(), query, links)
             }
             ("POST", ["deploy_keys"]) => self.add_key(body),
             ("PUT", ["deploy_keys", id]) => match self.keys.iter_mut().find(|key| key.id.to_string() == **id)
@@ -423,7 +471,7 @@ impl State {
                 entries.retain(|entry| entry.to_string() != **id);
                 (204, Vec::new(), String::new())
             }
-            ("GET", ["protected_branches"]) => page(self.protected.as_array().unwrap(), query),
+            ("GET", ["protected_branches"]) => page(self.protected.as_array().unwrap(), query, links),
             ("GET", ["job_token_scope"]) => {
                 ok(200, &json!({ "inbound_enabled": self.inbound, "outbound_enabled": false }))
             }
@@ -437,11 +485,11 @@ impl State {
             ("GET", ["job_token_scope", "allowlist"]) => {
                 let project = |id: &u64| json!({ "id": id, "path_with_namespace": match id { 7 => PROJECT.to_owned(), 8 => UPSTREAM.to_owned(), id => format!("else/p{id}") } });
                 let own = [ID];
-                page(&own.iter().chain(&self.projects).map(project).collect::<Vec<_>>(), query)
+                page(&own.iter().chain(&self.projects).map(project).collect::<Vec<_>>(), query, links)
             }
             ("GET", ["job_token_scope", "groups_allowlist"]) => {
                 let group = |id: &u64| json!({ "id": id, "name": "x", "web_url": match id { 21 => "https://gitlab.example.com/groups/group".to_owned(), 22 => "https://gitlab.example.com/groups/tools".to_owned(), id => format!("https://gitlab.example.com/groups/g{id}") } });
-                page(&self.groups.iter().map(group).collect::<Vec<_>>(), query)
+                page(&self.groups.iter().map(group).collect::<Vec<_>>(), query, links)
             }
             ("POST", ["job_token_scope", list]) => {
                 let key = if *list == "allowlist" { "target_project_id" } else { "target_group_id" };

@@ -1,0 +1,91 @@
+//! The branch that jobs push to, where it is protected: who may push there.
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::connection::Connection;
+
+/// A protected branch.
+#[derive(Debug)]
+pub struct Branch {
+    /// Its name.
+    pub name: String,
+    pushers: Vec<Pusher>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    name: String,
+    push_access_levels: Vec<Pusher>,
+}
+
+/// Who may push there by one rule.
+#[derive(Debug, Deserialize)]
+struct Pusher {
+    access_level: Option<u64>,
+    deploy_key_id: Option<u64>,
+    user_id: Option<u64>,
+    group_id: Option<u64>,
+}
+
+/// The branch as the rules of a project have it; `None` when it is not protected, or that can't be seen.
+///
+/// # Errors
+/// When GitLab can't be asked.
+pub(super) fn read(gitlab: &Connection, project: u64, name: String) -> Result<Option<Branch>> {
+    // Some roles may not see them.
+    let rules = gitlab.list::<Rule>(&format!("projects/{project}/protected_branches"), &[403, 404])?;
+    let mut rules = rules.unwrap_or_default();
+    rules.retain(|rule| matches(&rule.name, &name));
+    let is_protected = !rules.is_empty();
+    let pushers = rules.into_iter().flat_map(|rule| rule.push_access_levels).collect();
+    Ok(is_protected.then_some(Branch { name, pushers }))
+}
+
+impl Branch {
+    /// Why a deploy key can't push to it. A new one has no number yet, and pushes with the rights of the token's user,
+    /// who has this role.
+    pub(super) fn objection(&self, key: Option<u64>, role: Option<u64>) -> Option<String> {
+        // Whether the key's creator is one of the people or groups of a list can't be seen.
+        let is_clear = |pusher: &Pusher| pusher.user_id.or(pusher.group_id).is_none();
+        let is_key = |pusher: &Pusher| key.is_some() && pusher.deploy_key_id == key;
+        if self.pushers.iter().any(|pusher| !is_clear(pusher) || is_key(pusher)) {
+            return None;
+        }
+        let of_roles = self.pushers.iter().filter(|pusher| pusher.deploy_key_id.is_none());
+        let levels = of_roles.filter_map(|pusher| pusher.access_level.filter(|level| *level > 0));
+        let Some(least) = levels.min() else { return Some("nobody may push there".to_owned()) };
+        // Who made a key that is there already, GitLab does not say.
+        let role = role.filter(|role| key.is_none() && *role < least)?;
+        Some(format!(
+            "pushes with the key have the rights of its creator, the token's user, who is {}",
+            role_name(role).unwrap_or("of a lower role")
+        ))
+    }
+}
+
+/// The name of a role.
+pub(super) fn role_name(level: u64) -> Option<&'static str> {
+    Some(match level {
+        10 => "Guest",
+        15 => "Planner",
+        20 => "Reporter",
+        30 => "Developer",
+        40 => "Maintainer",
+        50 => "Owner",
+        _ => return None,
+    })
+}
+
+/// True when a name of a protected branch, in which `*` stands for anything, is about this branch.
+fn matches(pattern: &str, branch: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == branch };
+    let Some(mut left) = branch.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.ends_with(last)
+}

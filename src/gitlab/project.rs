@@ -1,0 +1,102 @@
+//! What GitLab says of a project itself, and whether it is the one that was asked for.
+
+use anyhow::Result;
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::change::encoded;
+use super::connection::Connection;
+use super::section::FullPath;
+use crate::fault::fault;
+
+/// A project.
+#[derive(Deserialize)]
+pub(super) struct ProjectAnswer {
+    pub(super) id: u64,
+    path_with_namespace: String,
+    pub(super) default_branch: Option<String>,
+    #[serde(default)]
+    pub(super) archived: bool,
+    permissions: Option<Permissions>,
+    pub(super) ci_pipeline_variables_minimum_override_role: Option<String>,
+    pub(super) restrict_user_defined_variables: Option<bool>,
+    pub(super) ci_push_repository_for_job_token_allowed: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Permissions {
+    project_access: Option<Level>,
+    group_access: Option<Level>,
+}
+
+#[derive(Deserialize)]
+struct Level {
+    access_level: u64,
+}
+
+impl ProjectAnswer {
+    /// The role of the token's user in it.
+    pub(super) fn role(&self) -> Option<u64> {
+        let levels = self.permissions.iter().flat_map(|all| [&all.project_access, &all.group_access]);
+        levels.flatten().map(|level| level.access_level).max()
+    }
+}
+
+#[derive(Deserialize)]
+struct GroupAnswer {
+    id: u64,
+    full_path: String,
+}
+
+/// The project of a path.
+///
+/// # Errors
+/// When GitLab can't be asked or does not show it, or has it under another path: the former one is for whoever takes it.
+pub(super) fn find(gitlab: &Connection, path: &FullPath) -> Result<ProjectAnswer> {
+    read(gitlab, path, &ask(gitlab, path)?)
+}
+
+/// The same; `None` where none is seen.
+///
+/// # Errors
+/// As of [`find`].
+pub(super) fn find_seen(gitlab: &Connection, path: &FullPath) -> Result<Option<ProjectAnswer>> {
+    let answer = ask(gitlab, path)?;
+    if answer.status == 404 { Ok(None) } else { read(gitlab, path, &answer).map(Some) }
+}
+
+fn ask<'c>(gitlab: &'c Connection, path: &FullPath) -> Result<Answer<'c>> {
+    gitlab.ask(&format!("projects/{}", encoded(path.as_str())))
+}
+
+fn read(gitlab: &Connection, path: &FullPath, answer: &Answer<'_>) -> Result<ProjectAnswer> {
+    let found: ProjectAnswer = match answer.moved_to() {
+        Some(id) => gitlab.get(&format!("projects/{id}"))?,
+        None => answer.content()?,
+    };
+    check(path, &found.path_with_namespace).map(|()| found)
+}
+
+/// The number of the group of a path; `None` where none is seen.
+///
+/// # Errors
+/// As of [`find`].
+pub(super) fn find_group(gitlab: &Connection, path: &FullPath) -> Result<Option<u64>> {
+    let query = format!("groups/{}?with_projects=false", encoded(path.as_str()));
+    let found: Option<GroupAnswer> = gitlab.find(&query, &[404])?;
+    // A name of digits alone GitLab takes for the number of a group, which may be anybody's.
+    let is_number = path.as_str().bytes().all(|byte| byte.is_ascii_digit());
+    let Some(found) = found.filter(|found| !is_number || path.is(&found.full_path)) else { return Ok(None) };
+    check(path, &found.full_path).map(|()| Some(found.id))
+}
+
+fn check(path: &FullPath, now: &str) -> Result<()> {
+    if path.is(now) {
+        return Ok(());
+    }
+    Err(fault(
+        "gitlab-moved",
+        format!("{path} was moved in GitLab: it is {now} now, and somebody else may get the former path"),
+        format!("write {now} in the profile in the place of {path}"),
+    ))
+}
