@@ -141,6 +141,8 @@ impl Plain {
             }
             Action::Set(Scalar::String(value)) => new.put(&edit.path, Self::string(value)),
             Action::Remove => new.remove(&edit.path),
+            // Of layout alone: whether a table without keys stands there.
+            Action::Unmake => {}
             Action::SetList(values) => new.put(&edit.path, Self::strings(values)),
             Action::Insert(value) => {
                 list.push(Self::string(value));

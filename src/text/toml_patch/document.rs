@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use toml_edit::{Document, Table};
+use toml_edit::{Document, Item, Table};
 
-use super::edit::{Edit, PatchError, Patched};
+use super::edit::{Edit, PatchError, Patched, Step};
 use super::target::Node;
 use super::verify;
 use super::walk::{self, Walk};
@@ -38,6 +38,22 @@ impl Toml {
     /// The tree of values. Spans count the bytes of [`Toml::text`].
     pub fn root(&self) -> &Table {
         self.document.as_table()
+    }
+
+    /// True for a table at a path that only headers of tables below it make.
+    pub fn is_implicit(&self, path: &[Step]) -> bool {
+        let (mut table, mut list) = (Some(self.root()), None);
+        for step in path {
+            match step {
+                Step::Key(key) => {
+                    let item = table.and_then(|table| table.get(key));
+                    table = item.and_then(Item::as_table);
+                    list = item.and_then(Item::as_array_of_tables);
+                }
+                Step::Index(index) => table = list.and_then(|list| list.get(*index)),
+            }
+        }
+        table.is_some_and(Table::is_implicit)
     }
 
     /// The text without the byte order mark.

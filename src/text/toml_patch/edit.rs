@@ -129,6 +129,9 @@ pub enum Action {
     /// Take the key with its value away; nothing happens if it is not there. A comment on its line stays. At a place
     /// of a list of tables: take that table away with all its keys.
     Remove,
+    /// At a table: take its header away, or the whole table where it stands between braces, when no key of it is left.
+    /// Tables below it stay.
+    Unmake,
     /// Make the list hold exactly these strings. Elements that stay keep their bytes.
     SetList(Vec<String>),
     /// Append a string to the list, and make the list if there is none.

@@ -28,9 +28,8 @@ impl<'t> Walk<'t> {
                 Some(Value::InlineTable(below)) if below.is_dotted() && node.target.is_none() => {
                     self.inline_table(below, node, braces)?;
                 }
-                Some(value) if node.removes() => {
-                    self.can_go(value)?;
-                }
+                // With the others, below.
+                Some(value) if node.takes(value) => {}
                 Some(value) => self.value(value, node)?,
                 None => fresh.add(self, key, node, table.span().as_ref())?,
             }

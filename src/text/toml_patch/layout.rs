@@ -98,7 +98,8 @@ pub(super) fn past_own_comments(text: &str, end: usize) -> usize {
     ends.last().copied().unwrap_or(end)
 }
 
-fn next_line(text: &str, end: usize) -> Option<usize> {
+/// The begin of the line behind one that ends at `end`.
+pub(super) fn next_line(text: &str, end: usize) -> Option<usize> {
     let rest = slice(text, end..text.len());
     let rest = rest.strip_prefix('\r').unwrap_or(rest).strip_prefix('\n')?;
     Some(text.len() - rest.len())

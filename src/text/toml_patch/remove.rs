@@ -9,19 +9,19 @@ use super::layout::{self, line_end, line_start, slice};
 use super::target::Node;
 use super::walk::{Splice, Walk};
 
-impl Walk<'_> {
-    /// A whole table never goes: it may hold more than was asked about.
-    pub(super) fn can_go(&self, value: &Value) -> Result<Range<usize>, PatchError> {
-        match value {
-            Value::InlineTable(_) => Err(self.fail(value.span(), "is a table, not a value")),
-            _ => value.span().ok_or_else(|| self.fail(None, "has no place")),
-        }
-    }
+/// True when no key of a table is left, of those that stand below its own header.
+pub(super) fn is_emptied(table: &Table, node: &Node<'_>) -> bool {
+    table.get_values().into_iter().all(|(path, value)| {
+        let node = path.iter().try_fold(node, |node, key| node.key(key.get()));
+        node.is_some_and(|node| node.takes(value))
+    })
+}
 
+impl Walk<'_> {
     /// Takes `key = value` off its line, and the line with it if nothing else is on it.
     pub(super) fn remove_line(&mut self, key: &Key, value: &Value) -> Result<(), PatchError> {
-        let value = self.can_go(value)?;
-        let key = key.span().ok_or_else(|| self.fail(None, "has no place"))?;
+        let span = key.span().zip(value.span());
+        let (key, value) = span.ok_or_else(|| self.fail(None, "has no place"))?;
         self.remove_words(key.start..value.end);
         Ok(())
     }
@@ -33,19 +33,20 @@ impl Walk<'_> {
         if headers != 1 {
             return Err(self.fail(table.span(), "holds other tables"));
         }
-        let header = layout::header_span(table);
-        let mut end = header.end;
-        let start = line_start(self.text, header.start);
-        self.remove_words(header);
         for (path, value) in table.get_values() {
-            let key = path.first().and_then(|key| key.span());
-            let (Some(key), Some(value)) = (key, value.span()) else {
-                return Err(self.fail(table.span(), "has no place"));
-            };
-            end = end.max(value.end);
-            self.remove_words(key.start..value.end);
+            let key = path.first().ok_or_else(|| self.fail(table.span(), "has no place"))?;
+            self.remove_line(key, value)?;
         }
-        // The blank line that parted it from what stands above.
+        self.remove_header(table);
+        Ok(())
+    }
+
+    /// Takes the header of a table that is left without keys, and the blank line that parted it from what stands above.
+    pub(super) fn remove_header(&mut self, table: &Table) {
+        let header = layout::header_span(table);
+        let start = line_start(self.text, header.start);
+        let end = layout::last_entry(table).map_or(header.end, |last| last.end);
+        self.remove_words(header);
         let mut rest = slice(self.text, line_end(self.text, end)..self.text.len()).lines();
         let blank_below = rest.nth(1).is_none_or(|line| line.trim().is_empty());
         let no_comment = layout::block_start(self.text, table) == start;
@@ -53,7 +54,18 @@ impl Walk<'_> {
             let above = line_start(self.text, start - 1);
             self.splices.push(Splice::new(above..start, String::new()));
         }
-        Ok(())
+    }
+
+    /// Takes the blank line that parted the keys of the root, which all go, from the first header.
+    pub(super) fn remove_blank(&mut self, root: &Table) {
+        let Some(last) = layout::last_entry(root) else { return };
+        let Some(next) = layout::next_line(self.text, line_end(self.text, last.end)) else { return };
+        let end = line_end(self.text, next);
+        if let (Some(after), true) =
+            (layout::next_line(self.text, end), slice(self.text, next..end).trim().is_empty())
+        {
+            self.splices.push(Splice::new(next..after, String::new()));
+        }
     }
 
     /// Takes a piece off its lines, and the lines with it if nothing else is on them.
@@ -80,7 +92,7 @@ impl Walk<'_> {
 
     /// Takes entries out of an inline table, each with one comma.
     pub(super) fn remove_entries(&mut self, table: &InlineTable, node: &Node<'_>) -> Result<(), PatchError> {
-        if !node.keys.iter().any(|(key, node)| node.removes() && table.contains_key(key)) {
+        if !node.keys.iter().any(|(key, node)| table.get(key).is_some_and(|value| node.takes(value))) {
             return Ok(());
         }
         if table.is_dotted() {
@@ -89,12 +101,12 @@ impl Walk<'_> {
         let mut entries = Vec::new();
         for (path, value) in table.get_values() {
             let span = path.first().and_then(|key| key.span()).zip(value.span());
-            let (key, value) = span.ok_or_else(|| self.fail(table.span(), "has no place"))?;
+            let (first, last) = span.ok_or_else(|| self.fail(table.span(), "has no place"))?;
             let goes = match path[..] {
-                [key] => node.key(key.get()).is_some_and(Node::removes),
+                [key] => node.key(key.get()).is_some_and(|node| node.takes(value)),
                 _ => false,
             };
-            entries.push((key.start..value.end, goes));
+            entries.push((first.start..last.end, goes));
         }
         entries.sort_by_key(|(span, _)| span.start);
         let mut kept_before: Option<usize> = None;

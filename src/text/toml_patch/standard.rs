@@ -7,7 +7,7 @@ use super::new_entries::NewEntries;
 use super::style::{self, Style};
 use super::target::Node;
 use super::walk::{Splice, Walk};
-use super::{layout, quote};
+use super::{layout, quote, remove};
 
 /// Ranks of pieces at one place: keys of the document's root before any header, a table's keys before new
 /// headers, and headers of deeper tables before those of outer ones.
@@ -58,13 +58,20 @@ impl<'t> Walk<'t> {
         for (key, node) in &node.keys {
             self.path.push(Step::from(*key));
             match table.get_key_value(key) {
-                Some((key, Item::Value(value))) if node.removes() => self.remove_line(key, value)?,
+                Some((key, Item::Value(value))) if node.takes(value) => self.remove_line(key, value)?,
                 Some((_, item)) => self.item(&place, item, node)?,
                 None => fresh.add(self, key, node, table.span().as_ref())?,
             }
             self.path.pop();
         }
         if fresh.is_empty() {
+            if remove::is_emptied(table, node) {
+                if place.is_root() {
+                    self.remove_blank(table);
+                } else if node.unmakes && layout::has_header(table) {
+                    self.remove_header(table);
+                }
+            }
             return Ok(());
         }
         if table.is_dotted() {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use toml_edit::Value;
+
 use super::edit::{Action, Edit, Scalar, Step};
 use super::quote;
 
@@ -18,6 +20,8 @@ pub(super) struct Node<'e> {
     pub(super) indexes: BTreeMap<usize, Node<'e>>,
     /// What is asked of the value itself. A node has either this or nodes below.
     pub(super) target: Option<EditTarget<'e>>,
+    /// The table goes when no key of it is left.
+    pub(super) unmakes: bool,
 }
 
 /// What is asked of one value.
@@ -70,7 +74,11 @@ impl<'e> Node<'e> {
                 Step::Index(index) => here.indexes.entry(*index).or_default(),
             };
         }
-        if !here.is_leaf() {
+        if edit.action == Action::Unmake {
+            here.unmakes = true;
+            return if here.target.is_some() { Err(CLASH) } else { Ok(()) };
+        }
+        if !here.is_leaf() || here.unmakes {
             return Err(CLASH);
         }
         EditTarget::add(&mut here.target, &edit.action).ok_or(CLASH)
@@ -97,6 +105,15 @@ impl<'e> Node<'e> {
         self.target == Some(EditTarget::Absent)
     }
 
+    /// Whether a value is to go: by itself, or as a table between braces with all its keys.
+    pub(super) fn takes(&self, value: &Value) -> bool {
+        let goes = |(key, value): (&str, &Value)| self.key(key).is_some_and(|node| node.takes(value));
+        match value {
+            Value::InlineTable(table) => self.unmakes && table.iter().all(goes),
+            _ => self.removes(),
+        }
+    }
+
     fn is_leaf(&self) -> bool {
         self.keys.is_empty() && self.indexes.is_empty()
     }
@@ -108,6 +125,7 @@ impl<'e> EditTarget<'e> {
         match action {
             Action::Set(value) => Self::only(slot, Self::Scalar(value)),
             Action::Remove => Self::only(slot, Self::Absent),
+            Action::Unmake => None,
             Action::SetList(values) => Self::only(slot, Self::List(values)),
             Action::Insert(value) => {
                 Self::elements(slot)?.insert.push(value);

@@ -70,7 +70,21 @@ impl<'a> Changes<'a> {
         if made.is_some_and(|deed| deed.made_services) {
             change.inline_services(first);
         }
+        change.tables(deeds);
         change
+    }
+
+    /// A table that only our values brought into being goes with the last of them.
+    fn tables(&mut self, deeds: &[Deed<'_>]) {
+        let mut made = BTreeMap::new();
+        // What the oldest run found counts.
+        for deed in deeds {
+            for (depth, is_made) in (1..).zip(&deed.made_tables) {
+                made.insert(&deed.path[..depth], *is_made);
+            }
+        }
+        let made = made.into_iter().filter(|(_, is_made)| *is_made);
+        self.edits.extend(made.map(|(path, _)| Edit::new(self.runner.path(path), Action::Unmake)));
     }
 
     /// A list of inline tables that only our services brought into being goes with the last of them. Other services

@@ -47,6 +47,11 @@ impl<'d> Runner<'d> {
         below.iter().fold(self.view(), View::below)
     }
 
+    /// True when no header and no key of its own makes the table at a path below it.
+    pub(super) fn lacks_table(&self, below: &[Step]) -> bool {
+        matches!(self.at(below), View::Nothing) || self.toml.is_implicit(&self.path(below))
+    }
+
     /// The path from the top of the document.
     pub(super) fn path(&self, below: &[Step]) -> Vec<Step> {
         let list = self.index.map(|index| [Step::from(RUNNERS), Step::Index(index)]);

@@ -16,6 +16,8 @@ pub(super) struct Deed<'a> {
     pub(super) path: Vec<Step>,
     /// Before that, nothing was at its path.
     pub(super) made: bool,
+    /// Before that, the tables on its path had no header of their own and no key; those outside first.
+    pub(super) made_tables: Vec<bool>,
     /// Before that, its service was not there.
     pub(super) made_service: bool,
     /// The runner had no list of services before.
@@ -105,6 +107,7 @@ pub(super) fn deed<'a>(before: &Runner<'_>, value: &'a Value, places: &HashMap<u
     let mut live = below(value).to_vec();
     let is_nothing = |path: &[Step]| matches!(before.at(path), View::Nothing);
     let service = number(&live);
+    let tables = if service.is_some() { 1 } else { list_of(&live).len() - 1 };
     if let (Some(step), Some(place)) =
         (live.get_mut(KEYS.len()), service.and_then(|index| places.get(&index)))
     {
@@ -113,6 +116,7 @@ pub(super) fn deed<'a>(before: &Runner<'_>, value: &'a Value, places: &HashMap<u
     Deed {
         value,
         made: is_nothing(list_of(below(value))),
+        made_tables: (1..=tables).map(|depth| before.lacks_table(&below(value)[..depth])).collect(),
         made_service: service.is_some_and(|index| is_nothing(&path(index))),
         made_services: is_nothing(&KEYS.map(Step::from)),
         path: live,

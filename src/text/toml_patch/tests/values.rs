@@ -137,3 +137,19 @@ fn a_whole_table_never_goes() {
     fails("a = { b = 1 }\n", &[remove("a")], "line 1, column 5: a: is a table, not a value");
     fails("[a]\nb = 1\n", &[remove("a")], "line 1, column 1: a: is a table, not a value");
 }
+
+#[test]
+fn a_table_without_keys_goes_where_that_is_asked() {
+    let unmake = |words: &str| Edit::new(path(words), Action::Unmake);
+    let all = [remove("t.a"), remove("t.u.b"), unmake("t"), unmake("t.u"), unmake("x.y")];
+    check("r = 1\n\n[t]\na = 1 # mine\n\n[t.u]\nb = 2\n", &all, "r = 1\n# mine\n");
+    check("[t]\na = 1\n[t.u]\nb = 2\nc = 3\n", &all, "[t.u]\nc = 3\n");
+    check("[t]\nc = 1\n[t.u]\n", &all, "[t]\nc = 1\n");
+    check("[t]\nu.b = 1\na = 2\n[v]\n", &all, "[v]\n");
+    check("t = { a = 1, u = { b = 2 } } # mine\n", &all, "# mine\n");
+    check("t = { c = 1, u = { b = 2 } }\n", &all, "t = { c = 1 }\n");
+    check("t = { a = 1, u = { c = 2 } }\n", &all, "t = { u = { c = 2 } }\n");
+    check("a = 1\nb = 2\n\n# t\n[t]\n", &[remove("a"), remove("b")], "# t\n[t]\n");
+    check("a = 1\nb = 2\n\n# t\n[t]\n", &[remove("a")], "b = 2\n\n# t\n[t]\n");
+    fails("t = 1\n", &[unmake("t")], "line 1, column 5: t: is a single value, not a list");
+}
