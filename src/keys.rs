@@ -24,7 +24,9 @@ pub enum Type {
     Strings,
     /// A time span: a text like `1h30m`, or nanoseconds.
     Duration,
-    /// A table of free names.
+    /// A table of free names, each with a text.
+    Texts,
+    /// One with other values.
     Map,
     /// A table.
     Table,
@@ -122,10 +124,31 @@ pub fn of(section: &str) -> impl Iterator<Item = Key> {
     all().filter(move |key| key.section == section)
 }
 
+fn path(section: &str, name: &str) -> String {
+    if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") }
+}
+
 /// The section of the table that a key holds.
 pub fn below(section: &str, name: &str) -> Option<&'static str> {
-    let path = if section == GLOBAL { name.to_owned() } else { format!("{section}.{name}") };
+    let path = path(section, name);
     all().map(|key| key.section).find(|section| *section == path)
+}
+
+/// The tables of free names with texts: each as a section, and its key.
+static TEXTS: LazyLock<Vec<(String, Key)>> = LazyLock::new(|| {
+    let tables = all().filter(|key| key.kind == Type::Texts);
+    tables.map(|key| (path(key.section, key.name), key)).collect()
+});
+
+/// The section that a table of free names is.
+pub fn texts(section: &str, name: &str) -> Option<&'static str> {
+    let path = path(section, name);
+    TEXTS.iter().map(|(section, _)| section.as_str()).find(|section| *section == path)
+}
+
+/// The key whose table of free names a section is.
+pub fn holder(section: &str) -> Option<Key> {
+    TEXTS.iter().find(|(name, _)| name == section).map(|(_, key)| *key)
 }
 
 /// The key of that name in a section.
@@ -153,9 +176,10 @@ const SECRETS: [&str; 9] = [
     "token",
 ];
 
-/// True for a key whose value is a secret, however it is written.
+/// True for a key whose value is a secret, however it is written. Of a free name, as `splunk-token`, the end tells.
 pub fn is_secret(name: &str) -> bool {
-    SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name))
+    let end = name.rsplit(['.', '-']).next().unwrap_or_default();
+    [name, end].iter().any(|name| SECRETS.iter().any(|secret| secret.eq_ignore_ascii_case(name)))
 }
 
 /// Keys that take rights away, beside the allow-lists. A version that ignores one of them gives the rights.
@@ -192,6 +216,7 @@ fn parse(line: &'static str) -> Option<Key> {
         "list" => Type::List,
         "strings" => Type::Strings,
         "duration" => Type::Duration,
+        "texts" => Type::Texts,
         "map" => Type::Map,
         "table" => Type::Table,
         "tables" => Type::Tables,

@@ -24,7 +24,7 @@ use crate::keys::GLOBAL;
 use crate::repair::Registration;
 use crate::runner_config::{AUTHORITY, IMAGE, RUNNERS, SERVICES, USUAL_PATH};
 use crate::text::position::TextError;
-use crate::text::toml_patch::Toml;
+use crate::text::toml_patch::{self, Toml};
 use survey::{After, Survey};
 
 /// The values that a profile wants, and the file that they were last planned into.
@@ -289,7 +289,7 @@ pub(super) fn template(config: &Config) -> String {
     let lines = |settings: &[(String, Setting)], indent: &str| -> String {
         settings
             .iter()
-            .map(|(key, setting)| [indent, key, " = ", &setting.to_string(), "\n"].concat())
+            .map(|(key, setting)| [indent, &toml_patch::key(key), " = ", &setting.to_string(), "\n"].concat())
             .collect()
     };
     let table = |(section, settings): &(&str, Vec<(String, Setting)>)| {

@@ -30,7 +30,8 @@ pub(super) fn check(
     will_write: bool,
     notes: &mut Notes,
 ) -> Result<()> {
-    let gated: Vec<Gated<'_>> = gated(config).collect();
+    let mut gated: Vec<Gated<'_>> = gated(config).collect();
+    gated.dedup_by_key(|gated| (gated.section, gated.key));
     if gated.is_empty() {
         return Ok(());
     }
@@ -125,7 +126,10 @@ fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
     let services = config.services.iter().flat_map(|service| &service.keys);
     let services = services.map(|(key, setting)| (SERVICES, key, setting));
     tables.chain(services).filter_map(|(section, key, setting)| {
-        let Key { since, until, .. } = keys::find(section, key)?;
+        // Free names came with their table.
+        let holder = keys::holder(section);
+        let Key { since, until, .. } = keys::find(section, key).or(holder)?;
+        let key = holder.map_or(key.as_str(), |key| key.name);
         (since.is_some() || until.is_some()).then_some(Gated { section, key, since, until, setting })
     })
 }

@@ -136,8 +136,12 @@ impl Section {
     fn below(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let Self(section) = self;
         let beside = [(GLOBAL, GLOBAL), (SESSION_SERVER, SESSION_SERVER)];
-        let tables = keys::of(section).filter(|key| key.kind == Type::Table);
-        let tables = tables.filter_map(move |key| Some((key.name, keys::below(section, key.name)?)));
+        let below = move |key: keys::Key| match key.kind {
+            Type::Table => Some((key.name, keys::below(section, key.name)?)),
+            Type::Texts => Some((key.name, keys::texts(section, key.name)?)),
+            _ => None,
+        };
+        let tables = keys::of(section).filter_map(below);
         let tables = tables.filter(|(_, below)| *below != SESSION_SERVER);
         beside.into_iter().filter(move |_| section == RUNNERS).chain(tables)
     }
@@ -166,6 +170,11 @@ impl Section {
         }
         if let Some((_, below)) = self.below().find(|(name, _)| *name == key) {
             return Ok(Known::Table(below));
+        }
+        if keys::holder(section).is_some() {
+            let refused =
+                refusal(section, key).map(|why| format!("`{key}` can't be set by a profile: {why}"));
+            return refused.map_or(Ok(Known::Value(Type::String)), Err);
         }
         match keys::find(section, key) {
             Some(known) if self.settable().any(|key| key == known) => Ok(Known::Value(known.kind)),
@@ -206,7 +215,10 @@ impl<'de> Visitor<'de> for Section {
     type Value = Config;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a table of keys of [{}]", self.0)
+        match keys::holder(self.0) {
+            Some(_) => write!(f, "a table of names with texts, as of [{}]", self.0),
+            None => write!(f, "a table of keys of [{}]", self.0),
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
@@ -305,6 +317,9 @@ impl Section {
             (Type::Strings, _) => json!({ "type": ["string", "array"], "items": { "type": "string" } }),
             _ => json!({ "type": "string" }),
         };
+        if keys::holder(self.0).is_some() {
+            return json!({ "type": "object", "additionalProperties": { "type": "string" } });
+        }
         let values = self.settable().map(|key| (key.name.to_owned(), kind(&key)));
         let tables = self.below().map(|(name, below)| (name.to_owned(), Self(below).schema()));
         let properties: Map<String, Json> = values.chain(tables).collect();

@@ -90,6 +90,10 @@ pub fn wrong_type(wanted: Type, item: &Item) -> Option<&'static str> {
         Type::List => (is_list(), "a list of strings"),
         Type::Strings => (item.is_str() || is_list(), "a string or a list of strings"),
         Type::Duration => (item.is_str() || item.is_integer(), "a time span like \"1h\""),
+        Type::Texts => {
+            let is_text = |(_, item): (&str, &Item)| item.is_str();
+            (item.as_table_like().is_some_and(|table| table.iter().all(is_text)), "a table of strings")
+        }
         Type::Map | Type::Table => (item.is_table_like(), "a table"),
         Type::Tables => {
             let empty = value.and_then(toml_edit::Value::as_array).is_some_and(toml_edit::Array::is_empty);
@@ -118,7 +122,7 @@ mod tests {
         assert_eq!(fits(Type::List), "dh");
         assert_eq!(fits(Type::Strings), "adh");
         assert_eq!(fits(Type::Duration), "ab");
-        assert_eq!(fits(Type::Map), "f");
+        assert_eq!((fits(Type::Map), fits(Type::Texts)), ("f".to_owned(), String::new()));
         assert_eq!(fits(Type::Tables), "hi");
         assert_eq!(fits(Type::Other), "abcdefhi");
     }

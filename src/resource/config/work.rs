@@ -7,7 +7,7 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
-use crate::keys::{self, GLOBAL, Type};
+use crate::keys::{self, FLAGS, GLOBAL, Type};
 use crate::resource::runner;
 use crate::resource::settings::{Config, Setting};
 use crate::runner_config::{
@@ -243,7 +243,7 @@ impl Work<'_> {
     pub(super) fn plan_authority(&mut self, runner: &Runner<'_>) -> Result<()> {
         let Some(server) = runner.text("url").and_then(runner_config::own_server) else { return Ok(()) };
         let wanted = Setting::Scalar(Scalar::String(runner_config::certificates_of(server)));
-        let item = self.look(Some(runner.table), AUTHORITY, Some(runner))?;
+        let item = self.look(Some(runner.table), AUTHORITY, Some(runner), false)?;
         let keys = || vec![Step::from(AUTHORITY)];
         let place = Place { runner: Some(runner), section: RUNNERS, key: AUTHORITY, keys: &keys };
         self.plan_value(place, item, &wanted)
@@ -263,7 +263,7 @@ impl Work<'_> {
             }
             let mut table = Some(top);
             for (depth, step) in steps.iter().enumerate() {
-                let item = self.look(table, step, runner)?;
+                let item = self.look(table, step, runner, false)?;
                 let wrong = |item: &Item| {
                     let name = steps[..=depth].join(".");
                     wrong_shape(runner, self.toml, item, &name, "a table", self.file)
@@ -271,7 +271,8 @@ impl Work<'_> {
                 table = item.map(|item| item.as_table_like().ok_or_else(|| wrong(item))).transpose()?;
             }
             for (key, setting) in settings {
-                let item = self.look(table, key, runner)?;
+                let is_free = *section == FLAGS || keys::holder(section).is_some();
+                let item = self.look(table, key, runner, is_free)?;
                 let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
                 let place = Place { runner, section, key, keys: &keys };
                 if *section == DOCKER && key == "tls_verify" && Runner::is_remote(table) {
@@ -284,16 +285,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What stands at a key of a table. In another case than the usual one gitlab-runner finds it, too.
+    /// What stands at a key of a table. In another case than the usual one gitlab-runner finds it, too, unless it is a free
+    /// name.
     fn look<'t>(
         &self,
         table: Option<&'t dyn TableLike>,
         key: &str,
         runner: Option<&Runner<'_>>,
+        is_free: bool,
     ) -> Result<Option<&'t Item>> {
         let Some(table) = table else { return Ok(None) };
-        if let Some(item) = table.get(key) {
-            return Ok(Some(item));
+        let found = table.get(key);
+        if found.is_some() || is_free {
+            return Ok(found);
         }
         match table.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
             None => Ok(None),

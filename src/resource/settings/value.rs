@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer};
 
 use super::setting::Setting;
-use crate::keys::{GLOBAL, Type};
+use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{EXECUTORS, POLICIES, POLICY_KEYS, SERVICES, duration, identity};
 use crate::text::toml_patch::Scalar;
 
@@ -31,6 +31,9 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
             },
             _ => Setting::Scalar(Scalar::String(String::deserialize(deserializer)?)),
         };
+        if keys::holder(self.section).is_some() {
+            return no_nul(self.key, &setting).map_or(Ok(setting), |why| Err(de::Error::custom(why)));
+        }
         let is_service = self.section == SERVICES;
         let of_service = || objection_of_service(self.key, &setting).filter(|_| is_service);
         let of_kind = || objection_to(self.section, self.key, self.kind, &setting);
@@ -49,16 +52,25 @@ enum Strings {
     Many(Vec<String>),
 }
 
-/// What keeps a text of the right type from meaning anything where gitlab-runner uses it.
-pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
-    let texts = match setting {
+fn texts(setting: &Setting) -> &[String] {
+    match setting {
         Setting::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
         Setting::List(list) | Setting::Words(list) => list,
-        Setting::Scalar(_) => return None,
-    };
-    if let Some(text) = texts.iter().find(|text| text.contains('\0')) {
-        return Some(format!("`{key}`: {text:?} has a NUL in it, which no program can be given"));
+        Setting::Scalar(_) => &[],
     }
+}
+
+fn no_nul(key: &str, setting: &Setting) -> Option<String> {
+    let text = texts(setting).iter().find(|text| text.contains('\0'))?;
+    Some(format!("`{key}`: {text:?} has a NUL in it, which no program can be given"))
+}
+
+/// What keeps a text of the right type from meaning anything where gitlab-runner uses it.
+pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
+    if let Some(why) = no_nul(key, setting) {
+        return Some(why);
+    }
+    let texts = texts(setting);
     let names_a_variable = |text: &String| {
         let name = text.split_once('=').map_or("", |(name, _)| name);
         !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())

@@ -37,4 +37,5 @@ mod tests;
 
 pub use self::document::Toml;
 pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step, dotted};
+pub use self::quote::key;
 pub use self::view::View;

@@ -28,7 +28,7 @@ pub(super) fn string(value: &str) -> String {
 }
 
 /// A key, bare where TOML allows it.
-pub(super) fn key(name: &str) -> String {
+pub fn key(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string(name) }
 }
