@@ -188,6 +188,52 @@ fn a_file_with_the_last_word_is_named() {
 }
 
 #[test]
+fn where_files_say_that_all_is_well_no_program_is_started() {
+    if !have(&["systemctl", "strace", "pgrep"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host
+        .account("gitlab-runner", 998, "/home/gitlab-runner")
+        .file(PROFILE, MINE)
+        .file(UNIT, "[Service]\nExecStart=/usr/local/bin/gitlab-runner run --user gitlab-runner\n")
+        .file_mode("/usr/local/bin/gitlab-runner", "#!/bin/sh\nsleep 1000 & exec sleep 1000\n", 0o755)
+        // What most hosts have of their own: a generator of units.
+        .file_mode("/etc/systemd/system-generators/units", "#!/bin/sh\ntouch \"$1/one.service\"\n", 0o755)
+        .start();
+    let Some(systemd) = Systemd::or_skip(&host) else { return };
+    let traced = |words: &str| {
+        let trace = "rm -f /tmp/trace; strace -f -qq -e trace=execve -o /tmp/trace";
+        let run = systemd.sh(&format!("{trace} /opt/under-test/runner-prep {words} || test $? = 3"));
+        let started =
+            systemd.sh("grep -c ' execve(.*= 0$' /tmp/trace || test $? = 1").stdout.trim().to_owned();
+        (run, started)
+    };
+    systemd.sh("/opt/under-test/runner-prep apply --profile mine || test $? = 3").ok();
+    // Files are compared by the second.
+    systemd.sh("sleep 1.1; systemctl daemon-reload; sleep 1.1").ok();
+    for running in [false, true] {
+        systemd.sh(if running { "systemctl start gitlab-runner" } else { ":" }).ok();
+        for words in ["check --profile mine", "apply --profile mine"] {
+            let (run, started) = traced(words);
+            run.ok().says("as the profile wants it");
+            assert_eq!(started, "1", "running: {running}, {words}: {}", systemd.sh("cat /tmp/trace").stdout);
+        }
+    }
+    // Whatever leaves a doubt is asked, and answered as before.
+    systemd.sh(&format!("sleep 1.1; touch {DROP_IN}")).ok();
+    let (run, started) = traced("check --profile mine");
+    run.says("systemd has not read the files");
+    assert_ne!(started, "1");
+    systemd.sh("sleep 1.1; systemctl daemon-reload").ok();
+    systemd.sh(&format!("echo 'http_proxy = \"http://proxy.example.com:3128\"' >>{PROFILE}")).ok();
+    systemd.sh("/opt/under-test/runner-prep apply --profile mine || test $? = 3; sleep 1.1; systemctl daemon-reload").ok();
+    let (run, started) = traced("check --profile mine");
+    run.says("was started without this http_proxy, HTTP_PROXY");
+    assert_ne!(started, "1");
+}
+
+#[test]
 fn a_real_systemd_reads_it_and_what_waits_is_said_until_it_is_done() {
     if !have(&["systemctl", "systemd-analyze", "journalctl", "pgrep", "man"]) {
         return;

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::looks::unreadable;
-use super::machine::Machine;
-use super::{
-    ASKING, Account, Facts, MOST_BYTES, Times, UnitState, name_services, package, programs, rights, seen,
-};
+use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, rights, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, fault};
 use crate::keys::Version;
@@ -184,20 +181,6 @@ impl Facts<'_> {
     pub fn install_tool(&self, name: &'static str) -> Result<String> {
         let command = programs::install(&Facts::new(self.machine, self.machine), &[name])?;
         Ok(if self.root.is_host() { command } else { on_machine(&command) })
-    }
-
-    /// What the systemd that runs has of a unit; `None` in a tree, and where none runs.
-    ///
-    /// # Errors
-    /// When it does not answer in time.
-    pub fn unit_state(&self, unit: &str) -> Result<Option<UnitState>> {
-        if !self.root.is_host() || self.stat(Path::new("/run/systemd/system"))?.is_none() {
-            return Ok(None);
-        }
-        let [reload, pid] = UnitState::PROPERTIES;
-        let said = Machine::new(self.root).ask("systemctl", &["show", unit, reload, pid], b"")?;
-        let said = said.filter(Finished::success).context("systemctl does not answer")?;
-        Ok(Some(UnitState::read(&said.stdout)))
     }
 
     /// The file of this very program on the host; `None` in a tree, which has another one or none.

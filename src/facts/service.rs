@@ -11,7 +11,7 @@ use super::{Facts, MOST_BYTES};
 use crate::change::FileKind;
 
 /// Where systemd looks for units, the strongest first (systemd.unit(5)).
-const UNIT_DIRECTORIES: [&str; 5] = [
+pub(super) const UNIT_DIRECTORIES: [&str; 5] = [
     "/etc/systemd/system",
     "/run/systemd/system",
     "/usr/local/lib/systemd/system",
@@ -80,7 +80,7 @@ pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
 
 /// The drop-ins in the order in which they are read: by their names, wherever they lie. Of two with one name
 /// the stronger directory's counts.
-fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
+pub(super) fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for directory in UNIT_DIRECTORIES.iter().rev() {
         let directory = Path::new(directory).join(format!("{UNIT}.d"));

@@ -204,17 +204,28 @@ impl Service {
         Ok(())
     }
 
-    /// What is on the disk and not yet in systemd, or not yet in the process.
+    /// What is on the disk and not yet in systemd, or not yet in the process. systemd is asked where files alone don't say
+    /// that all is well.
     fn wait(&self, facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
-        let state = facts.unit_state(UNIT).unwrap_or_else(|error| {
-            notes.warn(
-                "service-unknown",
-                format!("whether systemd has read the files of {UNIT} can't be seen: {error:#}"),
-                format!("look yourself: systemctl show {UNIT} --property=NeedDaemonReload"),
-            );
-            None
-        });
-        let Some(UnitState { needs_reload, pid }) = state else { return Ok(()) };
+        if !facts.has_systemd()? {
+            return Ok(());
+        }
+        if let Some(UnitState { pid, .. }) = facts.unit_seen()? {
+            if self.lacking(facts, pid)?.is_empty() {
+                return Ok(());
+            }
+        }
+        let UnitState { needs_reload, pid } = match facts.unit_asked() {
+            Ok(state) => state,
+            Err(error) => {
+                notes.warn(
+                    "service-unknown",
+                    format!("whether systemd has read the files of {UNIT} can't be seen: {error:#}"),
+                    format!("look yourself: systemctl show {UNIT} --property=NeedDaemonReload"),
+                );
+                return Ok(());
+            }
+        };
         if needs_reload {
             notes.wait(
                 "service-reload",
@@ -222,17 +233,8 @@ impl Service {
                 "systemctl daemon-reload",
             );
         }
-        let Some(pid) = pid else { return Ok(()) };
-        let file = facts.file(&PathBuf::from(format!("/proc/{pid}/environ")), MOST_BYTES)?;
-        let Some(file) = file else { return Ok(()) };
-        let environment = file.text();
-        let has = |(name, value): &(String, &str)| {
-            environment.split('\0').any(|one| one.split_once('=') == Some((name, value)))
-        };
-        let variables = self.variables();
-        let missing: Vec<&str> =
-            variables.iter().filter(|variable| !has(variable)).map(|(name, _)| name.as_str()).collect();
-        if !missing.is_empty() {
+        let missing = self.lacking(facts, pid)?;
+        if let (Some(pid), false) = (pid, missing.is_empty()) {
             notes.wait(
                 "service-restart",
                 format!("gitlab-runner (process {pid}) was started without this {}", missing.join(", ")),
@@ -240,6 +242,20 @@ impl Service {
             );
         }
         Ok(())
+    }
+
+    /// The variables that a process was started without.
+    fn lacking(&self, facts: &Facts<'_>, pid: Option<u32>) -> Result<Vec<String>> {
+        let mut variables = self.variables();
+        let path =
+            pid.filter(|_| !variables.is_empty()).map(|pid| PathBuf::from(format!("/proc/{pid}/environ")));
+        let file = path.map(|path| facts.file(&path, MOST_BYTES)).transpose()?.flatten();
+        let Some(file) = file else { return Ok(Vec::new()) };
+        let environment = file.text();
+        variables.retain(|(name, value)| {
+            !environment.split('\0').any(|one| one.split_once('=') == Some((name.as_str(), *value)))
+        });
+        Ok(variables.into_iter().map(|(name, _)| name).collect())
     }
 }
 
