@@ -127,6 +127,19 @@ fn edits() -> Vec<Edit> {
             format!("{RUNNER}  cache.Type = \"s3\"\n  cache.s3.BucketName = \"b\"\n"),
         ),
         (
+            "a flag that is false differs from none",
+            flags,
+            RUNNER.to_owned(),
+            format!("{RUNNER}  [runners.feature_flags]\n    FF_TIMESTAMPS = false\n"),
+        ),
+    ]
+}
+
+/// The same for tables.
+fn tables() -> Vec<Edit> {
+    let cache = "[config]\nexecutors = [\"docker\"]\n[config.cache]\nType = \"s3\"\n[config.cache.s3]\nBucketName = \"b\"\n";
+    vec![
+        (
             "tables of free names, in a case of their own",
             "[config]\nexecutors = [\"docker\"]\n[config.global.labels]\nenvironment = \"x\"\n[config.docker]\nsysctls = { \"net.core.somaxconn\" = \"1024\", A = \"1\" }\n",
             format!("{RUNNER}  [runners.docker.sysctls]\n    a = \"2\"\n"),
@@ -146,18 +159,12 @@ fn edits() -> Vec<Edit> {
             format!("{RUNNER}  cache = {{ Type = \"gcs\" }}\n"),
             format!("{RUNNER}  cache = {{ Type = \"s3\", s3 = {{ BucketName = \"b\" }} }}\n"),
         ),
-        (
-            "a flag that is false differs from none",
-            flags,
-            RUNNER.to_owned(),
-            format!("{RUNNER}  [runners.feature_flags]\n    FF_TIMESTAMPS = false\n"),
-        ),
     ]
 }
 
 #[test]
 fn single_values_are_edited_in_every_layout_and_come_back() {
-    for (name, profile, before, after) in edits() {
+    for (name, profile, before, after) in edits().into_iter().chain(tables()) {
         let tree = applied(name, profile, &before, &after);
         tree.run(&["undo"]).ok();
         assert_eq!(tree.text(CONFIG), before, "{name}");
@@ -171,7 +178,7 @@ fn rotate(text: &str) -> String {
 
 #[test]
 fn after_a_rewrite_the_values_alone_come_back() {
-    for (name, profile, before, after) in edits() {
+    for (name, profile, before, after) in edits().into_iter().chain(tables()) {
         let tree = applied(name, profile, &before, &after);
         tree.put(CONFIG, rotate(&after));
         tree.run(&["undo", "--dry-run", "-v"]).ok();

@@ -66,6 +66,7 @@ pub(crate) enum Quirk {
 
 /// All that it knows.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of GitLab's own")]
 pub(crate) struct State {
     pub(crate) version: &'static str,
     pub(crate) token: String,
@@ -378,9 +379,8 @@ impl State {
             ("GET", ["groups", name]) => match *name {
                 "group" => ok(200, &json!({ "id": 21, "full_path": "group" })),
                 "tools" => ok(200, &json!({ "id": 22, "full_path": "tools" })),
-                "group%2Fsub" => ok(200, &json!({ "id": 22, "full_path": "group/sub" })),
+                "group%2Fsub" | "group%2Folder" => ok(200, &json!({ "id": 22, "full_path": "group/sub" })),
                 "42" => ok(200, &json!({ "id": 42, "full_path": "somebody" })),
-                "group%2Folder" => ok(200, &json!({ "id": 22, "full_path": "group/sub" })),
                 _ => error(404, &json!("404 Group Not Found")),
             },
             (_, ["projects", id, rest @ ..]) => match *id {
@@ -388,6 +388,9 @@ impl State {
                     let is_scope_write = method != "GET" && rest.first() == Some(&"job_token_scope");
                     if is_scope_write && *id != "7" {
                         return ok(400, &json!({ "error": "id is invalid" }));
+                    }
+                    if self.archived && method != "GET" {
+                        return error(403, &json!("403 Forbidden"));
                     }
                     self.project(method, rest, query, body)
                 }
@@ -412,9 +415,6 @@ impl State {
 
     fn project(&mut self, method: &str, rest: &[&str], query: &str, body: &Value) -> Answer {
         let (is_maintainer, links) = (self.role >= 40, self.links);
-        if self.archived && method != "GET" {
-            return error(403, &json!("403 Forbidden"));
-        }
         match (method, rest) {
             ("GET", []) => {
                 let mut project = json!({
