@@ -85,6 +85,36 @@ const ROWS: &[Row] = &[
     ],
     [
         "docker",
+        "privilged = true",
+        "",
+        "19.4.0",
+        "problem",
+        "config-key-unknown",
+        "write it as `privileged` under [runners.docker]",
+    ],
+    // The one that was meant is there already.
+    [
+        "docker",
+        "privilged = true",
+        "[runners.docker]\nprivileged = true",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "",
+    ],
+    [
+        "docker",
+        "privilged = true",
+        "",
+        "",
+        "unknown",
+        "config-key-unjudged",
+        "`privileged` under [runners.docker]?",
+    ],
+    // Short words are near to many.
+    ["docker", "dsn = \"a\"", "", "19.4.0", "ok", "config-key-foreign", ""],
+    [
+        "docker",
         "",
         "[runners.docker]\npull-policy = \"a\"",
         "19.4.0",

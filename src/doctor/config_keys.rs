@@ -127,6 +127,12 @@ impl Walk<'_, '_> {
             );
             return;
         }
+        let nothing = says_nothing(item);
+        let meant = self.meant(found).filter(|_| !nothing);
+        let meant_words = meant.map(|(home, near)| {
+            if home == section { format!("`{near}`") } else { format!("`{near}` {}", header(home)) }
+        });
+        let hint = meant_words.map(|words| format!("; did you mean {words}?")).unwrap_or_default();
         let of_table = (keys::TABLE.0, keys::TABLE.1);
         match self.patient.version() {
             Some(version) if (version.0, version.1) <= of_table => {}
@@ -141,7 +147,7 @@ impl Walk<'_, '_> {
                     ),
                 };
                 let message = format!(
-                    "{at}gitlab-runner up to {}.{} does not read `{name}` {here}; {why}",
+                    "{at}gitlab-runner up to {}.{} does not read `{name}` {here}; {why}{hint}",
                     of_table.0, of_table.1
                 );
                 self.findings.unknown("config-key-unjudged", message, repair);
@@ -149,8 +155,7 @@ impl Walk<'_, '_> {
             }
         }
         // Without a type there is no cache, whatever else is said of it.
-        let is_off = || section == "runners.cache" && table.get("Type").is_none_or(says_nothing);
-        let nothing = says_nothing(item) || is_off();
+        let nothing = nothing || section == "runners.cache" && table.get("Type").is_none_or(says_nothing);
         let ignored =
             format!("{at}gitlab-runner ignores `{name}` {here}, and loses it when it writes the file itself");
         if let Some((home, is_there)) = self.home(found) {
@@ -167,76 +172,97 @@ impl Walk<'_, '_> {
                 let subject = subject(home, name, runner);
                 self.findings.about(subject).problem("config-misplaced", message, repair);
             }
-        } else if let Some(near) = near(found).filter(|_| !nothing) {
-            self.findings.about(subject(section, near, runner)).problem(
+        } else if let Some((home, near)) = meant.filter(|_| !nothing) {
+            let repair = if home == section {
+                format!("rename it to `{near}`, or take it out")
+            } else {
+                format!("write it as `{near}` {}, or take it out", header(home))
+            };
+            self.findings.about(subject(home, near, runner)).problem(
                 "config-key-unknown",
-                format!("{at}gitlab-runner ignores `{name}` {here}; did you mean `{near}`?"),
-                format!("rename it to `{near}`, or take it out"),
+                format!("{at}gitlab-runner ignores `{name}` {here}{hint}"),
+                repair,
             );
         } else {
             self.findings.note("config-key-foreign", ignored, "keep such notes somewhere else");
         }
     }
 
-    /// The section where a key that stands in the wrong place would have an effect, the likeliest first: the tables that
-    /// the runner's executor reads, then what lies above them; and whether it has the key already.
-    fn home(&self, found: Found<'_>) -> Option<(&'static str, bool)> {
-        let Found { section, name, item, table, runner } = found;
-        let cache = match table.get("Type").and_then(Item::as_str) {
-            Some("gcs") => "runners.cache.gcs",
-            Some("azure") => "runners.cache.azure",
-            _ => "runners.cache.s3",
-        };
+    /// The sections where a key that stands in the wrong place could have an effect, the likeliest first: the tables
+    /// that the runner's executor reads, then what lies above them.
+    fn homes(&self, found: Found<'_>) -> Vec<&'static str> {
+        let Found { section, table, runner, .. } = found;
         let mut homes = Vec::new();
         if section == "runners.cache" {
-            homes.push(cache);
+            homes.push(match table.get("Type").and_then(Item::as_str) {
+                Some("gcs") => "runners.cache.gcs",
+                Some("azure") => "runners.cache.azure",
+                _ => "runners.cache.s3",
+            });
         }
-        let runners = match runner {
-            Some(runner) => vec![runner],
-            None => self.patient.all_runners().unwrap_or_default(),
-        };
+        let runners = self.runners(runner);
         let executors = runners.iter().filter_map(|runner| runner.text("executor"));
         homes.extend(executors.flat_map(runner_config::sections).copied());
         homes.extend(["runners", "session_server", GLOBAL]);
-        let has = |section: &str, name: &str| {
-            let is_there = |top: &dyn TableLike, path: &str| {
-                let mut steps = path.split('.').filter(|step| !step.is_empty());
-                let table = steps.try_fold(top, |table, step| table.get(step)?.as_table_like());
-                table.is_some_and(|table| table.iter().any(|(key, _)| key.eq_ignore_ascii_case(name)))
-            };
-            match section.strip_prefix("runners") {
-                Some(path) => runners.iter().any(|runner| is_there(runner.table, path)),
-                None => is_there(self.toml.root(), if section == GLOBAL { "" } else { section }),
-            }
+        homes.retain(|home| *home != section);
+        homes
+    }
+
+    /// That runner, or all where a key stands above them.
+    fn runners<'t>(&'t self, runner: Option<Runner<'t>>) -> Vec<Runner<'t>> {
+        runner.map_or_else(|| self.patient.all_runners().unwrap_or_default(), |runner| vec![runner])
+    }
+
+    /// True where the section has the key, in any spelling of capitals.
+    fn has(&self, section: &str, name: &str, runner: Option<Runner<'_>>) -> bool {
+        let is_there = |top: &dyn TableLike, path: &str| {
+            let mut steps = path.split('.').filter(|step| !step.is_empty());
+            let table = steps.try_fold(top, |table, step| table.get(step)?.as_table_like());
+            table.is_some_and(|table| table.iter().any(|(key, _)| key.eq_ignore_ascii_case(name)))
         };
-        let fits = |key: &Key| key.until.is_none() && wrong_type(key.kind, item).is_none();
-        homes.into_iter().filter(|home| *home != section).find_map(|home| {
-            let key = keys::find_ignoring_case(home, name).filter(fits)?;
-            Some((home, has(home, key.name)))
+        match section.strip_prefix("runners") {
+            Some(path) => self.runners(runner).iter().any(|runner| is_there(runner.table, path)),
+            None => is_there(self.toml.root(), if section == GLOBAL { "" } else { section }),
+        }
+    }
+
+    /// The first of those sections that knows the key, and whether it has it already.
+    fn home(&self, found: Found<'_>) -> Option<(&'static str, bool)> {
+        let fits = |key: &Key| key.until.is_none() && wrong_type(key.kind, found.item).is_none();
+        self.homes(found).into_iter().find_map(|home| {
+            let key = keys::find_ignoring_case(home, found.name).filter(fits)?;
+            Some((home, self.has(home, key.name, found.runner)))
         })
+    }
+
+    /// The key that was meant, and its section: one that differs by a slip, takes such a value, and is not there yet.
+    fn meant(&self, found: Found<'_>) -> Option<(&'static str, &'static str)> {
+        let Found { section, name, item, table, runner } = found;
+        let plain = |name: &str| name.to_lowercase().replace('-', "_");
+        let is_there = |home: &str, name: &str| match home == section {
+            true => table.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)),
+            false => self.has(home, name, runner),
+        };
+        let sections = std::iter::once(section).chain(self.homes(found)).enumerate();
+        let keys = sections.flat_map(|(rank, home)| keys::of(home).map(move |key| (rank, home, key)));
+        keys.filter_map(|(rank, home, key)| {
+            let slips = strsim::damerau_levenshtein(&plain(name), &plain(key.name));
+            // A short word of another section is near to many.
+            let most = (key.name.len() / 4).min(3).max(usize::from(rank == 0));
+            let fits = slips <= most
+                && key.until.is_none()
+                && wrong_type(key.kind, item).is_none()
+                && !is_there(home, key.name);
+            fits.then_some((slips, rank, key.name, home))
+        })
+        .min()
+        .map(|(_, _, name, home)| (home, name))
     }
 
     fn at(&self, item: &Item, runner: Option<Runner<'_>>) -> String {
         let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
         format!("{}{title}", place(self.toml, item))
     }
-}
-
-/// The key that was meant: one of the section that differs by a slip, takes such a value, and is not there yet.
-fn near(found: Found<'_>) -> Option<&'static str> {
-    let Found { section, name, item, table, .. } = found;
-    let name = name.to_lowercase().replace('-', "_");
-    let is_free = |key: &Key| !table.iter().any(|(other, _)| other.eq_ignore_ascii_case(key.name));
-    let slips = |key: &Key| {
-        let known = key.name.to_lowercase().replace('-', "_");
-        let slips = strsim::damerau_levenshtein(&name, &known);
-        (slips <= 1.max(3.min(known.len() / 4))).then_some((slips, key.name))
-    };
-    keys::of(section)
-        .filter(|key| key.until.is_none() && is_free(key) && wrong_type(key.kind, item).is_none())
-        .filter_map(|key| slips(&key))
-        .min()
-        .map(|(_, key)| key)
 }
 
 /// True for a value that gitlab-runner takes where the key is absent: `false`, 0, nothing in it.
