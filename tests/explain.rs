@@ -183,7 +183,10 @@ fn what_is_not_known_is_said() {
     let command = format!("runner-prep doctor - < '{name}'");
     explain(&[name], b"").exit(1).says(&format!("'{name}' is a file; for the errors in it: {command}"));
     explain(&[directory.path().to_str().unwrap()], b"").exit(1).says("nothing in it is known");
-    explain(&["--explain", "CANARY"], b"").exit(1).says("doctor has no such code");
+    explain(&["--explain", "CANARY"], b"")
+        .exit(1)
+        .says("doctor has no such code; it shows its codes in brackets");
+    explain(&["--explain", "sudo-mising"], b"").exit(1).says("did you mean sudo-missing?");
     explain(&["--explain", "git-identity", "a text"], b"").exit(2);
     explain(&["a text", "--profile", "dind"], b"").exit(2);
     let mut command = Command::new("/bin/sh");

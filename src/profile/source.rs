@@ -149,7 +149,17 @@ impl Source {
             self.section::<String>("summary")?;
         }
         let known: Vec<&str> = HEAD.iter().chain(known).copied().collect();
-        for (key, _) in self.document.iter() {
+        for (key, item) in self.document.iter() {
+            // A line at the end of a file belongs to the last section of it.
+            let below = item.as_table().filter(|_| !HEAD.contains(&key));
+            if let Some((below, _)) = HEAD.iter().find_map(|head| below?.get_key_value(head)) {
+                let name = below.get();
+                return Err(fault(
+                    "profile-invalid",
+                    self.quoted().render(below.span(), &format!("`{name}` has no place in [{key}]")),
+                    format!("move that line above the first section of {}", self.origin),
+                ));
+            }
             if !known.contains(&key) {
                 let span = self.document.key(key).and_then(toml_edit::Key::span);
                 let message = self.quoted().unknown("section", key, &known);

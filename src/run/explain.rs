@@ -12,6 +12,7 @@ use super::place::machine;
 use crate::cli::Doctor;
 use crate::doctor::explain::{self, Errors};
 use crate::fault::quoted;
+use crate::profile;
 use crate::report::{Explanation, Report};
 use crate::sys::dir::Kind;
 use crate::sys::identity;
@@ -44,8 +45,16 @@ fn answer(call: Call<'_>, asked: &Doctor) -> Result<Explanation> {
     identity::harden()?;
     if let Some(code) = &asked.explain {
         let found: Vec<_> = explain::code(code).into_iter().collect();
-        let rest = if found.is_empty() { "doctor has no such code" } else { "" };
-        return Ok(Explanation::of(found, rest));
+        let mut explanation = Explanation::of(found, "");
+        if explanation.explanations.is_empty() {
+            let codes: Vec<&str> = explain::codes().map(|(code, _)| code).collect();
+            let near = profile::suggest(code, &codes).map(|near| format!("; did you mean {near}?"));
+            explanation.msg = format!(
+                "doctor has no such code{}",
+                near.as_deref().unwrap_or("; it shows its codes in brackets: sudo runner-prep doctor")
+            );
+        }
+        return Ok(explanation);
     }
     let mut errors = Errors::known();
     if asked.text == ["-"] {
