@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::{Context, Resource};
-use super::target::Name;
+use super::target::{Name, USUAL_NAMES};
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
@@ -35,6 +35,24 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
             format!("correct --user in {unit}, or say here which account is meant: --user {user}"),
         );
     }
+}
+
+/// The account will be made beside a usual one, as which jobs run wherever no service says otherwise.
+fn warn_of_usual(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
+    let name = &context.target.name;
+    if context.target.service.as_ref().is_some_and(|service| service.user.is_some()) {
+        return Ok(());
+    }
+    for usual in USUAL_NAMES {
+        if usual != name && context.facts.account(usual)?.is_some() {
+            notes.warn(
+                "account-other",
+                format!("there is an account {usual} already, and this makes another one, {name}"),
+                format!("leave it at this if jobs are to run as {name}; else say: --user {usual}"),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// A new home in which its own account could not write.
@@ -116,6 +134,7 @@ impl Resource for Account {
                 ));
             }
             check_home_mode(context)?;
+            warn_of_usual(context, notes)?;
             changes.push(Change {
                 kind: "account",
                 id: name.clone(),

@@ -16,7 +16,7 @@ use crate::fault::fault;
 use crate::text::known_hosts::HostName;
 
 /// The names that GitLab's package looks for, the newer one first.
-const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
+pub(super) const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
 
 /// The account that jobs run as, whether it exists yet or not.
 #[derive(Debug, Clone, PartialEq, Eq)]

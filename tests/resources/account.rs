@@ -26,7 +26,11 @@ fn the_account_is_made_once_and_found_by_every_name() {
         return;
     }
     changes("missing", PLAIN, &Host::bare(), &[create("gitlab-runner")]);
-    changes("named by the profile", "[account]\nname = \"ci\"\n", &Host::new(), &[create("ci")]);
+    let another =
+        changes("named by the profile", "[account]\nname = \"ci\"\n", &Host::new(), &[create("ci")]);
+    assert_eq!(codes(&another, "warnings"), ["account-other"]);
+    let alone = changes("named and alone", "[account]\nname = \"ci\"\n", &Host::bare(), &[create("ci")]);
+    assert!(codes(&alone, "warnings").is_empty());
     changes("named by the service", PLAIN, &Host::bare().file(UNIT, 0o644, 0, unit("ci")), &[create("ci")]);
     converged("there", PLAIN, &Host::new());
     converged("old name", PLAIN, &Host::bare().account("gitlab_ci_multi_runner", 997, "/srv/ci"));
