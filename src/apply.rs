@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -42,6 +42,9 @@ use crate::plan::check_state;
 
 /// How long we wait for another run to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How far the time that the kernel gives a file may lie behind the clock.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Holds the lock; made only when there is something to write.
 #[derive(Debug)]
@@ -76,6 +79,20 @@ impl Leftovers {
         };
         Self { broken, unswept: is_there(in_progress::is_mark) }
     }
+}
+
+/// True when another run was at work since then: what was read meanwhile may be half before and half after it. Waits for
+/// one that is at it. Not for who holds the lock.
+pub fn was_disturbed(root: &Root, since: SystemTime, waiting: &Waiting) -> bool {
+    let Ok(Some(state)) = root.dir(Path::new(STATE)) else { return false };
+    let was_held = Lock::watch(&state, PATIENCE, waiting).unwrap_or_default();
+    // Whoever is at work makes its mark in there, and takes it away.
+    let is_since = |(seconds, nanoseconds): (i64, i64)| {
+        let whole = Duration::from_secs(seconds.try_into().unwrap_or_default());
+        let part = Duration::from_nanos(nanoseconds.try_into().unwrap_or_default());
+        UNIX_EPOCH + whole + part + TICK >= since
+    };
+    was_held || state.stat().is_ok_and(|stat| is_since(stat.modified))
 }
 
 impl<'a> Session<'a> {

@@ -145,14 +145,15 @@ fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
     if changes.is_empty() { Ok(()) } else { check_state(facts, confined) }
 }
 
-/// What is to be made must not be there: a link that leads nowhere looks like nothing.
+/// What is to be made must not be there: a link that leads nowhere looks like nothing. What another run made since it was
+/// looked at is no link; the write finds it, and plans again.
 fn check_free(op: &Op, path: &Path, facts: &Facts<'_>) -> Result<()> {
     let is_new = match op {
         Op::File(file) => file.before.is_none(),
         Op::Directory { before, .. } => before.is_none(),
         _ => false,
     };
-    if is_new && facts.entry(path)?.is_some() {
+    if is_new && facts.entry(path)?.is_some_and(|seen| seen.kind == FileKind::Link) {
         return Err(fault(
             "path-unusable",
             format!("{} is a link that leads nowhere", path.display()),

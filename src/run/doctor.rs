@@ -91,7 +91,7 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
     let mut plans = Vec::new();
     for kind in kinds {
         let wanted = Wanted::resolve(&profile, &|one| one == kind)?;
-        plans.push((kind, Plan::build(&wanted, &context)));
+        plans.push((kind, site.look(call, || Plan::build(&wanted, &context))));
     }
     let wanted = Toml::parse(profile.text()?.as_bytes()).map_err(|error| {
         fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")

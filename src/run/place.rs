@@ -1,17 +1,21 @@
 //! Where a command works: the tree, and the machine whose tools are used; and for whom.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::Result;
 
 use super::exit::Call;
 use super::spinner::waiting;
-use crate::apply::Session;
+use crate::apply::{Session, was_disturbed};
 use crate::cli::Environment;
 use crate::facts::Facts;
 use crate::resource::Target;
 use crate::sys::identity;
 use crate::sys::root::Root;
+
+/// More runs than this are not at work one after another on the same things.
+const MOST_LOOKS: u32 = 5;
 
 /// The tree that is worked on, and the machine.
 pub(super) struct Site {
@@ -44,6 +48,18 @@ impl Site {
 
     pub(super) fn facts(&self) -> Facts<'_> {
         Facts::new(&self.root, self.machine())
+    }
+
+    /// Look at the host without the lock. An error counts where no other run was at work meanwhile.
+    pub(super) fn look<T>(&self, call: Call<'_>, look: impl Fn() -> Result<T>) -> Result<T> {
+        for _ in 1..MOST_LOOKS {
+            let began = SystemTime::now();
+            match look() {
+                Err(_) if was_disturbed(&self.root, began, &waiting(call)) => {}
+                seen => return seen,
+            }
+        }
+        look()
     }
 
     /// Take the lock, and repair what a killed run left.

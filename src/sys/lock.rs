@@ -45,6 +45,27 @@ impl Lock {
         self.held.try_clone()
     }
 
+    /// Wait until nobody holds the lock in `dir`, but no longer than `patience`; true when somebody held it. Makes
+    /// nothing, and takes nothing that another run would wait for.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn watch(dir: &Dir, patience: Duration, waiting: &Waiting) -> io::Result<bool> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let fd = openat(dir, OsStr::new("lock"), flags, Mode::empty())?;
+        let mut was_held = false;
+        let ask = || match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(Some(())),
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
+                was_held = true;
+                Ok(None)
+            }
+            Err(error) => Err(io::Error::from(error)),
+        };
+        waiting.until("another runner-prep to end", patience, PAUSE, ask)?;
+        Ok(was_held)
+    }
+
     /// Wait for the lock in `dir`, but no longer than `patience`.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::{host, visudo, without_state};
 use crate::support::{Host, assert_unchanged, have, is_root, program, skip, skipped};
 
@@ -12,9 +14,10 @@ fn many_at_once() {
         return;
     }
     let tree = host();
-    let children: Vec<_> = (0..6)
-        .map(|_| {
-            let mut command = tree.command(&["apply", "--profile", "dind"]);
+    let children: Vec<_> = (0..9)
+        .map(|number| {
+            let name = if number % 3 == 1 { "plan" } else { "apply" };
+            let mut command = tree.command(&[name, "--profile", "dind"]);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();
@@ -27,6 +30,41 @@ fn many_at_once() {
     assert_unchanged(&before, &tree.stamps());
     let left: Vec<_> = tree.listing().into_iter().filter(|line| line.contains(".runner-prep.")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What another run has half done is no fault of the host: an error counts when nobody is at work.
+#[test]
+fn what_another_run_has_half_done_is_looked_at_again() {
+    if !visudo() {
+        return;
+    }
+    let alone = "is there without its private key";
+    for (command, fault) in [
+        (&["plan", "--profile", "dind"][..], alone),
+        (&["check", "--profile", "dind"], alone),
+        (&["doctor"], alone),
+        (&["key"], "has no SSH key"),
+    ] {
+        let tree = host();
+        tree.run(&["apply", "--profile", "dind"]).ok();
+        let key = tree.path("home/gitlab-runner/.ssh/id_ed25519");
+        let aside = tree.path("home/gitlab-runner/aside");
+        std::fs::rename(&key, &aside).unwrap();
+        tree.run(command).says(fault);
+        let lock = std::fs::File::open(tree.path("var/lib/runner-prep/lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        let mut late = tree.command(command);
+        let late = late.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(400));
+        std::fs::rename(&aside, &key).unwrap();
+        drop(lock);
+        let output = late.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!said.contains(fault), "{command:?}: {said}");
+        if command != ["doctor"] {
+            assert_eq!(output.status.code(), Some(0), "{command:?}: {said}");
+        }
+    }
 }
 
 /// The very first runs on a host meet before there is a lock, because the lock lies in the state directory.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Dir, Root};
+use super::{Dir, Kind, Root};
 use crate::fault::{fault, quoted};
 
 /// Where any program may write, and has to.
@@ -60,12 +60,15 @@ impl Root {
     /// Whose hand it is. An error of the system where a link or a file lies in the way.
     pub fn check_trusted(&self, path: &Path) -> Result<()> {
         for above in path.ancestors().skip(1) {
-            if self.dir(above)?.is_some() {
-                return self.secure_dir(above).map(drop);
-            }
-            // A link that leads nowhere.
-            if self.stat(above, false)?.is_some() {
-                return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+            let is_open = self.dir(above)?.is_some();
+            match if is_open { None } else { self.stat(above, false)? } {
+                None if !is_open => {}
+                // A link that leads nowhere.
+                Some(stat) if stat.kind != Kind::Directory => {
+                    return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+                }
+                // There, or made by another run just now.
+                _ => return self.secure_dir(above).map(drop),
             }
         }
         Ok(())
