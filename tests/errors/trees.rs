@@ -20,6 +20,9 @@ pub(super) const CASES: &[Case] = &[
     case("profile-unknown", "a path where no profile is", || on(&host(), &["plan", "--profile", "./x.toml"])),
     case("profile-invalid", "a key that there is not", || with("[git]\nemial = \"x\"\n")),
     case("profile-invalid", "a section that there is not", || with("[sudoer]\n")),
+    case("profile-invalid", "a line of the head at the end", || {
+        with("[git]\nname = \"x\"\nreplaces = [\"git.name\"]\n")
+    }),
     case("profile-invalid", "another type", || with("[config.docker]\nprivileged = \"yes\"\n")),
     case("profile-invalid", "no TOML", || with("[git\n")),
     case("profile-invalid", "a command that no rule may hold", || {
@@ -114,6 +117,9 @@ pub(super) const CASES: &[Case] = &[
         on(&tree.file(&format!("{HOME}/.ssh/config"), "IdentityFile ~/.ssh/deploy\n"), &["key", "--rotate"])
     }),
     case("undo-unknown", "a run that there is not", || on(&host(), &["undo", "--to", "yesterday"])),
+    case("account-other", "a slip in the name of the account", || {
+        on(&host(), &["plan", "--profile", "shell", "--user", "gitlab-runer"])
+    }),
     case("account-number", "an account with the number of nobody at all", || {
         let line = "gitlab-runner:x:4294967295:4294967295::/home/gitlab-runner:/bin/bash\n";
         let tree = Tree::new();
