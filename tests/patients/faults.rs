@@ -632,6 +632,10 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     ),
     problem("service masked", &[Put(UNIT, "")], "service-masked"),
     problem("jobs as root", &[Edit(UNIT, " --user gitlab-runner", "")], "service-jobs-as-root"),
+    with(
+        &["--profile", "dind", "--user", "gitlab-runer"],
+        note("a slip in the account", &[Remove(UNIT)], "account-other"),
+    ),
     with(&["--profile", "dind", "--user", "other"], problem("unit of another account", &[], "service-user")),
     with(
         &["--profile", "dind", "--config", "/etc/other.toml"],
