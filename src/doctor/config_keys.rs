@@ -239,9 +239,12 @@ impl Walk<'_, '_> {
     fn meant(&self, found: Found<'_>) -> Option<(&'static str, &'static str)> {
         let Found { section, name, item, table, runner } = found;
         let plain = |name: &str| name.to_lowercase().replace('-', "_");
-        let is_there = |home: &str, name: &str| match home == section {
-            true => table.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)),
-            false => self.has(home, name, runner),
+        let is_there = |home: &str, name: &str| {
+            if home == section {
+                table.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
+            } else {
+                self.has(home, name, runner)
+            }
         };
         let sections = std::iter::once(section).chain(self.homes(found)).enumerate();
         let keys = sections.flat_map(|(rank, home)| keys::of(home).map(move |key| (rank, home, key)));
