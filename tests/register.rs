@@ -89,6 +89,59 @@ fn a_fresh_host_has_its_runner_after_one_apply() {
     assert_eq!(runners(&host), 1, "undo leaves it");
 }
 
+/// A GitLab that knows one runner, and notes who asked for it.
+const SERVER: &str = "import http.server, json
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        known = self.path == '/api/v4/runners/verify' and body.get('token') == 'glrt-CANARY-of-the-runner'
+        open('/var/log/verified', 'a').write(f'{self.path} {known}\\n')
+        answer = json.dumps({'id': 7, 'token': body.get('token'), 'token_expires_at': None} if known else {}).encode()
+        self.send_response(200 if known else 403)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+server = http.server.HTTPServer(('127.0.0.1', 8099), Handler)
+open('/var/log/ready', 'w').close()
+server.serve_forever()
+";
+
+/// With the real gitlab-runner where this machine has it, else with the one that stands for it.
+#[test]
+fn a_server_is_asked_for_the_runner_and_its_answer_counts() {
+    let real = support::tool("gitlab-runner");
+    println!("the real gitlab-runner: {real:?}");
+    let path = real.map_or_else(|| "/opt/gitlab-runner.py".to_owned(), |path| path.display().to_string());
+    for (token, status) in [("glrt-CANARY-of-the-runner", 0), ("glrt-CANARY-of-nobody", 2)] {
+        let Some(host) = host(token, |host| {
+            host.file_mode(
+                "/usr/local/bin/gitlab-runner",
+                PROGRAM.replace("/opt/gitlab-runner.py", &path),
+                0o755,
+            )
+            .file("/etc/runner-prep/profiles/mine.toml", profile("url = \"http://127.0.0.1:8099\"\n"))
+            .file("/opt/server.py", SERVER)
+        }) else {
+            return;
+        };
+        host.sh("ip link set lo up; python3 /opt/server.py >/dev/null 2>&1 & while ! test -e /var/log/ready; do sleep 0.05; done").ok();
+        host.prep(&APPLY).exit(status);
+        let asked = host.text("/var/log/verified");
+        assert!(
+            asked.contains("/api/v4/runners/verify") && asked.contains("True") == (status == 0),
+            "{asked}"
+        );
+        if status == 2 {
+            host.sh("! grep -qs runners /etc/gitlab-runner/config.toml").ok();
+            continue;
+        }
+        assert_eq!(runners(&host), 1);
+        host.prep(&APPLY).ok().says("the host is as the profile wants it");
+        assert_eq!((host.text("/var/log/verified"), calls(&host)), (asked, 1));
+    }
+}
+
 #[test]
 fn what_else_is_wanted_of_the_file_is_done_by_the_same_apply() {
     let other = "concurrent = 2\n\n[[runners]]\n  name = \"old\"\n  url = \"https://gitlab.com\"\n  token = \

@@ -41,18 +41,35 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Takes the header of a table that is left without keys, and the blank line that parted it from what stands above.
+    /// Takes the header of a table that is left without keys.
     pub(super) fn remove_header(&mut self, table: &Table) {
         let header = layout::header_span(table);
         let start = line_start(self.text, header.start);
         let end = layout::last_entry(table).map_or(header.end, |last| last.end);
         self.remove_words(header);
-        let mut rest = slice(self.text, line_end(self.text, end)..self.text.len()).lines();
-        let blank_below = rest.nth(1).is_none_or(|line| line.trim().is_empty());
         let no_comment = layout::block_start(self.text, table) == start;
-        if blank_below && no_comment && layout::blank_above(self.text, table) == Some(true) {
-            let above = line_start(self.text, start - 1);
-            self.splices.push(Splice::new(above..start, String::new()));
+        let is_parted = no_comment && layout::blank_above(self.text, table) == Some(true);
+        self.gone.push((start..line_end(self.text, end), is_parted));
+    }
+
+    /// Takes the blank lines that parted the tables that go from what stands above, where another one stands below.
+    pub(super) fn close_gaps(&mut self) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.sort_by_key(|(block, _)| block.start);
+        let mut blocks = gone.into_iter().peekable();
+        while let Some((Range { start, mut end }, is_parted)) = blocks.next() {
+            // Those that stand side by side leave one gap.
+            while let Some((more, _)) =
+                blocks.next_if(|(more, _)| layout::next_line(self.text, end) == Some(more.start))
+            {
+                end = more.end;
+            }
+            let blank_below = layout::next_line(self.text, end)
+                .is_none_or(|next| slice(self.text, next..line_end(self.text, next)).trim().is_empty());
+            if is_parted && blank_below {
+                let above = line_start(self.text, start - 1);
+                self.splices.push(Splice::new(above..start, String::new()));
+            }
         }
     }
 

@@ -45,15 +45,18 @@ pub(super) struct Walk<'t> {
     pub(super) text: &'t str,
     pub(super) path: Vec<Step>,
     pub(super) splices: Vec<Splice>,
+    /// The lines of tables that go, and whether a blank one parts them from what stands above.
+    pub(super) gone: Vec<(Range<usize>, bool)>,
 }
 
 impl<'t> Walk<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, path: Vec::new(), splices: Vec::new() }
+        Self { text, path: Vec::new(), splices: Vec::new(), gone: Vec::new() }
     }
 
     /// Appends the new text to `out`, that of the old text's first `end` bytes.
     pub(super) fn splice(mut self, end: usize, out: &mut String) -> Result<(), PatchError> {
+        self.close_gaps();
         self.splices.sort_by_key(|splice| (splice.range.start, splice.rank));
         out.reserve(end);
         let mut done = 0;

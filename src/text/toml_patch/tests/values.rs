@@ -144,6 +144,9 @@ fn a_table_without_keys_goes_where_that_is_asked() {
     let all = [remove("t.a"), remove("t.u.b"), unmake("t"), unmake("t.u"), unmake("x.y")];
     check("r = 1\n\n[t]\na = 1 # mine\n\n[t.u]\nb = 2\n", &all, "r = 1\n# mine\n");
     check("[t]\na = 1\n[t.u]\nb = 2\nc = 3\n", &all, "[t.u]\nc = 3\n");
+    check("[r]\n\n[t]\na = 1\n\n  [t.u]\n  b = 2\n\n[s]\n", &all, "[r]\n\n[s]\n");
+    check("[r]\n\n[t]\na = 1\n[t.u]\nb = 2\n[s]\n", &all, "[r]\n\n[s]\n");
+    check("[r]\n\n[t]\na = 1\n[t.u]\nb = 2\n", &all, "[r]\n");
     check("[t]\nc = 1\n[t.u]\n", &all, "[t]\nc = 1\n");
     check("[t]\nu.b = 1\na = 2\n[v]\n", &all, "[v]\n");
     check("t = { a = 1, u = { b = 2 } } # mine\n", &all, "# mine\n");
