@@ -195,7 +195,7 @@ fn runs_at_once_and_one_after_a_killed_one_register_once() {
     }
 }
 
-/// Calls at whose instance a run is killed: those that write, start, wait or hand over.
+/// Calls at whose instance a run is killed, those that write, start, wait or hand over; the first ones may fail as well.
 const CALLS: [&str; 11] = [
     "openat",
     "write",
@@ -211,33 +211,35 @@ const CALLS: [&str; 11] = [
 ];
 
 #[test]
-fn a_run_that_is_killed_anywhere_is_made_whole_by_the_next_one() {
+fn a_run_that_ends_anywhere_is_made_whole_by_the_next_one() {
     let Some(host) = host("glrt-CANARY-of-the-runner", |host| host) else { return };
     let fresh = "rm -rf /etc/gitlab-runner /var/lib/runner-prep /var/log/called /var/log/trace";
     let apply = format!("/opt/under-test/runner-prep {}", APPLY.join(" "));
     let strace = "strace -qq -o /var/log/trace";
     host.sh(&format!("{fresh}; {strace} {apply}")).ok();
     let whole = host.text("/var/log/trace");
-    let mut killed = 0;
-    for call in CALLS {
+    let mut ended = 0;
+    let kills = CALLS.map(|call| (call, "signal=KILL"));
+    let failures = CALLS[..6].iter().map(|call| (*call, "error=EIO"));
+    for (call, how) in kills.into_iter().chain(failures) {
         let count = whole.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
         let step = if support::long() { 1 } else { count.div_ceil(3).max(1) };
         for when in (1..=count).step_by(step) {
-            let kill = format!("{strace} -e inject={call}:signal=KILL:when={when} {apply}");
+            let kill = format!("{strace} -e inject={call}:{how}:when={when} {apply}");
             // What was started may live on: the next run has to wait for it.
             let run = host.sh(&format!("{fresh}; {kill} >/dev/null 2>&1 || true; {apply}"));
-            let told = format!("{call} {when}: {run}");
+            let told = format!("{call} {how} {when}: {run}");
             run.ok().says_not("CANARY");
             assert_eq!(runners(&host), 1, "{told}");
             assert!(calls(&host) <= 2, "{told}");
             host.prep(&APPLY).ok().says("the host is as the profile wants it");
             let left = "ls -A /var/lib/runner-prep | grep -e '^in.progress' -e '^working' -e template; grep -rls CANARY /var/lib/runner-prep";
             assert_eq!(host.sh(&format!("{left}; true")).stdout, "", "{told}");
-            killed += 1;
+            ended += 1;
         }
     }
-    println!("{killed} runs were killed");
-    assert!(killed >= 15, "{killed}");
+    println!("{ended} runs were killed, or had a call that failed");
+    assert!(ended >= 25, "{ended}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::fault::{fault, quoted};
 use crate::plan::Plan;
 use crate::sys::exec::{Finished, Tool};
 use crate::sys::identity;
-use crate::sys::staged::Staged;
+use crate::sys::staged::{self, Staged};
 
 /// gitlab-runner asks its server, and tries again by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -79,7 +79,9 @@ impl Session<'_> {
         })?;
         in_progress::begin(&self.state)?;
         let done = self.call(wanted, program);
-        in_progress::end(&self.state).and(done)
+        // A template that did not go keeps the mark, for the next run.
+        let swept = staged::sweep(&self.state, TEMPLATE.as_ref()).context("cannot remove the template");
+        done.and(swept.and_then(|_| in_progress::end(&self.state)))
     }
 
     /// Start gitlab-runner. The template goes away at the end; that of a killed run is swept by the next one.

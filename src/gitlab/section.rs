@@ -189,6 +189,9 @@ impl TryFrom<String> for Url {
         if authority.as_str().contains('@') || uri.query().is_some() || text.contains('#') {
             bail!(wrong);
         }
+        if let Some((own, _)) = text.split_once("/api/v4") {
+            bail!("the address of GitLab is that of its pages, without the API: {own}");
+        }
         let bare = authority.host().trim_matches(['[', ']']);
         let is_loopback = bare == "localhost"
             || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());

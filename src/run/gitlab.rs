@@ -67,9 +67,8 @@ fn work(
             "add one; its keys are described in: runner-prep schema profile",
         )
     })?;
-    let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
     let files = Files { machine: site.machine(), tree: site.root.prefix() };
-    let keys = if wants_keys { files.keys(options, &site.root, &facts)? } else { Vec::new() };
+    let keys = files.keys(&wanted, options, &site.root, &facts)?;
     if let cli::Gitlab::Plan { offline: true, .. } = command {
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
     }
@@ -104,8 +103,7 @@ pub(super) fn findings(
             timeout: ONLINE_SECONDS,
         };
         let files = Files { machine: root, tree: root.prefix() };
-        let wants_keys = wanted.projects.iter().any(|project| project.deploy_key.is_some());
-        let keys = if wants_keys { files.keys(&options, root, host)? } else { Vec::new() };
+        let keys = files.keys(&wanted, &options, root, host)?;
         let gitlab = files.connect(&wanted, &options)?;
         let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, extent: DetailLevel::Lines };
         gitlab::plan(&gitlab, &asked).map(Some)
@@ -144,7 +142,16 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    fn keys(&self, options: &GitlabOptions, root: &Root, host: &Facts<'_>) -> Result<Vec<PublicLine>> {
+    fn keys(
+        &self,
+        wanted: &Gitlab,
+        options: &GitlabOptions,
+        root: &Root,
+        host: &Facts<'_>,
+    ) -> Result<Vec<PublicLine>> {
+        if wanted.projects.iter().all(|project| project.deploy_key.is_none()) {
+            return Ok(Vec::new());
+        }
         match &options.public_key {
             Some(path) if path == Path::new("-") => {
                 let mut text = Vec::new();

@@ -32,6 +32,7 @@ fn mistakes_in_the_section_have_a_place() {
         ("[gitlab]\nurl = \"ftp://gitlab.com\"", "the address of GitLab is like"),
         ("[gitlab]\nurl = \"https://user:pass@gitlab.com\"", "without user"),
         ("[gitlab]\nurl = \"https://gitlab.com/?private_token=x\"", "without user"),
+        ("[gitlab]\nurl = \"https://gitlab.com/api/v4/\"", "without the API: https://gitlab.com"),
         ("[gitlab]\nurl = \"gitlab.com\"", "the address of GitLab is like"),
         ("[gitlab]\nurl = \"\"", "the address of GitLab is like"),
         (
