@@ -100,8 +100,8 @@ pub struct RegisterOp {
     pub ca: Option<PathBuf>,
     /// The configuration file that gets the runner.
     pub config: PathBuf,
-    /// Where gitlab-runner is, or the command that installs it.
-    pub program: Result<PathBuf, String>,
+    /// Where gitlab-runner is.
+    pub program: PathBuf,
 }
 
 /// Make or extend an account of the password database.

@@ -89,10 +89,11 @@ fn serves_no_job(wanted: &Wanted, changes: &[Change], notes: &Notes) -> bool {
 /// system only what something waits for is known to be missing.
 fn lacks(context: &Context<'_>, notes: &Notes) -> Result<Vec<String>> {
     let mut lacks: Vec<String> = Vec::new();
+    let service = context.target.service.as_ref();
     let is_whole = !notes.calls.is_empty() && programs::is_whole(context.facts);
     for program in notes.lacks.iter().chain(notes.calls.iter().filter(|_| is_whole)) {
         if !lacks.contains(program)
-            && (notes.lacks.contains(program) || !programs::is_there(context.facts, program)?)
+            && (notes.lacks.contains(program) || !programs::is_had(context.facts, service, program)?)
         {
             lacks.push(program.clone());
         }

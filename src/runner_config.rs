@@ -80,6 +80,15 @@ pub fn table_of(section: &str) -> &str {
     section.match_indices('.').nth(1).map_or(section, |(end, _)| &section[..end])
 }
 
+/// The socket of the daemon when nobody says otherwise.
+pub const SOCKET: &str = "/var/run/docker.sock";
+
+/// True for an address that is that socket, under either name.
+pub fn is_usual_daemon(host: &str) -> bool {
+    host.strip_prefix("unix://")
+        .is_some_and(|path| path == SOCKET || SOCKET.strip_prefix("/var") == Some(path))
+}
+
 /// One runner.
 #[derive(Clone, Copy)]
 pub struct Runner<'a> {
@@ -256,6 +265,18 @@ impl<'a> Runner<'a> {
     /// The `[runners.docker]` table; what is not a table counts as none.
     pub fn docker_table(&self) -> Option<&'a dyn TableLike> {
         self.table.get("docker").and_then(Item::as_table_like)
+    }
+
+    /// The address of the daemon that it starts containers with; nothing means that of the service, or the usual one.
+    pub fn daemon(&self) -> Option<&'a str> {
+        let host = self.docker_table()?.get("host")?.as_str()?;
+        Some(host).filter(|host| !host.is_empty())
+    }
+
+    /// True when it starts containers with the usual daemon of this machine, unless the service says otherwise. Machines
+    /// and instances have daemons of their own.
+    pub fn has_usual_daemon(&self) -> bool {
+        self.text("executor") == Some("docker") && self.daemon().is_none_or(is_usual_daemon)
     }
 
     /// True when `host` is the address of another machine's daemon.

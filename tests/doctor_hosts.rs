@@ -106,9 +106,10 @@ fn what_apply_prepared_has_no_problem_but_what_apply_waits_for() {
         let Some(host) = plain() else { return };
         let host = host.config_toml(fixture(config)).start();
         host.sh(WITHOUT_RUNNER).ok();
-        host.prep(&["apply", "--profile", profile, "--runner-version", "17.4.0"]).ok();
+        let run = host.prep(&["apply", "--profile", profile, "--runner-version", "17.4.0"]);
+        run.exit(3).says("gitlab-runner is missing on this host").says_not("dockerd");
         let run = host.prep(&["doctor", "--json", "--profile", profile]);
-        // The machine has neither gitlab-runner nor Docker.
+        // The machine has no gitlab-runner, and its Docker does not run.
         assert_eq!(
             codes(&run, "problem"),
             set(&["runner-missing", "docker-daemon-down"]),

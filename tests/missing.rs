@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Run, Tree, is_root};
+use support::{Run, Tree, fixture, is_root};
 
 /// A tree of a system with this package manager and these programs.
 fn system(manager: &str, programs: &[&str]) -> Tree {
@@ -70,7 +70,10 @@ fn everything_is_named_once_with_one_command_of_the_trees_own_package_manager() 
             "usr/bin/zypper",
             own("zypper --non-interactive install sudo rsync git openssh-clients curl ca-certificates"),
         ),
-        ("usr/sbin/apk", "chroot DIR apk add sudo rsync git openssh-client gitlab-runner".to_owned()),
+        (
+            "usr/sbin/apk",
+            "chroot DIR apk add --update-cache sudo rsync git openssh-client gitlab-runner".to_owned(),
+        ),
         (
             "usr/bin/pacman",
             "chroot DIR pacman -Sy --noconfirm --needed sudo rsync git openssh gitlab-runner".to_owned(),
@@ -147,6 +150,133 @@ fn each_thing_that_is_missing_is_the_only_one_named() {
     assert!(tree.exists("etc/sudoers.d/gitlab-runner"));
     tree.run(&["check", "--profile", "shell"]).exit(3);
     tree.run(&["apply", "--profile", "shell", "--allow-pending"]).ok();
+}
+
+/// What a tree with these programs and this `config.toml` lacks: the packages, in the order in which they are installed.
+fn lacks(tree: &Tree, profile: &str) -> Vec<&'static str> {
+    let run = tree.run(&["plan", "--profile", profile, "--json"]);
+    let document = run.ok().json();
+    let said: Vec<&str> = pending(&document, "programs-missing")
+        .into_iter()
+        .filter_map(|note| note["repair"].as_str())
+        .collect();
+    let packages = ["docker.io", "gitlab-runner"].into_iter();
+    let lacks: Vec<&str> = packages
+        .filter(|package| said.iter().any(|command| command.contains(&format!("-y {package}"))))
+        .collect();
+    assert_eq!(lacks.is_empty(), said.is_empty(), "{run}");
+    // Whoever asks, it is the same.
+    for command in ["check", "doctor"] {
+        let run = tree.run(&[command, "--profile", profile, "--json"]);
+        for package in ["docker.io", "gitlab-runner"] {
+            let is_said = run.stdout.contains(&format!("apt-get install -y {package}"));
+            assert_eq!(is_said, lacks.contains(&package), "{command}: {package}: {run}");
+        }
+    }
+    lacks
+}
+
+const CONFIG: &str = "/etc/gitlab-runner/config.toml";
+
+#[test]
+fn a_registered_runner_needs_the_daemon_that_it_names_by_nothing() {
+    let config = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
+    let host =
+        |host: &str| config.replace("    tls_verify", &format!("    host = \"{host}\"\n    tls_verify"));
+    let unit = |line: &str| format!("[Service]\n{line}\nExecStart=/usr/bin/gitlab-runner run\n");
+    let service = "/etc/systemd/system/gitlab-runner.service";
+    let docker = &["docker.io"][..];
+    // What is put there, and what is missing then.
+    type Put<'a> = &'a [(&'a str, &'a str, u32)];
+    let cases: &[(&str, Put<'_>, &[&str])] = &[
+        ("nothing", &[], docker),
+        ("a client alone", &[("/usr/bin/docker", "", 0o755)], docker),
+        ("the usual socket by its name", &[(CONFIG, &host("unix:///var/run/docker.sock"), 0o600)], docker),
+        ("and by the other", &[(CONFIG, &host("unix:///run/docker.sock"), 0o600)], docker),
+        (
+            "in the service",
+            &[(service, &unit("Environment=DOCKER_HOST=unix:///run/docker.sock"), 0o644)],
+            docker,
+        ),
+        ("the daemon", &[("/usr/sbin/dockerd", "", 0o755)], &[]),
+        ("another one", &[("/usr/bin/podman", "", 0o755)], &[]),
+        ("a socket", &[("/run/docker.sock", "", 0o600)], &[]),
+        ("of a network", &[(CONFIG, &host("tcp://10.0.0.7:2376"), 0o600)], &[]),
+        ("of a user", &[(CONFIG, &host("unix:///run/user/998/podman/podman.sock"), 0o600)], &[]),
+        ("by the service", &[(service, &unit("Environment=DOCKER_HOST=tcp://10.0.0.7:2376"), 0o644)], &[]),
+        (
+            "by its file",
+            &[
+                (service, &unit("EnvironmentFile=-/etc/default/gitlab-runner"), 0o644),
+                ("/etc/default/gitlab-runner", "DOCKER_HOST=ssh://ci@10.0.0.7\n", 0o644),
+            ],
+            &[],
+        ),
+        (
+            "machines with one of their own",
+            &[(CONFIG, &config.replace("\"docker\"", "\"docker-autoscaler\""), 0o600)],
+            &[],
+        ),
+    ];
+    for (name, put, wanted) in cases {
+        let mut tree = system("usr/bin/apt-get", &ALL).config_toml(&config);
+        for (path, text, mode) in *put {
+            tree = tree.file_mode(path, text, *mode);
+        }
+        assert_eq!(lacks(&tree, "dind"), *wanted, "{name}");
+        assert_eq!(lacks(&tree, "shell"), [""; 0], "{name}: for jobs that start no containers");
+        let run = tree.run(&["apply", "--profile", "dind"]);
+        assert_eq!(run.status, if wanted.is_empty() { 0 } else { 3 }, "{name}: {run}");
+        assert!(tree.text(CONFIG).contains("privileged = true"), "{name}: what does not wait is done");
+    }
+    // Before one is registered the profile's own word counts.
+    let ours = "summary = \"x\"\nextends = [\"dind\"]\n[config.docker]\nhost = \"tcp://10.0.0.7:2376\"\n";
+    let tree = system("usr/bin/apt-get", &ALL).file("etc/runner-prep/profiles/ours.toml", ours);
+    assert_eq!(lacks(&tree, "dind"), docker);
+    assert_eq!(lacks(&tree, "ours"), [""; 0]);
+}
+
+#[test]
+fn a_registered_runner_needs_gitlab_runner_in_a_file_or_a_container() {
+    let config = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
+    let unit = "[Service]\nExecStart=-/opt/ci/gitlab-runner run --user gitlab-runner\n";
+    let service = "/etc/systemd/system/gitlab-runner.service";
+    let both = &["docker.io", "gitlab-runner"][..];
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("nothing", &[], both),
+        ("a place for a container", &["/usr/bin/dockerd"], &[]),
+        ("a unit that leads nowhere", &[service], both),
+        ("a unit's own program", &[service, "/opt/ci/gitlab-runner"], &["docker.io"]),
+    ];
+    for (name, put, wanted) in cases {
+        let mut tree = system("usr/bin/apt-get", &ALL[..4]).config_toml(&config);
+        for path in *put {
+            tree = tree.file_mode(path, if *path == service { unit } else { "" }, 0o755);
+        }
+        assert_eq!(lacks(&tree, "dind"), *wanted, "{name}");
+    }
+    // On a host that is known.
+    let Some(host) = support::Host::or_skip() else { return };
+    let host = host.config_toml(&config).start();
+    host.sh("rm /usr/local/bin/gitlab-runner").ok();
+    host.prep(&["apply", "--profile", "dind"]).exit(3).says("gitlab-runner is missing on this host");
+    host.prep(&["check", "--profile", "dind"]).exit(3).says("apt-get install -y gitlab-runner");
+    host.sh("mkdir /run/image; mount -t tmpfs none /run/image; cd /run/image; mkdir usr proc dev
+        mount --bind /usr usr; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64
+        mkfifo hold; cp /bin/bash gitlab-runner; chroot . /gitlab-runner -s run <>hold & sleep 0.3")
+        .ok();
+    host.prep(&["check", "--profile", "dind"]).ok();
+}
+
+#[test]
+fn a_group_of_dockers_waits_for_docker() {
+    let ours = "summary = \"x\"\nextends = [\"shell\"]\n[account]\ngroups = [\"docker\"]\n";
+    let tree = system("usr/bin/apt-get", &ALL).file("etc/runner-prep/profiles/ours.toml", ours);
+    let run = tree.run(&["apply", "--profile", "ours"]);
+    run.exit(3).says("dockerd is missing in the tree").says("apt-get install -y docker.io");
+    assert!(tree.exists("etc/sudoers.d/gitlab-runner"));
+    let tree = tree.file_mode("usr/bin/dockerd", "", 0o755);
+    tree.run(&["apply", "--profile", "ours"]).exit(2).says("there is no group docker");
 }
 
 #[test]

@@ -252,7 +252,6 @@ fn a_registration_that_fails_leaves_the_host_as_it_was() {
         ("glrt-CANARY", "rm /root/runner.token", "install -m 0600 /dev/null /root/runner.token"),
         ("glrt-CANARY", "chmod 0644 /root/runner.token", "others can read the token"),
         ("glrt-CANARY", "chown 998 /root/runner.token", "/root/runner.token"),
-        ("glrt-CANARY", "rm /usr/local/bin/gitlab-runner", "gitlab-runner is missing on this host"),
         (
             "glrt-CANARY",
             "printf '#!/bin/sh\\nkill -9 $$\\n' >/usr/local/bin/gitlab-runner",
@@ -278,6 +277,22 @@ fn a_registration_that_fails_leaves_the_host_as_it_was() {
         host.sh("test ! -e /home/gitlab-runner/.ssh; ! grep -rqs CANARY /var/lib/runner-prep").ok();
         assert!(!run.contains("\u{1b}") && !run.contains("REFUSED"), "{run}");
     }
+}
+
+#[test]
+fn without_gitlab_runner_a_registration_waits_and_the_rest_is_done() {
+    let Some(host) = host("glrt-CANARY", |host| host) else { return };
+    host.sh("mv /usr/local/bin/gitlab-runner /root").ok();
+    for command in ["plan", "apply"] {
+        let run = host.prep(&[command, "--profile", "mine"]);
+        run.exit(if command == "plan" { 0 } else { 3 })
+            .says("gitlab-runner is missing on this host")
+            .says("is registered by gitlab-runner, which is missing")
+            .says("runner-prep apply --profile mine");
+    }
+    host.sh("test -e /etc/sudoers.d/gitlab-runner; test -e /home/gitlab-runner/.ssh/id_ed25519").ok();
+    host.sh("mv /root/gitlab-runner /usr/local/bin").ok();
+    host.prep(&["apply", "--profile", "mine"]).ok().says("+ register ");
 }
 
 #[test]

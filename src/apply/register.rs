@@ -1,7 +1,6 @@
 //! Registrations come before all else: gitlab-runner writes `config.toml` anew, and then the rest is planned on that.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -74,18 +73,15 @@ impl Session<'_> {
     }
 
     fn register(&self, wanted: &RegisterOp) -> Result<()> {
-        let program = wanted.program.as_ref().map_err(|install| {
-            fault("tool-missing", "gitlab-runner is missing on this host, and it registers runners", install)
-        })?;
         in_progress::begin(&self.state)?;
-        let done = self.call(wanted, program);
+        let done = self.call(wanted);
         // A template that did not go keeps the mark, for the next run.
         let swept = staged::sweep(&self.state, TEMPLATE.as_ref()).context("cannot remove the template");
         done.and(swept.and_then(|_| in_progress::end(&self.state)))
     }
 
     /// Start gitlab-runner. The template goes away at the end; that of a killed run is swept by the next one.
-    fn call(&self, wanted: &RegisterOp, program: &Path) -> Result<()> {
+    fn call(&self, wanted: &RegisterOp) -> Result<()> {
         let template = wanted
             .template
             .as_ref()
@@ -96,7 +92,7 @@ impl Session<'_> {
             .transpose()
             .context("cannot write the template")?;
         let token = std::str::from_utf8(wanted.token.bytes()?)?;
-        let mut tool = Tool::new(program)
+        let mut tool = Tool::new(&wanted.program)
             .args(["register", "--non-interactive", "--config"])
             .arg(&wanted.config)
             .args(["--name", &wanted.name, "--url", &wanted.url, "--executor", &wanted.executor])

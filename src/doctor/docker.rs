@@ -3,17 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use toml_edit::Item;
 
 use super::Patient;
 use crate::facts::machine::Machine;
-use crate::facts::programs::update_runner;
+use crate::facts::programs::{DOCKERD, is_had, update_runner};
 use crate::finding::Findings;
 use crate::keys::Version;
-use crate::runner_config::{Runner, Volume, volumes};
-
-/// Where the daemon listens when nobody says otherwise.
-const SOCKET: &str = "/var/run/docker.sock";
+use crate::runner_config::{Runner, SOCKET, Volume, volumes};
 
 /// Storage drivers that are slow, or gone from Docker of today.
 const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
@@ -23,8 +19,7 @@ const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
 pub(super) fn runners<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Option<PathBuf>)>> {
     let of_service = patient.service.map(|service| service.docker_host(patient.facts)).transpose()?.flatten();
     let with_socket = |runner: Runner<'p>| {
-        let host = runner.docker_table().and_then(|docker| docker.get("host")).and_then(Item::as_str);
-        let host = host.filter(|host| !host.is_empty()).or(of_service.as_deref()).unwrap_or_default();
+        let host = runner.daemon().or(of_service.as_deref()).unwrap_or_default();
         let socket = match host.strip_prefix("unix://") {
             Some(path) => Some(PathBuf::from(path)),
             None if host.is_empty() => Some(PathBuf::from(SOCKET)),
@@ -85,6 +80,11 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                         "systemctl status docker",
                     ),
                 }
+            }
+            Err(_)
+                if Path::new(SOCKET) == socket && !is_had(patient.facts, patient.service, DOCKERD)? =>
+            {
+                findings.unknown("docker-daemon-down", format!("{title}: there is no daemon"), "see programs");
             }
             Err(error) => findings.problem(
                 "docker-daemon-down",

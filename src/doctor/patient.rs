@@ -8,11 +8,11 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::Seen;
 use crate::facts::machine::{Machine, RunningRunner};
+use crate::facts::programs::is_had;
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
-use crate::policy::SECURE_PATH;
 use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
 use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
@@ -131,10 +131,8 @@ impl<'a> Patient<'a> {
 
     /// True when gitlab-runner is installed, or runs.
     pub(super) fn has_program(&self) -> bool {
-        let is_there = || self.find(SECURE_PATH.split(':'), "gitlab-runner").is_some();
-        let runs = || self.running().is_ok_and(|running| !matches!(running, Running::Nowhere));
-        // The version that was told says nothing of that.
-        is_there() || runs() || !matches!(self.facts.runner_version(false), Ok(None))
+        // What could not be looked at may be there.
+        !matches!(is_had(self.facts, self.service, "gitlab-runner"), Ok(false))
     }
 
     /// The process that takes jobs.
@@ -193,10 +191,13 @@ impl<'a> Patient<'a> {
         self.wanted.root().get("config")?.as_table_like()?.get("docker")?.as_table_like()
     }
 
-    /// True when the profile wants something of runners that start containers.
-    pub(super) fn wants_docker(&self) -> bool {
-        let executors = self.wanted_strings("config", "executors");
-        self.wanted_docker().is_some() && executors.iter().any(|one| DOCKER_EXECUTORS.contains(one))
+    /// True when the profile wants something of runners that start containers with the usual daemon.
+    pub(super) fn wants_usual_daemon(&self) -> bool {
+        let is_usual = |docker: &dyn TableLike| {
+            docker.get("host").and_then(Item::as_str).is_none_or(runner_config::is_usual_daemon)
+        };
+        self.wanted_strings("config", "executors").contains(&"docker")
+            && self.wanted_docker().is_some_and(is_usual)
     }
 
     /// True when the profile wants Docker-in-Docker: privileged services.

@@ -9,9 +9,10 @@ use anyhow::Result;
 use super::Patient;
 use super::login;
 use super::patient::{Login, Running};
-use crate::facts::programs::{install, is_known, is_there};
+use crate::facts::programs::{DOCKERD, install, is_had, is_known, is_there, is_whole};
 use crate::finding::Findings;
 use crate::repair::quoted;
+use crate::runner_config::Runner;
 
 /// Where programs are found when nobody says otherwise.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
@@ -38,10 +39,11 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     want("ssh", patient.wants_any(&["ssh_key", "known_hosts"]));
     want("docker", patient.account.is_some() && patient.is_in("docker")? || calls("docker"));
     want("gitlab-runner", true);
+    want(DOCKERD, needs_daemon(patient));
     let mut missing = Vec::new();
     for program in wanted.iter().copied() {
         let is_missing = match program {
-            "gitlab-runner" => !patient.has_program(),
+            "gitlab-runner" | DOCKERD => !is_had(patient.facts, patient.service, program)?,
             "docker" => patient.find(USUAL_PATH.split(':'), program).is_none(),
             // The rule names a path.
             _ => match commands().find(|command| Path::new(command).ends_with(program)) {
@@ -51,12 +53,6 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         };
         if is_missing && is_known(program) {
             missing.push(program);
-        }
-    }
-    if patient.wants("config") && !patient.meant_runners().is_ok_and(|runners| !runners.is_empty()) {
-        // Where a runner is registered, its own daemon is asked.
-        if patient.wants_docker() && !missing.contains(&"docker") && !is_there(patient.facts, "docker")? {
-            missing.push("docker");
         }
     }
     let repair = if missing.is_empty() { String::new() } else { install(patient.facts, &missing)? };
@@ -89,4 +85,14 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.fine(format!("all that jobs call is there{place}"));
     }
     Ok(())
+}
+
+/// True when a runner of the profile starts containers with the usual daemon, or will once it is registered. What others
+/// lay over a part of a system is not known.
+fn needs_daemon(patient: &Patient<'_>) -> bool {
+    let needs = || match patient.docker_runners() {
+        Ok(runners) if !runners.is_empty() => runners.iter().any(Runner::has_usual_daemon),
+        _ => patient.wants_usual_daemon(),
+    };
+    patient.wants("config") && needs() && is_whole(patient.facts)
 }

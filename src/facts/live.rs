@@ -183,6 +183,11 @@ impl Facts<'_> {
         Ok(if self.root.is_host() { command } else { on_machine(&command) })
     }
 
+    /// True when a gitlab-runner takes jobs here, in a container too; `None` in a tree.
+    pub fn runs_runner(&self) -> Option<Result<bool>> {
+        self.root.is_host().then(|| Machine::new(self.root).has_runner())
+    }
+
     /// The file of this very program on the host; `None` in a tree, which has another one or none.
     pub fn program(&self) -> Option<PathBuf> {
         self.root.is_host().then(exec::own_program).flatten()

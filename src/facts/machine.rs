@@ -84,6 +84,15 @@ impl<'a> Machine<'a> {
             .collect())
     }
 
+    /// True when one of them is there by its own word. Another user's program can be seen only with more rights than
+    /// `check` has in its unit.
+    ///
+    /// # Errors
+    /// When `/proc` can't be read, or there is too much in it.
+    pub fn has_runner(&self) -> Result<bool> {
+        process_list::says(self.root, &NAMES, "run").context("cannot list the processes in /proc")
+    }
+
     /// A process that has this file alone mounted, as a container with `--volume FILE:FILE` does; `None` when
     /// none has, or the file is gone.
     ///

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::service::Service;
 use super::{Facts, MOST_BYTES};
-use crate::change::{FileKind, Notes};
+use crate::change::{FileKind, Notes, Seen};
 
 /// Where distributions and administrators put programs.
 const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"];
@@ -15,9 +16,8 @@ const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr
 /// Where package managers are.
 const OF_SYSTEM: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
-/// What stands for Docker beside its own program.
-const DOCKER: [&str; 5] =
-    ["/usr/bin/dockerd", "/usr/bin/podman", "/snap/bin/docker", "/run/docker.sock", "/var/run/docker.sock"];
+/// What shows that a daemon serves clients of Docker, beside its program and podman.
+const DAEMON: [&str; 2] = ["/run/docker.sock", "/snap/bin/docker"];
 
 /// A package manager.
 struct Manager {
@@ -29,6 +29,10 @@ struct Manager {
     names: &'static [(&'static str, &'static str)],
     /// GitLab's own repository has packages for it: the name of the script that sets it up.
     script: Option<&'static str>,
+    /// The package of Docker; where the distributions have none, it comes from Docker's repository.
+    docker: Option<&'static str>,
+    /// What starts its daemon, where the package does not.
+    start: Option<&'static str>,
 }
 
 /// The one that a system has. The first that is there counts: dnf and the like can be installed on Debian, and the
@@ -38,13 +42,10 @@ const MANAGERS: [Manager; 7] = [
         program: "apt-get",
         refresh: Some("apt-get update"),
         install: "apt-get install -y",
-        names: &[
-            ("ssh", "openssh-client"),
-            ("docker", "docker.io"),
-            ("useradd", "passwd"),
-            ("su", "util-linux"),
-        ],
+        names: &[("ssh", "openssh-client"), ("useradd", "passwd"), ("su", "util-linux")],
         script: Some("script.deb.sh"),
+        docker: Some("docker.io"),
+        start: None,
     },
     Manager { program: "dnf", install: "dnf install -y", ..RED_HAT },
     Manager { program: "microdnf", install: "microdnf install -y", ..RED_HAT },
@@ -53,14 +54,18 @@ const MANAGERS: [Manager; 7] = [
         program: "zypper",
         install: "zypper --non-interactive install",
         names: &[("ssh", "openssh-clients"), ("useradd", "shadow"), ("su", "util-linux")],
+        docker: Some("docker"),
         ..RED_HAT
     },
     Manager {
         program: "apk",
         refresh: None,
-        install: "apk add",
+        // Its lists are not there either in an image.
+        install: "apk add --update-cache",
         names: &[("ssh", "openssh-client"), ("useradd", "shadow"), ("su", "util-linux")],
         script: None,
+        docker: Some("docker"),
+        start: Some("rc-update add docker default && rc-service docker start"),
     },
     Manager {
         program: "pacman",
@@ -68,6 +73,8 @@ const MANAGERS: [Manager; 7] = [
         install: "pacman -Sy --noconfirm --needed",
         names: &[("ssh", "openssh"), ("useradd", "shadow"), ("su", "util-linux")],
         script: None,
+        docker: Some("docker"),
+        ..RED_HAT
     },
 ];
 
@@ -77,10 +84,18 @@ const RED_HAT: Manager = Manager {
     install: "",
     names: &[("ssh", "openssh-clients"), ("useradd", "shadow-utils"), ("su", "util-linux")],
     script: Some("script.rpm.sh"),
+    docker: None,
+    start: Some("systemctl enable --now docker"),
 };
 
 /// Programs whose package is known on every system; the names of the others' are anybody's guess.
-const KNOWN: [&str; 8] = ["sudo", "rsync", "git", "ssh", "gitlab-runner", "docker", "useradd", "su"];
+const KNOWN: [&str; 9] = ["sudo", "rsync", "git", "ssh", "gitlab-runner", "docker", DOCKERD, "useradd", "su"];
+
+/// What a gitlab-runner leaves that has registered a runner.
+const REGISTERED: &str = "/etc/gitlab-runner/config.toml";
+
+/// The daemon that starts containers for gitlab-runner.
+pub const DOCKERD: &str = "dockerd";
 
 /// True for a program that [`install`] can install.
 pub fn is_known(program: &str) -> bool {
@@ -92,32 +107,49 @@ pub fn is_known(program: &str) -> bool {
 /// # Errors
 /// When it can't be looked at.
 pub fn is_there(facts: &Facts<'_>, program: &str) -> Result<bool> {
-    let is_program = |path: &Path| -> Result<bool> {
-        // Directories that nobody but their owner can enter are no reason to stop looking.
-        let Ok(seen) = facts.stat(path) else { return Ok(false) };
-        Ok(seen.is_some_and(|seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0))
-    };
     if program.starts_with('/') {
         return Ok(facts.stat(Path::new(program))?.is_some());
     }
-    for directory in DIRECTORIES {
-        if is_program(&Path::new(directory).join(program))? {
-            return Ok(true);
-        }
+    let is_program = |name: &str| {
+        // Directories that nobody but their owner can enter are no reason to stop looking.
+        let seen = |directory: &&str| facts.stat(&Path::new(directory).join(name)).ok().flatten();
+        let is_program = |seen: Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
+        DIRECTORIES.iter().any(|directory| seen(&directory).is_some_and(is_program))
+    };
+    let is_one_there =
+        |paths: &[&str]| paths.iter().any(|path| matches!(facts.stat(Path::new(path)), Ok(Some(_))));
+    Ok(is_program(program)
+        || match program {
+            DOCKERD => is_program("podman") || is_one_there(&DAEMON),
+            // A part of a system, such as a tree of files that others lay over it, need not have the program.
+            "sudo" if !is_whole(facts) => is_one_there(&["/etc/sudoers", "/usr/etc/sudoers"]),
+            _ => false,
+        })
+}
+
+/// [`is_there`], also for what the service of gitlab-runner has from elsewhere: itself out of any file or out of a
+/// container, and a daemon at an address.
+///
+/// # Errors
+/// When it can't be looked at.
+pub fn is_had(facts: &Facts<'_>, service: Option<&Service>, program: &str) -> Result<bool> {
+    if is_there(facts, program)? {
+        return Ok(true);
     }
     match program {
-        "docker" => {
-            for path in DOCKER {
-                if facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some()) {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
+        "gitlab-runner" => {
+            let is_one = |program: &str| matches!(is_there(facts, program), Ok(true));
+            let of_unit = service.and_then(|service| service.program.as_ref()?.to_str());
+            let in_container = || match facts.runs_runner() {
+                Some(answer) => answer.unwrap_or(true),
+                // Whether something will start it in a tree is not known, but that it was there before.
+                None => is_one(REGISTERED) && is_one(DOCKERD),
+            };
+            Ok(of_unit.is_some_and(is_one) || facts.runner_version(false)?.is_some() || in_container())
         }
-        // A part of a system, such as a tree of files that others lay over it, need not have the program.
-        "sudo" if !is_whole(facts) => {
-            let is_there = |path| facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some());
-            Ok(["/etc/sudoers", "/usr/etc/sudoers"].into_iter().any(is_there))
+        DOCKERD => {
+            let host = service.map(|service| service.docker_host(facts)).transpose()?.flatten();
+            Ok(host.is_some_and(|host| !host.ends_with(DAEMON[0])))
         }
         _ => Ok(false),
     }
@@ -172,20 +204,21 @@ pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
         return Ok(format!("put {} there by hand, because no package manager is known", programs.join(", ")));
     };
     let from_gitlab = manager.script.filter(|_| programs.contains(&"gitlab-runner"));
-    // Red Hat's own distributions have no Docker: it comes from Docker's repository.
-    let from_docker =
-        (manager.names.as_ptr() == RED_HAT.names.as_ptr() && programs.contains(&"docker")).then_some(());
-    let own = programs.iter().filter(|program| match **program {
-        "gitlab-runner" => from_gitlab.is_none(),
-        "docker" => from_docker.is_none(),
-        _ => true,
-    });
-    let name = |program: &&'static str| {
-        manager.names.iter().find(|(name, _)| name == program).map_or(*program, |(_, package)| *package)
+    let is_docker = |program: &&str| ["docker", DOCKERD].contains(program);
+    let from_docker = manager.docker.is_none() && programs.iter().any(is_docker);
+    let name = |program: &'static str| match program {
+        "gitlab-runner" if from_gitlab.is_some() => None,
+        _ if is_docker(&program) => manager.docker,
+        _ => {
+            let known = manager.names.iter().find(|(name, _)| *name == program);
+            Some(known.map_or(program, |(_, package)| *package))
+        }
     };
-    let known = KNOWN.iter().filter(|known| own.clone().any(|program| program == *known));
-    let mut packages: Vec<&str> = known.map(name).collect();
-    if (from_gitlab.is_some() || from_docker.is_some()) && !is_there(facts, "curl")? {
+    let known = KNOWN.into_iter().filter(|known| programs.contains(known));
+    let mut packages: Vec<&str> = known.filter_map(name).collect();
+    // Docker's client and its daemon, side by side.
+    packages.dedup();
+    if (from_gitlab.is_some() || from_docker) && !is_there(facts, "curl")? {
         packages.extend(["curl", "ca-certificates"]);
     }
     let mut steps: Vec<String> = Vec::new();
@@ -195,7 +228,7 @@ pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
     if !packages.is_empty() {
         steps.push(format!("{} {}", manager.install, packages.join(" ")));
     }
-    if from_docker.is_some() {
+    if from_docker {
         let system = system(facts)?;
         steps.push(format!(
             "curl -fsSL https://download.docker.com/linux/{system}/docker-ce.repo -o /etc/yum.repos.d/docker-ce.repo"
@@ -211,6 +244,7 @@ pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
         steps.push(format!("bash {file}"));
         steps.push(format!("{} gitlab-runner", manager.install));
     }
+    steps.extend(manager.start.filter(|_| programs.contains(&DOCKERD)).map(str::to_owned));
     Ok(steps.join(" && "))
 }
 

@@ -27,6 +27,8 @@ pub const UNIT: &str = "gitlab-runner.service";
 pub struct Service {
     /// The unit file.
     pub unit: PathBuf,
+    /// The program that it starts.
+    pub program: Option<PathBuf>,
     /// True when the unit can't be started: it is empty, or a link to `/dev/null`.
     pub masked: bool,
     /// `User=` of the unit: as whom gitlab-runner itself runs; nothing means root.
@@ -117,7 +119,18 @@ fn parse(text: &str) -> Service {
     }
     let is_unclear = !words.is_empty() && !words.iter().any(is_run);
     let environment_files = files;
-    Service { run_as, is_unclear, settings, environment, environment_files, ..Service::of_arguments(&words) }
+    // What stands before its path says how it is started (systemd.service(5)).
+    let program = words.first().map(|word| word.trim_start_matches(['@', '-', ':', '+', '!', '|']));
+    let program = program.filter(|program| program.starts_with('/')).map(PathBuf::from);
+    Service {
+        program,
+        run_as,
+        is_unclear,
+        settings,
+        environment,
+        environment_files,
+        ..Service::of_arguments(&words)
+    }
 }
 
 /// The command of gitlab-runner whose options follow.

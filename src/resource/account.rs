@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::{Name, USUAL_NAMES};
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
+use crate::facts::programs::{DOCKERD, is_there, is_whole};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
 
@@ -152,6 +153,8 @@ impl Resource for Account {
             notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
             check_way(context, notes)?;
         }
+        let lacks_docker =
+            || -> Result<bool> { Ok(is_whole(context.facts) && !is_there(context.facts, DOCKERD)?) };
         for group in self.groups.iter().map(Name::as_str) {
             if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
                 notes.warn(
@@ -160,7 +163,13 @@ impl Resource for Account {
                     format!("take {group} out of account.groups unless the jobs are trusted like root"),
                 );
             }
-            let members = context.facts.members(group)?.ok_or_else(|| {
+            let members = context.facts.members(group)?;
+            // Docker's package makes the group; without Docker it is not there yet.
+            if group == "docker" && members.is_none() && lacks_docker()? {
+                notes.lacks.push(DOCKERD.to_owned());
+                continue;
+            }
+            let members = members.ok_or_else(|| {
                 fault(
                     "group-missing",
                     format!("there is no group {group} that {name} could be in"),

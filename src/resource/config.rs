@@ -18,14 +18,15 @@ use super::context::{Context, Resource};
 use super::gate;
 use super::settings::{Config, Service, Setting};
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
+use crate::facts::programs::DOCKERD;
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::keys::GLOBAL;
 use crate::repair::Registration;
-use crate::runner_config::{AUTHORITY, IMAGE, RUNNERS, SERVICES, USUAL_PATH};
+use crate::runner_config::{AUTHORITY, DOCKER, IMAGE, RUNNERS, SERVICES, USUAL_PATH, is_usual_daemon};
 use crate::text::position::TextError;
-use crate::text::toml_patch::{self, Toml};
-use survey::{After, Survey};
+use crate::text::toml_patch::{self, Scalar, Toml};
+use survey::Survey;
 
 /// The values that a profile wants, and the file that they were last planned into.
 #[derive(Deserialize)]
@@ -88,27 +89,23 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let Survey { is_meant, executors, on, notes: said, values, refused, policies, notations, after } =
-            survey?;
-        notes.warnings.extend(said.warnings);
-        notes.executors = executors;
-        let (refused, policies, notations) = match &after {
-            Some(After { survey, .. }) => (&survey.refused, &survey.policies, &survey.notations),
-            None => (&refused, &policies, &notations),
-        };
-        for (what, repair) in refused {
+        let mut survey = survey?;
+        let after = survey.after.take();
+        notes.warnings.append(&mut survey.notes.warnings);
+        notes.executors = std::mem::take(&mut survey.executors);
+        let at_last = after.as_ref().map_or(&survey, |after| &after.survey);
+        for (what, repair) in &at_last.refused {
             notes.warn("config-type", format!("{shown}: {what}"), repair.clone());
         }
-        for (what, repair) in policies {
+        for (what, repair) in &at_last.policies {
             notes.warn("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
         }
-        gate::check_notations(notations, context, &shown, notes)?;
-        let is_on = |key: &str| on.contains(key);
-        let waits = config.is_for_runners() && !is_meant;
-        if !waits {
-            // Whoever registered a runner has gitlab-runner, if only in a container.
-            notes.calls.retain(|program| program != "gitlab-runner");
+        gate::check_notations(&at_last.notations, context, &shown, notes)?;
+        if at_last.needs_daemon && config.is_for_docker() {
+            notes.call(DOCKERD);
         }
+        let is_on = |key: &str| survey.on.contains(key);
+        let waits = config.is_for_runners() && !survey.is_meant;
         gate::check(config, context, &is_on, waits || after.is_some(), notes)?;
         if waits {
             let executors = config.executors.join(", ");
@@ -131,14 +128,14 @@ impl Resource for RunnerConfig {
         let place = Place::System(seen.resolved.clone().unwrap_or(path));
         let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
         let mut names: Vec<&str> = Vec::new();
-        for name in values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default()) {
+        for name in survey.values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default()) {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         let why = format!("not as wanted: {}", names.join(", "));
         let (before, after, check, swap) = (Some(seen), Some(planned), Check::RunnerConfig, Swap::Shared);
-        let file = FileOp { place, before, after, meta, check, shown: Shown::Values(values), swap };
+        let file = FileOp { place, before, after, meta, check, shown: Shown::Values(survey.values), swap };
         Ok(vec![Change::of("config", why, file)])
     }
 }
@@ -157,12 +154,21 @@ impl Config {
         keys.chain(services).chain(authority).collect()
     }
 
+    /// A runner that is right from the start would have the usual daemon of the host.
+    fn wants_usual_daemon(&self) -> bool {
+        let host = match self.setting(DOCKER, "host") {
+            Some(Setting::Scalar(Scalar::String(host))) => Some(host.as_str()),
+            _ => None,
+        };
+        self.executors.iter().any(|name| name == "docker") && host.is_none_or(is_usual_daemon)
+    }
+
     /// No runner is there to be configured: say how to register one that is right from the start.
     fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str) {
         let is_docker = self.is_for_docker();
         notes.call("gitlab-runner");
-        if is_docker {
-            notes.call("docker");
+        if is_docker && self.wants_usual_daemon() {
+            notes.call(DOCKERD);
         }
         if notes.registers {
             return;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
-use crate::facts::{Facts, MOST_BYTES, programs};
+use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{fault, quoted};
 use crate::runner_config::{self, DOCKER_EXECUTORS, EXECUTORS, Runner};
 
@@ -167,6 +167,15 @@ impl Resource for Registrations {
                 );
                 continue;
             }
+            let Some(program) = facts.tool("gitlab-runner") else {
+                notes.lacks.push("gitlab-runner".to_owned());
+                notes.wait(
+                    "runner-not-registered",
+                    format!("the runner {name} of {url} is registered by gitlab-runner, which is missing"),
+                    format!("after that: {}", context.options.command),
+                );
+                continue;
+            };
             let is_twin = |other: &&Registration| other.name == *name;
             let is_alone = self.0.iter().filter(is_twin).count() == 1;
             changes.push(Change {
@@ -189,10 +198,7 @@ impl Resource for Registrations {
                         .ca
                         .clone()
                         .filter(|_| runner_config::own_server(&wanted.url).is_some()),
-                    program: match facts.tool("gitlab-runner") {
-                        Some(program) => Ok(program),
-                        None => Err(programs::install(facts, &["gitlab-runner"])?),
-                    },
+                    program,
                 })),
             });
         }

@@ -114,7 +114,7 @@ impl Dir {
     /// Facts of an entry, not following it; `None` when there is none.
     pub fn stat_entry(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         let _rights = self.act()?;
-        self.stat_quietly(name)
+        self.stat_below(name.as_ref(), false)
     }
 
     /// Facts of what a link of the kernel's leads to, such as `/proc/PID/root`.
@@ -128,8 +128,10 @@ impl Dir {
         Ok(File::from(fd))
     }
 
-    fn stat_quietly(&self, name: &OsStr) -> io::Result<Option<Stat>> {
-        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+    /// Facts of what lies at a path below, links on the way followed as the kernel does.
+    pub(super) fn stat_below(&self, path: &Path, follow: bool) -> io::Result<Option<Stat>> {
+        let flags = if follow { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+        match fstatat(&self.fd, path, flags) {
             Ok(stat) => Ok(Some(stat.into())),
             Err(Errno::ENOENT) => Ok(None),
             Err(error) => Err(error.into()),
@@ -222,7 +224,7 @@ impl Dir {
         for (name, _) in self.entries_quietly()? {
             let open_to_all =
                 |stat: &Stat| stat.kind == Kind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
-            if self.stat_quietly(&name)?.is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat)) {
+            if self.stat_below(name.as_ref(), false)?.is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat)) {
                 return Ok(false);
             }
         }

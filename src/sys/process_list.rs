@@ -128,7 +128,7 @@ pub fn named(machine: &Root, names: &[&str]) -> io::Result<Vec<Process>> {
         look.go_on()?;
         // A process may end while we look, and the kernel's own have no program.
         let Ok(program) = look.link(pid, "exe") else { continue };
-        if !names.iter().any(|name| is_program(&program, name)) {
+        if !names.iter().any(|name| is_program(program.as_bytes(), name)) {
             continue;
         }
         let Some(uid) = look.text(pid, "status")?.as_deref().and_then(real_user) else { continue };
@@ -141,6 +141,20 @@ pub fn named(machine: &Root, names: &[&str]) -> io::Result<Vec<Process>> {
     }
     found.sort_by_key(|process| process.pid);
     Ok(found)
+}
+
+/// True when a process says of itself that its program has one of these names, and that it was given this argument.
+pub fn says(machine: &Root, names: &[&str], argument: &str) -> io::Result<bool> {
+    let mut look = Look::begin(machine)?;
+    for pid in look.all()? {
+        let Some(bytes) = look.bytes(&pid.to_string(), "cmdline")? else { continue };
+        let mut words = bytes.split(|byte| *byte == 0);
+        let is_it = words.next().is_some_and(|program| names.iter().any(|name| is_program(program, name)));
+        if is_it && words.any(|word| word == argument.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The children of this process.
@@ -163,9 +177,9 @@ pub(super) fn children(machine: &Root) -> io::Result<Vec<u32>> {
 }
 
 /// The program's file has this name, or the one under which it can be downloaded, `NAME-linux-amd64`.
-fn is_program(path: &OsString, name: &str) -> bool {
+fn is_program(path: &[u8], name: &str) -> bool {
     // So the kernel marks a file that was replaced while it runs.
-    let path = path.as_bytes().strip_suffix(b" (deleted)").unwrap_or(path.as_bytes());
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(path);
     let file = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let rest = file.strip_prefix(name.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-linux-"))
@@ -200,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_programs_file_names_it_and_not_its_words() {
-        let is = |path: &str| is_program(&path.into(), "gitlab-runner");
+        let is = |path: &str| is_program(path.as_bytes(), "gitlab-runner");
         assert!(is("/usr/bin/gitlab-runner") && is("/opt/gitlab-runner (deleted)"));
         assert!(is("/root/gitlab-runner-linux-amd64"));
         assert!(!is("/usr/bin/gitlab-runner-helper") && !is("/usr/bin/sudo") && !is("/gitlab-runner/x"));

@@ -335,8 +335,9 @@ fn lay_out(place: &Place) {
         ("etc/sudoers", SUDOERS, 0o440),
         // The program is mounted on it.
         ("opt/under-test/runner-prep", "", 0o755),
-        // A host that lacks nothing. It says no version, and takes no jobs.
+        // A host that lacks nothing. What is there says no version, and takes no jobs.
         ("usr/local/bin/gitlab-runner", "#!/bin/sh\n", 0o755),
+        ("usr/local/bin/dockerd", "#!/bin/sh\n", 0o755),
     ] {
         place.file(path, text.as_bytes(), mode);
     }

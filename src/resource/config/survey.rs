@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) is_meant: bool,
     /// The executors of all runners, meant or not.
     pub(super) executors: BTreeSet<String>,
+    /// One of those starts containers with the usual daemon of the host.
+    pub(super) needs_daemon: bool,
     /// The truth values that [`gate`] asks for and that are true for one of those.
     pub(super) on: BTreeSet<&'static str>,
     /// What is to be said.
@@ -104,6 +106,7 @@ impl Survey {
         file: &str,
     ) -> Result<Vec<Edit>> {
         self.is_meant |= !meant.is_empty();
+        self.needs_daemon |= meant.iter().any(|runner| runner.has_usual_daemon());
         let Self { notes, values, .. } = self;
         let mut work = Work { config, toml, file, notes, values, edits: Vec::new() };
         work.plan_tables(config, None)?;
