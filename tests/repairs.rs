@@ -259,7 +259,11 @@ for package do
             place=/usr/local/bin; [ -e $place/gitlab-runner ] || place=/usr/bin
             cp /run/runner $place/new; chmod 0755 $place/new; mv $place/new $place/gitlab-runner
             continue ;;
-        docker*) install -m 0755 /dev/null /usr/bin/docker; continue ;;
+        docker*)
+            for name in docker dockerd; do
+                install -m 0755 /dev/null /usr/bin/$name || install -m 0755 /dev/null /usr/local/bin/$name
+            done
+            continue ;;
         git | rsync | sudo) program=$package ;;
         openssh*) program=ssh ;;
         *) continue ;;

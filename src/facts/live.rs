@@ -258,6 +258,9 @@ impl Facts<'_> {
     /// # Errors
     /// What stands in the way: as for any file, or a lock that does not go.
     pub fn check_accounts(&self, confined: bool) -> Result<()> {
+        if self.tool("useradd").is_none() {
+            return Err(fault("tool-missing", "useradd is not installed", self.install_tool("useradd")?));
+        }
         accounts::check(self.root, self.machine, confined)
     }
 

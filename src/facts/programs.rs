@@ -112,9 +112,9 @@ pub fn is_there(facts: &Facts<'_>, program: &str) -> Result<bool> {
     }
     let is_program = |name: &str| {
         // Directories that nobody but their owner can enter are no reason to stop looking.
-        let seen = |directory: &&str| facts.stat(&Path::new(directory).join(name)).ok().flatten();
+        let seen = |directory: &str| facts.stat(&Path::new(directory).join(name)).ok().flatten();
         let is_program = |seen: Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
-        DIRECTORIES.iter().any(|directory| seen(&directory).is_some_and(is_program))
+        DIRECTORIES.iter().any(|directory| seen(directory).is_some_and(is_program))
     };
     let is_one_there =
         |paths: &[&str]| paths.iter().any(|path| matches!(facts.stat(Path::new(path)), Ok(Some(_))));

@@ -279,6 +279,8 @@ mod tests {
         assert_eq!(service.user.as_deref(), Some("ci"));
         assert_eq!(service.config, Some(PathBuf::from("/etc/gitlab-runner/config.toml")));
         assert_eq!(service.directory, Some(PathBuf::from("/srv/ci")));
+        assert_eq!(service.program, Some(PathBuf::from("/usr/bin/gitlab-runner")));
+        assert_eq!(parse("ExecStart=-!/opt/x run").program, Some(PathBuf::from("/opt/x")));
     }
 
     #[test]
@@ -311,14 +313,15 @@ mod tests {
     #[test]
     fn what_a_shell_is_given_is_not_read_as_gitlab_runners() {
         let service = parse("ExecStart=/bin/sh -c \"exec gitlab-runner run --user ci\"\n");
-        assert_eq!(service, Service { is_unclear: true, ..Service::default() });
+        let program = Some("/bin/sh".into());
+        assert_eq!(service, Service { program, is_unclear: true, ..Service::default() });
         let service = parse("ExecStart=/usr/bin/env -u TZ gitlab-runner run -u ci\n");
         assert_eq!((service.is_unclear, service.user.as_deref()), (false, Some("ci")));
     }
 
     #[test]
     fn an_option_without_a_value_is_no_value() {
-        assert_eq!(parse("ExecStart=/x run --user"), Service::default());
+        assert_eq!(parse("ExecStart=/x run --user").user, None);
     }
 
     #[test]

@@ -224,7 +224,10 @@ impl Dir {
         for (name, _) in self.entries_quietly()? {
             let open_to_all =
                 |stat: &Stat| stat.kind == Kind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
-            if self.stat_below(name.as_ref(), false)?.is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat)) {
+            if self
+                .stat_below(name.as_ref(), false)?
+                .is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat))
+            {
                 return Ok(false);
             }
         }

@@ -151,7 +151,6 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit("/etc/group", "sudo:x:27:", "docker:x:970:gitlab-runner\nsudo:x:27:")],
         "docker-not-found",
     ),
-    problem("no daemon", &[Put("/usr/bin/apt-get", "")], "dockerd-not-found"),
     problem("no git", &[Remove("/usr/bin/git")], "git-not-found"),
     problem("no ssh", &[Remove("/usr/bin/ssh")], "ssh-not-found"),
     problem("no rsync", &[Remove("/usr/bin/rsync")], "rsync-not-found"),

@@ -126,6 +126,13 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "config-old-mtime",
     ),
     unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
+    ill(
+        "no Docker daemon",
+        "rm /usr/local/bin/dockerd; mv /run/docker.sock /run/docker.stopped
+         [ ! -e /usr/sbin/dockerd ] || mount --bind /dev/null /usr/sbin/dockerd",
+        "",
+        "dockerd-not-found",
+    ),
     ill("Docker daemon down", "mv /run/docker.sock /run/docker.stopped", "", "docker-daemon-down"),
     ill(
         "Docker 29 with an old gitlab-runner",

@@ -11,11 +11,9 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::super::dir::{Kind, READ};
-use super::super::exec::find;
 use super::super::root::Root;
 use super::super::waiting::rest;
 use super::super::writable::check_below;
-use super::tools::missing;
 use super::unfinished::{MOST_LOCK, is_gone};
 use super::{DATABASES, irregular};
 use crate::fault::{Fault, look_and_move};
@@ -32,9 +30,6 @@ const OF_ALL: &str = "/etc/.pwd.lock";
 /// # Errors
 /// What stands in the way of one of them: as for any file that is replaced, or a lock that somebody keeps.
 pub fn check(root: &Root, machine: &Root, confined: bool) -> Result<()> {
-    if find(machine, "useradd").is_none() {
-        return Err(missing("useradd"));
-    }
     let files = DATABASES[..4].iter().flat_map(|name| [format!("/etc/{name}"), format!("/etc/{name}-")]);
     for path in files {
         let path = Path::new(&path);

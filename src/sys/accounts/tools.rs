@@ -75,7 +75,7 @@ pub(super) fn call(place: Place<'_>, tool: &str, arguments: &[OsString]) -> Resu
     aside::call(place.root, place.state, &program, arguments)
 }
 
-pub(super) fn missing(tool: &str) -> anyhow::Error {
+fn missing(tool: &str) -> anyhow::Error {
     fault(
         "tool-missing",
         format!("{tool} is not installed"),
