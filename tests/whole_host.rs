@@ -27,7 +27,7 @@ fn one_command_gives_a_new_machine_what_jobs_need() {
         return;
     }
     let host = host.start();
-    host.sh("rm /usr/local/bin/gitlab-runner").ok();
+    host.sh("mv /usr/local/bin/gitlab-runner /root").ok();
     let run = host.prep(&["apply", "--profile", "dind", "--json"]);
     let document = run.exit(3).json();
     assert_eq!((&document["changed"], &document["failed"]), (&true.into(), &false.into()), "{run}");
@@ -69,7 +69,7 @@ fn one_command_gives_a_new_machine_what_jobs_need() {
     assert_unchanged(&before, &host.stamps());
 
     // A runner is registered: the three values, and nothing else.
-    host.sh("install -d -m 0700 /etc/gitlab-runner").ok();
+    host.sh("mv /root/gitlab-runner /usr/local/bin; install -d -m 0700 /etc/gitlab-runner").ok();
     let config = "/etc/gitlab-runner/config.toml";
     std::fs::write(host.path(config), fixture("config-docker-runner.toml")).unwrap();
     host.sh(&format!("chmod 0600 {config}; cp {config} /root/before")).ok();

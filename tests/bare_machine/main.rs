@@ -95,6 +95,34 @@ fn without_packages_the_line_that_it_names_does_all() {
 }
 
 #[test]
+fn each_package_manager_is_called_by_its_own_words() {
+    let Some(machine) = Machine::or_skip(&own_release()) else { return };
+    machine.clone_with_program();
+    machine.sh("rm /usr/bin/apt-get").ok();
+    let install = format!("cd /srv/clone; exec {FIRST}");
+    machine
+        .sh(&install)
+        .exit(2)
+        .says("missing: sudo rsync git ssh")
+        .says("no package manager that is known here");
+    for (manager, words) in [
+        ("dnf", "-y install sudo rsync git openssh-clients"),
+        ("zypper", "-n install sudo rsync git openssh-clients"),
+        ("apk", "--update-cache add sudo rsync git openssh-client"),
+        ("pacman", "-Sy --noconfirm --needed sudo rsync git openssh"),
+    ] {
+        let place = format!("/usr/bin/{manager}");
+        machine.put(&place, "#!/bin/sh\necho \"$*\" >/srv/called\necho 'no mirror'\nexit 1\n");
+        machine.sh(&format!("chmod 0755 {place}")).ok();
+        let run = machine.sh(&install);
+        run.exit(2).says("no mirror").says(&format!("{manager} cannot install sudo rsync git"));
+        assert_eq!(machine.sh("cat /srv/called; rm /srv/called").ok().stdout, format!("{words}\n"));
+        machine.sh(&format!("rm {place}")).ok();
+    }
+    assert_nothing_installed(&machine);
+}
+
+#[test]
 fn a_distribution_without_a_new_rust_says_so_before_anything_is_changed() {
     let Some(machine) = Machine::or_skip(&own_release()) else { return };
     // Its archive has no Rust at all.
