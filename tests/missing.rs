@@ -178,6 +178,9 @@ fn lacks(tree: &Tree, profile: &str) -> Vec<&'static str> {
 
 const CONFIG: &str = "/etc/gitlab-runner/config.toml";
 
+/// Files of a tree: path, text and mode.
+type Put<'a> = &'a [(&'a str, &'a str, u32)];
+
 #[test]
 fn a_registered_runner_needs_the_daemon_that_it_names_by_nothing() {
     let config = String::from_utf8(fixture("config-docker-runner.toml")).unwrap();
@@ -187,7 +190,6 @@ fn a_registered_runner_needs_the_daemon_that_it_names_by_nothing() {
     let service = "/etc/systemd/system/gitlab-runner.service";
     let docker = &["docker.io"][..];
     // What is put there, and what is missing then.
-    type Put<'a> = &'a [(&'a str, &'a str, u32)];
     let cases: &[(&str, Put<'_>, &[&str])] = &[
         ("nothing", &[], docker),
         ("a client alone", &[("/usr/bin/docker", "", 0o755)], docker),

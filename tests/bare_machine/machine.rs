@@ -12,7 +12,7 @@ use crate::support::{
 pub(crate) const FIRST: &str = "./install.sh -- apply --profile dind";
 
 /// A build takes minutes on a slow machine; a mirror can be slow, too.
-const LIMIT: Duration = Duration::from_secs(3600);
+pub(crate) const LIMIT: Duration = Duration::from_secs(3600);
 
 /// Lays a disk over the tree, small enough to be filled by a test. It holds the mounts until its input ends.
 const START: &str = "mount -t tmpfs -o mode=0755,size=$3 tmpfs \"$1\"

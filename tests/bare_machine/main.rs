@@ -12,9 +12,8 @@ mod support;
 mod machine;
 
 use std::process::Command;
-use std::time::Duration;
 
-use machine::{FIRST, Machine, own_release, stripped};
+use machine::{FIRST, LIMIT, Machine, own_release, stripped};
 use support::{assert_unchanged, long, run_limited, run_within, source};
 
 /// What the first command leaves, as somebody would look for it.
@@ -237,7 +236,7 @@ fn apt_installs_the_package_with_all_that_it_needs() {
         .arg(place.path())
         .env("BINARY", stripped(place.path()))
         .env("PATH", format!("{}:{}", path.join(":"), support::PATH));
-    run_within(Duration::from_secs(300), &mut build).ok();
+    run_within(LIMIT, &mut build).ok();
     for release in ["bullseye", "bookworm", "trixie", "sid"] {
         let Some(machine) = Machine::or_skip(release) else { return };
         let mut copy = Command::new("/bin/sh");
