@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::looks::unreadable;
+use super::machine::Machine;
 use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, rights, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, fault};
