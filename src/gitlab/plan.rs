@@ -169,6 +169,8 @@ impl Planned<'_> {
         let (path, state) = (self.path, self.state);
         let is_old = state.version.is_some_and(|version| version < Version(17, 1, 0));
         let (name, before, after) = match (state.variables.as_deref(), state.restricted) {
+            // Then GitLab asks for no role.
+            (Some(_), Some(false)) => (LEAST_ROLE, json!("developer"), json!(role_of(wanted))),
             (Some(now), _) => (LEAST_ROLE, json!(now), json!(role_of(wanted))),
             (None, Some(now)) if is_old => {
                 ("restrict_user_defined_variables", json!(now), json!(wanted != Role::Developer))

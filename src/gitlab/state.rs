@@ -25,7 +25,7 @@ pub struct State {
     pub version: Option<Version>,
     /// The least role for variables, in GitLab's words; `None` where GitLab does not show it.
     pub variables: Option<String>,
-    /// Its form before 17.1: true from Maintainer on.
+    /// Whether that counts; before 17.1: true from Maintainer on.
     pub restricted: Option<bool>,
     /// Jobs may push to it; `None` where GitLab does not show it.
     pub push_by_job_token: Option<bool>,

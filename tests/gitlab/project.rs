@@ -213,6 +213,11 @@ fn a_least_role_is_widened_and_never_narrowed() {
         );
         assert_eq!(desk.settles(), Vec::<String>::new(), "{now} {wanted}");
     }
+    for variables in ["developer", "maintainer", "no_one_allowed"] {
+        let state = State { variables, unrestricted: true, ..State::default() };
+        let desk = Desk::new(state, "pipeline_variables = \"developer\"");
+        assert_eq!(desk.settles(), Vec::<String>::new(), "without a restriction no role counts: {variables}");
+    }
     let desk = Desk::new(State { variables: "no_one_allowed", ..State::default() }, ALL);
     desk.run(&["plan"]).ok().says("only an Owner may change that");
     desk.run(&["apply"])

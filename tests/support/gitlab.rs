@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(crate) projects: Vec<u64>,
     pub(crate) groups: Vec<u64>,
     pub(crate) variables: &'static str,
+    /// That counts for nothing.
+    pub(crate) unrestricted: bool,
     pub(crate) push: bool,
     pub(crate) protected: Value,
     pub(crate) archived: bool,
@@ -114,6 +116,7 @@ impl Default for State {
             projects: Vec::new(),
             groups: Vec::new(),
             variables: "maintainer",
+            unrestricted: false,
             push: false,
             protected: json!([]),
             archived: false,
@@ -423,7 +426,7 @@ impl State {
                 });
                 if is_maintainer {
                     project["ci_pipeline_variables_minimum_override_role"] = json!(self.variables);
-                    project["restrict_user_defined_variables"] = json!(self.variables != "developer");
+                    project["restrict_user_defined_variables"] = json!(!self.unrestricted);
                     project["ci_push_repository_for_job_token_allowed"] = json!(self.push);
                 }
                 ok(200, &project)

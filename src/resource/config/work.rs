@@ -270,8 +270,8 @@ impl Work<'_> {
                 };
                 table = item.map(|item| item.as_table_like().ok_or_else(|| wrong(item))).transpose()?;
             }
+            let is_free = *section == FLAGS || keys::holder(section).is_some();
             for (key, setting) in settings {
-                let is_free = *section == FLAGS || keys::holder(section).is_some();
                 let item = self.look(table, key, runner, is_free)?;
                 let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
                 let place = Place { runner, section, key, keys: &keys };
