@@ -230,6 +230,25 @@ impl Facts<'_> {
         done.map(Some)
     }
 
+    /// What a script says that a shell of the account runs in its home, and of which nothing stays: what it writes lies in
+    /// memory, and goes. `None` where the kernel does not allow that, and where nobody's rights but the account's are there.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn rehearse(&self, account: &Account, script: &str) -> Result<Option<Finished>> {
+        let (Some(shell), true) = (self.tool("sh"), self.root.is_host() && identity::is_root()) else {
+            return Ok(None);
+        };
+        let home = account.home.as_os_str();
+        let tool = Tool::new(&shell).args(["-c", script]).within(&account.home).patience(ASKING).rehearsing();
+        let tool =
+            tool.env("HOME", home).env("USER", account.name.as_ref()).env("LOGNAME", account.name.as_ref());
+        match tool.account(&account.name, rights(account)).run() {
+            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => Ok(None),
+            done => done.map(Some),
+        }
+    }
+
     /// Refuse a place where nothing can be made or changed, or `replaced`, as far as that can be seen without a write.
     /// In a `confined` process mounts say nothing: only the process may see them.
     ///

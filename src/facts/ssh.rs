@@ -15,7 +15,7 @@ use super::{Account, Facts};
 use crate::fault;
 use crate::text::known_hosts::HostName;
 use config::read;
-pub use config::{CONFIG, Text, first_read, is_system_config, names_key, texts};
+pub use config::{CONFIG, SYSTEM as SYSTEM_CONFIG, Text, first_read, is_system_config, names_key, texts};
 pub use verdict::{Files, Verdict, is_taken};
 
 /// Where ssh of every account looks for host keys.
@@ -120,16 +120,17 @@ impl Client {
             return Ok(Self::Unknown("CanonicalizeHostname asks the network what a host is called"));
         }
         let (port, server) = (host.port().to_string(), format!("git@{}", host.host()));
-        let mut arguments = vec!["-G", "-o", "CanonicalizeHostname=no"];
+        // As git calls it: with a command, and without a terminal.
+        let mut arguments = vec!["-G", "-T", "-o", "CanonicalizeHostname=no"];
         if host.port() != 22 {
             arguments.extend(["-p", &port]);
         }
-        arguments.extend(["--", &server]);
+        arguments.extend(["--", &server, "git-receive-pack"]);
         match facts.ask(account, "ssh", &arguments, b"") {
             Ok(Some(said)) if said.success() => {
                 Ok(Self::Does(Settings::told(&said.stdout, account, host, &facts.host_name()?)))
             }
-            Ok(Some(said)) => Ok(Self::Refuses(said.complaint())),
+            Ok(Some(said)) => Ok(Self::Refuses(said.complaint_about(|line| line.contains(" line ")))),
             Ok(None) => Ok(Self::Unknown("ssh is not installed")),
             Err(error) if fault::is(&error, "tool-hangs") => Ok(Self::Refuses(format!("{error:#}"))),
             Err(error) => Err(error),
@@ -164,10 +165,8 @@ impl Settings {
             lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
         };
         let is_set = |key: &str| value(key).filter(|value| !value.eq_ignore_ascii_case("none"));
-        let words = |key: &str| {
-            let list = is_set(key).unwrap_or_default();
-            list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-        };
+        // A list in which nothing is left has one empty word.
+        let words = |key: &str| value(key).map(|list| list.split(',').map(str::to_owned).collect());
         let hostname = value("hostname").unwrap_or(host.host()).to_ascii_lowercase();
         let port = value("port").unwrap_or("22");
         let alias = value("hostkeyalias").map(str::to_ascii_lowercase);
@@ -224,9 +223,12 @@ impl Settings {
                 }
                 _ => None,
             },
-            key_algorithms: words("pubkeyacceptedalgorithms"),
+            // Before OpenSSH 8.5 by another name.
+            key_algorithms: words("pubkeyacceptedalgorithms")
+                .or_else(|| words("pubkeyacceptedkeytypes"))
+                .unwrap_or_default(),
             has_provider: is_set("pkcs11provider").is_some() || is_set("identityagent").is_some(),
-            algorithms: words("hostkeyalgorithms"),
+            algorithms: words("hostkeyalgorithms").unwrap_or_default(),
         }
     }
 }

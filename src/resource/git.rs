@@ -3,6 +3,7 @@
 //! Never overrides a value, never touches other settings.
 
 mod judge;
+mod reach;
 mod sight;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, See
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::text::git_config;
-use judge::{judge, look_at_service};
+use judge::{Setting, judge, look_at_service};
 use sight::{Sight, invalid, is_shut};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
@@ -78,7 +79,7 @@ impl Resource for Git {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         notes.call("git");
         let target = context.target;
-        let seen = target.home(context.facts, &FILES)?;
+        let mut seen = target.home(context.facts, &FILES)?;
         for (name, seen) in FILES.iter().zip(&seen) {
             if let Some(seen) = seen.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1)
             {
@@ -88,6 +89,13 @@ impl Resource for Git {
                     format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
                     look_and_move_aside(&target.name, &path),
                 ));
+            }
+        }
+        // In a directory that the account locked itself out of nothing is for git.
+        if let (Some(account), Some(Some(first))) = (&target.account, seen.first()) {
+            let path = target.home.join(FILES[0]);
+            if !is_shut(context, first) && context.facts.shut_out(account, &path)?.is_some() {
+                seen[0] = None;
             }
         }
         let system = context.facts.file(Path::new(SYSTEM), MOST_BYTES)?;
@@ -116,16 +124,12 @@ impl Resource for Git {
             ));
         }
         // git itself drops these characters, and refuses what is left empty.
-        let is_crud = |value: &String| value.chars().all(|c| c <= ' ' || ".,:;<>\"\\'".contains(c));
-        if name.value.as_ref().is_some_and(is_crud) {
+        let is_crud = |value: &str| value.chars().all(|c| c <= ' ' || ".,:;<>\"\\'".contains(c));
+        if let Some(value) = name.value.as_ref().filter(|name| name.value.as_deref().is_some_and(is_crud)) {
             notes.wait(
                 "git-name-empty",
                 "git refuses to commit: user.name has a value, and no letter is in it",
-                context.as_account(&format!(
-                    "git config --file {} user.name {}",
-                    target.home.join(FILES[1]).display(),
-                    target.name
-                )),
+                given(context, value, &target.name),
             );
         }
         self.tell_kept(context, &email, notes);
@@ -182,19 +186,28 @@ impl Resource for Git {
 impl Git {
     /// An address of somebody else's stays, also where the profile gives another one.
     fn tell_kept(&self, context: &Context<'_>, email: &Sight, notes: &mut Notes) {
-        let is_kept = |Email(wanted): &&Email| email.is_sure && email.value.as_ref() != Some(wanted);
-        if let Some(Email(wanted)) = self.email.as_ref().filter(is_kept) {
-            let own = quoted(&context.target.home.join(FILES[1]));
+        let Some(Email(wanted)) = &self.email else { return };
+        let found = email.value.as_ref().filter(|found| found.value.as_ref() != Some(wanted));
+        if let Some(found) = found.filter(|_| email.is_sure) {
             notes.warn(
                 "git-identity-kept",
                 format!(
                     "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
                      profile"
                 ),
-                format!("for that address: {}", context.as_account(&format!("git config --file {own} user.email {}", quoted(Path::new(wanted))))),
+                format!("for that address: {}", given(context, found, wanted)),
             );
         }
     }
+}
+
+/// The command that gives a key another value: in the account's file that has it, else in the one that is read last.
+fn given(context: &Context<'_>, found: &Setting, value: &str) -> String {
+    let home = &context.target.home;
+    let last = home.join(FILES[1]);
+    let file = Some(&found.path).filter(|path| path.starts_with(home)).unwrap_or(&last);
+    let (file, value) = (quoted(file), quoted(Path::new(value)));
+    context.as_account(&format!("git config --file {file} --replace-all {} {value}", found.name))
 }
 
 /// A file that has the values and that git can't read becomes the account's to read.

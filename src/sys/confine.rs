@@ -145,6 +145,29 @@ pub fn read_only_but(target: &Path) -> Result<()> {
     raw::set_mounts_read_only(&path, false).context("the target can't be made writable again")
 }
 
+/// Let nothing stay of what the process writes: it has a `/tmp` of its own in memory, where what it changes in `home` lies
+/// as well, and every other file system is read-only.
+///
+/// # Errors
+/// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
+pub(super) fn leave_nothing(home: &Path, account: Identity) -> std::io::Result<()> {
+    let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
+    let [upper, work] = ["/tmp/.upper", "/tmp/.work"];
+    for directory in [upper, work] {
+        nix::unistd::mkdir(directory, nix::sys::stat::Mode::S_IRWXU)?;
+    }
+    nix::unistd::chown(upper, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))?;
+    let layers = format!("lowerdir={},upperdir={upper},workdir={work}", home.display());
+    mount(Some("overlay"), home, Some("overlay"), flags, Some(layers.as_str()))?;
+    let home = CString::new(home.as_os_str().as_bytes())?;
+    raw::set_mounts_read_only(c"/", true)?;
+    raw::set_mounts_read_only(c"/tmp", false)?;
+    raw::set_mounts_read_only(&home, false)
+}
+
 /// Let the process reach nothing but `target` for writing and what programs need for reading; no network,
 /// no signal to others. False where the kernel has no Landlock.
 ///

@@ -22,6 +22,7 @@ use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 use streams::listen;
 
 use super::adopted::Adopted;
+use super::confine;
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
@@ -59,6 +60,15 @@ impl Finished {
         self.code == Some(0)
     }
 
+    /// The first line of complaint that is meant, else the first one at all, as [`Self::complaint`] has it.
+    pub fn complaint_about(&self, is_meant: impl Fn(&str) -> bool) -> String {
+        let meant = self.stderr.lines().find(|line| is_meant(line));
+        meant.map_or_else(
+            || self.complaint(),
+            |line| Self { stderr: line.to_owned(), ..self.clone() }.complaint(),
+        )
+    }
+
     /// The first line of complaint, for messages: the tool's own words, control characters escaped.
     pub fn complaint(&self) -> String {
         // sudo says this of a host that does not know its own name, and goes on.
@@ -88,6 +98,7 @@ pub struct Tool<'a> {
     within: &'a Path,
     patience: Duration,
     leaves_nothing: bool,
+    rehearses: bool,
 }
 
 impl<'a> Tool<'a> {
@@ -105,6 +116,7 @@ impl<'a> Tool<'a> {
             within: Path::new("/"),
             patience: PATIENCE,
             leaves_nothing: false,
+            rehearses: false,
         }
     }
 
@@ -189,6 +201,14 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Let nothing stay of what it writes, neither in the directory in which it runs nor elsewhere. It begins in a `/tmp` of
+    /// its own. Where the kernel does not allow that it is not started.
+    #[must_use]
+    pub fn rehearsing(mut self) -> Self {
+        self.rehearses = true;
+        self
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
@@ -200,7 +220,7 @@ impl<'a> Tool<'a> {
             .env("PATH", TOOL_PATH.join(":"))
             .env("LC_ALL", "C")
             .envs(self.environment)
-            .current_dir(self.within)
+            .current_dir(if self.rehearses { Path::new("/") } else { self.within })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let input = if let Some(directory) = self.directory {
@@ -219,6 +239,10 @@ impl<'a> Tool<'a> {
             Some(ours)
         };
         raw::in_new_session(&mut command);
+        if let Some(identity) = self.identity.filter(|_| self.rehearses) {
+            let home = self.within.to_path_buf();
+            raw::before_rights(&mut command, move || confine::leave_nothing(&home, identity));
+        }
         match self.identity {
             Some(Identity { uid, gid }) if self.groups.is_empty() => {
                 command.uid(uid).gid(gid);

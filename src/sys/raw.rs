@@ -40,6 +40,16 @@ pub(super) fn with_groups(command: &mut Command, uid: Uid, gid: Gid, groups: Vec
     }
 }
 
+/// Do this in the child before it gives up root's rights and becomes the program.
+pub(super) fn before_rights(
+    command: &mut Command,
+    hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: the process has one thread whenever it starts another one, so that no lock of the allocator is held in the
+    // child.
+    unsafe { command.pre_exec(hook) };
+}
+
 /// Hear of the end of children, also when whoever started this process had it ignored (`SIGCHLD`): then the kernel
 /// keeps no exit codes, and no tool's answer would be known.
 pub(super) fn hear_of_children() -> nix::Result<()> {

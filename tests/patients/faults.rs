@@ -272,6 +272,14 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "git-signs-unknown",
     ),
     note(
+        "git has hooks of its own",
+        &[Put(
+            "/home/gitlab-runner/.gitconfig",
+            "[user]\n\tname = x\n\temail = x\n[core]\n\thooksPath = ~/hooks\n",
+        )],
+        "git-hooks-unknown",
+    ),
+    note(
         "git goes by the web",
         &[Put(
             "/home/gitlab-runner/.gitconfig",

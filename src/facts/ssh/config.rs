@@ -10,7 +10,8 @@ use crate::text::known_hosts::{self, HostName};
 
 /// The account's own configuration, below its home.
 pub const CONFIG: &str = ".ssh/config";
-const SYSTEM: &str = "/etc/ssh/ssh_config";
+/// Everybody's.
+pub const SYSTEM: &str = "/etc/ssh/ssh_config";
 const PARTS: &str = "/etc/ssh/ssh_config.d";
 
 /// What `~/.ssh/config` and the system's files say without a word on host keys, names of hosts or own keys. True: the
@@ -52,8 +53,12 @@ pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<Text>> 
     if let Some(account) = account {
         match facts.home(account, &[CONFIG]).map(|seen| seen.into_iter().next().flatten()) {
             Ok(None) => {}
-            // ssh refuses one that others can write.
-            Ok(Some(seen)) if seen.kind == FileKind::Regular && seen.mode & 0o022 == 0 => {
+            // ssh refuses one of somebody else, and one that others can write.
+            Ok(Some(seen))
+                if seen.kind == FileKind::Regular
+                    && seen.mode & 0o022 == 0
+                    && [0, account.uid].contains(&seen.uid) =>
+            {
                 texts.push(Some(seen.text().into_owned()));
             }
             _ => texts.push(None),
@@ -118,7 +123,7 @@ pub fn first_read(facts: &Facts<'_>, account: Option<&Account>, home: &Path) -> 
         Some(account) => facts.home(account, &[CONFIG])?.into_iter().next().flatten(),
         None => None,
     };
-    let has_line = own.is_some_and(|seen| !seen.bytes.is_empty());
+    let has_line = own.is_some_and(|seen| seen.kind == FileKind::Link || !seen.bytes.is_empty());
     Ok(if has_line { home.join(CONFIG) } else { PathBuf::from(SYSTEM) })
 }
 

@@ -50,14 +50,22 @@ impl Settings {
         wanted: &[HostKey],
         planned: Option<(&Path, &[u8])>,
     ) -> Result<Verdict> {
-        let verdict = self.by_name(facts, account, files, &self.name, (wanted, planned))?;
-        match &self.without_port {
-            // ssh goes on to look without the port.
-            Some(name) if verdict == Verdict::Missing => {
-                self.by_name(facts, account, files, name, (wanted, planned))
-            }
-            _ => Ok(verdict),
+        // Some versions of ssh expand such a name, and others do not.
+        if let Some(list) = self.revoked.as_ref().filter(|list| !list.starts_with('/')) {
+            return Ok(Verdict::Unknown(format!("where {list} (RevokedHostKeys) leads only ssh can tell")));
         }
+        let mut verdict = self.by_name(facts, account, files, &self.name, (wanted, planned))?;
+        if let Some(name) = self.without_port.as_ref().filter(|_| verdict == Verdict::Missing) {
+            // ssh goes on to look without the port.
+            verdict = self.by_name(facts, account, files, name, (wanted, planned))?;
+        }
+        Ok(match verdict {
+            Verdict::Accepts(_) | Verdict::TakesAny | Verdict::Missing if self.command => Verdict::Unknown(
+                "a program has a say on host keys, and ssh ends where it fails (KnownHostsCommand)"
+                    .to_owned(),
+            ),
+            verdict => verdict,
+        })
     }
 
     fn by_name(
@@ -108,13 +116,17 @@ impl Settings {
             if right.is_empty() {
                 return Ok(Verdict::Algorithms);
             }
-            if let Some(list) = &self.revoked {
-                right.retain(|(_, _, found)| !is_listed(facts, account, list, &found.key).unwrap_or(true));
-            }
+            right.retain(|(_, _, found)| !self.is_listed(facts, account, &found.key));
             return Ok(match (right.first(), &self.revoked) {
                 (Some((path, ..)), _) => Verdict::Accepts(path.clone()),
                 (None, list) => Verdict::RevokedByList(list.clone().unwrap_or_default()),
             });
+        }
+        // The list counts, whatever else is taken.
+        if let Some(list) = self.revoked.as_ref().filter(|_| !wanted.is_empty()) {
+            if wanted.iter().all(|key| self.is_listed(facts, account, key)) {
+                return Ok(Verdict::RevokedByList(list.clone()));
+            }
         }
         if self.trust == Trust::All {
             return Ok(Verdict::TakesAny);
@@ -134,11 +146,14 @@ impl Settings {
         Ok(match unknown {
             _ if self.trust == Trust::Strangers => Verdict::TakesAny,
             Some(why) => Verdict::Unknown(why),
-            None if self.command => {
-                Verdict::Unknown("a program gives host keys (KnownHostsCommand)".to_owned())
-            }
             None => Verdict::Missing,
         })
+    }
+
+    /// Whether `RevokedHostKeys` revokes a key.
+    fn is_listed(&self, facts: &Facts<'_>, account: &Account, key: &HostKey) -> bool {
+        let listed = |list: &String| is_listed(facts, account, list, key).unwrap_or(true);
+        self.revoked.as_ref().is_some_and(listed)
     }
 }
 
@@ -185,8 +200,13 @@ enum Readable {
 fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable> {
     let own = path.strip_prefix(&account.home).ok().and_then(Path::to_str);
     let (seen, shut) = match own {
-        Some(own) => match facts.home(account, &[own]) {
-            Ok(seen) => (seen.into_iter().next().flatten(), None),
+        Some(own) => match facts.home(account, &[own]).map(|seen| seen.into_iter().next().flatten()) {
+            // What it has locked itself out of, too.
+            Ok(Some(seen)) if seen.kind == FileKind::Regular && facts.shut_out(account, path)?.is_some() => {
+                (None, None)
+            }
+            Ok(Some(seen)) if seen.kind == FileKind::Link => return through_link(facts, account, path),
+            Ok(seen) => (seen, None),
             // What the account can't read it passes over.
             Err(error) if fault::is(&error, "foreign-owner") => {
                 return Ok(Readable::No);
@@ -208,8 +228,21 @@ fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable
     })
 }
 
+/// What the account reads where it has laid a link, which may lead anywhere: read with its rights alone.
+fn through_link(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable> {
+    let unknown = || Readable::Unknown(format!("{} is {}", path.display(), FileKind::Link));
+    let Some(name) = path.to_str().filter(|_| facts.is_host()) else { return Ok(unknown()) };
+    match facts.ask(account, "cat", &["--", name], b"") {
+        Ok(Some(said)) if said.success() => Ok(Readable::Bytes(said.stdout.into_bytes(), None)),
+        Ok(Some(_)) => Ok(Readable::No),
+        Ok(None) => Ok(unknown()),
+        Err(error) if fault::is(&error, "tool-hangs") => Ok(unknown()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whether the list that `RevokedHostKeys` names has a key: one that `ssh-keygen -k` made, or lines of public keys. One
-/// that can't be read revokes every key.
+/// that can't be read, or whose lines can't be up to the key, revokes every key.
 fn is_listed(facts: &Facts<'_>, account: &Account, list: &str, key: &HostKey) -> Result<bool> {
     let Readable::Bytes(bytes, None) = content(facts, account, Path::new(list))? else { return Ok(true) };
     if bytes.starts_with(b"SSHKRL\n\0") {
@@ -217,6 +250,7 @@ fn is_listed(facts: &Facts<'_>, account: &Account, list: &str, key: &HostKey) ->
         let said = facts.ask(account, "ssh-keygen", &["-Q", "-f", list, "/dev/stdin"], line.as_bytes())?;
         return Ok(!said.as_ref().is_some_and(Finished::success));
     }
-    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| public_line(line).ok());
-    Ok(lines.into_iter().any(|line| line.key() == key))
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
+    let mut lines = lines.filter(|line| !matches!(line.first(), None | Some(b'#')));
+    Ok(lines.any(|line| public_line(line).map_or(true, |line| line.key() == key)))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::Notes;
+use crate::facts::Finished;
 use crate::fault::{fault, quoted};
 use crate::resource::Context;
 use crate::text::git_config;
@@ -15,6 +16,13 @@ use crate::text::git_config;
 /// What no command of a job stumbles over, whatever its value is.
 const PLAIN: [&str; 6] =
     ["user.name", "user.email", "user.signingkey", "credential.", "url.", "safe.directory"];
+
+/// A commit as a job makes it. Whether its hooks let it pass depends on what is committed: none is run.
+const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && cd job && \
+    git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q --allow-empty -m x";
+
+/// What makes git run programs that may refuse a commit.
+const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
 
 /// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
 /// compare go by what the second does.
@@ -52,9 +60,11 @@ impl Setting {
     /// The command that takes it away, or gives it another value.
     fn changed(&self, context: &Context<'_>, value: Option<&str>) -> String {
         let name = quoted(self.name.as_ref());
-        let what = value.map_or_else(|| format!("--unset-all {name}"), |value| format!("{name} {value}"));
-        let command = format!("git config --file {} {what}", quoted(&self.path));
-        if self.of_root { command } else { context.as_account(&command) }
+        let what = value
+            .map_or_else(|| format!("--unset-all {name}"), |value| format!("--replace-all {name} {value}"));
+        // git stumbles over its settings also where it is to change them.
+        let command = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {} {what}", quoted(&self.path));
+        if self.of_root { command } else { context.as_account(&format!("env HOME=/ {command}")) }
     }
 }
 
@@ -98,18 +108,46 @@ pub(super) fn judge(
             context.command_at(&format!("sed -i {line}d"), path),
         );
     }
+    for setting in settings.iter().filter(|setting| HOOKS.contains(&setting.name.as_str())) {
+        notes.warn(
+            "git-hooks-unknown",
+            format!(
+                "{}: line {}: by {} git runs hooks in every job; whether they let it commit and push is not known here",
+                setting.path.display(),
+                setting.line,
+                setting.name
+            ),
+            setting.changed(context, None),
+        );
+    }
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
         return sign(context, settings, notes);
     };
     if is_unclear || settings.iter().any(Setting::is_doubtful) {
+        let answers = |said: Finished| {
+            if said.success() {
+                return Ok(());
+            }
+            let names = |text: &str, setting: &Setting| {
+                let text = text.to_lowercase();
+                let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
+                let has = |word: &str| {
+                    text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).any(|other| other == word)
+                };
+                let key = setting.name.rsplit('.').next().unwrap_or_default();
+                text.contains(&setting.name) || has(key) && has(&value)
+            };
+            let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
+            let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
+            Err(refused(context, culprit, &complaint))
+        };
         for asked in JUDGES {
             let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
-            if !said.success() {
-                let complaint = said.complaint();
-                let lower = complaint.to_lowercase();
-                let culprit = settings.iter().rev().find(|setting| lower.contains(&setting.name));
-                return Err(refused(context, culprit, &complaint));
-            }
+            answers(said)?;
+        }
+        if settings.iter().any(Setting::is_doubtful) {
+            let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
+            context.facts.rehearse(account, &unsigned)?.map_or(Ok(()), answers)?;
         }
     }
     sign(context, settings, notes)
@@ -148,12 +186,20 @@ fn sign(context: &Context<'_>, settings: &[Setting], notes: &mut Notes) -> Resul
     let (path, line) = (setting.path.display(), setting.line);
     let repair = setting.changed(context, Some("false"));
     let is_usual = last("gpg.program").is_none() && last("gpg.openpgp.program").is_none();
-    let is_usual =
-        is_usual && last("gpg.format").is_none_or(|format| format.value.as_deref() == Some("openpgp"));
-    if is_usual && !has_key(context)? {
+    let format = last("gpg.format").and_then(|format| format.value.as_deref());
+    let is_usual = is_usual && format.is_none_or(|format| format == "openpgp");
+    let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
+    let tried = account.map(|account| context.facts.rehearse(account, COMMIT)).transpose()?.flatten();
+    if tried.as_ref().is_some_and(Finished::success) {
+        return Ok(());
+    }
+    // What gpg does depends on its agent, too.
+    let cannot = format == Some("ssh") && tried.is_some();
+    if cannot || is_usual && !has_key(context)? {
+        let said = tried.map(|said| format!(" ({})", said.complaint())).unwrap_or_default();
         notes.wait(
             "git-signs",
-            format!("{path}: line {line}: git is to sign commits, and {} has no key for that: it refuses to commit", context.target.name),
+            format!("{path}: line {line}: git is to sign commits, and {} has no key for that: it refuses to commit{said}", context.target.name),
             repair,
         );
     } else {

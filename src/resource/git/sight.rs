@@ -1,10 +1,11 @@
 //! The value of a key as git finds it where jobs stand: in its files, and in those that they include.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::judge::Setting;
+use super::reach::{Written, holds, place};
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::{Account, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move, look_and_move_aside};
@@ -20,7 +21,7 @@ pub(super) struct Sight {
     /// Every job finds a value.
     pub(super) is_sure: bool,
     /// The last one that every job finds.
-    pub(super) value: Option<String>,
+    pub(super) value: Option<Setting>,
     /// Some repositories have one, by a file that is included on a condition: from the system's file, the second and the
     /// first one of the account.
     pub(super) perhaps: [bool; 3],
@@ -37,6 +38,8 @@ struct Way<'a> {
     depth: usize,
     /// Every job comes to this file.
     is_sure: bool,
+    /// git comes to it by the address of a remote.
+    by_remote: bool,
     top: usize,
 }
 
@@ -72,7 +75,7 @@ impl Sight {
             if !path.starts_with(&context.target.home) {
                 readable(context, path)?;
             }
-            let way = Way { path, above: None, depth: 0, is_sure: true, top };
+            let way = Way { path, above: None, depth: 0, is_sure: true, by_remote: false, top };
             sight.file(context, &way, &seen.bytes, key, notes)?;
         }
         if sight.is_unclear && !sight.is_sure && context.facts.is_host() {
@@ -99,10 +102,27 @@ impl Sight {
             match word {
                 Word::Value(Some(value)) if way.is_sure => {
                     self.is_sure = true;
-                    self.value = Some(value);
+                    self.value = Some(Setting {
+                        path: way.path.to_path_buf(),
+                        line,
+                        name: format!("user.{key}"),
+                        value: Some(value),
+                        of_root: way.is_of_root(context),
+                    });
                 }
                 Word::Value(Some(_)) => self.perhaps[way.top] = true,
                 Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
+                Word::Other(name, _)
+                    if way.by_remote && name.starts_with("remote.") && name.ends_with(".url") =>
+                {
+                    return Err(fault(
+                        "git-config-invalid",
+                        format!(
+                            "{shown}: line {line}: it names a remote, and is included on account of one (hasconfig): git gives up"
+                        ),
+                        way.without(context, line),
+                    ));
+                }
                 Word::Other(name, value) => {
                     let path = way.path.to_path_buf();
                     let setting = Setting { path, line, name, value, of_root: way.is_of_root(context) };
@@ -114,7 +134,8 @@ impl Sight {
                 Word::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, way.path, &condition) else { continue };
                     let is_sure = is_sure && way.is_sure;
-                    let done = self.include(context, way, line, &path, is_sure, key, notes);
+                    let by_remote = way.by_remote || condition.starts_with("hasconfig:");
+                    let done = self.include(context, way, line, &path, (is_sure, by_remote), key, notes);
                     // Root changes nothing at a path that a file of the account names.
                     let done = done.map_err(|error| {
                         if outside(context, way, &path) {
@@ -153,7 +174,7 @@ impl Sight {
         way: &Way<'_>,
         line: usize,
         written: &str,
-        is_sure: bool,
+        (is_sure, by_remote): (bool, bool),
         key: &str,
         notes: &mut Notes,
     ) -> Result<()> {
@@ -235,7 +256,14 @@ impl Sight {
                 without(),
             )),
             Some(seen) if seen.kind == FileKind::Regular => {
-                let way = Way { path: &path, above: Some(way), depth: way.depth + 1, is_sure, top: way.top };
+                let way = Way {
+                    path: &path,
+                    above: Some(way),
+                    depth: way.depth + 1,
+                    is_sure,
+                    by_remote,
+                    top: way.top,
+                };
                 self.file(context, &way, &seen.bytes, key, notes)
             }
             Some(seen) => {
@@ -283,73 +311,6 @@ fn special(context: &Context<'_>, path: &Path, by: &str, harm: &str) -> anyhow::
         look_and_move(path)
     };
     fault("git-config-kind", format!("{by}{} {harm}", path.display()), repair)
-}
-
-/// Whether a condition holds for every job: `Some(false)` perhaps for some, `None` never.
-fn holds(context: &Context<'_>, file: &Path, condition: &str) -> Option<bool> {
-    let (keyword, pattern) = condition.split_once(':').unwrap_or((condition, ""));
-    match keyword {
-        "" => Some(true),
-        "gitdir" | "gitdir/i" => {
-            let service = context.target.service.as_ref().and_then(|service| service.directory.as_ref());
-            let builds = service.unwrap_or(&context.target.home).join("builds");
-            let whole = match (pattern.strip_prefix("~/"), pattern.strip_prefix("./")) {
-                (Some(rest), _) => context.target.home.join(rest).display().to_string(),
-                (None, Some(rest)) => file.parent().unwrap_or(file).join(rest).display().to_string(),
-                (None, None) => pattern.to_owned(),
-            };
-            // `DIR/` means everything below it, and so does `DIR/**`.
-            let Some(above) = whole.strip_suffix("/**").or_else(|| whole.strip_suffix('/')) else {
-                return Some(whole == "**");
-            };
-            let (mut above, mut builds) = (above.to_owned(), builds.display().to_string());
-            if keyword == "gitdir/i" {
-                (above, builds) = (above.to_lowercase(), builds.to_lowercase());
-            }
-            Some(
-                above == "**"
-                    || above.is_empty()
-                    || Path::new(&builds).starts_with(&above) && above.starts_with('/'),
-            )
-        }
-        "onbranch" | "hasconfig" => Some(false),
-        _ => None,
-    }
-}
-
-/// A file as it is written.
-enum Written {
-    At(PathBuf),
-    /// In the home of an account that is not there.
-    OfNobody(String),
-    /// Only git can tell.
-    Unclear,
-}
-
-/// The file that is meant.
-fn place(context: &Context<'_>, from: &Path, written: &str) -> Result<Written> {
-    let path = if let Some(rest) = written.strip_prefix("~/") {
-        context.target.home.join(rest)
-    } else if let Some(rest) = written.strip_prefix('~') {
-        let (name, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        match context.facts.account(name)? {
-            Some(account) => account.home.join(rest),
-            None => return Ok(Written::OfNobody(name.to_owned())),
-        }
-    } else if written.starts_with("%(prefix)") {
-        return Ok(Written::Unclear);
-    } else {
-        from.parent().unwrap_or(from).join(written)
-    };
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => drop(clean.pop()),
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
-    Ok(Written::At(clean))
 }
 
 /// True for a file of the account's own that it can't read. With root's rights it was read all the same.

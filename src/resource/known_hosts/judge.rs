@@ -75,7 +75,7 @@ impl Judge<'_> {
     ) -> Result<bool> {
         let Some(account) = &self.context.target.account else { return Ok(false) };
         let (facts, path) = (self.context.facts, self.path());
-        let (mut asked, mut all_known) = (false, true);
+        let (mut asked, mut all_known, mut unknown) = (false, true, None);
         let mut files = Files::with(facts, account, &path, existing)?;
         for host in hosts {
             let keys: Vec<HostKey> =
@@ -104,6 +104,10 @@ impl Judge<'_> {
             asked |= settings.asked;
             match settings.verdict(facts, account, &mut files, &keys, None)? {
                 Verdict::Accepts(_) | Verdict::TakesAny => {}
+                // What is not known is no problem of jobs.
+                Verdict::Unknown(why) => {
+                    unknown.get_or_insert(why);
+                }
                 now => {
                     all_known = false;
                     if let Verdict::Changed(file, key) = now {
@@ -117,12 +121,12 @@ impl Judge<'_> {
         }
         self.tell_shut(shut, all_known, notes)?;
         if all_known {
-            notes.means(
-                "known_hosts",
-                "host-key-in-other-file",
-                format!("ssh of {} has the keys from another file than {}", account.name, self.place),
-                true,
+            let (name, place) = (&account.name, self.place);
+            let what = unknown.map_or_else(
+                || format!("ssh of {name} has the keys from another file than {place}"),
+                |why| format!("{place} lacks keys, and whether ssh of {name} has them is not known: {why}"),
             );
+            notes.means("known_hosts", "host-key-in-other-file", what, true);
         }
         Ok(asked)
     }
@@ -131,9 +135,15 @@ impl Judge<'_> {
     /// configuration is taken out of it.
     fn correct(&self, why: &str, command: &str) -> String {
         let own = self.context.target.home.join(ssh::CONFIG);
-        let is_mode = why.contains("Bad owner or permissions") && why.ends_with(&own.display().to_string());
-        if is_mode {
-            return self.context.command_at("chmod 0600", &own);
+        // With the account's rights, whichever file it says.
+        let of_home = why.rsplit_once("Bad owner or permissions on ").map(|(_, file)| Path::new(file));
+        if let Some(file) = of_home.filter(|file| file.starts_with(&self.context.target.home)) {
+            let (file, new) = (quoted(file), quoted(Path::new(&format!("{}.new", file.display()))));
+            let make = self.context.as_account(&format!("install -m 0600 {file} {new}"));
+            return format!("{make} && {}", self.context.as_account(&format!("mv -T {new} {file}")));
+        }
+        if why.contains("command-line and remote command") {
+            return self.context.first_line("RemoteCommand none");
         }
         let found = why.split_once("line ").and_then(|(file, rest)| {
             let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -141,10 +151,29 @@ impl Judge<'_> {
         });
         match found {
             Some((file, line)) if file == own || ssh::is_system_config(file) => {
-                self.context.command_at(&format!("sed -i '{line}s/^/#/'"), file)
+                // What stands below a condition is not for everything without it.
+                let mark = if why.contains("Match") { "s/.*/#&\\nHost !*/" } else { "s/^/#/" };
+                self.context.command_at(&format!("sed -i '{line}{mark}'"), file)
             }
-            _ => format!("correct the file that it names; see it: {}", self.context.as_account(command)),
+            _ if self.line_with_token(why).is_some() => {
+                let line = self.line_with_token(why).unwrap_or_default();
+                self.context.command_at(&format!("sed -i '{line}s/^/#/'"), &own)
+            }
+            _ => format!(
+                "correct what it complains of in ~/.ssh/config or {}; see it: {}",
+                ssh::SYSTEM_CONFIG,
+                self.context.as_account(command)
+            ),
         }
+    }
+
+    /// The line of the account's own configuration with the token or variable that ssh does not know.
+    fn line_with_token(&self, why: &str) -> Option<usize> {
+        let token = why.split_whitespace().find(|word| word.starts_with(['%', '$']))?;
+        let seen =
+            self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
+        let at = seen.text().lines().position(|line| line.contains(token))?;
+        Some(at + 1)
     }
 
     fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {

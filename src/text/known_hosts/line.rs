@@ -36,7 +36,10 @@ impl<'a> Line<'a> {
         let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
         let mut start = blanks.count();
         let (mut hosts, mut next) = word(line, start);
+        // A marker ends at the first space of the line, and at a tab only where there is none.
+        let ends_at_tab = hosts.starts_with(b"@") && line.get(start + hosts.len()) == Some(&b'\t');
         let marker = match hosts {
+            _ if ends_at_tab && line.contains(&b' ') => return None,
             b"@revoked" => Marker::Revoked,
             b"@cert-authority" => Marker::CertAuthority,
             [] | [b'#' | b'@', ..] => return None,
@@ -110,8 +113,13 @@ fn is_hash_of(hashed: &[u8], host: &str) -> Option<bool> {
 
 /// Whether a list of patterns names `host`: one matches, and none that is negated (`!`) does.
 pub(super) fn matches_list(list: &[u8], host: &str) -> bool {
+    /// What is longer names nothing, and with it the whole list.
+    const LONGEST: usize = 1022;
     let mut positive = false;
     for pattern in list.split(|byte| *byte == b',') {
+        if pattern.strip_prefix(b"!").unwrap_or(pattern).len() > LONGEST {
+            return false;
+        }
         match pattern.strip_prefix(b"!") {
             Some(negated) if matches(negated, host.as_bytes()) => return false,
             Some(_) => {}
