@@ -130,7 +130,7 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
 fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel) -> Result<Report> {
     let names = &selection.profile;
     let mut site = Site::open(call, selection.user.as_deref())?;
-    site.root = site.root.giving(selection.adopt);
+    site.root.give(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
     let shelf = Shelf::of(&site, facts, call.environment);
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;

@@ -14,6 +14,7 @@ use super::sudo_policy::Policy;
 use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move};
+use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
 
 const MODE: u32 = 0o440;
@@ -42,13 +43,28 @@ impl DropIn {
         notes: &mut Notes,
     ) -> Result<Vec<Change>> {
         let mut written = (0, 0);
-        let changes = self.plan_file(context, &mut written)?;
+        let changes = match self.plan_file(context, &mut written) {
+            // Whose rule it is does not matter to jobs.
+            Err(error) if fault::is(&error, "sudoers-foreign") && self.works(context, policy, notes) => {
+                notes.warn("sudoers-foreign", format!("{error:#}"), fault::repair(&error));
+                return Ok(Vec::new());
+            }
+            changes => changes?,
+        };
         let facts = context.facts;
         match policy {
-            Some(policy) if !changes.is_empty() => policy.check_whole(facts)?,
+            Some(policy) if !changes.is_empty() => {
+                policy.check_whole(facts)?;
+                if self.works(context, Some(policy), notes) {
+                    let what =
+                        format!("{} runs the commands of the profile by another rule", context.target.name);
+                    notes.means(self.kind, "sudoers-other-rule", what, true);
+                }
+            }
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
-                sudo_effect::look(context, policy, self.path, &self.allowed, is_broken, notes)?;
+                let in_doubt = is_broken || has_changed(facts, written)?;
+                sudo_effect::look(context, policy, self.path, &self.allowed, in_doubt, notes)?;
             }
             None if !changes.is_empty() => {
                 // To take a file away no policy is needed, but one that is broken is not touched.
@@ -59,6 +75,25 @@ impl DropIn {
             _ => {}
         }
         Ok(changes)
+    }
+
+    /// Whether sudo lets the account do all of it already, where it may be asked: then another rule does.
+    fn works(&self, context: &Context<'_>, policy: Option<&Policy>, notes: &mut Notes) -> bool {
+        let Some(policy) = policy.filter(|_| context.options.ask_sudo) else { return false };
+        // sudo tells root of what it refuses: it is tried only where its list says that it is free.
+        if !sudo_effect::is_free(context, policy, self.path, &self.allowed).unwrap_or_default() {
+            return false;
+        }
+        let mut tried = Notes::default();
+        let looked = sudo_effect::look(context, policy, self.path, &self.allowed, false, &mut tried);
+        let is_right = |(kind, _): &&(&str, String)| *kind == EFFECT;
+        let works = looked.is_ok()
+            && tried.pending.is_empty()
+            && tried.right.iter().filter(is_right).count() == self.allowed.len();
+        if works {
+            notes.right.append(&mut tried.right);
+        }
+        works
     }
 
     /// `written` becomes the time at which the file changed last.
@@ -136,6 +171,23 @@ impl DropIn {
             ),
         )
     }
+}
+
+/// What has a say before a rule is read, sudo.conf(5) and pam(8): other files of rules, whom it lets in.
+const BEFORE_RULES: [&str; 4] =
+    ["/etc/sudo.conf", "/etc/pam.d/sudo", "/etc/pam.d/common-account", "/etc/pam.d/system-auth"];
+
+/// Whether that has changed since our file was written, after which sudo was as it is to be.
+///
+/// # Errors
+/// When it can't be looked at.
+fn has_changed(facts: &Facts<'_>, ours: (i64, i64)) -> Result<bool> {
+    for path in BEFORE_RULES.iter().filter(|_| facts.is_host()) {
+        if facts.stat(Path::new(path))?.is_some_and(|seen| seen.changed >= ours) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that

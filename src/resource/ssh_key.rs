@@ -157,8 +157,12 @@ impl Resource for SshKey {
             return Ok(changes);
         };
         warn(context, &usable, &others, &encrypted, &broken, notes);
+        // What the changes so far keep jobs from, or those of whom is let in.
+        let mut is_needed = !changes.is_empty();
+        let mut code = "ssh-key-mode";
         let private = usable.private;
         if private.mode & 0o077 != 0 || private.mode & 0o400 == 0 || Some((private.uid, private.gid)) != ids {
+            is_needed |= private.mode & 0o477 != 0o400 || ids.is_some_and(|(uid, _)| uid != private.uid);
             changes.push(change(
                 wrong_meta(&private, "0600"),
                 Op::Metadata { place: target.place(&usable.name), before: private, after: private_meta },
@@ -169,6 +173,7 @@ impl Resource for SshKey {
         match usable.public {
             Some(seen) if is_of(&usable.line, &seen) && own(&seen) => {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
+                    is_needed |= seen.mode & 0o022 != 0;
                     changes.push(change(
                         wrong_meta(&seen, "0644"),
                         Op::Metadata { place: public_place, before: seen, after: public_meta },
@@ -183,8 +188,16 @@ impl Resource for SshKey {
                     Some(seen) if is_of(&usable.line, seen) => (wrong_meta(seen, "0644"), seen.bytes.clone()),
                     Some(_) => ("the public half does not belong to the private key".to_owned(), text),
                 };
+                // ssh takes the half of another key at its word, and passes over what is none.
+                let is_other =
+                    |seen: &Seen| public_line(&seen.bytes).is_ok_and(|line| !line.same_key(&usable.line));
+                is_needed |= before.as_ref().is_some_and(is_other);
+                code = "ssh-key-differs";
                 changes.push(change(why, FileOp::new(public_place, before, text, public_meta)));
             }
+        }
+        if let ([only], false) = (&changes[..], is_needed) {
+            notes.means("ssh_key", code, format!("{}: {}; jobs do without it", only.id, only.why), true);
         }
         if changes.is_empty() {
             let key = target.place(&usable.name);

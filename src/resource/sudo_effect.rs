@@ -16,6 +16,7 @@ use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
+pub(super) use trial::is_free;
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
 const BY_PAM: [&str; 4] = [
@@ -34,14 +35,14 @@ pub(super) struct Allowed {
     pub(super) command: Vec<String>,
 }
 
-/// Hold the rules of one of our files, which are there, against what sudo makes of them; `is_broken` says that it may not
-/// read its files at all.
+/// Hold the rules of one of our files, which are there, against what sudo makes of them; `in_doubt` says that it may not
+/// read its files at all, or not let the account in.
 pub(super) fn look(
     context: &Context<'_>,
     policy: &Policy,
     ours: &'static str,
     allowed: &[Allowed],
-    is_broken: bool,
+    in_doubt: bool,
     notes: &mut Notes,
 ) -> Result<()> {
     let effect = Effect { context, policy, ours };
@@ -52,7 +53,7 @@ pub(super) fn look(
         effect.read_files(notes);
         return Ok(());
     };
-    let doubt = is_broken || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
+    let doubt = in_doubt || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
     if !doubt && !context.options.ask_sudo && !effect.has_other_sources()? {
         return Ok(());
     }
@@ -256,6 +257,13 @@ impl Effect<'_> {
     /// What it comes to, with the place and the repair.
     fn told(&self, what: &str, entry: Option<&Entry>) -> (String, String) {
         let spots = self.spots(entry);
+        if spots.is_empty() && entry.is_none() {
+            let name = &self.context.target.name;
+            return (
+                format!("{what}: it does not go by {}", self.ours),
+                format!("see which files it reads: cat /etc/sudo.conf; sudo -n -ll -U {name}"),
+            );
+        }
         let what = format!("{what}: {} comes after {}, and the last one counts", places(&spots), self.ours);
         (what, self.repair(&spots))
     }

@@ -1,5 +1,6 @@
 //! Where a command works: the tree, and the machine whose tools are used; and for whom.
 
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -19,7 +20,8 @@ const MOST_LOOKS: u32 = 5;
 
 /// The tree that is worked on, and the machine.
 pub(super) struct Site {
-    pub(super) root: Root,
+    /// Its handles the kernel closes, with the process.
+    pub(super) root: ManuallyDrop<Root>,
     /// The machine, where the tree is another one.
     other: Option<Root>,
 }
@@ -36,10 +38,11 @@ impl Site {
         let root = machine(environment, user)?;
         // Nearly always the host itself.
         if path == Path::new("/") {
-            return Ok(Self { root, other: None });
+            return Ok(Self { root: ManuallyDrop::new(root), other: None });
         }
         let tree = root.tree(path)?;
-        Ok(if tree.is_host() { Self { root, other: None } } else { Self { root: tree, other: Some(root) } })
+        let (root, other) = if tree.is_host() { (root, None) } else { (tree, Some(root)) };
+        Ok(Self { root: ManuallyDrop::new(root), other })
     }
 
     pub(super) fn machine(&self) -> &Root {

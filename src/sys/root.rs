@@ -117,9 +117,8 @@ impl Root {
     }
 
     /// The same tree, where the administrator gives away (or not) what root keeps in an account's home.
-    #[must_use]
-    pub fn giving(self, gives: bool) -> Self {
-        Self { gives, ..self }
+    pub fn give(&mut self, gives: bool) {
+        self.gives = gives;
     }
 
     /// Where a path of the tree is on the machine.

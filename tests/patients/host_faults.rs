@@ -62,6 +62,17 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
          usermod -c Runner gitlab-runner",
         "git-identity-made-up",
     ),
+    remark(
+        "another rule lets jobs copy",
+        "rm /etc/sudoers.d/gitlab-runner; install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/aa",
+        "sudoers-other-rule",
+    ),
+    remark(
+        "a rule of somebody else in our place",
+        "echo 'gitlab-runner ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/gitlab-runner",
+        "sudoers-foreign",
+    ),
+    remark("no public half", "rm /home/gitlab-runner/.ssh/id_ed25519.pub", "ssh-key-differs"),
     ill(
         "sudoers syntax error",
         "install -m 0440 /dev/null /etc/sudoers.d/aa; echo 'gitlab-runner ALL=(ALL NOPASSWD' > /etc/sudoers.d/aa",

@@ -281,8 +281,15 @@ impl Judge<'_> {
 
     /// The line that makes ssh read the file, and those of its kind that it reads.
     fn reading(&self, settings: &Settings) -> String {
+        // The account chose them: what would not be one word of the line stays out.
+        let is_word = |file: &Path| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,=".contains(c);
+            file.to_str().is_some_and(|file| file.chars().all(plain))
+        };
         let others = settings.files.iter().flatten().filter(|file| {
-            file.starts_with(&self.context.target.home) != self.system && *file != Path::new("/dev/null")
+            file.starts_with(&self.context.target.home) != self.system
+                && *file != Path::new("/dev/null")
+                && is_word(file)
         });
         others.fold(format!("{} {}", self.keyword(), self.path().display()), |line, file| {
             format!("{line} {}", file.display())

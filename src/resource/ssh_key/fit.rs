@@ -18,15 +18,18 @@ pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -
     if key.kind() != "ssh-rsa" || bits >= LEAST_RSA_BITS {
         return None;
     }
-    let mut aside = move_aside(account, path);
-    if has_public {
-        let public = format!("{}.pub", path.display());
-        aside = format!("{aside}; {}", move_aside(account, Path::new(&public)));
-    }
+    let aside = both_aside(account, path, has_public);
     Some((
         format!("{} is an RSA key of only {bits} bits, which servers refuse", path.display()),
         format!("move it away, then make another: {aside}; runner-prep apply"),
     ))
+}
+
+/// What moves a key away, and its public half, which alone would be a riddle.
+pub(super) fn both_aside(account: &str, path: &Path, has_public: bool) -> String {
+    let aside = move_aside(account, path);
+    let public = format!("{}.pub", path.display());
+    if has_public { format!("{aside}; {}", move_aside(account, Path::new(&public))) } else { aside }
 }
 
 /// Nothing but a file of one name is read as a key, or changed.

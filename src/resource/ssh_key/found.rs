@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::fit::{check_owner, check_regular, refuse_mount, weakness};
+use super::fit::{both_aside, check_owner, check_regular, refuse_mount, weakness};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
-use crate::fault::{self, fault, look_and_move_aside, move_aside};
+use crate::fault::{self, fault, look_and_move_aside, quoted};
 use crate::resource::Context;
 use crate::text::key_pair::{self, Inspection};
 use crate::text::public_key::{PublicLine, public_line};
@@ -80,7 +80,14 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
             }
             Err(error) => return Err(error),
         };
-        check_regular(&private, &account.name, &path)?;
+        if let Err(error) = check_regular(&private, &account.name, &path) {
+            // What a directory is called ssh passes over.
+            if private.kind != FileKind::Directory {
+                return Err(error);
+            }
+            found.broken.push(error);
+            continue;
+        }
         let public = facts.home(account, &[&public_name])?.into_iter().next().flatten();
         if let Some(public) = &public {
             check_regular(public, &account.name, &account.home.join(&public_name))?;
@@ -105,7 +112,10 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
             Half::No(reason) => found.broken.push(fault(
                 "ssh-key-unreadable",
                 format!("{} is not an SSH private key: {reason}", path.display()),
-                format!("it is never replaced; move it away: {}", move_aside(&account.name, &path)),
+                mended(&private.bytes, account, &path).unwrap_or_else(|| {
+                    let aside = both_aside(&account.name, &path, public.is_some());
+                    format!("it is never replaced; move it away: {aside}")
+                }),
             )),
         }
     }
@@ -138,10 +148,21 @@ fn half_of(facts: &Facts<'_>, account: &Account, private: &Seen, public: Option<
                     let comment = comment.map(|line| line.comment().to_owned()).unwrap_or_default();
                     Half::Public(PublicLine::new(line.key().clone(), &comment))
                 }
-                None => Half::No(format!("ssh-keygen can't read it either ({format})")),
+                None => Half::No(format!("ssh-keygen can't read it either ({})", format.to_lowercase())),
             }
         }
     })
+}
+
+/// The command after which the text of a key is one that ssh reads, where only its line ends are not.
+fn mended(bytes: &[u8], account: &Account, path: &Path) -> Option<String> {
+    let mut text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+    if !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    let is_key = matches!(key_pair::inspect(&text), Inspection::OpenSsh { .. } | Inspection::Foreign { .. });
+    let sed = format!("sudo -u {} sed -i -e 's/\\r$//' -e '$a\\' {}", account.name, quoted(path));
+    is_key.then(|| format!("give its lines the ends that ssh wants: {sed}"))
 }
 
 /// What is so, and what to do about it.

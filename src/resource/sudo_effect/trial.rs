@@ -10,7 +10,25 @@ use crate::change::Notes;
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::EFFECT;
-use crate::text::sudo_list::{Entry, Verdict, settings};
+use crate::resource::context::Context;
+use crate::resource::sudo_policy::Policy;
+use crate::text::sudo_list::{Entry, Verdict, entries, settings};
+
+/// Whether sudo lists all of it as free of a password.
+///
+/// # Errors
+/// When it does not end in time.
+pub(in crate::resource) fn is_free(
+    context: &Context<'_>,
+    policy: &Policy,
+    ours: &'static str,
+    allowed: &[Allowed],
+) -> Result<bool> {
+    let effect = Effect { context, policy, ours };
+    let said = context.facts.sudo(None, &["-n", "-ll", "-U", &context.target.name])?;
+    let rules = said.filter(Finished::success).map(|said| entries(&said.stdout)).unwrap_or_default();
+    Ok(allowed.iter().all(|one| matches!(effect.verdict(one, &rules), Verdict::Free(_))))
+}
 
 impl Effect<'_> {
     /// What comes of a call of the command that does nothing, as a job makes it; `None` where there is no such call, or
