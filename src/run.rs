@@ -18,6 +18,8 @@ mod shelf;
 mod spinner;
 mod undo;
 
+use std::mem::ManuallyDrop;
+
 use anyhow::Result;
 
 use crate::apply::{Leftovers, STATE, caught};
@@ -131,7 +133,8 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let names = &selection.profile;
     let mut site = Site::open(call, selection.user.as_deref())?;
     site.root.give(selection.adopt);
-    let (root, facts) = (&site.root, &site.facts());
+    // What they have open the kernel closes.
+    let (root, facts) = (&site.root, &*ManuallyDrop::new(site.facts()));
     let shelf = Shelf::of(&site, facts, call.environment);
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;

@@ -174,8 +174,7 @@ impl DropIn {
 }
 
 /// What has a say before a rule is read, sudo.conf(5) and pam(8): other files of rules, whom it lets in.
-const BEFORE_RULES: [&str; 4] =
-    ["/etc/sudo.conf", "/etc/pam.d/sudo", "/etc/pam.d/common-account", "/etc/pam.d/system-auth"];
+const BEFORE_RULES: [&str; 2] = ["/etc/sudo.conf", "/etc/pam.d/sudo"];
 
 /// Whether that has changed since our file was written, after which sudo was as it is to be.
 ///

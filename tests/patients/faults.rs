@@ -264,10 +264,10 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "git-signs",
     ),
     note(
-        "git is to sign with a key of ssh",
+        "git is to sign by a program of its own",
         &[Put(
             "/home/gitlab-runner/.gitconfig",
-            "[user]\n\tname = x\n\temail = x\n[gpg]\n\tformat = ssh\n[commit]\n\tgpgsign = on\n",
+            "[user]\n\tname = x\n\temail = x\n[gpg]\n\tprogram = /usr/local/bin/sign\n[commit]\n\tgpgsign = on\n",
         )],
         "git-signs-unknown",
     ),
