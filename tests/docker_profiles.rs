@@ -381,8 +381,27 @@ fn what_takes_the_wall_away_is_named() {
 fn what_keeps_jobs_from_the_daemon_of_their_service_is_named() {
     let service = |keys: &str| format!("    services = [{{ name = \"docker:28-dind\", {keys} }}]");
     let environment = |variables: &str| format!("  environment = [{variables}]");
+    let script = |text: &str| format!("  pre_build_script = \"{text}\"");
     for (runner, docker, profile, expected) in [
         (environment("\"DOCKER_HOST=tcp://localhost:2376\""), String::new(), "dind", "docker-host-wrong"),
+        (script("export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", "docker-host-wrong"),
+        (
+            script("if true; then export A=1 DOCKER_HOST='tcp://docker:2375'; fi"),
+            String::new(),
+            "dind",
+            "docker-host-wrong",
+        ),
+        (
+            script("DOCKER_HOST=tcp://docker:2375\\nexport DOCKER_HOST"),
+            String::new(),
+            "dind",
+            "docker-host-wrong",
+        ),
+        (script("echo export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
+        (script("# export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
+        (script("DOCKER_HOST=tcp://docker:2375 docker info"), String::new(), "dind", ""),
+        (script("DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
+        (script("export DOCKER_HOST=tcp://docker:2375; unset DOCKER_HOST"), String::new(), "dind", ""),
         (
             environment("\"DOCKER_HOST=tcp://127.0.0.1:2375/\""),
             String::new(),

@@ -67,6 +67,31 @@ fn nothing_that_the_account_starts_is_left() {
         .ok();
 }
 
+/// Which login files count says the shell of the runner.
+#[test]
+fn the_login_shell_is_the_one_of_the_runner() {
+    let Some(host) = plain() else { return };
+    let host = host.account("gitlab-runner", 998, HOME).start();
+    let job = "printf 'set -e\nexit 0\n' | su -s /bin/sh gitlab-runner -c 'sh -l'";
+    for (shell, file, is_sick) in [
+        ("bash", ".bash_profile", true),
+        ("sh", ".bash_profile", false),
+        ("sh", ".profile", true),
+        ("pwsh", ".profile", false),
+    ] {
+        host.sh(&format!(
+            "mkdir -p -m 0700 /etc/gitlab-runner; cd {HOME}; rm -f .profile .bash_profile; echo 'exit 3' > {file}
+             printf '[[runners]]\nexecutor = \"shell\"\nshell = \"{shell}\"\n' > /etc/gitlab-runner/config.toml"
+        ))
+        .ok();
+        if shell == "sh" {
+            assert_eq!(host.sh(job).status != 0, is_sick, "{file}");
+        }
+        let run = host.prep(&["doctor", "--json", "--profile", "shell"]);
+        assert_eq!(codes(&run, "problem").contains("login-shell-fails"), is_sick, "{shell} {file}: {run}");
+    }
+}
+
 /// Takes away what every test host has.
 const WITHOUT_RUNNER: &str = "rm /usr/local/bin/gitlab-runner";
 

@@ -39,19 +39,27 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
         return Ok(patient.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
     };
     // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
+    let name = job_shell(patient).unwrap_or("bash");
+    let begin = if name == "sh" {
+        "set -e\n: | eval 'true'"
+    } else {
+        "set -eo pipefail\nset +o noclobber\n: | eval $'true\\n'"
+    };
     let script = format!(
-        "set -eo pipefail\nset +o noclobber\n: | eval $'true\\n'\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then \
+        "{begin}\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then \
          printf '\\n{MARK}%s\\n' \"$p\"; fi\ndone\nprintf '\\n{MARK}{END}\\n'\nexit 0\n",
         PROGRAMS.join(" ")
     );
     let ask = |command: &str| {
-        machine.ask("su", &["-s", "/bin/bash", patient.name, "-c", command], script.as_bytes())
+        machine.ask("su", &["-s", &format!("/bin/{name}"), patient.name, "-c", command], script.as_bytes())
     };
     let spot = || {
-        let told = ask(&format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")).ok().flatten();
+        // Only bash tells the file.
+        let ask = || ask(&format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")).ok().flatten();
+        let told = (name == "bash").then(ask).flatten();
         Spot::last(&told?.stderr, &patient.account?.home)
     };
-    let login = match ask("bash -l") {
+    let login = match ask(&format!("{name} -l")) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
             let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
@@ -65,10 +73,27 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
     Ok(patient.login.get_or_init(|| login))
 }
 
+/// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
+fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
+    let runners = patient.all_runners().unwrap_or_default();
+    let of_shells = runners.iter().filter(|runner| runner.text("executor") == Some("shell"));
+    let shells: Vec<&str> = of_shells.map(|runner| runner.text("shell").unwrap_or("bash")).collect();
+    let all = |names: &[&str]| !shells.is_empty() && shells.iter().all(|shell| names.contains(shell));
+    match () {
+        () if all(&["pwsh", "powershell"]) => None,
+        () if all(&["sh", "pwsh", "powershell"]) => Some("sh"),
+        () => Some("bash"),
+    }
+}
+
 /// A shell that fails at its beginning or end fails every job before its first line.
 pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
-    let command = format!("su -s /bin/bash {} -c 'bash -lx'", patient.name);
+    let Some(name) = job_shell(patient) else {
+        findings.fine("the shell of its jobs is PowerShell, which reads no login file");
+        return Ok(());
+    };
+    let command = format!("su -s /bin/{name} {} -c '{name} -lx'", patient.name);
     let what = match tried(patient)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");

@@ -19,7 +19,9 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::target::Target;
-use crate::change::{Change, Content, FileOp, Meta, NewKey, Notes, Op, Owner, PublicKey, Seen, Shown, Swap};
+use crate::change::{
+    Change, Content, FileOp, Meta, NewKey, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+};
 use crate::facts::ssh;
 use crate::fault::{self, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
@@ -157,12 +159,9 @@ impl Resource for SshKey {
             return Ok(changes);
         };
         warn(context, &usable, &others, &encrypted, &broken, notes);
-        // What the changes so far keep jobs from, or those of whom is let in.
-        let mut is_needed = !changes.is_empty();
-        let mut code = "ssh-key-mode";
+        let is_needed = !changes.is_empty() || is_needed(&usable, ids);
         let private = usable.private;
         if private.mode & 0o077 != 0 || private.mode & 0o400 == 0 || Some((private.uid, private.gid)) != ids {
-            is_needed |= private.mode & 0o477 != 0o400 || ids.is_some_and(|(uid, _)| uid != private.uid);
             changes.push(change(
                 wrong_meta(&private, "0600"),
                 Op::Metadata { place: target.place(&usable.name), before: private, after: private_meta },
@@ -173,7 +172,6 @@ impl Resource for SshKey {
         match usable.public {
             Some(seen) if is_of(&usable.line, &seen) && own(&seen) => {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
-                    is_needed |= seen.mode & 0o022 != 0;
                     changes.push(change(
                         wrong_meta(&seen, "0644"),
                         Op::Metadata { place: public_place, before: seen, after: public_meta },
@@ -188,27 +186,40 @@ impl Resource for SshKey {
                     Some(seen) if is_of(&usable.line, seen) => (wrong_meta(seen, "0644"), seen.bytes.clone()),
                     Some(_) => ("the public half does not belong to the private key".to_owned(), text),
                 };
-                // ssh takes the half of another key at its word, and passes over what is none.
-                let is_other =
-                    |seen: &Seen| public_line(&seen.bytes).is_ok_and(|line| !line.same_key(&usable.line));
-                is_needed |= before.as_ref().is_some_and(is_other);
-                code = "ssh-key-differs";
                 changes.push(change(why, FileOp::new(public_place, before, text, public_meta)));
             }
         }
-        if let ([only], false) = (&changes[..], is_needed) {
-            notes.means("ssh_key", code, format!("{}: {}; jobs do without it", only.id, only.why), true);
-        }
-        if changes.is_empty() {
-            let key = target.place(&usable.name);
-            let asked = if tried.asked { "; ssh was asked which it offers (ssh -G)" } else { "" };
-            notes.right(
-                "ssh_key",
-                format!("{key} can be used by jobs alone, and its public half fits{asked}"),
-            );
-        }
+        tell(&changes, is_needed, &target.place(&usable.name), tried.asked, notes);
         Ok(changes)
     }
+}
+
+/// Say that all is as wanted, or that jobs do without what is not.
+fn tell(changes: &[Change], is_needed: bool, key: &Place, asked: bool, notes: &mut Notes) {
+    match changes {
+        [] => {
+            let asked = if asked { "; ssh was asked which it offers (ssh -G)" } else { "" };
+            let what = format!("{key} can be used by jobs alone, and its public half fits{asked}");
+            notes.right("ssh_key", what);
+        }
+        [only] if !is_needed => {
+            let is_mode = matches!(only.op, Op::Metadata { .. });
+            let code = if is_mode { "ssh-key-mode" } else { "ssh-key-differs" };
+            notes.means("ssh_key", code, format!("{}: {}; jobs do without it", only.id, only.why), true);
+        }
+        _ => {}
+    }
+}
+
+/// Whether jobs can't use the pair as it is, or others could change it. ssh takes the public half of another key at its
+/// word, and passes over what is none.
+fn is_needed(usable: &Usable, ids: Option<(u32, u32)>) -> bool {
+    let Usable { private, public, line, .. } = usable;
+    let is_wrong = |seen: &Seen| {
+        seen.mode & 0o022 != 0 || public_line(&seen.bytes).is_ok_and(|found| !found.same_key(line))
+    };
+    let of_other = ids.is_some_and(|(uid, _)| uid != private.uid);
+    private.mode & 0o477 != 0o400 || of_other || public.as_ref().is_some_and(is_wrong)
 }
 
 impl SshKey {

@@ -113,7 +113,9 @@ impl Sight {
                 Word::Value(Some(_)) => self.perhaps[way.top] = true,
                 Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
                 Word::Other(name, _)
-                    if way.by_remote && name.starts_with("remote.") && name.ends_with(".url") =>
+                    if way.by_remote
+                        && name.starts_with("remote.")
+                        && name.rsplit('.').next() == Some("url") =>
                 {
                     return Err(fault(
                         "git-config-invalid",

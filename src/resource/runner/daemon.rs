@@ -260,15 +260,33 @@ fn is_client(path: &str, directory: &str) -> bool {
     path.trim_end_matches('/').strip_suffix("/client") == Some(directory.trim_end_matches('/'))
 }
 
-/// The value that a script gives `DOCKER_HOST` last, outside comments.
+/// The value that a script gives `DOCKER_HOST` last, and hands on to what it starts.
 fn exported_docker_host(script: &str) -> Option<&str> {
-    let lines = script.lines().rev().filter(|line| !line.trim_start().starts_with('#'));
-    let value = |line: &'_ str| -> Option<(usize, usize)> {
-        let at = line.rfind("DOCKER_HOST=")? + "DOCKER_HOST=".len();
-        let rest = line.get(at..)?;
-        let start = at + usize::from(rest.starts_with(['"', '\'']));
-        let end = line[start..].find(|c: char| c.is_whitespace() || "\"';&|)".contains(c));
-        Some((start, end.map_or(line.len(), |end| start + end)))
+    const KEY: &str = "DOCKER_HOST=";
+    let lines = || script.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let statements = || lines().flat_map(|line| line.split([';', '&', '|']));
+    let words = |statement: &'_ str| -> Vec<String> {
+        let begins = |word: &&str| ["then", "do", "else", "{", "("].contains(word);
+        statement.split_whitespace().skip_while(begins).map(str::to_owned).collect()
     };
-    lines.into_iter().find_map(|line| value(line).and_then(|(start, end)| line.get(start..end)))
+    let exports_it = |words: &[String]| {
+        words.iter().any(|word| word == "export") && words.iter().any(|word| word == "DOCKER_HOST")
+    };
+    let is_exported =
+        statements().any(|statement| exports_it(&words(statement))) || script.contains("set -a");
+    let mut found = None;
+    for statement in statements() {
+        let words = words(statement);
+        let Some(first) = words.first() else { continue };
+        let is_own = first.starts_with(KEY) && words.len() == 1 && is_exported;
+        let hands_on =
+            ["export", "declare", "typeset"].contains(&first.as_str()) || first.starts_with("$env:");
+        if first == "unset" && words.iter().any(|word| word == "DOCKER_HOST") {
+            found = None;
+        } else if let Some(at) = statement.rfind(KEY).filter(|_| hands_on || is_own) {
+            let value = statement.get(at + KEY.len()..)?.trim_start_matches(['"', '\'']);
+            found = value.split(|c: char| c.is_whitespace() || "\"')".contains(c)).next();
+        }
+    }
+    found
 }
