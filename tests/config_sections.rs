@@ -356,6 +356,22 @@ fn what_gitlab_runner_would_not_read_is_refused_before_the_host_is_looked_at() {
 }
 
 #[test]
+fn a_name_with_dots_is_replaced_by_the_line_that_is_printed() {
+    let value = |value: &str| format!("[config.docker.sysctls]\n\"net.core.somaxconn\" = \"{value}\"\n");
+    let tree = tree(&format!("extends = [\"base\"]\n{}", value("2")), RUNNER);
+    tree.put(
+        "/etc/runner-prep/profiles/base.toml",
+        format!("[config]\nexecutors = [\"docker\"]\n{}", value("1")),
+    );
+    let refused = tree.run(&["plan", "--profile", "mine", "--json"]).exit(2).json();
+    let repair = refused["warnings"][0]["repair"].as_str().unwrap().to_owned();
+    let line = repair.lines().last().unwrap().trim();
+    tree.run(&["plan", "--profile", "mine"]).exit(2).says("line 3").says("is \"2\" here and \"1\" in");
+    tree.put(PROFILE, format!("{line}\n{}", tree.text(PROFILE)));
+    tree.run(&["plan", "--profile", "mine"]).ok().says("net.core.somaxconn: \"2\"");
+}
+
+#[test]
 fn what_stands_in_the_way_in_the_file_is_refused() {
     let session = "[config.session_server]\nsession_timeout = 900\n";
     let cache = "[config]\nexecutors = [\"docker\"]\n[config.cache]\nType = \"s3\"\n";

@@ -14,6 +14,7 @@ use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, TableLike, Value
 use super::position::{Show, suggest};
 use super::source::{HEAD, Source};
 use crate::fault::fault;
+use crate::text::toml_patch;
 
 /// Let the values that a layer says it `replaces` take the place of those of the layers before it.
 fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
@@ -23,17 +24,15 @@ fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
             let span = list.and_then(|list| list.get(index).map_or_else(|| list.span(), Item::span));
             fault("profile-invalid", layer.quoted().render(span, &message), repair)
         };
-        let new = find(own.as_table(), path).filter(|_| !HEAD.contains(&path.as_str()));
-        let Some((key, item)) = new else {
+        let steps = steps(path);
+        let new = find(own.as_table(), &steps).filter(|_| !HEAD.contains(&path.as_str()));
+        let (Some((key, item)), Some((name, parents))) = (new, steps.split_last()) else {
             return Err(wrong(
                 format!("`{path}` is to be replaced, and there is no value for it here"),
                 format!("give a value for {path}, or take it out of `replaces`"),
             ));
         };
-        let (parent, name) =
-            path.rsplit_once('.').map_or(("", path.as_str()), |(parent, name)| (parent, name));
-        let mut parents = parent.split('.').filter(|name| !name.is_empty());
-        let table = parents.try_fold(&mut *into, |table, name| table.get_mut(name)?.as_table_mut());
+        let table = parents.iter().try_fold(&mut *into, |table, name| table.get_mut(name)?.as_table_mut());
         let Some(table) = table.filter(|table| table.contains_key(name)) else {
             let all = paths(into);
             let known: Vec<&str> =
@@ -53,11 +52,17 @@ fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
     Ok(())
 }
 
-/// The key and the value at a dotted path.
-fn find<'a>(top: &'a Table, path: &str) -> Option<(&'a Key, &'a Item)> {
-    let (parents, name) = path.rsplit_once('.').map_or((None, path), |(parents, name)| (Some(parents), name));
+/// The names of a dotted path, of which those with a dot stand in quotes.
+fn steps(path: &str) -> Vec<String> {
+    let keys = Key::parse(path).map(|keys| keys.iter().map(|key| key.get().to_owned()).collect());
+    keys.unwrap_or_else(|_| vec![path.to_owned()])
+}
+
+/// The key and the value at a path.
+fn find<'a>(top: &'a Table, steps: &[String]) -> Option<(&'a Key, &'a Item)> {
+    let (name, parents) = steps.split_last()?;
     let mut table: &dyn TableLike = top;
-    for name in parents.into_iter().flat_map(|parents| parents.split('.')) {
+    for name in parents {
         table = table.get(name)?.as_table_like()?;
     }
     table.get_key_value(name)
@@ -67,9 +72,10 @@ fn find<'a>(top: &'a Table, path: &str) -> Option<(&'a Key, &'a Item)> {
 pub(super) fn paths(top: &dyn TableLike) -> Vec<(String, Option<Range<usize>>)> {
     let mut all = Vec::new();
     for (key, item) in top.iter() {
-        all.push((key.to_owned(), item.span()));
+        let key = toml_patch::key(key);
         let below = item.as_table_like().map(paths).unwrap_or_default();
-        all.extend(below.into_iter().map(|(path, span)| (format!("{key}.{path}"), span)));
+        let below = below.into_iter().map(|(path, span)| (format!("{key}.{path}"), span));
+        all.extend([(key.clone(), item.span())].into_iter().chain(below));
     }
     all
 }
@@ -125,7 +131,7 @@ fn join(
         (Some(Item::Table(old)), Item::Table(new)) => {
             for (name, _) in &new {
                 let Some((key, item)) = new.get_key_value(name) else { continue };
-                join(old, key, item, &format!("{path}.{name}"), from, all)?;
+                join(old, key, item, &format!("{path}.{}", toml_patch::key(name)), from, all)?;
             }
         }
         (Some(Item::Value(Value::Array(old))), Item::Value(Value::Array(new))) => {
@@ -227,8 +233,8 @@ fn bare(value: &Value) -> Value {
 /// True when the layer itself has a value at this dotted path.
 fn says(layer: &Source, path: &str) -> bool {
     let mut item: Option<&Item> = Some(layer.document.as_item());
-    for key in path.split('.') {
-        item = item.and_then(|item| item.get(key));
+    for key in steps(path) {
+        item = item.and_then(|item| item.get(&key));
     }
     item.is_some()
 }
@@ -244,8 +250,10 @@ fn contradiction(
         [Some(second), first.map(AsRef::as_ref)].into_iter().flatten().map(|layer| layer.quoted().show);
     let show = shows.min().unwrap_or(Show::Lines);
     let first = first.map_or("another profile", |layer| layer.origin.as_str());
-    let span =
-        path.split('.').try_fold(second.document.as_item(), |item, key| item.get(key)).and_then(Item::span);
+    let span = steps(path)
+        .iter()
+        .try_fold(second.document.as_item(), |item, key| item.get(key))
+        .and_then(Item::span);
     let message = if show == Show::Lines {
         format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim())
     } else {

@@ -10,6 +10,7 @@ use toml_edit::{Document, DocumentMut, Item};
 use super::position::{self, Quoted, Show};
 use super::shelf::{BUILT_IN, DIRECTORY, Text, built_in};
 use crate::fault::{self, fault};
+use crate::text::toml_patch::Scalar;
 
 /// What a profile says of itself; all else in it are sections.
 pub(super) const HEAD: [&str; 3] = ["summary", "extends", "replaces"];
@@ -123,14 +124,15 @@ impl Source {
             return format!("for the value of the task, add to it: replaces: [{path}]");
         }
         // Each line to be copied stays one.
-        let replaces = format!("  replaces = [\"{path}\"]");
+        let path = Scalar::from(path);
+        let replaces = format!("  replaces = [{path}]");
         if self.origin == built_in(name) {
             return format!(
                 "for a value of your own, write a profile with it that begins so:\n  extends = [\"{name}\"]\n{replaces}"
             );
         }
         if self.has("replaces") {
-            return format!("for the value of {name}, add \"{path}\" to its `replaces`");
+            return format!("for the value of {name}, add {path} to its `replaces`");
         }
         format!("for the value of {name}, add this line above its first section:\n{replaces}")
     }
