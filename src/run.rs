@@ -18,8 +18,6 @@ mod shelf;
 mod spinner;
 mod undo;
 
-use std::mem::ManuallyDrop;
-
 use anyhow::Result;
 
 use crate::apply::{Leftovers, STATE, caught};
@@ -133,8 +131,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let names = &selection.profile;
     let mut site = Site::open(call, selection.user.as_deref())?;
     site.root.give(selection.adopt);
-    // What they have open the kernel closes.
-    let (root, facts) = (&site.root, &*ManuallyDrop::new(site.facts()));
+    let (root, facts) = (&site.root, &site.facts());
     let shelf = Shelf::of(&site, facts, call.environment);
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
