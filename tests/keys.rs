@@ -349,7 +349,8 @@ list: dns dns_search allowed_users group_add cap_add cap_drop security_opt servi
 device_cgroup_rules volumes extra_hosts volumes_from links allowed_images allowed_privileged_images \
 allowed_privileged_services allowed_pull_policies allowed_services
 strings: pull_policy
-map: services_devices volume_driver_ops tmpfs services_tmpfs sysctls container_labels ulimit log_options
+map: services_devices
+texts: volume_driver_ops tmpfs services_tmpfs sysctls container_labels ulimit log_options
 tables: services
 ";
 
@@ -378,7 +379,8 @@ fn a_slip_in_a_profile_never_reaches_a_host() {
         ("services_limit = \"1\"", "a whole number is wanted"),
         ("allowed_privileged_service = []", "did you mean `allowed_privileged_services`?"),
         ("environment = [\"A=1\"]", "unknown key `environment`"),
-        ("tmpfs = { \"/a\" = \"rw\" }", "`tmpfs` can't be set by a profile"),
+        ("services_devices = { \"/a\" = [\"/dev/kvm\"] }", "`services_devices` can't be set by a profile"),
+        ("tmpfs = { \"/a\" = 1 }", "a string is wanted"),
     ] {
         let tree = tree();
         let profile = own(&tree, line);
