@@ -1,6 +1,5 @@
 //! Where a command works: the tree, and the machine whose tools are used; and for whom.
 
-use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -20,8 +19,7 @@ const MOST_LOOKS: u32 = 5;
 
 /// The tree that is worked on, and the machine.
 pub(super) struct Site {
-    /// Its handles the kernel closes, with the process.
-    pub(super) root: ManuallyDrop<Root>,
+    pub(super) root: Root,
     /// The machine, where the tree is another one.
     other: Option<Root>,
 }
@@ -38,11 +36,11 @@ impl Site {
         let root = machine(environment, user)?;
         // Nearly always the host itself.
         if path == Path::new("/") {
-            return Ok(Self { root: ManuallyDrop::new(root), other: None });
+            return Ok(Self { root, other: None });
         }
         let tree = root.tree(path)?;
         let (root, other) = if tree.is_host() { (root, None) } else { (tree, Some(root)) };
-        Ok(Self { root: ManuallyDrop::new(root), other })
+        Ok(Self { root, other })
     }
 
     pub(super) fn machine(&self) -> &Root {

@@ -10,7 +10,7 @@ pub mod pointed;
 mod rights;
 mod secure;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -48,6 +48,8 @@ pub struct Root {
     owners: Vec<u32>,
     /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
     open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
+    /// The facts of the top: whoever changes who may change it is root.
+    top_seen: OnceCell<Stat>,
     /// The text of `/etc/nsswitch.conf`, once somebody asked.
     name_services: RefCell<Option<Rc<str>>>,
 }
@@ -112,6 +114,7 @@ impl Root {
             trusted,
             owners,
             open,
+            top_seen: OnceCell::new(),
             name_services: RefCell::default(),
         })
     }

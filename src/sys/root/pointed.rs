@@ -239,8 +239,12 @@ impl Root {
     /// Go to the last component of a path, and look at each directory on the way and at its links.
     fn look(&self, path: &Path, links: Links) -> Result<Option<Found>, Refusal> {
         let strict = links == Links::Refused;
-        let check = |dir: &Dir, is_last: bool| {
-            let stat = dir.stat()?;
+        let check = |dir: &Rc<Dir>, is_last: bool| {
+            let known = self.top_seen.get().filter(|_| Rc::ptr_eq(dir, &self.top));
+            let stat = known.map_or_else(|| dir.stat(), |stat| Ok(*stat))?;
+            if Rc::ptr_eq(dir, &self.top) {
+                let _ = self.top_seen.set(stat);
+            }
             // Where everybody makes names and nobody takes away those of others (`/tmp`), the owner of each says whose
             // it is.
             let is_shared = strict && stat.uid == 0 && stat.mode & 0o1000 != 0 && !is_last;
@@ -258,17 +262,24 @@ impl Root {
                 here = above.pop().unwrap_or_else(|| Rc::clone(&self.top));
                 continue;
             }
-            match self.enter(&here, &part) {
-                Ok(Some(dir)) => {
-                    above.push(std::mem::replace(&mut here, dir));
-                    is_open &= check(&here, todo.is_empty())?;
-                    continue;
+            // The last one is nearly always a file, those before it are directories.
+            let file = if todo.is_empty() { here.stat_entry(&part)? } else { None };
+            let file = file.filter(|stat| stat.kind != Kind::Directory);
+            if file.is_none() {
+                match self.enter(&here, &part) {
+                    Ok(Some(dir)) => {
+                        above.push(std::mem::replace(&mut here, dir));
+                        is_open &= check(&here, todo.is_empty())?;
+                        continue;
+                    }
+                    Ok(None) => return Ok(None),
+                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+                    Err(error) => return Err(error.into()),
                 }
-                Ok(None) => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-                Err(error) => return Err(error.into()),
             }
-            let Some(stat) = here.stat_entry(&part)? else { return Ok(None) };
+            let Some(stat) = file.map_or_else(|| here.stat_entry(&part), |stat| Ok(Some(stat)))? else {
+                return Ok(None);
+            };
             if stat.kind != Kind::Link {
                 if todo.is_empty() {
                     return Ok(Some(Found { dir: here, name: part, is_open, stat: Some(stat) }));
