@@ -112,7 +112,7 @@ impl Facts<'_> {
             return Ok(None);
         }
         if self.root.owner().uid != 0 {
-            return shut_by_mode(self, path);
+            return shut_by_mode(self, account, path);
         }
         let look = || shut(self.root, path);
         let own = Guard::enter(rights(account)).map(|_rights| look());

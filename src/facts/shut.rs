@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Facts;
+use super::{Account, Facts};
 use crate::sys::root::Root;
 
 /// What keeps this process, with the rights that it has now, from reading a file.
@@ -23,13 +23,14 @@ pub(super) fn shut(root: &Root, path: &Path) -> Option<PathBuf> {
     Some(above.into_iter().find(|directory| is_shut(directory, true)).unwrap_or(path).to_owned())
 }
 
-/// The same by what modes let everybody do.
-pub(super) fn shut_by_mode(facts: &Facts<'_>, path: &Path) -> Result<Option<PathBuf>> {
+/// The same by what modes let an account do: what lies in its home is its own, where the owner of the tree has it.
+pub(super) fn shut_by_mode(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Option<PathBuf>> {
     let mut way: Vec<&Path> = path.ancestors().filter(|path| path.parent().is_some()).collect();
     way.reverse();
     for part in way {
         let Some(seen) = facts.stat(part)? else { return Ok(None) };
-        let needed = if part == path { 0o004 } else { 0o001 };
+        let is_own = part.starts_with(&account.home) && seen.uid == facts.root.owner().uid;
+        let needed = if part == path { 0o004 } else { 0o001 } << if is_own { 6 } else { 0 };
         if seen.mode & needed == 0 {
             return Ok(Some(part.to_owned()));
         }
