@@ -13,6 +13,7 @@ use anyhow::Result;
 
 use super::{Account, Facts};
 use crate::fault;
+use crate::sys::exec::Finished;
 use crate::text::known_hosts::HostName;
 use config::read;
 pub use config::{CONFIG, SYSTEM as SYSTEM_CONFIG, Text, first_read, is_system_config, names_key, texts};
@@ -25,13 +26,14 @@ pub const OWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 
 const SYSTEM_HOSTS_2: &str = "/etc/ssh/ssh_known_hosts2";
 
+/// The keys that ssh offers when nobody names others, in its order.
+pub const USUAL_KEYS: [&str; 5] =
+    [".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ecdsa_sk", ".ssh/id_ed25519", ".ssh/id_ed25519_sk"];
+
 /// True for a file of host keys that ssh reads for every account, where nothing else is configured.
 pub fn is_usual_system(file: &Path) -> bool {
     [SYSTEM_HOSTS, SYSTEM_HOSTS_2].iter().any(|usual| file == Path::new(usual))
 }
-/// The keys that ssh offers when nobody names others, in its order.
-pub const USUAL_KEYS: [&str; 5] =
-    [".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ecdsa_sk", ".ssh/id_ed25519", ".ssh/id_ed25519_sk"];
 
 /// What is known of ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,11 +132,16 @@ impl Client {
             Ok(Some(said)) if said.success() => {
                 Ok(Self::Does(Settings::told(&said.stdout, account, host, &facts.host_name()?)))
             }
-            Ok(Some(said)) => Ok(Self::Refuses(said.complaint_about(|line| line.contains(" line ")))),
+            Ok(Some(said)) => Ok(Self::Refuses(Self::complaint(&said))),
             Ok(None) => Ok(Self::Unknown("ssh is not installed")),
             Err(error) if fault::is(&error, "tool-hangs") => Ok(Self::Refuses(format!("{error:#}"))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Why it ended: where it names a place, that.
+    pub fn complaint(said: &Finished) -> String {
+        said.complaint_about(|line| line.contains(" line "))
     }
 }
 

@@ -99,3 +99,46 @@ fn advice_that_is_followed_as_root_leads_nowhere() {
     host.prep(keys).ok();
     advice(&["undo"], "if it must have it: ", "rm .ssh/id_ed25519; ln -s /root/.ssh/id_rsa .ssh/id_ed25519");
 }
+
+/// ssh and git of the account start programs that it names, and those can say what ssh and git would say.
+#[test]
+fn what_a_program_of_the_account_says_moves_root_to_nothing() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["ssh", "ssh-keygen", "git"]) {
+        return;
+    }
+    let host = host.start();
+    host.prep(&["apply", "--profile", "shell", "--only", "account,ssh_key", "--allow-pending"]).ok();
+    host.sh("cp -a /etc/ssh /root/ssh; printf '[core]\n\tautocrlf = input\n' >/etc/gitconfig").ok();
+    let select = ["--profile", "shell", "--only", "known_hosts,git", "--json"];
+    let told = |of_system: &str| {
+        let run = host.prep(&[&["plan"][..], &select].concat());
+        let document = run.json();
+        let remarks =
+            ["pending", "warnings"].map(|list| document[list].as_array().cloned().unwrap_or_default());
+        let mut repairs = remarks.iter().flatten().filter_map(|remark| remark["repair"].as_str());
+        repairs.any(|repair| repair.contains(of_system) && !repair.contains("sudo -u"))
+    };
+    let put = |name: &str, mode: &str, text: &str| {
+        let path = format!("/home/gitlab-runner/{name}");
+        let install = format!("install -o gitlab-runner -g gitlab-runner -m {mode} /dev/stdin {path}");
+        host.sh(&format!("{install} <<'END'\n{text}\nEND")).ok();
+    };
+    let sed = "/etc/ssh/ssh_config";
+    put(
+        ".ssh/config",
+        "0600",
+        "Match exec \"echo '/etc/ssh/ssh_config: line 1: Bad configuration option: x' >&2\"\nMisspelt yes",
+    );
+    assert!(!told(sed), "ssh");
+    host.sh("rm /home/gitlab-runner/.ssh/config; sed -i '1iMisspelt yes' /etc/ssh/ssh_config").ok();
+    assert!(told(sed), "ssh, by its own word");
+    host.sh("cp -a /root/ssh/. /etc/ssh/").ok();
+    let git = "git config --file /etc/gitconfig";
+    put("talk", "0755", "#!/bin/sh\necho 'fatal: bad core.autocrlf' >&2; kill -9 $PPID");
+    put(".gitconfig", "0644", "[core]\n\tfsmonitor = ~/talk");
+    assert!(!told(git), "git");
+    host.sh("rm /home/gitlab-runner/.gitconfig; printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig")
+        .ok();
+    assert!(told(git), "git, by its own word");
+}

@@ -124,6 +124,7 @@ pub(super) fn judge(
         return sign(context, settings, notes);
     };
     if is_unclear || settings.iter().any(Setting::is_doubtful) {
+        let is_of_root = !is_unclear && settings.iter().all(|setting| setting.of_root);
         let answers = |said: Finished| {
             if said.success() {
                 return Ok(());
@@ -138,6 +139,8 @@ pub(super) fn judge(
                 text.contains(&setting.name) || has(key) && has(&value)
             };
             let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
+            // Programs that the account names talk as well: their word moves root to nothing.
+            let culprit = culprit.filter(|culprit| !culprit.of_root || is_of_root);
             let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
             Err(refused(context, culprit, &complaint))
         };

@@ -131,8 +131,8 @@ impl Judge<'_> {
         Ok(asked)
     }
 
-    /// What makes a configuration right that ssh refuses. What ssh said is the account's word: only a file of ssh's own
-    /// configuration is taken out of it.
+    /// What makes a configuration right that ssh refuses. What ssh said is the account's word, which may have had a program
+    /// speak: what is everybody's is changed where ssh says the same without the account's file.
     fn correct(&self, why: &str, command: &str) -> String {
         let own = self.context.target.home.join(ssh::CONFIG);
         // With the account's rights, whichever file it says.
@@ -150,7 +150,7 @@ impl Judge<'_> {
             Some((Path::new(file.trim_end_matches([':', ' '])), digits.parse::<u32>().ok()?))
         });
         match found {
-            Some((file, line)) if file == own || ssh::is_system_config(file) => {
+            Some((file, line)) if file == own || (ssh::is_system_config(file) && self.is_of_all(why)) => {
                 // What stands below a condition is not for everything without it.
                 let mark = if why.contains("Match") { "s/.*/#&\\nHost !*/" } else { "s/^/#/" };
                 self.context.command_at(&format!("sed -i '{line}{mark}'"), file)
@@ -165,6 +165,14 @@ impl Judge<'_> {
                 self.context.as_account(command)
             ),
         }
+    }
+
+    /// Whether ssh complains of that also where it reads everybody's configuration alone.
+    fn is_of_all(&self, why: &str) -> bool {
+        let asked = ["-G", "-T", "-F", ssh::SYSTEM_CONFIG, "--", "git@localhost", "git-receive-pack"];
+        let account = self.context.target.account.as_ref();
+        let said = account.and_then(|account| self.context.facts.ask(account, "ssh", &asked, b"").ok()?);
+        said.is_some_and(|said| !said.success() && Client::complaint(&said) == why)
     }
 
     /// The line of the account's own configuration with the token or variable that ssh does not know.
