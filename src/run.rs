@@ -150,21 +150,18 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let build = || plan_of(wanted);
     // What an earlier run left half written or half made is repaired before anybody plans on it.
     let mut session = None;
-    let left = site.look(call, || {
-        let left = Leftovers::find(root);
-        match left.broken.filter(|_| !write) {
-            None => Ok(left),
-            Some(what) => Err(fault(
+    let left = site.look(call, || Leftovers::find(root), |left| left.broken.is_some() && !write);
+    if let Some(what) = left.broken {
+        if !write {
+            return Err(fault(
                 "interrupted-write",
                 format!("a run {what}, or one is at it now: {STATE} has what it kept"),
                 "repair it, and go on: runner-prep apply",
-            )),
+            ));
         }
-    })?;
-    if left.broken.is_some() {
         session = Some(site.session(call)?);
     }
-    let planned = if session.is_some() { build() } else { site.look(call, build) };
+    let planned = if session.is_some() { build() } else { site.look(call, build, Result::is_err) };
     let mut plan = match planned {
         Err(error) if write => {
             let open = || site.session(call);
@@ -267,7 +264,8 @@ fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
             Ok(text_or_json(call.cli, &template.profile, &text))
         }
         Command::Key(key) => {
-            let (line, remarks) = site.look(call, || key::show(call, &site.root, &facts, key))?;
+            let (line, remarks) =
+                site.look(call, || key::show(call, &site.root, &facts, key), Result::is_err)?;
             // Not on standard output, which is the line alone.
             write(streams.err, &remarks);
             Ok(line)

@@ -127,7 +127,9 @@ impl Walk<'_, '_> {
             );
             return;
         }
-        let nothing = says_nothing(item);
+        // Without a type there is no cache, whatever else is said of it.
+        let is_off = || section == "runners.cache" && table.get("Type").is_none_or(says_nothing);
+        let nothing = says_nothing(item) || is_off();
         let meant = self.meant(found).filter(|_| !nothing);
         let meant_words = meant.map(|(home, near)| {
             if home == section { format!("`{near}`") } else { format!("`{near}` {}", header(home)) }
@@ -154,8 +156,6 @@ impl Walk<'_, '_> {
                 return;
             }
         }
-        // Without a type there is no cache, whatever else is said of it.
-        let nothing = nothing || section == "runners.cache" && table.get("Type").is_none_or(says_nothing);
         let ignored =
             format!("{at}gitlab-runner ignores `{name}` {here}, and loses it when it writes the file itself");
         if let Some((home, is_there)) = self.home(found) {
@@ -172,7 +172,7 @@ impl Walk<'_, '_> {
                 let subject = subject(home, name, runner);
                 self.findings.about(subject).problem("config-misplaced", message, repair);
             }
-        } else if let Some((home, near)) = meant.filter(|_| !nothing) {
+        } else if let Some((home, near)) = meant {
             let repair = if home == section {
                 format!("rename it to `{near}`, or take it out")
             } else {

@@ -88,11 +88,9 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
         Err(error) => return no_account(&names, chosen, error),
     };
     let context = Context { facts: &facts, target: &target, options: &options };
-    let mut plans = Vec::new();
-    for kind in kinds {
-        let wanted = Wanted::resolve(&profile, &|one| one == kind)?;
-        plans.push((kind, site.look(call, || Plan::build(&wanted, &context))));
-    }
+    let plan = |kind: &str| Plan::build(&Wanted::resolve(&profile, &|one| one == kind)?, &context);
+    let all = || -> Vec<_> { kinds.iter().map(|kind| (*kind, plan(kind))).collect() };
+    let plans = site.look(call, all, |plans| plans.iter().any(|(_, plan)| plan.is_err()));
     let wanted = Toml::parse(profile.text()?.as_bytes()).map_err(|error| {
         fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
     })?;

@@ -51,13 +51,13 @@ impl Site {
         Facts::new(&self.root, self.machine())
     }
 
-    /// Look at the host without the lock. An error counts where no other run was at work meanwhile.
-    pub(super) fn look<T>(&self, call: Call<'_>, look: impl Fn() -> Result<T>) -> Result<T> {
+    /// Look at the host without the lock. What `is_wrong` counts where no other run was at work meanwhile.
+    pub(super) fn look<T>(&self, call: Call<'_>, look: impl Fn() -> T, is_wrong: impl Fn(&T) -> bool) -> T {
         for _ in 1..MOST_LOOKS {
             let began = SystemTime::now();
-            match look() {
-                Err(_) if was_disturbed(&self.root, began, &waiting(call)) => {}
-                seen => return seen,
+            let seen = look();
+            if !is_wrong(&seen) || !was_disturbed(&self.root, began, &waiting(call)) {
+                return seen;
             }
         }
         look()

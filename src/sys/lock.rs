@@ -45,8 +45,8 @@ impl Lock {
         self.held.try_clone()
     }
 
-    /// Wait until nobody holds the lock in `dir`, but no longer than `patience`; true when somebody held it. Makes
-    /// nothing, and takes nothing that another run would wait for.
+    /// Wait until nobody holds the lock in `dir`, but no longer than `patience`; true when somebody held it, and holds it
+    /// no more. Makes nothing, and takes nothing that another run would wait for.
     ///
     /// # Errors
     /// When it can't be looked at.
@@ -62,8 +62,8 @@ impl Lock {
             }
             Err(error) => Err(io::Error::from(error)),
         };
-        waiting.until("another runner-prep to end", patience, PAUSE, ask)?;
-        Ok(was_held)
+        let ended = waiting.until("another runner-prep to end", patience, PAUSE, ask)?;
+        Ok(was_held && ended.is_some())
     }
 
     /// Wait for the lock in `dir`, but no longer than `patience`.
