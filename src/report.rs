@@ -110,16 +110,21 @@ impl Report {
     pub fn fail(&mut self, error: &anyhow::Error) {
         self.failed = true;
         self.status = Status::Failed;
-        self.msg = format!("{error:#}");
-        let found = crate::fault::find(error);
-        self.warnings.insert(
-            0,
-            Remark {
-                code: found.map_or("error", |fault| fault.code).to_owned(),
-                message: self.msg.clone(),
-                repair: crate::fault::repair(error),
-            },
-        );
+        let remark = Remark::of(error);
+        self.msg.clone_from(&remark.message);
+        self.warnings.insert(0, remark);
+        self.errors += 1;
+    }
+
+    /// Errors beside the one that ended the run. What one repair mends is said once.
+    pub fn fail_beside(&mut self, errors: &[anyhow::Error]) {
+        for remark in errors.iter().map(Remark::of) {
+            let is_same = |known: &Remark| known.code == remark.code && known.repair == remark.repair;
+            if !self.warnings.iter().take(self.errors).any(is_same) {
+                self.warnings.insert(self.errors, remark);
+                self.errors += 1;
+            }
+        }
     }
 
     /// Add what was met beside the plan.

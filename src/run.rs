@@ -163,12 +163,12 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     }
     let planned = if session.is_some() { build() } else { site.look(call, build, Result::is_err) };
     let mut plan = match planned {
-        Err(error) if write => {
-            let open = || site.session(call);
+        Err(error) => {
+            let open = write.then_some(|| session.map_or_else(|| site.session(call), Ok));
             let of_kind = |kind: &str| plan_of(&Wanted::resolve(profile, &|one| one == kind)?);
-            return rights::alone(names, wanted, error, session, open, of_kind, extent);
+            return Ok(rights::alone(names, wanted, error, open, of_kind, extent));
         }
-        plan => plan?,
+        Ok(plan) => plan,
     };
     if session.is_none() && write && (!plan.changes.is_empty() || left.unswept) {
         session = Some(site.session(call)?);

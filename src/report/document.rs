@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::change::Note;
+use crate::fault;
 use crate::repair::Reader;
 
 /// The version of the document; it only ever gains fields.
@@ -33,7 +34,7 @@ pub struct Report {
     pub changes: Vec<Line>,
     /// What waits for a person or another program.
     pub pending: Vec<Remark>,
-    /// True and worth knowing; on failure also the error with its repair.
+    /// True and worth knowing; on failure also the errors with their repairs, which come first.
     pub warnings: Vec<Remark>,
     /// The account's public key, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +48,9 @@ pub struct Report {
     /// What a person does where GitLab is not asked (`gitlab plan --offline`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_hand: Vec<Step>,
+    /// So many of the warnings, the first ones, are errors.
+    #[serde(skip)]
+    pub(super) errors: usize,
     #[serde(skip)]
     pub(super) shown: Vec<Vec<String>>,
     #[serde(skip)]
@@ -151,6 +155,17 @@ pub struct Step {
     pub what: String,
     /// The same as a line for a shell, with GitLab's own program glab.
     pub command: String,
+}
+
+impl Remark {
+    /// An error with its repair.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        Self {
+            code: fault::find(error).map_or("error", |fault| fault.code).to_owned(),
+            message: format!("{error:#}"),
+            repair: fault::repair(error),
+        }
+    }
 }
 
 impl From<&Note> for Remark {

@@ -155,7 +155,7 @@ impl Report {
             }
         }
         for (index, remark) in told.iter().enumerate() {
-            let is_error = self.failed && index == 0;
+            let is_error = index < self.errors;
             let (word, code) = if is_error { ("error", RED) } else { ("warning", YELLOW) };
             if is_error || !style.quiet {
                 problem(&mut out, style, word, code, remark);
@@ -245,7 +245,9 @@ pub fn escape_json(document: &str) -> String {
     let mut clean = String::with_capacity(document.len());
     for c in document.chars() {
         if acts(c) && c != '\n' {
-            let _ = write!(clean, "\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(clean, "\\u{unit:04x}");
+            }
         } else {
             clean.push(c);
         }
@@ -253,9 +255,10 @@ pub fn escape_json(document: &str) -> String {
     clean
 }
 
-/// True for control characters, and for those that turn the direction of text around.
+/// True for control characters, for those that turn the direction of text around, and for those that nobody sees.
 fn acts(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -264,14 +267,14 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(escape("a\u{1b}[2Jb\u{9b}\u{202e}é"), "a\\u{1b}[2Jb\\u{9b}\\u{202e}é");
+        assert_eq!(escape("a\u{1b}[2Jb\u{9b}\u{202e}\u{feff}é"), "a\\u{1b}[2Jb\\u{9b}\\u{202e}\\u{feff}é");
     }
 
     #[test]
     fn a_document_means_the_same_without_them() {
-        let value = serde_json::json!({ "a": "\u{1b}[2J\u{9b}\u{202e}é\n\"" });
+        let value = serde_json::json!({ "a": "\u{1b}[2J\u{9b}\u{202e}é\n\"\u{e0041}" });
         let document = escape_json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(document.contains("\\u009b\\u202eé\\n"));
+        assert!(document.contains("\\u009b\\u202eé\\n\\\"\\udb40\\udc41"), "{document}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&document).unwrap(), value);
     }
 }

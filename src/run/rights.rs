@@ -1,4 +1,5 @@
-//! A profile of which a part can't be planned: what takes rights away goes on without it.
+//! A profile of which a part can't be planned: every part that can't is told, and what takes rights away goes on
+//! without them.
 
 use anyhow::Result;
 
@@ -8,26 +9,33 @@ use crate::plan::Plan;
 use crate::report::{DetailLevel, Report};
 use crate::resource::Wanted;
 
-/// When one resource can't even be planned: what the others want that takes rights away.
+/// The report of a plan that ended with an error: with those of each resource alone. Where `open` gives a session, what
+/// the others want that takes rights away is done.
 pub(super) fn alone<'a>(
     names: &[String],
     wanted: &Wanted,
     error: anyhow::Error,
-    session: Option<Session<'a>>,
-    open: impl FnOnce() -> Result<Session<'a>>,
+    open: Option<impl FnOnce() -> Result<Session<'a>>>,
     of_kind: impl Fn(&str) -> Result<Plan>,
     extent: DetailLevel,
-) -> Result<Report> {
-    let plans = wanted.kinds().filter_map(|kind| of_kind(kind).ok());
-    let changes: Vec<_> =
-        plans.flat_map(|plan| plan.changes).filter(|change| change.op.is_system()).collect();
-    let session = match session {
-        _ if !changes.iter().any(takes_rights_away) => return Err(error),
-        None => open().map(Some),
-        open => Ok(open),
+) -> Report {
+    let (mut changes, mut errors) = (Vec::new(), Vec::new());
+    for plan in wanted.kinds().map(of_kind) {
+        match plan {
+            Ok(plan) => changes.extend(plan.changes.into_iter().filter(|change| change.op.is_system())),
+            Err(error) => errors.push(error),
+        }
+    }
+    let narrows = changes.iter().any(takes_rights_away);
+    let session = open.filter(|_| narrows).and_then(|open| open().ok());
+    let mut report = match session {
+        Some(session) => {
+            let mut outcome = Outcome::not_begun(&changes, error);
+            session.narrow(&changes, names, &mut outcome);
+            Report::applied(names, &Plan { changes, ..Plan::default() }, &outcome, None, extent)
+        }
+        None => Report::failed(names, &error),
     };
-    let Ok(Some(session)) = session else { return Err(error) };
-    let mut outcome = Outcome::not_begun(&changes, error);
-    session.narrow(&changes, names, &mut outcome);
-    Ok(Report::applied(names, &Plan { changes, ..Plan::default() }, &outcome, None, extent))
+    report.fail_beside(&errors);
+    report
 }

@@ -206,3 +206,32 @@ fn a_name_of_the_accounts_is_no_command() {
         }
     }
 }
+
+#[test]
+fn all_that_is_in_the_way_is_told_at_once() {
+    let gitconfig = format!("{HOME}/.gitconfig");
+    let tree = host()
+        .config_toml("[[runners]\n")
+        .file(&format!("{HOME}/.ssh"), "")
+        .file(&gitconfig, "[user\n")
+        .own(&gitconfig, 998);
+    let codes = |document: &serde_json::Value| -> Vec<String> {
+        let remarks = document["warnings"].as_array().unwrap();
+        remarks.iter().map(|remark| remark["code"].as_str().unwrap().to_owned()).collect()
+    };
+    for command in ["plan", "check", "apply"] {
+        let run = tree.run(&[command, "--profile", "dind"]);
+        assert_eq!(run.status, 2, "{run}");
+        for text in [".ssh is a regular file", ".gitconfig: line 1", "config.toml: line 1"] {
+            assert_eq!(run.stderr.matches(text).count(), 1, "{command}: {text}\n{run}");
+        }
+        assert_eq!(run.stderr.matches("error: ").count(), 3, "{run}");
+        let run = tree.run(&[command, "--profile", "dind", "--json"]);
+        let document = run.json();
+        assert_eq!(codes(&document), ["ssh-directory", "git-config-invalid", "config-invalid"], "{run}");
+        assert_eq!(document["msg"], document["warnings"][0]["message"], "{run}");
+        // What is left out is not in the way.
+        let run = tree.run(&[command, "--profile", "dind", "--only", "config", "--json"]);
+        assert_eq!(codes(&run.json()), ["config-invalid"], "{run}");
+    }
+}

@@ -70,6 +70,7 @@ fn check_text(name: &str, run: &Run, texts: &[&str]) {
     assert!(run.status == 2, "{name}: exit code {}\n{run}", run.status);
     assert!(run.stdout.is_empty() || !run.stdout.contains("error"), "{name}: an error on stdout\n{run}");
     assert!(run.stderr.starts_with("error: "), "{name}: no error on stderr\n{run}");
+    assert!(!run.stderr.contains("\nerror: "), "{name}: one fault is told twice\n{run}");
     for text in texts {
         assert!(run.contains(text), "{name}: nothing says `{text}`\n{run}");
     }
