@@ -220,7 +220,11 @@ fn document(mut report: Report, allow_pending: bool) -> Result<Value> {
     let mut failed = None;
     if report.failed {
         // The first one is the error itself.
-        failed = Some(report.warnings.remove(0));
+        let mut error = report.warnings.remove(0);
+        if report.needs_root {
+            error.repair = String::from("set become: true");
+        }
+        failed = Some(error);
     } else if let (Some(first), false) = (report.pending.first(), allow_pending) {
         let mut waits = first.clone();
         waits.repair += "; or set allow_pending: true";
@@ -248,13 +252,9 @@ fn failure(error: &anyhow::Error) -> Value {
 }
 
 fn explain(document: &mut Value, remark: &Remark) {
-    let mut remark = remark.clone();
-    if remark.code == "not-root" {
-        remark.repair = String::from("set become: true");
-    }
     document["failed"] = Value::Bool(true);
     document["code"] = json!(remark.code);
-    document["msg"] = json!(sentence(&remark));
+    document["msg"] = json!(sentence(remark));
 }
 
 fn sentence(remark: &Remark) -> String {

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::change::{Change, ChangeOutcome, Check, Note, Op, Outcome, Place};
+use crate::change::{Change, ChangeOutcome, Check, Harm, Note, Op, Outcome, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::{tools, unfinished};
@@ -247,11 +247,7 @@ impl<'a> Session<'a> {
             Purpose::Undo => (finished, "run the same command again, it goes on where this one ended"),
         };
         let error = ended.err()?;
-        Some(Fault {
-            code: "left-behind",
-            what: format!("not all was cleaned up: {error:#}"),
-            repair: repair.to_owned(),
-        })
+        Some(Fault::new("left-behind", format!("not all was cleaned up: {error:#}"), repair))
     }
 
     /// Make all changes live and check them. Whatever fails in here is taken back.
@@ -304,7 +300,7 @@ impl<'a> Session<'a> {
 }
 
 fn note(fault: Fault) -> Note {
-    Note { code: fault.code, message: fault.what, repair: fault.repair }
+    Note::new(fault.code, fault.what, fault.repair, Harm::None)
 }
 
 /// A panic becomes an error.

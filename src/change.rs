@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
-pub use note::{Meaning, Note, Notes, PublicKey};
+pub use note::{Harm, Meaning, Note, Notes, PublicKey};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use seen::{FileKind, Seen};
 

@@ -13,6 +13,52 @@ pub struct Fault {
     pub what: String,
     /// What to do now: a command or a setting.
     pub repair: String,
+    /// What it means to whoever meets it.
+    pub nature: Nature,
+}
+
+/// What an error means to whoever meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// Something is wrong.
+    Wrong,
+    /// It kept from looking: what is so is not known.
+    Obstacle,
+    /// A program did not end in time, which keeps from looking, too.
+    Hangs,
+    /// Somebody else was at it meanwhile: a second try, from a new look on, can succeed.
+    Raced,
+    /// It is somebody else's.
+    Foreign,
+    /// Nobody is there whom the work could be for.
+    NoAccount,
+    /// The account has no key.
+    NoKey,
+    /// sudo would not take its policy.
+    Policy,
+    /// Nobody can tell whether sudo takes its policy.
+    NoChecker,
+    /// The caller is not root.
+    NotRoot,
+}
+
+impl Fault {
+    /// Of something that is wrong.
+    pub fn new(code: &'static str, what: impl Into<String>, repair: impl Into<String>) -> Self {
+        Self { code, what: what.into(), repair: repair.into(), nature: Nature::Wrong }
+    }
+}
+
+impl Nature {
+    /// An error of this nature.
+    pub fn fault(
+        self,
+        code: &'static str,
+        what: impl Into<String>,
+        repair: impl Into<String>,
+    ) -> anyhow::Error {
+        Fault { nature: self, ..Fault::new(code, what, repair) }.into()
+    }
 }
 
 impl fmt::Display for Fault {
@@ -23,9 +69,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Make a [`Fault`] as an error value.
+/// Make a [`Fault`] as an error value, of something that is wrong.
 pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<String>) -> anyhow::Error {
-    Fault { code, what: what.into(), repair: repair.into() }.into()
+    Nature::Wrong.fault(code, what, repair)
 }
 
 /// The command with which a person moves something in an account's home aside. With the account's rights: root's mv(1)
@@ -119,15 +165,15 @@ pub fn find(error: &anyhow::Error) -> Option<&Fault> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>())
 }
 
-/// True for an error with this code.
-pub fn is(error: &anyhow::Error, code: &str) -> bool {
-    find(error).is_some_and(|fault| fault.code == code)
+/// True for an error of this nature.
+pub fn is(error: &anyhow::Error, nature: Nature) -> bool {
+    find(error).is_some_and(|fault| fault.nature == nature)
 }
 
 /// The same fault with another repair. An error of the system keeps what its kind calls for.
 pub fn with_repair(error: anyhow::Error, repair: String) -> anyhow::Error {
-    match find(&error).map(|fault| fault.code) {
-        Some(code) => fault(code, format!("{error:#}"), repair),
+    match find(&error) {
+        Some(fault) => fault.nature.fault(fault.code, format!("{error:#}"), repair),
         None => error,
     }
 }

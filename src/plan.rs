@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{AccountOp, Change, FileKind, Meaning, Note, Notes, Op, Place, PublicKey, Seen, Swap};
+use crate::change::{
+    AccountOp, Change, FileKind, Harm, Meaning, Note, Notes, Op, Place, PublicKey, Seen, Swap,
+};
 use crate::facts::{Facts, programs};
 use crate::fault::{AtHome, fault, look_and_move, make_home};
 use crate::resource::{Context, Wanted};
@@ -69,9 +71,6 @@ impl Plan {
     }
 }
 
-/// The code of the note on programs.
-pub const PROGRAMS_MISSING: &str = "programs-missing";
-
 /// Runners are registered, and none of them runs jobs as the account, which is whom the rule is for.
 fn serves_no_job(wanted: &Wanted, changes: &[Change], notes: &Notes) -> bool {
     // A custom executor starts its programs as the account, too.
@@ -112,7 +111,7 @@ fn missing(context: &Context<'_>, lacks: &[String]) -> Result<Note> {
         if names.len() == 1 { "it" } else { "them" }
     );
     let repair = programs::install(context.facts, &names)?;
-    Ok(Note { code: PROGRAMS_MISSING, message, repair })
+    Ok(Note::new("programs-missing", message, repair, Harm::Examined))
 }
 
 /// Our own state, which is written with every change: the lock, the journal and scratch copies. Root's alone.

@@ -13,12 +13,8 @@ pub const ROOT_GROUPS: [(&str, &str); 6] = [
 /// Where sudo reads further rules.
 pub const SUDOERS_DIRECTORY: &str = "/etc/sudoers.d";
 
-/// What a resource calls a sudo rule that does what it is for, and one of which nobody can tell.
+/// What a resource calls a sudo rule that does what it is for.
 pub const EFFECT: &str = "sudo-effect";
-/// The code of the note on a policy that sudo does not read to its end.
-pub const POLICY_BROKEN: &str = "policy-broken";
-/// See [`EFFECT`].
-pub const UNKNOWN_EFFECT: &str = "sudo-effect-unknown";
 
 /// sudo's own default where no `secure_path` is set.
 pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 
 use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
+use crate::fault::Nature;
 use crate::plan::Plan;
 use crate::repair::Reader;
 pub use difference::changed_lines;
@@ -110,6 +111,7 @@ impl Report {
     pub fn fail(&mut self, error: &anyhow::Error) {
         self.failed = true;
         self.status = Status::Failed;
+        self.needs_root = crate::fault::is(error, Nature::NotRoot);
         let remark = Remark::of(error);
         self.msg.clone_from(&remark.message);
         self.warnings.insert(0, remark);

@@ -21,7 +21,7 @@ mod undo;
 use anyhow::Result;
 
 use crate::apply::{Leftovers, STATE, caught};
-use crate::change::Note;
+use crate::change::{Harm, Note};
 use crate::cli::{self, Cli, Command, Environment, Selection};
 use crate::completion;
 use crate::fault::{self, fault};
@@ -197,11 +197,12 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
         Ok(after) => after,
         Err(error) => {
             let mut report = Report::applied(names, &plan, &outcome, None, extent);
-            report.warn(&[Note {
-                code: "left-behind",
-                message: format!("everything was changed, but the host can't be looked at again: {error:#}"),
-                repair: fault::repair(&error),
-            }]);
+            report.warn(&[Note::new(
+                "left-behind",
+                format!("everything was changed, but the host can't be looked at again: {error:#}"),
+                fault::repair(&error),
+                Harm::None,
+            )]);
             return Ok(report);
         }
     };

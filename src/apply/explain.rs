@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 
 use crate::change::Place;
-use crate::fault::{fault, quoted};
+use crate::fault::{Nature, fault, quoted};
 use crate::sys::writable::busy;
 
 /// What the plan saw is no longer there.
 pub(super) fn changed(place: &Place) -> anyhow::Error {
-    fault(
+    Nature::Raced.fault(
         "changed-meanwhile",
         format!("{place} was changed since it was looked at"),
         "run the same command again",
@@ -51,13 +51,13 @@ fn explain(error: io::Error, place: &Place) -> anyhow::Error {
             format!("the kernel refuses to change {place}: it or {shown} may be immutable"),
             format!("see which one: lsattr -d {path} {parent}; chattr -ia {parent}; chattr -ia {path}"),
         ),
-        Some(Errno::EACCES) => fault(
+        Some(Errno::EACCES) => Nature::Obstacle.fault(
             "not-permitted",
             format!("no permission to write {place}"),
             "run the same command with sudo".to_owned(),
         ),
         Some(Errno::EBUSY) => busy(&place.path()),
-        Some(Errno::EEXIST) => fault(
+        Some(Errno::EEXIST) => Nature::Raced.fault(
             "changed-meanwhile",
             format!("{place} appeared meanwhile"),
             "run the same command again".to_owned(),

@@ -5,7 +5,7 @@
 //! tried once more if rights are taken away by it, and where that fails, too, the changes that take them away alone.
 
 use super::Session;
-use crate::change::{Change, Check, Content, Note, Op, Seen, Shown, ValueChange};
+use crate::change::{Change, Check, Content, Harm, Note, Op, Seen, Shown, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::policy::way_to_root;
 use crate::text::toml_patch::Step;
@@ -34,15 +34,15 @@ impl Session<'_> {
             }
             let ids: Vec<&str> = part.iter().map(|change| change.id.as_str()).collect();
             outcome.warnings.extend(done.warnings);
-            outcome.warnings.push(Note {
-                code: "only-rights",
-                message: format!(
+            outcome.warnings.push(Note::new(
+                "only-rights",
+                format!(
                     "the rest failed, and this is live all the same, because it takes rights away: {}",
                     ids.join(", ")
                 ),
-                repair: "correct what failed, then run the same command again; undo puts back what is live"
-                    .to_owned(),
-            });
+                "correct what failed, then run the same command again; undo puts back what is live",
+                Harm::None,
+            ));
             outcome.details.extend(done.details.into_iter().map(|(at, text)| (indices[at], text)));
             for index in indices {
                 outcome.fates[index] = ChangeOutcome::Applied;

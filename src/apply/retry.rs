@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Session;
 use crate::change::Change;
 use crate::change::{ChangeOutcome, Outcome};
-use crate::fault;
+use crate::fault::{self, Nature};
 use crate::plan::Plan;
 
 /// How often and how long; whoever still writes then does nothing else.
@@ -39,7 +39,7 @@ impl Session<'_> {
                 let mut outcome = self.apply(&plan.changes, profiles);
                 warnings.append(&mut outcome.warnings);
                 let is_last = attempt >= MOST_ATTEMPTS || began.elapsed() >= MOST_TIME;
-                if is_last || !outcome.error.as_ref().is_some_and(is_changed_meanwhile) {
+                if is_last || !outcome.error.as_ref().is_some_and(|error| fault::is(error, Nature::Raced)) {
                     break outcome;
                 }
                 self.waiting.tell(Some("another program that goes on changing the same file"));
@@ -71,10 +71,6 @@ impl Session<'_> {
         warnings.dedup();
         Outcome { warnings, ..outcome }
     }
-}
-
-fn is_changed_meanwhile(error: &anyhow::Error) -> bool {
-    fault::is(error, "changed-meanwhile")
 }
 
 /// What can't be taken back: accounts.

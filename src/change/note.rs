@@ -12,6 +12,21 @@ pub struct Note {
     pub message: String,
     /// What to do about it.
     pub repair: String,
+    /// What it means for jobs.
+    pub harm: Harm,
+}
+
+/// What a note means for jobs: `doctor` says it so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// They go well.
+    None,
+    /// They fail or leak.
+    Jobs,
+    /// Nobody can tell.
+    Unknown,
+    /// A check of `doctor` looks at it, too, and has more to say.
+    Examined,
 }
 
 /// What resources have to say beside their changes.
@@ -46,8 +61,8 @@ pub struct Meaning {
     pub code: &'static str,
     /// What is so, in one line.
     pub message: String,
-    /// Jobs go well without the changes.
-    pub harmless: bool,
+    /// What is without the changes.
+    pub harm: Harm,
 }
 
 impl Notes {
@@ -64,21 +79,53 @@ impl Notes {
         }
     }
 
-    /// Add a warning.
-    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
-        let (message, repair) = (message.into(), repair.into());
-        self.warnings.push(Note { code, message, repair });
-    }
-
     /// Say what the changes of a kind mean to jobs.
-    pub fn means(&mut self, kind: &'static str, code: &'static str, message: String, harmless: bool) {
-        self.meanings.push(Meaning { kind, code, message, harmless });
+    pub fn means(&mut self, kind: &'static str, code: &'static str, message: String, harm: Harm) {
+        self.meanings.push(Meaning { kind, code, message, harm });
     }
 
-    /// Add something that waits.
+    /// Add a warning of what does jobs no harm.
+    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        self.say(Note::new(code, message, repair, Harm::None));
+    }
+
+    /// Add a warning of what makes jobs fail or leak.
+    pub fn harm(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        self.say(Note::new(code, message, repair, Harm::Jobs));
+    }
+
+    /// Add a warning of what a check of `doctor` looks at, too.
+    pub fn examined(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        self.say(Note::new(code, message, repair, Harm::Examined));
+    }
+
+    /// Several resources may see the same.
+    fn say(&mut self, note: Note) {
+        if !self.warnings.contains(&note) {
+            self.warnings.push(note);
+        }
+    }
+
+    /// Add something that waits, and jobs fail until then.
     pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
-        let (message, repair) = (message.into(), repair.into());
-        self.pending.push(Note { code, message, repair });
+        self.pending.push(Note::new(code, message, repair, Harm::Jobs));
+    }
+
+    /// Add something that waits for somebody to look, because nobody can tell whether jobs fail.
+    pub fn doubt(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+        self.pending.push(Note::new(code, message, repair, Harm::Unknown));
+    }
+}
+
+impl Note {
+    /// A note with all that belongs to it.
+    pub fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        repair: impl Into<String>,
+        harm: Harm,
+    ) -> Self {
+        Self { code, message: message.into(), repair: repair.into(), harm }
     }
 }
 

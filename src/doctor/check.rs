@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::patient::Patient;
-use crate::fault;
+use crate::fault::{self, Nature};
 use crate::finding::{COULD_NOT_LOOK, Findings};
 
 /// One check.
@@ -51,14 +51,10 @@ pub(super) const KEY: &[&str] = &["ssh_key"];
 pub(super) const SUDO: &[&str] = &["sudoers", "deploy"];
 pub(super) const CONFIG: &[&str] = &["config"];
 
-/// Faults that keep from looking; every other one is what is wrong.
-const OBSTACLES: [&str; 5] =
-    ["not-permitted", "file-too-large", "tool-missing", "tool-hangs", "host-unreachable"];
-
 /// What an error means: something that is wrong, or that nobody could look.
 pub(super) fn refuse(findings: &mut Findings, error: &anyhow::Error) {
     match fault::find(error) {
-        Some(fault) if OBSTACLES.contains(&fault.code) => {
+        Some(fault) if matches!(fault.nature, Nature::Obstacle | Nature::Hangs) => {
             findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), &fault.repair);
         }
         Some(fault) => findings.problem(fault.code, format!("{error:#}"), &fault.repair),
@@ -79,9 +75,9 @@ mod tests {
             let finding = findings.into_list().remove(0);
             (finding.status, finding.code)
         };
-        let fault = |code| fault::fault(code, "what", "repair");
-        assert_eq!(verdict(fault("config-invalid")), (Verdict::Problem, "config-invalid".to_owned()));
-        assert_eq!(verdict(fault("not-permitted")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
+        let fault = |nature: Nature| nature.fault("code", "what", "repair");
+        assert_eq!(verdict(fault(Nature::Wrong)), (Verdict::Problem, "code".to_owned()));
+        assert_eq!(verdict(fault(Nature::Obstacle)), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
         assert_eq!(verdict(anyhow::anyhow!("EIO")), (Verdict::Unknown, COULD_NOT_LOOK.to_owned()));
     }
 }

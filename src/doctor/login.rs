@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::patient::{Login, Patient, Spot};
 use crate::facts::programs::install;
-use crate::fault::{self, quoted};
+use crate::fault::{self, Nature, quoted};
 use crate::finding::Findings;
 
 /// Files of the account that a login shell reads, the usual culprit first.
@@ -67,7 +67,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
             if found.iter().any(|name| name == END) { Login::Good(found) } else { Login::Skips(spot()) }
         }
         Ok(Some(done)) => Login::Ended(done.code, spot()),
-        Err(error) if fault::is(&error, "tool-hangs") => Login::Hangs,
+        Err(error) if fault::is(&error, Nature::Hangs) => Login::Hangs,
         Err(error) => return Err(error),
     };
     Ok(patient.login.get_or_init(|| login))

@@ -32,8 +32,9 @@ mod service;
 mod sudo;
 mod sudo_rights;
 
+use crate::change::Harm;
 use crate::finding::{Finding, Findings, NEEDS_HOST, Verdict};
-use crate::policy::{SECURE_PATH, UNKNOWN_EFFECT};
+use crate::policy::SECURE_PATH;
 use check::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
 use check::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
 pub use check::{Check, Need};
@@ -103,7 +104,7 @@ fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
         Sudo => patient.find(SECURE_PATH.split(':'), "sudo").is_some(),
         Rules => patient.sudo_plans().all(|plan| {
             plan.is_ok_and(|plan| {
-                plan.changes.is_empty() && plan.pending.iter().all(|note| note.code == UNKNOWN_EFFECT)
+                plan.changes.is_empty() && plan.pending.iter().all(|note| note.harm == Harm::Unknown)
             })
         }),
         Machine => true,

@@ -5,48 +5,10 @@ use anyhow::Result;
 use super::Patient;
 use super::check::refuse;
 use super::config_keys;
-use crate::change::{Change, Meaning, Note, Op, Shown};
+use crate::change::{Change, Harm, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
-use crate::plan::{PROGRAMS_MISSING, Plan};
-use crate::policy::{POLICY_BROKEN, UNKNOWN_EFFECT};
+use crate::plan::Plan;
 use crate::text::toml_patch::Step;
-
-/// Warnings of the plan that make jobs fail or leak; the others are worth knowing.
-const HARMFUL: [&str; 19] = [
-    "cache-disabled",
-    "certs-ca-shared",
-    "certs-read-only",
-    "certs-shared",
-    "config-key-removed",
-    "config-key-too-new",
-    "dind-network",
-    "dind-service-command",
-    "dind-service-tls",
-    "docker-host-wrong",
-    "docker-sock-place",
-    "docker-tls-wrong",
-    "foreign-owner",
-    "login-shell",
-    "network-none",
-    "service-not-allowed",
-    "services-limit-low",
-    "services-unprivileged",
-    "wall-open",
-];
-
-/// Warnings that a check of its own gives, with more to say.
-const OWNED: [&str; 10] = [
-    "config-misplaced",
-    "config-bom",
-    "config-dotted-keys",
-    "config-mode",
-    "config-toml-1-1",
-    "config-type",
-    "pull-policy-unknown",
-    "root-equivalent-group",
-    "service-user",
-    "ssh-key-weak",
-];
 
 /// Hold every section of the profile against the host.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
@@ -69,12 +31,8 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
     for change in &plan.changes {
         let mut known = plan.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
         if known.peek().is_some() {
-            for Meaning { code, message, harmless, .. } in known {
-                if *harmless {
-                    findings.note(code, message, patient.apply());
-                } else {
-                    findings.problem(code, message, patient.apply());
-                }
+            for Meaning { code, message, harm, .. } in known {
+                told(findings, *harm, code, message, &patient.apply());
             }
             continue;
         }
@@ -95,20 +53,17 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             said = (code, &change.why);
         }
     }
-    // What is not installed, and what sudo makes of a rule, are checks of their own.
-    let of_policy = if patient.machine.is_some() { &[POLICY_BROKEN, "policy-unknown"][..] } else { &[] };
-    let is_other = |note: &&Note| {
-        ![PROGRAMS_MISSING, UNKNOWN_EFFECT].contains(&note.code) && !of_policy.contains(&note.code)
-    };
-    for Note { code, message, repair } in plan.pending.iter().filter(is_other) {
-        findings.problem(code, message, repair);
+    for Note { code, message, repair, harm } in plan.pending.iter().chain(&plan.warnings) {
+        told(findings, *harm, code, message, repair);
     }
-    for Note { code, message, repair } in plan.warnings.iter().filter(is_other) {
-        if HARMFUL.contains(code) {
-            findings.problem(code, message, repair);
-        } else if !OWNED.contains(code) {
-            findings.note(code, message, repair);
-        }
+}
+
+fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: &str) {
+    match harm {
+        Harm::Jobs => findings.problem(code, message, repair),
+        Harm::None => findings.note(code, message, repair),
+        // Checks of their own say it.
+        Harm::Unknown | Harm::Examined => {}
     }
 }
 

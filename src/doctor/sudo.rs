@@ -5,13 +5,13 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::Patient;
-use crate::change::{FileKind, Note};
+use crate::change::{FileKind, Harm};
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
 use crate::fault::quoted;
 use crate::finding::Findings;
-use crate::policy::{EFFECT, SECURE_PATH, SUDOERS_DIRECTORY, UNKNOWN_EFFECT};
+use crate::policy::{EFFECT, SECURE_PATH, SUDOERS_DIRECTORY};
 
 /// The name of our file in the directory.
 const OURS: &str = "gitlab-runner";
@@ -153,8 +153,8 @@ pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         for (_, what) in plan.right.iter().filter(|(kind, _)| *kind == EFFECT) {
             findings.fine(what);
         }
-        for Note { code, message, repair } in plan.pending.iter().filter(|note| note.code == UNKNOWN_EFFECT) {
-            findings.unknown(code, message, repair);
+        for note in plan.pending.iter().filter(|note| note.harm == Harm::Unknown) {
+            findings.unknown(note.code, &note.message, &note.repair);
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::looks::unreadable;
 use super::machine::Machine;
 use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, rights, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
-use crate::fault::{self, fault};
+use crate::fault::{self, Nature};
 use crate::keys::Version;
 use crate::repair::on_machine;
 use crate::sys::accounts;
@@ -225,7 +225,7 @@ impl Facts<'_> {
         let is_git = program.ends_with("git") && self.root.is_host();
         let is_there = is_git && matches!(self.look(home, true), Ok(Some(_)));
         let done = if is_there { tool.within(home) } else { tool }.run();
-        let fault = done.as_ref().err().and_then(fault::find).filter(|fault| fault.code == "tool-hangs");
+        let fault = done.as_ref().err().and_then(fault::find).filter(|fault| fault.nature == Nature::Hangs);
         self.hung.borrow_mut().extend(fault.map(|fault| (program, fault.clone())));
         done.map(Some)
     }
@@ -279,7 +279,11 @@ impl Facts<'_> {
     /// What stands in the way: as for any file, or a lock that does not go.
     pub fn check_accounts(&self, confined: bool) -> Result<()> {
         if self.tool("useradd").is_none() {
-            return Err(fault("tool-missing", "useradd is not installed", self.install_tool("useradd")?));
+            return Err(Nature::Obstacle.fault(
+                "tool-missing",
+                "useradd is not installed",
+                self.install_tool("useradd")?,
+            ));
         }
         accounts::check(self.root, self.machine, confined)
     }
@@ -323,11 +327,11 @@ impl Facts<'_> {
     pub fn scan_host_keys(&self, host: &str, port: u16) -> Result<String> {
         let program = self.tool("ssh-keyscan").ok_or_else(|| {
             let repair = self.install_tool("ssh").unwrap_or_default();
-            fault("tool-missing", "ssh-keyscan of this machine is not installed", repair)
+            Nature::Obstacle.fault("tool-missing", "ssh-keyscan of this machine is not installed", repair)
         })?;
         let asked = Tool::new(&program).args(["-T", "10", "-p", &port.to_string(), "--", host]).run()?;
         if asked.stdout.trim().is_empty() {
-            return Err(fault(
+            return Err(Nature::Obstacle.fault(
                 "host-unreachable",
                 format!("{host}, port {port} shows no host key: {}", asked.complaint()),
                 "see whether the server is reached from here, or give its key line in the profile",

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
-use crate::fault::{fault, look_and_move, look_and_move_aside, quoted};
+use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted};
 use crate::sys::dir::{Dir, Entry, Kind};
 use crate::sys::identity;
 use crate::sys::lease;
@@ -67,7 +67,7 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
         return foreign_owner(account, path, uid);
     }
     let name = &account.name;
-    fault(
+    Nature::Foreign.fault(
         "foreign-owner",
         format!("{} can't be used by {name}: a directory on the way shuts {name} out", path.display()),
         format!(
@@ -85,7 +85,7 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
     let is_loop = error.raw_os_error() == Some(nix::libc::ELOOP);
     match error.kind() {
         FileTooLarge => too_large(path, cap, look_and_move(path)),
-        PermissionDenied => fault(
+        PermissionDenied => Nature::Obstacle.fault(
             "not-permitted",
             format!("{shown} can't be read: permission denied"),
             if identity::is_root() {
@@ -110,7 +110,7 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
 }
 
 fn too_large(path: &Path, cap: u64, repair: String) -> anyhow::Error {
-    fault("file-too-large", format!("{} is larger than {cap} bytes", path.display()), repair)
+    Nature::Obstacle.fault("file-too-large", format!("{} is larger than {cap} bytes", path.display()), repair)
 }
 
 /// What lies on the way to a path where a directory should be.

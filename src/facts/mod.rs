@@ -23,7 +23,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use crate::change::{FileKind, Owner, Seen};
-use crate::fault::{self, Fault, fault};
+use crate::fault::{self, Fault, Nature};
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Dir, Entry, Kind, Stat};
 pub use crate::sys::exec::Finished;
@@ -174,7 +174,7 @@ pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error 
     } else {
         format!("see whose it is, and move it away: ls -la {place}; {aside}")
     };
-    fault(
+    Nature::Foreign.fault(
         "foreign-owner",
         format!("{} can't be used by {name}: it belongs to uid {uid}, not to {name}", path.display()),
         repair,

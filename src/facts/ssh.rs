@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Account, Facts};
-use crate::fault;
+use crate::fault::{self, Nature};
 use crate::sys::exec::Finished;
 use crate::text::known_hosts::HostName;
 use config::read;
@@ -134,7 +134,7 @@ impl Client {
             }
             Ok(Some(said)) => Ok(Self::Refuses(Self::complaint(&said))),
             Ok(None) => Ok(Self::Unknown("ssh is not installed")),
-            Err(error) if fault::is(&error, "tool-hangs") => Ok(Self::Refuses(format!("{error:#}"))),
+            Err(error) if fault::is(&error, Nature::Hangs) => Ok(Self::Refuses(format!("{error:#}"))),
             Err(error) => Err(error),
         }
     }

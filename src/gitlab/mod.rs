@@ -19,7 +19,7 @@ pub mod state;
 
 use anyhow::{Context, Result};
 
-use crate::change::{Note, Notes, ValueChange};
+use crate::change::{Harm, Note, Notes, ValueChange};
 use crate::fault::fault;
 use crate::repair::quoted;
 use crate::report::{DetailLevel, Remote, Report, Step};
@@ -87,7 +87,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             let is_new = |note: &Note| !after.pending.contains(note);
             let of_changes: Vec<Note> = notes.pending.into_iter().filter(is_new).collect();
             after.pending.extend(of_changes);
-            after.warnings.extend(notes.warnings.into_iter().filter(|note| note.code == "gitlab-bot"));
+            after.warnings.extend(notes.warnings.into_iter().filter(|note| note.harm == Harm::Jobs));
             let has_failed = |left: &Change| {
                 fates.iter().any(|fate| fate.outcome == "failed" && fate.change.what == left.what)
             };

@@ -113,7 +113,7 @@ impl Planned<'_> {
             );
         }
         if push && known.is_none() && self.state.is_bot {
-            notes.warn(
+            notes.harm(
                 "gitlab-bot",
                 format!("the deploy key {} of {path} will be one of the token's own user, and jobs push with it only as long as that token lives", key.key().fingerprint()),
                 "take a token of a person, or of a service account, that is to stay a Maintainer of the project",

@@ -57,6 +57,9 @@ pub struct Report {
     pub(super) right: Vec<(&'static str, String)>,
     #[serde(skip)]
     pub(super) reader: Reader,
+    /// The error is that the caller is not root.
+    #[serde(skip)]
+    pub needs_root: bool,
     /// So many of the warnings, the first ones, people have seen before.
     #[serde(skip)]
     pub(super) repeated: usize,
@@ -170,7 +173,7 @@ impl Remark {
 
 impl From<&Note> for Remark {
     fn from(note: &Note) -> Self {
-        let Note { code, message, repair } = note.clone();
+        let Note { code, message, repair, .. } = note.clone();
         Self { code: code.to_owned(), message, repair }
     }
 }

@@ -164,14 +164,10 @@ impl Report {
         for remark in &self.pending {
             problem(&mut out, style, "waiting", YELLOW, remark);
         }
-        // Of what waits in GitLab, or is undone, doctor on a host knows nothing.
-        let is_other = |remark: &Remark| ["gitlab-", "undo-"].iter().any(|of| remark.code.starts_with(of));
-        let is_of_host = !self.pending.iter().all(is_other);
-        if is_of_host && !self.profiles.is_empty() {
-            let profiles = escape(&self.profiles.join(","));
-            let command = format!("runner-prep doctor --profile {profiles}{}", escape(&self.reader.options));
-            let what = format!("to see what else jobs need: {}", self.reader.address(&command));
-            for line in wrap_repair(&what, style.width()) {
+        // Of what waits in GitLab, or is undone, doctor on a host knows nothing: that reader has no profiles.
+        if !self.pending.is_empty() && !self.reader.profiles.is_empty() {
+            let what = self.reader.address("to see what else jobs need: runner-prep doctor");
+            for line in wrap_repair(&escape(&what), style.width()) {
                 let _ = writeln!(out, "{line}");
             }
         }

@@ -30,7 +30,7 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
     context.target.warn_if_unclear(notes);
     if let Some(user) = service.user.as_ref().filter(|user| *user != name) {
         let unit = service.unit.display();
-        notes.warn(
+        notes.examined(
             "service-user",
             format!("{unit} runs jobs as {user}, and this prepares {name}"),
             format!("correct --user in {unit}, or say here which account is meant: --user {user}"),
@@ -157,7 +157,7 @@ impl Resource for Account {
             || -> Result<bool> { Ok(is_whole(context.facts) && !is_there(context.facts, DOCKERD)?) };
         for group in self.groups.iter().map(Name::as_str) {
             if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
-                notes.warn(
+                notes.examined(
                     "root-equivalent-group",
                     format!("membership in the group {group} makes every job root: {way}"),
                     format!("take {group} out of account.groups unless the jobs are trusted like root"),

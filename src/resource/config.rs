@@ -95,10 +95,10 @@ impl Resource for RunnerConfig {
         notes.executors = std::mem::take(&mut survey.executors);
         let at_last = after.as_ref().map_or(&survey, |after| &after.survey);
         for (what, repair) in &at_last.refused {
-            notes.warn("config-type", format!("{shown}: {what}"), repair.clone());
+            notes.examined("config-type", format!("{shown}: {what}"), repair.clone());
         }
         for (what, repair) in &at_last.policies {
-            notes.warn("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
+            notes.examined("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
         }
         gate::check_notations(&at_last.notations, context, &shown, notes)?;
         if at_last.needs_daemon && config.is_for_docker() {
@@ -281,7 +281,7 @@ fn read<T>(
 /// Who can read it.
 fn report_mode(seen: &Seen, shown: &str, notes: &mut Notes) {
     if seen.mode & 0o077 != 0 {
-        notes.warn(
+        notes.examined(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
             format!("chmod 0600 {}", quoted(shown.as_ref())),

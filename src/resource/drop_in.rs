@@ -11,9 +11,11 @@ use super::context::Context;
 use super::root_file::MARK;
 use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
+use crate::change::{
+    Change, Check, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
+};
 use crate::facts::{Facts, MOST_BYTES};
-use crate::fault::{self, fault, look_and_move};
+use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
 
@@ -45,7 +47,7 @@ impl DropIn {
         let mut written = (0, 0);
         let changes = match self.plan_file(context, &mut written) {
             // Whose rule it is does not matter to jobs.
-            Err(error) if fault::is(&error, "sudoers-foreign") && self.works(context, policy, notes) => {
+            Err(error) if fault::is(&error, Nature::Foreign) && self.works(context, policy, notes) => {
                 notes.warn("sudoers-foreign", format!("{error:#}"), fault::repair(&error));
                 return Ok(Vec::new());
             }
@@ -58,7 +60,7 @@ impl DropIn {
                 if self.works(context, Some(policy), notes) {
                     let what =
                         format!("{} runs the commands of the profile by another rule", context.target.name);
-                    notes.means(self.kind, "sudoers-other-rule", what, true);
+                    notes.means(self.kind, "sudoers-other-rule", what, Harm::None);
                 }
             }
             Some(policy) if !self.rules.is_empty() => {
@@ -161,7 +163,7 @@ impl DropIn {
         let lines: Vec<String> =
             lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
         let shown = lines.join("\n    ");
-        fault(
+        Nature::Foreign.fault(
             "sudoers-foreign",
             format!("{} was written by somebody else and says:\n    {shown}", self.path),
             // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
@@ -194,16 +196,19 @@ fn has_changed(facts: &Facts<'_>, ours: (i64, i64)) -> Result<bool> {
 fn tell_broken(policy: &Policy, facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
     let Err(error) = policy.check_whole(facts) else { return Ok(false) };
     let (message, repair) = (format!("{error:#}"), fault::repair(&error));
-    match fault::find(&error).map(|fault| fault.code) {
+    // On a machine `doctor` asks visudo itself.
+    let harm = if facts.is_host() { Harm::Examined } else { Harm::None };
+    notes.warnings.push(match fault::find(&error).map(|fault| fault.nature) {
         // Many a sudo goes on without the line: it is asked, where there is one.
-        Some("policy-broken") => notes.warn("policy-broken", message, repair),
-        Some(_) => notes.warn(
+        Some(Nature::Policy) => Note::new("policy-broken", message, repair, harm),
+        Some(_) => Note::new(
             "policy-unknown",
             format!("whether sudo can read its policy as it is now is not known: {message}"),
             repair,
+            harm,
         ),
         None => return Err(error),
-    }
+    });
     Ok(true)
 }
 

@@ -49,7 +49,7 @@ pub(super) fn check(
     let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
     for Gated { section, key, since, until, setting } in gated {
         if let Some(until) = until.filter(|until| version >= *until) {
-            notes.warn(
+            notes.harm(
                 "config-key-removed",
                 format!("gitlab-runner {version} ignores `{key}`, which went with {until}: it has no effect"),
                 format!("take `{key}` out of the profile"),
@@ -72,7 +72,7 @@ pub(super) fn check(
                 format!("for an image, say with --runner-version which one goes in; else {}", update(since)?),
             ));
         }
-        notes.warn(
+        notes.harm(
             "config-key-too-new",
             format!("gitlab-runner {version} ignores `{key}`, which came with {since}: it has no effect"),
             update(since)?,
@@ -103,9 +103,9 @@ pub(super) fn check_notations(
         };
         let message = format!("{shown} has {what}, which gitlab-runner {who} to read");
         match *code {
-            "config-bom" => notes.warn("config-bom", message, repair.clone()),
-            "config-dotted-keys" => notes.warn("config-dotted-keys", message, repair.clone()),
-            _ => notes.warn("config-toml-1-1", message, repair.clone()),
+            "config-bom" => notes.examined("config-bom", message, repair.clone()),
+            "config-dotted-keys" => notes.examined("config-dotted-keys", message, repair.clone()),
+            _ => notes.examined("config-toml-1-1", message, repair.clone()),
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
     };
     let place = target.place(FILE);
     if seen.kind != FileKind::Regular || seen.links != 1 {
-        notes.warn(
+        notes.harm(
             "login-shell",
             format!(
                 "{place} is {} with {} names; the login shell of every job reads it",
@@ -50,7 +50,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
     }
     if !SKELETONS.contains(&&commands[..]) {
         if commands.iter().any(|line| SUSPICIOUS.iter().any(|word| line.contains(word))) {
-            notes.warn(
+            notes.harm(
                 "login-shell",
                 format!(
                     "{place} clears the console, which fails in a job; it is not the distribution's own text"

@@ -138,7 +138,7 @@ pub(super) fn refuse_clash(
         && config.setting(DOCKER, "services_privileged").is_none()
         && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
     {
-        notes.warn(
+        notes.harm(
             "services-unprivileged",
             format!("{}: services_privileged = false keeps dind from starting", runner.title()),
             "take services_privileged out, or set it to true",
@@ -146,7 +146,7 @@ pub(super) fn refuse_clash(
     }
     let mut bare = asked.iter().filter(|volume| volume.is_for_dind() && volume.source.is_none());
     if is_true(docker, "disable_cache") && bare.next().is_some() {
-        notes.warn(
+        notes.harm(
             "cache-disabled",
             format!(
                 "{}: with disable_cache = true many versions of gitlab-runner make no volume without a source: the \
@@ -207,7 +207,7 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
     for key in ["privileged", "volumes", "image", "tls_verify", "services_privileged"] {
         if runner.table.contains_key(key) {
             let is_there = docker.is_some_and(|docker| docker.contains_key(key));
-            notes.warn(
+            notes.examined(
                 "config-misplaced",
                 format!("{}: `{key}` under [[runners]] has no effect", runner.title()),
                 if is_there {
@@ -221,19 +221,19 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
     let title = || runner.title();
     for (index, volume) in volumes(docker).into_iter().map(Volume::parse).enumerate() {
         match volume.path {
-            "/certs" => notes.warn(
+            "/certs" => notes.harm(
                 "certs-ca-shared",
                 format!("{}: the volume /certs hands the certificate authority's key to jobs", title()),
                 format!(
                     "take docker.volumes[{index}] out; all that jobs need of it is the volume /certs/client"
                 ),
             ),
-            "/certs/client" if volume.is_read_only => notes.warn(
+            "/certs/client" if volume.is_read_only => notes.harm(
                 "certs-read-only",
                 format!("{}: /certs/client is read-only: dind can't put its certificates there", title()),
                 BARE,
             ),
-            "/certs/client" if volume.source.is_some() => notes.warn(
+            "/certs/client" if volume.source.is_some() => notes.harm(
                 "certs-shared",
                 format!(
                     "{}: /certs/client comes from one place for all jobs, which share certificates",

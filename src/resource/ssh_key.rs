@@ -20,10 +20,10 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::Target;
 use crate::change::{
-    Change, Content, FileOp, Meta, NewKey, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+    Change, Content, FileOp, Harm, Meta, NewKey, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
 };
 use crate::facts::ssh;
-use crate::fault::{self, fault, move_aside};
+use crate::fault::{self, Nature, fault, move_aside};
 use crate::text::key_pair::{self, DEFAULT_RSA_BITS, KeyKind};
 use crate::text::public_key::{PublicLine, public_line};
 use command::{ByCommand, by_command};
@@ -136,7 +136,7 @@ impl Resource for SshKey {
         tried.tell(context, used, self.name(), notes);
         if let Some((_, (message, repair))) = weak.into_iter().next() {
             if first.is_some() {
-                notes.warn("ssh-key-weak", message, repair);
+                notes.examined("ssh-key-weak", message, repair);
             } else {
                 notes.wait("ssh-key-weak", message, repair);
                 return Ok(changes);
@@ -205,7 +205,12 @@ fn tell(changes: &[Change], is_needed: bool, key: &Place, asked: bool, notes: &m
         [only] if !is_needed => {
             let is_mode = matches!(only.op, Op::Metadata { .. });
             let code = if is_mode { "ssh-key-mode" } else { "ssh-key-differs" };
-            notes.means("ssh_key", code, format!("{}: {}; jobs do without it", only.id, only.why), true);
+            notes.means(
+                "ssh_key",
+                code,
+                format!("{}: {}; jobs do without it", only.id, only.why),
+                Harm::None,
+            );
         }
         _ => {}
     }
@@ -253,7 +258,11 @@ impl SshKey {
         }
         if matches!(self.kind, KeyKind::Rsa { .. }) && context.facts.tool("ssh-keygen").is_none() {
             let repair = context.facts.install_tool("ssh")?;
-            return Err(fault("tool-missing", "ssh-keygen of this machine is not installed", repair));
+            return Err(Nature::Obstacle.fault(
+                "tool-missing",
+                "ssh-keygen of this machine is not installed",
+                repair,
+            ));
         }
         let (comment, made) = (self.comment.clone(), OnceCell::new());
         let key = Rc::new(NewKey { kind: self.kind, comment, made });

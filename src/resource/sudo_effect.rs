@@ -81,7 +81,7 @@ pub(super) fn look(
             );
             return Ok(());
         }
-        notes.wait(
+        notes.doubt(
             "sudo-effect-unknown",
             format!(
                 "whether sudo lets {} run its commands is unknown, because sudo says: {}",
@@ -236,7 +236,7 @@ impl Effect<'_> {
                     entry.command
                 );
                 let (what, repair) = self.told(&what, Some(entry));
-                notes.wait("sudo-effect-unknown", what, repair);
+                notes.doubt("sudo-effect-unknown", what, repair);
             }
         }
         Ok(())

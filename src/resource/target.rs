@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::change::{Notes, Place, Seen};
 use crate::facts::ssh::{self, Client};
 use crate::facts::{Account, Facts, MOST_BYTES, service};
-use crate::fault::fault;
+use crate::fault::Nature;
 use crate::text::known_hosts::HostName;
 
 /// The names that GitLab's package looks for, the newer one first.
@@ -58,7 +58,7 @@ impl Target {
         for name in &candidates {
             if let Some(account) = facts.account(name)? {
                 if account.uid == 0 {
-                    return Err(fault(
+                    return Err(Nature::NoAccount.fault(
                         "account-is-root",
                         format!("the account {name} has uid 0: jobs would be root"),
                         "name another account with --user, or correct --user in the service's unit",
@@ -80,8 +80,7 @@ impl Target {
     /// Say it once where the service does not show which account and which file it uses.
     pub(super) fn warn_if_unclear(&self, notes: &mut Notes) {
         let unclear = self.service.as_ref().filter(|service| service.is_unclear);
-        let is_said = notes.warnings.iter().any(|note| note.code == "service-unclear");
-        if let Some(service) = unclear.filter(|_| !is_said) {
+        if let Some(service) = unclear {
             notes.warn(
                 "service-unclear",
                 format!(
@@ -166,7 +165,7 @@ pub fn check_name(name: &str) -> Result<()> {
     if first && rest && name.len() <= 32 {
         return Ok(());
     }
-    Err(fault(
+    Err(Nature::NoAccount.fault(
         "account-name",
         format!(
             "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"

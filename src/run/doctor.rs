@@ -13,7 +13,7 @@ use crate::cli::Doctor;
 use crate::doctor::{self, Config, Patient};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
-use crate::fault::{self, fault};
+use crate::fault::{self, Nature, fault};
 use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::profile::Profile;
@@ -23,9 +23,6 @@ use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::runner_config::{self, DOCKER_EXECUTORS};
 use crate::sys::identity;
 use crate::text::toml_patch::Toml;
-
-/// Faults of the search for the account that are findings rather than errors.
-const FINDINGS: [&str; 2] = ["account-is-root", "account-name"];
 
 /// Examine the host, and say what was found.
 pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
@@ -57,7 +54,7 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
     let site = Site::open(call, asked.user.as_deref())?;
     let (root, facts) = (&site.root, site.facts());
     if root.is_host() && !identity::is_root() {
-        return Err(fault(
+        return Err(Nature::NotRoot.fault(
             "not-root",
             "runner-prep looks at the whole host and must be root",
             "call it with sudo, or give it a tree of your own with --root: sudo runner-prep doctor",
@@ -129,7 +126,7 @@ fn choose(facts: &Facts<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<S
     let answer = |name: &str, why: &str| Ok((vec![name.to_owned()], Some(why.to_owned())));
     let target = match Target::find(facts, asked.user.clone()) {
         Ok(target) => target,
-        Err(error) if fault::find(&error).is_some_and(|fault| FINDINGS.contains(&fault.code)) => {
+        Err(error) if fault::is(&error, Nature::NoAccount) => {
             return answer("shell", "no profile was named");
         }
         Err(error) => return Err(error),
@@ -151,7 +148,7 @@ fn choose(facts: &Facts<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<S
 /// Without a usable account nothing else can be looked at: that is the finding.
 fn no_account(names: &[String], chosen: Option<String>, error: anyhow::Error) -> Result<Diagnosis> {
     match fault::find(&error) {
-        Some(found) if FINDINGS.contains(&found.code) => {
+        Some(found) if found.nature == Nature::NoAccount => {
             let mut findings = Findings::of("account");
             findings.problem(found.code, format!("{error:#}"), &found.repair);
             Ok(Diagnosis::of(names, chosen, findings.into_list()))

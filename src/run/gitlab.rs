@@ -15,7 +15,7 @@ use super::shelf::{Shelf, sections};
 use crate::cli::{self, Environment, GitlabOptions};
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
-use crate::fault::{self, fault, quoted, repair};
+use crate::fault::{self, Nature, fault, quoted, repair};
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
 use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
@@ -168,12 +168,12 @@ impl Files<'_> {
             }
             None => {
                 let (found, _) = key::find(root, host, options.user.as_ref()).map_err(|error| {
-                    if !fault::is(&error, "no-key") {
+                    if !fault::is(&error, Nature::NoKey) {
                         return error;
                     }
                     let repair = "on each host of jobs, and put the lines together: sudo runner-prep key > keys; then add to this \
                                   command: --public-key keys";
-                    fault("no-key", error.to_string(), repair)
+                    Nature::NoKey.fault("no-key", error.to_string(), repair)
                 })?;
                 let line = public_line(found.line.as_bytes());
                 Ok(vec![line.with_context(|| format!("cannot read {}", found.path.display()))?])

@@ -12,7 +12,7 @@ use crate::cli::Key;
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh::SYSTEM_HOSTS;
-use crate::fault::{fault, quoted};
+use crate::fault::{Nature, quoted};
 use crate::report::{Report, escape};
 use crate::resource::{self, Context, Options, Target};
 use crate::runner_config::{Runner, list};
@@ -45,7 +45,7 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
     let options = options(facts, &target);
     let (found, notes) = resource::public_key(&Context { facts, target: &target, options: &options })?;
     let found = found.ok_or_else(|| {
-        fault(
+        Nature::NoKey.fault(
             "no-key",
             format!("{} has no SSH key that jobs can use", target.name),
             format!("make one: runner-prep apply --profile shell --only account,ssh_key{}", of_user(user)),

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::exit::Call;
 use crate::cli::Selection;
-use crate::fault::fault;
+use crate::fault::Nature;
 use crate::keys::Version;
 use crate::repair::{Reader, quoted};
 use crate::sys::identity::is_root;
@@ -49,7 +49,7 @@ pub(super) fn require_root(root: &Root, command: &str) -> Result<()> {
     if !root.is_host() || root.owner().uid == 0 {
         return Ok(());
     }
-    Err(fault(
+    Err(Nature::NotRoot.fault(
         "not-root",
         "runner-prep works on the whole host and must be root",
         format!("call it with sudo, or give it a tree of your own with --root: sudo runner-prep {command}"),

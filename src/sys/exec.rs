@@ -28,7 +28,7 @@ use super::identity::Identity;
 use super::lock::Lock;
 use super::raw;
 use super::root::Root;
-use crate::fault::fault;
+use crate::fault::Nature;
 
 /// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
 pub const TOOL_PATH: [&str; 6] =
@@ -288,7 +288,7 @@ impl<'a> Tool<'a> {
             adopted.end();
         }
         let Some(status) = status else {
-            return Err(fault(
+            return Err(Nature::Hangs.fault(
                 "tool-hangs",
                 format!("{name} did not finish within {} s", self.patience.as_secs()),
                 format!("run it by hand to see what it waits for: {name}"),

@@ -115,14 +115,14 @@ impl Shared {
         };
         let is_blind = running.is_err();
         for (pid, command) in running.unwrap_or_default() {
-            warnings.push(Fault {
-                code: "runner-command-running",
-                what: format!(
+            warnings.push(Fault::new(
+                "runner-command-running",
+                format!(
                     "`gitlab-runner {command}` runs (process {pid}) and will write {} from what it read before",
                     path.display()
                 ),
-                repair: "wait until it is done, then run the same command again".to_owned(),
-            });
+                "wait until it is done, then run the same command again",
+            ));
         }
         let not_before = stat.modified.max(now());
         let staged =

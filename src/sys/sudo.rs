@@ -15,7 +15,7 @@ use self::stage::Stage;
 use super::dir::Dir;
 use super::exec::{Finished, Tool, find_all, is_program};
 use super::root::Root;
-use crate::fault::{fault, quoted};
+use crate::fault::{Nature, quoted};
 
 /// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
@@ -57,7 +57,7 @@ impl<'a> PolicyCheckers<'a> {
             }
         }
         if judges.is_empty() {
-            return Err(fault(
+            return Err(Nature::NoChecker.fault(
                 "visudo-missing",
                 "visudo is not installed on this machine, and no sudo rule is written without its consent",
                 "install sudo on the machine itself, also for a tree, as with `apt-get install sudo`",
@@ -180,7 +180,7 @@ pub fn objection(root: &Root, machine: &Root, text: &[u8]) -> Result<Option<Stri
 
 /// The error for a policy that is broken, but not by us.
 pub fn broken(said: &str, main: &Path) -> anyhow::Error {
-    fault(
+    Nature::Policy.fault(
         "policy-broken",
         format!("sudo's policy is broken already, not by runner-prep: {said}"),
         format!("repair it first, with: visudo -c -f {}", quoted(main)),
@@ -188,7 +188,7 @@ pub fn broken(said: &str, main: &Path) -> anyhow::Error {
 }
 
 fn rejected(checker: &Path, said: &str) -> anyhow::Error {
-    fault(
+    Nature::Policy.fault(
         "policy-rejected",
         format!("{} does not accept the rule: {said}", checker.display()),
         "see the whole policy: visudo -c; then correct the profile or the file that it clashes with",

@@ -11,7 +11,7 @@ use rustix::fs::{Access, AtFlags, IFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::dir::Dir;
-use crate::fault::{fault, quoted};
+use crate::fault::{Nature, fault, quoted};
 
 /// Refuse a path where nothing can be put, or `replaced`; where its directory is yet to be made, the one that this
 /// happens in. `open` opens a directory above it. A `confined` process sees mounts that others don't, and does not ask.
@@ -96,7 +96,7 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
         Err(Errno::ACCESS) => {
             let owner = dir.stat().map(|stat| stat.uid).ok();
             let is_own = dir.identity().is_some_and(|identity| Some(identity.uid) == owner);
-            Err(fault(
+            Err(Nature::Obstacle.fault(
                 "not-permitted",
                 format!("no permission to write in {shown}"),
                 if is_own {

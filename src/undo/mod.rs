@@ -16,7 +16,7 @@ use crate::change::{
     Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::Facts;
-use crate::fault::{self, fault, quoted};
+use crate::fault::{self, Nature, fault, quoted};
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
 use history::{PathHistory, Rewound};
@@ -147,9 +147,7 @@ impl Undo {
     /// refuses, and it keeps nothing else back. `failed` is the change at which the undoing ended. True when something
     /// is left to be tried.
     pub fn leave(&mut self, failed: usize, error: &anyhow::Error) -> bool {
-        let is_refusal = fault::find(error).is_some_and(|fault| {
-            ["policy-rejected", "policy-broken", "visudo-missing"].contains(&fault.code)
-        });
+        let is_refusal = fault::is(error, Nature::Policy) || fault::is(error, Nature::NoChecker);
         if !is_refusal || self.plan.changes.len() < 2 || failed >= self.plan.changes.len() {
             return false;
         }

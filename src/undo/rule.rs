@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{Change, Check, Note, Op};
+use crate::change::{Change, Check, Harm, Note, Op};
 use crate::facts::Facts;
 use crate::facts::INPUT;
 use crate::fault::quoted;
@@ -25,14 +25,15 @@ pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
 /// What is to be said of it; its bytes are kept there.
 pub(super) fn refused(change: &Change, kept: Option<&Path>, error: &anyhow::Error, would: bool) -> Note {
     let (id, stays) = (&change.id, if would { "would stay" } else { "stays" });
-    Note {
-        code: "undo-rule-refused",
-        message: format!("{id} {stays} as it is, because sudo does not take the former file: {error:#}"),
-        repair: match kept.map(quoted) {
+    Note::new(
+        "undo-rule-refused",
+        format!("{id} {stays} as it is, because sudo does not take the former file: {error:#}"),
+        match kept.map(quoted) {
             Some(kept) => format!(
                 "correct what it objects to, then: visudo -c -f {kept} && install -m 0440 -o root -g root {kept} {id}"
             ),
             None => "see what it objects to: visudo -c".to_owned(),
         },
-    }
+        Harm::Unknown,
+    )
 }

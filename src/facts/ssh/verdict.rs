@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::{Settings, Trust};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished, MOST_BYTES};
-use crate::fault;
+use crate::fault::{self, Nature};
 use crate::text::known_hosts::{self, Found, HostKey};
 use crate::text::public_key::public_line;
 
@@ -208,7 +208,7 @@ fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable
             Ok(Some(seen)) if seen.kind == FileKind::Link => return through_link(facts, account, path),
             Ok(seen) => (seen, None),
             // What the account can't read it passes over.
-            Err(error) if fault::is(&error, "foreign-owner") => {
+            Err(error) if fault::is(&error, Nature::Foreign) => {
                 return Ok(Readable::No);
             }
             Err(error) => return Err(error),
@@ -236,7 +236,7 @@ fn through_link(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Rea
         Ok(Some(said)) if said.success() => Ok(Readable::Bytes(said.stdout.into_bytes(), None)),
         Ok(Some(_)) => Ok(Readable::No),
         Ok(None) => Ok(unknown()),
-        Err(error) if fault::is(&error, "tool-hangs") => Ok(unknown()),
+        Err(error) if fault::is(&error, Nature::Hangs) => Ok(unknown()),
         Err(error) => Err(error),
     }
 }

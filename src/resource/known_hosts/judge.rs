@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{Notes, Place};
+use crate::change::{Harm, Notes, Place};
 use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
 use crate::fault::quoted;
 use crate::resource::Context;
@@ -112,7 +112,7 @@ impl Judge<'_> {
                     all_known = false;
                     if let Verdict::Changed(file, key) = now {
                         let (file, kind, print) = (file.display(), key.kind(), key.fingerprint());
-                        notes.means("known_hosts", "host-key-changed", format!("{file} has another {kind} key of {host}, {print}: ssh says that it has changed"), false);
+                        notes.means("known_hosts", "host-key-changed", format!("{file} has another {kind} key of {host}, {print}: ssh says that it has changed"), Harm::Jobs);
                     }
                 }
             }
@@ -126,7 +126,7 @@ impl Judge<'_> {
                 || format!("ssh of {name} has the keys from another file than {place}"),
                 |why| format!("{place} lacks keys, and whether ssh of {name} has them is not known: {why}"),
             );
-            notes.means("known_hosts", "host-key-in-other-file", what, true);
+            notes.means("known_hosts", "host-key-in-other-file", what, Harm::None);
         }
         Ok(asked)
     }

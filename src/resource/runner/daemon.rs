@@ -112,7 +112,7 @@ impl Case<'_> {
         let Some(mode) = self.text("network_mode") else { return false };
         let title = self.runner.title();
         if mode == "none" {
-            notes.warn(
+            notes.harm(
                 "network-none",
                 format!("{title}: network_mode = \"none\": jobs reach no server, not even GitLab for their sources"),
                 "take network_mode out",
@@ -127,7 +127,7 @@ impl Case<'_> {
         let has_way = names.iter().any(|name| name.starts_with("docker:"))
             || self.variable("DOCKER_HOST").is_some_and(is_own);
         if !has_way {
-            notes.warn(
+            notes.harm(
                 "dind-network",
                 format!(
                     "{title}: with this network_mode services have no address of their own: the name `docker` leads jobs \
@@ -148,7 +148,7 @@ impl Case<'_> {
         let script = self.runner.text("pre_build_script").and_then(exported_docker_host);
         for (key, value) in [("environment", self.variable("DOCKER_HOST")), ("pre_build_script", script)] {
             let Some(right) = value.and_then(|value| self.daemon.objection(value)) else { continue };
-            notes.warn(
+            notes.harm(
                 "docker-host-wrong",
                 format!(
                     "{}: DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
@@ -191,7 +191,7 @@ impl Case<'_> {
             ),
             _ => return,
         };
-        notes.warn(
+        notes.harm(
             "docker-tls-wrong",
             format!("{}: {what}. Jobs that do not set it themselves can't connect", self.runner.title()),
             repair,
@@ -242,7 +242,7 @@ impl Case<'_> {
             let volume = Volume::parse(volume);
             // What is of the host is refused before.
             if volume.takes_socket_place() && volume.host_path().is_none() {
-                notes.warn(
+                notes.harm(
                     "docker-sock-place",
                     format!(
                         "{}: docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \

@@ -48,7 +48,7 @@ pub(super) fn warn_of_other_daemon(
                 (false, true) => "it has TLS, and does not serve port 2375 that jobs ask for",
                 (false, false) => "its certificates are where jobs do not find them",
             };
-            notes.warn(
+            notes.harm(
                 "dind-service-tls",
                 format!("{title}: {at} has another DOCKER_TLS_CERTDIR than the profile: {harm}"),
                 format!("take DOCKER_TLS_CERTDIR out of `environment` of {at}"),
@@ -63,7 +63,7 @@ pub(super) fn warn_of_other_daemon(
                 && !says(&port.to_string())
         };
         if !has_entry && replaces(&command) {
-            notes.warn(
+            notes.harm(
                 "dind-service-command",
                 format!(
                     "{title}: `command` of {at} takes the place of what the image does by itself, and names no port \
@@ -74,7 +74,7 @@ pub(super) fn warn_of_other_daemon(
         }
         let is_open = |word: &&str| ["--tlsverify=false", "--tlsverify=0"].contains(word);
         if !directory.is_empty() && command.iter().any(is_open) {
-            notes.warn(
+            notes.harm(
                 "dind-service-tls",
                 format!(
                     "{title}: by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
@@ -104,7 +104,7 @@ pub(super) fn warn_of_limit(
     let has_dind = found.iter().any(|service| is_dind(*service)) || !config.services.is_empty();
     let needed = found.len() + usize::from(!has_dind);
     if limit < needed {
-        notes.warn(
+        notes.harm(
             "services-limit-low",
             format!(
                 "{}: services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
@@ -136,7 +136,7 @@ pub(super) fn warn_of_unlisted_dind(
         let is_allowed = allowed.iter().any(|pattern| glob::matches(pattern, name) == Some(true));
         let is_dind = is_dind(service);
         if is_dind && !name.contains('$') && !is_replaced && !is_allowed {
-            notes.warn(
+            notes.harm(
                 "service-not-allowed",
                 format!(
                     "{}: docker.services[{index}] is Docker-in-Docker, and no element of {KEY} matches its name as it \

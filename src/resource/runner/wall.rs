@@ -68,7 +68,7 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
             "take {place} out; jobs that need it are trusted with the host, and get a runner of their own"
         );
         match gift {
-            Gift::Root(gift) => notes.warn(
+            Gift::Root(gift) => notes.harm(
                 "wall-open",
                 format!(
                     "{title}: by {place} jobs {gift}: the profile keeps nothing from a job that wants it"

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts};
-use crate::fault::{fault, look_and_move_aside, move_aside, quoted};
+use crate::fault::{Nature, fault, look_and_move_aside, move_aside, quoted};
 use crate::text::public_key::PublicKey;
 
 /// Servers of today refuse what is shorter.
@@ -76,7 +76,7 @@ pub(super) fn refuse_mount(facts: &Facts<'_>, seen: &Seen, account: &Account, na
     }
     let path = account.home.join(name);
     let (shown, path) = (path.display(), quoted(&path));
-    Err(fault(
+    Err(Nature::Foreign.fault(
         "foreign-owner",
         format!(
             "{shown} is a mount point of its own: what is mounted there belongs to root and is not given to {}",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::fit::{both_aside, check_owner, check_regular, refuse_mount, weakness};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
-use crate::fault::{self, fault, look_and_move_aside, quoted};
+use crate::fault::{self, Nature, fault, look_and_move_aside, quoted};
 use crate::resource::Context;
 use crate::text::key_pair::{self, Inspection};
 use crate::text::public_key::{PublicLine, public_line};
@@ -74,7 +74,7 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
         let private = match facts.home(account, &[name]).map(|seen| seen.into_iter().next().flatten()) {
             Ok(Some(private)) => private,
             Ok(None) => continue,
-            Err(error) if fault::is(&error, "foreign-owner") => {
+            Err(error) if fault::is(&error, Nature::Foreign) => {
                 found.broken.push(error);
                 continue;
             }

@@ -35,7 +35,7 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>
     tried.sort(&mut found.usable);
     if found.usable.is_empty() && !found.weak.is_empty() {
         let (usable, (message, repair)) = found.weak.swap_remove(0);
-        notes.warn("ssh-key-weak", message, repair);
+        notes.examined("ssh-key-weak", message, repair);
         found.usable.push(usable);
     }
     tried.tell(context, found.usable.first(), ED25519, &mut notes);
@@ -83,6 +83,6 @@ fn decided(notes: Notes) -> anyhow::Error {
     let note = notes.pending.into_iter().chain(notes.warnings).next();
     note.map_or_else(
         || anyhow::anyhow!("nothing is known of the key"),
-        |Note { code, message, repair }| Fault { code, what: message, repair }.into(),
+        |Note { code, message, repair, .. }| Fault::new(code, message, repair).into(),
     )
 }

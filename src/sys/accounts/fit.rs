@@ -99,7 +99,7 @@ fn held(root: &Root, machine: &Root) -> Result<Option<Held>> {
 }
 
 fn locked(what: String, repair: String) -> Fault {
-    Fault { code: "accounts-locked", what, repair }
+    Fault::new("accounts-locked", what, repair)
 }
 
 /// The process id in a lock, as shadow's tools read it: nothing may follow it but NUL.

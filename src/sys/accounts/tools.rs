@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::aside;
-use crate::fault::fault;
+use crate::fault::{Nature, fault};
 use crate::sys::dir::Dir;
 use crate::sys::exec::{Finished, Tool, find};
 use crate::sys::root::Root;
@@ -37,7 +37,7 @@ pub(super) fn create(place: Place<'_>, name: &str, comment: &str, shell: &Path) 
         return Ok(());
     }
     if done.code == Some(EXISTS) {
-        return Err(fault(
+        return Err(Nature::Raced.fault(
             "changed-meanwhile",
             format!("another program made the account {name} meanwhile: {}", done.complaint()),
             "run the same command again",
@@ -76,7 +76,7 @@ pub(super) fn call(place: Place<'_>, tool: &str, arguments: &[OsString]) -> Resu
 }
 
 fn missing(tool: &str) -> anyhow::Error {
-    fault(
+    Nature::Obstacle.fault(
         "tool-missing",
         format!("{tool} is not installed"),
         "install it: the package is called passwd (Debian) or shadow-utils (Fedora, RHEL)",

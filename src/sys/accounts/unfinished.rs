@@ -25,7 +25,7 @@ use super::super::waiting::Waiting;
 use super::settings::{home_mode, setting};
 use super::tools::{self, Place, call};
 use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
-use crate::fault::{self, Fault, fault};
+use crate::fault::{self, Fault, Nature, fault};
 
 /// How the names of notes begin.
 const NOTE: &str = "account-";
@@ -85,7 +85,7 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
     let outcome = make();
     wait_for_useradd(machine, &new.name, waiting)?;
     match outcome {
-        Err(error) if fault::is(&error, "changed-meanwhile") => {
+        Err(error) if fault::is(&error, Nature::Raced) => {
             place.complete(new, false)?;
             place.tidy(&note)?;
             return Err(error);
@@ -125,14 +125,14 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
         })?;
         wait_for_useradd(machine, &new.name, waiting)?;
         if place.complete(&new, false)? {
-            finished.push(Fault {
-                code: "account-half-made",
-                what: format!(
+            finished.push(Fault::new(
+                "account-half-made",
+                format!(
                     "a run that was killed or failed left the account {} half made; it is whole now",
                     new.name
                 ),
-                repair: "nothing is left to do".to_owned(),
-            });
+                "nothing is left to do",
+            ));
         }
         place.tidy(note)?;
     }
@@ -188,7 +188,7 @@ fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()>
         return Ok(());
     }
     let Some(process) = running() else { return Ok(()) };
-    Err(fault(
+    Err(Nature::Hangs.fault(
         "tool-hangs",
         format!("useradd has been making the account {name} for {} s", PATIENCE.as_secs()),
         format!("see what it waits for: ps -fp {}", process.pid),

@@ -191,14 +191,14 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     }
     overwrite(file.file(), old)?;
     stamp(file.file(), file.begun().modified)?;
-    Ok(Some(Fault {
-        code: "interrupted-write",
-        what: format!(
+    Ok(Some(Fault::new(
+        "interrupted-write",
+        format!(
             "{} was half written by a run that was killed; its former bytes are back",
             header.path.display()
         ),
-        repair: "nothing is left to do; this run starts from those bytes".to_owned(),
-    }))
+        "nothing is left to do; this run starts from those bytes",
+    )))
 }
 
 /// True for bytes that only our own write can have left: each from the old file or the new one, or, after

@@ -20,18 +20,18 @@ pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
     for name in staged::leftovers(&target.dir, &target.name).with_context(cannot)? {
         if holds_an_update(target, &name).with_context(cannot)? {
             let path = target.keep(&target.dir.open(&name)?)?;
-            kept.push(Fault {
-                code: "conflict",
-                what: format!(
+            kept.push(Fault::new(
+                "conflict",
+                format!(
                     "an earlier run was killed while another program wrote {}; what it wrote is kept",
                     target.path().display()
                 ),
-                repair: format!(
+                format!(
                     "compare them, move what is missing to the live file, then remove the other: diff {} {}",
                     target.path().display(),
                     path.display()
                 ),
-            });
+            ));
         }
         target.dir.unlink(&name).with_context(cannot)?;
     }

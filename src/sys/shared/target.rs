@@ -18,7 +18,7 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::Staged;
 use super::super::waiting::Waiting;
-use crate::fault::{fault, quoted};
+use crate::fault::{Nature, fault, quoted};
 
 /// Where the file is, and where what must not be lost is kept.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Target {
     }
 
     pub(super) fn changed(&self) -> anyhow::Error {
-        fault(
+        Nature::Raced.fault(
             "changed-meanwhile",
             format!("{} was changed since it was looked at", self.path().display()),
             "run the same command again",

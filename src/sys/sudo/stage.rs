@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use crate::fault::{fault, look_and_move};
+use crate::fault::{Nature, look_and_move};
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::root::Root;
 use crate::sys::staged::Staged;
@@ -172,7 +172,7 @@ impl<'a> Stage<'a> {
                 write(&file.dir, &file.name, &copy).with_context(cannot)
             }
             (Kind::Directory, Some(_)) => file.dir.make_scratch(&file.name).map(drop).with_context(cannot),
-            (Kind::Special(kind), Some((by, line))) => Err(fault(
+            (Kind::Special(kind), Some((by, line))) => Err(Nature::Policy.fault(
                 "policy-broken",
                 format!(
                     "sudo's policy is broken already, not by runner-prep: {}, line {line}: it includes {shown}, which is {kind} and no file",
@@ -202,7 +202,7 @@ impl<'a> Stage<'a> {
         }
         self.includes += 1;
         if self.includes > MOST_INCLUDES || depth > MOST_DEEP {
-            return Err(fault(
+            return Err(Nature::Policy.fault(
                 "policy-broken",
                 format!(
                     "sudo's policy is broken already, not by runner-prep: {}, line {}: more than {MOST_INCLUDES} files are included, or more than {MOST_DEEP} deep",
