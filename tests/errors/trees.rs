@@ -236,6 +236,9 @@ pub(super) const CASES: &[Case] = &[
         let _held = std::fs::File::options().append(true).open(tree.path(CONFIG)).unwrap();
         on(&tree, &["apply", "--profile", "dind", "--only", "config"])
     }),
+    case("programs-missing", "a system with nothing but a package manager", || {
+        on(&host().file_mode("usr/bin/apt-get", "", 0o755), &["plan", "--profile", "shell"])
+    }),
     case("plan-conflict", "one file for two resources", || {
         let path = "etc/ssh/ssh_known_hosts";
         let tree = host().file(path, fixture("config-docker-runner.toml"));
