@@ -192,9 +192,6 @@ pub(super) const CASES: &[Case] = &[
     case("visudo-missing", "no visudo", || {
         apply(&host(|host| host)?, "mount --bind /dev/null $(command -v visudo)", RULE)
     }),
-    case("sudoers-main-mode", "a main file that others can write", || {
-        apply(&host(|host| host)?, "chmod 0666 /etc/sudoers", RULE)
-    }),
     case("sudoers-rs", "sudo-rs reads another file", || {
         let script = "printf '#!/bin/sh\\necho sudo-rs 0.2.8\\n' > /usr/local/sbin/sudo; chmod 4755 /usr/local/sbin/sudo
             grep -v includedir /etc/sudoers > /etc/sudoers-rs; chmod 0440 /etc/sudoers-rs";

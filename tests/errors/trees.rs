@@ -131,11 +131,6 @@ pub(super) const CASES: &[Case] = &[
         tree.put("etc/group", tree.text("etc/group") + "gitlab-runner:x:998:\n");
         on(&tree, &["plan", "--profile", "shell"])
     }),
-    case("service-unclear", "a unit that starts a shell", || {
-        let unit = "[Service]\nExecStart=/bin/sh -c \"exec gitlab-runner run\"\n";
-        let tree = host().file("etc/systemd/system/gitlab-runner.service", unit);
-        on(&tree, &["plan", "--profile", "shell"])
-    }),
     case("account-stays", "undo of an account that was made", || {
         let tree = Tree::new();
         let made = can(&["useradd"]) && applied(&tree, &["--profile", "shell", "--only", "account"]);
@@ -317,35 +312,15 @@ pub(super) const CASES: &[Case] = &[
     case("runner-version-unknown", "values that an old gitlab-runner ignores", || {
         on(&host(), &["plan", "--profile", "dind-hardened"])
     }),
-    case("config-dotted-keys", "a file that old gitlab-runners refuse", || {
-        let text = String::from_utf8(fixture("config-dotted-keys.toml")).unwrap();
-        let tree = host().config_toml(text.replace("docker.privileged = false          # not yet\n", ""));
-        on(&tree, &["plan", "--profile", "dind"])
-    }),
     case("config-key-too-new", "a value that this gitlab-runner ignores", || {
         let profile =
             "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\n[config.docker]\nvolume_keep = true\n";
         let arguments = ["plan", "--profile", "mine", "--runner-version", "16.1.0"];
         on(&host().file(MINE, profile), &arguments)
     }),
-    case("config-toml-1-1", "a notation that old gitlab-runners refuse", || {
-        let tree = edited("    image =", "    tmpfs = { \"/a\" = \"rw\", }\n    image =");
-        on(&tree, &["plan", "--profile", "dind", "--runner-version", "18.8.0"])
-    }),
     case("config-type", "a value of another type", || {
         let tree = edited("    image =", "    wait_for_services_timeout = \"60\"\n    image =");
         on(&tree, &["plan", "--profile", "dind"])
-    }),
-    case("docker-host-wrong", "DOCKER_HOST where there is no daemon", || {
-        let script = "  pre_build_script = \"export DOCKER_HOST=tcp://docker:2375\"\n  executor = \"docker\"";
-        on(&edited("  executor = \"docker\"", script), &["plan", "--profile", "dind"])
-    }),
-    case("service-not-allowed", "a service that no allow-list names", || {
-        let service = "    services = [{ name = \"registry.example.com/docker:28-dind\" }]\n    image =";
-        on(
-            &edited("    image =", service),
-            &["plan", "--profile", "dind-hardened", "--runner-version", "19.4.0"],
-        )
     }),
     case("config-key-removed", "a value that this gitlab-runner no longer reads", || {
         let profile = "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\npre_clone_script = \"true\"\n";
