@@ -58,7 +58,7 @@ fn answer(arguments: &[OsString], environment: Environment) -> Result<Value> {
     let mut cli = Cli::try_parse_from(command_line(&task.arguments)?).map_err(|error| {
         let text = error.render().to_string();
         let line = text.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-        fault("usage", line, "the arguments are the options of: runner-prep apply --help")
+        fault("usage", line, "the arguments are the options of: $ runner-prep apply --help")
     })?;
     let Command::Apply(apply) = &mut cli.command else {
         return Err(fault("usage", "a module only applies", "leave out what is not an option of apply"));
@@ -147,7 +147,7 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
                     "Unsupported parameters for (runner_prep) module: {name}{}",
                     near.unwrap_or_default()
                 ),
-                format!("Supported parameters include: {}", names.join(", ")),
+                mend!("Supported parameters include: {}", names.join(", ")),
             ));
         };
         line.extend(words(name, option, value)?);
@@ -162,7 +162,7 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
 fn words(name: &str, option: &Arg, value: &Value) -> Result<Vec<String>> {
     let long = option.get_long().unwrap_or_default();
     let wrong = |wanted: &str| {
-        fault("usage", format!("argument {name} is {}", kind(value)), format!("it has to be {wanted}"))
+        fault("usage", format!("argument {name} is {}", kind(value)), mend!("it has to be {}", wanted))
     };
     let one = |value: &Value| match value {
         Value::String(text) => Some(format!("--{long}={text}")),
@@ -222,12 +222,12 @@ fn document(mut report: Report, allow_pending: bool) -> Result<Value> {
         // The first one is the error itself.
         let mut error = report.warnings.remove(0);
         if report.needs_root {
-            error.repair = String::from("set become: true");
+            error.repair = "set become: true".into();
         }
         failed = Some(error);
     } else if let (Some(first), false) = (report.pending.first(), allow_pending) {
         let mut waits = first.clone();
-        waits.repair += "; or set allow_pending: true";
+        waits.repair = waits.repair + "; or set allow_pending: true";
         failed = Some(waits);
     }
     let mut document = serde_json::to_value(&report)?;
@@ -261,7 +261,7 @@ fn sentence(remark: &Remark) -> String {
     if remark.repair.is_empty() {
         remark.message.clone()
     } else {
-        format!("{}\n{}", remark.message, remark.repair)
+        format!("{}\n{}", remark.message, remark.repair.text())
     }
 }
 

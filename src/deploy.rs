@@ -35,6 +35,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::fault::{self, fault};
+use crate::repair::Repair;
 use crate::sys::accounts;
 use crate::sys::dir::Kind;
 use crate::sys::exec;
@@ -71,7 +72,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
     });
     Some(done.unwrap_or_else(|error| {
         complain(&format!("error: {error:#}"));
-        complain(&format!("    {}", fault::repair(&error)));
+        complain(&format!("    {}", fault::repair(&error).text()));
         ERROR
     }))
 }
@@ -80,7 +81,7 @@ fn usage() -> anyhow::Error {
     fault(
         "usage",
         "runner-deploy takes the name of a deployment and nothing else",
-        format!("the names are those of the files in {DIRECTORY}"),
+        mend!("the names are those of the files in {}", DIRECTORY),
     )
 }
 
@@ -107,7 +108,7 @@ fn deploy(words: &[String]) -> Result<u8> {
         return Err(fault(
             "not-root",
             "runner-deploy works with root's rights",
-            format!("in a job: sudo runner-deploy {}", name.as_str()),
+            mend!("in a job: $ sudo runner-deploy {}", name.as_str()),
         ));
     }
     identity::harden()?;
@@ -161,8 +162,8 @@ fn stalled(limit: Duration) -> anyhow::Error {
     )
 }
 
-fn usage_names() -> String {
-    format!("the names are those of the files in {DIRECTORY}")
+fn usage_names() -> Repair {
+    mend!("the names are those of the files in {}", DIRECTORY)
 }
 
 impl Job {
@@ -193,7 +194,7 @@ impl Job {
             fault(
                 "tool-missing",
                 "rsync is not installed",
-                "see how, as root: runner-prep doctor --profile shell",
+                "see how, as root: $ runner-prep doctor --profile shell",
             )
         })?;
         let program = exec::own_program()
@@ -234,8 +235,8 @@ impl Job {
             return Err(fault(
                 "deploy-receiver",
                 format!("the writing side asks its other side for something else than the checkout: {words}"),
-                format!(
-                    "it may have been taken over: see what runs as the owner of the target: ps -fu {}; or this rsync hides its arguments unless told otherwise: rsync --version",
+                mend!(
+                    "it may have been taken over: see what runs as the owner of the target: $ ps -fu {}; or this rsync hides its arguments unless told otherwise: rsync --version",
                     self.description.deployment.owner.user
                 ),
             ));
@@ -326,7 +327,7 @@ fn beside(root: &Root, target: &Path, name: &Name) -> Result<()> {
                     target.display(),
                     above.display()
                 ),
-                format!(
+                mend!(
                     "in the job, go to the checkout first: cd \"$CI_PROJECT_DIR\" && sudo runner-deploy {}",
                     name.as_str()
                 ),
@@ -355,7 +356,7 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
         return Err(fault(
             "deploy-target",
             format!("the target {} can be changed by others than its owner: {reason}", path.display()),
-            format!("chown it to its owner, and: chmod go-w {}", fault::quoted(path)),
+            mend!("$ chown it to its owner, and: chmod go-w {}", fault::quoted(path)),
         ));
     }
     drop(parent);

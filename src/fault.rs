@@ -4,6 +4,9 @@
 
 use std::{fmt, io};
 
+use crate::repair::Repair;
+pub use crate::repair::quoted;
+
 /// An error with its repair. Everything else in a chain of contexts says where and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -12,7 +15,7 @@ pub struct Fault {
     /// What is wrong and where, one sentence without a final stop.
     pub what: String,
     /// What to do now: a command or a setting.
-    pub repair: String,
+    pub repair: Repair,
     /// What it means to whoever meets it.
     pub nature: Nature,
 }
@@ -44,7 +47,7 @@ pub enum Nature {
 
 impl Fault {
     /// Of something that is wrong.
-    pub fn new(code: &'static str, what: impl Into<String>, repair: impl Into<String>) -> Self {
+    pub fn new(code: &'static str, what: impl Into<String>, repair: impl Into<Repair>) -> Self {
         Self { code, what: what.into(), repair: repair.into(), nature: Nature::Wrong }
     }
 }
@@ -55,7 +58,7 @@ impl Nature {
         self,
         code: &'static str,
         what: impl Into<String>,
-        repair: impl Into<String>,
+        repair: impl Into<Repair>,
     ) -> anyhow::Error {
         Fault { nature: self, ..Fault::new(code, what, repair) }.into()
     }
@@ -70,7 +73,7 @@ impl fmt::Display for Fault {
 impl std::error::Error for Fault {}
 
 /// Make a [`Fault`] as an error value, of something that is wrong.
-pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<String>) -> anyhow::Error {
+pub fn fault(code: &'static str, what: impl Into<String>, repair: impl Into<Repair>) -> anyhow::Error {
     Nature::Wrong.fault(code, what, repair)
 }
 
@@ -81,27 +84,28 @@ pub fn move_aside(account: &str, path: &std::path::Path) -> String {
 }
 
 /// How a person comes to move something of the system away that is not what it should be.
-pub fn look_and_move(path: &std::path::Path) -> String {
-    let look = format!("see what it is: ls -ld {}", quoted(path));
+pub fn look_and_move(path: &std::path::Path) -> Repair {
+    let look = quoted(path);
     if is_of_system(path) {
-        return format!(
-            "{look}; it belongs to the system and stays: name another path where this one is named"
+        return mend!(
+            "see what it is: $ ls -ld {}; it belongs to the system and stays: name another path where this one is named",
+            look
         );
     }
-    format!("{look}; then move it away: {}", mv_aside(path))
+    mend!("see what it is: $ ls -ld {}; then move it away: $ {}", look, mv_aside(path))
 }
 
 /// [`look_and_move`] for something in an account's home.
-pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> String {
+pub fn look_and_move_aside(account: &str, path: &std::path::Path) -> Repair {
     let aside = move_aside(account, path);
-    format!("see what it is: ls -ld {}; then move it away: {aside}", quoted(path))
+    mend!("see what it is: $ ls -ld {}; then move it away: $ {}", quoted(path), aside)
 }
 
 /// The command that gives something another name beside it. Of a link it moves the link.
 fn mv_aside(path: &std::path::Path) -> String {
     let mut old = path.as_os_str().to_owned();
     old.push(".old");
-    format!("mv -T {} {}", quoted(path), quoted(old.as_ref()))
+    format!("mv -T {} {}", quoted(path), quoted(old))
 }
 
 /// What a running system needs where it is: the devices, the root directory, and the directories below it.
@@ -123,7 +127,7 @@ pub enum AtHome {
 }
 
 /// How an account comes to a home that jobs can write. What belongs to the system is neither given away nor moved.
-pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome) -> String {
+pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome) -> Repair {
     const OF_SYSTEM: [&str; 15] = [
         "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "tmp",
         "usr", "",
@@ -136,8 +140,10 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
     let is_anothers = found != AtHome::Nothing && parts.last().is_none_or(|name| name != account);
     if is_elsewhere || is_anothers {
         let own = format!("/home/{account}");
-        return format!(
-            "give it a home of its own: mkdir -p {own} && chown {account}: {own} && usermod --home {own} {account}"
+        return mend!(
+            "give it a home of its own: $ mkdir -p {0} && chown {1}: {0} && usermod --home {0} {1}",
+            own,
+            account
         );
     }
     let aside = mv_aside(home);
@@ -145,19 +151,10 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
     // By number: the account may be half made, without a group of its name.
     let make = format!("install -d -m 0755 -o {account} -g {gid} {home}");
     match found {
-        AtHome::Nothing => format!("make it: {make}"),
-        AtHome::Other => format!("move it away and make a home: {aside}; {make}"),
-        AtHome::Foreign => format!("give it to {account}: chown {account}: {home}"),
+        AtHome::Nothing => mend!("make it: $ {}", make),
+        AtHome::Other => mend!("move it away and make a home: $ {}; $ {}", aside, make),
+        AtHome::Foreign => mend!("give it to {0}: $ chown {0}: {1}", account, home),
     }
-}
-
-/// A path as one word of a shell.
-pub fn quoted(path: &std::path::Path) -> String {
-    let path = path.display().to_string();
-    if !path.is_empty() && path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
-        return path;
-    }
-    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// The first [`Fault`] in a chain of causes, if one is there.
@@ -171,7 +168,7 @@ pub fn is(error: &anyhow::Error, nature: Nature) -> bool {
 }
 
 /// The same fault with another repair. An error of the system keeps what its kind calls for.
-pub fn with_repair(error: anyhow::Error, repair: String) -> anyhow::Error {
+pub fn with_repair(error: anyhow::Error, repair: Repair) -> anyhow::Error {
     match find(&error) {
         Some(fault) => fault.nature.fault(fault.code, format!("{error:#}"), repair),
         None => error,
@@ -179,7 +176,7 @@ pub fn with_repair(error: anyhow::Error, repair: String) -> anyhow::Error {
 }
 
 /// What to do about an error: its own repair, or what its kind calls for where the system refused something.
-pub fn repair(error: &anyhow::Error) -> String {
+pub fn repair(error: &anyhow::Error) -> Repair {
     use io::ErrorKind as Kind;
     if let Some(fault) = find(error) {
         return fault.repair.clone();
@@ -191,31 +188,27 @@ pub fn repair(error: &anyhow::Error) -> String {
         .split(' ')
         .map(|word| word.trim_end_matches([':', ',', ';']))
         .find(|word| word.starts_with('/'));
-    let look = |command: &str| {
-        path.map_or_else(String::new, |path| format!("{command} {}; ", quoted(path.as_ref())))
-    };
+    let look = |command: &str| path.map(|path| mend!("$ {} {}; ", command, quoted(path))).unwrap_or_default();
     match refused.map(io::Error::kind) {
-        Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: df -h; df -i",
-        Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: findmnt",
+        Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: $ df -h; $ df -i",
+        Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: $ findmnt",
         Some(Kind::PermissionDenied) => {
-            return format!(
-                "run as root; root is refused by flags and security modules: {}dmesg",
-                look("lsattr -d")
-            );
+            return Repair::from("run as root; root is refused by flags and security modules: ")
+                + look("lsattr -d")
+                + "$ dmesg";
         }
         Some(Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory) => {
-            return format!(
-                "see which part of the path is not as it should be, and run again: {}dmesg",
-                look("namei -l")
-            );
+            return Repair::from("see which part of the path is not as it should be, and run again: ")
+                + look("namei -l")
+                + "$ dmesg";
         }
-        Some(Kind::OutOfMemory) => "see what memory there is, and run again: free -m",
+        Some(Kind::OutOfMemory) => "see what memory there is, and run again: $ free -m",
         Some(Kind::TimedOut | Kind::WouldBlock | Kind::Interrupted) => "run the same command again",
         // Too many open files, a disk with faults, and what nobody has thought of.
-        Some(_) => "see what the kernel says, and run again: dmesg; ulimit -a",
+        Some(_) => "see what the kernel says, and run again: $ dmesg; ulimit -a",
         None => "run the same command again; if it stays, please report it with the command and this line",
     }
-    .to_owned()
+    .into()
 }
 
 #[cfg(test)]
@@ -233,7 +226,7 @@ mod tests {
             ("/etc", "stays"),
             ("/", "stays"),
         ] {
-            assert!(look_and_move(path.as_ref()).contains(expected), "{path}");
+            assert!(look_and_move(path.as_ref()).text().contains(expected), "{path}");
         }
         let own = "mkdir -p /home/ci && chown ci: /home/ci && usermod --home /home/ci ci";
         for (home, found, expected) in [
@@ -248,14 +241,14 @@ mod tests {
             ("/srv/a b/ci", AtHome::Foreign, "chown ci: '/srv/a b/ci'"),
             ("/srv/builds", AtHome::Nothing, "install -d -m 0755 -o ci -g 9 /srv/builds"),
         ] {
-            let told = make_home("ci", 9, home.as_ref(), found);
+            let told = make_home("ci", 9, home.as_ref(), found).text();
             assert!(told.ends_with(expected), "{home}: {told}");
         }
     }
 
     #[test]
     fn every_error_has_a_repair() {
-        assert_eq!(repair(&fault("x", "y", "z").context("cannot go on")), "z");
+        assert_eq!(repair(&fault("x", "y", "z").context("cannot go on")), "z".into());
         for (number, says) in [
             (28, "df -h"),
             (30, "findmnt"),
@@ -267,8 +260,9 @@ mod tests {
         ] {
             let error = Err::<(), _>(io::Error::from_raw_os_error(number));
             let error = error.context("cannot read /etc/it").unwrap_err();
-            assert!(repair(&error).contains(says), "{number}: {}", repair(&error));
+            let told = repair(&error).text();
+            assert!(told.contains(says), "{number}: {told}");
         }
-        assert!(repair(&anyhow::anyhow!("odd")).contains("report it"));
+        assert!(repair(&anyhow::anyhow!("odd")).text().contains("report it"));
     }
 }

@@ -6,6 +6,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::repair::Repair;
+
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -40,7 +42,8 @@ pub struct Finding {
     pub message: String,
     /// What to do: a command or a setting; empty where nothing is to be done. Of a finding that follows from another,
     /// the other's.
-    pub repair: String,
+    #[schemars(with = "String")]
+    pub repair: Repair,
     /// The finding that this one follows from; absent where it stands for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because_of: Option<Because>,
@@ -89,17 +92,17 @@ impl Findings {
     }
 
     /// It works, and is worth knowing.
-    pub fn note(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn note(&mut self, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.add(Verdict::Ok, code, message, repair);
     }
 
     /// It does not work, or will not.
-    pub fn problem(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn problem(&mut self, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.add(Verdict::Problem, code, message, repair);
     }
 
     /// It could not be looked at.
-    pub fn unknown(&mut self, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn unknown(&mut self, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.add(Verdict::Unknown, code, message, repair);
     }
 
@@ -118,7 +121,7 @@ impl Findings {
         self.list
     }
 
-    fn add(&mut self, status: Verdict, code: &str, message: impl Into<String>, repair: impl Into<String>) {
+    fn add(&mut self, status: Verdict, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.list.push(Finding {
             check: self.check.clone(),
             code: code.to_owned(),
@@ -156,7 +159,8 @@ pub struct Cause {
     /// What it is.
     pub cause: &'static str,
     /// What mends it in general.
-    pub repair: &'static str,
+    #[schemars(with = "String")]
+    pub repair: Repair,
 }
 
 /// What an error of a job means, or a code.

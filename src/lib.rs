@@ -11,10 +11,10 @@
 //!
 //! | module | owns | must not |
 //! |---|---|---|
+//! | [`repair`] | what to do now: text and commands, for root, a sudo user or a tree | look at the host |
 //! | [`fault`] | errors with their repair | hold a secret |
 //! | [`text`] | formats: TOML patches, sudoers, known_hosts, git and ssh files, keys | touch a file |
 //! | [`keys`] | gitlab-runner's keys, by version | import the crate |
-//! | [`repair`] | repairs as text, for root, a sudo user or a tree | look at the host |
 //! | [`finding`] | what an examination found, as data | touch the host |
 //! | [`change`] | what is wanted done and what became of it, as data | know a runner |
 //! | [`sys`] | the operating system: handles, identities, tools, accounts | know a profile or a runner |
@@ -35,6 +35,9 @@
 //! | [`run`] | the order of the steps of each command | decide for a resource |
 //! | [`ansible`] | the binary module of Ansible | have options of its own |
 
+#[macro_use]
+pub mod repair;
+
 pub mod ansible;
 pub mod apply;
 pub mod change;
@@ -52,7 +55,6 @@ pub mod manual;
 pub mod plan;
 pub mod policy;
 pub mod profile;
-pub mod repair;
 pub mod report;
 pub mod resource;
 pub mod run;

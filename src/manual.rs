@@ -48,7 +48,7 @@ pub fn page(command: Option<&str>) -> Result<String> {
         return Err(fault(
             "usage",
             format!("there is no command {name}{}", near.unwrap_or_default()),
-            format!("the commands are {}", names.join(", ")),
+            mend!("the commands are {}", names.join(", ")),
         ));
     };
     // A command has no version of its own.

@@ -60,7 +60,7 @@ impl Plan {
             notes.warn(
                 "no-shell-runner",
                 "no runner of this host has executor shell: the sudo rule and the SSH key serve no job yet",
-                "register one for the jobs that deploy: gitlab-runner register --executor shell; or leave the rule out: --skip sudoers",
+                "register one for the jobs that deploy: $ gitlab-runner register --executor shell; or leave the rule out: --skip sudoers",
             );
         }
         let Notes { warnings, mut pending, right, public_key, meanings, .. } = notes;

@@ -1,228 +1,174 @@
-//! Repairs as text: the commands in them, and how they are called by whoever reads them.
+//! Repairs: text with commands in it, and how these are called by whoever reads them.
 //!
 //! A repair is written for root on the machine. Here it becomes one for a user with sudo, and one for a `--root` tree, so
 //! that no other module thinks of either. Must not look at the host.
 
-use std::path::{Path, PathBuf};
+mod reader;
 
-use crate::fault;
+use std::fmt::{Display, Write as _};
+use std::ops::Add;
+use std::path::Path;
 
-/// Programs that repairs name. What follows one is a command, for copying.
-const PROGRAMS: &str = "apk apt-get bash cat chage chattr chgrp chmod chown chroot command cp curl df diff dmesg dnf docker du echo find \
-    findmnt free fuser getent git gitlab-runner glab gpasswd groupadd groupmod id install journalctl ln ls \
-    lsattr microdnf mkdir modprobe mount mv namei pacman printf ps rc-service rc-update rm runner-prep sed sh sleep ssh \
-    ssh-keygen ssh-keyscan su sudo systemctl touch truncate umount useradd userdel usermod visudo yum zypper";
+use serde::Serialize;
 
-/// Those of them that a sentence can begin with, too.
-const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install", "mount", "ssh"];
+pub use reader::Reader;
 
-/// Who reads a repair, and of what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reader {
-    /// The reader is not root, and calls the commands by sudo.
-    pub by_sudo: bool,
-    /// The reader is not root and works on a tree of their own: chroot alone needs sudo.
-    pub chroots_by_sudo: bool,
-    /// Where the tree is that was worked on; `None` for the machine itself.
-    pub tree: Option<PathBuf>,
-    /// The profiles that are meant; empty where there are none.
-    pub profiles: String,
-    /// The options that let another command of this program work on the same, with a space before each.
-    pub options: String,
+/// What to do now: text, and commands in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Repair(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Command(String),
 }
 
-impl Reader {
-    /// The command that applies the profiles there.
-    pub fn apply(&self) -> String {
-        self.completed("runner-prep apply")
-    }
+/// A repair in its author's words, as [`worded`] reads them, with a value for each `{}`.
+macro_rules! mend {
+    ($words:literal $(, $value:expr)* $(,)?) => {
+        $crate::repair::worded($words, &[$(&$value),*])
+    };
+}
 
-    /// A command of this program, with the profiles and the place that were meant. Who said it may not have known them.
-    fn completed(&self, command: &str) -> String {
-        let of_profiles = ["apply", "plan", "check", "doctor"];
-        let named = command.split(' ').nth(1).filter(|name| of_profiles.contains(name));
-        match named {
-            Some(name) if !self.profiles.is_empty() && !command.contains(" --profile ") => {
-                let rest = command.split_once(name).map_or("", |(_, rest)| rest);
-                format!("runner-prep {name} --profile {}{}{rest}", quoted(&self.profiles), self.options)
+/// A repair in its author's words: a command begins after `$ `, and ends before a semicolon or with its line. Each `{}` is
+/// the next of the values, each `{0}` the first of them; nothing in a value has a meaning.
+pub fn worded(words: &'static str, values: &[&dyn Display]) -> Repair {
+    let (mut repair, mut unnamed) = (Repair::default(), 0..);
+    let (mut said, mut is_command, mut quote, mut before) = (String::new(), false, None, ' ');
+    let mut rest = words;
+    while let Some(c) = rest.chars().next() {
+        let place =
+            rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).filter(|_| !values.is_empty());
+        let index =
+            place.and_then(|(index, _)| if index.is_empty() { unnamed.next() } else { index.parse().ok() });
+        rest = &rest[c.len_utf8()..];
+        if let (Some(value), Some((_, after))) = (index.and_then(|index| values.get(index)), place) {
+            let _ = write!(said, "{value}");
+            rest = after;
+        } else if !is_command && c == '$' && rest.starts_with(' ') {
+            repair.push(Part::Text(std::mem::take(&mut said)));
+            (is_command, rest) = (true, rest.trim_start());
+        } else {
+            if is_command && quote.is_none() && (c == ';' || c == '\n' && before != '\\') {
+                repair.push(Part::Command(std::mem::take(&mut said)));
+                is_command = false;
             }
-            _ => self.in_tree(command),
-        }
-    }
-
-    /// A command of this program that says its profile, or needs none, and looks into the tree all the same.
-    fn in_tree(&self, command: &str) -> String {
-        let of_hosts = ["apply", "plan", "check", "doctor", "undo", "key"];
-        let looks = command.split(' ').nth(1).is_some_and(|name| of_hosts.contains(&name));
-        match self.tree.as_ref().filter(|_| looks && !command.contains(" --root ")) {
-            Some(tree) => format!("{command} --root {}", quoted(&tree.display().to_string())),
-            None => command.to_owned(),
-        }
-    }
-
-    /// A repair for this reader: each command in it begins as it must.
-    pub fn address(&self, repair: &str) -> String {
-        let line = |line: &str| {
-            // A further line of a longer command.
-            if line.starts_with(' ') {
-                return line.to_owned();
-            }
-            let address = |(is_command, text): (bool, &str)| {
-                if is_command { self.command(text) } else { text.to_owned() }
+            quote = match quote {
+                None if is_command && (c == '\'' || c == '"') => Some(c),
+                Some(open) if open == c => None,
+                quote => quote,
             };
-            pieces(line).into_iter().map(address).collect::<Vec<_>>().join(" ")
-        };
-        repair.split('\n').map(line).collect::<Vec<_>>().join("\n")
+            said.push(c);
+        }
+        before = c;
+    }
+    repair.push(if is_command { Part::Command(said) } else { Part::Text(said) });
+    repair
+}
+
+/// A command alone.
+pub fn run(command: impl Display) -> Repair {
+    mend!("$ {}", command)
+}
+
+impl Repair {
+    fn push(&mut self, part: Part) {
+        match (self.0.last_mut(), part) {
+            (_, Part::Text(said)) if said.is_empty() => {}
+            (Some(Part::Text(text)), Part::Text(said)) => text.push_str(&said),
+            (_, part) => self.0.push(part),
+        }
     }
 
-    fn command(&self, text: &str) -> String {
-        let (text, end) = text.strip_suffix(';').map_or((text, ""), |text| (text, ";"));
-        let mut parts = parts(text).into_iter();
-        let mut said = parts.next().map(|part| self.simple(part)).unwrap_or_default();
-        while let (Some(between), Some(part)) = (parts.next(), parts.next()) {
-            said = [&said, " ", between, " ", &self.simple(part)].concat();
-        }
-        said + end
+    /// One after the other.
+    pub fn all(repairs: impl IntoIterator<Item = Self>) -> Self {
+        repairs.into_iter().reduce(|all, next| all + "; " + next).unwrap_or_default()
     }
 
-    /// One program with its arguments, and where its output goes.
-    fn simple(&self, text: &str) -> String {
-        let (text, output) = match text.split_once(" > ").map(|(text, file)| (text, "", file)) {
-            Some((text, option, file)) => (text, Some((option, file))),
-            None => match text.split_once(" >> ") {
-                Some((text, file)) => (text, Some((" -a", file))),
-                None => (text, None),
-            },
+    /// Nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of it for reading.
+    pub fn text(&self) -> String {
+        self.clone().into()
+    }
+
+    /// The same with other commands.
+    fn with(&self, command: impl Fn(&str) -> String) -> Self {
+        let part = |part: &Part| match part {
+            Part::Command(said) => Part::Command(command(said)),
+            text @ Part::Text(_) => text.clone(),
         };
-        let mut words = text.split(' ').peekable();
-        let mut variables = Vec::new();
-        while let Some(word) = words.next_if(|word| is_variable(word)) {
-            variables.push(word);
-        }
-        let mut rest = words.collect::<Vec<_>>().join(" ");
-        let is_ours = rest.trim_start_matches("sudo ").starts_with("runner-prep ");
-        if let Some(at) = rest.find("runner-prep ").filter(|_| is_ours) {
-            rest = [&rest[..at], &self.completed(&rest[at..])].concat();
-        }
-        let of_machine =
-            rest.strip_prefix("command ").filter(|rest| !rest.starts_with('-')).map(str::to_owned);
-        let chroot = match &self.tree {
-            Some(tree) if of_machine.is_none() => format!("chroot {} ", quoted(&tree.display().to_string())),
-            _ => String::new(),
-        };
-        // The shell itself says a text; what takes it is the program.
-        let is_text = output.is_some() && ["echo ", "printf "].iter().any(|word| rest.starts_with(word));
-        let is_outside = !is_ours && !chroot.is_empty();
-        rest = of_machine.unwrap_or(rest);
-        if is_outside && !is_text {
-            // chroot itself becomes the account: a tree need not have sudo.
-            rest = match rest.strip_prefix("sudo -u ").and_then(|rest| rest.split_once(' ')) {
-                Some((account, rest)) => chroot.replacen(' ', &format!(" --userspec={account} "), 1) + rest,
-                None => chroot.clone() + &rest,
+        Self(self.0.iter().map(part).collect())
+    }
+
+    /// Its lines, each in pieces that stay whole: words, and commands with what ends them. What begins with a space has its
+    /// shape, and so has a command of several lines.
+    pub fn lines(&self) -> Vec<Vec<String>> {
+        let (mut lines, mut line, mut piece) = (Vec::new(), Vec::new(), String::new());
+        for part in &self.0 {
+            let (is_command, said): (_, Vec<&str>) = match part {
+                Part::Text(said) => (false, said.split('\n').collect()),
+                Part::Command(said) => (true, said.split_inclusive("\\\n").collect()),
             };
-        }
-        let is_of_root = is_outside || (self.tree.is_some() && chroot.is_empty());
-        let needs_root = self.by_sudo || (self.chroots_by_sudo && is_of_root);
-        let by_sudo = needs_root && !is_text && !rest.starts_with("sudo ");
-        if by_sudo {
-            let names: Vec<&str> =
-                variables.iter().filter_map(|word| Some(word.split_once('=')?.0)).collect();
-            let keep =
-                if names.is_empty() { String::new() } else { format!("--preserve-env={} ", names.join(",")) };
-            rest = ["sudo ", &keep, &rest].concat();
-        }
-        let mut said = variables.iter().fold(String::new(), |all, word| all + word + " ") + &rest;
-        if let Some((option, file)) = output {
-            // In a tree a link could lead the reader's own shell out of it.
-            let into_tree = !chroot.is_empty() && file.starts_with('/') && !file.starts_with("/dev/");
-            let chroot = if into_tree { chroot.as_str() } else { "" };
-            let sudo = if self.by_sudo || (self.chroots_by_sudo && into_tree) { "sudo " } else { "" };
-            if into_tree || !sudo.is_empty() {
-                said.extend([" | ", sudo, chroot, "tee", option, " ", file, " >/dev/null"]);
-            } else {
-                said.extend([if option.is_empty() { " > " } else { " >> " }, file]);
-            }
-        }
-        said
-    }
-}
-
-fn is_program(word: &str) -> bool {
-    PROGRAMS.split(' ').any(|program| program == word)
-}
-
-/// `NAME=value`.
-fn is_variable(word: &str) -> bool {
-    let name = word.split_once('=').map_or("", |(name, _)| name);
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-}
-
-/// The commands that are joined by `&&`, `||` or `|`, and what is between them. What is quoted or in `$(…)` is one.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut found, mut start, mut quote, mut depth) = (Vec::new(), 0, None, 0_usize);
-    for (at, c) in text.char_indices() {
-        match c {
-            '\'' | '"' if quote.is_none() => quote = Some(c),
-            _ if quote == Some(c) => quote = None,
-            '(' if quote.is_none() => depth += 1,
-            ')' if quote.is_none() => depth = depth.saturating_sub(1),
-            ' ' if quote.is_none() && depth == 0 => {
-                let between =
-                    ["&&", "||", "|"].into_iter().find(|it| text[at + 1..].starts_with(&format!("{it} ")));
-                if let Some(between) = between {
-                    found.extend([&text[start..at], between]);
-                    start = at + between.len() + 2;
+            for (index, said) in said.into_iter().enumerate() {
+                if index > 0 {
+                    line.push(std::mem::take(&mut piece));
+                    lines.push(std::mem::take(&mut line));
+                }
+                let is_whole = is_command || index > 0 && said.starts_with(' ');
+                for (index, word) in said.splitn(if is_whole { 1 } else { usize::MAX }, ' ').enumerate() {
+                    if index > 0 {
+                        line.push(std::mem::take(&mut piece));
+                    }
+                    piece.push_str(word.trim_end_matches('\n'));
                 }
             }
-            _ => {}
         }
+        line.push(piece);
+        lines.push(line);
+        lines
     }
-    found.push(&text[start..]);
-    found
 }
 
-/// Words, and whole commands: one begins with a program's name after a colon or a semicolon, or where the line does, and
-/// ends at a semicolon. True for commands.
-pub fn pieces(line: &str) -> Vec<(bool, &str)> {
-    let (mut found, mut rest): (Vec<(bool, &str)>, _) = (Vec::new(), line);
-    while !rest.is_empty() {
-        let word = rest.find(' ').unwrap_or(rest.len());
-        let may_begin = found.last().is_none_or(|(_, before)| before.ends_with([':', ';']));
-        // `install it: …` is not a command, `install -d …` is one.
-        let is_prose = found.is_empty()
-            && WORDS.contains(&&rest[..word])
-            && !rest[word..].trim_start().starts_with(['-', '/', '+'])
-            && !rest
-                .strip_prefix("command ")
-                .is_some_and(|rest| is_program(rest.split(' ').next().unwrap_or_default()));
-        let is_called = is_program(&rest[..word]) || is_variable(&rest[..word]);
-        let is_command = may_begin && is_called && !is_prose;
-        let end = if is_command { rest.find("; ").map_or(rest.len(), |at| at + 1) } else { word };
-        found.push((is_command, &rest[..end]));
-        rest = rest.get(end + 1..).unwrap_or_default();
+impl From<&'static str> for Repair {
+    fn from(words: &'static str) -> Self {
+        worded(words, &[])
     }
-    found
 }
 
-/// The same repair, of what is on the machine itself although a tree is worked on. The shell's `command` says so.
-pub fn on_machine(repair: &str) -> String {
-    let of_machine = |part: &str| {
-        if ["&&", "||", "|"].contains(&part) { part.to_owned() } else { format!("command {part}") }
-    };
-    let piece = |(is_command, text): (bool, &str)| {
-        let parts = if is_command {
-            parts(text).into_iter().map(of_machine).collect()
-        } else {
-            vec![text.to_owned()]
-        };
-        parts.join(" ")
-    };
-    pieces(repair).into_iter().map(piece).collect::<Vec<_>>().join(" ")
+impl From<&Self> for Repair {
+    fn from(repair: &Self) -> Self {
+        repair.clone()
+    }
 }
 
-/// A word for a shell.
-pub fn quoted(text: &str) -> String {
-    fault::quoted(Path::new(text))
+impl From<Repair> for String {
+    fn from(repair: Repair) -> Self {
+        repair.0.into_iter().map(|(Part::Text(said) | Part::Command(said))| said).collect()
+    }
+}
+
+/// One behind the other, as if they were written so.
+impl<R: Into<Self>> Add<R> for Repair {
+    type Output = Self;
+
+    fn add(mut self, rest: R) -> Self {
+        rest.into().0.into_iter().for_each(|part| self.push(part));
+        self
+    }
+}
+
+/// A path, or another word, as one word of a shell.
+pub fn quoted(word: impl AsRef<Path>) -> String {
+    let word = word.as_ref().display().to_string();
+    if !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c)) {
+        return word;
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// How a runner is registered that is right from the start.
@@ -244,22 +190,29 @@ pub struct Registration<'a> {
 
 impl Registration<'_> {
     /// The commands, a line each, in their order. The token is the reader's.
-    pub fn commands(&self) -> String {
-        let Self { server, executor, then, .. } = self;
+    pub fn commands(&self) -> Repair {
+        let Self { server, executor, .. } = self;
         let file = self.config.map(|path| format!(" --config {}", quoted(path))).unwrap_or_default();
         let image = self.image.map(|image| format!(" --docker-image {image}")).unwrap_or_default();
         let (before, with) = match self.profiles {
             Some(profiles) => (
-                format!("runner-prep template --profile {profiles} > /root/runner.toml\n"),
+                mend!("$ runner-prep template --profile {} > /root/runner.toml\n", profiles),
                 " \\\n    --template-config /root/runner.toml",
             ),
-            None => (String::new(), ""),
+            None => (Repair::default(), ""),
         };
-        format!(
-            "let CI_SERVER_TOKEN be the token that GitLab shows for a new runner, then:\n\
-             {before}CI_SERVER_TOKEN=${{CI_SERVER_TOKEN:?}} gitlab-runner register --non-interactive{file} \\\n    \
-             --url https://{server} --executor {executor}{image}{with}\n{then}"
-        )
+        Repair::from("let CI_SERVER_TOKEN be the token that GitLab shows for a new runner, then:\n")
+            + before
+            + mend!(
+                "$ CI_SERVER_TOKEN=${CI_SERVER_TOKEN:?} gitlab-runner register --non-interactive{} \\\n    \
+                 --url https://{} --executor {}{}{}\n$ {}",
+                file,
+                server,
+                executor,
+                image,
+                with,
+                self.then
+            )
     }
 }
 
@@ -268,87 +221,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_of_ours_is_completed() {
-        let options = " --root /a".to_owned();
-        let reader = Reader { profiles: "dind".to_owned(), options, ..Reader::default() };
-        for (text, expected) in [
-            ("run again: runner-prep apply", "run again: runner-prep apply --profile dind --root /a"),
-            ("sudo runner-prep doctor -v", "sudo runner-prep doctor --profile dind --root /a -v"),
-            ("runner-prep apply --profile shell", "runner-prep apply --profile shell"),
-            ("runner-prep undo --list", "runner-prep undo --list"),
-        ] {
-            assert_eq!(reader.address(text), expected);
-        }
-    }
-
-    #[test]
-    fn a_command_begins_as_its_reader_must_call_it() {
+    fn nothing_in_a_value_begins_or_ends_a_command() {
         let by_sudo = Reader { by_sudo: true, ..Reader::default() };
-        let of_tree = Reader { tree: Some("/srv/my image".into()), ..Reader::default() };
-        for (text, sudo, tree) in [
-            ("chmod 0600 /etc/a", "sudo chmod 0600 /etc/a", "chroot '/srv/my image' chmod 0600 /etc/a"),
-            (
-                "see why: ls -l /a; then apt-get update && apt-get install -y git",
-                "see why: sudo ls -l /a; then apt-get update && apt-get install -y git",
-                "see why: chroot '/srv/my image' ls -l /a; then apt-get update && apt-get install -y git",
-            ),
-            (
-                "apt-get update && apt-get install -y git",
-                "sudo apt-get update && sudo apt-get install -y git",
-                "chroot '/srv/my image' apt-get update && chroot '/srv/my image' apt-get install -y git",
-            ),
-            (
-                "runner-prep template --profile a > /root/a",
-                "sudo runner-prep template --profile a | sudo tee /root/a >/dev/null",
-                "runner-prep template --profile a | chroot '/srv/my image' tee /root/a >/dev/null",
-            ),
-            (
-                "TOKEN=x gitlab-runner register \\\n    --url y",
-                "TOKEN=x sudo --preserve-env=TOKEN gitlab-runner register \\\n    --url y",
-                "TOKEN=x chroot '/srv/my image' gitlab-runner register \\\n    --url y",
-            ),
-            (
-                "sudo -u ci mv -T /a /b",
-                "sudo -u ci mv -T /a /b",
-                "chroot --userspec=ci '/srv/my image' mv -T /a /b",
-            ),
-            (
-                "add it: printf 'a && b' >> /c",
-                "add it: printf 'a && b' | sudo tee -a /c >/dev/null",
-                "add it: printf 'a && b' | chroot '/srv/my image' tee -a /c >/dev/null",
-            ),
-            ("name another account", "name another account", "name another account"),
-            (
-                "see where: command -v a",
-                "see where: sudo command -v a",
-                "see where: chroot '/srv/my image' command -v a",
-            ),
+        for name in [
+            "a; rm -rf b",
+            "a: rm b",
+            "$ rm a",
+            "{}",
+            "a && rm b",
+            "a > b",
+            "a | sh",
+            "it's > a",
+            "`a`",
+            "a\nrm b",
         ] {
-            assert_eq!(Reader::default().address(text), text);
-            let of_machine = on_machine(text);
-            assert_eq!(of_tree.address(&of_machine), Reader::default().address(&of_machine), "{of_machine}");
-            assert_eq!(by_sudo.address(text), sudo);
-            assert_eq!(of_tree.address(text), tree);
+            let word = quoted(name);
+            let repair = mend!("see {}: $ ls -l {1}; then $ mv {1} {1}.old && rm {1} >> /a", name, word);
+            let expected = format!(
+                "see {name}: sudo ls -l {word}; then sudo mv {word} {word}.old && sudo rm {word} | sudo tee -a /a >/dev/null"
+            );
+            assert_eq!(by_sudo.address(&repair).text(), expected);
+            let pieces = repair.lines().concat();
+            assert_eq!(pieces.iter().filter(|piece| piece.contains(&word)).count(), 2, "{pieces:?}");
         }
-    }
-
-    #[test]
-    fn a_user_with_a_tree_of_their_own_needs_sudo_for_chroot_alone() {
-        let reader = Reader { chroots_by_sudo: true, tree: Some("/tree".into()), ..Reader::default() };
-        for (text, expected) in [
-            ("chmod 0600 /etc/a", "sudo chroot /tree chmod 0600 /etc/a"),
-            ("TOKEN=x gitlab-runner y", "TOKEN=x sudo --preserve-env=TOKEN chroot /tree gitlab-runner y"),
-            ("sudo -u ci mv -T /a /b", "sudo chroot --userspec=ci /tree mv -T /a /b"),
-            ("printf a >> /c", "printf a | sudo chroot /tree tee -a /c >/dev/null"),
-            (
-                "runner-prep template --profile a > /root/a",
-                "runner-prep template --profile a | sudo chroot /tree tee /root/a >/dev/null",
-            ),
-            ("command apt-get install git", "sudo apt-get install git"),
-        ] {
-            assert_eq!(reader.address(text), expected);
-        }
-        // The machine is nobody's own.
-        assert_eq!(Reader { tree: None, ..reader }.address("chmod 0600 /etc/a"), "chmod 0600 /etc/a");
     }
 }

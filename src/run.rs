@@ -156,7 +156,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
             return Err(fault(
                 "interrupted-write",
                 format!("a run {what}, or one is at it now: {STATE} has what it kept"),
-                "repair it, and go on: runner-prep apply",
+                "repair it, and go on: $ runner-prep apply",
             ));
         }
         session = Some(site.session(call)?);
@@ -217,7 +217,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
         report.fail(&fault(
             "not-converged",
             format!("{} {} still differs after it was changed: {}", left.kind, left.id, left.why),
-            "another program may be changing it back; see: runner-prep plan",
+            "another program may be changing it back; see: $ runner-prep plan",
         ));
     }
     Ok(report)

@@ -304,7 +304,7 @@ pub fn wrong_shape(
     fault(
         "config-shape",
         format!("{shown}: {}{title}`{keys}` is {}, not {want}", place(toml, item), kind(item)),
-        format!("correct `{keys}` by hand, gitlab-runner can't read it either"),
+        mend!("correct `{}` by hand, gitlab-runner can't read it either", keys),
     )
 }
 
@@ -316,7 +316,7 @@ pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown:
             "{shown}: {}gitlab-runner reads {written} as `{usual}`, other programs do not",
             place(toml, item)
         ),
-        format!("write it as `{usual}`, once, then run again"),
+        mend!("write it as `{}`, once, then run again", usual),
     )
 }
 

@@ -299,7 +299,7 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
             }
         }
     }
-    // What the resources say: `fault("code", …)`, `notes.warn("code", …)`, `notes.wait("code", …)`.
+    // What the resources say: `fault("code", …)`, `notes.warn("code", …)` and its kin.
     let mut paths = vec![support::source().join("src/resource")];
     while let Some(path) = paths.pop() {
         if path.is_dir() {
@@ -311,7 +311,9 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
         }
         let text = std::fs::read_to_string(path).unwrap();
         let code = support::without_tests(&text);
-        for call in [" fault(", "(fault(", "notes.warn(", "notes.wait("] {
+        let of_notes = ["warn(", "harm(", "examined(", "wait(", "doubt("].map(|call| format!("notes.{call}"));
+        let calls = [" fault(", "(fault(", ".fault(", "Note::new("].map(str::to_owned);
+        for call in calls.iter().chain(&of_notes) {
             for rest in code.split(call).skip(1) {
                 let Some(said) = rest.trim_start().strip_prefix('"') else { continue };
                 let said = said.split('"').next().unwrap();

@@ -34,38 +34,38 @@ pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
     let parent = place.path().parent().unwrap_or(Path::new("/")).to_path_buf();
-    let (shown, path, parent) = (parent.display(), quoted(&place.path()), quoted(&parent));
+    let (shown, path, parent) = (parent.display(), quoted(place.path()), quoted(&parent));
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => fault(
             "disk-full",
             format!("no space left for {place}"),
-            format!("make room: df -h {parent}; df -i {parent}"),
+            mend!("make room: $ df -h {0}; $ df -i {0}", parent),
         ),
         Some(Errno::EROFS) => fault(
             "read-only",
             format!("{shown} is on a read-only file system"),
-            format!("mount it writable: findmnt --target {parent}"),
+            mend!("mount it writable: $ findmnt --target {}", parent),
         ),
         Some(Errno::EPERM) => fault(
             "immutable",
             format!("the kernel refuses to change {place}: it or {shown} may be immutable"),
-            format!("see which one: lsattr -d {path} {parent}; chattr -ia {parent}; chattr -ia {path}"),
+            mend!("see which one: $ lsattr -d {0} {1}; $ chattr -ia {1}; $ chattr -ia {0}", path, parent),
         ),
         Some(Errno::EACCES) => Nature::Obstacle.fault(
             "not-permitted",
             format!("no permission to write {place}"),
-            "run the same command with sudo".to_owned(),
+            "run the same command with sudo",
         ),
         Some(Errno::EBUSY) => busy(&place.path()),
         Some(Errno::EEXIST) => Nature::Raced.fault(
             "changed-meanwhile",
             format!("{place} appeared meanwhile"),
-            "run the same command again".to_owned(),
+            "run the same command again",
         ),
         Some(Errno::ELOOP | Errno::ENOTDIR) => fault(
             "path-unusable",
             format!("{place} can't be reached: a link or a file is where a directory should be"),
-            format!("see which one, and remove it: namei -l {path}"),
+            mend!("see which one, and remove it: $ namei -l {}", path),
         ),
         _ => anyhow::Error::new(error).context(format!("cannot write {place}")),
     }

@@ -64,7 +64,7 @@ impl Session<'_> {
             let error = fault(
                 "register-failed",
                 format!("gitlab-runner said that it registered {id}, but {why}"),
-                "see what it registered: gitlab-runner list",
+                "see what it registered: $ gitlab-runner list",
             );
             return (Vec::new(), stopped(plan, Some(index), of_change(error, kind, id)));
         }
@@ -120,11 +120,11 @@ impl Session<'_> {
         Err(fault(
             "register-failed",
             format!("gitlab-runner could not register it at {}: {}", wanted.url, said(&finished, token)),
-            format!(
+            mend!(
                 "make another runner in GitLab if that one is gone, and put its token into {}; this host has to reach \
-                 the server: curl -fsSI {}",
+                 the server: $ curl -fsSI {}",
                 quoted(&wanted.token_file),
-                quoted(wanted.url.as_ref())
+                quoted(&wanted.url)
             ),
         ))
     }

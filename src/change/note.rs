@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::repair::Repair;
+
 /// Something a person should know that is not a change: a warning, or what waits for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -11,7 +13,7 @@ pub struct Note {
     /// What it is, in one line.
     pub message: String,
     /// What to do about it.
-    pub repair: String,
+    pub repair: Repair,
     /// What it means for jobs.
     pub harm: Harm,
 }
@@ -85,17 +87,17 @@ impl Notes {
     }
 
     /// Add a warning of what does jobs no harm.
-    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn warn(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.say(Note::new(code, message, repair, Harm::None));
     }
 
     /// Add a warning of what makes jobs fail or leak.
-    pub fn harm(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn harm(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.say(Note::new(code, message, repair, Harm::Jobs));
     }
 
     /// Add a warning of what a check of `doctor` looks at, too.
-    pub fn examined(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn examined(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.say(Note::new(code, message, repair, Harm::Examined));
     }
 
@@ -107,12 +109,12 @@ impl Notes {
     }
 
     /// Add something that waits, and jobs fail until then.
-    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn wait(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.pending.push(Note::new(code, message, repair, Harm::Jobs));
     }
 
     /// Add something that waits for somebody to look, because nobody can tell whether jobs fail.
-    pub fn doubt(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<String>) {
+    pub fn doubt(&mut self, code: &'static str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.pending.push(Note::new(code, message, repair, Harm::Unknown));
     }
 }
@@ -122,7 +124,7 @@ impl Note {
     pub fn new(
         code: &'static str,
         message: impl Into<String>,
-        repair: impl Into<String>,
+        repair: impl Into<Repair>,
         harm: Harm,
     ) -> Self {
         Self { code, message: message.into(), repair: repair.into(), harm }

@@ -49,7 +49,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "home-writable",
             format!("others than {} can write in its home {path}: mode {:04o}", account.name, seen.mode),
-            format!("chmod go-w {}", quoted(&account.home)),
+            mend!("$ chmod go-w {}", quoted(&account.home)),
         );
     }
     let inside = [".ssh", "builds", "cache"];
@@ -64,7 +64,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                         "jobs of {} can't make {path}/builds: the home has mode {home_mode:04o}",
                         account.name
                     ),
-                    format!("let it write in its home: chmod u+rwx {}", quoted(&account.home)),
+                    mend!("let it write in its home: $ chmod u+rwx {}", quoted(&account.home)),
                 );
             }
             continue;
@@ -77,8 +77,8 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                     "jobs of {} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
                     account.name, seen.kind, seen.uid
                 ),
-                format!(
-                    "move it away, jobs make a new one: {}",
+                mend!(
+                    "move it away, jobs make a new one: $ {}",
                     move_aside(&account.name, &account.home.join(name))
                 ),
             );
@@ -87,7 +87,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             findings.problem(
                 "ssh-directory-writable",
                 format!("others than {} can write in {path}/.ssh: mode {mode:04o}", account.name),
-                format!("sudo -u {} chmod 0700 {}", account.name, quoted(&account.home.join(name))),
+                mend!("$ sudo -u {} chmod 0700 {}", account.name, quoted(account.home.join(name))),
             );
         }
     }
@@ -150,7 +150,7 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         findings.problem(
             "account-expired",
             format!("{name} has expired by its line in /etc/shadow: sudo refuses it every command"),
-            format!("chage --expiredate -1 {name}"),
+            mend!("$ chage --expiredate -1 {}", name),
         );
     }
     let is_old = |(changed, most): (i64, i64)| today - changed > most;
@@ -160,7 +160,7 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             format!(
                 "{name} would have to change its password, by its line in /etc/shadow: sudo refuses it every command"
             ),
-            format!("chage --lastday -1 --maxdays -1 {name}"),
+            mend!("$ chage --lastday -1 --maxdays -1 {}", name),
         );
     }
     if findings.is_empty() {
@@ -176,7 +176,7 @@ pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.note(
                 "root-equivalent-group",
                 format!("{} is in the group {group}, which makes every job root: {way}", patient.name),
-                format!("unless the jobs are trusted like root: gpasswd --delete {} {group}", patient.name),
+                mend!("unless the jobs are trusted like root: $ gpasswd --delete {} {}", patient.name, group),
             );
         }
     }

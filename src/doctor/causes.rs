@@ -59,13 +59,14 @@ mod tests {
         let mut all = Findings::of("x");
         for (check, code, subject) in said {
             let mut one = Findings::of(check);
-            one.about(*subject).problem(code, "m", format!("repair of {check}"));
+            one.about(*subject).problem(code, "m", mend!("repair of {}", check));
             all.extend(one);
         }
         let mut all = all.into_list();
         connect(&mut all);
-        let because =
-            |finding: Finding| finding.because_of.map(|because| [because.check, finding.repair].join(": "));
+        let because = |finding: Finding| {
+            finding.because_of.map(|because| [because.check, finding.repair.text()].join(": "))
+        };
         all.into_iter().map(|finding| because(finding).unwrap_or_default()).collect()
     }
 

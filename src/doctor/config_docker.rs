@@ -7,6 +7,7 @@ use toml_edit::{Item, TableLike};
 
 use super::Patient;
 use crate::finding::Findings;
+use crate::repair::Repair;
 use crate::runner_config::{self, Runner, strings_at};
 use crate::text::glob;
 
@@ -71,8 +72,9 @@ fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findi
             findings.problem(
                 "allow-list-misses-dind",
                 format!("{title}: {key} matches no usual dind image, {effect}"),
-                format!(
-                    "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {key}"
+                mend!(
+                    "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {}",
+                    key
                 ),
             );
         } else if short.iter().find(is_allowed).is_none() || full.iter().find(is_allowed).is_none() {
@@ -111,7 +113,7 @@ fn environment(runner: &Runner<'_>, findings: &mut Findings) {
                     "{}: {name} in `environment` reaches every job, also those without TLS",
                     runner.title()
                 ),
-                format!("let the jobs that need {name} set it"),
+                mend!("let the jobs that need {} set it", name),
             );
         }
     }
@@ -127,9 +129,9 @@ fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> 
     }
     let is_wanted_off =
         patient.wanted_docker().and_then(|docker| docker.get("tls_verify")?.as_bool()) == Some(false);
-    let off = |by_hand: &str| {
-        let to_dind = "TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
-        if is_wanted_off { patient.apply() } else { format!("{by_hand}; {to_dind}") }
+    let off = |by_hand: &'static str| {
+        let to_dind = "; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
+        if is_wanted_off { patient.apply() } else { Repair::from(by_hand) + to_dind }
     };
     let host = get("host").and_then(Item::as_str).unwrap_or_default();
     if host.is_empty() {
@@ -170,7 +172,7 @@ fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> 
             findings.about(&title).problem(
                 "tls-cert-path",
                 format!("{title}: there is no {name} in its tls_cert_path"),
-                format!("put {} there, or take tls_verify out", CERTIFICATES.join(", ")),
+                mend!("put {} there, or take tls_verify out", CERTIFICATES.join(", ")),
             );
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                     config: Some(shown.as_str()).filter(|path| *path != USUAL_PATH),
                     executor: "shell",
                     image: None,
-                    then: &patient.apply(),
+                    then: &patient.command,
                 };
                 findings.problem(
                     "runner-not-registered",
@@ -49,7 +49,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            format!("chmod 0600 {}", quoted(&patient.config.path)),
+            mend!("$ chmod 0600 {}", quoted(&patient.config.path)),
         );
     }
     let path = seen.resolved.as_ref().unwrap_or(&patient.config.path);
@@ -57,7 +57,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-untrusted",
             format!("others than root can change {shown}, and with it what runs as root: {reason}"),
-            format!("chmod 0600 {}; {}", quoted(&patient.config.path), close(patient.facts, path)?),
+            mend!("$ chmod 0600 {}; ", quoted(&patient.config.path)) + close(patient.facts, path)?,
         );
     }
     if let Some(pid) = patient.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {
@@ -96,12 +96,12 @@ pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         None => findings.unknown(
             "no-lint",
             "gitlab-runner is not where programs are looked for",
-            "see where it is: command -v gitlab-runner",
+            "see where it is: $ command -v gitlab-runner",
         ),
         Some(done) if done.success() => findings.fine("gitlab-runner lint finds nothing wrong"),
         Some(_) => {
             let message = format!("gitlab-runner lint objects to {shown}");
-            let repair = format!("see why: gitlab-runner lint --config {shown}");
+            let repair = mend!("see why: $ gitlab-runner lint --config {}", shown);
             // It objects to every unknown key, which gitlab-runner ignores when it runs.
             let mut keys = Findings::of("");
             super::config_keys::look(patient, &mut keys)?;

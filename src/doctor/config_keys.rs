@@ -87,17 +87,17 @@ impl Walk<'_, '_> {
         if let Some(version) = version {
             if let Some(since) = since.filter(|since| version < *since) {
                 let update = update_runner(self.patient.facts, &since.to_string());
-                let update = update.unwrap_or_else(|_| "update gitlab-runner".to_owned());
+                let update = update.unwrap_or_else(|_| "update gitlab-runner".into());
                 self.findings.problem(
                     "config-key-too-new",
                     format!("{at}gitlab-runner {version} ignores `{name}`, which came with {since}"),
-                    format!("{update}; or take `{name}` out"),
+                    update + mend!("; or take `{}` out", name),
                 );
             } else if let Some(until) = until.filter(|until| version >= *until) {
                 self.findings.problem(
                     "config-key-removed",
                     format!("{at}gitlab-runner {version} ignores `{name}`, which went with {until}"),
-                    format!("take `{name}` out, or use what came in its place"),
+                    mend!("take `{}` out, or use what came in its place", name),
                 );
             }
         }
@@ -123,7 +123,7 @@ impl Walk<'_, '_> {
             self.findings.note(
                 "config-key-of-gitlab",
                 format!("{at}GitLab holds `{name}` of a runner: gitlab-runner ignores it {here}"),
-                format!("set it in GitLab, on the runner's page, and take `{name}` out"),
+                mend!("set it in GitLab, on the runner's page, and take `{}` out", name),
             );
             return;
         }
@@ -141,11 +141,11 @@ impl Walk<'_, '_> {
             version => {
                 let (why, repair) = match version {
                     Some(version) => {
-                        (format!("{version}, which is newer, may"), "see its manual for that key".to_owned())
+                        (format!("{version}, which is newer, may"), "see its manual for that key")
                     }
                     None => (
                         "which version runs is not known here".to_owned(),
-                        "say with --runner-version which version runs".to_owned(),
+                        "say with --runner-version which version runs",
                     ),
                 };
                 let message = format!(
@@ -162,21 +162,21 @@ impl Walk<'_, '_> {
             let there = header(home);
             let message = format!("{at}`{name}` has no effect {here}: it belongs {there}");
             if nothing {
-                self.findings.note("config-key-foreign", message, format!("take `{name}` out"));
+                self.findings.note("config-key-foreign", message, mend!("take `{}` out", name));
             } else {
                 let repair = if is_there {
-                    format!("take `{name}` out: it stands {there} already")
+                    mend!("take `{}` out: it stands {} already", name, there)
                 } else {
-                    format!("move `{name}`; it belongs {there}")
+                    mend!("move `{}`; it belongs {}", name, there)
                 };
                 let subject = subject(home, name, runner);
                 self.findings.about(subject).problem("config-misplaced", message, repair);
             }
         } else if let Some((home, near)) = meant {
             let repair = if home == section {
-                format!("rename it to `{near}`, or take it out")
+                mend!("rename it to `{}`, or take it out", near)
             } else {
-                format!("write it as `{near}` {}, or take it out", header(home))
+                mend!("write it as `{}` {}, or take it out", near, header(home))
             };
             self.findings.about(subject(home, near, runner)).problem(
                 "config-key-unknown",

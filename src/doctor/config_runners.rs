@@ -20,7 +20,7 @@ fn git_environment(runner: &Runner<'_>, findings: &mut Findings) {
                 "{}: {name} in `environment` reaches git in every job: what it makes of that is not known here",
                 runner.title()
             ),
-            format!("if jobs need {name} not, take it out of `environment`"),
+            mend!("if jobs need {} not, take it out of `environment`", name),
         );
     }
 }
@@ -34,14 +34,14 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "no-runner",
             format!("{shown} has no [[runners]]: nothing is registered"),
-            "register one: gitlab-runner register",
+            "register one: $ gitlab-runner register",
         );
         return Ok(());
     }
     for runner in &runners {
         git_environment(runner, findings);
         let title = runner.title();
-        let known = format!("`executor` is one of {}", EXECUTORS.join(", "));
+        let known = mend!("`executor` is one of {}", EXECUTORS.join(", "));
         match runner.text("executor") {
             None | Some("") => {
                 findings.problem(
@@ -68,7 +68,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             Some(_) => format!("0,/^ *concurrent *=.*/s//concurrent = {needed}/"),
             None => format!("1i concurrent = {needed}"),
         };
-        format!("let `concurrent` be {needed}, or more: sed -i '{step}' {}", quoted(&shown))
+        mend!("let `concurrent` be {}, or more: $ sed -i '{}' {}", needed, step, quoted(&shown))
     };
     if concurrent < 1 {
         findings.problem(
@@ -92,7 +92,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.note(
             "no-shell-runner",
             format!("{shown} has no runner with executor shell: sudo rule and SSH key serve no job yet"),
-            "register one for the jobs that deploy: gitlab-runner register --executor shell",
+            "register one for the jobs that deploy: $ gitlab-runner register --executor shell",
         );
     }
     if findings.is_empty() {
@@ -114,7 +114,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.problem(
                 "token-missing",
                 format!("{title} has no token: it can't ask for jobs"),
-                "register it again: gitlab-runner register",
+                "register it again: $ gitlab-runner register",
             );
             continue;
         }
@@ -122,7 +122,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.note(
                 "token-placeholder",
                 format!("{title}: its token looks like a word to be replaced, and GitLab would refuse it"),
-                "register it: gitlab-runner register",
+                "register it: $ gitlab-runner register",
             );
             continue;
         }
@@ -156,7 +156,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.problem(
                 "token-expired",
                 format!("{title}: its token has expired; GitLab refuses it"),
-                "register it again: gitlab-runner register",
+                "register it again: $ gitlab-runner register",
             );
             continue;
         }

@@ -9,6 +9,7 @@ use toml_edit::{Item, TableLike};
 use super::{Patient, docker};
 use crate::facts::MOST_BYTES;
 use crate::finding::Findings;
+use crate::repair::Repair;
 use crate::runner_config::{self, Runner, strings_at};
 
 /// What dockerd takes for the size of packets where nobody says another.
@@ -114,9 +115,7 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
             findings.note(
                 "dind-mtu",
                 format!("{title}: {effect}"),
-                format!(
-                    "in the jobs: services: [{{ name: \"docker:28-dind\", alias: docker, command: [\"--mtu={mtu}\"] }}]"
-                ),
+                mend!("in the jobs: services: [{ name: \"docker:28-dind\", alias: docker, command: [\"--mtu={}\"] }]", mtu),
             );
         }
         let sends_more = |service: &Service<'_>| told_mtu(&service.command).is_none_or(|told| told > mtu);
@@ -124,8 +123,9 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
             findings.problem(
                 "dind-mtu",
                 format!("{title}: {effect}; its service has no --mtu of {mtu} or less"),
-                format!(
-                    "let `command` of that service in config.toml have \"--mtu={mtu}\", and no other MTU"
+                mend!(
+                    "let `command` of that service in config.toml have \"--mtu={}\", and no other MTU",
+                    mtu
                 ),
             );
         }
@@ -175,7 +175,7 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
         return Ok(());
     }
     let (wanted_major, wanted_minor) = KERNEL;
-    let repair = format!("start the host with kernel {wanted_major}.{wanted_minor} or later");
+    let repair = mend!("start the host with kernel {}.{} or later", wanted_major, wanted_minor);
     for (runner, services) in local(patient)? {
         let title = runner.title();
         let mut rootless = services.iter().filter(|service| service.image.contains("rootless")).peekable();
@@ -183,7 +183,7 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
             findings.note(
                 "dind-rootless-kernel",
                 format!("{title}: with kernel {major}.{minor}, docker:{CONTAINERD}-dind-rootless and later start no container"),
-                format!("use docker:28-dind-rootless in jobs; or {repair}"),
+                Repair::from("use docker:28-dind-rootless in jobs; or ") + &repair,
             );
         } else if rootless.peek().is_some() {
             if rootless.all(Service::image_is_older) {
@@ -196,7 +196,7 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
                 findings.problem(
                     "dind-rootless-kernel",
                     format!("{title}: with kernel {major}.{minor}, the rootless daemon of its service starts no container"),
-                    format!("let that service in config.toml be docker:28-dind-rootless; or {repair}"),
+                    Repair::from("let that service in config.toml be docker:28-dind-rootless; or ") + &repair,
                 );
             }
         }
@@ -288,12 +288,10 @@ pub(super) fn volumes(patient: &Patient<'_>, findings: &mut Findings) -> Result<
                     patient.profiles.join(",")
                 ),
                 if is_plain {
-                    format!(
-                        "mount it so, now and with the machine: printf '%s\\n' '{shown} {shown} none bind,nosuid,nodev 0 0' >> \
-                         /etc/fstab && mount {shown}"
-                    )
+                    mend!("mount it so, now and with the machine: $ printf '%s\\n' '{0} {0} none bind,nosuid,nodev 0 0' >> \
+                         /etc/fstab && mount {0}", shown)
                 } else {
-                    "mount that directory with nosuid,nodev by a line in /etc/fstab".to_owned()
+                    "mount that directory with nosuid,nodev by a line in /etc/fstab".into()
                 },
             );
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{Patient, docker};
 use crate::facts::machine::{FileSystem, Machine, Room};
 use crate::finding::Findings;
-use crate::repair::quoted;
+use crate::repair::{Repair, quoted};
 use crate::runner_config::{Volume, volumes};
 
 /// What gitlab-runner's package has against full disks.
@@ -142,11 +142,12 @@ fn judge(
     let names: Vec<&str> = places.iter().map(|place| place.what.as_str()).collect();
     let mut steps = Vec::new();
     if places.iter().any(|place| place.is_docker) {
-        let clear =
-            patient.facts.stat(Path::new(CLEAR))?.map(|_| format!("bash {CLEAR}; ")).unwrap_or_default();
-        steps.push(format!(
-            "remove caches and containers that nothing uses: {clear}docker system prune --force"
-        ));
+        let clear = patient.facts.stat(Path::new(CLEAR))?.map(|_| mend!("$ bash {}; ", CLEAR));
+        steps.push(
+            Repair::from("remove caches and containers that nothing uses: ")
+                + clear.unwrap_or_default()
+                + "$ docker system prune --force",
+        );
     }
     let shown: Vec<String> = places
         .iter()
@@ -155,12 +156,12 @@ fn judge(
         .map(quoted)
         .collect();
     if !shown.is_empty() {
-        steps.push(format!(
-            "see which checkouts are large, and remove those that no job needs: du -xsh {}",
+        steps.push(mend!(
+            "see which checkouts are large, and remove those that no job needs: $ du -xsh {}",
             shown.join(" ")
         ));
     } else if steps.is_empty() {
-        steps.push("see what fills it, and remove what no job needs: df -h; df -i".to_owned());
+        steps.push("see what fills it, and remove what no job needs: $ df -h; $ df -i".into());
     }
     findings.problem(
         "disk-full",
@@ -169,7 +170,7 @@ fn judge(
             names.join(", "),
             left.join(" and ")
         ),
-        steps.join("; "),
+        Repair::all(steps),
     );
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::facts::machine::Machine;
 use crate::facts::programs::{DOCKERD, is_had, update_runner};
 use crate::finding::Findings;
 use crate::keys::Version;
+use crate::repair::Repair;
 use crate::runner_config::{Runner, SOCKET, Volume, volumes};
 
 /// Storage drivers that are slow, or gone from Docker of today.
@@ -77,7 +78,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                     Err(error) => findings.unknown(
                         "docker-api-unknown",
                         format!("{title}: its daemon does not say which API it serves: {error:#}"),
-                        "systemctl status docker",
+                        "$ systemctl status docker",
                     ),
                 }
             }
@@ -94,7 +95,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 } else {
                     format!("{title}: its Docker daemon can't be asked: {error:#}")
                 },
-                "systemctl start docker; systemctl status docker; or install it: https://docs.docker.com/engine/install/",
+                "$ systemctl start docker; $ systemctl status docker; or install it: https://docs.docker.com/engine/install/",
             ),
         }
     }
@@ -124,10 +125,8 @@ fn judge_api(
                 "{title}: the daemon serves API {text} and newer, and gitlab-runner {runner} speaks an older one: no job \
                  starts (\"client version is too old\")"
             ),
-            format!(
-                "let /etc/docker/daemon.json say {{\"min-api-version\": \"1.25\"}} until then, and restart Docker; {}",
-                update_runner(patient.facts, "17.5")?
-            ),
+            Repair::from("let /etc/docker/daemon.json say {\"min-api-version\": \"1.25\"} until then, and restart Docker; ")
+                + update_runner(patient.facts, "17.5")?,
         ),
         // Each gitlab-runner that is still about speaks 1.25.
         (Some(oldest), ..) if oldest <= Version(1, 25, 0) => {}

@@ -13,7 +13,7 @@ const ERRORS: &str = include_str!("job_errors.tsv");
 
 /// What mends a code that has no more to say.
 const ASK_DOCTOR: &str =
-    "on the host, doctor shows where it is and the exact repair: sudo runner-prep doctor";
+    "on the host, doctor shows where it is and the exact repair: $ sudo runner-prep doctor";
 
 /// A shorter text is no part of one error, but of many.
 const LEAST_PART: usize = 12;
@@ -40,7 +40,7 @@ pub fn code(asked: &str) -> Option<Explained> {
 
 fn of_code(code: &str) -> Option<Cause> {
     let row = rows(CODES).find(|row| row.first() == Some(&code))?;
-    let repair = row.get(4).copied().unwrap_or(ASK_DOCTOR);
+    let repair = row.get(4).copied().unwrap_or(ASK_DOCTOR).into();
     Some(Cause { code: row.first().copied(), origin: Origin::Host, cause: row.get(3)?, repair })
 }
 
@@ -122,7 +122,7 @@ fn cause(row: &[&'static str]) -> Option<Cause> {
         "above" => Origin::Above,
         _ => return of_code(row.get(2)?),
     };
-    Some(Cause { code: None, origin, cause: row.get(2)?, repair: row.get(3)? })
+    Some(Cause { code: None, origin, cause: row.get(2)?, repair: (*row.get(3)?).into() })
 }
 
 /// True when the parts of a text, between its `…`, stand in the line one after the other.

@@ -26,15 +26,13 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                         "{title}: pull_policy is \"never\", and the Docker daemon does not have the image of `{key}`: \
                          {effect}"
                     ),
-                    format!(
-                        "give the daemon that image, by docker pull or docker build with the name that stands in `{key}`; \
-                         or let pull_policy in config.toml be \"if-not-present\""
-                    ),
+                    mend!("give the daemon that image, by docker pull or docker build with the name that stands in `{}`; \
+                         or let pull_policy in config.toml be \"if-not-present\"", key),
                 ),
                 Err(error) => findings.unknown(
                     "image-unknown",
                     format!("{title}: whether the daemon has the image of `{key}` is not known: {error:#}"),
-                    "systemctl start docker; systemctl status docker",
+                    "$ systemctl start docker; $ systemctl status docker",
                 ),
             }
         }

@@ -85,13 +85,13 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
         Module::Missing => findings.problem(
             "kernel-overlay",
             "the kernel has no overlay file system: dind falls back to vfs, or dies",
-            "install the modules of the running kernel, on Ubuntu: apt-get install -y linux-modules-extra-$(uname -r); \
-             or start the kernel that is installed: uname -r; ls /lib/modules",
+            "install the modules of the running kernel, on Ubuntu: $ apt-get install -y linux-modules-extra-$(uname -r); \
+             or start the kernel that is installed: uname -r; $ ls /lib/modules",
         ),
         Module::Unknown => findings.unknown(
             "kernel-overlay",
             "no overlay file system is loaded, and no list of modules says whether there is one",
-            "modprobe overlay",
+            "$ modprobe overlay",
         ),
     }
     match (legacy, new) {
@@ -100,17 +100,17 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
             "kernel-packet-filter",
             "the kernel has neither ip_tables nor nf_tables: dockerd in dind can't make its network",
             "install the package with the modules of the running kernel, or start the kernel that is installed: \
-             uname -r; ls /lib/modules",
+             uname -r; $ ls /lib/modules",
         ),
         (_, Module::Here) => findings.note(
             "kernel-ip-tables",
             "ip_tables is not loaded: images of dind before 20.10 need it, newer ones may use nf_tables",
-            "where a job says \"can't initialize iptables table\": modprobe ip_tables iptable_nat",
+            "where a job says \"can't initialize iptables table\": $ modprobe ip_tables iptable_nat",
         ),
         _ => findings.unknown(
             "kernel-packet-filter",
             "no packet filter is loaded; the host's Docker daemon loads one when it starts",
-            "where a job says \"can't initialize iptables table\": modprobe ip_tables iptable_nat",
+            "where a job says \"can't initialize iptables table\": $ modprobe ip_tables iptable_nat",
         ),
     }
     if findings.is_empty() {

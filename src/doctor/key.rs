@@ -45,10 +45,10 @@ pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result
             findings.problem(
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
-                format!(
-                    "move it away, then make another: {}; {}",
+                mend!(
+                    "move it away, then make another: $ {}; $ {}",
                     move_aside(&account.name, &path),
-                    patient.apply()
+                    patient.command
                 ),
             );
         } else if let Some(key) = key {
@@ -71,7 +71,7 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, has_public: bool, findings
         findings.note(
             "ssh-key-short",
             format!("{path} is an RSA key of {bits} bits: it works, and is below today's {USUAL_RSA_BITS}"),
-            format!("at the next chance, move it away and make another: {aside}"),
+            mend!("at the next chance, move it away and make another: $ {}", aside),
         );
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",
                 runner.title()
             );
-            let by_hand = "name that server in known_hosts.hosts of a profile, with its key lines".to_owned();
+            let by_hand = "name that server in known_hosts.hosts of a profile, with its key lines".into();
             // What keeps ssh from the keys of a server that the profile names is said there.
             let is_wanted = wanted.contains(&host);
             let (about, repair) =

@@ -9,6 +9,7 @@ use super::patient::{Login, Patient, Spot};
 use crate::facts::programs::install;
 use crate::fault::{self, Nature, quoted};
 use crate::finding::Findings;
+use crate::repair::Repair;
 
 /// Files of the account that a login shell reads, the usual culprit first.
 const DOTFILES: [&str; 7] =
@@ -116,7 +117,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
                     patient.name
                 ),
                 spot.as_ref().and_then(|spot| spot.without(patient)).unwrap_or_else(|| {
-                    format!("see which login file ends it, and correct that: printf 'echo here\\n' | {command}")
+                    mend!("see which login file ends it, and correct that: $ printf 'echo here\\n' | {}", command)
                 }),
             );
             return Ok(());
@@ -128,13 +129,13 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         Login::Hangs => ("does not end".to_owned(), None),
     };
     let (what, spot) = what;
-    let see = format!("see why: printf 'set -e\\nexit 0\\n' | {command}; then correct");
+    let see = mend!("see why: $ printf 'set -e\\nexit 0\\n' | {}; then correct", command);
     if let Some(spot) = spot {
         let message = format!(
             "the login shell of {} {what}; the last that it read of a login file is {spot}",
             patient.name
         );
-        findings.problem("login-shell-fails", message, format!("{see} {}", spot.file.display()));
+        findings.problem("login-shell-fails", message, see + mend!(" {}", spot.file.display()));
         return Ok(());
     }
     // What it printed is the account's word, and may hold anything: not shown.
@@ -147,7 +148,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     findings.problem(
         "login-shell-fails",
         format!("the login shell of {} {what}; it reads /etc/profile, what that names{own}", patient.name),
-        format!("{see} the file that it stops at"),
+        see + " the file that it stops at",
     );
     Ok(())
 }
@@ -173,10 +174,10 @@ impl Spot {
 
     /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
     /// accounts read is for a person to look at: that this line is at fault is only what the account says.
-    fn without(&self, patient: &Patient<'_>) -> Option<String> {
+    fn without(&self, patient: &Patient<'_>) -> Option<Repair> {
         let own = self.file.starts_with(&patient.account?.home);
         let sed = format!("sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file));
-        own.then(|| format!("take that line out: sudo -u {} {sed}", patient.name))
+        own.then(|| mend!("take that line out: $ sudo -u {} {}", patient.name, sed))
     }
 }
 

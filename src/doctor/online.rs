@@ -139,18 +139,15 @@ fn refused(host: &HostName, about: &str, said: &Finished, findings: &mut Finding
         findings.problem(
             "host-key-refused",
             format!("{name} shows {what}: \"{line}\""),
-            format!(
-                "compare it with what the server's owner publishes, then give its line in the profile, under known_hosts: \
-                 ssh-keyscan -p {} {name}",
-                host.port()
-            ),
+            mend!("compare it with what the server's owner publishes, then give its line in the profile, under known_hosts: \
+                 $ ssh-keyscan -p {} {}", host.port(), name),
         );
     } else if let Some(line) = line_with("Permission denied") {
         findings.problem(
             "ssh-key-unregistered",
             format!("{name} knows no key of the account: \"{line}\""),
             "add the key in GitLab, Settings > Repository > Deploy keys, with Grant write permissions to this key: \
-             runner-prep key",
+             $ runner-prep key",
         );
     } else {
         unreachable(name, &lines, findings);
@@ -163,7 +160,7 @@ fn unreachable(name: &str, lines: &[String], findings: &mut Findings) {
     findings.problem(
         "server-unreachable",
         format!("{name} can't be reached by SSH: \"{line}\""),
-        format!("see whether its name is right and its port open from here: getent hosts {name}"),
+        mend!("see whether its name is right and its port open from here: $ getent hosts {}", name),
     );
 }
 
@@ -213,7 +210,7 @@ fn projects(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
             "project-not-seen",
             format!("{path} can't be fetched with the key of {}: \"{line}\"", account.name),
             "add the key to that project in GitLab, Settings > Repository > Deploy keys, or correct its path in the \
-             profile: runner-prep key",
+             profile: $ runner-prep key",
         );
     }
     if findings.is_empty() {
@@ -239,7 +236,7 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner has not run with this file yet, so it was not asked about the tokens in it",
-            "systemctl start gitlab-runner",
+            "$ systemctl start gitlab-runner",
         );
         return Ok(());
     }
@@ -247,7 +244,7 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner is not where programs are looked for, so it was not asked about tokens",
-            "see where it is: command -v gitlab-runner",
+            "see where it is: $ command -v gitlab-runner",
         );
         return Ok(());
     };
@@ -258,7 +255,7 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner verify does not say whether GitLab knows the runners",
-            format!("see what it says: gitlab-runner verify --config {}", patient.shown()),
+            mend!("see what it says: $ gitlab-runner verify --config {}", patient.shown()),
         );
         return Ok(());
     }
@@ -276,7 +273,7 @@ fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Find
         findings.problem(
             "runner-refused",
             format!("{title}: gitlab-runner verify says \"{said}\": GitLab does not know its token, and gives it no job"),
-            "make a runner in GitLab, and register it with the token that it shows: gitlab-runner register",
+            "make a runner in GitLab, and register it with the token that it shows: $ gitlab-runner register",
         );
     } else if has(&["is valid", "is alive"]).is_some() {
         findings.fine(format!("{title}: GitLab knows its token"));
@@ -294,7 +291,7 @@ fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Find
         findings.problem(
             "runner-server-unreachable",
             format!("{title}: gitlab-runner verify gets no answer from its server{why}"),
-            format!("see whether `url` in config.toml is right, and reached from here: gitlab-runner verify --config {shown}"),
+            mend!("see whether `url` in config.toml is right, and reached from here: $ gitlab-runner verify --config {}", shown),
         );
     }
 }
@@ -331,7 +328,7 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.about(registry).problem(
             "registry-unreachable",
             message,
-            format!("see what it says from here: curl -sS -o /dev/null {}", quoted(&address)),
+            mend!("see what it says from here: $ curl -sS -o /dev/null {}", quoted(&address)),
         );
     }
     if findings.is_empty() {

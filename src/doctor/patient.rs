@@ -13,6 +13,7 @@ use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
+use crate::repair::{Repair, run};
 use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
 use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
@@ -207,8 +208,8 @@ impl<'a> Patient<'a> {
     }
 
     /// `runner-prep apply` as this profile needs it.
-    pub(super) fn apply(&self) -> String {
-        self.command.clone()
+    pub(super) fn apply(&self) -> Repair {
+        run(&self.command)
     }
 
     /// The path of the configuration, for messages.

@@ -8,6 +8,7 @@ use super::config_keys;
 use crate::change::{Change, Harm, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::Plan;
+use crate::repair::Repair;
 use crate::text::toml_patch::Step;
 
 /// Hold every section of the profile against the host.
@@ -58,7 +59,7 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
     }
 }
 
-fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: &str) {
+fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: &Repair) {
     match harm {
         Harm::Jobs => findings.problem(code, message, repair),
         Harm::None => findings.note(code, message, repair),

@@ -10,7 +10,7 @@ use crate::finding::Findings;
 
 /// It runs, as the unit says.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let start = "systemctl start gitlab-runner; systemctl status gitlab-runner";
+    let start = "$ systemctl start gitlab-runner; $ systemctl status gitlab-runner";
     match patient.running()? {
         Running::Service(process) => compare(patient, &process, findings),
         Running::Own(RunningRunner { pid, uid, .. }) => findings.note(
@@ -47,17 +47,17 @@ fn compare(patient: &Patient<'_>, process: &RunningRunner, findings: &mut Findin
         Some(service) if differs(service) => findings.problem(
             "process-outdated",
             format!("gitlab-runner (process {pid}) was started with other --user or --config than its unit says now"),
-            "when no job runs: systemctl daemon-reload && systemctl restart gitlab-runner",
+            "when no job runs: $ systemctl daemon-reload && systemctl restart gitlab-runner",
         ),
         None if user != patient.name => findings.problem(
             "process-user",
             format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", patient.name),
-            format!("look at that account: runner-prep doctor --user {user}; or start it with --user {}", patient.name),
+            mend!("look at that account: $ runner-prep doctor --user {}; or start it with --user {}", user, patient.name),
         ),
         None if says.config.as_ref().is_some_and(|path| *path != patient.config.path) => findings.problem(
             "process-config",
             format!("gitlab-runner (process {pid}) reads another file than {}", patient.shown()),
-            format!("look at that file: runner-prep doctor --config {}", says.config.as_deref().map(quoted).unwrap_or_default()),
+            mend!("look at that file: $ runner-prep doctor --config {}", says.config.as_deref().map(quoted).unwrap_or_default()),
         ),
         _ => findings.fine(format!("process {pid}, as root, jobs as {user}")),
     }

@@ -11,7 +11,7 @@ use super::login;
 use super::patient::{Login, Running};
 use crate::facts::programs::{DOCKERD, install, is_had, is_known, is_there, is_whole};
 use crate::finding::Findings;
-use crate::repair::quoted;
+use crate::repair::{Repair, quoted};
 use crate::runner_config::Runner;
 
 /// Where programs are found when nobody says otherwise.
@@ -55,7 +55,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             missing.push(program);
         }
     }
-    let repair = if missing.is_empty() { String::new() } else { install(patient.facts, &missing)? };
+    let repair = if missing.is_empty() { Repair::default() } else { install(patient.facts, &missing)? };
     for program in &missing {
         let code = match *program {
             "sudo" => "sudo-missing".to_owned(),
@@ -71,10 +71,11 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             findings.problem(
                 &format!("{name}-not-found"),
                 format!("{} does not find {name}, which is {}", patient.name, path.display()),
-                format!(
-                    "correct PATH in the login files of {}, or: ln -s {} /usr/local/bin/{name}",
+                mend!(
+                    "correct PATH in the login files of {}, or: $ ln -s {} /usr/local/bin/{}",
                     patient.name,
-                    quoted(&path.display().to_string())
+                    quoted(&path),
+                    name
                 ),
             );
         }

@@ -56,7 +56,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         Journal::Failed => findings.problem(
             "config-not-loaded",
             format!("gitlab-runner could not load {shown} as it is, and goes on with the old one"),
-            format!("see why: {log}; then correct the file"),
+            mend!("see why: $ {}; then correct the file", log),
         ),
         Journal::Silent if times.modified <= process.started => findings.unknown(
             "config-old-mtime",
@@ -64,17 +64,17 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
                  that was put back), it is not loaded"
             ),
-            format!("to be sure that it is: touch {}", quoted(&patient.config.path)),
+            mend!("to be sure that it is: $ touch {}", quoted(&patient.config.path)),
         ),
         Journal::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",
             format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
-            "ask again in ten seconds: sleep 10 && runner-prep doctor",
+            "ask again in ten seconds: $ sleep 10 && runner-prep doctor",
         ),
         Journal::Silent => findings.unknown(
             "config-load-unproven",
             format!("{shown} was written after gitlab-runner started, and no journal says that it was loaded"),
-            format!("see its log: {log}; or restart it when no job runs"),
+            mend!("see its log: $ {}; or restart it when no job runs", log),
         ),
     }
     Ok(())

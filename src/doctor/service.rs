@@ -7,7 +7,7 @@ use super::patient::{Patient, Running};
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
-use crate::repair::quoted;
+use crate::repair::{quoted, run};
 use crate::runner_config::{EXECUTORS, Runner};
 
 /// Releases with a known fault, as data: the head of the file says what its columns mean.
@@ -67,7 +67,7 @@ fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> R
 
 /// The unit starts it for the right account, with the right file.
 pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let home = patient.account.map(|account| quoted(&account.home.display().to_string()));
+    let home = patient.account.map(|account| quoted(&account.home));
     let install = format!(
         "gitlab-runner install --user {0} --working-directory {1} && gitlab-runner start",
         patient.name,
@@ -84,7 +84,7 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             _ => findings.problem(
                 "service-missing",
                 "there is no unit gitlab-runner.service: nothing starts gitlab-runner with the machine",
-                install,
+                run(install),
             ),
         }
         return Ok(());
@@ -94,7 +94,7 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "service-masked",
             format!("{unit} is empty or leads to /dev/null: systemd never starts gitlab-runner"),
-            "systemctl unmask gitlab-runner; systemctl start gitlab-runner",
+            "$ systemctl unmask gitlab-runner; $ systemctl start gitlab-runner",
         );
         return Ok(());
     }
@@ -107,7 +107,7 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                 "{unit} has no --user: shell jobs run as root, and as root they lack what {} has",
                 patient.name
             ),
-            format!("gitlab-runner uninstall; {install}"),
+            mend!("$ gitlab-runner uninstall; $ {}", install),
         );
     }
     if let Some(user) = &service.user {
@@ -118,14 +118,14 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                 if *user == patient.name {
                     patient.apply()
                 } else {
-                    format!("{} --user {user}", patient.apply())
+                    mend!("$ {} --user {}", patient.command, user)
                 },
             );
         } else if user != patient.name {
             findings.problem(
                 "service-user",
                 format!("{unit} runs jobs as {user}, not as {}", patient.name),
-                format!("correct --user in {unit}, or say --user {user}"),
+                mend!("correct --user in {}, or say --user {}", unit, user),
             );
         }
     }
@@ -133,7 +133,7 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "service-config",
             format!("{unit} reads another file than {}", patient.shown()),
-            format!("correct --config in {unit}, or leave --config away here"),
+            mend!("correct --config in {}, or leave --config away here", unit),
         );
     }
     if findings.is_empty() {

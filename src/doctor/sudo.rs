@@ -28,7 +28,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
         findings.problem(
             "sudo-not-setuid",
             format!("{shown} can't become root: it is not a setuid program of root's"),
-            format!("chown root: {shown}; chmod 4755 {shown}"),
+            mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
         );
     }
     let said = match patient.machine {
@@ -59,8 +59,12 @@ pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         if text.lines().any(|line| line.split_whitespace().next() == Some(patient.name)) {
             let message =
                 format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
-            let repair =
-                format!("remove it once the rules are in {SUDOERS_DIRECTORY}/{OURS}: rm {}", quoted(&path));
+            let repair = mend!(
+                "remove it once the rules are in {}/{}: $ rm {}",
+                SUDOERS_DIRECTORY,
+                OURS,
+                quoted(&path)
+            );
             if has_ours {
                 findings.note("sudoers-name-skipped", message, repair);
             } else {
@@ -96,12 +100,12 @@ pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             Some(files) => findings.note(
                 "sudoers-lax",
                 format!("visudo wants another mode, and sudo reads them all the same: {files}"),
-                format!("chmod 0440 {files}"),
+                mend!("$ chmod 0440 {}", files),
             ),
             None => findings.problem(
                 "policy-broken",
                 format!("visudo objects: {}", done.complaint()),
-                "see all of it, and correct that file with visudo: visudo -c",
+                "see all of it, and correct that file with visudo: $ visudo -c",
             ),
         },
     }
@@ -121,7 +125,7 @@ fn lax(patient: &Patient<'_>, done: &Finished) -> Result<Option<String>> {
         if seen.is_none_or(|seen| seen.uid != 0 || seen.mode & 0o022 != 0) {
             return Ok(None);
         }
-        let file = quoted(Path::new(file));
+        let file = quoted(file);
         if !files.contains(&file) {
             files.push(file);
         }

@@ -20,10 +20,8 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             findings.unknown(
                 COULD_NOT_LOOK,
                 format!("{error:#}"),
-                format!(
-                    "see what sudo says; where it speaks of PAM or of the account, correct /etc/pam.d/sudo or the dates of \
-                     the account: sudo -n -l -U {name}"
-                ),
+                mend!("see what sudo says; where it speaks of PAM or of the account, correct /etc/pam.d/sudo or the dates of \
+                     the account: $ sudo -n -l -U {}", name),
             );
             return Ok(());
         }
@@ -67,7 +65,7 @@ fn judge(
         findings.note(
             "root-equivalent-rule",
             format!("{account} may run {program} as root without a password{place}: {way}"),
-            format!("unless the jobs are trusted like root, take that rule out: sudo -ll -U {account}"),
+            mend!("unless the jobs are trusted like root, take that rule out: $ sudo -ll -U {}", account),
         );
         told.push(program);
     }

@@ -10,7 +10,7 @@ use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, p
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, Nature};
 use crate::keys::Version;
-use crate::repair::on_machine;
+use crate::repair::Repair;
 use crate::sys::accounts;
 use crate::sys::dir::{Entry, Named};
 use crate::sys::exec::{self, Finished, Tool};
@@ -179,9 +179,9 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// When the machine can't be looked at.
-    pub fn install_tool(&self, name: &'static str) -> Result<String> {
+    pub fn install_tool(&self, name: &'static str) -> Result<Repair> {
         let command = programs::install(&Facts::new(self.machine, self.machine), &[name])?;
-        Ok(if self.root.is_host() { command } else { on_machine(&command) })
+        Ok(if self.root.is_host() { command } else { command.on_machine() })
     }
 
     /// True when a gitlab-runner takes jobs here, in a container too; `None` in a tree.

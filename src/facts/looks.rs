@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
 use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted};
+use crate::repair::Repair;
 use crate::sys::dir::{Dir, Entry, Kind};
 use crate::sys::identity;
 use crate::sys::lease;
@@ -70,9 +71,10 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
     Nature::Foreign.fault(
         "foreign-owner",
         format!("{} can't be used by {name}: a directory on the way shuts {name} out", path.display()),
-        format!(
-            "see who owns what: namei -l {}; find out why, then give that directory to {name} or open it",
-            quoted(path)
+        mend!(
+            "see who owns what: $ namei -l {}; find out why, then give that directory to {} or open it",
+            quoted(path),
+            name
         ),
     )
 }
@@ -89,19 +91,19 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
             "not-permitted",
             format!("{shown} can't be read: permission denied"),
             if identity::is_root() {
-                format!(
-                    "see whose it is, and give it to its account or move it away: namei -l {}",
+                mend!(
+                    "see whose it is, and give it to its account or move it away: $ namei -l {}",
                     quoted(path)
                 )
             } else {
-                "run the same command with sudo".to_owned()
+                "run the same command with sudo".into()
             },
         ),
         kind if is_loop || kind == NotADirectory => fault(
             "path-unusable",
             format!("{shown} can't be reached: a link or a file is where a directory should be"),
             in_the_way.map_or_else(
-                || format!("see which one, and make it a real directory: namei -l {}", quoted(path)),
+                || mend!("see which one, and make it a real directory: $ namei -l {}", quoted(path)),
                 |place| look_and_move(&place),
             ),
         ),
@@ -109,7 +111,7 @@ pub fn unreadable(root: Option<&Root>, path: &Path, cap: u64, error: std::io::Er
     }
 }
 
-fn too_large(path: &Path, cap: u64, repair: String) -> anyhow::Error {
+fn too_large(path: &Path, cap: u64, repair: Repair) -> anyhow::Error {
     Nature::Obstacle.fault("file-too-large", format!("{} is larger than {cap} bytes", path.display()), repair)
 }
 

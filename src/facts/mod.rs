@@ -24,6 +24,7 @@ use anyhow::Result;
 
 use crate::change::{FileKind, Owner, Seen};
 use crate::fault::{self, Fault, Nature};
+use crate::repair::{Repair, run};
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Dir, Entry, Kind, Stat};
 pub use crate::sys::exec::Finished;
@@ -121,7 +122,7 @@ pub fn caller() -> u32 {
 ///
 /// # Errors
 /// When it can't be looked at.
-pub fn close(facts: &Facts<'_>, path: &Path) -> Result<String> {
+pub fn close(facts: &Facts<'_>, path: &Path) -> Result<Repair> {
     let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);
     let (mut steps, mut todo) = (Vec::new(), vec![path.to_path_buf()]);
     while let Some(path) = todo.pop() {
@@ -131,7 +132,7 @@ pub fn close(facts: &Facts<'_>, path: &Path) -> Result<String> {
             let is_link = seen.kind == FileKind::Link;
             if seen.mode & 0o1002 == 0o1002 && !is_link {
                 // Where it is everybody's, as /tmp, programs need that.
-                return Ok(format!("{shown} is there for everybody: put it into a directory of root's"));
+                return Ok(mend!("{} is there for everybody: put it into a directory of root's", shown));
             }
             if Some(seen.uid) != root {
                 let option = if is_link { "-h " } else { "" };
@@ -154,12 +155,13 @@ pub fn close(facts: &Facts<'_>, path: &Path) -> Result<String> {
     });
     if steps.is_empty() {
         let shown = path.display();
-        return Ok(format!(
-            "let nobody but root change {shown} and the directories above it: namei -l {}",
+        return Ok(mend!(
+            "let nobody but root change {} and the directories above it: $ namei -l {}",
+            shown,
             fault::quoted(path)
         ));
     }
-    Ok(steps.join("; "))
+    Ok(Repair::all(steps.into_iter().map(run)))
 }
 
 /// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it
@@ -168,11 +170,14 @@ pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error 
     let (name, aside, place) = (&account.name, fault::move_aside(&account.name, path), fault::quoted(path));
     // Not chown(1): the account can lay a link on the way before a person comes to it.
     let repair = if uid == 0 {
-        format!(
-            "see what it is, since {name} may have moved it there: ls -la {place}; if it is meant for jobs, run apply with --adopt; if not, move it away: {aside}"
+        mend!(
+            "see what it is, since {} may have moved it there: $ ls -la {}; if it is meant for jobs, run apply with --adopt; if not, move it away: $ {}",
+            name,
+            place,
+            aside
         )
     } else {
-        format!("see whose it is, and move it away: ls -la {place}; {aside}")
+        mend!("see whose it is, and move it away: $ ls -la {}; $ {}", place, aside)
     };
     Nature::Foreign.fault(
         "foreign-owner",

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::service::Service;
 use super::{Facts, MOST_BYTES};
 use crate::change::{FileKind, Notes, Seen};
+use crate::repair::Repair;
 
 /// Where distributions and administrators put programs.
 const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"];
@@ -197,11 +198,11 @@ fn manager(facts: &Facts<'_>) -> Option<&'static Manager> {
 ///
 /// # Errors
 /// When the host can't be looked at.
-pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
+pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<Repair> {
     let Some(manager) = manager(facts) else {
         let programs: Vec<&str> =
             programs.iter().map(|name| if *name == "ssh" { "the SSH client" } else { name }).collect();
-        return Ok(format!("put {} there by hand, because no package manager is known", programs.join(", ")));
+        return Ok(mend!("put {} there by hand, because no package manager is known", programs.join(", ")));
     };
     let from_gitlab = manager.script.filter(|_| programs.contains(&"gitlab-runner"));
     let is_docker = |program: &&str| ["docker", DOCKERD].contains(program);
@@ -245,19 +246,19 @@ pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<String> {
         steps.push(format!("{} gitlab-runner", manager.install));
     }
     steps.extend(manager.start.filter(|_| programs.contains(&DOCKERD)).map(str::to_owned));
-    Ok(steps.join(" && "))
+    Ok(mend!("$ {}", steps.join(" && ")))
 }
 
 /// How gitlab-runner becomes that version or a newer one.
 ///
 /// # Errors
 /// When the host can't be looked at.
-pub fn update_runner(facts: &Facts<'_>, version: &str) -> Result<String> {
-    let what = format!("update gitlab-runner to {version} or later");
+pub fn update_runner(facts: &Facts<'_>, version: &str) -> Result<Repair> {
+    let what = mend!("update gitlab-runner to {} or later", version);
     if manager(facts).is_none() {
         return Ok(what);
     }
-    Ok(format!("{what}: {}", install(facts, &["gitlab-runner"])?))
+    Ok(what + ": " + install(facts, &["gitlab-runner"])?)
 }
 
 /// Docker's name for a system of Red Hat's kind.

@@ -80,7 +80,7 @@ pub(super) fn read(
             return Err(fault(
                 "gitlab-too-old",
                 format!("{path} is a group, and GitLab lets groups in from 17.0 on; this one is older"),
-                format!("name its projects one by one in `job_tokens_from` of {}", wanted.path),
+                mend!("name its projects one by one in `job_tokens_from` of {}", wanted.path),
             ));
         }
         let is_listed = if source.group {
@@ -100,8 +100,9 @@ pub(super) fn read(
         return Err(fault(
             "gitlab-refused",
             format!("the job token allowlist of {path} has {count} entries, and GitLab takes {MOST_ENTRIES}"),
-            format!(
-                "name a group in place of its projects, or remove entries in {path}: Settings > CI/CD > Job token permissions"
+            mend!(
+                "name a group in place of its projects, or remove entries in {}: Settings > CI/CD > Job token permissions",
+                path
             ),
         ));
     }

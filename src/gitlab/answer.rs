@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::section::Url;
 use crate::fault::fault;
+use crate::repair::Repair;
 
 /// As many entries of a list are asked for at once.
 const ENTRIES: usize = 100;
@@ -70,11 +71,11 @@ impl Answer<'_> {
         let (asked, status) = (&self.asked, self.status);
         let said = self.said.strip_prefix(&format!("{status} ")).unwrap_or(&self.said);
         let url = self.url.as_str();
-        let refused = |what: &str, repair: String| {
+        let refused = |what: &str, repair: Repair| {
             Err(fault("gitlab-refused", format!("{what}: {asked}: {status} {said}"), repair))
         };
         let new_token =
-            || format!("make a new one with the scope api: {url}/-/user_settings/personal_access_tokens");
+            || mend!("make a new one with the scope api: {}/-/user_settings/personal_access_tokens", url);
         match status {
             200..=299 => Ok(()),
             300..=399 => Err(fault(
@@ -89,18 +90,18 @@ impl Answer<'_> {
             403 => refused(
                 "the token's user may not do this",
                 "take a token of a Maintainer of the project; roles stand in the project under Manage > Members"
-                    .to_owned(),
+                    .into(),
             ),
             404 => refused(
                 "it is not there, or the token's user can't see it",
-                "compare the path with the address of the project's page, and see in the project under Manage > Members that the token's user is a member".to_owned(),
+                "compare the path with the address of the project's page, and see in the project under Manage > Members that the token's user is a member".into(),
             ),
             429 | 500..=599 => Err(fault(
                 "gitlab-answer",
                 format!("GitLab is busy or out of order: {asked}: {status} {said}"),
                 "run the same command again in a few minutes",
             )),
-            _ => refused("GitLab refuses it", "see what it says, and correct the profile".to_owned()),
+            _ => refused("GitLab refuses it", "see what it says, and correct the profile".into()),
         }
     }
 }

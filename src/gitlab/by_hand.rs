@@ -38,7 +38,7 @@ fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<Step> {
         );
         add(
             format!("CI/CD > Job token permissions > Add group or project: {from}"),
-            format!("{} graphql -f {}", url.glab(), quoted(&format!("query={mutation}"))),
+            format!("{} graphql -f {}", url.glab(), quoted(format!("query={mutation}"))),
         );
     }
     if let Some(role) = project.pipeline_variables {

@@ -93,7 +93,7 @@ impl Call {
                 Value::String(text) => ("-f", text.clone()),
                 value => ("-F", value.to_string()),
             };
-            line.extend([" ", option, " ", &quoted(&format!("{name}={value}"))]);
+            line.extend([" ", option, " ", &quoted(format!("{name}={value}"))]);
         }
         line
     }

@@ -230,23 +230,25 @@ impl Connection {
             return unusable(asked, &format!("it is longer than {limit} bytes"));
         }
         let by_proxy = || match self.proxy {
-            Some(variable) => format!(
-                "see that the proxy lets {host} through: it is the one that {variable} names; or do without: export no_proxy={host}"
+            Some(variable) => mend!(
+                "see that the proxy lets {0} through: it is the one that {1} names; or do without: export no_proxy={0}",
+                host,
+                variable
             ),
-            None => format!("see that {host} can be reached from here; through a proxy: set https_proxy"),
+            None => mend!("see that {} can be reached from here; through a proxy: set https_proxy", host),
         };
         let (why, repair) = match error {
             ureq::Error::Timeout(_) => (
                 format!("no whole answer came in time (all requests together: {} s)", self.limit.as_secs()),
-                "run the same command again, with a longer --timeout if the server is slow".to_owned(),
+                "run the same command again, with a longer --timeout if the server is slow".into(),
             ),
             ureq::Error::HostNotFound if self.proxy.is_none() => (
                 format!("there is no address of {host}"),
-                "correct `url` in [gitlab]; through a proxy: set https_proxy".to_owned(),
+                "correct `url` in [gitlab]; through a proxy: set https_proxy".into(),
             ),
             _ if text.contains("certificate") || text.contains("UnknownIssuer") => (
                 format!("its certificate is not accepted: {text}"),
-                "name a file with the authority that signed it, as PEM, by --ca-file".to_owned(),
+                "name a file with the authority that signed it, as PEM, by --ca-file".into(),
             ),
             _ => (text, by_proxy()),
         };
@@ -261,8 +263,9 @@ fn usable((variable, address): (&str, String)) -> Result<Proxy> {
         fault(
             "gitlab-proxy",
             format!("the variable {variable} does not hold the address of a proxy that can be used here"),
-            format!(
-                "set it to one of HTTP: export {variable}=http://proxy.example.com:3128; or do without: unset {variable}"
+            mend!(
+                "set it to one of HTTP: export {0}=http://proxy.example.com:3128; or do without: unset {0}",
+                variable
             ),
         )
     })

@@ -165,23 +165,24 @@ fn refused(change: &Change, url: &Url, said: &str) -> anyhow::Error {
             format!(
                 "GitLab has this key already, as the SSH key of a user or as a deploy key of a project that the token's user can't see, and a key is only one of them ({said})"
             ),
-            format!(
-                "if it is a user's, remove it there: user settings > SSH keys; an administrator finds it with: {} {}",
+            mend!(
+                "if it is a user's, remove it there: user settings > SSH keys; an administrator finds it with: $ {} {}",
                 url.glab(),
-                quoted(&format!("keys?fingerprint={}", change::encoded(&fingerprint(line))))
+                quoted(format!("keys?fingerprint={}", change::encoded(&fingerprint(line))))
             ),
         ),
         Deed::Set { .. } if said.contains("not allowed") => fault(
             "gitlab-refused",
             format!("the token's user may not change it from this value ({said})"),
-            format!(
-                "have an Owner of {path} set it: Settings > CI/CD > Variables > Minimum role to use pipeline variables; or take an Owner's token"
+            mend!(
+                "have an Owner of {} set it: Settings > CI/CD > Variables > Minimum role to use pipeline variables; or take an Owner's token",
+                path
             ),
         ),
         _ => fault(
             "gitlab-refused",
             format!("GitLab refuses it: {said}"),
-            format!("see what it says, and look at the settings of {path}"),
+            mend!("see what it says, and look at the settings of {}", path),
         ),
     }
 }

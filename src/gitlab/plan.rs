@@ -48,8 +48,9 @@ pub fn plan(wanted: &Project, keys: &[PublicLine], state: &State, notes: &mut No
         return Err(fault(
             "gitlab-refused",
             format!("{path} is archived: nobody can push to it, or change its settings"),
-            format!(
-                "in {path}: Settings > General > Advanced > Unarchive project; or take it out of the profile"
+            mend!(
+                "in {}: Settings > General > Advanced > Unarchive project; or take it out of the profile",
+                path
             ),
         ));
     }
@@ -109,7 +110,7 @@ impl Planned<'_> {
             notes.wait(
                 "gitlab-key-expired",
                 format!("the deploy key {} of {path} has expired, and GitLab can't make it longer", key.key().fingerprint()),
-                format!("in {path}, and in every other project that has it: Settings > Repository > Deploy keys: remove it there, then run the same command again"),
+                mend!("in {}, and in every other project that has it: Settings > Repository > Deploy keys: remove it there, then run the same command again", path),
             );
         }
         if push && known.is_none() && self.state.is_bot {
@@ -129,10 +130,7 @@ impl Planned<'_> {
                 "jobs can't push to the protected branch {name} of {path} with the key {}: {why}",
                 key.key().fingerprint()
             ),
-            format!(
-                "in {path}: Settings > Repository > Protected branches: add the deploy key \"{}\" to \"Allowed to push and merge\" of {name}",
-                title(key)
-            ),
+            mend!("in {}: Settings > Repository > Protected branches: add the deploy key \"{}\" to \"Allowed to push and merge\" of {}", path, title(key), name),
         );
     }
 
@@ -145,7 +143,7 @@ impl Planned<'_> {
             notes.warn(
                 "gitlab-open",
                 format!("{path} lets in the job tokens of all projects: nothing has to be allowed, and nothing is changed"),
-                format!("in {path}, where that is not meant: Settings > CI/CD > Job token permissions: \"Only this project and any groups and projects in the allowlist\""),
+                mend!("in {}, where that is not meant: Settings > CI/CD > Job token permissions: \"Only this project and any groups and projects in the allowlist\"", path),
             );
             return;
         }
@@ -183,8 +181,9 @@ impl Planned<'_> {
                 format!(
                     "the least role for pipeline variables of {path} is {before}, which this version of runner-prep does not know"
                 ),
-                format!(
-                    "set it by hand in {path}: Settings > CI/CD > Variables > Minimum role to use pipeline variables"
+                mend!(
+                    "set it by hand in {}: Settings > CI/CD > Variables > Minimum role to use pipeline variables",
+                    path
                 ),
             ));
         };

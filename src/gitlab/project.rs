@@ -97,6 +97,6 @@ fn check(path: &FullPath, now: &str) -> Result<()> {
     Err(fault(
         "gitlab-moved",
         format!("{path} was moved in GitLab: it is {now} now, and somebody else may get the former path"),
-        format!("write {now} in the profile in the place of {path}"),
+        mend!("write {} in the profile in the place of {}", now, path),
     ))
 }

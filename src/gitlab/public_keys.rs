@@ -27,7 +27,7 @@ pub fn read(text: &[u8], origin: &str) -> Result<Vec<PublicLine>> {
         fault(
             "gitlab-keys",
             format!("{origin}: line {line}: {why}"),
-            "give what this prints on each host: runner-prep key",
+            "give what this prints on each host: $ runner-prep key",
         )
     };
     let mut found: Vec<PublicLine> = Vec::new();

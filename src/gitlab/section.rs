@@ -163,7 +163,7 @@ impl Url {
     /// GitLab's own program, for a call of the API. Below which path GitLab stands it is told apart.
     pub fn glab(&self) -> String {
         let below = self.text.split_once(&self.host).map_or("", |(_, below)| below);
-        let api = format!("GITLAB_API_HOST={} ", quoted(&format!("{}{below}", self.host)));
+        let api = format!("GITLAB_API_HOST={} ", quoted(format!("{}{below}", self.host)));
         format!("{}glab api --hostname {}", if below.is_empty() { "" } else { &api }, quoted(&self.host))
     }
 

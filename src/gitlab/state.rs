@@ -135,7 +135,7 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
             return Err(fault(
                 "gitlab-too-old",
                 format!("`{key}` of {} needs GitLab {since}, and this is {version}", wanted.path),
-                format!("take `{key}` out of the profile, or update GitLab"),
+                mend!("take `{}` out of the profile, or update GitLab", key),
             ));
         }
     }

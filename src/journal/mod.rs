@@ -325,7 +325,7 @@ fn damaged(entry: &Path, why: &str) -> anyhow::Error {
     fault(
         "journal-damaged",
         format!("the journal entry {} can't be used: {why}", entry.display()),
-        format!("look at it; to undo older runs without it, move it away: mv {} /root/", quoted(entry)),
+        mend!("look at it; to undo older runs without it, move it away: $ mv {} /root/", quoted(entry)),
     )
 }
 
@@ -336,12 +336,12 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
         Some(StorageFull | QuotaExceeded) => fault(
             "disk-full",
             format!("no space left for {DIRECTORY}"),
-            "make room: df -h /var/lib; df -i /var/lib",
+            "make room: $ df -h /var/lib; $ df -i /var/lib",
         ),
         Some(ReadOnlyFilesystem) => fault(
             "read-only",
             format!("the file system is read-only for {DIRECTORY}"),
-            "mount it writable: findmnt --target /var/lib",
+            "mount it writable: $ findmnt --target /var/lib",
         ),
         _ => error,
     }

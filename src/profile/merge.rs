@@ -14,12 +14,13 @@ use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, TableLike, Value
 use super::position::{Show, suggest};
 use super::source::{HEAD, Source};
 use crate::fault::fault;
+use crate::repair::Repair;
 use crate::text::toml_patch;
 
 /// Let the values that a layer says it `replaces` take the place of those of the layers before it.
 fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
     for (index, path) in layer.replaces()?.iter().enumerate() {
-        let wrong = |message: String, repair: String| {
+        let wrong = |message: String, repair: Repair| {
             let list = layer.document.get("replaces");
             let span = list.and_then(|list| list.get(index).map_or_else(|| list.span(), Item::span));
             fault("profile-invalid", layer.quoted().render(span, &message), repair)
@@ -29,7 +30,7 @@ fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
         let (Some((key, item)), Some((name, parents))) = (new, steps.split_last()) else {
             return Err(wrong(
                 format!("`{path}` is to be replaced, and there is no value for it here"),
-                format!("give a value for {path}, or take it out of `replaces`"),
+                mend!("give a value for {}, or take it out of `replaces`", path),
             ));
         };
         let table = parents.iter().try_fold(&mut *into, |table, name| table.get_mut(name)?.as_table_mut());
@@ -41,7 +42,7 @@ fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
                 suggest(path, &known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(wrong(
                 format!("`{path}` replaces nothing: no profile before this one has a value for it{near}"),
-                format!("take {path} out of `replaces`, or name the profile that has it in `extends`"),
+                mend!("take {} out of `replaces`, or name the profile that has it in `extends`", path),
             ));
         };
         table.insert(name, unplaced(item));

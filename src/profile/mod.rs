@@ -130,7 +130,7 @@ impl Profile {
             .find(|(_, span)| span.is_some() && *span == error.span());
         let repair = match (place, layers.last()) {
             (Some((path, _)), Some(own)) => own.how_to_replace(&path),
-            _ => String::from("use one of these profiles alone, or correct one of them"),
+            _ => "use one of these profiles alone, or correct one of them".into(),
         };
         Err(fault(
             "profile-invalid",
@@ -195,7 +195,7 @@ fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
             fault(
                 "profile-unknown",
                 format!("there is no profile file {name}"),
-                "give the path of one, or a name: runner-prep profile list",
+                "give the path of one, or a name: $ runner-prep profile list",
             )
         })?;
         return Source::of_file(name, name.to_owned(), &text);
@@ -214,7 +214,7 @@ fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
     Err(fault(
         "profile-unknown",
         format!("there is no profile {name}{hint}"),
-        format!("see what there is: runner-prep profile list; local ones lie in {DIRECTORY}"),
+        mend!("see what there is: $ runner-prep profile list; local ones lie in {}", DIRECTORY),
     ))
 }
 

@@ -10,6 +10,7 @@ use toml_edit::{Document, DocumentMut, Item};
 use super::position::{self, Quoted, Show};
 use super::shelf::{BUILT_IN, DIRECTORY, Text, built_in};
 use crate::fault::{self, fault};
+use crate::repair::Repair;
 use crate::text::toml_patch::Scalar;
 
 /// What a profile says of itself; all else in it are sections.
@@ -38,7 +39,7 @@ impl Source {
             return Err(fault(
                 "profile-invalid",
                 format!("{origin} is a configuration of gitlab-runner, not a profile"),
-                "give a profile: runner-prep profile list",
+                "give a profile: $ runner-prep profile list",
             ));
         }
         let source = Self::parse(name, origin, text, show)?;
@@ -57,16 +58,18 @@ impl Source {
             return fault(
                 "profile-empty",
                 what,
-                "see what a profile can have: runner-prep profile show dind",
+                "see what a profile can have: $ runner-prep profile show dind",
             );
         }
         fault(
             "profile-empty",
             format!("{what}, and it hides the built-in profile of that name"),
-            format!(
-                "take it away: rm {}; a copy of the built-in one needs another name: runner-prep profile show {name} \
-                 > {DIRECTORY}/my-{name}.toml",
-                crate::fault::quoted(origin.as_ref())
+            mend!(
+                "take it away: $ rm {0}; a copy of the built-in one needs another name: $ runner-prep profile show {1} \
+                 > {2}/my-{1}.toml",
+                crate::fault::quoted(origin),
+                name,
+                DIRECTORY
             ),
         )
     }
@@ -91,7 +94,7 @@ impl Source {
         fault(
             "profile-unknown",
             format!("{}: a profile that it `extends` can't be read", self.origin),
-            "see what there is: runner-prep profile list",
+            "see what there is: $ runner-prep profile list",
         )
     }
 
@@ -118,23 +121,25 @@ impl Source {
     }
 
     /// What to do for this profile's value at a dotted path to win.
-    pub(super) fn how_to_replace(&self, path: &str) -> String {
+    pub(super) fn how_to_replace(&self, path: &str) -> Repair {
         let name = &self.name;
         if name.is_empty() {
-            return format!("for the value of the task, add to it: replaces: [{path}]");
+            return mend!("for the value of the task, add to it: replaces: [{}]", path);
         }
         // Each line to be copied stays one.
         let path = Scalar::from(path);
         let replaces = format!("  replaces = [{path}]");
         if self.origin == built_in(name) {
-            return format!(
-                "for a value of your own, write a profile with it that begins so:\n  extends = [\"{name}\"]\n{replaces}"
+            return mend!(
+                "for a value of your own, write a profile with it that begins so:\n  extends = [\"{}\"]\n{}",
+                name,
+                replaces
             );
         }
         if self.has("replaces") {
-            return format!("for the value of {name}, add {path} to its `replaces`");
+            return mend!("for the value of {}, add {} to its `replaces`", name, path);
         }
-        format!("for the value of {name}, add this line above its first section:\n{replaces}")
+        mend!("for the value of {}, add this line above its first section:\n{}", name, replaces)
     }
 
     pub(super) fn section<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
@@ -159,7 +164,7 @@ impl Source {
                 return Err(fault(
                     "profile-invalid",
                     self.quoted().render(below.span(), &format!("`{name}` has no place in [{key}]")),
-                    format!("move that line above the first section of {}", self.origin),
+                    mend!("move that line above the first section of {}", self.origin),
                 ));
             }
             if !known.contains(&key) {
@@ -168,7 +173,7 @@ impl Source {
                 return Err(fault(
                     "profile-invalid",
                     self.quoted().render(span, &message),
-                    "correct the profile; all sections with their keys: runner-prep schema profile",
+                    "correct the profile; all sections with their keys: $ runner-prep schema profile",
                 ));
             }
         }
@@ -180,7 +185,7 @@ impl Source {
         fault(
             "profile-invalid",
             self.quoted().render(error.span(), &message),
-            "correct the profile; all sections with their keys: runner-prep schema profile",
+            "correct the profile; all sections with their keys: $ runner-prep schema profile",
         )
     }
 }

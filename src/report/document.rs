@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::change::Note;
 use crate::fault;
-use crate::repair::Reader;
+use crate::repair::{Reader, Repair};
 
 /// The version of the document; it only ever gains fields.
 pub(crate) const SCHEMA: u32 = 1;
@@ -132,7 +132,8 @@ pub struct Remark {
     /// What it is.
     pub message: String,
     /// What to do about it.
-    pub repair: String,
+    #[schemars(with = "String")]
+    pub repair: Repair,
 }
 
 /// The public half of the account's key.

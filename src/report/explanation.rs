@@ -66,7 +66,9 @@ impl Explanation {
                 for line in wrap(&format!("{origin}{cause}{code}"), width, width) {
                     let _ = writeln!(out, "  {line}");
                 }
-                out.extend(repair(style, what).map(|line| format!("    {}\n", style.paint(DIM, &line))));
+                out.extend(
+                    repair(style, what).iter().map(|line| format!("    {}\n", style.paint(DIM, line))),
+                );
             }
             if !errors.is_empty() {
                 let _ = writeln!(out, "  a job shows:");

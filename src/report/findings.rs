@@ -162,7 +162,9 @@ impl Diagnosis {
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
             if with_repair && is_last && !repair.is_empty() {
                 out.extend(
-                    repair_lines(style, repair).map(|line| format!("    {}\n", style.paint(DIM, &line))),
+                    repair_lines(style, repair)
+                        .iter()
+                        .map(|line| format!("    {}\n", style.paint(DIM, line))),
                 );
             }
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::document::{Remark, Report, Status, plural};
 use super::wrap::{wrap, wrap_repair};
+use crate::repair::Repair;
 
 /// How the text is dressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,13 +98,14 @@ impl Report {
         if let Some(key) = self.public_key.as_ref().filter(|_| made) {
             let _ = writeln!(out, "key {}", escape(&key.fingerprint));
             let _ = writeln!(out, "    {}", escape(&key.line));
-            let what = "In GitLab: Settings, Repository, Deploy keys, add that line and check \
-                        \"Grant write permissions to this key\".";
-            let what = match self.reader.tree {
-                Some(_) => what.to_owned(),
-                None => format!("{what} Then, as the account, test it:\n{}", key.test),
-            };
-            out.extend(repair(style, &what).map(|line| format!("    {line}\n")));
+            let mut what = Repair::from(
+                "In GitLab: Settings, Repository, Deploy keys, add that line and check \
+                 \"Grant write permissions to this key\".",
+            );
+            if self.reader.tree.is_none() {
+                what = what + mend!(" Then, as the account, test it:\n$ {}", key.test);
+            }
+            out.extend(repair(style, &what).iter().map(|line| format!("    {line}\n")));
         }
         if !self.undo.is_empty() {
             let _ = writeln!(out, "to take it back:");
@@ -166,8 +168,8 @@ impl Report {
         }
         // Of what waits in GitLab, or is undone, doctor on a host knows nothing: that reader has no profiles.
         if !self.pending.is_empty() && !self.reader.profiles.is_empty() {
-            let what = self.reader.address("to see what else jobs need: runner-prep doctor");
-            for line in wrap_repair(&escape(&what), style.width()) {
+            let what = self.reader.address(&"to see what else jobs need: $ runner-prep doctor".into());
+            for line in wrap_repair(&what, style.width(), escape) {
                 let _ = writeln!(out, "{line}");
             }
         }
@@ -188,12 +190,12 @@ pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, re
     for line in lines {
         let _ = writeln!(out, "{}", escape(line));
     }
-    out.extend(repair(style, &remark.repair).map(|line| format!("    {line}\n")));
+    out.extend(repair(style, &remark.repair).iter().map(|line| format!("    {line}\n")));
 }
 
 /// What to do, in lines for below what is wrong, four columns in.
-pub(super) fn repair(style: Style, text: &str) -> impl Iterator<Item = String> {
-    text.lines().flat_map(move |line| wrap_repair(&escape(line), style.width() - 4))
+pub(super) fn repair(style: Style, repair: &Repair) -> Vec<String> {
+    if repair.is_empty() { Vec::new() } else { wrap_repair(repair, style.width() - 4, escape) }
 }
 
 /// Less room is none for a text beside its name.

@@ -1,6 +1,6 @@
 //! Breaking text into lines that fit, at spaces and never within a word.
 
-use crate::repair::pieces;
+use crate::repair::Repair;
 
 /// Break a text at spaces: the first line has room for `first` characters, the others for `rest`. A longer word has a line
 /// of its own.
@@ -8,14 +8,11 @@ pub(super) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     fill(text.split(' '), first, rest)
 }
 
-/// The same for what is to be done: a command stays whole.
-pub(super) fn wrap_repair(line: &str, room: usize) -> Vec<String> {
-    // A line of a longer command has its shape already.
-    if line.starts_with(' ') || line.ends_with('\\') {
-        vec![line.to_owned()]
-    } else {
-        fill(pieces(line).into_iter().map(|(_, piece)| piece), room, room)
-    }
+/// The same for what is to be done: a command stays whole, and the further lines of a longer one have their shape.
+pub(super) fn wrap_repair(repair: &Repair, room: usize, shown: impl Fn(&str) -> String) -> Vec<String> {
+    let shown = |line: Vec<String>| line.iter().map(|piece| shown(piece)).collect::<Vec<_>>();
+    let lines = repair.lines().into_iter().map(shown);
+    lines.flat_map(|line| fill(line.iter().map(String::as_str), room, room)).collect()
 }
 
 fn fill<'a>(pieces: impl IntoIterator<Item = &'a str>, first: usize, rest: usize) -> Vec<String> {
@@ -39,6 +36,7 @@ fn fill<'a>(pieces: impl IntoIterator<Item = &'a str>, first: usize, rest: usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repair::run;
 
     #[test]
     fn lines_fit_and_words_are_whole() {
@@ -49,9 +47,10 @@ mod tests {
 
     #[test]
     fn commands_stay_whole() {
+        let wrapped = |words: &'static str, room| wrap_repair(&words.into(), room, str::to_owned);
         assert_eq!(
-            wrap_repair(
-                "make it by hand, then run again: useradd --system --create-home ci; or see: ls -l /etc/group",
+            wrapped(
+                "make it by hand, then run again: $ useradd --system --create-home ci; or see: $ ls -l /etc/group",
                 30
             ),
             [
@@ -61,19 +60,24 @@ mod tests {
                 "or see: ls -l /etc/group"
             ]
         );
-        for whole in [
-            "chown root: /etc/a",
-            "runner-prep template --profile dind > /root/runner.toml",
-            "mv /home/gitlab-runner/.ssh/id_ed25519 /root/",
-            "    --url https://gitlab.com --executor docker \\",
-            "CI_SERVER_TOKEN=x gitlab-runner register \\",
-        ] {
-            assert_eq!(wrap_repair(whole, 10), [whole]);
+        for whole in ["chown root: /etc/a", "runner-prep template --profile dind > /root/runner.toml"] {
+            assert_eq!(wrap_repair(&run(whole), 10, str::to_owned), [whole]);
         }
         assert_eq!(
-            wrap_repair("install it: apt-get install rsync", 15),
-            ["install it:", "apt-get install rsync"]
+            wrapped(
+                "then:\n$ A=x gitlab-runner register \\\n    --url https://gitlab.com --executor docker\n$ ls",
+                10
+            ),
+            [
+                "then:",
+                "A=x gitlab-runner register \\",
+                "    --url https://gitlab.com --executor docker",
+                "ls"
+            ]
         );
-        assert_eq!(wrap_repair("find the others", 10), ["find the", "others"]);
+        // What a name brings along is shown on the line.
+        let shown = |piece: &str| piece.escape_default().to_string();
+        assert_eq!(wrap_repair(&mend!("see: $ ls {}", "a\nb"), 10, shown), ["see:", "ls a\\nb"]);
+        assert_eq!(wrapped("find the others", 10), ["find the", "others"]);
     }
 }

@@ -33,7 +33,7 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
         notes.examined(
             "service-user",
             format!("{unit} runs jobs as {user}, and this prepares {name}"),
-            format!("correct --user in {unit}, or say here which account is meant: --user {user}"),
+            mend!("correct --user in {}, or say here which account is meant: --user {}", unit, user),
         );
     }
 }
@@ -49,7 +49,7 @@ fn warn_of_usual(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
             notes.warn(
                 "account-other",
                 format!("there is an account {usual} already, and this makes another one, {name}"),
-                format!("leave it at this if jobs are to run as {name}; else say: --user {usual}"),
+                mend!("leave it at this if jobs are to run as {}; else say: --user {}", name, usual),
             );
         }
     }
@@ -66,8 +66,10 @@ fn check_home_mode(context: &Context<'_>) -> Result<()> {
     Err(fault(
         "home-mode",
         format!("{setting} in /etc/login.defs gives a new home mode {mode:04o}: jobs could not use it"),
-        format!(
-            "say there: {setting} {value}, for example: sed -i 's/^[[:space:]]*{setting}.*/{setting} {value}/' /etc/login.defs"
+        mend!(
+            "say there: {0} {1}, for example: $ sed -i 's/^[[:space:]]*{0}.*/{0} {1}/' /etc/login.defs",
+            setting,
+            value
         ),
     ))
 }
@@ -91,7 +93,7 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
                     account.home.display(),
                     shut.display()
                 ),
-                format!("let accounts through: chmod o+x {}", quoted(&shut)),
+                mend!("let accounts through: $ chmod o+x {}", quoted(&shut)),
             );
         }
         break;
@@ -116,8 +118,9 @@ impl Resource for Account {
                 return Err(fault(
                     "group-alone",
                     format!("there is a group {name} and no account {name}: useradd makes both, or none"),
-                    format!(
-                        "make the account with that group: useradd --system --gid {name} --create-home --skel /dev/null --shell /bin/bash --comment 'GitLab Runner' {name}"
+                    mend!(
+                        "make the account with that group: $ useradd --system --gid {0} --create-home --skel /dev/null --shell /bin/bash --comment 'GitLab Runner' {0}",
+                        name
                     ),
                 ));
             }
@@ -160,7 +163,7 @@ impl Resource for Account {
                 notes.examined(
                     "root-equivalent-group",
                     format!("membership in the group {group} makes every job root: {way}"),
-                    format!("take {group} out of account.groups unless the jobs are trusted like root"),
+                    mend!("take {} out of account.groups unless the jobs are trusted like root", group),
                 );
             }
             let members = context.facts.members(group)?;
@@ -173,7 +176,7 @@ impl Resource for Account {
                 fault(
                     "group-missing",
                     format!("there is no group {group} that {name} could be in"),
-                    format!("install what brings it, or make it: groupadd --system {group}"),
+                    mend!("install what brings it, or make it: $ groupadd --system {}", group),
                 )
             })?;
             if members.contains(name) {

@@ -15,6 +15,7 @@ use super::{Context, Resource};
 use crate::change::{Change, FileKind, Notes};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, quoted};
+use crate::repair::Repair;
 use crate::runner_config::{self, AUTHORITY, certificates_of, own_server};
 use crate::text::certificates::{self, NoCertificates};
 
@@ -48,12 +49,12 @@ impl Ca {
     /// Its certificates.
     fn certificates(&self, context: &Context<'_>) -> Result<String> {
         let shown = self.file.0.display();
-        let refuse = |what: String, repair: String| Err(fault("ca-file", what, repair));
+        let refuse = |what: String, repair: Repair| Err(fault("ca-file", what, repair));
         let seen = context.facts.given_file(&self.file.0, MOST_BYTES)?;
         let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else {
             return refuse(
                 format!("{shown} with the certificate of the authority is missing, or no file"),
-                "put it there as PEM, or correct `file` below [ca] of the profile".to_owned(),
+                "put it there as PEM, or correct `file` below [ca] of the profile".into(),
             );
         };
         match certificates::read(&seen.text()) {
@@ -65,12 +66,12 @@ impl Ca {
             )),
             Err(NoCertificates::None) => refuse(
                 format!("no certificate as PEM is in {shown}"),
-                format!("look at it: cat {}", quoted(&self.file.0)),
+                mend!("look at it: $ cat {}", quoted(&self.file.0)),
             ),
             Err(NoCertificates::Broken(line)) => refuse(
                 format!("{shown}: line {line}: something else than a whole certificate begins here"),
                 "leave whole certificates alone in that file, each with the lines around it that PEM has"
-                    .to_owned(),
+                    .into(),
             ),
         }
     }
@@ -125,10 +126,7 @@ impl Resource for Ca {
                             runner.title(),
                             path.display()
                         ),
-                        format!(
-                            "give it this one in the profile, below [config]: tls-ca-file = \"{}\"",
-                            path.display()
-                        ),
+                        mend!("give it this one in the profile, below [config]: tls-ca-file = \"{}\"", path.display()),
                     );
                 }
             }

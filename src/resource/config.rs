@@ -235,8 +235,8 @@ fn read<T>(
             Some(link) if link.kind == FileKind::Link => Err(fault(
                 "config-dangling",
                 format!("{shown} is a link to nowhere"),
-                format!(
-                    "see where it points: ls -l {0}; then point it at the real file, or remove it: rm {0}",
+                mend!(
+                    "see where it points: $ ls -l {0}; then point it at the real file, or remove it: $ rm {0}",
                     quoted(path)
                 ),
             )),
@@ -254,8 +254,8 @@ fn read<T>(
         return Err(fault(
             "config-links",
             format!("{shown} has {} names (hard links): replacing it would part them", seen.links),
-            format!(
-                "see the other names: find / -xdev -samefile {0}; then give it a file of its own: cp -p {0} \
+            mend!(
+                "see the other names: $ find / -xdev -samefile {0}; then give it a file of its own: $ cp -p {0} \
                  {0}.new && mv -T {0}.new {0}",
                 quoted(path)
             ),
@@ -284,7 +284,7 @@ fn report_mode(seen: &Seen, shown: &str, notes: &mut Notes) {
         notes.examined(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            format!("chmod 0600 {}", quoted(shown.as_ref())),
+            mend!("$ chmod 0600 {}", quoted(shown)),
         );
     }
 }

@@ -8,6 +8,7 @@ use super::target::Target;
 use crate::change::{Change, Notes};
 use crate::facts::{self, Facts};
 use crate::keys::Version;
+use crate::repair::{Repair, quoted, run};
 use crate::text::known_hosts::HostName;
 
 /// Something on the host that a profile describes.
@@ -44,7 +45,7 @@ impl Context<'_> {
     /// A command that changes what lies at a path, which is its last word. With the account's rights, where anybody but
     /// root has a hand in it: root would follow the links that are laid there, and files of the account name paths.
     pub(super) fn command_at(&self, command: &str, path: &std::path::Path) -> String {
-        let command = format!("{command} {}", crate::fault::quoted(path));
+        let command = format!("{command} {}", quoted(path));
         if self.is_of_root(path) { command } else { self.as_account(&command) }
     }
 
@@ -54,12 +55,12 @@ impl Context<'_> {
     }
 
     /// The command that puts a line first in ssh's configuration, where the first word on a thing counts.
-    pub(super) fn first_line(&self, line: &str) -> String {
+    pub(super) fn first_line(&self, line: &str) -> Repair {
         let account = self.target.account.as_ref();
         let file = facts::ssh::first_read(self.facts, account, &self.target.home);
         let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
-        let script = crate::fault::quoted(std::path::Path::new(&format!("1i {line}")));
-        self.command_at(&format!("sed -i {script}"), &file)
+        let script = quoted(format!("1i {line}"));
+        run(self.command_at(&format!("sed -i {script}"), &file))
     }
 }
 

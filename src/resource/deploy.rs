@@ -24,6 +24,7 @@ use super::sudo_policy::{DEPLOYMENTS, Policy};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move, quoted};
+use crate::repair::Repair;
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
@@ -157,7 +158,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
                     "the target {shown} belongs to uid {} with mode {:04o}; it must belong to {} and be closed to others",
                     seen.uid, seen.mode, owner.user
                 ),
-                format!("chown {0}:{1} {2}; chmod go-w {2}", owner.user, owner.group, quoted(path)),
+                mend!("$ chown {0}:{1} {2}; $ chmod go-w {2}", owner.user, owner.group, quoted(path)),
             ));
         }
     }
@@ -208,7 +209,7 @@ fn owner_ids(facts: &Facts<'_>, deployment: &Deployment) -> Result<(u32, u32)> {
                 owner.group,
                 deployment.name.as_str()
             ),
-            format!("make it: useradd --system --user-group --shell /usr/sbin/nologin {}", owner.user),
+            mend!("make it: $ useradd --system --user-group --shell /usr/sbin/nologin {}", owner.user),
         ));
     };
     if uid == 0 && !owner.is_root() {
@@ -250,8 +251,8 @@ fn find_program(facts: &Facts<'_>) -> Result<PathBuf> {
         "program-not-installed",
         format!("runner-prep is not installed where nobody but root can change it{why}"),
         match open {
-            Some(path) => format!("unless somebody has changed it already: {}", close(facts, &path)?),
-            None => format!(
+            Some(path) => Repair::from("unless somebody has changed it already: ") + close(facts, &path)?,
+            None => mend!(
                 "install it as {} with its install.sh; in a tree: with the tree as DESTDIR",
                 PROGRAMS[0]
             ),

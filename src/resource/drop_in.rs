@@ -167,9 +167,10 @@ impl DropIn {
             "sudoers-foreign",
             format!("{} was written by somebody else and says:\n    {shown}", self.path),
             // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
-            format!(
-                "compare it with the profile; to replace it: {} --adopt --only {}",
-                context.options.command, self.kind
+            mend!(
+                "compare it with the profile; to replace it: $ {} --adopt --only {}",
+                context.options.command,
+                self.kind
             ),
         )
     }

@@ -15,6 +15,7 @@ use crate::change::Notes;
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
+use crate::repair::Repair;
 use crate::runner_config::{DOCKER, Notation, SERVICES};
 use crate::text::toml_patch::Scalar;
 
@@ -52,7 +53,7 @@ pub(super) fn check(
             notes.harm(
                 "config-key-removed",
                 format!("gitlab-runner {version} ignores `{key}`, which went with {until}: it has no effect"),
-                format!("take `{key}` out of the profile"),
+                mend!("take `{}` out of the profile", key),
             );
         }
         let Some(since) = since.filter(|since| version < *since) else { continue };
@@ -69,7 +70,8 @@ pub(super) fn check(
                     "gitlab-runner {version} ignores `{key}`, which came with {since}: jobs would get what it is to \
                      keep from them"
                 ),
-                format!("for an image, say with --runner-version which one goes in; else {}", update(since)?),
+                Repair::from("for an image, say with --runner-version which one goes in; else ")
+                    + update(since)?,
             ));
         }
         notes.harm(

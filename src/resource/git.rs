@@ -16,6 +16,7 @@ use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
+use crate::repair::{Repair, run};
 use crate::text::git_config;
 use judge::{Setting, judge, look_at_service};
 use sight::{Sight, invalid, is_shut};
@@ -147,7 +148,7 @@ impl Resource for Git {
             notes.warn(
                 "git-identity-overridden",
                 format!("{} includes, for some repositories only, a file with an identity: the one in {} is stronger", file.display(), target.home.join(FILES[at]).display()),
-                format!("if jobs shall commit as the included file says, include it from {}", target.home.join(FILES[1]).display()),
+                mend!("if jobs shall commit as the included file says, include it from {}", target.home.join(FILES[1]).display()),
             );
         }
         let place = target.place(FILES[at]);
@@ -195,19 +196,19 @@ impl Git {
                     "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
                      profile"
                 ),
-                format!("for that address: {}", given(context, found, wanted)),
+                Repair::from("for that address: ") + given(context, found, wanted),
             );
         }
     }
 }
 
 /// The command that gives a key another value: in the account's file that has it, else in the one that is read last.
-fn given(context: &Context<'_>, found: &Setting, value: &str) -> String {
+fn given(context: &Context<'_>, found: &Setting, value: &str) -> Repair {
     let home = &context.target.home;
     let last = home.join(FILES[1]);
     let file = Some(&found.path).filter(|path| path.starts_with(home)).unwrap_or(&last);
-    let (file, value) = (quoted(file), quoted(Path::new(value)));
-    context.as_account(&format!("git config --file {file} --replace-all {} {value}", found.name))
+    let (file, value) = (quoted(file), quoted(value));
+    run(context.as_account(&format!("git config --file {file} --replace-all {} {value}", found.name)))
 }
 
 /// A file that has the values and that git can't read becomes the account's to read.

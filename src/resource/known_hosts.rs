@@ -308,8 +308,9 @@ impl Host {
                     return Err(fault(
                         "host-key-missing",
                         format!("{shown} has no key of {name}"),
-                        format!(
-                            "put the server's key lines there, or name another file in known_hosts.hosts: {shown}"
+                        mend!(
+                            "put the server's key lines there, or name another file in known_hosts.hosts: {}",
+                            shown
                         ),
                     ));
                 }
@@ -338,7 +339,7 @@ impl Host {
             notes.wait(
                 "host-key-unscanned",
                 format!("the key {wanted} of {name} is not known yet, and the network is not asked"),
-                format!("{} --scan-host-keys", context.options.command),
+                mend!("$ {} --scan-host-keys", context.options.command),
             );
             return Ok(Vec::new());
         }

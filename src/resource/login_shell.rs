@@ -56,10 +56,11 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
                     "{place} clears the console, which fails in a job; it is not the distribution's own text"
                 ),
                 // Jobs run it with `set -e`: a `true` at its end comes too late.
-                format!(
-                    "put comment marks before those lines: sudo -u {} sed -i -E \
-                     '/clear_console|\\/usr\\/bin\\/clear|tput /s/^[^#]/# &/' {place}",
-                    target.name
+                mend!(
+                    "put comment marks before those lines: $ sudo -u {} sed -i -E \
+                     '/clear_console|\\/usr\\/bin\\/clear|tput /s/^[^#]/# &/' {}",
+                    target.name,
+                    place
                 ),
             );
         }

@@ -12,6 +12,7 @@ use super::context::{Context, Resource};
 use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{fault, quoted};
+use crate::repair::Repair;
 use crate::runner_config::{self, DOCKER_EXECUTORS, EXECUTORS, Runner};
 
 /// What the tokens of runners begin with that were made in GitLab first.
@@ -104,21 +105,21 @@ impl Registration {
     /// The token, from a file that nobody else can read or change.
     fn token(&self, facts: &Facts<'_>) -> Result<Content> {
         let path = self.token_file.display();
-        let refuse = |what: String, repair: String| Err(fault("register-token", what, repair));
+        let refuse = |what: String, repair: Repair| Err(fault("register-token", what, repair));
         let fresh =
             "put the token into it that GitLab shows under Settings, CI/CD, Runners, Create project runner";
         let seen = facts.given_file(&self.token_file, MOST_BYTES)?;
         let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else {
             return refuse(
                 format!("{path} with the token of the runner {:?} is missing, or no file", self.name),
-                format!("{fresh}. First make it: install -m 0600 /dev/null {}", quoted(&self.token_file)),
+                mend!("{}. First make it: $ install -m 0600 /dev/null {}", fresh, quoted(&self.token_file)),
             );
         };
         if seen.mode & 0o077 != 0 {
             return refuse(
                 format!("others can read the token in {path}: mode {:04o}", seen.mode),
-                format!(
-                    "make another runner in GitLab if anybody may have read it; for its token: chmod 0600 {}",
+                mend!(
+                    "make another runner in GitLab if anybody may have read it; for its token: $ chmod 0600 {}",
                     quoted(&self.token_file)
                 ),
             );
@@ -130,11 +131,11 @@ impl Registration {
                     "{path} has no token that begins with {PREFIX}: registration tokens of the old kind, which did not, \
                      are refused by GitLab"
                 ),
-                format!("make a runner in GitLab, and {fresh}: {path}"),
+                mend!("make a runner in GitLab, and {}: {}", fresh, path),
             );
         }
         if token.len() == PREFIX.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return refuse(format!("{path} has more or less than one token"), format!("{fresh}: {path}"));
+            return refuse(format!("{path} has more or less than one token"), mend!("{}: {}", fresh, path));
         }
         Ok(Content::ready(token.into_bytes()))
     }
@@ -172,7 +173,7 @@ impl Resource for Registrations {
                 notes.wait(
                     "runner-not-registered",
                     format!("the runner {name} of {url} is registered by gitlab-runner, which is missing"),
-                    format!("after that: {}", context.options.command),
+                    mend!("after that: $ {}", context.options.command),
                 );
                 continue;
             };

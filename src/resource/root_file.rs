@@ -65,15 +65,17 @@ impl RootFile<'_> {
                 return Err(fault(
                     "file-foreign",
                     format!("{shown} was written by somebody else, and differs from what the profile wants"),
-                    format!(
-                        "look at it: cat {shown}; to replace it: {} --adopt --only {kind}",
-                        context.options.command
+                    mend!(
+                        "look at it: $ cat {}; to replace it: $ {} --adopt --only {}",
+                        shown,
+                        context.options.command,
+                        kind
                     ),
                 ));
             }
         }
         match (before, text) {
-            (Some(seen), Some(_)) if is_same => changes.extend(mend(facts, kind, place, seen, meta)?),
+            (Some(seen), Some(_)) if is_same => changes.extend(set_meta(facts, kind, place, seen, meta)?),
             (before, Some(text)) => {
                 if let Some(directory) = path.parent() {
                     plan_directories(facts, kind, directory, directories, changes)?;
@@ -91,7 +93,7 @@ impl RootFile<'_> {
 }
 
 /// Owner and mode of a file whose bytes stay.
-fn mend(
+fn set_meta(
     facts: &Facts<'_>,
     kind: &'static str,
     place: Place,

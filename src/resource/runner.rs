@@ -44,7 +44,7 @@ pub(super) fn select<'r, 'a>(
                 return Err(fault(
                     "runner-unknown",
                     format!("{shown} has no runner with the name or id {name:?}{near}"),
-                    format!("its runners are: {all}"),
+                    mend!("its runners are: {}", all),
                 ));
             }
             _ => {
@@ -72,7 +72,7 @@ pub(super) fn check_reads(runner: &Runner<'_>, section: &str, shown: &str) -> Re
     Err(fault(
         "runner-executor",
         format!("{shown}: {} has the executor {executor:?}, which does not read [{table}]", runner.title()),
-        format!("name a runner with one of the executors {}", readers.join(", ")),
+        mend!("name a runner with one of the executors {}", readers.join(", ")),
     ))
 }
 
@@ -99,13 +99,14 @@ pub(super) fn refuse_clash(
     if let Some(Mounted { place, what, harm }) = clash {
         let ways = if !asks_dind {
             "take /certs/client and /runner/services/docker out of its volumes, and services_privileged"
-                .to_owned()
+                .into()
         } else if has_dind || harm != FOUND {
-            format!("take {place} out")
+            mend!("take {} out", place)
         } else {
-            format!(
+            mend!(
                 "where its jobs are to use the host's daemon, as now: --profile docker-socket in place of this one. Where \
-                 they are to have a daemon of their own: take {place} out"
+                 they are to have a daemon of their own: take {} out",
+                place
             )
         };
         return Err(fault(
@@ -121,7 +122,7 @@ pub(super) fn refuse_clash(
                     runner.title()
                 )
             },
-            format!("{ways}. Or name other runners with --runner"),
+            ways + ". Or name other runners with --runner",
         ));
     }
     let asked_socket = |volume: &Volume<'_>| Some((volume.daemon_socket()?, volume.is_of_user()));
@@ -211,9 +212,9 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
                 "config-misplaced",
                 format!("{}: `{key}` under [[runners]] has no effect", runner.title()),
                 if is_there {
-                    format!("take `{key}` out: it stands below [runners.docker] already")
+                    mend!("take `{}` out: it stands below [runners.docker] already", key)
                 } else {
-                    format!("move `{key}` below [runners.docker]")
+                    mend!("move `{}` below [runners.docker]", key)
                 },
             );
         }
@@ -224,8 +225,9 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
             "/certs" => notes.harm(
                 "certs-ca-shared",
                 format!("{}: the volume /certs hands the certificate authority's key to jobs", title()),
-                format!(
-                    "take docker.volumes[{index}] out; all that jobs need of it is the volume /certs/client"
+                mend!(
+                    "take docker.volumes[{}] out; all that jobs need of it is the volume /certs/client",
+                    index
                 ),
             ),
             "/certs/client" if volume.is_read_only => notes.harm(
@@ -294,7 +296,7 @@ pub(super) fn warn_of_extra(
         notes.warn(
             "allow-list-wider",
             format!("{title}: {key} also allows {extra}, which the profile does not ask for"),
-            format!("take those elements out of {key} by hand if nobody needs them"),
+            mend!("take those elements out of {} by hand if nobody needs them", key),
         );
     }
 }

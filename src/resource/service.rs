@@ -195,10 +195,8 @@ impl Service {
             notes.warn(
                 "service-overridden",
                 format!("another file of the service has the last word on {}", others.join(", ")),
-                format!(
-                    "see which one, and take the line out: grep -rE '^(Environment|TimeoutStopSec|KillSignal)' \
-                     /etc/systemd/system/{UNIT}.d"
-                ),
+                mend!("see which one, and take the line out: grep -rE '^(Environment|TimeoutStopSec|KillSignal)' \
+                     /etc/systemd/system/{}.d", UNIT),
             );
         }
         Ok(())
@@ -221,7 +219,7 @@ impl Service {
                 notes.warn(
                     "service-unknown",
                     format!("whether systemd has read the files of {UNIT} can't be seen: {error:#}"),
-                    format!("look yourself: systemctl show {UNIT} --property=NeedDaemonReload"),
+                    mend!("look yourself: $ systemctl show {} --property=NeedDaemonReload", UNIT),
                 );
                 return Ok(());
             }
@@ -230,7 +228,7 @@ impl Service {
             notes.wait(
                 "service-reload",
                 format!("systemd has not read the files of {UNIT} since they were changed"),
-                "systemctl daemon-reload",
+                "$ systemctl daemon-reload",
             );
         }
         let missing = self.lacking(facts, pid)?;
@@ -238,7 +236,7 @@ impl Service {
             notes.wait(
                 "service-restart",
                 format!("gitlab-runner (process {pid}) was started without this {}", missing.join(", ")),
-                "when no job runs: systemctl daemon-reload && systemctl restart gitlab-runner",
+                "when no job runs: $ systemctl daemon-reload && systemctl restart gitlab-runner",
             );
         }
         Ok(())

@@ -250,8 +250,8 @@ impl SshKey {
             return Err(fault(
                 "ssh-key-half",
                 format!("{public} is there without its private key"),
-                format!(
-                    "put the private key back, or move the public one away: {}",
+                mend!(
+                    "put the private key back, or move the public one away: $ {}",
                     move_aside(&context.target.name, &public.path())
                 ),
             ));
@@ -325,7 +325,7 @@ fn warn(
                 target.place(&usable.name),
                 names.join(", ")
             ),
-            format!("if jobs need another one, move the first away: {}", move_aside(&target.name, &target.home.join(&usable.name))),
+            mend!("if jobs need another one, move the first away: $ {}", move_aside(&target.name, &target.home.join(&usable.name))),
         );
     }
 }

@@ -15,6 +15,7 @@ use crate::change::Notes;
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::repair::{Repair, run};
 use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
 pub(super) use trial::is_free;
 
@@ -69,25 +70,19 @@ pub(super) fn look(
         listing = by_root.filter(Finished::success).map(|said| said.stdout);
     }
     let Some(listing) = listing else {
-        let complaint = said.complaint();
+        let (name, complaint) = (&account.name, said.complaint());
         if BY_PAM.iter().any(|words| complaint.contains(words)) {
             notes.wait(
                 "sudo-account-refused",
-                format!("sudo refuses {} before it looks at a rule: {complaint}", account.name),
-                format!(
-                    "correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: su -s /bin/sh {} -c 'sudo -n -ll'",
-                    account.name
-                ),
+                format!("sudo refuses {name} before it looks at a rule: {complaint}"),
+                mend!("correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: $ su -s /bin/sh {} -c 'sudo -n -ll'", name),
             );
             return Ok(());
         }
         notes.doubt(
             "sudo-effect-unknown",
-            format!(
-                "whether sudo lets {} run its commands is unknown, because sudo says: {}",
-                account.name, complaint
-            ),
-            format!("see what it says in a job: su -s /bin/sh {} -c 'sudo -n -ll'; visudo -c", account.name),
+            format!("whether sudo lets {name} run its commands is unknown, because sudo says: {complaint}"),
+            mend!("see what it says in a job: $ su -s /bin/sh {} -c 'sudo -n -ll'; $ visudo -c", name),
         );
         return Ok(());
     };
@@ -132,7 +127,7 @@ impl Effect<'_> {
                 "the rule for {} has no effect: {other} has the same uid {uid} and comes first in /etc/passwd, and sudo takes the first name",
                 account.name
             ),
-            format!("if both are meant to be one account, put {other} behind it: sed -i -e '/^{other}:/{{h;d}}' -e '$G' /etc/passwd"),
+            mend!("if both are meant to be one account, put {0} behind it: $ sed -i -e '/^{0}:/{h;d}' -e '$G' /etc/passwd", other),
         );
         true
     }
@@ -170,15 +165,15 @@ impl Effect<'_> {
             let file = quoted(file);
             let scope = line.text.split_whitespace().next().unwrap_or("Defaults");
             if line.text.contains(['"', '\\']) {
-                return format!("sed -i '{}a {scope} !requiretty' {file}; ", line.last);
+                return run(format!("sed -i '{}a {scope} !requiretty' {file}", line.last));
             }
             let word = r"s/(^|[ \t,])(!!)*requiretty([ \t,]|$)/\1!requiretty\3/";
-            format!("sed -i -E '{},{}{word}' {file}; ", line.first, line.last)
+            run(format!("sed -i -E '{},{}{word}' {file}", line.first, line.last))
         };
         notes.wait(
             "sudo-requiretty",
             format!("{} says `Defaults requiretty`: jobs have no terminal", places(&spots)),
-            format!("switch it off: {}visudo -c", spots.iter().map(edit).collect::<String>()),
+            Repair::from("switch it off: ") + Repair::all(spots.iter().map(edit).chain([run("visudo -c")])),
         );
     }
 
@@ -255,13 +250,13 @@ impl Effect<'_> {
     }
 
     /// What it comes to, with the place and the repair.
-    fn told(&self, what: &str, entry: Option<&Entry>) -> (String, String) {
+    fn told(&self, what: &str, entry: Option<&Entry>) -> (String, Repair) {
         let spots = self.spots(entry);
         if spots.is_empty() && entry.is_none() {
             let name = &self.context.target.name;
             return (
                 format!("{what}: it does not go by {}", self.ours),
-                format!("see which files it reads: cat /etc/sudo.conf; sudo -n -ll -U {name}"),
+                mend!("see which files it reads: $ cat /etc/sudo.conf; $ sudo -n -ll -U {}", name),
             );
         }
         let what = format!("{what}: {} comes after {}, and the last one counts", places(&spots), self.ours);
@@ -316,8 +311,17 @@ impl Effect<'_> {
         } else {
             notes.wait(
                 "command-not-in-secure-path",
-                format!("`sudo {short}` does not find {program} for {name}: sudo says {}; see {}", said.complaint(), places(&[spot])),
-                format!("jobs can call it by its path: sudo {program}; or see that line's secure_path: sed -n {}p {}", spot.line.first, spot.file.display()),
+                format!(
+                    "`sudo {short}` does not find {program} for {name}: sudo says {}; see {}",
+                    said.complaint(),
+                    places(&[spot])
+                ),
+                mend!(
+                    "jobs can call it by its path: sudo {}; or see that line's secure_path: $ sed -n {}p {}",
+                    program,
+                    spot.line.first,
+                    quoted(&spot.file)
+                ),
             );
         }
         Ok(())
@@ -352,10 +356,10 @@ impl Effect<'_> {
     }
 
     /// How these rules come to be read before ours.
-    fn repair(&self, spots: &[&Spot]) -> String {
+    fn repair(&self, spots: &[&Spot]) -> Repair {
         let Policy { main, by, .. } = self.policy;
         let main = main.display();
-        let mut steps: Vec<String> = Vec::new();
+        let mut steps: Vec<Repair> = Vec::new();
         let mut last = 0;
         for spot in spots {
             let name = spot.file.file_name().unwrap_or_default().to_string_lossy();
@@ -363,7 +367,7 @@ impl Effect<'_> {
             let is_twice =
                 self.policy.later.iter().any(|other| other.file == spot.file && other.by != spot.by);
             let step = if spot.by == *by && !is_twice && spot.file.parent() == Some(Path::new(DIRECTORY)) {
-                format!("mv -n {} {}", quoted(&spot.file), quoted(&self.free(&name)))
+                mend!("$ mv -n {} {}", quoted(&spot.file), quoted(self.free(&name)))
             } else {
                 last = last.max(spot.by);
                 continue;
@@ -374,16 +378,14 @@ impl Effect<'_> {
         }
         // What goes on over several lines is not moved by one command.
         if last > *by && self.policy.is_one_line {
-            steps.push(format!("sed -i -e '{by}{{h;d}}' -e '{last}G' {main}"));
+            steps.push(mend!("$ sed -i -e '{}{h;d}' -e '{}G' {}", by, last, main));
         }
         if steps.is_empty() {
-            return format!(
-                "see which rule wins, the last match does: sudo -ll -U {}",
-                self.context.target.name
-            );
+            let name = &self.context.target.name;
+            return mend!("see which rule wins, the last match does: $ sudo -ll -U {}", name);
         }
-        steps.push("visudo -c".to_owned());
-        format!("if jobs are to have it, let sudo read the other rule first: {}", steps.join("; "))
+        steps.push(run("visudo -c"));
+        Repair::from("if jobs are to have it, let sudo read the other rule first: ") + Repair::all(steps)
     }
 }
 

@@ -114,12 +114,15 @@ impl Policy {
                     .filter(|led| led.kind == FileKind::Directory);
                 let repair = match led.and_then(|led| led.resolved) {
                     // The rules in it go on all the time but for an instant.
-                    Some(led) => format!(
-                        "put a directory with the same files there: cp -aT {} {DIRECTORY}.new && mv -T {DIRECTORY} {DIRECTORY}.old && mv -T {DIRECTORY}.new {DIRECTORY}",
-                        quoted(&led)
+                    Some(led) => mend!(
+                        "put a directory with the same files there: $ cp -aT {0} {1}.new && mv -T {1} {1}.old && mv -T {1}.new {1}",
+                        quoted(&led),
+                        DIRECTORY
                     ),
-                    None => format!(
-                        "move it away, then its rules into a new one: mv {DIRECTORY} {DIRECTORY}.old; {make}"
+                    None => mend!(
+                        "move it away, then its rules into a new one: $ mv {0} {0}.old; $ {1}",
+                        DIRECTORY,
+                        make
                     ),
                 };
                 return Err(fault("sudoers-directory", format!("{DIRECTORY} is {kind}"), repair));
@@ -128,7 +131,7 @@ impl Policy {
                 return Err(fault(
                     "sudoers-directory",
                     format!("{DIRECTORY} does not exist"),
-                    format!("make it: {make}"),
+                    mend!("make it: $ {}", make),
                 ));
             }
         }

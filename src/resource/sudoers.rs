@@ -19,6 +19,7 @@ use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::{Facts, close, programs};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::{ROOT_GROUPS, way_to_root};
+use crate::repair::Repair;
 use crate::text::sudo_rule::{CommandLine, Program, Rule, RunAs};
 
 /// The `[sudoers]` section.
@@ -111,7 +112,7 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
         fault(
             "run-as-missing",
             format!("there is no account {name} for a sudo rule to run as"),
-            format!("make it: useradd --system --user-group --shell /usr/sbin/nologin {name}"),
+            mend!("make it: $ useradd --system --user-group --shell /usr/sbin/nologin {}", name),
         )
     })?;
     if account.uid == 0 {
@@ -136,8 +137,9 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
                 "the group {name} (gid {gid}) is not the own group of the account {name} (gid {}): the rule would give jobs both",
                 account.gid
             ),
-            format!(
-                "name an account with a group of its own, or give this one its own: groupmod --new-name {name}-old {name}; groupadd --gid {} {name}",
+            mend!(
+                "name an account with a group of its own, or give this one its own: $ groupmod --new-name {0}-old {0}; $ groupadd --gid {1} {0}",
+                name,
                 account.gid
             ),
         ));
@@ -147,7 +149,7 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
             notes.warn(
                 "root-equivalent-account",
                 format!("sudo as {name} makes every job root: {name} is in the group {group}, and {way}"),
-                format!("take it out of the group: gpasswd --delete {name} {group}"),
+                mend!("take it out of the group: $ gpasswd --delete {} {}", name, group),
             );
         }
     }
@@ -160,7 +162,7 @@ fn warn_of_merging(command: &CommandLine, run_as: &str, notes: &mut Notes) {
     notes.warn(
         "sudo-arguments-merge",
         format!("sudo joins arguments with spaces before it compares them (sudo-rs does not): jobs can call `{command}` as {run_as} with neighbours merged into one argument"),
-        format!("see that no merging of them gives {run_as} more to do than you want; a program with one fixed argument has no neighbours"),
+        mend!("see that no merging of them gives {} more to do than you want; a program with one fixed argument has no neighbours", run_as),
     );
 }
 
@@ -170,7 +172,7 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
         notes.warn(
             "root-equivalent-command",
             format!("sudo {name} without a password makes every job root: {way}"),
-            "run it as an account that owns the target ([[sudoers.rule]]), or use [[deploy]]: runner-prep profile show shell-hardened",
+            "run it as an account that owns the target ([[sudoers.rule]]), or use [[deploy]]: $ runner-prep profile show shell-hardened",
         );
     }
 }
@@ -193,13 +195,11 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
             "command-kind",
             format!("the command {shown} is not a program: it is {} with mode {:04o}", seen.kind, seen.mode),
             match seen.kind {
-                FileKind::Regular => {
-                    format!(
-                        "name a program in sudoers.commands, or make this one: chmod 0755 {}",
-                        quoted(path)
-                    )
-                }
-                _ => "name an executable file in sudoers.commands".to_owned(),
+                FileKind::Regular => mend!(
+                    "name a program in sudoers.commands, or make this one: $ chmod 0755 {}",
+                    quoted(path)
+                ),
+                _ => "name an executable file in sudoers.commands".into(),
             },
         ));
     }
@@ -209,7 +209,7 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
             format!(
                 "the command {shown} can be changed by others than root, who would then be root: {reason}"
             ),
-            format!("unless somebody has changed it already: {}", close(facts, path)?),
+            Repair::from("unless somebody has changed it already: ") + close(facts, path)?,
         ));
     }
     // Where sudo looks is then asked of sudo itself.
@@ -235,7 +235,7 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
     Err(fault(
         "command-not-in-secure-path",
         format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
-        format!("secure_path is {secure_path}; name a program that lies there"),
+        mend!("secure_path is {}; name a program that lies there", secure_path),
     ))
 }
 
@@ -247,6 +247,6 @@ fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
             candidate.display(),
             path.display()
         ),
-        format!("put {} into sudoers.commands, or {}", candidate.display(), look_and_move(candidate)),
+        mend!("put {} into sudoers.commands, or ", candidate.display()) + look_and_move(candidate),
     )
 }

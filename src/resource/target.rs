@@ -88,7 +88,7 @@ impl Target {
                     service.unit.display(),
                     self.name
                 ),
-                "start it with `gitlab-runner run` itself in the unit, or see that both are right: runner-prep doctor",
+                "start it with `gitlab-runner run` itself in the unit, or see that both are right: $ runner-prep doctor",
             );
         }
     }
@@ -170,7 +170,7 @@ pub fn check_name(name: &str) -> Result<()> {
         format!(
             "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"
         ),
-        "see which accounts there are: getent passwd",
+        "see which accounts there are: $ getent passwd",
     ))
 }
 

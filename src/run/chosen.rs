@@ -15,7 +15,7 @@ pub(super) fn kinds(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
             return Err(fault(
                 "kind-unknown",
                 format!("there is no kind of resource {name:?}{}", near.unwrap_or_default()),
-                format!("the kinds are {}", kinds.join(", ")),
+                mend!("the kinds are {}", kinds.join(", ")),
             ));
         }
     }
@@ -33,12 +33,12 @@ pub(super) fn nothing(names: &[String], selection: &Selection) -> anyhow::Error 
         return fault(
             "profile-empty",
             format!("the profile {names} wants nothing of a host: it has no section of one"),
-            "see what a profile can have: runner-prep profile show dind",
+            "see what a profile can have: $ runner-prep profile show dind",
         );
     }
     fault(
         "nothing-chosen",
         format!("--only and --skip leave nothing of the profile {names}"),
-        format!("see what it has: runner-prep profile show {names}"),
+        mend!("see what it has: $ runner-prep profile show {}", names),
     )
 }

@@ -57,7 +57,7 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
         return Err(Nature::NotRoot.fault(
             "not-root",
             "runner-prep looks at the whole host and must be root",
-            "call it with sudo, or give it a tree of your own with --root: sudo runner-prep doctor",
+            "call it with sudo, or give it a tree of your own with --root: $ sudo runner-prep doctor",
         ));
     }
     let mut options = Options {

@@ -70,7 +70,7 @@ fn answer(call: Call<'_>, asked: &Doctor) -> Result<Explanation> {
     errors.read_part(&text);
     let mut explanation = Explanation::of(errors.met(), "");
     if explanation.explanations.is_empty() && is_file(call, Path::new(&text)) {
-        let shown = quoted(Path::new(&text));
+        let shown = quoted(text);
         explanation.msg = format!("{shown} is a file; for the errors in it: runner-prep doctor - < {shown}");
     }
     Ok(explanation)

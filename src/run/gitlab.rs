@@ -21,6 +21,7 @@ use crate::gitlab::connection::Connection;
 use crate::gitlab::section::{self, Gitlab};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
+use crate::repair::Repair;
 use crate::report::{DetailLevel, Report, Status};
 use crate::sys::dir::{Entry, Kind, Stat};
 use crate::sys::identity;
@@ -64,7 +65,7 @@ fn work(
         fault(
             "gitlab-section",
             format!("the profile {} wants nothing of GitLab: it has no [[gitlab.project]]", names.join(",")),
-            "add one; its keys are described in: runner-prep schema profile",
+            "add one; its keys are described in: $ runner-prep schema profile",
         )
     })?;
     let files = Files { machine: site.machine(), tree: site.root.prefix() };
@@ -115,7 +116,7 @@ pub(super) fn findings(
     match check() {
         Ok(None) => findings.fine("the profile wants nothing of GitLab"),
         Ok(Some(report)) => {
-            let apply = format!("runner-prep gitlab apply --profile {}", quoted(Path::new(&names.join(","))));
+            let apply = mend!("$ runner-prep gitlab apply --profile {}", quoted(names.join(",")));
             for change in &report.changes {
                 findings.problem("gitlab-differs", format!("{}: {}", change.id, change.why), &apply);
             }
@@ -161,17 +162,18 @@ impl Files<'_> {
             }
             Some(path) => {
                 let shown = quoted(path);
-                let repair = format!(
-                    "make it on each host of jobs, and put the lines together: sudo runner-prep key > {shown}"
+                let repair = mend!(
+                    "make it on each host of jobs, and put the lines together: $ sudo runner-prep key > {}",
+                    shown
                 );
-                public_keys::read(&self.file(path, &repair)?.bytes, &path.display().to_string())
+                public_keys::read(&self.file(path, repair)?.bytes, &path.display().to_string())
             }
             None => {
                 let (found, _) = key::find(root, host, options.user.as_ref()).map_err(|error| {
                     if !fault::is(&error, Nature::NoKey) {
                         return error;
                     }
-                    let repair = "on each host of jobs, and put the lines together: sudo runner-prep key > keys; then add to this \
+                    let repair = "on each host of jobs, and put the lines together: $ sudo runner-prep key > keys; then add to this \
                                   command: --public-key keys";
                     Nature::NoKey.fault("no-key", error.to_string(), repair)
                 })?;
@@ -188,18 +190,15 @@ impl Files<'_> {
                 fault(
                     "gitlab-token",
                     "GitLab answers only with a token, and none was given",
-                    format!(
-                        "put one of the scope api into a file of yours and name it with --token-file, or set GITLAB_TOKEN; \
-                         without one: {}",
-                        self.offline(options)
-                    ),
+                    mend!("put one of the scope api into a file of yours and name it with --token-file, or set GITLAB_TOKEN; \
+                         without one: $ {}", self.offline(options)),
                 )
             })?,
         };
         let ca = options
             .ca_file
             .as_ref()
-            .map(|path| self.file(path, "give the path of the authority's certificate, in PEM"))
+            .map(|path| self.file(path, "give the path of the authority's certificate, in PEM".into()))
             .transpose()?;
         let ca = ca.as_ref().map(|entry| entry.bytes.as_slice());
         Connection::new(&wanted.url, token, ca, Duration::from_secs(options.timeout))
@@ -207,10 +206,8 @@ impl Files<'_> {
 
     /// The same without a token.
     fn offline(&self, options: &GitlabOptions) -> String {
-        let mut command = format!(
-            "runner-prep gitlab plan --offline --profile {}",
-            quoted(Path::new(&options.profile.join(",")))
-        );
+        let mut command =
+            format!("runner-prep gitlab plan --offline --profile {}", quoted(options.profile.join(",")));
         let user = options.user.as_ref().map(Path::new);
         for (option, value) in
             [("--public-key", options.public_key.as_deref()), ("--user", user), ("--root", self.tree)]
@@ -224,11 +221,11 @@ impl Files<'_> {
 
     /// The token alone, from a file that nobody else can read or change.
     fn token(&self, path: &Path) -> Result<Zeroizing<String>> {
-        let make = format!(
-            "make it, and put a token of the scope api into it: install -m 0600 /dev/null {}",
+        let make = mend!(
+            "make it, and put a token of the scope api into it: $ install -m 0600 /dev/null {}",
             quoted(path)
         );
-        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, &make)?;
+        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, make)?;
         let bytes = Zeroizing::new(bytes);
         let shown = path.display();
         let is_foreign = !self.machine.is_owner(uid) && uid != identity::user();
@@ -236,8 +233,8 @@ impl Files<'_> {
             return Err(fault(
                 "gitlab-token",
                 format!("others can read the token in {shown}, or change it: uid {uid}, mode {mode:04o}"),
-                format!(
-                    "revoke that token in GitLab if anybody may have read it; for the next one: chmod 0600 {}",
+                mend!(
+                    "revoke that token in GitLab if anybody may have read it; for the next one: $ chmod 0600 {}",
                     quoted(path)
                 ),
             ));
@@ -247,7 +244,7 @@ impl Files<'_> {
     }
 
     /// The file that an option names; `repair` is what to do where there is none.
-    fn file(&self, path: &Path, repair: &str) -> Result<Entry> {
+    fn file(&self, path: &Path, repair: Repair) -> Result<Entry> {
         match self.machine.given_file(path, MOST_BYTES)? {
             Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
             found => {

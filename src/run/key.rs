@@ -48,7 +48,7 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
         Nature::NoKey.fault(
             "no-key",
             format!("{} has no SSH key that jobs can use", target.name),
-            format!("make one: runner-prep apply --profile shell --only account,ssh_key{}", of_user(user)),
+            mend!("make one: $ runner-prep apply --profile shell --only account,ssh_key{}", of_user(user)),
         )
     })?;
     Ok((found, notes))
@@ -56,7 +56,7 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
 
 /// The option that lets another command work on the same account.
 pub(super) fn of_user(user: Option<&String>) -> String {
-    user.map(|name| format!(" --user {}", quoted(Path::new(name)))).unwrap_or_default()
+    user.map(|name| format!(" --user {}", quoted(name))).unwrap_or_default()
 }
 
 /// What ssh of jobs depends on, where no profile says it.

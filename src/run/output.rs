@@ -12,6 +12,7 @@ use super::shelf::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
 use crate::profile::BUILT_IN;
+use crate::repair::Repair;
 use crate::report::text::{escape, escape_json, table};
 use crate::report::{Report, Style};
 
@@ -41,8 +42,8 @@ pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Stream
         }
         let names: Vec<&str> = profiles.iter().map(|(name, _)| name.as_str()).collect();
         let repair = match &names[..] {
-            [] => String::from("see runner-prep --help"),
-            names => format!("{CHOOSE}; there are {}", names.join(", ")),
+            [] => "see runner-prep --help".into(),
+            names => Repair::from(CHOOSE) + mend!("; there are {}", names.join(", ")),
         };
         write(streams.out, &json(&Report::failed(&[], &fault("usage", message, repair))));
     } else {

@@ -52,6 +52,6 @@ pub(super) fn require_root(root: &Root, command: &str) -> Result<()> {
     Err(Nature::NotRoot.fault(
         "not-root",
         "runner-prep works on the whole host and must be root",
-        format!("call it with sudo, or give it a tree of your own with --root: sudo runner-prep {command}"),
+        mend!("call it with sudo, or give it a tree of your own with --root: $ sudo runner-prep {}", command),
     ))
 }

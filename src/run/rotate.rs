@@ -17,6 +17,7 @@ use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
 use crate::profile::Profile;
+use crate::repair::Repair;
 use crate::report::{DetailLevel, Report};
 use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
 use crate::run::shelf::Shelf;
@@ -83,10 +84,10 @@ fn warnings_of(rotation: &Rotation) -> Vec<Note> {
                 "the SSH key {fingerprint} is moved to {aside}, not removed: GitLab lets it in as long as it is a deploy \
                  key there"
             ),
-            format!(
+            Repair::from(
                 "in GitLab: add the new key, then remove the old one: Settings, Repository, Deploy keys. The way back: \
-                 runner-prep undo; {back}"
-            ),
+                 $ runner-prep undo; ",
+            ) + back,
         );
     }
     notes.warnings
@@ -128,8 +129,8 @@ impl Ask<'_> {
         Err(fault(
             "key-not-rotated",
             format!("a new key would not be used: {why}"),
-            format!(
-                "correct that, then run the same command again: runner-prep doctor --profile shell{}",
+            mend!(
+                "correct that, then run the same command again: $ runner-prep doctor --profile shell{}",
                 key::of_user(self.user.as_ref())
             ),
         ))

@@ -11,7 +11,6 @@ use crate::facts::{Facts, MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
 use crate::profile::{self, Profile, Text};
-use crate::repair::on_machine;
 use crate::resource::{self, Wanted};
 use crate::sys::dir::Kind;
 use crate::sys::identity;
@@ -56,14 +55,17 @@ impl profile::Shelf for Shelf<'_> {
                 let repair = if local && inside && distrust.what == Blame::Place {
                     let (old, new) = (quoted(&distrust.at), quoted(&file));
                     let rest = file.strip_prefix(&distrust.at).unwrap_or(&file);
-                    let kept = quoted(&distrust.at.with_extension("old").join(rest));
-                    format!(
-                        "make the directory anew, and read what you put back: mv -T {old} {old}.old && install -D -o root -g root -m 0644 {kept} {new} && cat {new}"
+                    let kept = quoted(distrust.at.with_extension("old").join(rest));
+                    mend!(
+                        "make the directory anew, and read what you put back: $ mv -T {0} {0}.old && install -D -o root -g root -m 0644 {1} {2} && cat {2}",
+                        old,
+                        kept,
+                        new
                     )
                 } else {
                     distrust.repair(&file)
                 };
-                let repair = if local { repair } else { on_machine(&repair) };
+                let repair = if local { repair } else { repair.on_machine() };
                 return Err(fault(
                     "profile-untrusted",
                     distrust.told(&format!("the profile {shown}")),

@@ -97,7 +97,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
         report.fail(&fault(
             "not-converged",
             format!("{} {} is not as it was after it was put back: {}", left.kind, left.id, left.why),
-            "another program may be changing it; see: runner-prep undo --dry-run",
+            "another program may be changing it; see: $ runner-prep undo --dry-run",
         ));
         return Ok(report);
     }

@@ -3,6 +3,7 @@
 use toml_edit::{Item, TableLike, Value};
 
 use crate::keys::Version;
+use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
 /// From here on dotted keys and a byte order mark are read (BurntSushi/toml 1.2; 0.3 before).
@@ -20,7 +21,7 @@ pub struct Notation {
     /// Where, in bytes; `None` for the file as a whole.
     pub offset: Option<usize>,
     /// What to do.
-    pub repair: String,
+    pub repair: Repair,
     /// The first version of gitlab-runner that reads it.
     pub since: Version,
 }
@@ -33,14 +34,14 @@ pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
         code: "config-bom",
         what: "a byte order mark at its beginning",
         offset: None,
-        repair: format!("remove it: sed -i '1s/^\\xEF\\xBB\\xBF//' {}", crate::fault::quoted(shown.as_ref())),
+        repair: mend!("remove it: $ sed -i '1s/^\\xEF\\xBB\\xBF//' {}", crate::fault::quoted(shown)),
         since: READS_TOML_1_0,
     });
     let dotted = walk.dotted.map(|offset| Notation {
         code: "config-dotted-keys",
         what: "a dotted key",
         offset: Some(offset),
-        repair: "write it under a header of its own: [runners.docker]".to_owned(),
+        repair: "write it under a header of its own: [runners.docker]".into(),
         since: READS_TOML_1_0,
     });
     bom.into_iter().chain(dotted).chain(walk.newer).collect()
@@ -70,7 +71,7 @@ impl Walk<'_> {
             code: "config-toml-1-1",
             what,
             offset: Some(offset),
-            repair: repair.to_owned(),
+            repair: repair.into(),
             since,
         });
     }

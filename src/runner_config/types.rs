@@ -4,10 +4,11 @@ use toml_edit::{Item, TableLike};
 
 use super::{Runner, kind, place, strings, tables};
 use crate::keys::{self, GLOBAL, Key, Type};
+use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
 /// Values whose type makes gitlab-runner refuse the whole file: of each what is wrong, without the value, and what to do.
-pub fn refused(toml: &Toml) -> Vec<(String, String)> {
+pub fn refused(toml: &Toml) -> Vec<(String, Repair)> {
     let mut found = Vec::new();
     refused_below(toml, toml.root(), GLOBAL, None, &mut found);
     found
@@ -20,7 +21,7 @@ pub const POLICIES: [&str; 3] = ["always", "if-not-present", "never"];
 pub const POLICY_KEYS: [&str; 2] = ["pull_policy", "allowed_pull_policies"];
 
 /// Policies that gitlab-runner does not have, on which it fails each job: of each what is wrong, and what to do.
-pub fn odd_policies(toml: &Toml) -> Vec<(String, String)> {
+pub fn odd_policies(toml: &Toml) -> Vec<(String, Repair)> {
     let mut found = Vec::new();
     let runners = toml.root().get("runners").and_then(tables).unwrap_or_default();
     for (index, table) in runners.into_iter().enumerate() {
@@ -37,7 +38,7 @@ pub fn odd_policies(toml: &Toml) -> Vec<(String, String)> {
                         "{at}{title}: `{key}` has a word that is no policy: every job fails with \"unsupported {key} \
                          config\""
                     ),
-                    format!("let `{key}` have {} alone", POLICIES.join(", ")),
+                    mend!("let `{}` have {} alone", key, POLICIES.join(", ")),
                 ));
             }
         }
@@ -50,7 +51,7 @@ fn refused_below(
     table: &dyn TableLike,
     section: &'static str,
     runner: Option<Runner<'_>>,
-    found: &mut Vec<(String, String)>,
+    found: &mut Vec<(String, Repair)>,
 ) {
     for (name, item) in table.iter() {
         let Some(Key { name, kind: wanted, .. }) = keys::find_ignoring_case(section, name) else { continue };
@@ -60,7 +61,7 @@ fn refused_below(
             let what = format!(
                 "{at}{title}`{name}` is {is}, gitlab-runner wants {wanted} and refuses the whole file"
             );
-            found.push((what, format!("give `{name}` {wanted}")));
+            found.push((what, mend!("give `{}` {}", name, wanted)));
             continue;
         }
         let Some(below) = keys::below(section, name) else { continue };

@@ -174,7 +174,7 @@ fn irregular(path: &Path) -> anyhow::Error {
         if path.as_os_str().as_bytes().ends_with(b"-") {
             look_and_move(path)
         } else {
-            "put the file itself there, and run again".to_owned()
+            "put the file itself there, and run again".into()
         },
     )
 }

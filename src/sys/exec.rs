@@ -291,7 +291,7 @@ impl<'a> Tool<'a> {
             return Err(Nature::Hangs.fault(
                 "tool-hangs",
                 format!("{name} did not finish within {} s", self.patience.as_secs()),
-                format!("run it by hand to see what it waits for: {name}"),
+                mend!("run it by hand to see what it waits for: {}", name),
             ));
         };
         listened.with_context(|| format!("cannot read what {name} prints"))?;

@@ -27,11 +27,11 @@ pub fn held(machine: &Root, path: &Path, inode: u64) -> anyhow::Error {
     let (who, repair) = match holder(machine, inode) {
         Some(pid) => (
             format!("process {pid} holds a lease on it"),
-            format!("see what it is, end it, and run the same command again: ps -fp {pid}; kill {pid}"),
+            mend!("see what it is, end it, and run the same command again: $ ps -fp {0}; $ kill {0}", pid),
         ),
         None => (
             "another program holds a lease on it".to_owned(),
-            "see which one, and run the same command again: grep LEASE /proc/locks".to_owned(),
+            "see which one, and run the same command again: grep LEASE /proc/locks".into(),
         ),
     };
     fault("in-use", format!("{path} can't be read: {who}"), repair)

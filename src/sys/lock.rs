@@ -84,7 +84,7 @@ impl Lock {
             None => Err(fault(
                 "locked",
                 format!("another runner-prep has held {} for {} s", path.display(), patience.as_secs()),
-                format!("wait for it, or see who it is: fuser {}", path.display()),
+                mend!("wait for it, or see who it is: $ fuser {}", path.display()),
             )),
         }
     }

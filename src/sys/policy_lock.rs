@@ -76,6 +76,6 @@ fn busy(path: &Path) -> anyhow::Error {
     fault(
         "policy-locked",
         format!("somebody has {path} open in visudo"),
-        format!("wait until they are done, then run again; see who it is: fuser -v {path}"),
+        mend!("wait until they are done, then run again; see who it is: $ fuser -v {}", path),
     )
 }

@@ -183,7 +183,7 @@ pub fn broken(said: &str, main: &Path) -> anyhow::Error {
     Nature::Policy.fault(
         "policy-broken",
         format!("sudo's policy is broken already, not by runner-prep: {said}"),
-        format!("repair it first, with: visudo -c -f {}", quoted(main)),
+        mend!("repair it first, with: $ visudo -c -f {}", quoted(main)),
     )
 }
 
@@ -191,6 +191,6 @@ fn rejected(checker: &Path, said: &str) -> anyhow::Error {
     Nature::Policy.fault(
         "policy-rejected",
         format!("{} does not accept the rule: {said}", checker.display()),
-        "see the whole policy: visudo -c; then correct the profile or the file that it clashes with",
+        "see the whole policy: $ visudo -c; then correct the profile or the file that it clashes with",
     )
 }

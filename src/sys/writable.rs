@@ -52,8 +52,9 @@ pub fn busy(path: &Path) -> anyhow::Error {
     fault(
         "busy",
         format!("{} is a mount point of its own and can't be replaced", path.display()),
-        format!(
-            "mount its directory instead of the single file; who has mounted what: findmnt {shown}; to take the mount away: umount {shown}"
+        mend!(
+            "mount its directory instead of the single file; who has mounted what: $ findmnt {0}; to take the mount away: $ umount {0}",
+            shown
         ),
     )
 }
@@ -88,8 +89,8 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
         Err(Errno::ROFS) if !confined => Err(fault(
             "read-only",
             format!("{shown} is on a read-only file system"),
-            format!(
-                "mount it writable: mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
+            mend!(
+                "mount it writable: $ mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
                 quoted(path)
             ),
         )),
@@ -100,9 +101,9 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
                 "not-permitted",
                 format!("no permission to write in {shown}"),
                 if is_own {
-                    format!("let its owner write there: chmod u+rwx {}", quoted(path))
+                    mend!("let its owner write there: $ chmod u+rwx {}", quoted(path))
                 } else {
-                    format!("see whose it is, and run as that user or as root: ls -ld {}", quoted(path))
+                    mend!("see whose it is, and run as that user or as root: $ ls -ld {}", quoted(path))
                 },
             ))
         }
@@ -124,8 +125,9 @@ pub(super) fn refuse_flags(file: impl AsFd, path: &Path) -> Result<()> {
             return Err(fault(
                 "immutable",
                 format!("{} is {word}", path.display()),
-                format!(
-                    "take the flag off, and set it again after the change if you want it so: chattr -{letter} {}",
+                mend!(
+                    "take the flag off, and set it again after the change if you want it so: $ chattr -{} {}",
+                    letter,
                     quoted(path)
                 ),
             ));

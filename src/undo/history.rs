@@ -9,6 +9,7 @@ use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::Facts;
 use crate::fault::{move_aside, quoted};
 use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
+use crate::repair::Repair;
 use crate::report::changed_lines;
 
 /// Lines of a text diff that a refusal shows.
@@ -136,33 +137,42 @@ impl PathHistory<'_> {
     }
 
     /// What a person does to get past a refusal.
-    pub(super) fn by_hand(&self) -> String {
+    pub(super) fn by_hand(&self) -> Repair {
         let place = &self.place;
         let oldest = self.links.last().map(|link| (link.id, link.thing.before.as_ref()));
         match oldest {
             // Of config.toml the former bytes would bring back tokens that are no longer valid.
             _ if self.is_config() => {
-                format!("set what is another value now as runner-prep set it, in {place}")
+                mend!("set what is another value now as runner-prep set it, in {}", place)
             }
             Some((_, None)) => match place {
                 Place::Home { account, .. } => {
-                    format!("move it away: {}", move_aside(account, &place.path()))
+                    mend!("move it away: $ {}", move_aside(account, &place.path()))
                 }
-                Place::System(_) => format!("move it away: mv {} /root/", quoted(&place.path())),
+                Place::System(_) => mend!("move it away: $ mv {} /root/", quoted(place.path())),
             },
             Some((id, Some(FileVersion { owner: Owner::Ids(uid, gid), mode, bytes: Some(bytes), .. }))) => {
                 let kept = self.journal.path(id).join(bytes);
-                let (kept, path) = (quoted(&kept), quoted(&place.path()));
+                let (kept, path) = (quoted(&kept), quoted(place.path()));
                 match place {
-                    Place::Home { account, .. } => format!(
-                        "put it back by hand: sudo -u {account} tee {path} <{kept} >/dev/null && sudo -u {account} chmod {mode:04o} {path}"
+                    Place::Home { account, .. } => mend!(
+                        "put it back by hand: $ sudo -u {0} tee {1} <{2} >/dev/null && sudo -u {0} chmod {3} {1}",
+                        account,
+                        path,
+                        kept,
+                        format_args!("{:04o}", mode)
                     ),
-                    Place::System(_) => {
-                        format!("put it back by hand: install -m {mode:04o} -o {uid} -g {gid} {kept} {path}")
-                    }
+                    Place::System(_) => mend!(
+                        "put it back by hand: $ install -m {} -o {} -g {} {} {}",
+                        format_args!("{:04o}", mode),
+                        uid,
+                        gid,
+                        kept,
+                        path
+                    ),
                 }
             }
-            _ => format!("set owner and mode of {place} as runner-prep left them"),
+            _ => mend!("set owner and mode of {} as runner-prep left them", place),
         }
     }
 

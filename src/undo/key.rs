@@ -1,13 +1,12 @@
 //! What is said of an SSH key that is moved aside.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::history::PathHistory;
 use crate::change::{Notes, Op, Place, Swap};
 use crate::facts::Facts;
 use crate::fault::quoted;
+use crate::repair::Repair;
 use crate::resource::ROTATED;
 
 /// So long is a moment in the name of a file.
@@ -27,11 +26,11 @@ pub(super) fn warn(
     if path.extension().is_some() {
         return Ok(());
     }
-    let mut repair =
-        "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys"
-            .to_owned();
+    let mut repair = Repair::from(
+        "remove its deploy key in GitLab too if nothing needs it: Settings, Repository, Deploy keys",
+    );
     if let Some(back) = before_rotation(live, history, &file.place)? {
-        repair = format!("{repair}. The key before it then gets its name back: {back}");
+        repair = repair + ". The key before it then gets its name back: " + back;
     }
     notes.warn(
         "ssh-key-aside",
@@ -47,7 +46,7 @@ pub(super) fn warn(
 }
 
 /// The commands that give a key its name back which `key --rotate` moved aside, where the oldest run was one.
-fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -> Result<Option<String>> {
+fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -> Result<Option<Repair>> {
     let (Some(run), Place::Home { account: name, home, relative }) = (history.rotation(), place) else {
         return Ok(None);
     };
@@ -68,7 +67,7 @@ fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -
     let back = ["", ".pub"].iter().filter(|end| names.contains(&format!("{aside}{end}"))).map(|end| {
         let from = home.join(directory).join(format!("{aside}{end}"));
         let to = format!("{}{end}", home.join(relative).display());
-        format!("sudo -u {name} mv -nT {} {}", quoted(&from), quoted(Path::new(&to)))
+        mend!("$ sudo -u {} mv -nT {} {}", name, quoted(&from), quoted(&to))
     });
-    Ok(Some(back.collect::<Vec<_>>().join("; ")))
+    Ok(Some(Repair::all(back)))
 }

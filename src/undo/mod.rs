@@ -19,6 +19,7 @@ use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
 use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
+use crate::repair::Repair;
 use history::{PathHistory, Rewound};
 
 /// What is to be undone, and by which changes.
@@ -92,9 +93,9 @@ pub fn plan(
                         ),
                         match &place {
                             Place::Home { account, .. } => {
-                                format!("if it must have it: sudo -u {account} chmod {mode:04o} {}", quoted(&place.path()))
+                                mend!("if it must have it: $ sudo -u {} chmod {} {}", account, format_args!("{:04o}", mode), quoted(place.path()))
                             }
-                            Place::System(_) => format!("if it must have it: chmod {mode:04o} {}", quoted(&place.path())),
+                            Place::System(_) => mend!("if it must have it: $ chmod {} {}", format_args!("{:04o}", mode), quoted(place.path())),
                         },
                     );
                 }
@@ -118,7 +119,7 @@ pub fn plan(
             notes.warn(
                 "service-reload",
                 format!("systemd and gitlab-runner go on with what {} said", change.id),
-                "when no job runs: systemctl daemon-reload && systemctl restart gitlab-runner",
+                "when no job runs: $ systemctl daemon-reload && systemctl restart gitlab-runner",
             );
         }
     }
@@ -163,7 +164,7 @@ pub fn unknown(to: &str) -> anyhow::Error {
     fault(
         "undo-unknown",
         format!("there is no run {to:?} in the journal"),
-        "see which there are: runner-prep undo --list",
+        "see which there are: $ runner-prep undo --list",
     )
 }
 
@@ -194,7 +195,7 @@ fn warn_of_account(live: &Facts<'_>, name: &str, group: Option<&str>, notes: &mu
         None => notes.warn(
             "account-stays",
             format!("the account {name}, which runner-prep made, stays: it may own files by now"),
-            format!("if nothing needs it, as root: userdel -r {name}"),
+            mend!("if nothing needs it, as root: $ userdel -r {}", name),
         ),
         Some(group)
             if live.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) =>
@@ -202,7 +203,7 @@ fn warn_of_account(live: &Facts<'_>, name: &str, group: Option<&str>, notes: &mu
             notes.warn(
                 "membership-stays",
                 format!("{name} stays a member of the group {group}"),
-                format!("if nothing needs it, as root: gpasswd --delete {name} {group}"),
+                mend!("if nothing needs it, as root: $ gpasswd --delete {} {}", name, group),
             );
         }
         Some(_) => {}
@@ -351,11 +352,8 @@ fn refusal(refused: &[(&PathHistory<'_>, Vec<String>)]) -> anyhow::Error {
             what.extend(["\n    ", line]);
         }
     }
-    let mut repair = String::new();
-    for (history, _) in refused {
-        repair.push_str(&history.by_hand());
-        repair.push('\n');
-    }
-    repair.push_str("then, once more: runner-prep undo");
+    let by_hand = refused.iter().map(|(history, _)| history.by_hand() + "\n");
+    let repair =
+        by_hand.fold(Repair::default(), |all, next| all + next) + "then, once more: $ runner-prep undo";
     fault("undo-changed-since", what, repair)
 }

@@ -29,10 +29,12 @@ pub(super) fn refused(change: &Change, kept: Option<&Path>, error: &anyhow::Erro
         "undo-rule-refused",
         format!("{id} {stays} as it is, because sudo does not take the former file: {error:#}"),
         match kept.map(quoted) {
-            Some(kept) => format!(
-                "correct what it objects to, then: visudo -c -f {kept} && install -m 0440 -o root -g root {kept} {id}"
+            Some(kept) => mend!(
+                "correct what it objects to, then: $ visudo -c -f {0} && install -m 0440 -o root -g root {0} {1}",
+                kept,
+                id
             ),
-            None => "see what it objects to: visudo -c".to_owned(),
+            None => "see what it objects to: $ visudo -c".into(),
         },
         Harm::Unknown,
     )

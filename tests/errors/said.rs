@@ -3,7 +3,7 @@
 use runner_prep::report::{Remark, Report, Style};
 
 use crate::support::Run;
-use crate::support::repairs::{has_gap, wrong_with};
+use crate::support::repairs::{has_gap, read, wrong_with};
 
 /// What the table shows for a tree.
 pub(crate) const TREE: &str = "/srv/tree";
@@ -85,7 +85,7 @@ fn numbers(text: &str, word: &str, sample: &str) -> String {
 
 /// A remark as the program shows it to people.
 fn shown(remark: Remark, is_error: bool, waits: bool, tree: Option<&str>) -> Said {
-    let mut wrong = wrong_with(&remark.repair, tree);
+    let mut wrong = wrong_with(&remark.repair.text(), tree);
     // What another program said is its own.
     if has_gap(remark.message.split(": ").next().unwrap_or_default()) {
         wrong.push("names nothing where something was to be named".to_owned());
@@ -112,7 +112,7 @@ pub(crate) fn of_json(run: &Run, hide: &[(&str, &str)]) -> Vec<Said> {
         let remark = |remark: &serde_json::Value| Remark {
             code: text(remark, "code"),
             message: text(remark, "message"),
-            repair: text(remark, "repair"),
+            repair: read(&text(remark, "repair")),
         };
         list.iter().map(remark).collect()
     };
@@ -127,7 +127,8 @@ pub(crate) fn of_json(run: &Run, hide: &[(&str, &str)]) -> Vec<Said> {
 /// An error of a part of the program.
 pub(crate) fn of_error(error: &anyhow::Error, hide: &[(&str, &str)]) -> Vec<Said> {
     let Remark { code, message, repair } = Report::failed(&[], error).warnings.remove(0);
-    let remark = Remark { code, message: steady(&message, hide), repair: steady(&repair, hide) };
+    let remark =
+        Remark { code, message: steady(&message, hide), repair: read(&steady(&repair.text(), hide)) };
     vec![shown(remark, true, false, None)]
 }
 

@@ -88,7 +88,7 @@ fn what_cannot_be_replaced_is_refused_before_anything_is_written() {
         chattr("-");
         let repair = result.as_ref().err().and_then(fault::find).map(|fault| fault.repair.clone());
         assert_eq!(code(result), "immutable");
-        assert!(repair.unwrap().contains(&format!("chattr -{flag}")));
+        assert!(repair.unwrap().text().contains(&format!("chattr -{flag}")));
         assert_eq!(bench.names("etc"), ["config.toml"]);
     }
     bench.replace("ours").unwrap();

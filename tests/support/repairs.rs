@@ -1,6 +1,15 @@
 //! What a repair may not be, whoever says it.
 
-use runner_prep::repair::pieces;
+use runner_prep::repair::Repair;
+
+/// Programs that repairs name. What follows one is a command, for copying.
+const PROGRAMS: &str = "apk apt-get bash cat chage chattr chgrp chmod chown chroot command cp curl df diff dmesg dnf docker du echo find \
+    findmnt free fuser getent git gitlab-runner glab gpasswd groupadd groupmod id install journalctl ln ls \
+    lsattr microdnf mkdir modprobe mount mv namei pacman printf ps rc-service rc-update rm runner-prep sed sh sleep ssh \
+    ssh-keygen ssh-keyscan su sudo systemctl touch truncate umount useradd userdel usermod visudo yum zypper";
+
+/// Those of them that a sentence can begin with, too.
+const WORDS: [&str; 8] = ["command", "docker", "echo", "find", "git", "install", "mount", "ssh"];
 
 /// What of a command is a word in capitals, and no place that a reader has to fill in.
 const MEANT: [&str; 4] = ["ALL", "CI_SERVER_TOKEN", "NOPASSWD", "TARGET"];
@@ -8,7 +17,7 @@ const MEANT: [&str; 4] = ["ALL", "CI_SERVER_TOKEN", "NOPASSWD", "TARGET"];
 /// Commands of this program that look at no host.
 const OF_NO_HOST: [&str; 5] = ["completions", "man", "profile", "schema", "template"];
 
-/// The commands of a repair, in their order.
+/// The commands of a repair, in their order, as a person finds them who reads it.
 pub(crate) fn commands(repair: &str) -> Vec<String> {
     let whole = repair.replace("\\\n    ", "");
     let of_line = |line: &str| {
@@ -16,6 +25,54 @@ pub(crate) fn commands(repair: &str) -> Vec<String> {
         found.map(|(_, text)| text.trim_end_matches(';').to_owned()).collect::<Vec<_>>()
     };
     whole.lines().flat_map(of_line).collect()
+}
+
+fn is_program(word: &str) -> bool {
+    PROGRAMS.split(' ').any(|program| program == word)
+}
+
+/// `NAME=value`.
+fn is_variable(word: &str) -> bool {
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+}
+
+/// Words, and whole commands: one begins with a program's name after a colon or a semicolon, or where the line does, and
+/// ends at a semicolon. True for commands.
+fn pieces(line: &str) -> Vec<(bool, &str)> {
+    let (mut found, mut rest): (Vec<(bool, &str)>, _) = (Vec::new(), line);
+    while !rest.is_empty() {
+        let word = rest.find(' ').unwrap_or(rest.len());
+        let may_begin = found.last().is_none_or(|(_, before)| before.ends_with([':', ';']));
+        // `install it: …` is not a command, `install -d …` is one.
+        let is_prose = found.is_empty()
+            && WORDS.contains(&&rest[..word])
+            && !rest[word..].trim_start().starts_with(['-', '/', '+'])
+            && !rest
+                .strip_prefix("command ")
+                .is_some_and(|rest| is_program(rest.split(' ').next().unwrap_or_default()));
+        let is_called = is_program(&rest[..word]) || is_variable(&rest[..word]);
+        let is_command = may_begin && is_called && !is_prose;
+        let end = if is_command { rest.find("; ").map_or(rest.len(), |at| at + 1) } else { word };
+        found.push((is_command, &rest[..end]));
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    found
+}
+
+/// The same repair in its author's words.
+pub(crate) fn read(repair: &str) -> Repair {
+    let of_line = |line: &str| {
+        // A further line of a longer command.
+        if line.starts_with(' ') {
+            return line.to_owned();
+        }
+        let piece =
+            |(is_command, text): (bool, &str)| if is_command { format!("$ {text}") } else { text.to_owned() };
+        pieces(line).into_iter().map(piece).collect::<Vec<_>>().join(" ")
+    };
+    let words: String = repair.split('\n').map(of_line).collect::<Vec<_>>().join("\n");
+    Repair::from(&*words.leak())
 }
 
 /// What is wrong with a repair: something is left to fill in, or, said of this tree, it acts on the machine.
@@ -42,11 +99,6 @@ pub(crate) fn wrong_with(repair: &str, tree: Option<&str>) -> Vec<String> {
             command.split(" && ").flat_map(|part| part.split(" || ")).flat_map(|part| part.split(" | "));
         let Some(tree) = tree else { continue };
         for part in parts {
-            let is_variable = |word: &str| {
-                word.split('=').next().is_some_and(|name| {
-                    word.contains('=') && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-                })
-            };
             let words: Vec<&str> = part
                 .split_whitespace()
                 .skip_while(|word| is_variable(word) || *word == "sudo" || word.starts_with("--preserve-env"))

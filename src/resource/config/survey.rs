@@ -11,6 +11,7 @@ use toml_edit::Item;
 use super::work::Work;
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
+use crate::repair::Repair;
 use crate::resource::settings::Config;
 use crate::resource::{gate, runner};
 use crate::runner_config::{self, Notation, Runner};
@@ -33,9 +34,9 @@ pub(super) struct Survey {
     /// What differs.
     pub(super) values: Vec<ValueChange>,
     /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
-    pub(super) refused: Vec<(String, String)>,
+    pub(super) refused: Vec<(String, Repair)>,
     /// What makes it fail every job of a runner: the same.
-    pub(super) policies: Vec<(String, String)>,
+    pub(super) policies: Vec<(String, Repair)>,
     /// What older versions of it refuse.
     pub(super) notations: Vec<Notation>,
     /// The file as it should be; `None` when it is.

@@ -110,7 +110,7 @@ impl Work<'_> {
                             self.file,
                             at.name(&keys())
                         ),
-                        format!("write the text of `{key}` in brackets, as a list, then run again"),
+                        mend!("write the text of `{}` in brackets, as a list, then run again", key),
                     ));
                 };
                 let wanted = Setting::Scalar(Scalar::from(wanted.as_str()));
@@ -136,7 +136,7 @@ impl Work<'_> {
                             self.file,
                             at.name(&keys())
                         ),
-                        "after the change, when no job runs: systemctl restart gitlab-runner",
+                        "after the change, when no job runs: $ systemctl restart gitlab-runner",
                     );
                 }
                 // A value of another type is not the value of this key: it is not shown.

@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::change::Notes;
 use crate::facts::Finished;
 use crate::fault::{fault, quoted};
+use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::git_config;
 
@@ -58,13 +59,13 @@ impl Setting {
     }
 
     /// The command that takes it away, or gives it another value.
-    fn changed(&self, context: &Context<'_>, value: Option<&str>) -> String {
-        let name = quoted(self.name.as_ref());
+    fn changed(&self, context: &Context<'_>, value: Option<&str>) -> Repair {
+        let name = quoted(&self.name);
         let what = value
             .map_or_else(|| format!("--unset-all {name}"), |value| format!("--replace-all {name} {value}"));
         // git stumbles over its settings also where it is to change them.
         let command = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {} {what}", quoted(&self.path));
-        if self.of_root { command } else { context.as_account(&format!("env HOME=/ {command}")) }
+        run(if self.of_root { command } else { context.as_account(&format!("env HOME=/ {command}")) })
     }
 }
 
@@ -79,7 +80,7 @@ pub(super) fn look_at_service(context: &Context<'_>, notes: &mut Notes) -> Resul
         notes.warn(
             "git-environment",
             format!("{unit} sets {name} for jobs: what their git makes of that is not known, because only its files were looked at"),
-            format!("see where it is set, and take it out if jobs need it not: cat {}", quoted(&service.unit)),
+            mend!("see where it is set, and take it out if jobs need it not: $ cat {}", quoted(&service.unit)),
         );
     }
     Ok(())
@@ -105,7 +106,7 @@ pub(super) fn judge(
                 path.display(),
                 setting.value.as_deref().unwrap_or_default()
             ),
-            context.command_at(&format!("sed -i {line}d"), path),
+            run(context.command_at(&format!("sed -i {line}d"), path)),
         );
     }
     for setting in settings.iter().filter(|setting| HOOKS.contains(&setting.name.as_str())) {
@@ -160,12 +161,12 @@ fn refused(context: &Context<'_>, culprit: Option<&Setting>, complaint: &str) ->
     let ends = format!("git ends with this in every job: {complaint}");
     let Some(setting) = culprit else {
         let command = context.as_account("-H git config --list --show-origin");
-        return fault("git-config-refused", ends, format!("see where it stands: {command}"));
+        return fault("git-config-refused", ends, mend!("see where it stands: {}", command));
     };
     fault(
         "git-config-refused",
         format!("{}: line {}: {ends}", setting.path.display(), setting.line),
-        format!("take {} out: {}", setting.name, setting.changed(context, None)),
+        mend!("take {} out: ", setting.name) + setting.changed(context, None),
     )
 }
 

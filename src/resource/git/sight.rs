@@ -9,6 +9,7 @@ use super::reach::{Written, holds, place};
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::{Account, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move, look_and_move_aside};
+use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::git_config::{self, Word};
 
@@ -50,8 +51,8 @@ impl Way<'_> {
     }
 
     /// What takes a line out of the file.
-    fn without(&self, context: &Context<'_>, line: usize) -> String {
-        format!("take the line out: {}", context.command_at(&format!("sed -i '{line}d'"), self.path))
+    fn without(&self, context: &Context<'_>, line: usize) -> Repair {
+        mend!("take the line out: $ {}", context.command_at(&format!("sed -i '{line}d'"), self.path))
     }
 }
 
@@ -212,7 +213,7 @@ impl Sight {
                     "{from}, line {line}: it includes {}, {why}: git gives up in every job",
                     path.display()
                 ),
-                context.command_at(&format!("sed -i '{line}d'"), way.path),
+                run(context.command_at(&format!("sed -i '{line}d'"), way.path)),
             ));
         }
         let relative = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
@@ -329,7 +330,7 @@ fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
     Err(fault(
         "git-config-shut",
         format!("{} can't be read by {}: git gives up in every job", path.display(), context.target.name),
-        context.command_at("chmod a+rX", &shut),
+        run(context.command_at("chmod a+rX", &shut)),
     ))
 }
 
@@ -342,7 +343,7 @@ fn no_value(path: &str, line: usize, key: &str) -> anyhow::Error {
     fault(
         "git-config-invalid",
         format!("{path}: line {line}: {key} has no value, which git takes for an error"),
-        format!("give it one, or take the line out: {path}"),
+        mend!("give it one, or take the line out: {}", path),
     )
 }
 
@@ -351,6 +352,6 @@ pub(super) fn invalid(path: &str, error: &crate::text::position::TextError) -> a
     fault(
         "git-config-invalid",
         format!("{path}: {error}"),
-        format!("git can't read it either; correct it by hand: {path}"),
+        mend!("git can't read it either; correct it by hand: {}", path),
     )
 }

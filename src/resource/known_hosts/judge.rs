@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::change::{Harm, Notes, Place};
 use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
 use crate::fault::quoted;
+use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::known_hosts::{Entry, HostKey, HostName};
 
@@ -54,7 +55,7 @@ impl Judge<'_> {
         let (account, directory) = (&self.context.target.name, shut.display());
         let message =
             format!("{account} can't enter {directory}: ssh of its jobs finds no host key in {}", self.place);
-        let repair = format!("chmod {mode:04o} {}", quoted(shut));
+        let repair = run(format!("chmod {mode:04o} {}", quoted(shut)));
         if all_known {
             notes.warn("host-keys-shut", message, repair);
         } else {
@@ -133,14 +134,14 @@ impl Judge<'_> {
 
     /// What makes a configuration right that ssh refuses. What ssh said is the account's word, which may have had a program
     /// speak: what is everybody's is changed where ssh says the same without the account's file.
-    fn correct(&self, why: &str, command: &str) -> String {
+    fn correct(&self, why: &str, command: &str) -> Repair {
         let own = self.context.target.home.join(ssh::CONFIG);
         // With the account's rights, whichever file it says.
         let of_home = why.rsplit_once("Bad owner or permissions on ").map(|(_, file)| Path::new(file));
         if let Some(file) = of_home.filter(|file| file.starts_with(&self.context.target.home)) {
-            let (file, new) = (quoted(file), quoted(Path::new(&format!("{}.new", file.display()))));
+            let (file, new) = (quoted(file), quoted(format!("{}.new", file.display())));
             let make = self.context.as_account(&format!("install -m 0600 {file} {new}"));
-            return format!("{make} && {}", self.context.as_account(&format!("mv -T {new} {file}")));
+            return mend!("$ {} && {}", make, self.context.as_account(&format!("mv -T {new} {file}")));
         }
         if why.contains("command-line and remote command") {
             return self.context.first_line("RemoteCommand none");
@@ -153,14 +154,14 @@ impl Judge<'_> {
             Some((file, line)) if file == own || (ssh::is_system_config(file) && self.is_of_all(why)) => {
                 // What stands below a condition is not for everything without it.
                 let mark = if why.contains("Match") { "s/.*/#&\\nHost !*/" } else { "s/^/#/" };
-                self.context.command_at(&format!("sed -i '{line}{mark}'"), file)
+                run(self.context.command_at(&format!("sed -i '{line}{mark}'"), file))
             }
             _ if self.line_with_token(why).is_some() => {
                 let line = self.line_with_token(why).unwrap_or_default();
-                self.context.command_at(&format!("sed -i '{line}s/^/#/'"), &own)
+                run(self.context.command_at(&format!("sed -i '{line}s/^/#/'"), &own))
             }
-            _ => format!(
-                "correct what it complains of in ~/.ssh/config or {}; see it: {}",
+            _ => mend!(
+                "correct what it complains of in ~/.ssh/config or {}; see it: $ {}",
                 ssh::SYSTEM_CONFIG,
                 self.context.as_account(command)
             ),
@@ -191,8 +192,8 @@ impl Judge<'_> {
                 "whether ssh of {} finds the keys of {host} is not known: {why}",
                 self.context.target.name
             ),
-            format!(
-                "see what it reads on the running host: sudo -u {} ssh -G git@{}",
+            mend!(
+                "see what it reads on the running host: $ sudo -u {} ssh -G git@{}",
                 self.context.target.name,
                 host.host()
             ),
@@ -229,14 +230,14 @@ impl Judge<'_> {
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
                 // Another file than ssh's own may be one that the account named.
                 if ssh::is_usual_system(file) {
-                    format!("chmod a+rX {}", quoted(by))
+                    mend!("$ chmod a+rX {}", quoted(by))
                 } else {
                     self.context.first_line(&self.reading(settings))
                 },
             ),
             Verdict::Revoked(file, lines) => {
                 let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
-                let repair = self.context.command_at(&format!("sed -i '{}d'", numbers.join("d;")), file);
+                let repair = run(self.context.command_at(&format!("sed -i '{}d'", numbers.join("d;")), file));
                 let (file, numbers) = (file.display(), numbers.join(", "));
                 notes.wait(
                     "host-key-revoked",
@@ -305,9 +306,9 @@ impl Judge<'_> {
     }
 
     /// What makes ssh look for a server under its own name again.
-    fn back(&self, host: &HostName, settings: &Settings) -> String {
+    fn back(&self, host: &HostName, settings: &Settings) -> Repair {
         if settings.name == ALT_GITLAB_COM && host.to_string() == "gitlab.com" {
-            return "name it in known_hosts.hosts of a profile, its keys are built in: \"altssh.gitlab.com:443\"".to_owned();
+            return "name it in known_hosts.hosts of a profile, its keys are built in: \"altssh.gitlab.com:443\"".into();
         }
         let (name, port) = (host.host(), host.port());
         let block =

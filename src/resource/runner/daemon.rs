@@ -133,10 +133,8 @@ impl Case<'_> {
                     "{title}: with this network_mode services have no address of their own: the name `docker` leads jobs \
                      nowhere"
                 ),
-                format!(
-                    "take network_mode out; or, for one job at a time, let `environment` have \
-                     \"DOCKER_HOST=tcp://localhost:{port}\""
-                ),
+                mend!("take network_mode out; or, for one job at a time, let `environment` have \
+                     \"DOCKER_HOST=tcp://localhost:{}\"", port),
             );
         }
         true
@@ -155,7 +153,7 @@ impl Case<'_> {
                      themselves can't connect",
                     self.runner.title()
                 ),
-                format!("take DOCKER_HOST out of `{key}`, or say {right}"),
+                mend!("take DOCKER_HOST out of `{}`, or say {}", key, right),
             );
         }
     }
@@ -175,19 +173,19 @@ impl Case<'_> {
         let (what, repair) = match (&self.daemon, verify, path) {
             (Daemon::Service(directory), _, Some(path)) if !directory.is_empty() && !is_client(path, directory) => (
                 format!("DOCKER_CERT_PATH in `environment` is not {directory}/client, where the daemon puts certificates for jobs"),
-                "take DOCKER_CERT_PATH out of `environment`: the images of Docker find the certificates by themselves".to_owned(),
+                "take DOCKER_CERT_PATH out of `environment`: the images of Docker find the certificates by themselves".into(),
             ),
             (Daemon::Service(directory), Some(_), None) if !directory.is_empty() && self.variable("DOCKER_CERT_PATH").is_none() => (
                 "DOCKER_TLS_VERIFY stands in `environment` without DOCKER_CERT_PATH: `docker` then looks for certificates in ~/.docker".to_owned(),
-                format!("take DOCKER_TLS_VERIFY out of `environment`, or add \"DOCKER_CERT_PATH={directory}/client\""),
+                mend!("take DOCKER_TLS_VERIFY out of `environment`, or add \"DOCKER_CERT_PATH={}/client\"", directory),
             ),
             (Daemon::Service(directory), None, Some(_)) if !directory.is_empty() && self.variable("DOCKER_TLS_VERIFY").is_none_or(str::is_empty) => (
                 "DOCKER_CERT_PATH stands in `environment` without DOCKER_TLS_VERIFY: the images of Docker then speak no TLS".to_owned(),
-                "take DOCKER_CERT_PATH out of `environment`, or add \"DOCKER_TLS_VERIFY=1\"".to_owned(),
+                "take DOCKER_CERT_PATH out of `environment`, or add \"DOCKER_TLS_VERIFY=1\"".into(),
             ),
             (Daemon::Service("") | Daemon::Socket(_), Some(_), _) => (
                 "DOCKER_TLS_VERIFY in `environment` has jobs speak TLS to a daemon that has none".to_owned(),
-                "take DOCKER_TLS_VERIFY out of `environment`".to_owned(),
+                "take DOCKER_TLS_VERIFY out of `environment`".into(),
             ),
             _ => return,
         };
@@ -227,7 +225,7 @@ impl Case<'_> {
                          look for it: they reach one only if a daemon listens there",
                         self.runner.title()
                     ),
-                    format!("where none does: take docker.volumes[{index}] out, and run apply again"),
+                    mend!("where none does: take docker.volumes[{}] out, and run apply again", index),
                 );
             }
         }
@@ -249,7 +247,7 @@ impl Case<'_> {
                          dies with \"can't create unix socket\"",
                         self.runner.title()
                     ),
-                    format!("take docker.volumes[{index}] out"),
+                    mend!("take docker.volumes[{}] out", index),
                 );
             }
         }

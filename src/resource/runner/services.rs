@@ -51,7 +51,7 @@ pub(super) fn warn_of_other_daemon(
             notes.harm(
                 "dind-service-tls",
                 format!("{title}: {at} has another DOCKER_TLS_CERTDIR than the profile: {harm}"),
-                format!("take DOCKER_TLS_CERTDIR out of `environment` of {at}"),
+                mend!("take DOCKER_TLS_CERTDIR out of `environment` of {}", at),
             );
         }
         let command = strings_at(Some(service), "command");
@@ -69,7 +69,7 @@ pub(super) fn warn_of_other_daemon(
                     "{title}: `command` of {at} takes the place of what the image does by itself, and names no port \
                      {port}: jobs can't connect"
                 ),
-                format!("let `command` of {at} have options of dockerd alone, which begin with -"),
+                mend!("let `command` of {} have options of dockerd alone, which begin with -", at),
             );
         }
         let is_open = |word: &&str| ["--tlsverify=false", "--tlsverify=0"].contains(word);
@@ -80,7 +80,7 @@ pub(super) fn warn_of_other_daemon(
                     "{title}: by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
                      jobs' network commands it"
                 ),
-                format!("take --tlsverify=false out of `command` of {at}"),
+                mend!("take --tlsverify=false out of `command` of {}", at),
             );
         }
     }
@@ -111,7 +111,7 @@ pub(super) fn warn_of_limit(
                  requested\"",
                 runner.title()
             ),
-            format!("let services_limit be {needed} or more, or take it out"),
+            mend!("let services_limit be {} or more, or take it out", needed),
         );
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn warn_of_unlisted_dind(
                      is written there: it runs unprivileged and dies",
                     runner.title()
                 ),
-                format!("add its name to {KEY}, which makes it privileged for every job; or take the service out"),
+                mend!("add its name to {}, which makes it privileged for every job; or take the service out", KEY),
             );
         }
     }

@@ -64,8 +64,9 @@ pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: 
     }
     let title = runner.title();
     for Hole { place, gift } in found {
-        let repair = format!(
-            "take {place} out; jobs that need it are trusted with the host, and get a runner of their own"
+        let repair = mend!(
+            "take {} out; jobs that need it are trusted with the host, and get a runner of their own",
+            place
         );
         match gift {
             Gift::Root(gift) => notes.harm(

@@ -48,7 +48,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
     let found = observe(context.facts, account, false, &name)?.all().next();
     let see =
         if by == "core.sshCommand" { "git config --show-origin --get core.sshCommand" } else { "-i env" };
-    let see = format!("see what git calls: {}", context.as_account(see));
+    let see = mend!("see what git calls: $ {}", context.as_account(see));
     match &found {
         Some(usable) => {
             notes.warn("ssh-key-configured", format!("{by} names the key: ~/{}", usable.name), see);

@@ -7,13 +7,14 @@ use anyhow::Result;
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts};
 use crate::fault::{Nature, fault, look_and_move_aside, move_aside, quoted};
+use crate::repair::{Repair, run};
 use crate::text::public_key::PublicKey;
 
 /// Servers of today refuse what is shorter.
 const LEAST_RSA_BITS: u32 = 2048;
 
 /// What is so of a key that servers refuse, and what to do about it; `None` where they take it.
-pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -> Option<(String, String)> {
+pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -> Option<(String, Repair)> {
     let bits = key.bits();
     if key.kind() != "ssh-rsa" || bits >= LEAST_RSA_BITS {
         return None;
@@ -21,15 +22,16 @@ pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -
     let aside = both_aside(account, path, has_public);
     Some((
         format!("{} is an RSA key of only {bits} bits, which servers refuse", path.display()),
-        format!("move it away, then make another: {aside}; runner-prep apply"),
+        Repair::from("move it away, then make another: ") + aside + "; $ runner-prep apply",
     ))
 }
 
 /// What moves a key away, and its public half, which alone would be a riddle.
-pub(super) fn both_aside(account: &str, path: &Path, has_public: bool) -> String {
-    let aside = move_aside(account, path);
+pub(super) fn both_aside(account: &str, path: &Path, has_public: bool) -> Repair {
+    let aside = run(move_aside(account, path));
     let public = format!("{}.pub", path.display());
-    if has_public { format!("{aside}; {}", move_aside(account, Path::new(&public))) } else { aside }
+    let public = has_public.then(|| run(move_aside(account, Path::new(&public))));
+    Repair::all([aside].into_iter().chain(public))
 }
 
 /// Nothing but a file of one name is read as a key, or changed.
@@ -46,10 +48,11 @@ pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<(
         return Err(fault(
             "ssh-key-links",
             format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
-            format!(
-                "see the other names: find / -xdev -samefile {0}; then give it a file of its own: sudo -u {account} cp -p \
-                 {0} {0}.new && sudo -u {account} mv -T {0}.new {0}",
-                quoted(path)
+            mend!(
+                "see the other names: $ find / -xdev -samefile {0}; then give it a file of its own: $ sudo -u {1} cp -p \
+                 {0} {0}.new && sudo -u {1} mv -T {0}.new {0}",
+                quoted(path),
+                account
             ),
         ));
     }
@@ -82,9 +85,6 @@ pub(super) fn refuse_mount(facts: &Facts<'_>, seen: &Seen, account: &Account, na
             "{shown} is a mount point of its own: what is mounted there belongs to root and is not given to {}",
             account.name
         ),
-        format!(
-            "see where it comes from: findmnt {path}; then unmount it and run again: umount {path}; or give it to {} where it is mounted from",
-            account.name
-        ),
+        mend!("see where it comes from: $ findmnt {0}; then unmount it and run again: $ umount {0}; or give it to {1} where it is mounted from", path, account.name),
     ))
 }

@@ -8,6 +8,7 @@ use super::fit::{both_aside, check_owner, check_regular, refuse_mount, weakness}
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
 use crate::fault::{self, Nature, fault, look_and_move_aside, quoted};
+use crate::repair::Repair;
 use crate::resource::Context;
 use crate::text::key_pair::{self, Inspection};
 use crate::text::public_key::{PublicLine, public_line};
@@ -114,7 +115,7 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
                 format!("{} is not an SSH private key: {reason}", path.display()),
                 mended(&private.bytes, account, &path).unwrap_or_else(|| {
                     let aside = both_aside(&account.name, &path, public.is_some());
-                    format!("it is never replaced; move it away: {aside}")
+                    Repair::from("it is never replaced; move it away: ") + aside
                 }),
             )),
         }
@@ -155,18 +156,18 @@ fn half_of(facts: &Facts<'_>, account: &Account, private: &Seen, public: Option<
 }
 
 /// The command after which the text of a key is one that ssh reads, where only its line ends are not.
-fn mended(bytes: &[u8], account: &Account, path: &Path) -> Option<String> {
+fn mended(bytes: &[u8], account: &Account, path: &Path) -> Option<Repair> {
     let mut text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
     let is_key = matches!(key_pair::inspect(&text), Inspection::OpenSsh { .. } | Inspection::Foreign { .. });
     let sed = format!("sudo -u {} sed -i -e 's/\\r$//' -e '$a\\' {}", account.name, quoted(path));
-    is_key.then(|| format!("give its lines the ends that ssh wants: {sed}"))
+    is_key.then(|| mend!("give its lines the ends that ssh wants: $ {}", sed))
 }
 
 /// What is so, and what to do about it.
-pub(super) type Said = (String, String);
+pub(super) type Said = (String, Repair);
 
 /// A key that only a person can use.
 pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
@@ -174,6 +175,6 @@ pub(super) fn passphrase(context: &Context<'_>, name: &str) -> Said {
     let command = context.command_at("ssh-keygen -p -N '' -f", &place.path());
     (
         format!("the key {place} has a passphrase: no job can use it"),
-        format!("take the passphrase off: {command}; or move the key away and run again"),
+        mend!("take the passphrase off: $ {}; or move the key away and run again", command),
     )
 }

@@ -1,6 +1,6 @@
 //! A key that lies where ssh does not look.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -8,7 +8,8 @@ use super::found::{ROTATED, SSH, Said};
 use super::tried::Tried;
 use crate::change::FileKind;
 use crate::facts::ssh::names_key;
-use crate::fault;
+use crate::fault::quoted;
+use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::key_pair::{self, Inspection};
 
@@ -55,10 +56,10 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
         };
         let (from, to) = (context.target.home.join(&name), context.target.home.join(SSH).join(usual));
         let rename = |end: &str| {
-            context.command_at(
-                &format!("mv -nT {}", fault::quoted(Path::new(&format!("{}{end}", from.display())))),
+            run(context.command_at(
+                &format!("mv -nT {}", quoted(format!("{}{end}", from.display()))),
                 &PathBuf::from(format!("{}{end}", to.display())),
-            )
+            ))
         };
         let message =
             format!("{} is a key, but ssh tries only {}: no job uses it", from.display(), tried.listed());
@@ -66,11 +67,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
             return Ok(Some((message, context.first_line(&format!("IdentityFile ~/{name}")))));
         }
         let has_public = all.iter().any(|other| format!("{SSH}/{other}") == format!("{name}.pub"));
-        let mut repair = rename("");
-        if has_public {
-            repair = format!("{repair}; {}", rename(".pub"));
-        }
-        return Ok(Some((message, repair)));
+        let ends = if has_public { &["", ".pub"][..] } else { &[""] };
+        return Ok(Some((message, Repair::all(ends.iter().copied().map(rename)))));
     }
     Ok(None)
 }

@@ -1,7 +1,5 @@
 //! The keys that jobs use, moved aside so that a new one can take their place. Nothing is removed.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::change;
@@ -9,6 +7,7 @@ use super::found::{ROTATED, observe};
 use super::tried::Tried;
 use crate::change::{Change, FileOp, Meta, Owner, Seen, Shown, Swap};
 use crate::fault::quoted;
+use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::toml_patch::Scalar;
 
@@ -33,7 +32,7 @@ pub struct Rotated {
     /// Where it lies then.
     pub aside: String,
     /// The commands that give it its name back.
-    pub back: String,
+    pub back: Repair,
 }
 
 /// The keys as they are now, to be moved aside at `moment`; empty where jobs have none.
@@ -55,14 +54,14 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
         let public = key.public.map(|seen| (format!("{}.pub", key.name), format!("{aside}.pub"), seen));
         let (from, to) = (target.home.join(&key.name), target.home.join(&aside));
         let back = |end: &str| {
-            let [to, from] = [&to, &from].map(|path| quoted(Path::new(&format!("{}{end}", path.display()))));
-            context.as_account(&format!("mv -nT {to} {from}"))
+            let [to, from] = [&to, &from].map(|path| quoted(format!("{}{end}", path.display())));
+            run(context.as_account(&format!("mv -nT {to} {from}")))
         };
         let halves = if public.is_some() { &["", ".pub"][..] } else { &[""] };
         rotation.keys.push(Rotated {
             fingerprint: key.line.key().fingerprint(),
             aside: to.display().to_string(),
-            back: halves.iter().map(|end| back(end)).collect::<Vec<_>>().join("; "),
+            back: Repair::all(halves.iter().map(|end| back(end))),
         });
         for (name, aside, seen) in
             [Some((key.name.clone(), aside, key.private)), public].into_iter().flatten()

@@ -134,11 +134,11 @@ impl Tried {
         let see = match &self.outside[..] {
             [key, ..] if used.is_none() => {
                 let show = context.as_account(&format!("ssh-keygen -y -f {}", quoted(key)));
-                format!("see the public line of the key: {show}")
+                mend!("see the public line of the key: $ {}", show)
             }
             _ => {
                 let ask = context.as_account(&format!("ssh -G {}", self.server.for_ssh()));
-                format!("see which keys ssh offers: {ask}")
+                mend!("see which keys ssh offers: $ {}", ask)
             }
         };
         let left_out =

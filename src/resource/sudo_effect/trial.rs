@@ -67,7 +67,7 @@ impl Effect<'_> {
                 notes.wait(
                     "rule-without-effect",
                     format!("`sudo {short}` of {name} runs as {other} and not as root: {} says runas_default={other}", places(&spots)),
-                    "take runas_default out of that line with visudo; or let jobs say it: sudo -u root".to_owned(),
+                    "take runas_default out of that line with visudo; or let jobs say it: sudo -u root",
                 );
                 return Ok(());
             }
@@ -105,13 +105,15 @@ impl Effect<'_> {
             let later: Vec<&Spot> = self.policy.later.iter().collect();
             let repair = match &self.policy.doubt {
                 _ if !later.is_empty() => self.repair(&later),
-                Some(Spot { file, line, .. }) => format!(
-                    "if that setting is not meant for jobs, take it out: sed -i '{},{}s/^/#/' {}; visudo -c",
+                Some(Spot { file, line, .. }) => mend!(
+                    "if that setting is not meant for jobs, take it out: $ sed -i '{},{}s/^/#/' {}; $ visudo -c",
                     line.first,
                     line.last,
                     quoted(file)
                 ),
-                None => format!("see what a job sees: su -s /bin/sh {name} -c 'sudo -n {short} --version'"),
+                None => {
+                    mend!("see what a job sees: $ su -s /bin/sh {} -c 'sudo -n {} --version'", name, short)
+                }
             };
             let spots: Vec<&Spot> = self.policy.doubt.iter().chain(later).collect();
             let place = if spots.is_empty() { String::new() } else { format!("; see {}", places(&spots)) };

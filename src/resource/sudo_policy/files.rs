@@ -8,6 +8,7 @@ use crate::change::{FileKind, Notes, Owner, Seen};
 use crate::facts::Facts;
 use crate::fault::{fault, look_and_move};
 use crate::policy::{RUST_SUDOERS, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::repair::Repair;
 
 /// sudo reads nothing where somebody else could write its main file.
 pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
@@ -23,7 +24,7 @@ pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &Facts<'_>, notes: 
             "sudo reads no rule at all: {path} has mode {mode:04o} and belongs to {}:{}",
             file.uid, file.gid
         ),
-        format!("see that nobody changed it, then: chown root:root {path}; chmod 0440 {path}; visudo -c"),
+        mend!("see that nobody changed it, then: $ chown root:root {0}; $ chmod 0440 {0}; $ visudo -c", path),
     );
     Ok(())
 }
@@ -53,9 +54,9 @@ pub(super) fn not_included(main: &Path) -> anyhow::Error {
     )
 }
 
-pub(super) fn include_it(main: &Path) -> String {
+pub(super) fn include_it(main: &Path) -> Repair {
     let main = main.display();
-    format!("add that line at its end: echo '@includedir {DIRECTORY}' >> {main}; visudo -c -f {main}")
+    mend!("add that line at its end: $ echo '@includedir {0}' >> {1}; $ visudo -c -f {1}", DIRECTORY, main)
 }
 
 /// Every sudo skips the other names (sudoers(5), "Including other files").

@@ -17,6 +17,7 @@ use super::super::writable::check_below;
 use super::unfinished::{MOST_LOCK, is_gone};
 use super::{DATABASES, irregular};
 use crate::fault::{Fault, look_and_move};
+use crate::repair::Repair;
 
 /// What a tool writes while somebody waits for it is written by then.
 const LOOKS: u32 = 30;
@@ -78,8 +79,10 @@ fn held(root: &Root, machine: &Root) -> Result<Option<Held>> {
             Some(pid) if is_gone(pid) => {}
             Some(pid) => {
                 let what = format!("{lock} is held by the process {pid}: nobody else can change accounts");
-                let repair = format!(
-                    "see what that is: ps -fp {pid}; if it changes no accounts, the lock was left behind: rm {lock}"
+                let repair = mend!(
+                    "see what that is: $ ps -fp {}; if it changes no accounts, the lock was left behind: $ rm {}",
+                    pid,
+                    lock
                 );
                 return Ok(Some(Held { fault: locked(what, repair), may_go: true }));
             }
@@ -93,12 +96,12 @@ fn held(root: &Root, machine: &Root) -> Result<Option<Held>> {
     let who = if pid > 0 { format!("the process {pid}") } else { "another process".to_owned() };
     // The shell's `command` says that it is of the machine, whatever tree is worked on.
     let command = if root.is_host() { "" } else { "command " };
-    let repair = format!("see who it is, and run again when it has ended: {command}fuser -v {OF_ALL}");
+    let repair = mend!("see who it is, and run again when it has ended: $ {}fuser -v {}", command, OF_ALL);
     let what = format!("{OF_ALL} is held by {who}: nobody else can change accounts");
     Ok(Some(Held { fault: locked(what, repair), may_go: true }))
 }
 
-fn locked(what: String, repair: String) -> Fault {
+fn locked(what: String, repair: Repair) -> Fault {
     Fault::new("accounts-locked", what, repair)
 }
 

@@ -46,9 +46,11 @@ pub(super) fn create(place: Place<'_>, name: &str, comment: &str, shell: &Path) 
     Err(fault(
         "account-not-made",
         format!("useradd could not make the account {name}: {}", done.complaint()),
-        format!(
-            "make it by hand, then run again: useradd --system --shell {} --comment '{comment}' --create-home --skel /dev/null {name}; a lock that nobody holds: ls -l /etc/*.lock",
-            shell.display()
+        mend!(
+            "make it by hand, then run again: $ useradd --system --shell {} --comment '{}' --create-home --skel /dev/null {}; a lock that nobody holds: $ ls -l /etc/*.lock",
+            shell.display(),
+            comment,
+            name
         ),
     ))
 }
@@ -63,7 +65,7 @@ pub fn join(place: Place<'_>, name: &str, group: &str) -> Result<()> {
     Err(fault(
         "group-not-joined",
         format!("usermod could not add {name} to the group {group}: {}", done.complaint()),
-        format!("add it by hand, then run again: usermod --append --groups {group} {name}"),
+        mend!("add it by hand, then run again: $ usermod --append --groups {} {}", group, name),
     ))
 }
 

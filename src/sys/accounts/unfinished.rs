@@ -26,6 +26,7 @@ use super::settings::{home_mode, setting};
 use super::tools::{self, Place, call};
 use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
 use crate::fault::{self, Fault, Nature, fault};
+use crate::repair::Repair;
 
 /// How the names of notes begin.
 const NOTE: &str = "account-";
@@ -191,7 +192,7 @@ fn wait_for_useradd(machine: &Root, name: &str, waiting: &Waiting) -> Result<()>
     Err(Nature::Hangs.fault(
         "tool-hangs",
         format!("useradd has been making the account {name} for {} s", PATIENCE.as_secs()),
-        format!("see what it waits for: ps -fp {}", process.pid),
+        mend!("see what it waits for: $ ps -fp {}", process.pid),
     ))
 }
 
@@ -290,18 +291,18 @@ impl Unfinished<'_> {
                 let prefix = self.root.prefix().map(|path| format!("--prefix {} ", path.display()));
                 let prefix = prefix.unwrap_or_default();
                 let make = if named.is_some() {
-                    String::new()
+                    Repair::default()
                 } else {
-                    format!("groupadd {prefix}--system {name}; ")
+                    mend!("$ groupadd {}--system {}; ", prefix, name)
                 };
                 Err(fault(
                     "account-half-made",
                     format!(
                         "the account {name} was left half made, and the number of its group, {gid}, belongs to {holder} by now"
                     ),
-                    format!(
-                        "give it a group of its own, then run again: {make}usermod {prefix}--gid {name} {name}"
-                    ),
+                    Repair::from("give it a group of its own, then run again: ")
+                        + make
+                        + mend!("$ usermod {0}--gid {1} {1}", prefix, name),
                 ))
             }
         }

@@ -15,6 +15,7 @@ use nix::sys::stat::fstat;
 
 use super::{Dir, Entry, Kind, MOST_LINKS, Root, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
+use crate::repair::Repair;
 use crate::sys::fast_open::{self, FastOpen};
 use crate::sys::identity::is_root;
 
@@ -51,18 +52,21 @@ impl Distrust {
 
     /// What to do now about a file that lies there. It never gives to root what others may have made,
     /// and others may have it open for writing: a copy is made that nobody else can change, to be read then.
-    pub fn repair(&self, file: &Path) -> String {
+    pub fn repair(&self, file: &Path) -> Repair {
         let shown = quoted(file);
         match &self.what {
-            Blame::Link(Some(target)) => format!("give the path without the link: {}", quoted(target)),
-            Blame::File => format!(
-                "put a copy that only root can change in its place, and read that: install -o root -g root -m 0644 {shown} {shown}.new && mv -f {shown}.new {shown} && cat {shown}"
+            Blame::Link(Some(target)) => mend!("give the path without the link: {}", quoted(target)),
+            Blame::File => mend!(
+                "put a copy that only root can change in its place, and read that: $ install -o root -g root -m 0644 {0} {0}.new && mv -f {0}.new {0} && cat {0}",
+                shown
             ),
             Blame::Link(None) | Blame::Place => {
                 let copy = Path::new(SAFE).join(file.file_name().unwrap_or_default());
                 let copy = quoted(&copy);
-                format!(
-                    "take a copy that only root can change, read that, and give its path: install -D -o root -g root -m 0644 {shown} {copy} && cat {copy}"
+                mend!(
+                    "take a copy that only root can change, read that, and give its path: $ install -D -o root -g root -m 0644 {0} {1} && cat {1}",
+                    shown,
+                    copy
                 )
             }
         }
@@ -203,8 +207,8 @@ impl Root {
                     "root-untrusted",
                     format!("the tree {} can be changed by others than root: {why}", path.display()),
                     match what {
-                        Blame::Link(Some(target)) => format!("--root {}", quoted(&target)),
-                        _ => "run this as the owner of the tree, who needs no root for it; or make the tree where only root can write, as in /var/lib/machines".to_owned(),
+                        Blame::Link(Some(target)) => mend!("--root {}", quoted(&target)),
+                        _ => "run this as the owner of the tree, who needs no root for it; or make the tree where only root can write, as in /var/lib/machines".into(),
                     },
                 ));
             }

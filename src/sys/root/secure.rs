@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::{Dir, Kind, Root};
 use crate::fault::{fault, quoted};
+use crate::repair::Repair;
 
 /// Where any program may write, and has to.
 const FOR_EVERYBODY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/lock"];
@@ -20,7 +21,7 @@ impl Root {
                 fault(
                     "directory-missing",
                     format!("the directory {} does not exist", path.display()),
-                    format!("make it as root: install -d -m 0755 {}", quoted(path)),
+                    mend!("make it as root: $ install -d -m 0755 {}", quoted(path)),
                 )
             })?;
         let cannot = || format!("cannot look at {}", path.display());
@@ -35,7 +36,7 @@ impl Root {
     }
 
     /// The commands after which only root can change an open directory. What is there for everybody stays as it is.
-    fn close(&self, dir: &Dir) -> io::Result<String> {
+    fn close(&self, dir: &Dir) -> io::Result<Repair> {
         let mut steps = Vec::new();
         for path in dir.path().ancestors() {
             let Some(stat) = self.known(path).map(|open| open.stat()).transpose()? else { continue };
@@ -44,14 +45,14 @@ impl Root {
             }
             let shown = quoted(path);
             if FOR_EVERYBODY.contains(&path.to_string_lossy().as_ref()) {
-                return Ok(format!("{shown} is there for everybody: name a directory of root's"));
+                return Ok(mend!("{} is there for everybody: name a directory of root's", shown));
             }
             if !self.trusted.contains(&stat.uid) {
-                steps.push(format!("chown root:root {shown}"));
+                steps.push(mend!("$ chown root:root {}", shown));
             }
-            steps.push(format!("chmod go-w {shown}"));
+            steps.push(mend!("$ chmod go-w {}", shown));
         }
-        Ok(steps.join("; "))
+        Ok(Repair::all(steps))
     }
 
     /// The same for the directories above a path, as far as they are there.

@@ -26,11 +26,7 @@ pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
                     "an earlier run was killed while another program wrote {}; what it wrote is kept",
                     target.path().display()
                 ),
-                format!(
-                    "compare them, move what is missing to the live file, then remove the other: diff {} {}",
-                    target.path().display(),
-                    path.display()
-                ),
+                mend!("compare them, move what is missing to the live file, then remove the other: $ diff {} {}", target.path().display(), path.display()),
             ));
         }
         target.dir.unlink(&name).with_context(cannot)?;

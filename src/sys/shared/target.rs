@@ -91,7 +91,7 @@ pub(super) fn refuse(file: &File, stat: Stat, path: &Path) -> Result<()> {
         return Err(fault(
             "hard-links",
             format!("{shown} has {} names (hard links), and a new file would get only this one", stat.links),
-            format!("find the others and leave one: find / -xdev -samefile {path}"),
+            mend!("find the others and leave one: $ find / -xdev -samefile {}", path),
         ));
     }
     crate::sys::writable::refuse_flags(file, path)
@@ -115,7 +115,7 @@ pub(super) fn in_use(path: &Path) -> anyhow::Error {
     fault(
         "in-use",
         format!("another program has kept {path} open for {} s", PATIENCE.as_secs()),
-        format!("see who it is, and run the same command again: fuser -v {path}"),
+        mend!("see who it is, and run the same command again: $ fuser -v {}", path),
     )
 }
 
@@ -126,8 +126,8 @@ pub(super) fn conflict(path: &Path, kept: &Path) -> anyhow::Error {
             "two programs wrote {} in the same instant; one version is live, the other is kept",
             path.display()
         ),
-        format!(
-            "compare them, move what is missing to the live file, then remove the other: diff {} {}",
+        mend!(
+            "compare them, move what is missing to the live file, then remove the other: $ diff {} {}",
             path.display(),
             kept.display()
         ),
@@ -165,6 +165,6 @@ pub(super) fn not_taken_back(path: &Path) -> anyhow::Error {
             "{} was written by another program after our change, so it stays as that program left it",
             path.display()
         ),
-        "look at what it holds now: runner-prep plan",
+        "look at what it holds now: $ runner-prep plan",
     )
 }

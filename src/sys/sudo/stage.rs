@@ -209,7 +209,7 @@ impl<'a> Stage<'a> {
                     by.0.display(),
                     by.1
                 ),
-                format!("take out the line if it closes a circle: {}", by.0.display()),
+                mend!("take out the line if it closes a circle: {}", by.0.display()),
             ));
         }
         let (top, name) = (Rc::clone(&self.top), OsString::from(format!("{}.copy", self.includes)));
