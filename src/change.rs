@@ -144,13 +144,16 @@ pub struct FileOp {
     pub shown: Shown,
     /// How the candidate takes the place of the old file.
     pub swap: Swap,
+    /// What is done to single values of it, as the journal keeps that.
+    pub deeds: Option<Vec<u8>>,
 }
 
 impl FileOp {
     /// A file that gets these bytes: without secrets, and read by no program that has a say.
     pub fn new(place: Place, before: Option<Seen>, after: Vec<u8>, meta: Meta) -> Self {
         let after = Some(Content::ready(after));
-        Self { place, before, after, meta, check: Check::None, shown: Shown::Text, swap: Swap::Replace }
+        let (check, shown, swap) = (Check::None, Shown::Text, Swap::Replace);
+        Self { place, before, after, meta, check, shown, swap, deeds: None }
     }
 }
 

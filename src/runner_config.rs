@@ -4,6 +4,7 @@
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
 
+pub mod deeds;
 mod duration;
 mod notation;
 mod types;

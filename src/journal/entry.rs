@@ -6,18 +6,18 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::former::Value;
 use super::stamp::Id;
-use super::values::{self, Value};
 use crate::change::{AccountOp, Change, Check, Content, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap};
 
-/// The version of this format. A reader refuses another one.
-pub const SCHEMA: u32 = 1;
+/// The version of this format. A reader takes the earlier ones, too, and refuses another one.
+pub const SCHEMA: u32 = 2;
 
 /// One run that changed the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// [`SCHEMA`].
+    /// [`SCHEMA`] of the program that made it.
     pub schema: u32,
     /// The entry's name, also that of its directory.
     pub id: Id,
@@ -128,9 +128,12 @@ pub struct RecordedFile {
     /// Which program reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader: Option<Reader>,
-    /// For `config.toml`: the single values that were changed.
+    /// For `config.toml`, in the first format: the single values that were changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<Value>>,
+    /// For `config.toml`, since: the file with what was done to single values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deeds: Option<FileVersion>,
 }
 
 /// What may be shown of a file.
@@ -139,7 +142,7 @@ pub struct RecordedFile {
 pub enum Show {
     /// Its text.
     Text,
-    /// Only [`RecordedFile::values`].
+    /// Only the single values that were changed.
     Values,
     /// Nothing.
     #[default]
@@ -183,9 +186,9 @@ pub struct FileVersion {
 }
 
 /// A file beside `entry.json`, to be written.
-pub(super) struct Blob {
+pub(super) struct Blob<'c> {
     pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: &'c [u8],
 }
 
 /// SHA-256 in hexadecimal.
@@ -198,7 +201,7 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 /// What is to be kept of one change.
-pub(super) fn record(index: usize, change: &Change, blobs: &mut Vec<Blob>) -> Result<Record> {
+pub(super) fn record<'c>(index: usize, change: &'c Change, blobs: &mut Vec<Blob<'c>>) -> Result<Record> {
     let op = match &change.op {
         Op::Account(AccountOp::Create { name, .. }) => {
             RecordedOp::Account { name: name.clone(), group: None }
@@ -226,7 +229,8 @@ pub(super) fn record(index: usize, change: &Change, blobs: &mut Vec<Blob>) -> Re
 impl RecordedFile {
     fn plain(place: &Place, before: Option<FileVersion>, after: Option<FileVersion>) -> Self {
         let place = place.clone();
-        Self { place, before, after, shown: Show::Label, fresh: false, reader: None, values: None }
+        let shown = Show::Label;
+        Self { place, before, after, shown, fresh: false, reader: None, values: None, deeds: None }
     }
 }
 
@@ -238,10 +242,10 @@ fn seen_side(seen: &Seen) -> FileVersion {
     FileVersion { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode, digest: None, bytes: None }
 }
 
-fn recorded_file(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<RecordedFile> {
+fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) -> Result<RecordedFile> {
     let fresh = file.swap == Swap::Fresh;
-    let mut keep = |name: String, bytes: &[u8]| {
-        blobs.push(Blob { name: name.clone(), bytes: bytes.to_vec() });
+    let mut keep = |name: String, bytes: &'c [u8]| {
+        blobs.push(Blob { name: name.clone(), bytes });
         Some(PathBuf::from(name))
     };
     let before = file.before.as_ref().map(|seen| FileVersion {
@@ -256,20 +260,24 @@ fn recorded_file(index: usize, file: &FileOp, blobs: &mut Vec<Blob>) -> Result<R
         bytes: if file.shown == Shown::Text { keep(format!("{index}.after"), bytes) } else { None },
         ..side(&file.meta)
     });
-    let (shown, values) = match (&file.shown, &file.check) {
-        (Shown::Text, _) => (Show::Text, None),
-        (Shown::Label(_), _) => (Show::Label, None),
-        (Shown::Values(values), Check::RunnerConfig) if before.is_some() => {
-            (Show::Values, values::record(values))
-        }
-        (Shown::Values(_), _) => (Show::Values, None),
+    let shown = match &file.shown {
+        Shown::Text => Show::Text,
+        Shown::Label(_) => Show::Label,
+        Shown::Values(_) => Show::Values,
     };
+    let deeds = file.deeds.as_deref().map(|bytes| FileVersion {
+        owner: Owner::Root,
+        mode: 0o600,
+        digest: Some(digest(bytes)),
+        bytes: keep(format!("{index}.deeds"), bytes),
+    });
     let reader = match &file.check {
         Check::None => None,
         Check::Sudoers { account } => Some(Reader::Sudo { account: account.clone() }),
         Check::RunnerConfig => Some(Reader::Runner),
     };
-    Ok(RecordedFile { place: file.place.clone(), before, after, shown, fresh, reader, values })
+    let place = file.place.clone();
+    Ok(RecordedFile { place, before, after, shown, fresh, reader, values: None, deeds })
 }
 
 #[cfg(test)]
@@ -304,6 +312,7 @@ mod tests {
                 after: Some("1".into()),
             }]),
             swap: Swap::Shared,
+            deeds: Some(b"{}".to_vec()),
         };
         let key = FileOp {
             place: Place::Home {
@@ -317,19 +326,18 @@ mod tests {
             check: Check::None,
             shown: Shown::Label("new key".into()),
             swap: Swap::Fresh,
+            deeds: None,
         };
         let change = |kind, op: Op| Change { kind, id: "x".into(), why: String::new(), op };
         let mut blobs = Vec::new();
         let mut text = String::new();
         let joined = AccountOp::Join { name: "ci".into(), group: "docker".into() };
-        for (index, change) in [
+        let changes = [
             change("account", Op::Account(joined)),
             change("ssh_key", Op::File(Box::new(key))),
             change("config", Op::File(Box::new(config))),
-        ]
-        .iter()
-        .enumerate()
-        {
+        ];
+        for (index, change) in changes.iter().enumerate() {
             let record = record(index, change, &mut blobs).unwrap();
             let json = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
@@ -341,13 +349,16 @@ mod tests {
             format!(
                 r#"{{"kind":"account","id":"x","action":"update","op":{{"account":{{"name":"ci","group":"docker"}}}}}}
 {{"kind":"ssh_key","id":"x","action":"create","op":{{"file":{{"place":{{"home":{{"account":"ci","home":"/home/ci","relative":".ssh/id_rsa"}}}},"before":null,"after":{{"owner":{{"account":"ci"}},"mode":384,"digest":"{}"}},"fresh":true}}}}}}
-{{"kind":"config","id":"x","action":"update","op":{{"file":{{"place":{{"system":"/etc/gitlab-runner/config.toml"}},"before":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}","bytes":"2.before"}},"after":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}"}},"shown":"values","reader":"runner","values":[{{"path":["runners",0,"limit"],"before":null,"after":1}}]}}}}}}
+{{"kind":"config","id":"x","action":"update","op":{{"file":{{"place":{{"system":"/etc/gitlab-runner/config.toml"}},"before":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}","bytes":"2.before"}},"after":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}"}},"shown":"values","reader":"runner","deeds":{{"owner":"root","mode":384,"digest":"{}","bytes":"2.deeds"}}}}}}}}
 "#,
-                digests[0], digests[1], digests[2]
+                digests[0],
+                digests[1],
+                digests[2],
+                digest(b"{}")
             )
         );
         let names: Vec<&str> = blobs.iter().map(|blob| blob.name.as_str()).collect();
-        assert_eq!(names, ["2.before"]);
+        assert_eq!(names, ["2.before", "2.deeds"]);
         assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }

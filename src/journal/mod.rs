@@ -1,11 +1,11 @@
 //! What the last runs changed, with the former bytes: what `undo` works from.
 //!
-//! Owns `/var/lib/runner-prep/journal`: a directory for each run with `entry.json` and the former bytes
-//! beside it, which hold tokens and are root's alone. Must not decide what is undone.
+//! Owns `/var/lib/runner-prep/journal`: a directory for each run with `entry.json`, what was done to single values, and
+//! the former bytes, which hold tokens and are root's alone. Must not decide what is undone.
 
 mod entry;
+mod former;
 mod stamp;
-pub mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -17,11 +17,15 @@ use anyhow::{Context, Result};
 pub use entry::{Entry, FileVersion, Reader, Record, RecordedFile, RecordedOp, SCHEMA, Show, State, digest};
 pub use stamp::{Id, moment};
 
+use former::Value;
+
 use crate::change::Change;
 use crate::fault::{fault, quoted};
+use crate::runner_config::deeds::Deeds;
 use crate::sys::dir::{Dir, Entry as File, Kind};
 use crate::sys::root::Root;
 use crate::sys::staged::{self, Staged};
+use crate::text::toml_patch::Toml;
 
 /// Where the entries are.
 pub const DIRECTORY: &str = "/var/lib/runner-prep/journal";
@@ -30,10 +34,8 @@ pub const DIRECTORY: &str = "/var/lib/runner-prep/journal";
 const MOST_ENTRIES: usize = 10;
 
 const ENTRY: &str = "entry.json";
-/// The description of a run; the former bytes are files of their own. Only a `config.toml` can make it long,
-/// one in which many runners each lose another value: then it lists as much as that file has.
-const MOST_ENTRY_BYTES: u64 = MOST_BYTES;
-/// As large as a `config.toml` may be.
+/// A file of an entry. As large as a `config.toml` may be; what is done to many runners, each of which loses another
+/// value, takes as much.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The open journal of a host or tree.
@@ -119,7 +121,7 @@ impl<'a> Journal<'a> {
             self.dir.make_child(name(&id).as_ref(), None, 0o700)?;
             let dir = self.child(&id)?;
             for blob in &blobs {
-                write(&dir, blob.name.as_ref(), &blob.bytes)?;
+                write(&dir, blob.name.as_ref(), blob.bytes)?;
             }
             // The description last: without it the directory is not an entry.
             write_entry(&dir, &entry)?;
@@ -216,6 +218,21 @@ impl<'a> Journal<'a> {
         Ok(found.bytes)
     }
 
+    /// What a run did to single values of a file; `None` when it did more, or something else.
+    ///
+    /// # Errors
+    /// When it is missing or not what it was.
+    pub fn deeds(&self, id: &Id, thing: &RecordedFile) -> Result<Option<Deeds>> {
+        if let Some(kept) = &thing.deeds {
+            let deeds = serde_json::from_slice(&self.bytes(id, kept)?);
+            return deeds.map(Some).map_err(|error| self.not_ours(id, kept.bytes.as_deref(), &error));
+        }
+        let (Some(values), Some(before)) = (&thing.values, &thing.before) else { return Ok(None) };
+        let changes: Vec<_> = values.iter().flat_map(Value::changes).collect();
+        let former = Toml::parse(&self.bytes(id, before)?).ok();
+        Ok(former.and_then(|former| Deeds::of(&changes, &former)))
+    }
+
     /// Where an entry is, for people.
     pub fn path(&self, id: &Id) -> PathBuf {
         Path::new(DIRECTORY).join(name(id))
@@ -243,23 +260,16 @@ impl<'a> Journal<'a> {
             version: Option<String>,
         }
         let path = self.path(id).join(ENTRY);
-        let found = dir.read(ENTRY.as_ref(), MOST_ENTRY_BYTES).with_context(|| self.cannot(id))?;
+        let found = dir.read(ENTRY.as_ref(), MOST_BYTES).with_context(|| self.cannot(id))?;
         let Some(found) = found else { return Ok(None) };
         self.check(&found, &path)?;
-        // Of the parser's error only the place: it may quote a value.
-        let wrong = |error: serde_json::Error| {
-            let (line, column) = (error.line(), error.column());
-            damaged(
-                &self.path(id),
-                &format!("{ENTRY}, line {line}, column {column}: not as runner-prep writes it"),
-            )
-        };
+        let wrong = |error: serde_json::Error| self.not_ours(id, None, &error);
         let Version { schema, version } = serde_json::from_slice(&found.bytes).map_err(wrong)?;
-        if schema != SCHEMA {
+        if !(1..=SCHEMA).contains(&schema) {
             return Err(fault(
                 "journal-schema",
                 format!(
-                    "the journal entry {id} has the format {schema}, of runner-prep {}; this one knows {SCHEMA}",
+                    "the journal entry {id} has the format {schema}, of runner-prep {}; this one knows up to {SCHEMA}",
                     version.unwrap_or_else(|| "?".to_owned())
                 ),
                 "undo it with the runner-prep that applied it",
@@ -270,6 +280,16 @@ impl<'a> Journal<'a> {
             return Err(damaged(&self.path(id), "it is the description of another entry"));
         }
         Ok(Some(entry))
+    }
+
+    /// Of the parser's error only the place: it may quote a value.
+    fn not_ours(&self, id: &Id, file: Option<&Path>, error: &serde_json::Error) -> anyhow::Error {
+        let (line, column) = (error.line(), error.column());
+        let file = file.unwrap_or(Path::new(ENTRY)).display();
+        damaged(
+            &self.path(id),
+            &format!("{file}, line {line}, column {column}: not as runner-prep writes it"),
+        )
     }
 
     /// Only what nobody else could have written is put back.
@@ -302,23 +322,20 @@ fn name(id: &Id) -> OsString {
 fn write_entry(dir: &Rc<Dir>, entry: &Entry) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(entry).context("a path is not UTF-8 text")?;
     text.push(b'\n');
-    if text.len() as u64 > MOST_ENTRY_BYTES {
-        return Err(fault(
-            "journal-too-large",
-            format!(
-                "what is to be kept of this run takes {} bytes, more than {MOST_ENTRY_BYTES}",
-                text.len()
-            ),
-            "change fewer runners at once, and then the others: apply takes --runner with the name of one",
-        ));
-    }
-    Ok(write(dir, ENTRY.as_ref(), &text)?)
+    write(dir, ENTRY.as_ref(), &text)
 }
 
 /// Write a file of ours, whole or not at all, root's alone.
-fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
+fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(fault(
+            "journal-too-large",
+            format!("what is to be kept of this run takes {} bytes, more than {MOST_BYTES}", bytes.len()),
+            "change fewer runners at once, and then the others: apply takes --runner with the name of one",
+        ));
+    }
     Staged::create(dir, name, bytes, None, 0o600, None)?.replace()?;
-    dir.sync()
+    Ok(dir.sync()?)
 }
 
 fn damaged(entry: &Path, why: &str) -> anyhow::Error {

@@ -135,7 +135,8 @@ impl Resource for RunnerConfig {
         }
         let why = format!("not as wanted: {}", names.join(", "));
         let (before, after, check, swap) = (Some(seen), Some(planned), Check::RunnerConfig, Swap::Shared);
-        let file = FileOp { place, before, after, meta, check, shown: Shown::Values(survey.values), swap };
+        let (shown, deeds) = (Shown::Values(survey.values), survey.deeds);
+        let file = FileOp { place, before, after, meta, check, shown, swap, deeds };
         Ok(vec![Change::of("config", why, file)])
     }
 }

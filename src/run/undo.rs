@@ -15,7 +15,7 @@ use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
 use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, escape};
 use crate::resource;
-use crate::undo::{self, Undo};
+use crate::undo::{self, Documents, Undo};
 
 pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) -> Exit {
     if command.list {
@@ -50,24 +50,28 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
     require_root(root, "undo")?;
     let facts = site.facts();
     let kinds = resource::names();
-    let plan =
-        |journal: &Journal<'_>| undo::plan(&facts, journal, command.to.as_deref(), &kinds, command.dry_run);
+    let (to, documents) = (command.to.as_deref(), Documents::default());
+    let plan = |journal: &Journal<'_>, in_detail: bool| {
+        undo::plan(&facts, journal, &documents, to, &kinds, command.dry_run, in_detail)
+    };
     if Leftovers::find(root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.
         drop(site.session(call)?);
     }
-    let found = match Journal::open(root)? {
-        Some(journal) => plan(&journal)?,
-        None => command.to.as_deref().map_or_else(|| Ok(Undo::default()), |to| Err(undo::unknown(to)))?,
-    };
-    if found.ids.is_empty() || command.dry_run {
+    let nothing = || to.map_or_else(|| Ok(planned(&Undo::default(), extent)), |to| Err(undo::unknown(to)));
+    let Some(journal) = Journal::open(root)? else { return nothing() };
+    if command.dry_run {
+        return Ok(planned(&plan(&journal, true)?, extent));
+    }
+    if undo::entries(&journal, to)?.is_empty() {
+        return Ok(planned(&Undo::default(), extent));
+    }
+    let session = site.session(call)?;
+    // Nobody else undoes or applies anything from here on.
+    let mut found = plan(session.journal(), extent != DetailLevel::Lines)?;
+    if found.ids.is_empty() {
         return Ok(planned(&found, extent));
     }
-    // It may hold a long file twice.
-    drop(found);
-    let session = site.session(call)?;
-    // Once more: nobody else undoes or applies anything from here on.
-    let mut found = plan(session.journal())?;
     let outcome = loop {
         let outcome = session.undo(&found.plan.changes, &found.places);
         let failed = outcome.fates.iter().position(|fate| *fate == ChangeOutcome::Failed);
@@ -84,7 +88,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
     if outcome.error.is_some() {
         return Ok(report);
     }
-    let again = match plan(session.journal()) {
+    let again = match plan(session.journal(), false) {
         Ok(again) => again,
         Err(error) => {
             report.fail(&error.context("everything was put back, but the host can't be looked at again"));

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::values::{self, RunValues};
+use super::values::{Documents, OTHER, Way};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::Facts;
 use crate::fault::{move_aside, quoted};
 use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
 use crate::repair::Repair;
 use crate::report::changed_lines;
+use crate::runner_config::deeds::Deeds;
+use crate::text::toml_patch::Toml;
 
 /// Lines of a text diff that a refusal shows.
 const MOST_LINES: usize = 40;
@@ -44,6 +46,7 @@ pub(super) enum Rewound {
 pub(super) struct PathHistory<'a> {
     live: &'a Facts<'a>,
     journal: &'a Journal<'a>,
+    documents: &'a Documents,
     pub(super) place: Place,
     links: Vec<HistoryEntry<'a>>,
 }
@@ -60,6 +63,7 @@ struct HistoryEntry<'a> {
 pub(super) fn all<'a>(
     live: &'a Facts<'a>,
     journal: &'a Journal<'a>,
+    documents: &'a Documents,
     entries: &'a [Entry],
 ) -> Vec<PathHistory<'a>> {
     let mut histories: Vec<PathHistory<'_>> = Vec::new();
@@ -69,14 +73,11 @@ pub(super) fn all<'a>(
                 continue;
             };
             let link = HistoryEntry { id: &entry.id, profiles: &entry.profiles, record, thing };
-            match histories.iter_mut().find(|history| history.place == thing.place) {
-                Some(history) => history.links.push(link),
-                None => histories.push(PathHistory {
-                    live,
-                    journal,
-                    place: thing.place.clone(),
-                    links: vec![link],
-                }),
+            if let Some(history) = histories.iter_mut().find(|history| history.place == thing.place) {
+                history.links.push(link);
+            } else {
+                let (place, links) = (thing.place.clone(), vec![link]);
+                histories.push(PathHistory { live, journal, documents, place, links });
             }
         }
     }
@@ -201,16 +202,18 @@ impl PathHistory<'_> {
             // What was repaired is gone, and there is nothing to put back.
             let is_repair = !matches!(link.record.op, RecordedOp::File(_)) && before.is_some();
             match done {
-                Some(index) => at = index + 1,
+                Some(index) => {
+                    // What can't be relied on is said, also where it is not needed today.
+                    if let (true, Some(link)) = (self.is_config(), self.links.get(index)) {
+                        self.former(link, state.clone())?;
+                    }
+                    at = index + 1;
+                }
                 None if state.is_none() && is_repair => at += 1,
                 None => return self.by_values(at, state),
             }
         }
-        let shown = match (self.is_config(), now) {
-            (true, Some(now)) => self.shown_values(now)?,
-            _ => None,
-        };
-        Ok(Rewound::To { state, shown, gone: Vec::new() })
+        Ok(Rewound::To { state, shown: None, gone: Vec::new() })
     }
 
     /// The bytes are not ours any more. Of a file whose single values are ours, those can still be.
@@ -222,10 +225,15 @@ impl PathHistory<'_> {
         if thing.bytes.trim_ascii().is_empty() {
             return Ok(Rewound::Refused(vec!["it is empty".to_owned()]));
         }
-        let Some(layers) = self.layers(at)? else {
-            return Ok(Rewound::Refused(vec![values::OTHER.to_owned()]));
+        let Some(runs) = self.deeds(at)? else {
+            return Ok(Rewound::Refused(vec![OTHER.to_owned()]));
         };
-        let done = match values::put_back(&thing.bytes, &layers) {
+        let former = || {
+            let newest = self.files(at).next()?;
+            Toml::parse(&self.journal.bytes(newest.id, newest.thing.before.as_ref()?).ok()?).ok()
+        };
+        let way = Way::of(&thing.bytes, &runs, self.documents);
+        let done = match way.and_then(|way| way.put_back(former)) {
             Ok(done) => done,
             Err(lines) => return Ok(Rewound::Refused(lines)),
         };
@@ -233,23 +241,28 @@ impl PathHistory<'_> {
         Ok(Rewound::To { state: Some(thing), shown: Some(Shown::Values(done.shown)), gone: done.gone })
     }
 
-    /// The values that the runs changed, with the documents before them; `None` when one changed more.
-    fn layers(&self, from: usize) -> Result<Option<Vec<RunValues<'_>>>> {
-        let mut layers = Vec::new();
-        for link in self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
-        {
-            let (Some(values), Some(before)) = (&link.thing.values, &link.thing.before) else {
-                return Ok(None);
-            };
-            layers.push(RunValues { values, before: self.journal.bytes(link.id, before)? });
-        }
-        Ok(Some(layers))
+    fn files(&self, from: usize) -> impl Iterator<Item = &HistoryEntry<'_>> {
+        self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
     }
 
-    /// The same values for people, where the former bytes are put back.
-    fn shown_values(&self, now: &Seen) -> Result<Option<Shown>> {
-        let layers = self.layers(0)?;
-        Ok(layers.map(|layers| Shown::Values(values::shown(&now.bytes, &layers))))
+    /// What the runs did to single values; `None` when one did more.
+    fn deeds(&self, from: usize) -> Result<Option<Vec<Deeds>>> {
+        self.files(from).map(|link| self.journal.deeds(link.id, link.thing)).collect()
+    }
+
+    /// The single values for people, where the former bytes are put back.
+    pub(super) fn shown_values(&self, now: &Seen) -> Result<Option<Shown>> {
+        let runs = if self.is_config() { self.deeds(0)? } else { None };
+        let shown = |runs: &[Deeds]| Way::of(&now.bytes, runs, self.documents).map(|way| way.shown());
+        Ok(runs.map(|runs| Shown::Values(shown(&runs).unwrap_or_default())))
+    }
+
+    /// The bytes are whole: those that a run found or left, or a document.
+    pub(super) fn is_whole(&self, bytes: &[u8]) -> bool {
+        let digest = Some(journal::digest(bytes));
+        let mut sides = self.links.iter().flat_map(|link| [&link.thing.after, &link.thing.before]);
+        sides.any(|side| side.as_ref().is_some_and(|side| side.digest == digest))
+            || (!bytes.trim_ascii().is_empty() && self.documents.read(bytes).is_ok())
     }
 
     /// In what the thing differs from what the run left.

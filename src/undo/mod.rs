@@ -17,10 +17,11 @@ use crate::change::{
 };
 use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
-use crate::journal::{Entry, Id, Journal, Named, Reader, RecordedOp, Show, State};
+use crate::journal::{Entry, Id, Journal, Reader, RecordedOp, Show, State};
 use crate::plan::Plan;
 use crate::repair::Repair;
 use history::{PathHistory, Rewound};
+pub use values::Documents;
 
 /// What is to be undone, and by which changes.
 #[derive(Debug, Default)]
@@ -38,18 +39,20 @@ pub struct Undo {
 }
 
 /// Plan the undoing of the last run, or of all back to `to` and with it. `would` is for those who only look: what is said
-/// then has not happened.
+/// then has not happened. `in_detail` is for those who want to see each value.
 ///
 /// # Errors
 /// When an entry can't be used, or somebody changed since what it changed.
 pub fn plan(
     live: &Facts<'_>,
     journal: &Journal<'_>,
+    documents: &Documents,
     to: Option<&str>,
     kinds: &[&'static str],
     would: bool,
+    in_detail: bool,
 ) -> Result<Undo> {
-    let entries = select(journal.list()?, to)?;
+    let entries = entries(journal, to)?;
     let mut undo = Undo::default();
     let mut notes = Notes::default();
     for entry in &entries {
@@ -65,7 +68,7 @@ pub fn plan(
             }
         }
     }
-    let histories = history::all(live, journal, &entries);
+    let histories = history::all(live, journal, documents, &entries);
     undo.places = histories.iter().map(|history| history.place.clone()).collect();
     let mut refused = Vec::new();
     let mut changes = Vec::new();
@@ -73,7 +76,7 @@ pub fn plan(
         let Some(place) = present(live, history, &mut notes)? else {
             continue;
         };
-        let now = look(live, &place, history.is_config())?;
+        let now = look(live, &place, history)?;
         match history.rewind(&place, now.as_ref())? {
             Rewound::Refused(lines) => refused.push((history, lines)),
             Rewound::To { state, shown, gone } => {
@@ -104,6 +107,11 @@ pub fn plan(
                 if let (Some(Reader::Sudo { .. }), Some(path)) = (history.reader(), history.kept()) {
                     undo.kept.push((place.to_string(), path));
                 }
+                let is_other = |now: &&Seen| state.as_ref().is_some_and(|state| state.bytes != now.bytes);
+                let shown = match now.as_ref().filter(is_other) {
+                    Some(now) if in_detail && shown.is_none() => history.shown_values(now)?,
+                    _ => shown,
+                };
                 if let Some(op) = operation(history, place.clone(), now, state, shown, would)? {
                     key::warn(live, history, &op, would, &mut notes)?;
                     changes.push(Change { kind, id: place.to_string(), why, op });
@@ -168,8 +176,12 @@ pub fn unknown(to: &str) -> anyhow::Error {
     )
 }
 
-/// The entries that are meant, the newest first.
-fn select(entries: Vec<Named>, to: Option<&str>) -> Result<Vec<Entry>> {
+/// The entries that are meant, the newest first: the last run, or all back to `to` and with it.
+///
+/// # Errors
+/// When one can't be used.
+pub fn entries(journal: &Journal<'_>, to: Option<&str>) -> Result<Vec<Entry>> {
+    let entries = journal.list()?;
     if let Some(to) = to.filter(|to| !entries.iter().any(|(id, _)| id.to_string() == *to)) {
         return Err(unknown(to));
     }
@@ -228,7 +240,7 @@ fn present(live: &Facts<'_>, history: &PathHistory<'_>, notes: &mut Notes) -> Re
 }
 
 /// What is at a place now, no link followed.
-fn look(live: &Facts<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>> {
+fn look(live: &Facts<'_>, place: &Place, history: &PathHistory<'_>) -> Result<Option<Seen>> {
     match place {
         Place::Home { account, relative, .. } => {
             let Some(account) = live.account(account)? else {
@@ -238,8 +250,7 @@ fn look(live: &Facts<'_>, place: &Place, is_config: bool) -> Result<Option<Seen>
         }
         Place::System(path) => match live.entry(path)? {
             Some(seen) if seen.kind == FileKind::Regular => {
-                let whole =
-                    |bytes: &[u8]| !is_config || !bytes.trim_ascii().is_empty() && values::is_document(bytes);
+                let whole = |bytes: &[u8]| !history.is_config() || history.is_whole(bytes);
                 live.settled(path, crate::facts::MOST_CONFIG_BYTES, &whole)
             }
             other => Ok(other),
@@ -297,7 +308,8 @@ fn operation(
                 Show::Values | Show::Label => Shown::Label(label),
             });
             let after = wanted.map(|thing| Content::ready(thing.bytes));
-            Some(Op::File(Box::new(FileOp { place, before: now, after, meta, check, shown, swap })))
+            let file = FileOp { place, before: now, after, meta, check, shown, swap, deeds: None };
+            Some(file.into())
         }
     })
 }

@@ -191,7 +191,7 @@ pub(super) const CASES: &[Case] = &[
         journal(|text| text[..text.len() / 2].to_owned())
     }),
     case("journal-schema", "a journal of a later version", || {
-        journal(|text| text.replacen("\"schema\": 1", "\"schema\": 2", 1))
+        journal(|text| text.replacen("\"schema\": 2", "\"schema\": 3", 1))
     }),
     case("interrupted-write", "a look while a write is half done", || {
         let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/in-place-config.toml"), "", 0o600);

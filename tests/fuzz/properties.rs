@@ -6,15 +6,15 @@
 use std::path::Path;
 
 use runner_prep::journal::Entry as JournalEntry;
-use runner_prep::journal::values;
 use runner_prep::profile::Profile;
 use runner_prep::resource::{self, Wanted};
+use runner_prep::runner_config::deeds::Deeds;
 use runner_prep::text::deployment::Description;
 use runner_prep::text::key_pair::{Inspection, inspect};
 use runner_prep::text::known_hosts::{GITLAB_COM, HostName, entries, keys_of, merge};
 use runner_prep::text::public_key::public_line;
 use runner_prep::text::sudo_rule::{CommandLine, Rule, RunAs};
-use runner_prep::text::toml_patch::{Action, Edit, Step, Toml};
+use runner_prep::text::toml_patch::{Action, Difference, Edit, Step, Toml};
 use runner_prep::text::{git_config, sudo_list};
 
 /// A parser under a property: its name, which is also that of its fuzz target and of the directory of its seeds.
@@ -219,12 +219,15 @@ pub fn sudo_listing(data: &[u8]) {
     }
 }
 
-/// An entry of the journal means the same when it is written again; differences of two configurations lead from
-/// one to the other.
+/// An entry of the journal means the same when it is written again; two configurations differ from both sides.
 pub fn journal(data: &[u8]) {
     if let Ok(entry) = serde_json::from_slice::<JournalEntry>(data) {
         let text = serde_json::to_vec(&entry).expect("an entry can be written");
         assert_eq!(serde_json::from_slice::<JournalEntry>(&text).expect("and read"), entry);
+    }
+    if let Ok(deeds) = serde_json::from_slice::<Deeds>(data) {
+        let text = serde_json::to_vec(&deeds).expect("what was done can be written");
+        assert_eq!(serde_json::from_slice::<Deeds>(&text).expect("and read"), deeds);
     }
     let (before, after) = halves(data);
     if changed(before, after).is_some_and(|values| values.is_empty()) {
@@ -235,9 +238,9 @@ pub fn journal(data: &[u8]) {
     }
 }
 
-/// The values that differ; `None` when more than single values does, or one of the texts is not TOML.
-fn changed(before: &[u8], after: &[u8]) -> Option<Vec<values::Value>> {
-    let difference = values::compare(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);
+/// Where single values differ; `None` when more than those do, or one of the texts is not TOML.
+fn changed(before: &[u8], after: &[u8]) -> Option<Vec<Vec<Step>>> {
+    let difference = Difference::between(&Toml::parse(before).ok()?, &Toml::parse(after).ok()?);
     difference.others.is_empty().then_some(difference.values)
 }
 

@@ -46,9 +46,9 @@ fn a_damaged_or_newer_entry_is_refused_without_its_words() {
     for (bad, says) in [
         (String::new(), "line 1, column 0"),
         (good[..good.len() / 2].to_owned(), "not as runner-prep writes it"),
-        (good.replacen("\"schema\": 1", "\"schema\": \"CANARY\"", 1), "not as runner-prep writes it"),
+        (good.replacen("\"schema\": 2", "\"schema\": \"CANARY\"", 1), "not as runner-prep writes it"),
         (good.replacen("\"kind\"", "\"CANARY\"", 1), "not as runner-prep writes it"),
-        (good.replacen("\"schema\": 1", "\"schema\": 2", 1), "has the format 2"),
+        (good.replacen("\"schema\": 2", "\"schema\": 3", 1), "has the format 3"),
         (good.replacen(&id, "20200101T000000Z-0001", 1), "another entry"),
         (good.replace("\"0.before\"", "\"../x\"").replace("\"1.before\"", "\"../x\""), ""),
     ] {

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod earlier;
 mod edited;
 mod hosts;
 mod journal;

@@ -14,6 +14,7 @@ use crate::fault::fault;
 use crate::repair::Repair;
 use crate::resource::settings::Config;
 use crate::resource::{gate, runner};
+use crate::runner_config::deeds::Deeds;
 use crate::runner_config::{self, Notation, Runner};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Patched, Toml};
@@ -33,6 +34,8 @@ pub(super) struct Survey {
     pub(super) notes: Notes,
     /// What differs.
     pub(super) values: Vec<ValueChange>,
+    /// The same as the journal keeps it; `None` when it can't be put back value by value.
+    pub(super) deeds: Option<Vec<u8>>,
     /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
     pub(super) refused: Vec<(String, Repair)>,
     /// What makes it fail every job of a runner: the same.
@@ -87,7 +90,8 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
                 "write that part as a plain table, then run again",
             )
         })?;
-        survey.after = Some(After { text, survey: Box::new(look(&new)?.0) });
+        survey.deeds = Deeds::of(&survey.values, toml).and_then(|deeds| serde_json::to_vec(&deeds).ok());
+        survey.after = Some(After { text, survey: Box::new(look(new.as_ref().unwrap_or(toml))?.0) });
     }
     Ok(survey)
 }

@@ -66,13 +66,19 @@ impl Toml {
         self.bom
     }
 
+    /// Whether these are the bytes that were read.
+    pub fn is(&self, bytes: &[u8]) -> bool {
+        let mark = if self.bom { "\u{feff}" } else { "" };
+        bytes.strip_prefix(mark.as_bytes()) == Some(self.text().as_bytes())
+    }
+
     /// Makes all the edits at once. The new text was parsed again and has exactly the wanted values.
     pub fn patch(&self, edits: &[Edit]) -> Result<Patched, PatchError> {
         self.patch_and_read(edits).map(|(patched, _)| patched)
     }
 
-    /// The same with the new document as it was parsed.
-    pub fn patch_and_read(&self, edits: &[Edit]) -> Result<(Patched, Self), PatchError> {
+    /// The same with the new document as it was parsed; `None` when it is the old one.
+    pub fn patch_and_read(&self, edits: &[Edit]) -> Result<(Patched, Option<Self>), PatchError> {
         let wanted = self.wanted(edits)?;
         let mut walk = Walk::new(self.text());
         walk.root(self.root(), &wanted)?;
@@ -81,6 +87,10 @@ impl Toml {
             text.push(BYTE_ORDER_MARK);
         }
         walk.splice(self.text().len(), &mut text)?;
+        if self.is(text.as_bytes()) {
+            verify::compare(self.text(), self.root(), self.root(), &wanted)?;
+            return Ok((Patched { text }, None));
+        }
         let after = Self::parse(text.as_bytes()).map_err(|error| PatchError {
             path: "document".to_owned(),
             message: format!(
@@ -91,7 +101,7 @@ impl Toml {
             column: error.column,
         })?;
         verify::compare(self.text(), self.root(), after.root(), &wanted)?;
-        Ok((Patched { text }, after))
+        Ok((Patched { text }, Some(after)))
     }
 
     /// Checks that `after` holds the values of this document with the edits made, and no other difference.

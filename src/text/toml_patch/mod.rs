@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod difference;
 mod document;
 mod edit;
 mod inline;
@@ -35,6 +36,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use self::difference::Difference;
 pub use self::document::Toml;
 pub use self::edit::{Action, Edit, PatchError, Patched, Scalar, Step, dotted};
 pub use self::quote::key;

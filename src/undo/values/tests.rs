@@ -1,15 +1,51 @@
 //! Small documents there and back.
 
 use super::*;
+use crate::text::toml_patch::Scalar;
+
+/// The single values that differ between two tables, with their places.
+fn changed(path: &[Step], before: View<'_>, after: View<'_>) -> Vec<ValueChange> {
+    let change = |element, before: Option<Scalar>, after: Option<Scalar>| {
+        let [before, after] = [before, after].map(|side| side.map(|value| value.to_string()));
+        ValueChange { name: String::new(), path: path.to_vec(), element, before, after }
+    };
+    let steps: Vec<Step> = match (before.keys(), after.keys(), before.children()) {
+        (Some(keys), Some(new), _) => keys.into_iter().chain(new).map(Step::from).collect(),
+        (_, _, Some(children)) if after.strings().is_none() => (0..children.len()).map(Step::from).collect(),
+        _ => Vec::new(),
+    };
+    let mut all: Vec<ValueChange> = Vec::new();
+    for step in steps.iter().collect::<BTreeSet<_>>() {
+        all.extend(changed(&[path, &[step.clone()]].concat(), before.below(step), after.below(step)));
+    }
+    if steps.is_empty() && after.strings().is_some() {
+        let [old, new] = [before, after].map(|list| list.strings().unwrap());
+        for index in 0..old.len().max(new.len()) {
+            let sides = [&old, &new].map(|list| list.get(index).map(|text| Scalar::from(*text)));
+            if sides[0] != sides[1] {
+                let [before, after] = sides;
+                all.push(change(true, before, after));
+            }
+        }
+    } else if steps.is_empty() && before.scalar() != after.scalar() {
+        all.push(change(false, before.scalar().unwrap(), after.scalar().unwrap()));
+    }
+    all
+}
+
+/// What a run did that found the one and left the other.
+fn run((before, after): &(&str, &str)) -> Deeds {
+    let [before, after] = [before, after].map(|text| Toml::parse(text.as_bytes()).unwrap());
+    let changed = changed(&[], View::Table(before.root()), View::Table(after.root()));
+    Deeds::of(&changed, &before).unwrap()
+}
 
 /// Each pair is what a run found and left, the newest first.
 fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
-    let changed = |(before, after): &(&str, &str)| values::changed(before.as_bytes(), after.as_bytes());
-    let all: Vec<Vec<Value>> = runs.iter().map(|run| changed(run).unwrap()).collect();
-    let layers =
-        all.iter().zip(runs).map(|(values, run)| RunValues { values, before: run.0.as_bytes().to_vec() });
-    let layers: Vec<_> = layers.collect();
-    super::put_back(live.as_bytes(), &layers).map(|done| done.text)
+    let deeds: Vec<Deeds> = runs.iter().map(run).collect();
+    let former = || Toml::parse(runs[0].0.as_bytes()).ok();
+    let documents = Documents::default();
+    Way::of(live.as_bytes(), &deeds, &documents)?.put_back(former).map(|done| done.text)
 }
 
 const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
@@ -72,8 +108,7 @@ fn a_runner_is_known_by_its_number_then_token_then_name() {
 fn runners_in_an_inline_list_go_back_too() {
     let run = |limit: u8| format!("runners = [{{ id = 1, url = 'u', limit = {limit} }}]\n");
     let (before, after) = (run(1), run(2));
-    let values = values::changed(before.as_bytes(), after.as_bytes()).unwrap();
-    let layers = [RunValues { values: &values, before: before.clone().into_bytes() }];
-    assert_eq!(super::put_back(after.as_bytes(), &layers).unwrap().text, before);
-    assert_eq!(shown(after.as_bytes(), &layers).len(), 1);
+    assert_eq!(put_back(&after, &[(&before, &after)]).unwrap(), before);
+    let (deeds, documents) = ([super::tests::run(&(&before, &after))], Documents::default());
+    assert_eq!(Way::of(after.as_bytes(), &deeds, &documents).unwrap().shown().len(), 1);
 }

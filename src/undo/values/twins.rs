@@ -1,0 +1,81 @@
+//! The runners of the live document, and which of them is the one that a run changed.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::runner_config::RUNNERS;
+use crate::runner_config::deeds::{Deed, Known, below, title};
+use crate::text::toml_patch::{Scalar, Step, View, dotted};
+
+/// A runner of the live document; without a number it is what stands outside of all.
+pub(super) struct Runner<'d> {
+    pub(super) index: Option<usize>,
+    pub(super) view: View<'d>,
+}
+
+impl<'d> Runner<'d> {
+    /// What is at a path below it.
+    pub(super) fn at(&self, path: &[Step]) -> View<'d> {
+        below(self.view, path)
+    }
+
+    /// The path from the top of the document.
+    pub(super) fn path(&self, below: &[Step]) -> Vec<Step> {
+        let list = self.index.map(|index| [Step::from(RUNNERS), Step::Index(index)]);
+        list.into_iter().flatten().chain(below.iter().cloned()).collect()
+    }
+
+    /// `runners[0] "name": docker.privileged`, as a plan names it.
+    pub(super) fn name(&self, path: &[Step]) -> String {
+        let Some(index) = self.index else { return dotted(path) };
+        let name = self.at(&["name".into()]).scalar().flatten();
+        format!("{}: {}", title(index, name.as_ref()), dotted(path))
+    }
+}
+
+/// One value that a run changed, with the way to it from its runner in the live document.
+pub(super) struct LiveDeed<'a> {
+    pub(super) deed: &'a Deed,
+    pub(super) path: Cow<'a, [Step]>,
+}
+
+/// Runners by the words that they are known by.
+pub(super) struct Twins<'k> {
+    all: &'k [Known],
+    by_word: [HashMap<&'k Scalar, Vec<usize>>; 3],
+}
+
+impl<'k> Twins<'k> {
+    pub(super) fn of(all: &'k [Known]) -> Self {
+        let mut by_word: [HashMap<_, Vec<usize>>; 3] = Default::default();
+        for (place, known) in all.iter().enumerate() {
+            for (word, by_word) in known.words.iter().zip(&mut by_word) {
+                if let Some(word) = word {
+                    by_word.entry(word).or_default().push(place);
+                }
+            }
+        }
+        Self { all, by_word }
+    }
+
+    /// Which runner is the one of old: by its number at its server, by its token, by its name. `None` when it is
+    /// gone.
+    ///
+    /// # Errors
+    /// When several could be it.
+    pub(super) fn twin(&self, old: &Known) -> Result<Option<usize>, ()> {
+        let is_another = |index: &&usize| self.all.get(**index).is_some_and(|new| old.is_another(new));
+        let mut several = false;
+        for (word, by_word) in old.words.iter().zip(&self.by_word) {
+            let Some(word) = word else { continue };
+            let same = by_word.get(word).map(Vec::as_slice).unwrap_or_default();
+            let mut fits = same.iter().filter(|index| !is_another(index));
+            match (fits.next(), fits.next()) {
+                (Some(index), None) => return Ok(Some(*index)),
+                (Some(_), Some(_)) => several = true,
+                (None, _) => {}
+            }
+        }
+        if several { Err(()) } else { Ok(None) }
+    }
+}
