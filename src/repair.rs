@@ -24,11 +24,39 @@ enum Part {
     Command(String),
 }
 
-/// A repair in its author's words, as [`worded`] reads them, with a value for each `{}`.
+/// A repair in its author's words, as [`worded`] reads them, with a value for each place in them.
 macro_rules! mend {
     ($words:literal $(, $value:expr)* $(,)?) => {
-        $crate::repair::worded($words, &[$(&$value),*])
+        $crate::repair::worded(
+            {
+                const WORDS: &str =
+                    $crate::repair::counted($words, <[&str]>::len(&[$(stringify!($value)),*]));
+                WORDS
+            },
+            &[$(&$value),*],
+        )
     };
+}
+
+/// These words, which have so many places for values.
+///
+/// # Panics
+/// In the compiler, where they have not.
+pub const fn counted(words: &'static str, values: usize) -> &'static str {
+    let (mut rest, mut unnamed, mut numbered) = (words.as_bytes(), 0, 0);
+    while let [first, after @ ..] = rest {
+        match after {
+            [b'}', ..] if *first == b'{' => unnamed += 1,
+            [digit @ b'0'..=b'9', b'}', ..] if *first == b'{' => {
+                let number = (*digit - b'0') as usize + 1;
+                numbered = if number > numbered { number } else { numbered };
+            }
+            _ => {}
+        }
+        rest = after;
+    }
+    assert!(values == if unnamed > numbered { unnamed } else { numbered });
+    words
 }
 
 /// A repair in its author's words: a command begins after `$ `, and ends before a semicolon or with its line. Each `{}` is

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::service::Service;
 use super::{Facts, MOST_BYTES};
 use crate::change::{FileKind, Notes, Seen};
-use crate::repair::Repair;
+use crate::repair::{Repair, run};
 
 /// Where distributions and administrators put programs.
 const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"];
@@ -246,7 +246,7 @@ pub fn install(facts: &Facts<'_>, programs: &[&str]) -> Result<Repair> {
         steps.push(format!("{} gitlab-runner", manager.install));
     }
     steps.extend(manager.start.filter(|_| programs.contains(&DOCKERD)).map(str::to_owned));
-    Ok(mend!("$ {}", steps.join(" && ")))
+    Ok(run(steps.join(" && ")))
 }
 
 /// How gitlab-runner becomes that version or a newer one.

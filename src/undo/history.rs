@@ -161,11 +161,11 @@ impl PathHistory<'_> {
                         account,
                         path,
                         kept,
-                        format_args!("{:04o}", mode)
+                        format_args!("{mode:04o}")
                     ),
                     Place::System(_) => mend!(
                         "put it back by hand: $ install -m {} -o {} -g {} {} {}",
-                        format_args!("{:04o}", mode),
+                        format_args!("{mode:04o}"),
                         uid,
                         gid,
                         kept,

@@ -96,9 +96,9 @@ pub fn plan(
                         ),
                         match &place {
                             Place::Home { account, .. } => {
-                                mend!("if it must have it: $ sudo -u {} chmod {} {}", account, format_args!("{:04o}", mode), quoted(place.path()))
+                                mend!("if it must have it: $ sudo -u {} chmod {} {}", account, format_args!("{mode:04o}"), quoted(place.path()))
                             }
-                            Place::System(_) => mend!("if it must have it: $ chmod {} {}", format_args!("{:04o}", mode), quoted(place.path())),
+                            Place::System(_) => mend!("if it must have it: $ chmod {} {}", format_args!("{mode:04o}"), quoted(place.path())),
                         },
                     );
                 }
