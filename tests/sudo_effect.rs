@@ -503,3 +503,61 @@ fn a_plan_refuses_what_apply_would_refuse() {
         .ok();
     host.prep(&["plan", "--profile", "site", "--only", "sudoers"]).exit(2).says("/etc/sudoers.d/y:1");
 }
+
+/// PAM and sudo.conf have a say before any rule: what they refuse is said each time, whenever it was that they changed.
+#[test]
+fn what_is_refused_before_a_rule_is_read_is_said_each_time() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    host.sh("cp -a /etc/pam.d /root/pam.d; cp -a /etc/sudo.conf /root/sudo.conf || touch /root/sudo.conf")
+        .ok();
+    let check = || host.prep(&["--json", "check", "--profile", "site", "--only", "sudoers"]);
+    for change in [
+        "sed -i '1i account required pam_deny.so' /etc/pam.d/sudo",
+        "sed -i '1i account [success=ok default=die] pam_nowhere.so' /etc/pam.d/sudo",
+        "sed -i '1i account required pam_nowhere.so' /etc/pam.d/sudo",
+        "rm /etc/pam.d/sudo; printf '%s required pam_deny.so\\n' account session >/etc/pam.d/other",
+        "echo 'Plugin sudoers_policy nowhere.so' >/etc/sudo.conf",
+        "install -m 0440 /dev/null /etc/others; echo 'Plugin sudoers_policy sudoers.so sudoers_file=/etc/others' >/etc/sudo.conf",
+    ] {
+        host.sh("rm -rf /etc/pam.d /etc/sudoers.d/gitlab-runner; cp -a /root/pam.d /etc; cp -a /root/sudo.conf /etc").ok();
+        apply(&host).exit(0);
+        assert!(works(&host) && check().status == 0, "{change}: before");
+        for since in [true, false] {
+            if !since {
+                host.sh("rm /etc/sudoers.d/gitlab-runner").ok();
+            }
+            host.sh(if since { change } else { "true" }).ok();
+            for run in [apply(&host), apply(&host), check()] {
+                assert!(!works(&host) && run.status == 3, "{change}, since: {since}: {run}");
+            }
+        }
+    }
+}
+
+/// A command that is not called to try it: what only a call would tell is not known.
+#[test]
+fn what_only_a_call_would_tell_is_not_known() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo"]) {
+        return;
+    }
+    let rule = "summary = \"test\"\n[[sudoers.rule]]\nrun_as = \"daemon\"\ncommands = [\"/usr/bin/id\"]\n";
+    let host = lay_out(host).file("/etc/runner-prep/profiles/rule.toml", rule).start();
+    let check = || host.prep(&["check", "--profile", "rule", "--only", "sudoers"]);
+    host.prep(&["apply", "--profile", "rule", "--only", "sudoers"]).exit(0);
+    for text in [
+        "Defaults runcwd=/nope",
+        "gitlab-runner ALL=(ALL) CWD=/nope NOPASSWD: ALL",
+        "gitlab-runner ALL=(ALL) NOTBEFORE=20900101000000Z ALL",
+    ] {
+        host.sh(&format!("install -m 0440 /dev/stdin /etc/sudoers.d/zz <<'END'\n{text}\nEND")).ok();
+        let run = check();
+        assert!(run.contains("not known") || run.contains("unknown"), "{text}: {run}");
+    }
+    host.sh("rm /etc/sudoers.d/zz").ok();
+    check().exit(0);
+}

@@ -154,7 +154,8 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
 }
 
 impl Spot {
-    /// The last one in what the shell told. It is the account's word: only names that login files have are taken.
+    /// The last one in what the shell told. It is the account's word from the first of its own files on: it names those
+    /// alone then, and only names that login files have are taken.
     fn last(told: &str, home: &Path) -> Option<Self> {
         let at = |line: &str| {
             let (file, rest) = line.split_once(AT)?.1.split_once(':')?;
@@ -169,7 +170,8 @@ impl Spot {
             let is_own = below.is_some_and(|below| !below.is_empty() && below.split('/').all(is_usual));
             (of_all || is_own).then(|| Self { file: file.into(), line })
         };
-        told.lines().rev().find_map(at)
+        let spots = || told.lines().rev().filter_map(at);
+        spots().find(|spot| spot.file.starts_with(home)).or_else(|| spots().next())
     }
 
     /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
@@ -196,6 +198,11 @@ mod tests {
         let last = |told: &str| Spot::last(told, Path::new("/home/ci")).map(|spot| spot.to_string());
         let told = "+runner-prep-at:/etc/profile:3: . x\n++runner-prep-at:/home/ci/.profile:7: exit 0\n+runner-prep-at::1: x\n";
         assert_eq!(last(told).as_deref(), Some("/home/ci/.profile, line 7"));
+        let forged = format!("{told}+runner-prep-at:/etc/profile:3:");
+        assert_eq!(last(&forged).as_deref(), Some("/home/ci/.profile, line 7"));
+        let of_all =
+            last("+runner-prep-at:/etc/profile:3: . x\n+runner-prep-at:/etc/profile.d/x.sh:4: exit 1\n");
+        assert_eq!(of_all.as_deref(), Some("/etc/profile.d/x.sh, line 4"));
         for told in [
             "",
             "runner-prep-at:/etc/a b:1:",

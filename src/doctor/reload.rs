@@ -51,7 +51,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         return Ok(());
     }
     let log = format!("journalctl -u gitlab-runner --since @{}", times.changed);
-    match journal(machine, times.changed)? {
+    match journal(machine, process.pid, times.changed)? {
         Journal::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
         Journal::Failed => findings.problem(
             "config-not-loaded",
@@ -80,10 +80,11 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     Ok(())
 }
 
-/// The last word of the journal on loading the file. Its lines may hold values of it: not shown.
-fn journal(machine: &Machine<'_>, since: i64) -> Result<Journal> {
-    let since = format!("--since=@{since}");
-    let arguments = ["--unit=gitlab-runner", &since, "--output=cat", "--no-pager", "--quiet", "--lines=2000"];
+/// The last word of that process in the journal on loading the file: the unit has jobs, too, which can write there what
+/// they like. Its lines may hold values of the file: not shown.
+fn journal(machine: &Machine<'_>, pid: u32, since: i64) -> Result<Journal> {
+    let (since, process) = (format!("--since=@{since}"), format!("_PID={pid}"));
+    let arguments = [&process, &since, "--output=cat", "--no-pager", "--quiet", "--lines=2000"];
     let said = machine.ask("journalctl", &arguments, &[])?;
     Ok(said.map_or(Journal::Silent, |said| last_word(&said.stdout)))
 }

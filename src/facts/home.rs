@@ -126,6 +126,27 @@ impl Facts<'_> {
         Ok(shut)
     }
 
+    /// The file at an absolute path, links resolved, as the account reads it; `None` where it can't, or nothing is there.
+    ///
+    /// # Errors
+    /// When it is too large, or no file.
+    pub fn file_for(&self, account: &Account, path: &Path) -> Result<Option<Seen>> {
+        use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+        if self.shut_out(account, path)?.is_some() {
+            return Ok(None);
+        }
+        let read = || self.root.read(path, MOST_BYTES);
+        let read = match self.root.owner().uid {
+            0 => identity::with_groups(&account.name, rights(account), read).and_then(|read| read),
+            _ => read(),
+        };
+        match read {
+            Ok(read) => Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) })),
+            Err(error) if [NotFound, NotADirectory, PermissionDenied].contains(&error.kind()) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
     pub(super) fn home_of(&self, account: &Account) -> Result<Option<Rc<Dir>>> {
         if let Some((path, home)) = self.opened.borrow().as_ref() {
             if *path == account.home {

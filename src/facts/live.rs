@@ -296,19 +296,29 @@ impl Facts<'_> {
         accounts::settings::home_mode(self.root)
     }
 
+    /// What a program says that reads nothing but root's files: no program and no process of the account has a say. `None`
+    /// in a tree, and where it is not installed.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn ask_of_root(&self, program: &str, arguments: &[&str]) -> Result<Option<Finished>> {
+        if !(self.root.is_host() && identity::is_root()) {
+            return Ok(None);
+        }
+        Machine::new(self.root).ask(program, arguments, b"")
+    }
+
     /// Ask `sudo` of the host, as root or with an account's rights, without a terminal; `None` in a tree, and where
     /// there is no sudo.
     ///
     /// # Errors
     /// When it does not end in time.
     pub fn sudo(&self, account: Option<&Account>, arguments: &[&str]) -> Result<Option<Finished>> {
+        let Some(account) = account else { return self.ask_of_root("sudo", arguments) };
         let program = self.tool("sudo").filter(|_| self.root.is_host() && identity::is_root());
         let Some(program) = program else { return Ok(None) };
         let tool = Tool::new(&program).args(arguments).patience(ASKING);
-        match account {
-            Some(account) => tool.account(&account.name, rights(account)).run().map(Some),
-            None => tool.run().map(Some),
-        }
+        tool.account(&account.name, rights(account)).run().map(Some)
     }
 
     /// What every `visudo` of the machine objects to in a text, which it calls [`INPUT`](super::INPUT); `None` when one is

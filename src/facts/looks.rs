@@ -72,9 +72,9 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
         "foreign-owner",
         format!("{} can't be used by {name}: a directory on the way shuts {name} out", path.display()),
         mend!(
-            "see who owns what: $ namei -l {}; find out why, then give that directory to {} or open it",
-            quoted(path),
-            name
+            "see whose that directory is, since {} may have moved it there: $ namei -l {}; give it away only if it is meant for jobs",
+            name,
+            quoted(path)
         ),
     )
 }

@@ -3,6 +3,7 @@
 //! Resources see the host through [`Facts`] alone. No method writes, so that a plan can't change
 //! anything by construction.
 
+pub mod before_rules;
 mod home;
 mod live;
 mod looks;

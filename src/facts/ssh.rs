@@ -7,7 +7,7 @@
 mod config;
 mod verdict;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
@@ -16,7 +16,7 @@ use crate::fault::{self, Nature};
 use crate::sys::exec::Finished;
 use crate::text::known_hosts::HostName;
 use config::read;
-pub use config::{CONFIG, SYSTEM as SYSTEM_CONFIG, Text, first_read, is_system_config, names_key, texts};
+pub use config::{CONFIG, SYSTEM as SYSTEM_CONFIG, Text, is_system_config, names_key, texts};
 pub use verdict::{Files, Verdict, is_taken};
 
 /// Where ssh of every account looks for host keys.
@@ -30,12 +30,24 @@ const SYSTEM_HOSTS_2: &str = "/etc/ssh/ssh_known_hosts2";
 pub const USUAL_KEYS: [&str; 5] =
     [".ssh/id_rsa", ".ssh/id_ecdsa", ".ssh/id_ecdsa_sk", ".ssh/id_ed25519", ".ssh/id_ed25519_sk"];
 
+/// What keeps ssh from handing on what git and the server say: a keyword, what it is usually, and what it may not be.
+const SESSION: [(&str, &str, &[&str]); 3] = [
+    ("SessionType", "default", &["none", "subsystem"]),
+    ("StdinNull", "no", &["yes", "true"]),
+    ("RequestTTY", "no", &["force"]),
+];
+
+/// What says which way ssh takes to a server, where only a connection can tell whether it leads there.
+const WAYS: &str = "AddressFamily BindAddress BindInterface ControlMaster ExitOnForwardFailure \
+    NoHostAuthenticationForLocalhost PermitLocalCommand ProxyCommand ProxyJump";
+
 /// True for a file of host keys that ssh reads for every account, where nothing else is configured.
 pub fn is_usual_system(file: &Path) -> bool {
     [SYSTEM_HOSTS, SYSTEM_HOSTS_2].iter().any(|usual| file == Path::new(usual))
 }
 
 /// What is known of ssh.
+#[expect(clippy::large_enum_variant, reason = "there is one for each server")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Client {
     /// What it does.
@@ -67,6 +79,10 @@ pub struct Settings {
     pub revoked: Option<String>,
     /// What keeps ssh from using own keys at all: the keyword, and a value that lets it.
     pub refuses_keys: Option<(&'static str, &'static str)>,
+    /// What keeps ssh from doing the work of git: the same.
+    pub refuses_git: Option<(&'static str, &'static str)>,
+    /// Which way it takes to a server, if not the usual one: the keywords.
+    pub ways: Vec<&'static str>,
     /// The algorithms with which own keys may be used; empty: all.
     pub key_algorithms: Vec<String>,
     /// An agent or a token may have further keys.
@@ -122,8 +138,8 @@ impl Client {
             return Ok(Self::Unknown("CanonicalizeHostname asks the network what a host is called"));
         }
         let (port, server) = (host.port().to_string(), format!("git@{}", host.host()));
-        // As git calls it: with a command, and without a terminal.
-        let mut arguments = vec!["-G", "-T", "-o", "CanonicalizeHostname=no"];
+        // As git calls it: with a command.
+        let mut arguments = vec!["-G", "-o", "CanonicalizeHostname=no"];
         if host.port() != 22 {
             arguments.extend(["-p", &port]);
         }
@@ -159,6 +175,8 @@ impl Settings {
             command: false,
             revoked: None,
             refuses_keys: None,
+            refuses_git: None,
+            ways: Vec::new(),
             key_algorithms: Vec::new(),
             has_provider: false,
             algorithms: Vec::new(),
@@ -199,10 +217,7 @@ impl Settings {
         let named = |key: &str| is_set(key).unwrap_or_default().split_whitespace();
         let own = named("userknownhostsfile").map(|file| tokens.expand(file));
         // In these names ssh expands no token.
-        let whole = |file: &str| {
-            let path = file.strip_prefix("~/").map_or_else(|| file.into(), |rest| account.home.join(rest));
-            Some(path).filter(|path| path.is_absolute()).ok_or_else(|| file.to_owned())
-        };
+        let whole = |file: &str| whole_path(account, file).ok_or_else(|| file.to_owned());
         let system = named("globalknownhostsfile").map(whole);
         let files = own.chain(system).collect();
         let keys = text.lines().filter_map(|line| line.strip_prefix("identityfile "));
@@ -221,8 +236,7 @@ impl Settings {
             keys: keys.collect(),
             trust,
             command: is_set("knownhostscommand").is_some(),
-            revoked: is_set("revokedhostkeys")
-                .map(|list| tokens.expand(list).map_or_else(|name| name, |path| path.display().to_string())),
+            revoked: is_set("revokedhostkeys").map(str::to_owned),
             refuses_keys: match (value("pubkeyauthentication"), value("preferredauthentications")) {
                 (Some("no" | "false"), _) => Some(("PubkeyAuthentication", "yes")),
                 (_, Some(ways)) if ways.split(',').all(|way| way != "publickey") => {
@@ -230,6 +244,16 @@ impl Settings {
                 }
                 _ => None,
             },
+            refuses_git: SESSION.into_iter().find_map(|(keyword, usual, others)| {
+                let value = value(&keyword.to_ascii_lowercase())?;
+                others.contains(&value).then_some((keyword, usual))
+            }),
+            ways: WAYS
+                .split_whitespace()
+                .filter(|keyword| {
+                    !matches!(is_set(&keyword.to_ascii_lowercase()), None | Some("any" | "no" | "false"))
+                })
+                .collect(),
             // Before OpenSSH 8.5 by another name.
             key_algorithms: words("pubkeyacceptedalgorithms")
                 .or_else(|| words("pubkeyacceptedkeytypes"))
@@ -272,8 +296,14 @@ impl Tokens<'_> {
     }
 }
 
-/// A path without tokens. A relative one is relative to wherever a job stands.
+/// A path without tokens.
 fn plain_path(account: &Account, name: &str) -> Option<PathBuf> {
+    whole_path(account, name).filter(|_| !name.contains(['%', '$']))
+}
+
+/// A path as it stands. A relative one is relative to wherever a job stands, and `..` to wherever a link leads.
+pub fn whole_path(account: &Account, name: &str) -> Option<PathBuf> {
     let path = name.strip_prefix("~/").map_or_else(|| PathBuf::from(name), |rest| account.home.join(rest));
-    (path.is_absolute() && !name.contains(['%', '$'])).then_some(path)
+    Some(path)
+        .filter(|path| path.is_absolute() && !path.components().any(|part| part == Component::ParentDir))
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::target::Target;
-use crate::change::{Change, Notes};
-use crate::facts::{self, Facts};
+use crate::change::{Change, FileKind, Notes};
+use crate::facts::Facts;
+use crate::facts::ssh::CONFIG;
 use crate::keys::Version;
 use crate::repair::{Repair, quoted, run};
 use crate::text::known_hosts::HostName;
@@ -54,13 +55,18 @@ impl Context<'_> {
         !path.starts_with(&self.target.home) && matches!(self.facts.distrust(path), Ok(None))
     }
 
-    /// The command that puts a line first in ssh's configuration, where the first word on a thing counts.
+    /// The command that puts a line first in the account's configuration of ssh, where the first word on a thing counts.
+    /// What ssh said may be the account's word: it is put where only the account goes by it.
     pub(super) fn first_line(&self, line: &str) -> Repair {
-        let account = self.target.account.as_ref();
-        let file = facts::ssh::first_read(self.facts, account, &self.target.home);
-        let file = file.unwrap_or_else(|_| self.target.home.join(facts::ssh::CONFIG));
-        let script = quoted(format!("1i {line}"));
-        run(self.command_at(&format!("sed -i {script}"), &file))
+        let seen = self.target.home(self.facts, &[CONFIG]).unwrap_or_default().into_iter().next().flatten();
+        let [file, directory] = [CONFIG, ".ssh"].map(|name| quoted(self.target.home.join(name)));
+        let sed = self.as_account(&format!("sed -i {} {file}", quoted(format!("1i {line}"))));
+        if seen.is_some_and(|seen| seen.kind == FileKind::Link || !seen.bytes.is_empty()) {
+            return run(sed);
+        }
+        // It puts nothing before what is not there.
+        let make = self.as_account(&format!("install -d -m 0700 {directory}"));
+        mend!("$ {} && echo '#' | {} && {}", make, self.as_account(&format!("tee -a {file}")), sed)
     }
 }
 

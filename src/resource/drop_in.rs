@@ -14,7 +14,7 @@ use super::sudo_policy::Policy;
 use crate::change::{
     Change, Check, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
 };
-use crate::facts::{Facts, MOST_BYTES};
+use crate::facts::{Facts, MOST_BYTES, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
@@ -65,7 +65,7 @@ impl DropIn {
             }
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
-                let in_doubt = is_broken || has_changed(facts, written)?;
+                let in_doubt = is_broken || before_rules::may_refuse(facts)?;
                 sudo_effect::look(context, policy, self.path, &self.allowed, in_doubt, notes)?;
             }
             None if !changes.is_empty() => {
@@ -174,22 +174,6 @@ impl DropIn {
             ),
         )
     }
-}
-
-/// What has a say before a rule is read, sudo.conf(5) and pam(8): other files of rules, whom it lets in.
-const BEFORE_RULES: [&str; 2] = ["/etc/sudo.conf", "/etc/pam.d/sudo"];
-
-/// Whether that has changed since our file was written, after which sudo was as it is to be.
-///
-/// # Errors
-/// When it can't be looked at.
-fn has_changed(facts: &Facts<'_>, ours: (i64, i64)) -> Result<bool> {
-    for path in BEFORE_RULES.iter().filter(|_| facts.is_host()) {
-        if facts.stat(Path::new(path))?.is_some_and(|seen| seen.changed >= ours) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that

@@ -63,15 +63,17 @@ pub(super) fn look(
         effect.demand_terminal(notes);
         return Ok(());
     }
+    let complaint = said.complaint();
+    let by_pam = BY_PAM.iter().any(|words| complaint.contains(words));
     let mut listing = said.success().then_some(said.stdout.clone());
-    if listing.is_none() {
+    if listing.is_none() && !by_pam {
         // A password for the list is none for the command.
         let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", &account.name])?;
         listing = by_root.filter(Finished::success).map(|said| said.stdout);
     }
     let Some(listing) = listing else {
-        let (name, complaint) = (&account.name, said.complaint());
-        if BY_PAM.iter().any(|words| complaint.contains(words)) {
+        let name = &account.name;
+        if by_pam {
             notes.wait(
                 "sudo-account-refused",
                 format!("sudo refuses {name} before it looks at a rule: {complaint}"),
@@ -177,20 +179,6 @@ impl Effect<'_> {
         );
     }
 
-    fn tell_partly(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
-        let spots = self.spots(Some(entry));
-        notes.warn(
-            "sudo-some-arguments",
-            format!(
-                "{} comes after {} and decides where {shown} has the arguments of `{}`",
-                places(&spots),
-                self.ours,
-                entry.command
-            ),
-            self.repair(&spots),
-        );
-    }
-
     fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [Entry]) -> Verdict<'r> {
         let same = |one: &str, other: &str| self.is_same(one, other);
         let (program, arguments) = allowed
@@ -207,12 +195,16 @@ impl Effect<'_> {
         let name = &self.context.target.name;
         let shown = command.join(" ");
         let run_as = run_as.as_deref().unwrap_or("root");
-        let mut verdict = self.verdict(allowed, rules);
+        let mut verdict = match self.verdict(allowed, rules) {
+            Verdict::Free(entry) | Verdict::Asks(entry) if entry.special => Verdict::Unclear(entry),
+            verdict => verdict,
+        };
         let decided;
         if matches!(verdict, Verdict::Unclear(_)) {
             decided = self.ask_rule(run_as, command, listing)?;
             verdict = match &decided {
                 Some(entry) if entry.command.is_empty() => Verdict::Unknown,
+                Some(entry) if entry.special => Verdict::Unclear(entry),
                 Some(entry) if entry.free => Verdict::Free(entry),
                 Some(entry) => Verdict::Asks(entry),
                 None => verdict,
@@ -220,7 +212,10 @@ impl Effect<'_> {
         }
         match verdict {
             Verdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
-            Verdict::Free(_) => return self.find(run_as, command, notes),
+            Verdict::Free(_) => {
+                self.tell_untried(&shown, notes);
+                return self.find(run_as, command, notes);
+            }
             Verdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
             Verdict::Asks(entry) => self.tell_password(&shown, entry, notes),
             Verdict::Denied(entry) => self.tell_denied(&shown, Some(entry), notes),

@@ -11,6 +11,8 @@ pub struct Entry {
     pub free: bool,
     /// The command as it stands in the rule.
     pub command: String,
+    /// It holds at some times only, or runs the command elsewhere: only a call can tell.
+    pub special: bool,
     /// The file with the rule, where sudo says it (from 1.9.14 on).
     pub file: Option<String>,
 }
@@ -78,6 +80,8 @@ pub fn entries(text: &str) -> Vec<Entry> {
             for option in options.split(',').map(str::trim) {
                 entry.free = (entry.free && option != "authenticate") || option == "!authenticate";
             }
+        } else if ["NotBefore:", "NotAfter:", "Cwd:", "Chroot:"].iter().any(|it| word.starts_with(it)) {
+            entry.special = true;
         } else if word == "Commands:" {
             in_commands = true;
         } else if word.starts_with("Matched:") {

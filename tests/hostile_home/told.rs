@@ -110,7 +110,7 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
     let host = host.start();
     host.prep(&["apply", "--profile", "shell", "--only", "account,ssh_key", "--allow-pending"]).ok();
     host.sh("cp -a /etc/ssh /root/ssh; printf '[core]\n\tautocrlf = input\n' >/etc/gitconfig").ok();
-    let select = ["--profile", "shell", "--only", "known_hosts,git", "--json"];
+    let select = ["--profile", "shell", "--only", "known_hosts,ssh_key,git", "--json"];
     let told = |of_system: &str| {
         let run = host.prep(&[&["plan"][..], &select].concat());
         let document = run.json();
@@ -141,4 +141,26 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
     host.sh("rm /home/gitlab-runner/.gitconfig; printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig")
         .ok();
     assert!(told(git), "git, by its own word");
+    // What the account names is looked at with its rights, and what it lays is moved by nobody else.
+    host.sh("rm /etc/gitconfig; cp -a /home/gitlab-runner/.ssh /root/dot-ssh; truncate -s 2M /srv/large")
+        .ok();
+    for (name, config, command) in [
+        ("a file of hosts", "Match exec \"rm -f ~/.ssh/config\"\nGlobalKnownHostsFile /tmp/evil", "sed"),
+        ("a large file", "UserKnownHostsFile /srv/large", "mv"),
+        ("a way through a file", "UserKnownHostsFile /etc/passwd/x", "mv"),
+        ("a way up", "IdentityFile ~/../../root/.ssh/id_rsa", "give"),
+        ("no key", "Match exec \"rm -f ~/.ssh/config\"\nIdentityFile none", "sed"),
+    ] {
+        put(".ssh/config", "0600", config);
+        let run = host.prep(&[&["apply", "--allow-pending"][..], &select].concat());
+        assert!(run.status == 0, "{name}: {run}");
+        put(".ssh/config", "0600", config);
+        assert!(!told(command), "{name}");
+        host.sh("cp -aT /root/dot-ssh /home/gitlab-runner/.ssh; rm -f /home/gitlab-runner/.ssh/config").ok();
+    }
+    let odd = "cd ~/.ssh; rm id*; ssh-keygen -q -t rsa -N '' -f 'k\\nProxyCommand x'";
+    host.sh("echo 'IdentityFile ~/.ssh/id_ed25519' >>/etc/ssh/ssh_config").ok();
+    host.as_account("gitlab-runner", odd).ok();
+    let run = host.prep(&[&["plan"][..], &select].concat());
+    assert!(!run.contains("ProxyCommand"), "{run}");
 }

@@ -136,6 +136,11 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "sleep 2.1; touch -d '15 seconds' /dev/null; touch -d '-1 hour' /etc/gitlab-runner/config.toml",
         "config-old-mtime",
     ),
+    unsure(
+        "a job's word on a reload",
+        "sleep 2.1; touch /etc/gitlab-runner/config.toml; printf '#!/bin/sh\\ncase \"$*\" in *_PID=*) ;; *) echo Configuration loaded;; esac\\n' > /usr/local/bin/journalctl",
+        "config-just-changed",
+    ),
     unsure("changed a moment ago", "sleep 2.1; touch /etc/gitlab-runner/config.toml", "config-just-changed"),
     ill(
         "no Docker daemon",

@@ -176,6 +176,7 @@ fn a_name_of_the_accounts_is_no_command() {
         ("x';touch evil;'", true),
         ("x$(touch evil)`touch evil`", true),
         ("x\n    touch evil", false),
+        ("x\\nProxyCommand evil", false),
         ("x\u{1b}[2J", false),
     ] {
         for config in ["", "IdentityFile ~/.ssh/id_rsa\n"] {

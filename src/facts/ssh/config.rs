@@ -83,10 +83,11 @@ pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<Text>> 
 pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
     let mut inside = true;
     let (mut matters, mut keys) = (false, Vec::new());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let end = line.find(|c: char| c.is_whitespace() || c == '=').unwrap_or(line.len());
+    for line in text.lines().map(str::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        // ssh knows no other blanks.
+        let end = line.find(|c: char| c.is_ascii_whitespace() || c == '=').unwrap_or(line.len());
         let (keyword, value) = line.split_at(end);
-        let value = value.trim_start_matches(|c: char| c.is_whitespace() || c == '=');
+        let value = value.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '=');
         let is_plain = !value.is_empty() && !value.contains(['"', '\'', '#']);
         let keyword = keyword.to_ascii_lowercase();
         let is_yes_or_no = || ["yes", "no"].contains(&value.to_ascii_lowercase().as_str());
@@ -111,20 +112,6 @@ pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
         matters |= !is_quiet;
     }
     (matters, keys)
-}
-
-/// The file of ssh's configuration in whose first line a word decides, for the account alone where it can: the account's
-/// own, which ssh reads first, or the system's where that one has no line.
-///
-/// # Errors
-/// When the account's can't be read.
-pub fn first_read(facts: &Facts<'_>, account: Option<&Account>, home: &Path) -> Result<PathBuf> {
-    let own = match account {
-        Some(account) => facts.home(account, &[CONFIG])?.into_iter().next().flatten(),
-        None => None,
-    };
-    let has_line = own.is_some_and(|seen| seen.kind == FileKind::Link || !seen.bytes.is_empty());
-    Ok(if has_line { home.join(CONFIG) } else { PathBuf::from(SYSTEM) })
 }
 
 /// Whether a file of ssh's configuration names a key for any server, by the last part of its path; also where a token
@@ -175,6 +162,7 @@ mod tests {
             ("Match all\n", true),
             ("HashKnownHosts=no\n", false),
             ("HashKnownHosts maybe\n", true),
+            ("HashKnownHosts\u{a0}yes\n", true),
             ("Misspelt yes\n", true),
             ("GlobalKnownHostsFile none\n", true),
         ] {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Settings, Trust};
-use crate::change::{FileKind, Seen};
+use super::{Settings, Trust, is_usual_system};
+use crate::change::FileKind;
 use crate::facts::{Account, Facts, Finished, MOST_BYTES};
 use crate::fault::{self, Nature};
 use crate::text::known_hosts::{self, Found, HostKey};
@@ -28,6 +28,8 @@ pub enum Verdict {
     Changed(PathBuf, HostKey),
     /// The right key is in a file that the account can't read because of this part of its path.
     Shut(PathBuf, PathBuf),
+    /// This file is something that has no end, and ssh waits for it.
+    Endless(PathBuf, FileKind),
     /// No file has a key of the server.
     Missing,
     /// `HostKeyAlgorithms` leaves none of the known keys.
@@ -51,7 +53,8 @@ impl Settings {
         planned: Option<(&Path, &[u8])>,
     ) -> Result<Verdict> {
         // Some versions of ssh expand such a name, and others do not.
-        if let Some(list) = self.revoked.as_ref().filter(|list| !list.starts_with('/')) {
+        let is_plain = |list: &&String| list.starts_with('/') && !list.contains(['%', '$']);
+        if let Some(list) = self.revoked.as_ref().filter(|list| !is_plain(list)) {
             return Ok(Verdict::Unknown(format!("where {list} (RevokedHostKeys) leads only ssh can tell")));
         }
         let mut verdict = self.by_name(facts, account, files, &self.name, (wanted, planned))?;
@@ -63,6 +66,10 @@ impl Settings {
             Verdict::Accepts(_) | Verdict::TakesAny | Verdict::Missing if self.command => Verdict::Unknown(
                 "a program has a say on host keys, and ssh ends where it fails (KnownHostsCommand)"
                     .to_owned(),
+            ),
+            Verdict::Accepts(path) => Verdict::Accepts(path),
+            _ if self.ways.contains(&"NoHostAuthenticationForLocalhost") => Verdict::Unknown(
+                "ssh asks this very host for no key (NoHostAuthenticationForLocalhost)".to_owned(),
             ),
             verdict => verdict,
         })
@@ -98,6 +105,7 @@ impl Settings {
             };
             match seen {
                 Readable::No => {}
+                Readable::Endless(kind) => return Ok(Verdict::Endless(path.clone(), kind)),
                 Readable::Bytes(bytes, shut) => {
                     let found = known_hosts::look_up(&bytes, name);
                     lines.extend(found.into_iter().map(|found| (path.clone(), shut.clone(), found)));
@@ -192,6 +200,8 @@ impl Files {
 #[derive(Debug, Clone)]
 enum Readable {
     No,
+    /// Nothing that ends.
+    Endless(FileKind),
     /// Its bytes, and what shuts the account out.
     Bytes(Vec<u8>, Option<PathBuf>),
     Unknown(String),
@@ -199,46 +209,39 @@ enum Readable {
 
 fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable> {
     let own = path.strip_prefix(&account.home).ok().and_then(Path::to_str);
-    let (seen, shut) = match own {
-        Some(own) => match facts.home(account, &[own]).map(|seen| seen.into_iter().next().flatten()) {
-            // What it has locked itself out of, too.
-            Ok(Some(seen)) if seen.kind == FileKind::Regular && facts.shut_out(account, path)?.is_some() => {
-                (None, None)
-            }
-            Ok(Some(seen)) if seen.kind == FileKind::Link => return through_link(facts, account, path),
-            Ok(seen) => (seen, None),
-            // What the account can't read it passes over.
-            Err(error) if fault::is(&error, Nature::Foreign) => {
-                return Ok(Readable::No);
-            }
-            Err(error) => return Err(error),
-        },
-        None => match facts.file(path, MOST_BYTES)? {
-            Some(seen) => {
-                let shut = facts.shut_out(account, seen.resolved.as_deref().unwrap_or(path))?;
-                (Some(seen), shut)
-            }
-            None => (None, None),
-        },
+    let usual = is_usual_system(path);
+    let looked = match own {
+        Some(own) => facts.home(account, &[own]).map(|seen| seen.into_iter().next().flatten()),
+        None if usual => facts.file(path, MOST_BYTES),
+        None => Ok(None),
     };
-    Ok(match seen {
-        Some(Seen { kind: FileKind::Regular, bytes, .. }) => Readable::Bytes(bytes, shut),
-        None | Some(Seen { kind: FileKind::Special(_) | FileKind::Directory, .. }) => Readable::No,
-        Some(seen) => Readable::Unknown(format!("{} is {}", path.display(), seen.kind)),
+    // Where the account has a say in what is named, it is looked at with its rights, and is nobody else's matter.
+    let of_account = match (own, &looked) {
+        (Some(_), looked) => matches!(looked, Ok(Some(seen)) if seen.kind == FileKind::Link),
+        (None, _) => !usual,
+    };
+    let seen = match if of_account { facts.file_for(account, path) } else { looked } {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Ok(Readable::No),
+        // What the account can't read it passes over.
+        Err(error) if fault::is(&error, Nature::Foreign) => return Ok(Readable::No),
+        Err(error) if of_account || fault::is(&error, Nature::Obstacle) => {
+            return Ok(Readable::Unknown(format!("{error:#}")));
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(match seen.kind {
+        FileKind::Regular => match facts.shut_out(account, seen.resolved.as_deref().unwrap_or(path))? {
+            // What it has locked itself out of, too.
+            Some(_) if own.is_some() => Readable::No,
+            shut => Readable::Bytes(seen.bytes, shut),
+        },
+        _ if seen.resolved.as_deref().unwrap_or(path) == Path::new("/dev/null") => {
+            Readable::Bytes(Vec::new(), None)
+        }
+        kind @ FileKind::Special("a FIFO" | "a device") => Readable::Endless(kind),
+        _ => Readable::No,
     })
-}
-
-/// What the account reads where it has laid a link, which may lead anywhere: read with its rights alone.
-fn through_link(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable> {
-    let unknown = || Readable::Unknown(format!("{} is {}", path.display(), FileKind::Link));
-    let Some(name) = path.to_str().filter(|_| facts.is_host()) else { return Ok(unknown()) };
-    match facts.ask(account, "cat", &["--", name], b"") {
-        Ok(Some(said)) if said.success() => Ok(Readable::Bytes(said.stdout.into_bytes(), None)),
-        Ok(Some(_)) => Ok(Readable::No),
-        Ok(None) => Ok(unknown()),
-        Err(error) if fault::is(&error, Nature::Hangs) => Ok(unknown()),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether the list that `RevokedHostKeys` names has a key: one that `ssh-keygen -k` made, or lines of public keys. One

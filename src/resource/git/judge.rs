@@ -22,6 +22,9 @@ const PLAIN: [&str; 6] =
 const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && cd job && \
     git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q --allow-empty -m x";
 
+/// What shows which file a setting is from.
+const SHOW: &str = "-H git config --list --show-origin";
+
 /// What makes git run programs that may refuse a commit.
 const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
 
@@ -106,7 +109,11 @@ pub(super) fn judge(
                 path.display(),
                 setting.value.as_deref().unwrap_or_default()
             ),
-            run(context.command_at(&format!("sed -i {line}d"), path)),
+            if setting.of_root || !context.is_of_root(path) {
+                run(context.command_at(&format!("sed -i {line}d"), path))
+            } else {
+                mend!("see which file of the account includes it: $ {}", context.as_account(SHOW))
+            },
         );
     }
     for setting in settings.iter().filter(|setting| HOOKS.contains(&setting.name.as_str())) {
@@ -125,7 +132,9 @@ pub(super) fn judge(
         return sign(context, settings, notes);
     };
     if is_unclear || settings.iter().any(Setting::is_doubtful) {
-        let is_of_root = !is_unclear && settings.iter().all(|setting| setting.of_root);
+        let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
+        let by_root =
+            format!("export GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}", JUDGES[1].join(" "));
         let answers = |said: Finished| {
             if said.success() {
                 return Ok(());
@@ -140,8 +149,13 @@ pub(super) fn judge(
                 text.contains(&setting.name) || has(key) && has(&value)
             };
             let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
-            // Programs that the account names talk as well: their word moves root to nothing.
-            let culprit = culprit.filter(|culprit| !culprit.of_root || is_of_root);
+            // Programs and processes of the account talk as well: their word moves root to nothing.
+            let by_root = |culprit: &Setting| {
+                let root = context.facts.account("root").ok().flatten();
+                let said = root.and_then(|root| context.facts.rehearse(&root, &by_root).ok()?);
+                said.is_some_and(|said| !said.success() && names(&said.stderr, culprit))
+            };
+            let culprit = culprit.filter(|culprit| !culprit.of_root || by_root(culprit));
             let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
             Err(refused(context, culprit, &complaint))
         };
@@ -150,7 +164,6 @@ pub(super) fn judge(
             answers(said)?;
         }
         if settings.iter().any(Setting::is_doubtful) {
-            let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
             context.facts.rehearse(account, &unsigned)?.map_or(Ok(()), answers)?;
         }
     }
@@ -160,8 +173,8 @@ pub(super) fn judge(
 fn refused(context: &Context<'_>, culprit: Option<&Setting>, complaint: &str) -> anyhow::Error {
     let ends = format!("git ends with this in every job: {complaint}");
     let Some(setting) = culprit else {
-        let command = context.as_account("-H git config --list --show-origin");
-        return fault("git-config-refused", ends, mend!("see where it stands: {}", command));
+        let see = mend!("see where it stands: $ {}", context.as_account(SHOW));
+        return fault("git-config-refused", ends, see);
     };
     fault(
         "git-config-refused",

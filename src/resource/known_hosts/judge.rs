@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::change::{Harm, Notes, Place};
 use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
-use crate::fault::quoted;
+use crate::fault::{move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::known_hosts::{Entry, HostKey, HostName};
@@ -103,6 +103,7 @@ impl Judge<'_> {
                 }
             };
             asked |= settings.asked;
+            self.tell_ways(host, &settings, notes);
             match settings.verdict(facts, account, &mut files, &keys, None)? {
                 Verdict::Accepts(_) | Verdict::TakesAny => {}
                 // What is not known is no problem of jobs.
@@ -132,8 +133,27 @@ impl Judge<'_> {
         Ok(asked)
     }
 
+    /// What else than keys keeps git from the server, or may.
+    fn tell_ways(&self, host: &HostName, settings: &Settings, notes: &mut Notes) {
+        let account = &self.context.target.name;
+        if let Some((keyword, usual)) = settings.refuses_git {
+            notes.wait(
+                "ssh-config-refused",
+                format!(
+                    "ssh of {account} does not hand on what git and {host} say to each other ({keyword})"
+                ),
+                self.context.first_line(&format!("{keyword} {usual}")),
+            );
+        }
+        if !settings.ways.is_empty() {
+            let why =
+                format!("only a connection would tell whether it comes there ({})", settings.ways.join(", "));
+            self.doubt(host, &why, notes);
+        }
+    }
+
     /// What makes a configuration right that ssh refuses. What ssh said is the account's word, which may have had a program
-    /// speak: what is everybody's is changed where ssh says the same without the account's file.
+    /// speak: what is everybody's is changed where ssh of root says the same of everybody's configuration alone.
     fn correct(&self, why: &str, command: &str) -> Repair {
         let own = self.context.target.home.join(ssh::CONFIG);
         // With the account's rights, whichever file it says.
@@ -170,9 +190,8 @@ impl Judge<'_> {
 
     /// Whether ssh complains of that also where it reads everybody's configuration alone.
     fn is_of_all(&self, why: &str) -> bool {
-        let asked = ["-G", "-T", "-F", ssh::SYSTEM_CONFIG, "--", "git@localhost", "git-receive-pack"];
-        let account = self.context.target.account.as_ref();
-        let said = account.and_then(|account| self.context.facts.ask(account, "ssh", &asked, b"").ok()?);
+        let asked = ["-G", "-F", ssh::SYSTEM_CONFIG, "--", "git@localhost", "git-receive-pack"];
+        let said = self.context.facts.ask_of_root("ssh", &asked).ok().flatten();
         said.is_some_and(|said| !said.success() && Client::complaint(&said) == why)
     }
 
@@ -233,6 +252,15 @@ impl Judge<'_> {
                     mend!("$ chmod a+rX {}", quoted(by))
                 } else {
                     self.context.first_line(&self.reading(settings))
+                },
+            ),
+            Verdict::Endless(file, kind) => notes.wait(
+                "host-keys-not-read",
+                format!("{} is {kind}: ssh of {account} reads it for host keys, and never comes to its end", file.display()),
+                if file.starts_with(&self.context.target.home) {
+                    run(move_aside(account, file))
+                } else {
+                    self.context.first_line(&format!("UserKnownHostsFile ~/.ssh/known_hosts\\nGlobalKnownHostsFile {SYSTEM}"))
                 },
             ),
             Verdict::Revoked(file, lines) => {

@@ -1,12 +1,11 @@
 //! What git of the jobs calls instead of plain `ssh`: `GIT_SSH_COMMAND` of a login, or git's `core.sshCommand`. With `-i`
 //! it names the key itself, and ssh then tries no other.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
 use super::found::{Usable, observe};
 use crate::change::{FileKind, Notes, Seen};
+use crate::facts::ssh::whole_path;
 use crate::facts::{Finished, MOST_BYTES};
 use crate::resource::Context;
 
@@ -40,8 +39,8 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
     };
     let home = &context.target.home;
     let below = |path: String| {
-        let rest = ["~/", "$HOME/", "${HOME}/"].iter().find_map(|start| path.strip_prefix(start));
-        let whole = rest.map_or_else(|| PathBuf::from(&path), |rest| home.join(rest));
+        let rest = ["$HOME/", "${HOME}/"].iter().find_map(|start| path.strip_prefix(start));
+        let whole = whole_path(account, &rest.map_or_else(|| path.clone(), |rest| format!("~/{rest}")))?;
         Some(whole.strip_prefix(home).ok()?.to_str()?.to_owned())
     };
     let name: Vec<String> = key.and_then(below).into_iter().collect();

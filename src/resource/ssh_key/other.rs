@@ -28,8 +28,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
             || [".undone-", ROTATED].iter().any(|word| name.contains(word));
         !is_aside
             && !name.starts_with('.')
-            // Nobody means a name for jobs that would break the lines of a report.
-            && !name.contains(char::is_control)
+            // Nobody means a name for jobs that would break the lines of a report, or of ssh's configuration.
+            && !name.contains(|c: char| c.is_control() || "\\\"".contains(c))
             && !tried.names.contains(&format!("{SSH}/{name}"))
             // It is another server's.
             && !names_key(texts, name)
@@ -64,7 +64,7 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
         let message =
             format!("{} is a key, but ssh tries only {}: no job uses it", from.display(), tried.listed());
         if !tried.names.contains(&format!("{SSH}/{usual}")) {
-            return Ok(Some((message, context.first_line(&format!("IdentityFile ~/{name}")))));
+            return Ok(Some((message, context.first_line(&format!("IdentityFile \"~/{name}\"")))));
         }
         let has_public = all.iter().any(|other| format!("{SSH}/{other}") == format!("{name}.pub"));
         let ends = if has_public { &["", ".pub"][..] } else { &[""] };

@@ -93,10 +93,8 @@ impl Effect<'_> {
         }
         let known = notes.pending.len();
         // By its rules it is free: then it is where sudo looks for it, or something else.
-        let about_paths =
-            |spot: &Spot| ["secure_path", "exempt_group"].iter().any(|word| spot.line.text.contains(word));
         let is_free = matches!(self.verdict(allowed, rules), Verdict::Free(_));
-        if !is_free || self.policy.doubt.as_ref().is_some_and(about_paths) {
+        if !is_free || self.policy.doubt.as_ref().is_some_and(is_about_paths) {
             self.judge(allowed, rules, listing, notes)?;
         }
         if notes.pending.len() == known {
@@ -122,9 +120,42 @@ impl Effect<'_> {
         }
         Ok(())
     }
+
+    pub(super) fn tell_partly(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
+        let spots = self.spots(Some(entry));
+        notes.warn(
+            "sudo-some-arguments",
+            format!(
+                "{} comes after {} and decides where {shown} has the arguments of `{}`",
+                places(&spots),
+                self.ours,
+                entry.command
+            ),
+            self.repair(&spots),
+        );
+    }
+
+    /// Of a command that is not tried: a setting could keep it from running, whatever its rules say.
+    pub(super) fn tell_untried(&self, shown: &str, notes: &mut Notes) {
+        let Some(spot) = self.policy.doubt.as_ref().filter(|spot| !is_about_paths(spot)) else { return };
+        let (name, text) = (&self.context.target.name, &spot.line.text);
+        notes.warn(
+            "sudo-effect-unknown",
+            format!(
+                "whether {shown} runs for {name} is not known, because only a call would tell: {} says {text}",
+                places(&[spot])
+            ),
+            mend!("see that line: $ sed -n {}p {}", spot.line.first, quoted(&spot.file)),
+        );
+    }
 }
 
 /// A program as jobs call it.
 fn short(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
+}
+
+/// Whether a setting is about where programs are looked for: what it comes to is asked.
+fn is_about_paths(spot: &Spot) -> bool {
+    ["secure_path", "exempt_group"].iter().any(|word| spot.line.text.contains(word))
 }
