@@ -4,7 +4,6 @@
 //! Tokens and addresses are in it as salted digests: enough to tell which runner it was.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -133,10 +132,8 @@ pub fn runners(toml: &Toml) -> Vec<View<'_>> {
 
 fn digest(salt: &str, text: &str) -> String {
     let digest = Sha256::new().chain_update(salt).chain_update(text).finalize();
-    digest.iter().take(8).fold(String::new(), |mut digest, byte| {
-        let _ = write!(digest, "{byte:02x}");
-        digest
-    })
+    let head = digest.first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(head))
 }
 
 impl Known {
