@@ -1300,6 +1300,13 @@ const GIT: &[Case] = &[
         false,
     ),
     case(
+        "another command in place of ssh",
+        "printf '[core]\\n\\tsshCommand = false\\n' | own .gitconfig",
+        0,
+        "git-hooks-unknown",
+        true,
+    ),
+    case(
         "hooks of its own",
         "{ mine; printf '[core]\\n\\thooksPath = ~/other\\n'; } | own .gitconfig",
         0,
@@ -1518,6 +1525,10 @@ fn the_key_is_the_one_that_git_pushes_with() {
             wrong.push(format!("{name}: key says {run}"));
         }
     }
+    let weak = "rm -f .gitconfig .bash_profile; ssh-keygen -q -t rsa -b 1024 -N '' -f .ssh/weak; chown gitlab-runner: .ssh/weak*
+        printf '[core]\n\tsshCommand = ssh -i ~/.ssh/weak\n' | own ../.gitconfig";
+    host.sh(&format!("{AFRESH}{weak}")).ok();
+    host.prep(&["key", "--json"]).ok().says("ssh-key-weak");
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 

@@ -25,8 +25,8 @@ const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && 
 /// What shows which file a setting is from.
 const SHOW: &str = "-H git config --list --show-origin";
 
-/// What makes git run programs that may refuse a commit.
-const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
+/// What makes git run programs that may refuse a commit, or lead a push elsewhere.
+const HOOKS: [&str; 3] = ["core.hookspath", "core.sshcommand", "init.templatedir"];
 
 /// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
 /// compare go by what the second does.
@@ -120,12 +120,12 @@ pub(super) fn judge(
         notes.warn(
             "git-hooks-unknown",
             format!(
-                "{}: line {}: by {} git runs hooks in every job; whether they let it commit and push is not known here",
+                "{}: line {}: by {} git runs other programs in every job; whether they let it commit and push is not known here",
                 setting.path.display(),
                 setting.line,
                 setting.name
             ),
-            setting.changed(context, None),
+            mend!("see what it is, and unless jobs need it, take it out: ") + setting.changed(context, None),
         );
     }
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {

@@ -247,12 +247,7 @@ impl Judge<'_> {
             Verdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
-                // Another file than ssh's own may be one that the account named.
-                if ssh::is_usual_system(file) {
-                    mend!("$ chmod a+rX {}", quoted(by))
-                } else {
-                    self.context.first_line(&self.reading(settings))
-                },
+                mend!("$ chmod a+rX {}", quoted(by)),
             ),
             Verdict::Endless(file, kind) => notes.wait(
                 "host-keys-not-read",

@@ -44,7 +44,11 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
         Some(whole.strip_prefix(home).ok()?.to_str()?.to_owned())
     };
     let name: Vec<String> = key.and_then(below).into_iter().collect();
-    let found = observe(context.facts, account, false, &name)?.all().next();
+    let found = observe(context.facts, account, false, &name)?;
+    if let Some((_, (message, _))) = found.weak.first() {
+        notes.examined("ssh-key-weak", message.clone(), "make a stronger key, and let that command name it");
+    }
+    let found = found.all().next();
     let see =
         if by == "core.sshCommand" { "git config --show-origin --get core.sshCommand" } else { "-i env" };
     let see = mend!("see what git calls: $ {}", context.as_account(see));
