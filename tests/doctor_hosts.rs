@@ -180,6 +180,12 @@ const HOSTILE: &[(&str, &str, &str)] = &[
         "login-shell-fails",
     ),
     ("asks for a terminal", "exec </dev/tty || exit 9", "login-shell-fails"),
+    ("has a git that fails", "git() { return 9; }", "login-shell-fails"),
+    (
+        "names a file of all accounts",
+        "echo '+runner-prep-at:/etc/profile:3: x' >&2; exit 1",
+        "login-shell-fails",
+    ),
 ];
 
 #[test]

@@ -41,14 +41,16 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
     };
     // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
     let name = job_shell(patient).unwrap_or("bash");
-    let begin = if name == "sh" {
-        "set -e\n: | eval 'true'"
+    let (begin, text) = if name == "sh" {
+        ("set -e", format!("'printf \"\\n{MARK}{END}\\n\"'"))
     } else {
-        "set -eo pipefail\nset +o noclobber\n: | eval $'true\\n'"
+        ("set -eo pipefail\nset +o noclobber", format!("$'printf \"\\\\n{MARK}{END}\\\\n\"\\n'"))
     };
+    // What stands for a program need not be one: that every job begins with is called.
     let script = format!(
         "{begin}\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then \
-         printf '\\n{MARK}%s\\n' \"$p\"; fi\ndone\nprintf '\\n{MARK}{END}\\n'\nexit 0\n",
+         printf '\\n{MARK}%s\\n' \"$p\"; fi\ndone\n\
+         if command -v git >/dev/null; then git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
         PROGRAMS.join(" ")
     );
     let ask = |command: &str| {
@@ -129,7 +131,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         Login::Hangs => ("does not end".to_owned(), None),
     };
     let (what, spot) = what;
-    let see = mend!("see why: $ printf 'set -e\\nexit 0\\n' | {}; then correct", command);
+    let see = mend!("see why: $ printf 'set -e\\ngit --version\\nexit 0\\n' | {}; then correct", command);
     if let Some(spot) = spot {
         let message = format!(
             "the login shell of {} {what}; the last that it read of a login file is {spot}",

@@ -19,6 +19,7 @@ const fn unsure(name: &'static str, after: &'static str, code: &'static str) -> 
 /// What only a running host shows.
 pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill(".profile ends", "echo 'exit 0' > /home/gitlab-runner/.profile", "", "login-shell-skips"),
+    ill("a shell that reads no script", "echo 'eval() { :; }' > /home/gitlab-runner/.profile", "", "login-shell-skips"),
     ill("/etc/profile.d fails", "mkdir -p /etc/profile.d; echo 'exit 4' > /etc/profile.d/ours.sh", "", "login-shell-fails"),
     ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
     ill(
