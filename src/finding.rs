@@ -91,6 +91,24 @@ impl Findings {
         self.add(Verdict::Ok, FINE, message, "");
     }
 
+    /// All is well, where nothing has been said yet: what was seen.
+    pub fn else_fine(&mut self, message: impl Into<String>) {
+        if self.is_empty() {
+            self.fine(message);
+        }
+    }
+
+    /// It does not work, or is only worth knowing.
+    pub fn weigh(
+        &mut self,
+        is_problem: bool,
+        code: &str,
+        message: impl Into<String>,
+        repair: impl Into<Repair>,
+    ) {
+        self.add(if is_problem { Verdict::Problem } else { Verdict::Ok }, code, message, repair);
+    }
+
     /// It works, and is worth knowing.
     pub fn note(&mut self, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
         self.add(Verdict::Ok, code, message, repair);

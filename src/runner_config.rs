@@ -1,5 +1,4 @@
-//! The `[[runners]]` entries of a `config.toml`, in whichever notation they are written: pure, text in,
-//! values out.
+//! The `[[runners]]` entries of a `config.toml`, in whichever notation: pure, text in, values out.
 //!
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
@@ -230,6 +229,16 @@ impl<'a> Runner<'a> {
         self.table.get("id").and_then(Item::as_integer)
     }
 
+    /// True when this is its executor.
+    pub fn has_executor(&self, name: &str) -> bool {
+        self.text("executor") == Some(name)
+    }
+
+    /// True when its executor starts containers.
+    pub fn starts_containers(&self) -> bool {
+        self.text("executor").is_some_and(|executor| DOCKER_EXECUTORS.contains(&executor))
+    }
+
     /// True unless a section is for other executors than this runner's.
     pub fn reads(&self, section: &str) -> bool {
         let table = table_of(section);
@@ -277,15 +286,13 @@ impl<'a> Runner<'a> {
     /// True when it starts containers with the usual daemon of this machine, unless the service says otherwise. Machines
     /// and instances have daemons of their own.
     pub fn has_usual_daemon(&self) -> bool {
-        self.text("executor") == Some("docker") && self.daemon().is_none_or(is_usual_daemon)
+        self.has_executor("docker") && self.daemon().is_none_or(is_usual_daemon)
     }
 
-    /// True when `host` is the address of another machine's daemon.
-    pub fn is_remote(docker: Option<&dyn TableLike>) -> bool {
-        let Some(host) = docker.and_then(|docker| docker.get("host")).and_then(Item::as_str) else {
-            return false;
-        };
-        let Some((scheme, rest)) = host.split_once("://") else { return false };
+    /// True when its daemon is another machine's.
+    pub fn is_remote(&self) -> bool {
+        let address = self.daemon().and_then(|host| host.split_once("://"));
+        let Some((scheme, rest)) = address else { return false };
         let name = rest.trim_start_matches('[').split([':', '/', ']']).next().unwrap_or_default();
         let local = rest.starts_with("[::1]") || name == "localhost" || name.starts_with("127.");
         matches!(scheme, "tcp" | "http" | "https" | "ssh") && !local
@@ -311,12 +318,10 @@ pub fn wrong_shape(
 
 /// A key that gitlab-runner finds although it is not written as usual.
 pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown: &str) -> anyhow::Error {
+    let at = place(toml, item);
     fault(
         "config-key-case",
-        format!(
-            "{shown}: {}gitlab-runner reads {written} as `{usual}`, other programs do not",
-            place(toml, item)
-        ),
+        format!("{shown}: {at}gitlab-runner reads {written} as `{usual}`, other programs do not"),
         mend!("write it as `{}`, once, then run again", usual),
     )
 }

@@ -15,12 +15,12 @@ use crate::runner_config::Runner;
 /// The home exists, belongs to the account, and nobody else can put anything into it.
 pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
-    let path = account.home.display().to_string();
-    let repair = |found| make_home(&account.name, account.gid, &account.home, found);
+    let (user, path) = (&account.name, account.home.display().to_string());
+    let repair = |found| make_home(user, account.gid, &account.home, found);
     let Some(seen) = patient.facts.stat(&account.home)? else {
         findings.problem(
             "home-missing",
-            format!("{} has no home: {path} does not exist", account.name),
+            format!("{user} has no home: {path} does not exist"),
             repair(AtHome::Nothing),
         );
         return Ok(());
@@ -28,19 +28,16 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     if seen.kind != FileKind::Directory {
         findings.problem(
             "home-unusable",
-            format!("the home of {} is {}: {path}", account.name, seen.kind),
+            format!("the home of {user} is {}: {path}", seen.kind),
             repair(AtHome::Other),
         );
         return Ok(());
     }
-    let owner = patient.facts.ids(&Owner::Account(account.name.clone()))?.map(|(uid, _)| uid);
+    let owner = patient.facts.ids(&Owner::Account(user.clone()))?.map(|(uid, _)| uid);
     if owner.is_some_and(|owner| owner != seen.uid) {
         findings.problem(
             "home-owner",
-            format!(
-                "the home of {0} belongs to uid {1}: jobs of {0} can't build in {path}",
-                account.name, seen.uid
-            ),
+            format!("the home of {user} belongs to uid {}: jobs of {user} can't build in {path}", seen.uid),
             repair(AtHome::Foreign),
         );
         return Ok(());
@@ -48,7 +45,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     if is_writable_by_others(&seen, account) {
         findings.problem(
             "home-writable",
-            format!("others than {} can write in its home {path}: mode {:04o}", account.name, seen.mode),
+            format!("others than {user} can write in its home {path}: mode {:04o}", seen.mode),
             mend!("$ chmod go-w {}", quoted(&account.home)),
         );
     }
@@ -60,45 +57,33 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             if *name == "builds" && is_closed && is_used(patient, account, name) {
                 findings.problem(
                     "builds-unusable",
-                    format!(
-                        "jobs of {} can't make {path}/builds: the home has mode {home_mode:04o}",
-                        account.name
-                    ),
+                    format!("jobs of {user} can't make {path}/builds: the home has mode {home_mode:04o}"),
                     mend!("let it write in its home: $ chmod u+rwx {}", quoted(&account.home)),
                 );
             }
             continue;
         };
-        let mode = seen.mode;
+        let (mode, at) = (seen.mode, account.home.join(name));
         if *name != ".ssh" && is_used(patient, account, name) && !is_usable(&seen, account) {
             findings.problem(
                 "builds-unusable",
                 format!(
-                    "jobs of {} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
-                    account.name, seen.kind, seen.uid
+                    "jobs of {user} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
+                    seen.kind, seen.uid
                 ),
-                mend!(
-                    "move it away, jobs make a new one: $ {}",
-                    move_aside(&account.name, &account.home.join(name))
-                ),
+                mend!("move it away, jobs make a new one: $ {}", move_aside(user, &at)),
             );
         }
         if *name == ".ssh" && seen.kind == FileKind::Directory && is_writable_by_others(&seen, account) {
             findings.problem(
                 "ssh-directory-writable",
-                format!("others than {} can write in {path}/.ssh: mode {mode:04o}", account.name),
-                mend!("$ sudo -u {} chmod 0700 {}", account.name, quoted(account.home.join(name))),
+                format!("others than {user} can write in {path}/.ssh: mode {mode:04o}"),
+                mend!("$ sudo -u {} chmod 0700 {}", user, quoted(at)),
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine(format!(
-            "{}, uid {}, home {path}, shell {}",
-            account.name,
-            account.uid,
-            account.shell.display()
-        ));
-    }
+    let shell = account.shell.display();
+    findings.else_fine(format!("{user}, uid {}, home {path}, shell {shell}", account.uid));
     Ok(())
 }
 
@@ -112,8 +97,7 @@ fn is_used(patient: &Patient<'_>, account: &Account, name: &str) -> bool {
     let key = if name == "builds" { "builds_dir" } else { "cache_dir" };
     // What is wrong with the file is found by the checks of it.
     let runners = patient.all_runners().unwrap_or_default();
-    let is_here =
-        |runner: &Runner<'_>| runner.text("executor") == Some("shell") && runner.text(key).is_none();
+    let is_here = |runner: &Runner<'_>| runner.has_executor("shell") && runner.text(key).is_none();
     runners.is_empty() || runners.iter().any(is_here)
 }
 
@@ -163,13 +147,11 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             mend!("$ chage --lastday -1 --maxdays -1 {}", name),
         );
     }
-    if findings.is_empty() {
-        findings.fine(format!("{name} has no date after which it ends"));
-    }
+    findings.else_fine(format!("{name} has no date after which it ends"));
     Ok(())
 }
 
-/// Groups that make every job root, said.
+/// Names the groups of the account that make every job root.
 pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     for (group, way) in ROOT_GROUPS {
         if patient.is_in(group)? {
@@ -180,8 +162,6 @@ pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine("in no group that equals root");
-    }
+    findings.else_fine("in no group that equals root");
     Ok(())
 }

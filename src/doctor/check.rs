@@ -19,7 +19,7 @@ pub struct Check {
     pub(super) look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
 }
 
-/// What must be there before a check makes sense. Where it is not, another check has said so already.
+/// What must be there before a check makes sense. Where something of it is missing, another check says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// The account.

@@ -8,7 +8,7 @@ use toml_edit::{Item, TableLike};
 use super::Patient;
 use crate::finding::Findings;
 use crate::repair::Repair;
-use crate::runner_config::{self, Runner, strings_at};
+use crate::runner_config::{Runner, strings_at};
 use crate::text::glob;
 
 /// Services as jobs name them, by both spellings of the image.
@@ -22,7 +22,7 @@ const DIND: [&str; 8] = [
     "docker.io/library/docker:28-dind",
     "docker.io/library/docker:dind-rootless",
 ];
-/// How many of them are the short spelling.
+/// How many of [`DIND`], the first ones, are the short spelling.
 const SHORT: usize = 5;
 
 /// Files that `tls_verify` needs in `tls_cert_path`.
@@ -36,13 +36,11 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         if patient.wants_dind() {
             allow_lists(&title, docker, findings);
             waiting(&title, docker, findings);
-            environment(&runner, findings);
+            environment(&title, &runner, findings);
         }
         link(patient, &runner, findings)?;
     }
-    if findings.is_empty() {
-        findings.fine("nothing in [runners.docker] stands in the way");
-    }
+    findings.else_fine("nothing in [runners.docker] stands in the way");
     Ok(())
 }
 
@@ -56,9 +54,8 @@ fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findi
         if patterns.is_empty() {
             continue;
         }
-        for (index, _) in
-            patterns.iter().enumerate().filter(|(_, pattern)| glob::matches(pattern, "").is_none())
-        {
+        let is_malformed = |(_, pattern): &(usize, &&str)| glob::matches(pattern, "").is_none();
+        for (index, _) in patterns.iter().enumerate().filter(is_malformed) {
             findings.problem(
                 "allow-list-malformed",
                 format!("{title}: element {index} of {key} is not a pattern and matches nothing"),
@@ -66,9 +63,10 @@ fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findi
             );
         }
         let is_allowed =
-            |image: &&&str| patterns.iter().any(|pattern| glob::matches(pattern, image) == Some(true));
+            |image: &&str| patterns.iter().any(|pattern| glob::matches(pattern, image) == Some(true));
+        let allows = |images: &[&str]| images.iter().any(&is_allowed);
         let (short, full) = DIND.split_at(SHORT);
-        if DIND.iter().find(is_allowed).is_none() {
+        if !allows(&DIND) {
             findings.problem(
                 "allow-list-misses-dind",
                 format!("{title}: {key} matches no usual dind image, {effect}"),
@@ -77,7 +75,7 @@ fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findi
                     key
                 ),
             );
-        } else if short.iter().find(is_allowed).is_none() || full.iter().find(is_allowed).is_none() {
+        } else if !allows(short) || !allows(full) {
             findings.note(
                 "allow-list-one-spelling",
                 format!("{title}: {key} matches only one of docker:… and docker.io/library/docker:…"),
@@ -103,16 +101,13 @@ fn waiting(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings)
 }
 
 /// Variables of the client in the runner's environment reach jobs that did not ask for them.
-fn environment(runner: &Runner<'_>, findings: &mut Findings) {
+fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
     let names = strings_at(Some(runner.table), "environment");
     for name in ["DOCKER_TLS_VERIFY", "DOCKER_HOST"] {
         if names.iter().any(|element| element.split_once('=').is_some_and(|(key, _)| key == name)) {
             findings.note(
                 "environment-docker",
-                format!(
-                    "{}: {name} in `environment` reaches every job, also those without TLS",
-                    runner.title()
-                ),
+                format!("{title}: {name} in `environment` reaches every job, also those without TLS"),
                 mend!("let the jobs that need {} set it", name),
             );
         }
@@ -176,7 +171,7 @@ fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> 
             );
         }
     }
-    if runner_config::Runner::is_remote(docker) {
+    if runner.is_remote() {
         findings.note("tls-verify-remote", format!("{title}: the daemon is another machine's"), "");
     }
     Ok(())

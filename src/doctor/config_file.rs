@@ -70,9 +70,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             "mount the directory with it instead, or restart the container after each change",
         );
     }
-    if findings.is_empty() {
-        findings.fine(format!("{shown} is root's own"));
-    }
+    findings.else_fine(format!("{shown} is root's own"));
     Ok(())
 }
 
@@ -105,11 +103,9 @@ pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             // It objects to every unknown key, which gitlab-runner ignores when it runs.
             let mut keys = Findings::of("");
             super::config_keys::look(patient, &mut keys)?;
-            if keys.is_all_fine() {
-                findings.problem("config-lint", message, repair);
-            } else {
-                findings.note("config-lint", format!("{message}, as config-keys does"), repair);
-            }
+            let is_new = keys.is_all_fine();
+            let too = if is_new { "" } else { ", as config-keys does" };
+            findings.weigh(is_new, "config-lint", format!("{message}{too}"), repair);
         }
     }
     Ok(())

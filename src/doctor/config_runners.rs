@@ -10,18 +10,15 @@ use crate::runner_config::{EXECUTORS, Runner, strings_at};
 use crate::text::{git_config, time};
 
 /// Variables in a runner's environment by which git of its jobs goes.
-fn git_environment(runner: &Runner<'_>, findings: &mut Findings) {
+fn git_environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
     let elements = strings_at(Some(runner.table), "environment");
     let names = elements.iter().filter_map(|element| Some(element.split_once('=')?.0));
     for name in names.filter(|name| git_config::goes_by(name)) {
-        findings.note(
-            "git-environment",
-            format!(
-                "{}: {name} in `environment` reaches git in every job: what it makes of that is not known here",
-                runner.title()
-            ),
-            mend!("if jobs need {} not, take it out of `environment`", name),
+        let message = format!(
+            "{title}: {name} in `environment` reaches git in every job: what it makes of that is not known here"
         );
+        let repair = mend!("if jobs need {} not, take it out of `environment`", name);
+        findings.note("git-environment", message, repair);
     }
 }
 
@@ -39,16 +36,13 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         return Ok(());
     }
     for runner in &runners {
-        git_environment(runner, findings);
         let title = runner.title();
+        git_environment(&title, runner, findings);
         let known = mend!("`executor` is one of {}", EXECUTORS.join(", "));
         match runner.text("executor") {
             None | Some("") => {
-                findings.problem(
-                    "executor-missing",
-                    format!("{title} has no `executor`: it can't run jobs"),
-                    known,
-                );
+                let message = format!("{title} has no `executor`: it can't run jobs");
+                findings.problem("executor-missing", message, known);
             }
             Some(executor) if !EXECUTORS.contains(&executor) => findings.problem(
                 "executor-unknown",
@@ -58,10 +52,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             Some(_) => {}
         }
     }
-    let concurrent = match toml.root().get("concurrent") {
-        None => 1,
-        Some(item) => item.as_integer().unwrap_or(1),
-    };
+    let concurrent = toml.root().get("concurrent").and_then(Item::as_integer).unwrap_or(1);
     let needed = i64::try_from(runners.len()).unwrap_or(i64::MAX);
     let raise = || {
         let step = match toml.root().get("concurrent") {
@@ -87,20 +78,15 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             raise(),
         );
     }
-    let is_shell = |runner: &&Runner<'_>| runner.text("executor") == Some("shell");
-    if patient.wants("sudoers") && !runners.iter().any(|runner| is_shell(&runner)) {
+    if patient.wants("sudoers") && !runners.iter().any(|runner| runner.has_executor("shell")) {
         findings.note(
             "no-shell-runner",
             format!("{shown} has no runner with executor shell: sudo rule and SSH key serve no job yet"),
             "register one for the jobs that deploy: $ gitlab-runner register --executor shell",
         );
     }
-    if findings.is_empty() {
-        findings.fine(format!(
-            "{} registered",
-            if needed == 1 { "1 runner".to_owned() } else { format!("{needed} runners") }
-        ));
-    }
+    let plural = if needed == 1 { "" } else { "s" };
+    findings.else_fine(format!("{needed} runner{plural} registered"));
     Ok(())
 }
 
@@ -177,9 +163,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine("every runner has a token of its own");
-    }
+    findings.else_fine("every runner has a token of its own");
     Ok(())
 }
 

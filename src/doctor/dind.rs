@@ -7,7 +7,6 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
 use super::{Patient, docker};
-use crate::facts::MOST_BYTES;
 use crate::finding::Findings;
 use crate::repair::Repair;
 use crate::runner_config::{self, Runner, strings_at};
@@ -75,23 +74,15 @@ fn services<'a>(runner: &Runner<'a>) -> Vec<Service<'a>> {
 /// The runners that start containers with a daemon of this machine, each with the daemons that it gives jobs. Where
 /// there are none, jobs bring their own, if the profile is for that.
 fn local<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Vec<Service<'p>>)>> {
-    let is_local = |runner: &Runner<'_>| {
-        runner.text("executor") == Some("docker") && !Runner::is_remote(runner.docker_table())
-    };
+    let is_local = |runner: &Runner<'_>| runner.has_executor("docker") && !runner.is_remote();
     let runners = patient.docker_runners()?.into_iter().filter(is_local);
-    let with_services = runners.map(|runner| {
-        let services = services(&runner);
-        (runner, services)
-    });
+    let with_services = runners.map(|runner| (runner, services(&runner)));
     Ok(with_services.filter(|(_, services)| patient.wants_dind() || !services.is_empty()).collect())
 }
 
 /// Packets that the way out of the machine carries.
 pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let text = |path: &str| -> Result<String> {
-        let file = patient.facts.file(Path::new(path), MOST_BYTES)?;
-        Ok(file.map(|file| file.text().into_owned()).unwrap_or_default())
-    };
+    let text = |path: &str| patient.facts.text(Path::new(path));
     let routes = text("/proc/net/route")?;
     let Some(interface) = default_interface(&routes) else {
         findings.fine("no way out of the machine is known");
@@ -130,9 +121,7 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine(format!("{interface} carries {mtu} bytes a packet, and no service sends more"));
-    }
+    findings.else_fine(format!("{interface} carries {mtu} bytes a packet, and no service sends more"));
     Ok(())
 }
 
@@ -162,8 +151,7 @@ fn default_interface(routes: &str) -> Option<&str> {
 
 /// A kernel in which a daemon of an ordinary user can keep images.
 pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let file = patient.facts.file(Path::new("/proc/sys/kernel/osrelease"), MOST_BYTES)?;
-    let text = file.map(|file| file.text().trim().to_owned()).unwrap_or_default();
+    let text = patient.facts.text(Path::new("/proc/sys/kernel/osrelease"))?;
     let mut numbers =
         text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
     let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
@@ -186,7 +174,7 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
                 Repair::from("use docker:28-dind-rootless in jobs; or ") + &repair,
             );
         } else if rootless.peek().is_some() {
-            if rootless.all(Service::image_is_older) {
+            if rootless.all(|service| Release::of(service.image).keeps_with_containerd() == Some(false)) {
                 findings.note(
                     "dind-rootless-kernel",
                     format!("{title}: with kernel {major}.{minor}, its rootless daemon keeps images in a slow way, and from release {CONTAINERD} on starts no container"),
@@ -201,17 +189,8 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
             }
         }
     }
-    if findings.is_empty() {
-        findings.fine("no rootless daemon is wanted here");
-    }
+    findings.else_fine("no rootless daemon is wanted here");
     Ok(())
-}
-
-impl Service<'_> {
-    /// True for a release that is known to be older than those with containerd.
-    fn image_is_older(&self) -> bool {
-        Release::of(self.image).keeps_with_containerd() == Some(false)
-    }
 }
 
 /// True when no other service is privileged than one whose daemon is an ordinary user's.
@@ -250,9 +229,7 @@ pub(super) fn driver(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine("no storage driver is forced on the daemons in services");
-    }
+    findings.else_fine("no storage driver is forced on the daemons in services");
     Ok(())
 }
 
@@ -296,9 +273,7 @@ pub(super) fn volumes(patient: &Patient<'_>, findings: &mut Findings) -> Result<
             );
         }
     }
-    if findings.is_empty() {
-        findings.fine("Docker's volumes are mounted with nosuid,nodev");
-    }
+    findings.else_fine("Docker's volumes are mounted with nosuid,nodev");
     Ok(())
 }
 

@@ -43,9 +43,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     for (system, places) in &found {
         judge(patient, *system, places, findings)?;
     }
-    if findings.is_empty() {
-        findings.fine("the file systems that jobs fill have room");
-    }
+    findings.else_fine("the file systems that jobs fill have room");
     Ok(())
 }
 
@@ -54,7 +52,7 @@ fn of_jobs(patient: &Patient<'_>) -> Result<Vec<Filled>> {
     let mut found: Vec<Filled> = Vec::new();
     let home = patient.account.map(|account| &account.home);
     let base = patient.service.and_then(|service| service.directory.as_ref()).or(home);
-    for runner in patient.all_runners()?.iter().filter(|runner| runner.text("executor") == Some("shell")) {
+    for runner in patient.all_runners()?.iter().filter(|runner| runner.has_executor("shell")) {
         for (key, name) in [("builds_dir", "builds"), ("cache_dir", "cache")] {
             let place = match runner.text(key).filter(|text| !text.is_empty()) {
                 Some(text) if text.starts_with('/') && !text.contains('$') => {
@@ -139,7 +137,7 @@ fn judge(
     if left.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = places.iter().map(|place| place.what.as_str()).collect();
+    let names = places.iter().map(|place| place.what.as_str()).collect::<Vec<_>>().join(", ");
     let mut steps = Vec::new();
     if places.iter().any(|place| place.is_docker) {
         let clear = patient.facts.stat(Path::new(CLEAR))?.map(|_| mend!("$ bash {}; ", CLEAR));
@@ -163,12 +161,11 @@ fn judge(
     } else if steps.is_empty() {
         steps.push("see what fills it, and remove what no job needs: $ df -h; $ df -i".into());
     }
+    let left = left.join(" and ");
     findings.problem(
         "disk-full",
         format!(
-            "the file system of {} has only {} left: jobs fail with \"no space left on device\"",
-            names.join(", "),
-            left.join(" and ")
+            "the file system of {names} has only {left} left: jobs fail with \"no space left on device\""
         ),
         Repair::all(steps),
     );

@@ -29,10 +29,10 @@ pub(super) fn runners<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, O
         (runner, socket)
     };
     let runners = patient.docker_runners()?.into_iter();
-    Ok(runners.filter(|runner| runner.text("executor") == Some("docker")).map(with_socket).collect())
+    Ok(runners.filter(|runner| runner.has_executor("docker")).map(with_socket).collect())
 }
 
-/// Their sockets, each once, with the name of the first runner that has it.
+/// The sockets of those daemons, each once, with the name of the first runner that uses it.
 fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
     let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
     for (runner, socket) in runners(patient)? {
@@ -99,9 +99,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             ),
         }
     }
-    if findings.is_empty() {
-        findings.fine("no runner with executor docker is meant");
-    }
+    findings.else_fine("no runner with executor docker is meant");
     Ok(())
 }
 
@@ -187,8 +185,6 @@ pub(super) fn storage(patient: &Patient<'_>, findings: &mut Findings) -> Result<
             Some(driver) => findings.fine(format!("{title}: {driver}")),
         }
     }
-    if findings.is_empty() {
-        findings.fine("no runner with executor docker is meant");
-    }
+    findings.else_fine("no runner with executor docker is meant");
     Ok(())
 }

@@ -37,9 +37,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             }
         }
     }
-    if findings.is_empty() {
-        findings.fine("no image is missing that may not be pulled");
-    }
+    findings.else_fine("no image is missing that may not be pulled");
     Ok(())
 }
 

@@ -5,9 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Patient;
-use crate::facts::MOST_BYTES;
 use crate::finding::Findings;
-use crate::runner_config::Runner;
 
 /// What the kernel has of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +25,7 @@ pub(super) fn modules(patient: &Patient<'_>, findings: &mut Findings) -> Result<
     if !is_asked(patient, findings)? {
         return Ok(());
     }
-    let text = |path: &str| -> Result<String> {
-        let file = patient.facts.file(Path::new(path), MOST_BYTES)?;
-        Ok(file.map(|file| file.text().into_owned()).unwrap_or_default())
-    };
+    let text = |path: &str| patient.facts.text(Path::new(path));
     let has = |path: &str| patient.facts.stat(Path::new(path)).map(|seen| seen.is_some());
     let release = text("/proc/sys/kernel/osrelease")?;
     let lists = format!("/lib/modules/{}", release.trim());
@@ -70,8 +65,8 @@ fn names(list: &str, name: &str) -> bool {
 
 /// Docker-in-Docker is wanted, and runs on this machine.
 fn is_asked(patient: &Patient<'_>, findings: &mut Findings) -> Result<bool> {
-    let is_local = |runner: &Runner<'_>| runner.text("executor") == Some("docker");
-    let is_asked = patient.wants_dind() && patient.docker_runners()?.iter().any(is_local);
+    let is_asked =
+        patient.wants_dind() && patient.docker_runners()?.iter().any(|runner| runner.has_executor("docker"));
     if !is_asked {
         findings.fine("no Docker-in-Docker is wanted here");
     }
@@ -113,9 +108,7 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
             "where a job says \"can't initialize iptables table\": $ modprobe ip_tables iptable_nat",
         ),
     }
-    if findings.is_empty() {
-        findings.fine("overlay and packet filter are there");
-    }
+    findings.else_fine("overlay and packet filter are there");
 }
 
 /// Which control groups the host has.

@@ -41,15 +41,12 @@ pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result
                 public.as_ref().and_then(|seen| public_line(&seen.bytes).ok()).map(|line| line.key().clone())
             }
         };
+        let aside = move_aside(&account.name, &path);
         if *name == "id_dsa" || key.as_ref().is_some_and(|key| key.kind() == "ssh-dss") {
             findings.problem(
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
-                mend!(
-                    "move it away, then make another: $ {}; $ {}",
-                    move_aside(&account.name, &path),
-                    patient.command
-                ),
+                mend!("move it away, then make another: $ {}; $ {}", aside, patient.command),
             );
         } else if let Some(key) = key {
             weigh(&key, &account.name, &path, public.is_some(), findings);
@@ -84,50 +81,32 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
     let (mut hosts, mut files, mut unknown) = (Vec::new(), Files::default(), None);
     let Some(account) = patient.account else { return Ok(()) };
-    let home = &account.home;
     let texts = ssh::texts(patient.facts, patient.account)?;
     for runner in patient.all_runners()? {
         let host = runner.server();
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
-        let is_missing = match Client::of(patient.facts, Some(account), home, &texts, &host)? {
-            Client::Does(settings) => {
-                match settings.verdict(patient.facts, account, &mut files, &[], None)? {
-                    Verdict::Unknown(why) => {
-                        unknown = Some(why);
-                        false
-                    }
-                    verdict => verdict == Verdict::Missing,
-                }
-            }
+        let verdict = match Client::of(patient.facts, Some(account), &account.home, &texts, &host)? {
+            Client::Does(settings) => settings.verdict(patient.facts, account, &mut files, &[], None)?,
             // The message is told with the profile's own servers.
-            Client::Refuses(_) => {
-                unknown = Some("ssh does not take its configuration".to_owned());
-                false
-            }
-            Client::Unknown(why) => {
-                unknown = Some(why.to_owned());
-                false
-            }
+            Client::Refuses(_) => Verdict::Unknown("ssh does not take its configuration".to_owned()),
+            Client::Unknown(why) => Verdict::Unknown(why.to_owned()),
         };
-        if is_missing {
+        if verdict == Verdict::Missing {
             // The address is a value of config.toml: it is not shown.
+            let title = runner.title();
             let message = format!(
-                "no known_hosts has a key of the server in `url` of {}: a push to it by SSH is refused",
-                runner.title()
+                "no known_hosts has a key of the server in `url` of {title}: a push to it by SSH is refused"
             );
             let by_hand = "name that server in known_hosts.hosts of a profile, with its key lines".into();
             // What keeps ssh from the keys of a server that the profile names is said there.
             let is_wanted = wanted.contains(&host);
-            let (about, repair) =
-                if is_wanted { (String::new(), patient.apply()) } else { (runner.title(), by_hand) };
-            let findings = findings.about(about);
-            if is_default {
-                findings.problem("server-host-key", message, repair);
-            } else {
-                findings.note("server-host-key", message, repair);
-            }
+            let (about, repair) = if is_wanted { (String::new(), patient.apply()) } else { (title, by_hand) };
+            findings.about(about).weigh(is_default, "server-host-key", message, repair);
         }
         hosts.push(host);
+        if let Verdict::Unknown(why) = verdict {
+            unknown = Some(why);
+        }
     }
     if let Some(why) = unknown {
         findings.unknown(
@@ -135,9 +114,8 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             format!("whether the host keys of the registered servers are known can't be told: {why}"),
             "",
         );
-    } else if findings.is_empty() {
-        findings.fine("the host keys of the registered servers are known");
     }
+    findings.else_fine("the host keys of the registered servers are known");
     Ok(())
 }
 

@@ -79,7 +79,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
 fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
     let runners = patient.all_runners().unwrap_or_default();
-    let of_shells = runners.iter().filter(|runner| runner.text("executor") == Some("shell"));
+    let of_shells = runners.iter().filter(|runner| runner.has_executor("shell"));
     let shells: Vec<&str> = of_shells.map(|runner| runner.text("shell").unwrap_or("bash")).collect();
     let all = |names: &[&str]| !shells.is_empty() && shells.iter().all(|shell| names.contains(shell));
     match () {
@@ -96,8 +96,9 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         findings.fine("the shell of its jobs is PowerShell, which reads no login file");
         return Ok(());
     };
-    let command = format!("su -s /bin/{name} {} -c '{name} -lx'", patient.name);
-    let what = match tried(patient)? {
+    let user = patient.name;
+    let command = format!("su -s /bin/{name} {user} -c '{name} -lx'");
+    let (what, spot) = match tried(patient)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");
             return Ok(());
@@ -114,10 +115,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             let at = spot.as_ref().map(|spot| format!(", at {spot}")).unwrap_or_default();
             findings.problem(
                 "login-shell-skips",
-                format!(
-                    "the login shell of {} ends with 0 before it reads a job's script{at}: every job does nothing, and is green",
-                    patient.name
-                ),
+                format!("the login shell of {user} ends with 0 before it reads a job's script{at}: every job does nothing, and is green"),
                 spot.as_ref().and_then(|spot| spot.without(patient)).unwrap_or_else(|| {
                     mend!("see which login file ends it, and correct that: $ printf 'echo here\\n' | {}", command)
                 }),
@@ -130,13 +128,10 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         Login::Ended(None, spot) => ("was ended by a signal".to_owned(), spot.as_ref()),
         Login::Hangs => ("does not end".to_owned(), None),
     };
-    let (what, spot) = what;
     let see = mend!("see why: $ printf 'set -e\\ngit --version\\nexit 0\\n' | {}; then correct", command);
     if let Some(spot) = spot {
-        let message = format!(
-            "the login shell of {} {what}; the last that it read of a login file is {spot}",
-            patient.name
-        );
+        let message =
+            format!("the login shell of {user} {what}; the last that it read of a login file is {spot}");
         findings.problem("login-shell-fails", message, see + mend!(" {}", spot.file.display()));
         return Ok(());
     }
@@ -149,7 +144,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         if culprits.is_empty() { String::new() } else { format!(", and in {home}: {}", culprits.join(", ")) };
     findings.problem(
         "login-shell-fails",
-        format!("the login shell of {} {what}; it reads /etc/profile, what that names{own}", patient.name),
+        format!("the login shell of {user} {what}; it reads /etc/profile, what that names{own}"),
         see + " the file that it stops at",
     );
     Ok(())

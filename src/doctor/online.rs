@@ -76,8 +76,7 @@ fn options(facts: &Facts<'_>, account: &Account, host: &HostName) -> Result<Vec<
     let client = Client::of(facts, Some(account), &account.home, &texts, host)?;
     // Told to take unknown keys, ssh would write them down.
     let writes = matches!(&client, Client::Does(settings) if settings.trust != Trust::Known);
-    let more = if writes { vec!["UserKnownHostsFile=/dev/null"] } else { Vec::new() };
-    let options = OPTIONS.into_iter().chain(more);
+    let options = OPTIONS.into_iter().chain(writes.then_some("UserKnownHostsFile=/dev/null"));
     Ok(options.flat_map(|option| ["-o".to_owned(), option.to_owned()]).collect())
 }
 
@@ -92,15 +91,10 @@ fn wanted<'p>(patient: &'p Patient<'_>) -> Vec<(HostName, String)> {
 fn servers(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = patient.account else { return Ok(()) };
     for (host, about) in wanted(patient) {
-        let mut arguments = vec!["-T".to_owned()];
-        arguments.extend(options(patient.facts, account, &host)?);
-        arguments.extend([
-            "-p".to_owned(),
-            host.port().to_string(),
-            "--".to_owned(),
-            format!("git@{}", host.host()),
-        ]);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let options = options(patient.facts, account, &host)?;
+        let (port, address) = (host.port().to_string(), format!("git@{}", host.host()));
+        let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
+        arguments.extend(["-T", "-p", &port, "--", &address]);
         let Some(said) = patient.facts.ask(account, "ssh", &arguments, b"")? else {
             // The check of programs says so.
             return Ok(());
@@ -120,9 +114,7 @@ fn servers(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
             None => findings.fine(format!("{} knows the key of {}", host.host(), account.name)),
         }
     }
-    if findings.is_empty() {
-        findings.fine("the profile names no server");
-    }
+    findings.else_fine("the profile names no server");
     Ok(())
 }
 
@@ -150,18 +142,14 @@ fn refused(host: &HostName, about: &str, said: &Finished, findings: &mut Finding
              $ runner-prep key",
         );
     } else {
-        unreachable(name, &lines, findings);
+        let known = lines.iter().find(|line| UNREACHABLE.iter().any(|text| line.contains(text)));
+        let line = known.or(lines.last()).map_or("nothing", String::as_str);
+        findings.problem(
+            "server-unreachable",
+            format!("{name} can't be reached by SSH: \"{line}\""),
+            mend!("see whether its name is right and its port open from here: $ getent hosts {}", name),
+        );
     }
-}
-
-fn unreachable(name: &str, lines: &[String], findings: &mut Findings) {
-    let known = lines.iter().find(|line| UNREACHABLE.iter().any(|text| line.contains(text)));
-    let line = known.or(lines.last()).map_or("nothing", String::as_str);
-    findings.problem(
-        "server-unreachable",
-        format!("{name} can't be reached by SSH: \"{line}\""),
-        mend!("see whether its name is right and its port open from here: $ getent hosts {}", name),
-    );
 }
 
 /// Each project that the profile names can be fetched.
@@ -213,9 +201,7 @@ fn projects(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
              profile: $ runner-prep key",
         );
     }
-    if findings.is_empty() {
-        findings.fine("the profile names no project");
-    }
+    findings.else_fine("the profile names no project");
     Ok(())
 }
 
@@ -307,12 +293,8 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         let address = format!("{address}/v2/");
         let arguments = [&CURL[..], &["--", &address]].concat();
         let Some(said) = machine.ask("curl", &arguments, &[])? else {
-            let repair = install(patient.facts, &["curl"])?;
-            findings.unknown(
-                "registry-unreachable",
-                "curl is not installed, which would ask the registry",
-                repair,
-            );
+            let message = "curl is not installed, which would ask the registry";
+            findings.unknown("registry-unreachable", message, install(patient.facts, &["curl"])?);
             continue;
         };
         let status = said.stdout.trim();
@@ -331,9 +313,7 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
             mend!("see what it says from here: $ curl -sS -o /dev/null {}", quoted(&address)),
         );
     }
-    if findings.is_empty() {
-        findings.fine("no registry was named");
-    }
+    findings.else_fine("no registry was named");
     Ok(())
 }
 

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use crate::change::Seen;
+use crate::change::{FileKind, Seen};
 use crate::facts::machine::{Machine, RunningRunner};
-use crate::facts::programs::is_had;
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
 use crate::repair::{Repair, run};
-use crate::runner_config::{self, DOCKER_EXECUTORS, Runner};
+use crate::runner_config::{self, Runner};
 use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
 
@@ -130,18 +129,26 @@ impl<'a> Patient<'a> {
             || (own.is_some() && self.facts.group_id(group)? == own))
     }
 
-    /// True when gitlab-runner is installed, or runs.
-    pub(super) fn has_program(&self) -> bool {
-        // What could not be looked at may be there.
-        !matches!(is_had(self.facts, self.service, "gitlab-runner"), Ok(false))
-    }
-
-    /// The process that takes jobs.
+    /// The process that takes jobs; of several the most trustworthy one.
     pub(super) fn running(&self) -> Result<Running> {
-        match self.machine {
-            Some(machine) => running(self, machine),
-            None => Ok(Running::Nowhere),
-        }
+        let Some(machine) = self.machine else { return Ok(Running::Nowhere) };
+        let uid_of = |name: &String| self.facts.account(name);
+        let by_unit = self.service.and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
+        let by_unit = by_unit.flatten().map(|account| account.uid);
+        let of_jobs = self.account.map(|account| account.uid);
+        let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
+            (false, 0) => 0,
+            (false, uid) if by_unit == Some(uid) => 1,
+            // The account can make containers of its own, too, and of the numbers that it has beside its own.
+            (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
+            _ => 3,
+        };
+        Ok(machine.runners()?.into_iter().min_by_key(rank).map_or(Running::Nowhere, |one| match rank(&one) {
+            0 => Running::Service(one),
+            1 => Running::Own(one),
+            2 => Running::Contained(one),
+            _ => Running::Stranger(one),
+        }))
     }
 
     /// The list of strings at a place of the profile.
@@ -237,10 +244,7 @@ impl<'a> Patient<'a> {
 
     /// The runners that the profile means and that start containers.
     pub(super) fn docker_runners(&self) -> Result<Vec<Runner<'_>>> {
-        let starts_containers = |runner: &Runner<'_>| {
-            runner.text("executor").is_some_and(|executor| DOCKER_EXECUTORS.contains(&executor))
-        };
-        Ok(self.meant_runners()?.into_iter().filter(starts_containers).collect())
+        Ok(self.meant_runners()?.into_iter().filter(Runner::starts_containers).collect())
     }
 
     /// The first of these directories that has a program of this name.
@@ -253,35 +257,10 @@ impl<'a> Patient<'a> {
             let path = Path::new(directory).join(name);
             // Directories that nobody but their owner can enter are no reason to stop looking.
             let Ok(seen) = self.facts.stat(&path) else { continue };
-            if seen
-                .is_some_and(|seen| seen.kind == crate::change::FileKind::Regular && seen.mode & 0o111 != 0)
-            {
+            if seen.is_some_and(|seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0) {
                 return Some(path);
             }
         }
         None
     }
-}
-
-/// The process that takes jobs; of several the most trustworthy one.
-fn running(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Running> {
-    let uid_of = |name: &String| patient.facts.account(name);
-    let by_unit = patient.service.and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
-    let by_unit = by_unit.flatten().map(|account| account.uid);
-    let of_jobs = patient.account.map(|account| account.uid);
-    let mut all = machine.runners()?;
-    let rank = |one: &RunningRunner| match (one.elsewhere, one.uid) {
-        (false, 0) => 0,
-        (false, uid) if by_unit == Some(uid) => 1,
-        // The account can make containers of its own, too, and of the numbers that it has beside its own.
-        (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
-        _ => 3,
-    };
-    all.sort_by_key(rank);
-    Ok(all.into_iter().next().map_or(Running::Nowhere, |one| match rank(&one) {
-        0 => Running::Service(one),
-        1 => Running::Own(one),
-        2 => Running::Contained(one),
-        _ => Running::Stranger(one),
-    }))
 }

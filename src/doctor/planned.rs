@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Patient;
 use super::check::refuse;
 use super::config_keys;
-use crate::change::{Change, Harm, Meaning, Note, Op, Shown};
+use crate::change::{AccountOp, Change, Harm, Meaning, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::repair::Repair;
@@ -19,9 +19,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             Err(error) => refuse(&mut own, error),
             Ok(plan) => tell(patient, plan, &mut own),
         }
-        if own.is_empty() {
-            own.fine("as the profile wants it");
-        }
+        own.else_fine("as the profile wants it");
         findings.extend(own);
     }
     Ok(())
@@ -85,27 +83,20 @@ struct Difference {
     subject: String,
 }
 
-impl Difference {
-    fn of(code: String, message: String) -> Self {
-        Self { code, message, subject: String::new() }
-    }
-}
-
 /// A change in words, with a code made of its kind and of what is to be done. Only what the change itself
 /// allows is shown.
 fn differences(change: &Change) -> Vec<Difference> {
     let kind = change.kind.replace('_', "-");
     let message = format!("{}: {}", change.id, change.why);
-    let one = |what: &str| vec![Difference::of(format!("{kind}-{what}"), message.clone())];
+    let coded = |code: String| vec![Difference { code, message: message.clone(), subject: String::new() }];
+    let one = |what: &str| coded(format!("{kind}-{what}"));
     match &change.op {
         // Whether the file is there does not matter to whom it is missing.
-        Op::File(_) | Op::Metadata { .. } if kind == "git" => {
-            vec![Difference::of("git-identity".to_owned(), message)]
-        }
-        Op::File(_) if kind == "known-hosts" => vec![Difference::of("host-key-missing".to_owned(), message)],
-        Op::Account(crate::change::AccountOp::Create { .. }) => one("missing"),
-        Op::Account(crate::change::AccountOp::Join { .. }) => one("group"),
-        Op::Register(_) => vec![Difference::of("runner-not-registered".to_owned(), message)],
+        Op::File(_) | Op::Metadata { .. } if kind == "git" => one("identity"),
+        Op::File(_) if kind == "known-hosts" => coded("host-key-missing".to_owned()),
+        Op::Account(AccountOp::Create { .. }) => one("missing"),
+        Op::Account(AccountOp::Join { .. }) => one("group"),
+        Op::Register(_) => coded("runner-not-registered".to_owned()),
         // They are missing for the reason for which the file is.
         Op::Directory { .. } if ["ca", "service"].contains(&&*kind) => Vec::new(),
         _ if kind == "ca" => one("certificates"),

@@ -8,7 +8,7 @@ use crate::facts::service::Service;
 use crate::fault::quoted;
 use crate::finding::Findings;
 
-/// It runs, as the unit says.
+/// gitlab-runner runs, and as its unit says.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let start = "$ systemctl start gitlab-runner; $ systemctl status gitlab-runner";
     match patient.running()? {

@@ -8,12 +8,12 @@ use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
 use crate::repair::{quoted, run};
-use crate::runner_config::{EXECUTORS, Runner};
+use crate::runner_config::EXECUTORS;
 
 /// Releases with a known fault, as data: the head of the file says what its columns mean.
 const KNOWN_BAD: &str = include_str!("known_bad.tsv");
 
-/// The program is there.
+/// gitlab-runner is there.
 pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let program = patient.find(SECURE_PATH.split(':'), "gitlab-runner");
     let version = match &patient.version {
@@ -26,9 +26,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
     match (version, program) {
         (Some(version), _) => {
             known_bad(patient, &version.to_string(), findings)?;
-            if findings.is_empty() {
-                findings.fine(format!("gitlab-runner {version}"));
-            }
+            findings.else_fine(format!("gitlab-runner {version}"));
         }
         (None, Some(path)) => {
             findings.note(
@@ -46,7 +44,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
     Ok(())
 }
 
-/// A release whose fault meets jobs of this host. Where it can't be seen whether it does, it is a note.
+/// A release with a known fault: a problem where jobs of this host meet the fault, a note where that can't be seen.
 fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> Result<()> {
     for line in KNOWN_BAD.lines().filter(|line| !line.starts_with('#')) {
         let [release, meets, what, mended] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
@@ -56,23 +54,20 @@ fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> R
         let runners = patient.all_runners()?;
         let message = format!("gitlab-runner {version}: {what}");
         let repair = update_runner(patient.facts, mended)?;
-        if runners.iter().any(|runner| runner.text("executor") == Some(meets)) {
-            findings.problem("runner-known-bad", message, repair);
-        } else if runners.is_empty() || !EXECUTORS.contains(&meets) {
-            findings.note("runner-known-bad", message, repair);
+        let is_met = runners.iter().any(|runner| runner.has_executor(meets));
+        if is_met || runners.is_empty() || !EXECUTORS.contains(&meets) {
+            findings.weigh(is_met, "runner-known-bad", message, repair);
         }
     }
     Ok(())
 }
 
-/// The unit starts it for the right account, with the right file.
+/// The unit starts gitlab-runner for the right account, with the right file.
 pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let home = patient.account.map(|account| quoted(&account.home));
-    let install = format!(
-        "gitlab-runner install --user {0} --working-directory {1} && gitlab-runner start",
-        patient.name,
-        home.unwrap_or_else(|| format!("/home/{}", patient.name)),
-    );
+    let user = patient.name;
+    let home = patient.account.map_or_else(|| format!("/home/{user}"), |account| quoted(&account.home));
+    let install =
+        format!("gitlab-runner install --user {user} --working-directory {home} && gitlab-runner start");
     let Some(service) = patient.service else {
         match patient.running()? {
             Running::Service(process) => findings.note(
@@ -99,14 +94,11 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         return Ok(());
     }
     let jobs_as = service.user.as_ref().or(service.run_as.as_ref()).filter(|user| *user != "root");
-    let is_shell = |runner: &Runner<'_>| runner.text("executor") == Some("shell");
-    if jobs_as.is_none() && patient.all_runners().is_ok_and(|runners| runners.iter().any(is_shell)) {
+    let runners = patient.all_runners().unwrap_or_default();
+    if jobs_as.is_none() && runners.iter().any(|runner| runner.has_executor("shell")) {
         findings.problem(
             "service-jobs-as-root",
-            format!(
-                "{unit} has no --user: shell jobs run as root, and as root they lack what {} has",
-                patient.name
-            ),
+            format!("{unit} has no --user: shell jobs run as root, and as root they lack what {user} has"),
             mend!("$ gitlab-runner uninstall; $ {}", install),
         );
     }
@@ -136,8 +128,6 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             mend!("correct --config in {}, or leave --config away here", unit),
         );
     }
-    if findings.is_empty() {
-        findings.fine(format!("{unit}, jobs as {}", jobs_as.map_or("root", String::as_str)));
-    }
+    findings.else_fine(format!("{unit}, jobs as {}", jobs_as.map_or("root", String::as_str)));
     Ok(())
 }

@@ -31,18 +31,13 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
             mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
         );
     }
-    let said = match patient.machine {
-        Some(machine) => machine.ask("sudo", &["--version"], &[])?,
-        None => None,
-    };
+    let said = patient.machine.map(|machine| machine.ask("sudo", &["--version"], &[])).transpose()?.flatten();
     // sudo-rs 0.2.5 says it on standard error.
     let first = |said: Finished| said.stdout.lines().chain(said.stderr.lines()).next().map(str::to_owned);
     let version = said.and_then(first);
-    if findings.is_empty() {
-        findings.fine(
-            version.filter(|version| !version.is_empty()).unwrap_or_else(|| format!("{shown} is there")),
-        );
-    }
+    findings.else_fine(
+        version.filter(|version| !version.is_empty()).unwrap_or_else(|| format!("{shown} is there")),
+    );
     Ok(())
 }
 
@@ -59,22 +54,12 @@ pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         if text.lines().any(|line| line.split_whitespace().next() == Some(patient.name)) {
             let message =
                 format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
-            let repair = mend!(
-                "remove it once the rules are in {}/{}: $ rm {}",
-                SUDOERS_DIRECTORY,
-                OURS,
-                quoted(&path)
-            );
-            if has_ours {
-                findings.note("sudoers-name-skipped", message, repair);
-            } else {
-                findings.problem("sudoers-name-skipped", message, repair);
-            }
+            let live = directory.join(OURS);
+            let repair = mend!("remove it once the rules are in {}: $ rm {}", live.display(), quoted(&path));
+            findings.weigh(!has_ours, "sudoers-name-skipped", message, repair);
         }
     }
-    if findings.is_empty() {
-        findings.fine("no rule of the account lies in a file that sudo skips");
-    }
+    findings.else_fine("no rule of the account lies in a file that sudo skips");
     Ok(())
 }
 

@@ -31,9 +31,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     let own = patient.facts.program().and_then(|path| identity(&path));
     let is_own = |program: &str| own.is_some() && identity(Path::new(program)) == own;
     judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), &is_own, findings);
-    if findings.is_empty() {
-        findings.fine("no rule beside the profile's equals root");
-    }
+    findings.else_fine("no rule beside the profile's equals root");
     Ok(())
 }
 

@@ -39,6 +39,14 @@ impl Facts<'_> {
         Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
     }
 
+    /// The text of the file at an absolute path; empty when it does not exist.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn text(&self, path: &Path) -> Result<String> {
+        Ok(self.file(path, MOST_BYTES)?.map(|file| file.text().into_owned()).unwrap_or_default())
+    }
+
     /// The file that root is pointed at by a profile; `None` when there is none.
     ///
     /// # Errors
@@ -356,9 +364,8 @@ impl Facts<'_> {
             let name = nix::unistd::gethostname().context("cannot read the host's name")?;
             return Ok(name.to_string_lossy().into_owned());
         }
-        let file = self.file(Path::new("/etc/hostname"), MOST_BYTES)?;
-        let name = file.map(|seen| seen.text().trim().to_owned());
-        Ok(name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned()))
+        let text = self.text(Path::new("/etc/hostname"))?;
+        Ok(Some(text.trim()).filter(|name| !name.is_empty()).unwrap_or("localhost").to_owned())
     }
 
     pub(super) fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::Facts;
 use super::service::Service;
-use super::{Facts, MOST_BYTES};
 use crate::change::{FileKind, Notes, Seen};
 use crate::repair::{Repair, run};
 
@@ -263,8 +263,7 @@ pub fn update_runner(facts: &Facts<'_>, version: &str) -> Result<Repair> {
 
 /// Docker's name for a system of Red Hat's kind.
 fn system(facts: &Facts<'_>) -> Result<&'static str> {
-    let file = facts.file(Path::new("/etc/os-release"), MOST_BYTES)?;
-    let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
+    let text = facts.text(Path::new("/etc/os-release"))?;
     let id = text.lines().find_map(|line| line.strip_prefix("ID=")).map(|id| id.trim_matches('"').to_owned());
     Ok(match id.as_deref() {
         Some("fedora") => "fedora",

@@ -265,8 +265,7 @@ fn warn_of_kernel(facts: &Facts<'_>, notes: &mut Notes) -> Result<()> {
     if !facts.is_host() {
         return Ok(());
     }
-    let file = facts.file(Path::new("/sys/kernel/security/lsm"), MOST_BYTES)?;
-    let modules = file.map(|file| file.text().into_owned()).unwrap_or_default();
+    let modules = facts.text(Path::new("/sys/kernel/security/lsm"))?;
     if !modules.is_empty() && !modules.split(',').any(|module| module.trim() == "landlock") {
         notes.warn(
             "deploy-without-landlock",

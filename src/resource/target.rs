@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::change::{Notes, Place, Seen};
 use crate::facts::ssh::{self, Client};
-use crate::facts::{Account, Facts, MOST_BYTES, service};
+use crate::facts::{Account, Facts, service};
 use crate::fault::Nature;
 use crate::text::known_hosts::HostName;
 
@@ -176,8 +176,7 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).
 fn home_base(facts: &Facts<'_>) -> Result<PathBuf> {
-    let file = facts.file(Path::new("/etc/default/useradd"), MOST_BYTES)?;
-    let text = file.map(|file| file.text().into_owned()).unwrap_or_default();
+    let text = facts.text(Path::new("/etc/default/useradd"))?;
     let set = text.lines().filter_map(|line| line.trim().strip_prefix("HOME=")).next_back();
     let set = set.map(str::trim).filter(|path| path.starts_with('/'));
     Ok(PathBuf::from(set.unwrap_or("/home")))

@@ -20,7 +20,7 @@ use crate::profile::Profile;
 use crate::repair::Reader;
 use crate::report::{Diagnosis, Status};
 use crate::resource::{self, Context, Options, Target, Wanted};
-use crate::runner_config::{self, DOCKER_EXECUTORS};
+use crate::runner_config::{self, Runner};
 use crate::sys::identity;
 use crate::text::toml_patch::Toml;
 
@@ -134,11 +134,7 @@ fn choose(facts: &Facts<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<S
     let (path, found) = resource::config_file(&Context { facts, target: &target, options });
     let toml = found.ok().flatten().map(|(_, toml)| toml);
     let runners = toml.as_ref().and_then(|toml| runner_config::list(toml, &path.display().to_string()).ok());
-    let starts_containers = runners
-        .into_iter()
-        .flatten()
-        .any(|runner| runner.text("executor").is_some_and(|executor| DOCKER_EXECUTORS.contains(&executor)));
-    if starts_containers {
+    if runners.iter().flatten().any(Runner::starts_containers) {
         answer("dind", "no profile was named, and a runner starts containers")
     } else {
         answer("shell", "no profile was named, and no runner starts containers")

@@ -126,9 +126,7 @@ pub(super) fn findings(
             for remark in &report.warnings {
                 findings.note(&remark.code, &remark.message, &remark.repair);
             }
-            if findings.is_empty() {
-                findings.fine(report.msg);
-            }
+            findings.else_fine(report.msg);
         }
         Err(error) => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), repair(&error)),
     }
@@ -204,7 +202,7 @@ impl Files<'_> {
         Connection::new(&wanted.url, token, ca, Duration::from_secs(options.timeout))
     }
 
-    /// The same without a token.
+    /// The command that shows the steps without a token.
     fn offline(&self, options: &GitlabOptions) -> String {
         let mut command =
             format!("runner-prep gitlab plan --offline --profile {}", quoted(options.profile.join(",")));

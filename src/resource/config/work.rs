@@ -275,7 +275,7 @@ impl Work<'_> {
                 let item = self.look(table, key, runner, is_free)?;
                 let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
                 let place = Place { runner, section, key, keys: &keys };
-                if *section == DOCKER && key == "tls_verify" && Runner::is_remote(table) {
+                if *section == DOCKER && key == "tls_verify" && runner.is_some_and(Runner::is_remote) {
                     self.leave_tls_verify(place, item, setting);
                 } else {
                     self.plan_value(place, item, setting)?;
