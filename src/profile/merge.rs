@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::Result;
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
-use toml_edit::{Array, Document, DocumentMut, Item, Key, Table, TableLike, Value};
+use toml_edit::{Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
 use super::position::{Show, suggest};
 use super::source::{HEAD, Source};
@@ -205,12 +205,7 @@ fn unplaced_table(table: &Table) -> Table {
 /// A copy without comments and spacing, inline tables as tables, so that equal values look equal.
 fn plain(item: &Item) -> Item {
     match item {
-        Item::Value(Value::Array(array)) => {
-            Item::Value(Value::Array(array.iter().map(bare).fold(Array::new(), |mut all, value| {
-                all.push_formatted(value);
-                all
-            })))
-        }
+        Item::Value(Value::Array(array)) => Item::Value(Value::Array(array.iter().map(bare).collect())),
         Item::Value(Value::InlineTable(table)) => {
             Item::Table(table.iter().map(|(key, value)| (key, plain(&Item::Value(value.clone())))).collect())
         }

@@ -46,7 +46,7 @@ impl Profile {
         Self::load_with(names, None, sections, shelf)
     }
 
-    /// The same with sections that were given beside the names, as TOML.
+    /// Find and merge these profiles, and sections that were given beside their names, as TOML.
     ///
     /// # Errors
     /// As [`Profile::load`]; what is given is one more profile.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use toml_edit::{Document, Item};
 
 use crate::keys;
+use crate::text::position::{floor, line_column};
 
 /// How much of a line is shown, beside its number, where what is wrong in it ends before.
 const MOST_COLUMNS: usize = 70;
@@ -59,8 +60,7 @@ impl<'a> Quoted<'a> {
         let start = floor(text, span.start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[line_start..].lines().next().unwrap_or_default();
-        let number = text[..line_start].matches('\n').count() + 1;
-        let column = text[line_start..start].chars().count() + 1;
+        let (number, column) = line_column(text, start);
         let room = line.chars().count().saturating_sub(column - 1).max(1);
         let end = floor(text, span.end.max(start));
         let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
@@ -192,15 +192,6 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
         let start = before.rfind(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
         &before[start.map_or(0, |start| start + before[start..].chars().next().map_or(0, char::len_utf8))..]
     })
-}
-
-/// The nearest place at or before `offset` where a character starts.
-fn floor(text: &str, offset: usize) -> usize {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
 }
 
 /// Say more plainly what serde found: ``unknown field `a`, expected one of `b`, `c` ``, or `invalid type: map,

@@ -36,15 +36,20 @@ impl fmt::Display for TextError {
 
 impl std::error::Error for TextError {}
 
+/// The nearest place at or before `offset` where a character starts.
+pub fn floor(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
 /// The line and the column in characters of a byte offset, both counted from 1.
 ///
 /// An offset past the end counts as the end, one inside a character as that character.
 pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
-    let mut end = offset.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let before = text.get(..end).unwrap_or_default();
+    let before = text.get(..floor(text, offset)).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default();
     (line, column.chars().count() + 1)

@@ -68,18 +68,14 @@ pub fn entries(text: &str) -> Vec<Entry> {
         }
         let Some(entry) = &mut block else {
             // The settings that hold for the account; each later one wins.
-            for setting in word.split(',').map(str::trim) {
-                free = (free && setting != "authenticate") || setting == "!authenticate";
-            }
+            free = is_free_after(free, word);
             continue;
         };
         let list = |words: &str| words.split(',').map(|word| word.trim().to_owned()).collect();
         if let Some(users) = word.strip_prefix("RunAsUsers:") {
             entry.run_as = list(users);
         } else if let Some(options) = word.strip_prefix("Options:") {
-            for option in options.split(',').map(str::trim) {
-                entry.free = (entry.free && option != "authenticate") || option == "!authenticate";
-            }
+            entry.free = is_free_after(entry.free, options);
         } else if ["NotBefore:", "NotAfter:", "Cwd:", "Chroot:"].iter().any(|it| word.starts_with(it)) {
             entry.special = true;
         } else if word == "Commands:" {
@@ -91,6 +87,15 @@ pub fn entries(text: &str) -> Vec<Entry> {
         }
     }
     found
+}
+
+/// Whether sudo asks for no password after these settings, where that was so before them or not.
+fn is_free_after(free: bool, settings: &str) -> bool {
+    settings.split(',').map(str::trim).fold(free, |free, setting| match setting {
+        "authenticate" => false,
+        "!authenticate" => true,
+        _ => free,
+    })
 }
 
 /// What the rules say of a command: the last one about it counts.
@@ -109,12 +114,11 @@ pub fn verdict<'a>(entries: &'a [Entry], question: &Question<'_>) -> Verdict<'a>
         } else {
             Verdict::Asks(entry)
         };
+        let is_free = matches!(decides, Verdict::Free(_));
         if about == About::Yes {
             // What says the same as the rule behind it changes nothing.
-            let is_free = matches!(decides, Verdict::Free(_));
             return unclear.filter(|(free, _)| *free != is_free).map_or(decides, |(_, verdict)| verdict);
         }
-        let is_free = matches!(decides, Verdict::Free(_));
         let doubt = if about == About::Partly { Verdict::Partly(entry) } else { Verdict::Unclear(entry) };
         // One doubt that something is taken away is enough.
         if unclear.is_none_or(|(free, _)| free && !is_free) {
@@ -149,15 +153,9 @@ impl Entry {
         let (program, arguments) = split(command);
         let by_program = match_program(&program, question);
         let by_arguments = match (arguments.as_deref(), question.arguments) {
-            (None, _) => About::Yes,
+            (None, _) | (Some("\"\""), Some("")) => About::Yes,
             (Some(_), None) => About::Partly,
-            (Some("\"\""), Some(wanted)) => {
-                if wanted.is_empty() {
-                    About::Yes
-                } else {
-                    About::No
-                }
-            }
+            (Some("\"\""), Some(_)) => About::No,
             (Some(given), Some(wanted)) if given == wanted => About::Yes,
             (Some(given), Some(_)) if is_pattern(given) => About::Maybe,
             _ => About::No,

@@ -90,10 +90,7 @@ impl TryFrom<String> for Program {
         if let Some(bad) = path.chars().find(|c| !allowed(*c)) {
             return refuse(&format!("{bad:?} is not allowed; letters, digits and ._/+- are"));
         }
-        if path.ends_with('/')
-            || path.split('/').any(|part| part == ".." || part == ".")
-            || path.contains("//")
-        {
+        if path[1..].split('/').any(|part| matches!(part, "" | "." | "..")) {
             return refuse("it must name one file, without `..`, `.`, `//` or a `/` at its end");
         }
         Ok(Self(path))

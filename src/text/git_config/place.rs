@@ -52,7 +52,12 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
             let open = matches!(items.last(), Some(Item::Variable { open: true, .. })) && at == text.len();
             Place {
                 at,
-                gap: if is_blank(text.get(..at).unwrap_or_default()) { "" } else { gap(text, at, open) },
+                // Nothing but, at most, a byte order mark.
+                gap: if matches!(text.get(..at), Some(b"" | b"\xef\xbb\xbf")) {
+                    ""
+                } else {
+                    gap(text, at, open)
+                },
                 indent: "\t".to_owned(),
                 new_section: true,
             }
@@ -96,11 +101,6 @@ fn gap(text: &[u8], at: usize, open: bool) -> &'static str {
         Some([.., b'\n']) => "",
         _ => "\n",
     }
-}
-
-/// Nothing but, at most, a byte order mark.
-fn is_blank(text: &[u8]) -> bool {
-    matches!(text, b"" | b"\xef\xbb\xbf")
 }
 
 /// The blanks before a key; a tab where something else stands before it.

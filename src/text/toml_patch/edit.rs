@@ -29,13 +29,18 @@ impl fmt::Display for Step {
 
 /// A path for people: `runners[0].docker`, its keys without quotes.
 pub fn dotted(path: &[Step]) -> String {
+    joined(path, str::to_owned)
+}
+
+/// The same with its keys as they are to be written.
+pub(super) fn joined(path: &[Step], written: impl Fn(&str) -> String) -> String {
     let mut shown = String::new();
     for step in path {
         match step {
             Step::Index(index) => shown.extend(["[", &index.to_string(), "]"]),
             Step::Key(key) => {
                 let dot = if shown.is_empty() { "" } else { "." };
-                shown.extend([dot, key]);
+                shown.extend([dot, &written(key)]);
             }
         }
     }

@@ -40,7 +40,7 @@ impl<'t> Walk<'t> {
             return Ok(());
         }
         let prefix = self.dotted_prefix(braces);
-        let entries = fresh.inline(&prefix).join(", ");
+        let entries = fresh.entries(&prefix, false).join(", ");
         let piece = if let Some(last) = last_inline_entry(table) {
             Splice::new(last.end..last.end, format!(", {entries}"))
         } else {

@@ -31,11 +31,7 @@ struct Plan<'a> {
 
 /// Whether a value of the document equals a wanted scalar, however it is written.
 pub(super) fn same_scalar(value: &Value, wanted: &Scalar) -> bool {
-    match wanted {
-        Scalar::Bool(wanted) => value.as_bool() == Some(*wanted),
-        Scalar::Integer(wanted) => value.as_integer() == Some(*wanted),
-        Scalar::String(wanted) => value.as_str() == Some(wanted),
-    }
+    Scalar::of(value).as_ref() == Some(wanted)
 }
 
 /// The strings of a list; fails at the first element that is none.

@@ -61,39 +61,27 @@ impl<'e> NewEntries<'e> {
         Ok(below)
     }
 
-    /// One `key = value` an entry, with dotted keys for tables.
-    pub(super) fn dotted(&self, prefix: &str, entries: &mut Vec<String>) {
-        for (key, value) in &self.values {
-            entries.push(format!("{prefix}{} = {value}", quote::key(key)));
-        }
-        for (key, below) in &self.tables {
-            below.dotted(&format!("{prefix}{}.", quote::key(key)), entries);
-        }
-        self.inline_lists(prefix, entries);
-    }
-
     /// As one table between braces.
     pub(super) fn braces(&self) -> String {
-        format!("{{ {} }}", self.inline("").join(", "))
+        format!("{{ {} }}", self.entries("", false).join(", "))
     }
 
-    fn inline_lists(&self, prefix: &str, entries: &mut Vec<String>) {
+    /// One `key = value` an entry. Tables are written with dotted keys, or between braces.
+    pub(super) fn entries(&self, prefix: &str, dotted: bool) -> Vec<String> {
+        let at = |key: &str| format!("{prefix}{}", quote::key(key));
+        let values = self.values.iter().map(|(key, value)| format!("{} = {value}", at(key)));
+        let mut entries: Vec<String> = values.collect();
+        for (key, below) in &self.tables {
+            if dotted {
+                entries.extend(below.entries(&(at(key) + "."), dotted));
+            } else {
+                entries.push(format!("{} = {}", at(key), below.braces()));
+            }
+        }
         for (key, list) in &self.lists {
             let list: Vec<String> = list.iter().map(Self::braces).collect();
-            entries.push(format!("{prefix}{} = [{}]", quote::key(key), list.join(", ")));
+            entries.push(format!("{} = [{}]", at(key), list.join(", ")));
         }
-    }
-
-    /// One `key = value` an entry, with inline tables for tables.
-    pub(super) fn inline(&self, prefix: &str) -> Vec<String> {
-        let mut entries: Vec<String> = Vec::new();
-        for (key, value) in &self.values {
-            entries.push(format!("{prefix}{} = {value}", quote::key(key)));
-        }
-        for (key, below) in &self.tables {
-            entries.push(format!("{prefix}{} = {}", quote::key(key), below.braces()));
-        }
-        self.inline_lists(prefix, &mut entries);
         entries
     }
 }

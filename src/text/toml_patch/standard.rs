@@ -75,18 +75,14 @@ impl<'t> Walk<'t> {
             return Ok(());
         }
         if table.is_dotted() {
-            let mut entries = Vec::new();
-            fresh.dotted(&self.dotted_prefix(place.owner), &mut entries);
-            self.body_lines(place, entries);
+            self.body_lines(place, fresh.entries(&self.dotted_prefix(place.owner), true));
             return Ok(());
         }
         let values = std::mem::take(&mut fresh.values);
         let below = std::mem::replace(&mut fresh, NewEntries { values, ..NewEntries::default() });
         if !fresh.is_empty() {
             if place.is_root() || layout::has_header(table) {
-                let mut entries = Vec::new();
-                fresh.dotted("", &mut entries);
-                self.body_lines(place, entries);
+                self.body_lines(place, fresh.entries("", true));
             } else {
                 self.missing_header(place, &fresh);
             }
@@ -111,14 +107,13 @@ impl<'t> Walk<'t> {
         } else if let Some((first, _)) = layout::outer_headers(table) {
             entries.push(String::new());
             let start = layout::block_start(self.text, first);
-            let lines = entries.iter().map(String::as_str);
-            self.lines(&InsertPoint::Before(start), RANK_ROOT_KEY, lines);
+            self.lines(&InsertPoint::Before(start), RANK_ROOT_KEY, &entries);
             return;
         } else {
             (self.end_of_document(), String::new())
         };
         let entries: Vec<String> = entries.iter().map(|entry| format!("{indent}{entry}")).collect();
-        self.lines(&spot, 0, entries.iter().map(String::as_str));
+        self.lines(&spot, 0, &entries);
     }
 
     /// Writes the header of a table that only tables below it brought into being, in front of the first of them.
@@ -127,39 +122,38 @@ impl<'t> Walk<'t> {
             return;
         };
         let style = Style::below(self.text, place.parent.unwrap_or(place.table), false);
-        let mut lines = Vec::new();
-        header_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
+        let mut new = Headers { style: &style, lines: Vec::new() };
+        new.table(&self.header_path(), fresh, &style.header);
         if layout::blank_above(self.text, first) == Some(true) {
-            lines.push(String::new());
+            new.lines.push(String::new());
         }
         let spot = InsertPoint::Before(layout::block_start(self.text, first));
-        let rank = self.depth();
-        self.lines(&spot, rank, lines.iter().map(String::as_str));
+        self.lines(&spot, self.depth(), &new.lines);
     }
 
     /// Writes new tables after everything that the table holds.
     fn new_tables(&mut self, place: Place<'t>, fresh: &NewEntries<'_>) {
         let style = Style::below(self.text, place.table, place.is_root());
-        let mut lines = Vec::new();
+        let mut new = Headers { style: &style, lines: Vec::new() };
         let header = self.header_path();
         for (key, below) in &fresh.tables {
             if style.blank_above {
-                lines.push(String::new());
+                new.lines.push(String::new());
             }
-            header_lines(&child(&header, key), below, &style, &style.header, &mut lines);
+            new.table(&child(&header, key), below, &style.header);
         }
         for (key, list) in &fresh.lists {
-            list_lines(&child(&header, key), list, &style, &style.header, &mut lines);
+            new.list(&child(&header, key), list, &style.header);
         }
-        self.headers_behind(place.table, &lines);
+        self.headers_behind(place.table, &new.lines);
     }
 
     /// Writes new tables behind the last one of a list of tables.
     pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[NewEntries<'_>]) {
         let style = Style::like(self.text, last, from.is_root());
-        let mut lines = Vec::new();
-        list_lines(&self.header_path(), fresh, &style, &style.header, &mut lines);
-        self.headers_behind(last, &lines);
+        let mut new = Headers { style: &style, lines: Vec::new() };
+        new.list(&self.header_path(), fresh, &style.header);
+        self.headers_behind(last, &new.lines);
     }
 
     /// Writes lines that begin with a header after everything that a table holds.
@@ -176,8 +170,7 @@ impl<'t> Walk<'t> {
             }
             None => self.end_of_document(),
         };
-        let rank = RANK_NEW_HEADER - self.depth();
-        self.lines(&spot, rank, lines.iter().map(String::as_str));
+        self.lines(&spot, RANK_NEW_HEADER - self.depth(), lines);
     }
 
     fn header_path(&self) -> Vec<String> {
@@ -202,18 +195,18 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn lines<'l>(&mut self, spot: &InsertPoint, rank: i64, lines: impl Iterator<Item = &'l str>) {
+    fn lines(&mut self, spot: &InsertPoint, rank: i64, lines: &[String]) {
         let mut text = String::new();
         let at = match *spot {
             InsertPoint::After(end) => {
                 let ending = layout::line_ending(self.text, end);
-                lines.for_each(|line| text.extend([ending, line]));
+                text.extend(lines.iter().flat_map(|line| [ending, line.as_str()]));
                 end
             }
             InsertPoint::Before(start) => {
                 let end = layout::line_end(self.text, start);
                 let ending = layout::line_ending(self.text, end);
-                lines.for_each(|line| text.extend([line, ending]));
+                text.extend(lines.iter().flat_map(|line| [line.as_str(), ending]));
                 start
             }
         };
@@ -227,54 +220,44 @@ fn child(header: &[String], key: &str) -> Vec<String> {
     [header, &[quote::key(key)]].concat()
 }
 
-/// The header and the keys of a new table, and of the new tables below it.
-fn header_lines(
-    path: &[String],
-    fresh: &NewEntries<'_>,
-    style: &Style,
-    indent: &str,
-    lines: &mut Vec<String>,
-) {
-    if !fresh.values.is_empty() {
-        lines.push(format!("{indent}[{}]", path.join(".")));
-    }
-    lines_below(path, fresh, style, indent, lines);
+/// The lines of new tables, as they are put together.
+struct Headers<'s> {
+    style: &'s Style,
+    lines: Vec<String>,
 }
 
-/// The headers and the keys of the new tables of a list, and of the new tables below them.
-fn list_lines(
-    path: &[String],
-    list: &[NewEntries<'_>],
-    style: &Style,
-    indent: &str,
-    lines: &mut Vec<String>,
-) {
-    for fresh in list {
-        // Unless the table above brought one.
-        if style.blank_above && lines.last().is_none_or(|line| !line.is_empty()) {
-            lines.push(String::new());
+impl Headers<'_> {
+    /// The header and the keys of a new table, and of the new tables below it.
+    fn table(&mut self, path: &[String], fresh: &NewEntries<'_>, indent: &str) {
+        if !fresh.values.is_empty() {
+            self.lines.push(format!("{indent}[{}]", path.join(".")));
         }
-        lines.push(format!("{indent}[[{}]]", path.join(".")));
-        lines_below(path, fresh, style, indent, lines);
+        self.below(path, fresh, indent);
     }
-}
 
-/// What stands below a header.
-fn lines_below(
-    path: &[String],
-    fresh: &NewEntries<'_>,
-    style: &Style,
-    indent: &str,
-    lines: &mut Vec<String>,
-) {
-    let inner = format!("{indent}{}", style.unit);
-    for (key, value) in &fresh.values {
-        lines.push(format!("{inner}{} = {value}", quote::key(key)));
+    /// The headers and the keys of the new tables of a list, and of the new tables below them.
+    fn list(&mut self, path: &[String], list: &[NewEntries<'_>], indent: &str) {
+        for fresh in list {
+            // A blank line, unless the table above brought one.
+            if self.style.blank_above && self.lines.last().is_none_or(|line| !line.is_empty()) {
+                self.lines.push(String::new());
+            }
+            self.lines.push(format!("{indent}[[{}]]", path.join(".")));
+            self.below(path, fresh, indent);
+        }
     }
-    for (key, below) in &fresh.tables {
-        header_lines(&child(path, key), below, style, &inner, lines);
-    }
-    for (key, list) in &fresh.lists {
-        list_lines(&child(path, key), list, style, &inner, lines);
+
+    /// What stands below a header.
+    fn below(&mut self, path: &[String], fresh: &NewEntries<'_>, indent: &str) {
+        let inner = format!("{indent}{}", self.style.unit);
+        for (key, value) in &fresh.values {
+            self.lines.push(format!("{inner}{} = {value}", quote::key(key)));
+        }
+        for (key, below) in &fresh.tables {
+            self.table(&child(path, key), below, &inner);
+        }
+        for (key, list) in &fresh.lists {
+            self.list(&child(path, key), list, &inner);
+        }
     }
 }

@@ -78,7 +78,7 @@ impl<'e> Node<'e> {
             here.unmakes = true;
             return if here.target.is_some() { Err(CLASH) } else { Ok(()) };
         }
-        if !here.is_leaf() || here.unmakes {
+        if !here.keys.is_empty() || !here.indexes.is_empty() || here.unmakes {
             return Err(CLASH);
         }
         EditTarget::add(&mut here.target, &edit.action).ok_or(CLASH)
@@ -112,10 +112,6 @@ impl<'e> Node<'e> {
             Value::InlineTable(table) => self.unmakes && table.iter().all(goes),
             _ => self.removes(),
         }
-    }
-
-    fn is_leaf(&self) -> bool {
-        self.keys.is_empty() && self.indexes.is_empty()
     }
 }
 

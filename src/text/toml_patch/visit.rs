@@ -1,6 +1,6 @@
 //! The walk over a document and the edits, from the root down.
 
-use toml_edit::{Item, Table, Value};
+use toml_edit::{Item, Value};
 
 use super::edit::{PatchError, Step};
 use super::list;
@@ -10,10 +10,6 @@ use super::target::{EditTarget, Node};
 use super::walk::{Splice, Walk};
 
 impl<'t> Walk<'t> {
-    pub(super) fn root(&mut self, root: &'t Table, node: &Node<'_>) -> Result<(), PatchError> {
-        self.table(Place::root(root), node)
-    }
-
     /// Walks into something that a table holds.
     pub(super) fn item(
         &mut self,

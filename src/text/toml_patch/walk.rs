@@ -2,27 +2,15 @@
 
 use std::ops::Range;
 
-use super::edit::{PatchError, Step};
+use super::edit::{PatchError, Step, joined};
 use super::quote;
 use super::target::Node;
 use crate::text::position::line_column;
 
 /// An error at a path and an offset of the text.
 pub(super) fn error(text: &str, path: &[Step], offset: usize, message: impl Into<String>) -> PatchError {
-    let mut shown = String::new();
-    for step in path {
-        match step {
-            Step::Key(key) => {
-                if !shown.is_empty() {
-                    shown.push('.');
-                }
-                shown.push_str(&quote::key(key));
-            }
-            Step::Index(index) => shown.extend(["[", &index.to_string(), "]"]),
-        }
-    }
     let (line, column) = line_column(text, offset);
-    PatchError { path: shown, message: message.into(), line, column }
+    PatchError { path: joined(path, quote::key), message: message.into(), line, column }
 }
 
 /// A piece of the text and what comes in its place.
