@@ -5,16 +5,13 @@ use serde_json::{Value, json};
 use super::section::Url;
 use crate::repair::quoted;
 
-/// A project as calls name it: its id where it is known, else its path as the server takes it in an address.
-pub type Project = String;
-
 /// What is to be done in one project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The project's path.
     pub path: String,
-    /// The project in the addresses of calls.
-    pub project: Project,
+    /// The project in the addresses of calls: its id where it is known, else its path, encoded.
+    pub project: String,
     /// What is changed, for a person.
     pub what: String,
     /// Why, for a person, in one line.
@@ -117,17 +114,12 @@ impl Change {
             Deed::EnableKey { id, .. } => {
                 Call::new("POST", format!("projects/{project}/deploy_keys/{id}/enable"), None)
             }
-            Deed::RaiseKey { id } => raise(project, *id),
-            Deed::Allow { id, group: false } => Call::new(
-                "POST",
-                format!("projects/{project}/job_token_scope/allowlist"),
-                Some(json!({ "target_project_id": id })),
-            ),
-            Deed::Allow { id, group: true } => Call::new(
-                "POST",
-                format!("projects/{project}/job_token_scope/groups_allowlist"),
-                Some(json!({ "target_group_id": id })),
-            ),
+            Deed::RaiseKey { id } => may_push(project, *id, true),
+            Deed::Allow { id, group } => {
+                let (list, target) = allowlist(*group);
+                let path = format!("projects/{project}/job_token_scope/{list}");
+                Call::new("POST", path, Some(json!({ target: id })))
+            }
             Deed::Set { name, after, .. } => set(project, name, after),
         }
     }
@@ -139,21 +131,21 @@ impl Change {
         Some(match &self.deed {
             Deed::AddKey { .. } => delete(format!("deploy_keys/{}", made?)),
             Deed::EnableKey { id, .. } => delete(format!("deploy_keys/{id}")),
-            Deed::RaiseKey { id } => Call::new(
-                "PUT",
-                format!("projects/{project}/deploy_keys/{id}"),
-                Some(json!({ "can_push": false })),
-            ),
-            Deed::Allow { id, group: false } => delete(format!("job_token_scope/allowlist/{id}")),
-            Deed::Allow { id, group: true } => delete(format!("job_token_scope/groups_allowlist/{id}")),
+            Deed::RaiseKey { id } => may_push(project, *id, false),
+            Deed::Allow { id, group } => delete(format!("job_token_scope/{}/{id}", allowlist(*group).0)),
             Deed::Set { name, before, .. } => set(project, name, before),
         })
     }
 }
 
-/// A key that may push from now on.
-pub(super) fn raise(project: &str, id: u64) -> Call {
-    Call::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": true })))
+/// Whether a key may push from now on.
+pub(super) fn may_push(project: &str, id: u64, can_push: bool) -> Call {
+    Call::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": can_push })))
+}
+
+/// The list that projects, or groups, are on, and what a new entry calls them.
+fn allowlist(group: bool) -> (&'static str, &'static str) {
+    if group { ("groups_allowlist", "target_group_id") } else { ("allowlist", "target_project_id") }
 }
 
 fn set(project: &str, name: &str, value: &Value) -> Call {

@@ -156,12 +156,10 @@ impl Connection {
                 Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => format!("in {text} s"),
                 text => format!("later ({})", text.unwrap_or_default()),
             };
+            let Answer { asked, status, said, .. } = answer;
             return Err(fault(
                 "gitlab-answer",
-                format!(
-                    "GitLab wants to be asked again {when}: {}: {} {}",
-                    answer.asked, answer.status, answer.said
-                ),
+                format!("GitLab wants to be asked again {when}: {asked}: {status} {said}"),
                 "run the same command again after that, or with a longer --timeout",
             ));
         }

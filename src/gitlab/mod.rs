@@ -49,13 +49,20 @@ struct Fate<'a> {
     undo: Vec<Call>,
 }
 
+impl<'a> Fate<'a> {
+    fn of(change: &'a Change, outcome: &'static str) -> Self {
+        Self { change, outcome, undo: Vec::new() }
+    }
+}
+
 /// What there is to do, as a report; nothing is written.
 ///
 /// # Errors
 /// When GitLab can't be asked, or does not show what matters.
 pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
-    Ok(report(asked, &changes.iter().map(planned).collect::<Vec<_>>(), notes))
+    let fates: Vec<_> = changes.iter().map(|change| Fate::of(change, "planned")).collect();
+    Ok(report(asked, &fates, notes))
 }
 
 /// Do it, and look again.
@@ -67,7 +74,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (mut fates, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);
     for change in &changes {
         if has_stopped {
-            fates.push(Fate { change, outcome: "not-reached", undo: Vec::new() });
+            fates.push(Fate::of(change, "not-reached"));
             continue;
         }
         let fate = match carry_out(gitlab, change) {
@@ -75,7 +82,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             Err(Failure { error, stops }) => {
                 has_stopped = stops;
                 errors.push(error.context(format!("{}: {}", change.path, change.what)));
-                Fate { change, outcome: "failed", undo: Vec::new() }
+                Fate::of(change, "failed")
             }
         };
         fates.push(fate);
@@ -149,7 +156,7 @@ fn carry_out(gitlab: &Connection, change: &Change) -> Result<Vec<Call>, Failure>
     // A key that somebody else added meanwhile, or that was enabled, is given back as it is.
     if push && !key.can_push {
         gitlab
-            .write(&change::raise(&change.project, key.id))
+            .write(&change::may_push(&change.project, key.id, true))
             .and_then(|answer| answer.check())
             .map_err(stopped)?;
     }
@@ -190,10 +197,6 @@ fn refused(change: &Change, url: &Url, said: &str) -> anyhow::Error {
 fn fingerprint(line: &str) -> String {
     let line = crate::text::public_key::public_line(line.as_bytes());
     line.map(|line| line.key().fingerprint()).unwrap_or_default()
-}
-
-fn planned(change: &Change) -> Fate<'_> {
-    Fate { change, outcome: "planned", undo: Vec::new() }
 }
 
 fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {

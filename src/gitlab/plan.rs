@@ -1,7 +1,5 @@
 //! From what is wanted and what there is to the changes: it widens to what is asked, and narrows and removes nothing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use serde_json::{Value, json};
 
@@ -12,6 +10,7 @@ use super::state::{DeployKey, State};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::Version;
+use crate::sys::waiting::now;
 use crate::text::public_key::PublicLine;
 use crate::text::time;
 
@@ -78,7 +77,8 @@ impl Planned<'_> {
 
     fn deploy_key(&mut self, key: &PublicLine, push: bool, notes: &mut Notes) {
         let path = self.path;
-        let what = format!("deploy key {}", key.key().fingerprint());
+        let fingerprint = key.key().fingerprint();
+        let what = format!("deploy key {fingerprint}");
         let may = if push { "may push" } else { "may read" };
         let of = |keys: &[DeployKey]| keys.iter().find(|known| known.is(key.key())).cloned();
         let (here, elsewhere) = (of(&self.state.keys), of(&self.state.elsewhere));
@@ -109,14 +109,14 @@ impl Planned<'_> {
         if known.is_some_and(has_expired) {
             notes.wait(
                 "gitlab-key-expired",
-                format!("the deploy key {} of {path} has expired, and GitLab can't make it longer", key.key().fingerprint()),
+                format!("the deploy key {fingerprint} of {path} has expired, and GitLab can't make it longer"),
                 mend!("in {}, and in every other project that has it: Settings > Repository > Deploy keys: remove it there, then run the same command again", path),
             );
         }
         if push && known.is_none() && self.state.is_bot {
             notes.harm(
                 "gitlab-bot",
-                format!("the deploy key {} of {path} will be one of the token's own user, and jobs push with it only as long as that token lives", key.key().fingerprint()),
+                format!("the deploy key {fingerprint} of {path} will be one of the token's own user, and jobs push with it only as long as that token lives"),
                 "take a token of a person, or of a service account, that is to stay a Maintainer of the project",
             );
         }
@@ -126,10 +126,7 @@ impl Planned<'_> {
         let name = &branch.name;
         notes.wait(
             "gitlab-branch",
-            format!(
-                "jobs can't push to the protected branch {name} of {path} with the key {}: {why}",
-                key.key().fingerprint()
-            ),
+            format!("jobs can't push to the protected branch {name} of {path} with the key {fingerprint}: {why}"),
             mend!("in {}: Settings > Repository > Protected branches: add the deploy key \"{}\" to \"Allowed to push and merge\" of {}", path, title(key), name),
         );
     }
@@ -187,7 +184,7 @@ impl Planned<'_> {
                 ),
             ));
         };
-        let shown = WORDS.get(now).copied().unwrap_or_default();
+        let shown = LEAST_ROLES[now].1;
         if now <= wanted as usize {
             let wider = if now < wanted as usize { ", wider than asked, and left so" } else { "" };
             notes.right(KIND, format!("{path}: pipeline variables from {shown} on{wider}"));
@@ -201,9 +198,9 @@ impl Planned<'_> {
             );
         }
         let why = "who starts the upstream pipeline has a role that is too low to hand variables on";
-        let after_shown = WORDS.get(wanted as usize).copied().unwrap_or_default();
         let what = "least role for pipeline variables".to_owned();
-        self.add(what, why, (Some(shown), after_shown), Deed::Set { name, before, after });
+        let values = (Some(shown), LEAST_ROLES[wanted as usize].1);
+        self.add(what, why, values, Deed::Set { name, before, after });
         Ok(())
     }
 
@@ -228,14 +225,11 @@ impl Planned<'_> {
 
     /// What only a Maintainer sees.
     fn hidden(&self, what: &str) -> anyhow::Error {
-        let role = self.state.role.and_then(role_name).map(|role| format!(" (role: {role})"));
+        let role =
+            self.state.role.and_then(role_name).map(|role| format!(" (role: {role})")).unwrap_or_default();
         fault(
             "gitlab-refused",
-            format!(
-                "GitLab does not show to the token's user{} {what}: {}",
-                role.unwrap_or_default(),
-                self.path
-            ),
+            format!("GitLab does not show to the token's user{role} {what}: {}", self.path),
             "take a token of a Maintainer of the project; roles stand in the project under Manage > Members",
         )
     }
@@ -248,30 +242,28 @@ pub(super) fn title(key: &PublicLine) -> String {
     comment.chars().take(MOST_TITLE).collect()
 }
 
-/// The least roles as the web page calls them, by how many people are kept out.
-const WORDS: [&str; 4] = ["Developer", "Maintainer", "Owner", "No one allowed"];
+/// The least roles in the words of the API and of the web page, by how many people are kept out.
+const LEAST_ROLES: [(&str, &str); 4] = [
+    ("developer", "Developer"),
+    ("maintainer", "Maintainer"),
+    ("owner", "Owner"),
+    ("no_one_allowed", "No one allowed"),
+];
 
 /// A least role in the API's words.
 pub(super) fn role_of(role: Role) -> &'static str {
-    match role {
-        Role::Developer => "developer",
-        Role::Maintainer => "maintainer",
-        Role::Owner => "owner",
-    }
+    LEAST_ROLES[role as usize].0
 }
 
 /// How many people a value of either setting keeps out.
 fn rank(value: &Value) -> Option<usize> {
     match value {
         Value::Bool(restricted) => Some(usize::from(*restricted)),
-        value => ["developer", "maintainer", "owner", "no_one_allowed"].iter().position(|name| value == name),
+        value => LEAST_ROLES.iter().position(|(name, _)| value == name),
     }
 }
 
 /// True when a key's time is over.
 fn has_expired(key: &DeployKey) -> bool {
-    let now =
-        SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|now| i64::try_from(now.as_secs()).ok());
-    let end = key.expires_at.as_deref().and_then(time::iso);
-    end.zip(now).is_some_and(|(end, now)| end <= now)
+    key.expires_at.as_deref().and_then(time::iso).is_some_and(|end| end <= now().0)
 }

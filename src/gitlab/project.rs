@@ -56,7 +56,7 @@ pub(super) fn find(gitlab: &Connection, path: &FullPath) -> Result<ProjectAnswer
     read(gitlab, path, &ask(gitlab, path)?)
 }
 
-/// The same; `None` where none is seen.
+/// The project of a path; `None` where the token's user sees none.
 ///
 /// # Errors
 /// As of [`find`].

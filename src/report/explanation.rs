@@ -32,15 +32,13 @@ pub struct Explanation {
 impl Explanation {
     /// A document of these; `rest` is what else is to be said of what was read.
     pub fn of(explanations: Vec<Explained>, rest: &str) -> Self {
-        let mut msg = match explanations.len() {
-            0 => {
+        let mut msg = match &explanations[..] {
+            [] => {
                 "nothing in it is known; on the host, look for the cause: sudo runner-prep doctor".to_owned()
             }
-            count => format!("{} known", plural(count, "error")),
+            [Explained { line: None, subject, .. }] => format!("{subject} is a code of doctor"),
+            all => format!("{} known", plural(all.len(), "error")),
         };
-        if let [Explained { line: None, subject, .. }] = &explanations[..] {
-            msg = format!("{subject} is a code of doctor");
-        }
         if !rest.is_empty() {
             msg.extend(["; ", rest]);
         }

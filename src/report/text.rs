@@ -88,11 +88,8 @@ impl Report {
         for (kind, what) in self.right.iter().filter(|_| style.details == Details::Checks) {
             let kind = format!("{kind:<11} ");
             let first = style.width().saturating_sub(kind.chars().count() + 2);
-            for (index, part) in wrap(&escape(what), first, style.width() - 4).iter().enumerate() {
-                let start =
-                    if index == 0 { style.paint(GREEN, "✓") + " " + &kind } else { "    ".to_owned() };
-                let _ = writeln!(out, "{start}{part}");
-            }
+            let lines = wrap(&escape(what), first, style.width() - 4);
+            let _ = writeln!(out, "{} {kind}{}", style.paint(GREEN, "✓"), lines.join("\n    "));
         }
         let made = self.changes.iter().any(|line| line.kind == "ssh_key" && line.outcome == "applied");
         if let Some(key) = self.public_key.as_ref().filter(|_| made) {
@@ -128,10 +125,9 @@ impl Report {
             let about = escape(&self.profiles.join(","));
             let about = if about.is_empty() { about } else { about + ": " };
             let first = style.width().saturating_sub(about.chars().count());
-            for (index, part) in wrap(&escape(&self.msg), first, style.width()).iter().enumerate() {
-                let about = if index == 0 { about.as_str() } else { "" };
-                let _ = writeln!(out, "{about}{}", style.paint(code, part));
-            }
+            let lines = wrap(&escape(&self.msg), first, style.width());
+            let lines: Vec<String> = lines.iter().map(|line| style.paint(code, line)).collect();
+            let _ = writeln!(out, "{about}{}", lines.join("\n"));
         }
         out
     }
@@ -151,10 +147,8 @@ impl Report {
                 if repeated.len() == 1 { "it" } else { "them" }
             );
             let first = style.width().saturating_sub(count.len());
-            for (index, part) in wrap(&rest, first, style.width() - 2).iter().enumerate() {
-                let start = if index == 0 { style.paint(YELLOW, &count) } else { "  ".to_owned() };
-                let _ = writeln!(out, "{start}{part}");
-            }
+            let lines = wrap(&rest, first, style.width() - 2);
+            let _ = writeln!(out, "{}{}", style.paint(YELLOW, &count), lines.join("\n  "));
         }
         for (index, remark) in told.iter().enumerate() {
             let is_error = index < self.errors;
@@ -182,10 +176,7 @@ pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, re
     let mut lines = remark.message.lines();
     let first = escape(lines.next().unwrap_or_default());
     let (room, rest) = (style.width().saturating_sub(word.len() + 2), style.width() - 2);
-    for (index, part) in wrap(&first, room, rest).iter().enumerate() {
-        let word = if index == 0 { style.paint(code, word) + ": " } else { "  ".to_owned() };
-        let _ = writeln!(out, "{word}{part}");
-    }
+    let _ = writeln!(out, "{}: {}", style.paint(code, word), wrap(&first, room, rest).join("\n  "));
     // The caret of a profile's error stands below its word: those lines keep their shape.
     for line in lines {
         let _ = writeln!(out, "{}", escape(line));
@@ -239,7 +230,6 @@ pub fn escape(text: &str) -> String {
 
 /// The same in a JSON document, whose line breaks are its own: in its strings nothing acts any more.
 pub fn escape_json(document: &str) -> String {
-    use std::fmt::Write as _;
     let mut clean = String::with_capacity(document.len());
     for c in document.chars() {
         if acts(c) && c != '\n' {
