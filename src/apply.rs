@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
-use crate::change::{Change, ChangeOutcome, Check, Harm, Note, Op, Outcome, Place};
+use crate::change::{Change, ChangeOutcome, Harm, Note, Op, Outcome, Place};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, State};
 use crate::sys::accounts::{tools, unfinished};
@@ -278,9 +278,7 @@ impl<'a> Session<'a> {
     fn judge(&self, changes: &[Change], worker: &mut Worker<'_>) -> Result<Vec<Judged<'a>>> {
         let mut judges = Vec::new();
         for (index, change) in changes.iter().enumerate() {
-            let (Some(Check::Sudoers { .. }), Op::File(file)) = (check_of(change), &change.op) else {
-                continue;
-            };
+            let Some(file) = change.op.sudoers() else { continue };
             worker.reach(index);
             let path = file.place.path();
             let name = path.file_name().context("a sudoers file has a name")?;
@@ -325,13 +323,6 @@ struct Judged<'a> {
     before: Vec<Option<String>>,
     /// Nobody edits the file until we are done.
     _lock: Option<PolicyLock>,
-}
-
-fn check_of(change: &Change) -> Option<&Check> {
-    match &change.op {
-        Op::File(file) => Some(&file.check),
-        _ => None,
-    }
 }
 
 /// The state directory, made when it is missing.

@@ -352,6 +352,14 @@ impl Op {
         }
     }
 
+    /// The file with sudo rules that this changes.
+    pub fn sudoers(&self) -> Option<&FileOp> {
+        match self {
+            Self::File(file) if matches!(file.check, Check::Sudoers { .. }) => Some(file),
+            _ => None,
+        }
+    }
+
     /// True for a change outside the account's home.
     pub fn is_system(&self) -> bool {
         matches!(self.place(), Some(Place::System(_)))

@@ -78,11 +78,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Option<u8> {
 }
 
 fn usage() -> anyhow::Error {
-    fault(
-        "usage",
-        "runner-deploy takes the name of a deployment and nothing else",
-        mend!("the names are those of the files in {}", DIRECTORY),
-    )
+    fault("usage", "runner-deploy takes the name of a deployment and nothing else", usage_names())
 }
 
 /// Everything that is needed, found and checked.
@@ -320,16 +316,13 @@ fn beside(root: &Root, target: &Path, name: &Name) -> Result<()> {
     for above in target.ancestors().skip(1) {
         let stat = root.stat(above, true).with_context(|| format!("cannot look at {}", above.display()))?;
         if stat.is_some_and(|stat| stat.identity == (here.st_dev, here.st_ino)) {
+            let (target, above, name) = (target.display(), above.display(), name.as_str());
             return Err(fault(
                 "deploy-checkout",
-                format!(
-                    "the target {} lies in {}, the directory to deploy",
-                    target.display(),
-                    above.display()
-                ),
+                format!("the target {target} lies in {above}, the directory to deploy"),
                 mend!(
                     "in the job, go to the checkout first: cd \"$CI_PROJECT_DIR\" && sudo runner-deploy {}",
-                    name.as_str()
+                    name
                 ),
             ));
         }
@@ -349,7 +342,7 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
     let cannot = || format!("cannot look at {}", path.display());
     let dir = root.dir(path).with_context(cannot)?.ok_or_else(missing)?;
     let resolved = dir.path().to_path_buf();
-    let parent = root.secure_dir(resolved.parent().unwrap_or(Path::new("/")))?;
+    root.secure_dir(resolved.parent().unwrap_or(Path::new("/")))?;
     let stat = dir.stat().with_context(cannot)?;
     let is_its_own = owner.uid != 0 && stat.uid == owner.uid && stat.mode & 0o002 == 0;
     if let (false, Some(reason)) = (is_its_own, root.untrusted(&dir).with_context(cannot)?) {
@@ -359,7 +352,6 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
             mend!("$ chown it to its owner, and: chmod go-w {}", fault::quoted(path)),
         ));
     }
-    drop(parent);
     match refuse_place(&resolved) {
         None => Ok(resolved),
         Some(why) => Err(fault(

@@ -37,7 +37,7 @@ pub use complete::complete;
 pub use exit::{Call, Exit, Streams};
 pub(crate) use output::write;
 pub use output::{crashed, usage};
-use output::{deliver, json, print};
+use output::{deliver, fail, json, print};
 use place::Site;
 pub(crate) use place::machine;
 use reader::{options, reader, require_root};
@@ -63,14 +63,11 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             let write = !apply.dry_run;
             let call = if write { call } else { call.with_differences() };
             let report = host(call, &apply.selection, write, call.extent());
-            let exit = match report.status {
-                Status::Failed => Exit::Error,
-                Status::Pending if apply.selection.allow_pending => Exit::Converged,
-                _ if !report.pending.is_empty() && !apply.selection.allow_pending => Exit::Pending,
-                _ => Exit::Converged,
-            };
             print(&report, call, streams);
-            exit
+            match Exit::of(&report) {
+                Exit::Pending if apply.selection.allow_pending => Exit::Converged,
+                exit => exit,
+            }
         }
         Command::Plan(plan) => {
             let call = call.with_differences();
@@ -297,10 +294,6 @@ fn text_or_json(cli: &Cli, names: &[String], text: &str) -> String {
 fn answer(call: Call<'_>, streams: &mut Streams<'_>) -> Exit {
     match ask(call, streams) {
         Ok(text) => deliver(streams, &text),
-        Err(error) => {
-            let report = Report::failed(&[], &error).addressed(reader(call, &[], Vec::new()));
-            print(&report, call, streams);
-            Exit::Error
-        }
+        Err(error) => fail(&error, call, streams),
     }
 }

@@ -16,10 +16,10 @@ use crate::sys::dir::Dir;
 /// The name of the template for `gitlab-runner register` in the state directory; a killed run leaves it.
 pub(super) const TEMPLATE: &str = "template.toml";
 
-/// Its name in the state directory.
+/// The name of the mark in the state directory.
 const NAME: &str = "working";
 
-/// Make it. Durable when this returns.
+/// Make the mark. It is durable when this returns.
 pub(super) fn begin(state: &Dir) -> Result<()> {
     let made = match state.make_child(NAME.as_ref(), None, 0o700) {
         // Two attempts of one run, or the leftover of one that was killed before it had changed anything.
@@ -29,7 +29,7 @@ pub(super) fn begin(state: &Dir) -> Result<()> {
     made.with_context(|| format!("cannot use the state directory {STATE}, so nothing was changed"))
 }
 
-/// Take it away. One that comes back after a power cut costs a look at the journal, and no more.
+/// Take the mark away. If a power cut brings it back, the next run looks into the journal once in vain.
 pub(super) fn end(state: &Dir) -> Result<()> {
     match state.remove_child(NAME.as_ref()) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -43,7 +43,7 @@ pub(super) fn is_set(state: &Dir) -> Result<bool> {
     Ok(found.with_context(|| format!("cannot look at {STATE}/{NAME}"))?.is_some())
 }
 
-/// True for its name.
+/// True for the name of the mark.
 pub(super) fn is_mark(name: &OsStr) -> bool {
     name == NAME
 }
@@ -52,9 +52,6 @@ pub(super) fn is_mark(name: &OsStr) -> bool {
 /// limit (`ulimit -f`) is an error of the write then, not the end in the middle of it.
 pub(super) fn hold_signals() -> Result<()> {
     use Signal::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXFSZ};
-    let mut held = SigSet::empty();
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ] {
-        held.add(signal);
-    }
-    held.thread_block().context("cannot hold signals back")
+    let held = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGXFSZ];
+    SigSet::from_iter(held).thread_block().context("cannot hold signals back")
 }

@@ -32,13 +32,12 @@ impl Session<'_> {
             if done.error.is_some() {
                 continue;
             }
-            let ids: Vec<&str> = part.iter().map(|change| change.id.as_str()).collect();
+            let ids = part.iter().map(|change| change.id.as_str()).collect::<Vec<_>>().join(", ");
             outcome.warnings.extend(done.warnings);
             outcome.warnings.push(Note::new(
                 "only-rights",
                 format!(
-                    "the rest failed, and this is live all the same, because it takes rights away: {}",
-                    ids.join(", ")
+                    "the rest failed, and this is live all the same, because it takes rights away: {ids}"
                 ),
                 "correct what failed, then run the same command again; undo puts back what is live",
                 Harm::None,

@@ -40,18 +40,17 @@ enum Rollback {
     Shared(Box<Shared>),
     /// A directory was made.
     Made(Rc<Dir>, OsString),
-    /// A directory that changes when its files are finished.
-    Deferred(DeferredChange),
-    /// Owner and mode were changed from these.
-    Repaired { dir: Rc<Dir>, name: OsString, identity: (u64, u64), owner: Option<Identity>, mode: u32 },
+    /// A directory that changes at the very end: until then what is in it may have to be reached.
+    Deferred(DirectoryChange),
+    /// Owner and mode were changed; with the change back.
+    Repaired(DirectoryChange),
 }
 
 type Directory = ((u64, u64), (u32, u32, u32));
 
-/// A directory that was checked, and what is done to it at the very end: until then what is in it may have
-/// to be reached.
+/// A directory, or another entry, that was checked, and what is done to it.
 #[derive(Debug)]
-struct DeferredChange {
+struct DirectoryChange {
     dir: Rc<Dir>,
     name: OsString,
     identity: (u64, u64),
@@ -155,7 +154,7 @@ impl<'a> Worker<'a> {
             Op::Account(_) | Op::Register(_) => {}
             Op::RemoveDirectory { before, .. } => {
                 let (identity, _) = self.directory(&dir, &name, before, place)?;
-                self.done(Rollback::Deferred(DeferredChange { dir, name, identity, after: None }));
+                self.done(Rollback::Deferred(DirectoryChange { dir, name, identity, after: None }));
             }
             Op::Directory { before: None, after, .. } => {
                 let owner = self.owner(&after.owner)?;
@@ -166,7 +165,7 @@ impl<'a> Worker<'a> {
                 let (identity, old) = self.directory(&dir, &name, before, place)?;
                 if late {
                     let after = Some((self.owner(&after.owner)?, after.mode));
-                    self.done(Rollback::Deferred(DeferredChange { dir, name, identity, after }));
+                    self.done(Rollback::Deferred(DirectoryChange { dir, name, identity, after }));
                 } else {
                     self.repair(dir, name, identity, after, old)?;
                 }
@@ -276,8 +275,8 @@ impl<'a> Worker<'a> {
                 Rollback::File(staged) => staged.dir(),
                 Rollback::Shared(shared) => shared.dir(),
                 Rollback::Made(dir, _)
-                | Rollback::Deferred(DeferredChange { dir, .. })
-                | Rollback::Repaired { dir, .. } => dir,
+                | Rollback::Deferred(DirectoryChange { dir, .. })
+                | Rollback::Repaired(DirectoryChange { dir, .. }) => dir,
             };
             dir.sync().with_context(|| format!("cannot make {} durable", dir.path().display()))?;
         }
@@ -296,7 +295,7 @@ impl<'a> Worker<'a> {
         dir.repair(&name, identity, owner, after.mode)
             .with_context(|| format!("cannot repair {}", dir.path().join(&name).display()))?;
         let was = identity::is_root().then_some(Identity { uid: old.0, gid: old.1 });
-        self.done(Rollback::Repaired { dir, name, identity, owner: was, mode: old.2 });
+        self.done(Rollback::Repaired(DirectoryChange { dir, name, identity, after: Some((was, old.2)) }));
         Ok(())
     }
 
@@ -345,15 +344,12 @@ impl<'a> Worker<'a> {
     fn directory(&self, dir: &Dir, name: &OsString, before: &Meta, place: &Place) -> Result<Directory> {
         let now = dir.stat_entry(name)?.filter(|now| now.kind == Kind::Directory);
         let now = now.ok_or_else(|| changed(place))?;
-        if self.meta_differs(before, now.mode, now.uid, now.gid)? {
+        let owner = self.owner(&before.owner)?;
+        if before.mode != now.mode || owner.is_some_and(|owner| (owner.uid, owner.gid) != (now.uid, now.gid))
+        {
             return Err(changed(place));
         }
         Ok((now.identity, (now.uid, now.gid, now.mode)))
-    }
-
-    fn meta_differs(&self, meta: &Meta, mode: u32, uid: u32, gid: u32) -> Result<bool> {
-        let owner = self.owner(&meta.owner)?;
-        Ok(meta.mode != mode || owner.is_some_and(|owner| (owner.uid, owner.gid) != (uid, gid)))
     }
 }
 

@@ -18,10 +18,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::said::{ERROR, code, plain};
+use crate::sys::exec::end_of;
 use crate::sys::fd_passing::Socket;
-
-/// How often a sender that has said everything is looked at.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// A sender that was started.
 pub(super) struct Sender {
@@ -70,13 +68,13 @@ impl Sender {
             // Before the receiver hears of it.
             mark.store(!speaks, Ordering::SeqCst);
             drop(output);
-            let ended = if speaks { wait(&mut child, limit) } else { None };
+            let ended = if speaks { end_of(&mut child, Instant::now() + limit).ok().flatten() } else { None };
             if ended.is_none() {
                 mark.store(true, Ordering::SeqCst);
                 // Nobody waits for its end: who traces it is told first, and may keep it.
                 child.kill().ok();
             }
-            socket.answer(ended.unwrap_or(ERROR)).ok();
+            socket.answer(ended.map_or(ERROR, code)).ok();
         });
         Watched { said, stalled }
     }
@@ -96,18 +94,6 @@ fn carry(mut from: ChildStdout, mut to: &File, limit: Duration) -> bool {
         match from.read(&mut chunk) {
             Ok(count) if count > 0 && to.write_all(&chunk[..count]).is_ok() => {}
             _ => return true,
-        }
-    }
-}
-
-/// The exit code; `None` when it lives on.
-fn wait(child: &mut Child, limit: Duration) -> Option<u8> {
-    let deadline = Instant::now() + limit;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(code(status)),
-            Ok(None) if Instant::now() < deadline => crate::sys::waiting::rest(PAUSE),
-            _ => return None,
         }
     }
 }

@@ -76,7 +76,7 @@ fn answer(call: Call<'_>, asked: &Doctor) -> Result<Explanation> {
     Ok(explanation)
 }
 
-/// True when somebody named a log, and did not give it.
+/// True when the text is the path of a log, in the place of the log itself.
 fn is_file(call: Call<'_>, path: &Path) -> bool {
     let found = machine(call.environment, None).and_then(|machine| machine.given_file(path, MOST_BYTES));
     found.is_ok_and(|found| found.is_some_and(|entry| entry.stat.kind == Kind::Regular))

@@ -8,6 +8,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{Call, Exit, Streams};
+use super::reader::reader;
 use super::shelf::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
@@ -110,6 +111,12 @@ pub(super) fn print(report: &Report, call: Call<'_>, streams: &mut Streams<'_>) 
     }
     write(streams.out, &report.results(call.style));
     write(streams.err, &report.problems(call.style));
+}
+
+/// The end of a command that came to nothing but an error.
+pub(super) fn fail(error: &anyhow::Error, call: Call<'_>, streams: &mut Streams<'_>) -> Exit {
+    print(&Report::failed(&[], error).addressed(reader(call, &[], Vec::new())), call, streams);
+    Exit::Error
 }
 
 /// For a command whose output is all that it does: a reader who has enough is no error, a full disk is one.

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::exit::{Call, Exit, Streams};
-use super::output::{json, print, write};
+use super::output::{fail, json, print, write};
 use super::place::Site;
 use super::reader::{reader, require_root};
 use crate::apply::Leftovers;
-use crate::change::{Change, ChangeOutcome, Check, Op};
+use crate::change::{Change, ChangeOutcome};
 use crate::cli::Undo as Command;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, Named, State};
@@ -24,7 +24,7 @@ pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) 
                 write(streams.out, &text);
                 Exit::Converged
             }
-            Err(error) => failed(call, &error, streams),
+            Err(error) => fail(&error, call, streams),
         };
     }
     let call = if command.dry_run { call.with_differences() } else { call };
@@ -34,14 +34,8 @@ pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) 
             print(&report, call, streams);
             Exit::of(&report)
         }
-        Err(error) => failed(call, &error, streams),
+        Err(error) => fail(&error, call, streams),
     }
-}
-
-fn failed(call: Call<'_>, error: &anyhow::Error, streams: &mut Streams<'_>) -> Exit {
-    let report = Report::failed(&[], error).addressed(reader(call, &[], Vec::new()));
-    print(&report, call, streams);
-    Exit::Error
 }
 
 fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report> {
@@ -96,7 +90,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
         }
     };
     // What waits for a person is told, and keeps no older run from being undone.
-    let is_left = |change: &&Change| found.plan.pending.is_empty() || !is_rule(change);
+    let is_left = |change: &&Change| found.plan.pending.is_empty() || change.op.sudoers().is_none();
     if let Some(left) = again.plan.changes.iter().find(is_left) {
         report.fail(&fault(
             "not-converged",
@@ -123,10 +117,6 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
     }
     report.undone = found.ids.iter().map(ToString::to_string).collect();
     Ok(report)
-}
-
-fn is_rule(change: &Change) -> bool {
-    matches!(&change.op, Op::File(file) if matches!(file.check, Check::Sudoers { .. }))
 }
 
 fn planned(found: &Undo, extent: DetailLevel) -> Report {

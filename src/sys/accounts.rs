@@ -107,19 +107,22 @@ impl Account {
     }
 }
 
+/// The fields of a line about a name, where it has so many.
+fn fields<'l, const COUNT: usize>(line: &'l str, name: &str) -> Option<[&'l str; COUNT]> {
+    let fields: [&str; COUNT] = line.split(':').collect::<Vec<_>>().try_into().ok()?;
+    Some(fields).filter(|fields| fields.first() == Some(&name))
+}
+
 fn entry(line: &str, name: &str) -> Option<Account> {
-    let fields: Vec<&str> = line.split(':').collect();
-    match fields[..] {
-        [login, _, uid, gid, _, home, shell] if login == name => Some(Account {
-            name: name.to_owned(),
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-            home: PathBuf::from(home),
-            shell: PathBuf::from(shell),
-            alias: None,
-        }),
-        _ => None,
-    }
+    let [_, _, uid, gid, _, home, shell] = fields(line, name)?;
+    Some(Account {
+        name: name.to_owned(),
+        uid: uid.parse().ok()?,
+        gid: gid.parse().ok()?,
+        home: PathBuf::from(home),
+        shell: PathBuf::from(shell),
+        alias: None,
+    })
 }
 
 /// Names of the members of a group; `None` when there is no such group.
@@ -130,13 +133,8 @@ pub fn members(root: &Root, group: &str) -> Result<Option<Vec<String>>> {
         }));
     }
     Ok(lines(&text(root, "/etc/group")?).find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields[..] {
-            [name, _, _, members] if name == group => {
-                Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
-            }
-            _ => None,
-        }
+        let [_, _, _, members] = fields(line, group)?;
+        Some(members.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect())
     }))
 }
 
@@ -145,13 +143,8 @@ pub fn group_id(root: &Root, name: &str) -> Result<Option<u32>> {
     if root.is_host() {
         return Ok(users::get_group_by_name(name).map(|group| group.gid()));
     }
-    Ok(lines(&text(root, "/etc/group")?).find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        match fields[..] {
-            [group, _, gid, _] if group == name => gid.parse().ok(),
-            _ => None,
-        }
-    }))
+    let of_line = |line: &str| fields(line, name).and_then(|[_, _, gid, _]| gid.parse().ok());
+    Ok(lines(&text(root, "/etc/group")?).find_map(of_line))
 }
 
 /// A database as text; empty when there is none.

@@ -178,7 +178,7 @@ impl Dir {
         let Some(identity) = self.identity else {
             return Err(refused);
         };
-        let _root = RootGuard::new();
+        let _root = RootGuard::enter();
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
@@ -202,7 +202,7 @@ impl Dir {
         Ok(self.entries()?.into_iter().map(|(name, _)| name).collect())
     }
 
-    /// The same with what each is, where the file system tells.
+    /// Names of all entries with what each is, where the file system tells.
     pub(super) fn entries(&self) -> io::Result<Vec<Named>> {
         let _rights = self.act()?;
         self.entries_quietly()
@@ -216,7 +216,7 @@ impl Dir {
     /// in it is the account's own, or a file that everybody can read. Only root puts something into it meanwhile.
     pub fn keeps_nothing_back(&self) -> io::Result<bool> {
         let Some(account) = self.identity else { return Ok(false) };
-        let _root = RootGuard::new();
+        let _root = RootGuard::enter();
         let directory = self.stat()?;
         if directory.uid != 0 || directory.mode & 0o022 != 0 {
             return Ok(false);
@@ -307,7 +307,7 @@ impl Dir {
             if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {
                 return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
             }
-            let _root = RootGuard::new();
+            let _root = RootGuard::enter();
             return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         if owner.is_some_and(|owner| owner.uid != account.uid) {
@@ -315,7 +315,7 @@ impl Dir {
         }
         if owner.is_some_and(|owner| owner.gid != account.gid) {
             // Back to a group that it was found with, which only root can do; nothing ever lends that group's rights.
-            let _root = RootGuard::new();
+            let _root = RootGuard::enter();
             return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
         let _rights = self.act()?;

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -164,7 +164,7 @@ impl<'a> Tool<'a> {
         self
     }
 
-    /// The same with all groups of the account, as a job has them.
+    /// Run it with the rights of an account and with all its groups, as a job has them.
     #[must_use]
     pub fn account(self, name: &str, identity: Identity) -> Self {
         let name = std::ffi::CString::new(name).unwrap_or_default();
@@ -212,13 +212,9 @@ impl<'a> Tool<'a> {
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
-        #[expect(clippy::disallowed_methods, reason = "the one place that starts programs")]
-        let mut command = Command::new(self.program);
+        let mut command = clean(self.program);
         command
             .args(&self.arguments)
-            .env_clear()
-            .env("PATH", TOOL_PATH.join(":"))
-            .env("LC_ALL", "C")
             .envs(self.environment)
             .current_dir(if self.rehearses { Path::new("/") } else { self.within })
             .stdout(Stdio::piped())
@@ -272,15 +268,7 @@ impl<'a> Tool<'a> {
             }
             _ => Ok(()),
         };
-        let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for {name}"))? {
-                break Some(status);
-            }
-            if Instant::now() >= deadline {
-                break None;
-            }
-            super::waiting::rest(Duration::from_millis(2));
-        };
+        let status = end_of(&mut child, deadline).with_context(|| format!("cannot wait for {name}"))?;
         if status.is_none() {
             stop(&mut child);
         }
@@ -320,20 +308,24 @@ fn start(command: &mut Command) -> io::Result<Child> {
 /// what they started in a session of its own. For the status it waits only a moment: whoever traces a
 /// process is told of its end first, and an account can trace what runs with its rights and keep quiet.
 fn stop(child: &mut Child) {
-    let ended = |child: &mut Child, patience: Duration| {
-        let deadline = Instant::now() + patience;
-        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            super::waiting::rest(Duration::from_millis(2));
-        }
-    };
     // It leads a session and a group of its own.
     if let Ok(group) = i32::try_from(child.id()).map(Pid::from_raw) {
         killpg(group, Signal::SIGTERM).ok();
-        ended(child, GRACE);
+        end_of(child, Instant::now() + GRACE).ok();
         killpg(group, Signal::SIGKILL).ok();
     }
     child.kill().ok();
-    ended(child, FAREWELL);
+    end_of(child, Instant::now() + FAREWELL).ok();
+}
+
+/// Wait for the end of a child, at most until then; `None` where it lives on.
+pub fn end_of(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    loop {
+        match child.try_wait()? {
+            None if Instant::now() < deadline => super::waiting::rest(Duration::from_millis(2)),
+            status => return Ok(status),
+        }
+    }
 }
 
 /// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,

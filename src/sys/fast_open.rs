@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::dir::Dir;
 
-/// What came of it.
+/// What came of an attempt to open a path at once.
 pub(super) enum FastOpen {
     /// The thing at the path.
     Open(OwnedFd),

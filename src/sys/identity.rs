@@ -127,18 +127,12 @@ pub struct RootGuard(Option<Identity>);
 
 impl RootGuard {
     /// Lay the account's rights down, if they are in use.
-    pub fn new() -> Self {
+    pub fn enter() -> Self {
         let entered = ENTERED.take();
         if entered.is_some() {
             restore();
         }
         Self(entered)
-    }
-}
-
-impl Default for RootGuard {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -95,7 +95,7 @@ impl Watch {
                 .and_then(|_| raw::lease(file.as_fd(), LeaseCommand::Set(kind)));
             match taken {
                 Ok(_) => Ok::<_, io::Error>(Some(Some(kind))),
-                Err(error) if is(&error, Errno::EINTR) || is(&error, Errno::EAGAIN) => Ok(None),
+                Err(Errno::EINTR | Errno::EAGAIN) => Ok(None),
                 Err(_) => Ok(Some(None)),
             }
         };
@@ -151,8 +151,4 @@ impl Drop for Watch {
         // The end of the file handle would end it, too, if no child has inherited a copy.
         raw::lease(self.file.as_fd(), LeaseCommand::Set(F_UNLCK)).ok();
     }
-}
-
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno as i32)
 }

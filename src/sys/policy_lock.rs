@@ -35,12 +35,7 @@ impl PolicyLock {
         let Some(found) = root.walk(path, false).with_context(cannot)? else {
             return Ok(None);
         };
-        if found
-            .dir
-            .stat_entry(&found.name)
-            .with_context(cannot)?
-            .is_none_or(|stat| stat.kind != Kind::Regular)
-        {
+        if found.stat().with_context(cannot)?.is_none_or(|stat| stat.kind != Kind::Regular) {
             return Ok(None);
         }
         // A lock for writing wants a handle for writing.

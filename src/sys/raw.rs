@@ -102,7 +102,7 @@ pub(super) enum LeaseCommand {
 const F_SETSIG: c_int = 10;
 
 /// Ask the kernel about the lease on an open file.
-pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> io::Result<c_int> {
+pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> nix::Result<c_int> {
     let (command, argument) = match command {
         LeaseCommand::Set(kind) => (libc::F_SETLEASE, kind),
         LeaseCommand::Get => (libc::F_GETLEASE, 0),
@@ -110,8 +110,7 @@ pub(super) fn lease(file: BorrowedFd<'_>, command: LeaseCommand) -> io::Result<c
     };
     // SAFETY: the descriptor is open as long as the borrow lives; each of the three commands takes its
     // argument by value, so that the kernel reads and writes none of our memory.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
-    Ok(Errno::result(result)?)
+    Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), command, argument) })
 }
 
 /// Requests of ioctl(2) on an open namespace, `ioctl_nsfs(2)`.

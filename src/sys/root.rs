@@ -147,19 +147,17 @@ impl Root {
     /// The open directory at `path`, links resolved; `None` when it does not exist.
     pub fn dir(&self, path: &Path) -> io::Result<Option<Rc<Dir>>> {
         // Nearly always it is a directory, and no link to one.
-        if let Some(found) = self.walk(path, false)?.filter(|found| !found.name.is_empty()) {
+        for follow in [false, true] {
+            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
+            if found.name.is_empty() {
+                return Ok(Some(found.dir));
+            }
             match self.enter(&found.dir, &found.name) {
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
                 entered => return entered,
             }
         }
-        let Some(found) = self.walk(path, true)? else {
-            return Ok(None);
-        };
-        if found.name.is_empty() {
-            return Ok(Some(found.dir));
-        }
-        self.enter(&found.dir, &found.name)
+        Err(io::ErrorKind::NotADirectory.into())
     }
 
     /// The directory and the name for `path`; a link at its end is followed if `follow`. `None` when a

@@ -27,12 +27,13 @@ use super::lease::{Against, Watch};
 use super::mounts;
 use super::root::Root;
 use super::staged::{self, Staged};
+use super::waiting::now;
 use crate::fault::Fault;
 use in_place::InPlace;
 pub use in_place::{is_copy, repair};
 pub use leftover::sweep;
 pub use target::{After, Before, Target};
-use target::{conflict, in_use, is_same, not_taken_back, now, refuse, stamp, writers};
+use target::{conflict, in_use, is_same, not_taken_back, refuse, stamp, writers};
 
 /// Between finding a path's inode and waiting for its lease, a writer is in the kernel for microseconds.
 const LOOK_BACK: Duration = Duration::from_millis(20);
@@ -309,11 +310,8 @@ impl Shared {
     fn leave(&mut self, error: anyhow::Error) -> anyhow::Error {
         let (path, aside) = (self.target.path(), self.staged.path());
         self.staged.leave();
-        error.context(format!(
-            "{} stays as it is, and the other version in {}",
-            path.display(),
-            aside.display()
-        ))
+        let (path, aside) = (path.display(), aside.display());
+        error.context(format!("{path} stays as it is, and the other version in {aside}"))
     }
 
     fn go_in_place(&mut self, why: &str) {

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -44,9 +45,7 @@ pub struct Kept {
 impl Kept {
     /// Drop the old file.
     pub fn finish(self) -> io::Result<()> {
-        let Some(old) = self.old else { return Ok(()) };
-        let _rights = self.dir.act()?;
-        Ok(unlinkat(&*self.dir, old.as_os_str(), UnlinkatFlags::NoRemoveDir)?)
+        self.old.map_or(Ok(()), |old| self.dir.unlink(&old))
     }
 
     /// The directory that the file lies in.
@@ -108,15 +107,9 @@ impl Staged {
 
     /// Prepare to take away the file `name` of `dir`.
     pub fn removal(dir: &Rc<Dir>, name: &OsStr, made: (u64, u64)) -> io::Result<Self> {
-        let temp = temp_name(name)?;
-        Ok(Self {
-            dir: Rc::clone(dir),
-            name: name.to_owned(),
-            temp,
-            made,
-            keep: false,
-            state: State::Waiting,
-        })
+        let mut staged = Self::aside(dir, name, &temp_name(name)?, made);
+        staged.keep = false;
+        Ok(staged)
     }
 
     /// Prepare to give the file `name` of `dir` the name `aside`, which must be free.
@@ -216,18 +209,18 @@ impl Staged {
         let state = std::mem::replace(&mut self.state, State::Done);
         match state {
             State::Waiting if self.keep => {}
-            State::Waiting => match unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(error) => return Err(error.into()),
+            State::Waiting => match self.dir.unlink(&self.temp) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
             },
             State::Exchanged => {
                 exchange(&self.dir, &self.temp, &self.name)?;
-                unlinkat(&*self.dir, self.temp.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+                self.dir.unlink(&self.temp)?;
             }
             State::Appeared => {
                 // Only what we made: somebody may have put another file there since.
                 if self.identity_of(&self.name)? == Some(self.made) {
-                    unlinkat(&*self.dir, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?;
+                    self.dir.unlink(&self.name)?;
                 }
             }
             State::Removed => appear(&self.dir, &self.temp, &self.name)?,
@@ -237,11 +230,7 @@ impl Staged {
     }
 
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<(u64, u64)>> {
-        match nix::sys::stat::fstatat(&*self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Stat::from(stat).identity)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.dir.stat_entry(name)?.map(|stat| stat.identity))
     }
 }
 
@@ -250,6 +239,13 @@ impl Drop for Staged {
         // Errors were reported by whoever called roll_back; here only the last chance is taken.
         self.roll_back().ok();
     }
+}
+
+/// Make a file that only we see, where nothing is.
+pub(super) fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = Staged::create(dir, name, bytes, None, mode, None)?;
+    file.commit(None)?;
+    file.finish()
 }
 
 /// Remove temporary files that a killed run left beside `name`; returns how many.
@@ -372,5 +368,3 @@ fn appear(dir: &Dir, from: &OsStr, to: &OsStr) -> io::Result<()> {
 fn changed_meanwhile() -> io::Error {
     io::Error::other("somebody else changed it meanwhile")
 }
-
-use std::os::unix::ffi::OsStrExt;

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Who is told, again and again, what is waited for, and with `None` that it is over.
 type Told = dyn Fn(Option<&str>);
@@ -58,6 +58,12 @@ impl Waiting {
             told(what);
         }
     }
+}
+
+/// The time since 1970: seconds and nanoseconds.
+pub fn now() -> (i64, i64) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos().into())
 }
 
 /// Do nothing for so long. Where a filter of system calls refuses that it returns at once; the standard library's

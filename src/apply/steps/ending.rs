@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{DeferredChange, Rollback, Worker};
+use super::{DirectoryChange, Rollback, Worker};
 use crate::sys::{shared, staged};
 
 /// A run whose changes are live and hold. It has nothing with which one could be taken back: whatever fails from
@@ -14,7 +14,7 @@ use crate::sys::{shared, staged};
 pub(in crate::apply) struct Committed {
     files: Vec<staged::Kept>,
     shared: Vec<shared::Kept>,
-    last: Vec<DeferredChange>,
+    last: Vec<DirectoryChange>,
 }
 
 /// The last look found nothing: only then may the way back be given up.
@@ -65,7 +65,7 @@ impl Worker<'_> {
                 Rollback::File(mut staged) => held.files.push(staged.keep()),
                 Rollback::Shared(shared) => held.shared.push(shared.keep()),
                 Rollback::Deferred(last) => held.last.push(last),
-                Rollback::None | Rollback::Made(..) | Rollback::Repaired { .. } => {}
+                Rollback::None | Rollback::Made(..) | Rollback::Repaired(_) => {}
             }
         }
         held
@@ -80,9 +80,7 @@ impl Worker<'_> {
                 Rollback::File(staged) => staged.roll_back().map_err(anyhow::Error::from),
                 Rollback::Shared(shared) => shared.roll_back(),
                 Rollback::Made(dir, name) => dir.remove_child(name).map_err(anyhow::Error::from),
-                Rollback::Repaired { dir, name, identity, owner, mode } => {
-                    dir.repair(name, *identity, *owner, *mode).map_err(anyhow::Error::from)
-                }
+                Rollback::Repaired(back) => back.change().map_err(anyhow::Error::from),
             };
             first = first.or(undone.err());
         }
@@ -91,7 +89,7 @@ impl Worker<'_> {
     }
 }
 
-impl DeferredChange {
+impl DirectoryChange {
     fn change(&self) -> io::Result<()> {
         let Self { dir, name, identity, after } = self;
         if let Some((owner, mode)) = after {

@@ -29,18 +29,18 @@ pub(super) fn call(root: &Root, state: &Rc<Dir>, program: &Path, arguments: &[Os
     let cannot = || format!("cannot copy the accounts of {}", root.on_machine(Path::new("/")).display());
     forget(state)?;
     let etc = root.secure_dir(Path::new("/etc"))?;
-    let top = make(state, OsStr::new(COPY)).with_context(cannot)?;
-    let copy = make(&top, OsStr::new("etc")).with_context(cannot)?;
+    let top = state.make_scratch(OsStr::new(COPY)).with_context(cannot)?;
+    let copy = top.make_scratch(OsStr::new("etc")).with_context(cannot)?;
     let names = etc.names().with_context(cannot)?;
     for name in names.iter().filter(|name| is_of_database(name)) {
-        write(&copy, name, &read(&etc, name)?).with_context(cannot)?;
+        staged::write(&copy, name, &read(&etc, name)?, 0o600).with_context(cannot)?;
     }
-    let defaults = make(&copy, OsStr::new("default")).with_context(cannot)?;
+    let defaults = copy.make_scratch(OsStr::new("default")).with_context(cannot)?;
     for path in SETTINGS.map(Path::new) {
         let found = root.read(&Path::new("/etc").join(path), MOST_BYTES).with_context(cannot)?;
         let dir = if path.parent() == Some(Path::new("")) { &copy } else { &defaults };
         if let (Some((file, _)), Some(name)) = (found, path.file_name()) {
-            write(dir, name, &file.bytes).with_context(cannot)?;
+            staged::write(dir, name, &file.bytes, 0o600).with_context(cannot)?;
         }
     }
     // By the handle: whoever owns the tree may move what is above the copy.
@@ -106,15 +106,4 @@ fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
         return Err(irregular(&Path::new("/etc").join(name)));
     }
     Ok(entry.bytes)
-}
-
-fn make(parent: &Rc<Dir>, name: &OsStr) -> std::io::Result<Rc<Dir>> {
-    parent.make_child(name, None, 0o700)?;
-    Ok(Rc::new(parent.child(name)?.ok_or(std::io::ErrorKind::NotFound)?))
-}
-
-fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = Staged::create(dir, name, bytes, None, 0o600, None)?;
-    file.commit(None)?;
-    file.finish()
 }

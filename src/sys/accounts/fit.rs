@@ -58,7 +58,7 @@ pub fn check(root: &Root, machine: &Root, confined: bool) -> Result<()> {
 /// A lock that is taken.
 struct Held {
     fault: Fault,
-    /// Whose process it is may let it go.
+    /// A process holds it, and may let it go.
     may_go: bool,
 }
 

@@ -126,12 +126,10 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
         })?;
         wait_for_useradd(machine, &new.name, waiting)?;
         if place.complete(&new, false)? {
+            let name = &new.name;
             finished.push(Fault::new(
                 "account-half-made",
-                format!(
-                    "a run that was killed or failed left the account {} half made; it is whole now",
-                    new.name
-                ),
+                format!("a run that was killed or failed left the account {name} half made; it is whole now"),
                 "nothing is left to do",
             ));
         }
@@ -145,7 +143,7 @@ impl Place<'_> {
     /// this very run.
     fn complete(&self, new: &New, fresh: bool) -> Result<bool> {
         let Some((uid, gid)) = made_of(self.root, new)? else { return Ok(false) };
-        Unfinished { place: *self, root: self.root, new, fresh, owner: Identity { uid, gid } }.finish()
+        Unfinished { place: *self, new, fresh, owner: Identity { uid, gid } }.finish()
     }
 
     /// Nothing of the making is left, and the note goes last.
@@ -235,7 +233,6 @@ pub(super) fn is_gone(pid: i32) -> bool {
 
 struct Unfinished<'a> {
     place: Place<'a>,
-    root: &'a Root,
     new: &'a New,
     fresh: bool,
     owner: Identity,
@@ -246,7 +243,7 @@ impl Unfinished<'_> {
     fn finish(&self) -> Result<bool> {
         let name = self.new.name.as_str();
         let shadow =
-            row(self.root, "/etc/shadow", name)?.is_none() || self.is_locked(["passwd", "shadow"])?;
+            row(self.place.root, "/etc/shadow", name)?.is_none() || self.is_locked(["passwd", "shadow"])?;
         if shadow {
             self.call("usermod", &["--password", LOCKED, name])?;
         }
@@ -264,7 +261,7 @@ impl Unfinished<'_> {
     /// Somebody has, or had when they were killed, one of these locks.
     fn is_locked(&self, databases: [&str; 2]) -> Result<bool> {
         for database in databases {
-            if self.root.stat(&Path::new("/etc").join(format!("{database}.lock")), false)?.is_some() {
+            if self.place.root.stat(&Path::new("/etc").join(format!("{database}.lock")), false)?.is_some() {
                 return Ok(true);
             }
         }
@@ -275,12 +272,12 @@ impl Unfinished<'_> {
     /// group's files: nobody but a person can tell which of the two has to go.
     fn needs_group(&self) -> Result<bool> {
         let (name, gid) = (&self.new.name, self.owner.gid.to_string());
-        let groups = text(self.root, "/etc/group")?;
-        let named = row(self.root, "/etc/group", name)?;
+        let groups = text(self.place.root, "/etc/group")?;
+        let named = row(self.place.root, "/etc/group", name)?;
         let holder = lines(&groups).find(|line| line.split(':').nth(2) == Some(&gid));
         let holder = holder.and_then(|line| line.split(':').next());
-        let is_own =
-            setting(self.root, "USERGROUPS_ENAB")?.is_some_and(|value| value.eq_ignore_ascii_case("yes"));
+        let is_own = setting(self.place.root, "USERGROUPS_ENAB")?
+            .is_some_and(|value| value.eq_ignore_ascii_case("yes"));
         match (named, holder) {
             (None, None) => Ok(is_own),
             (None, Some(_)) if !is_own => Ok(false),
@@ -288,7 +285,7 @@ impl Unfinished<'_> {
             (named, holder) => {
                 let holder =
                     holder.map_or_else(|| "nobody".to_owned(), |holder| format!("the group {holder}"));
-                let prefix = self.root.prefix().map(|path| format!("--prefix {} ", path.display()));
+                let prefix = self.place.root.prefix().map(|path| format!("--prefix {} ", path.display()));
                 let prefix = prefix.unwrap_or_default();
                 let make = if named.is_some() {
                     Repair::default()
@@ -309,10 +306,10 @@ impl Unfinished<'_> {
     }
 
     fn needs_group_secret(&self) -> Result<bool> {
-        let group = row(self.root, "/etc/group", &self.new.name)?;
+        let group = row(self.place.root, "/etc/group", &self.new.name)?;
         let is_elsewhere = group.is_some_and(|group| group.get(1).is_some_and(|password| password == "x"));
-        let has_file = self.root.stat(Path::new("/etc/gshadow"), true)?.is_some();
-        Ok(is_elsewhere && has_file && row(self.root, "/etc/gshadow", &self.new.name)?.is_none())
+        let has_file = self.place.root.stat(Path::new("/etc/gshadow"), true)?.is_some();
+        Ok(is_elsewhere && has_file && row(self.place.root, "/etc/gshadow", &self.new.name)?.is_none())
     }
 
     /// Make the home, or give the account the empty directory that `useradd` made and did not get to give away: it
@@ -327,11 +324,11 @@ impl Unfinished<'_> {
         let dir = self.parent(parent).with_context(cannot)?;
         // Of what is there others may be the makers; what is not there is made as useradd does.
         let is_there = dir.stat_entry(name).with_context(cannot)?.is_some();
-        if (is_there || !self.fresh) && self.root.untrusted(&dir).with_context(cannot)?.is_some() {
+        if (is_there || !self.fresh) && self.place.root.untrusted(&dir).with_context(cannot)?.is_some() {
             return Ok(false);
         }
         let owner = is_root().then_some(self.owner);
-        let (mode, _) = home_mode(self.root)?;
+        let (mode, _) = home_mode(self.place.root)?;
         let Some(stat) = dir.stat_entry(name).with_context(cannot)? else {
             dir.make_child(name, owner, mode).and_then(|()| dir.sync()).with_context(cannot)?;
             return Ok(true);
@@ -339,7 +336,8 @@ impl Unfinished<'_> {
         // 0755 is what useradd opens it with before it gets its mode.
         let is_given = stat.uid == self.owner.uid && (stat.mode != 0o755 || mode == 0o755);
         // Of two useradd the earlier one made the home, with a number that nobody has any more.
-        let is_somebodys = stat.uid != self.owner.uid && stat.uid != 0 && is_somebody(self.root, stat.uid)?;
+        let is_somebodys =
+            stat.uid != self.owner.uid && stat.uid != 0 && is_somebody(self.place.root, stat.uid)?;
         if stat.kind != Kind::Directory || is_given || is_somebodys {
             return Ok(false);
         }
@@ -353,12 +351,12 @@ impl Unfinished<'_> {
 
     /// The directory of homes, made as useradd makes it where it is missing.
     fn parent(&self, path: &Path) -> std::io::Result<Rc<Dir>> {
-        if let Some(dir) = self.root.dir(path)? {
+        if let Some(dir) = self.place.root.dir(path)? {
             return Ok(dir);
         }
         let (above, name) = path.parent().zip(path.file_name()).ok_or(std::io::ErrorKind::NotFound)?;
-        self.parent(above)?.make_child(name, is_root().then(|| self.root.owner()), 0o755)?;
-        self.root.dir(path)?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
+        self.parent(above)?.make_child(name, is_root().then(|| self.place.root.owner()), 0o755)?;
+        self.place.root.dir(path)?.ok_or_else(|| std::io::ErrorKind::NotFound.into())
     }
 
     fn call(&self, tool: &str, arguments: &[&str]) -> Result<()> {

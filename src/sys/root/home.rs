@@ -41,8 +41,8 @@ impl Root {
         Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
     }
 
-    /// The same with a handle of its own: the one that others came by has no account's rights. The root directory is
-    /// one that can't be a home.
+    /// The home at a path, opened anew: a handle that the tree keeps has no account's rights. The root directory can't be
+    /// a home.
     fn home_dir(&self, path: &Path) -> io::Result<Option<Dir>> {
         // Nearly always a directory, and no link to one.
         for follow in [false, true] {

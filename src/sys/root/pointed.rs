@@ -91,13 +91,6 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// What becomes of a link on the way.
-#[derive(Clone, Copy, PartialEq)]
-enum Links {
-    Refused,
-    Resolved,
-}
-
 /// Where a path led.
 struct Found {
     dir: Rc<Dir>,
@@ -138,7 +131,7 @@ impl Root {
         if let FastOpen::Missing = fast_open::open(&self.top, &path, flags) {
             return Ok(None);
         }
-        let Some(found) = self.look(&path, Links::Refused)? else { return Ok(None) };
+        let Some(found) = self.look(&path, true)? else { return Ok(None) };
         if found.name.is_empty() {
             return Ok(Some((Entry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
         }
@@ -197,7 +190,7 @@ impl Root {
         if !is_root() {
             return Self::open(path);
         }
-        let found = match self.look(&absolute, Links::Refused) {
+        let found = match self.look(&absolute, true) {
             Ok(Some(found)) if found.name.is_empty() => found,
             Ok(Some(_)) => return Err(unusable(path, "Not a directory")),
             Ok(None) => return Err(unusable(path, "No such file or directory")),
@@ -224,13 +217,13 @@ impl Root {
         self.others(path, false)
     }
 
-    /// The same, or could change the thing itself.
+    /// Why somebody but root could change which thing is found at a path, or the thing itself.
     pub fn change_by_others(&self, path: &Path) -> io::Result<Option<String>> {
         self.others(path, true)
     }
 
     fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
-        match self.look(path, Links::Resolved) {
+        match self.look(path, false) {
             Ok(Some(Found { dir, name, stat: Some(stat), .. })) if itself => {
                 Ok(self.distrust(&dir.path().join(name), stat))
             }
@@ -240,9 +233,9 @@ impl Root {
         }
     }
 
-    /// Go to the last component of a path, and look at each directory on the way and at its links.
-    fn look(&self, path: &Path, links: Links) -> Result<Option<Found>, Refusal> {
-        let strict = links == Links::Refused;
+    /// Go to the last component of a path, and look at each directory on the way. `strict` is for what root is pointed
+    /// at: it refuses links, which are followed otherwise.
+    fn look(&self, path: &Path, strict: bool) -> Result<Option<Found>, Refusal> {
         let check = |dir: &Rc<Dir>, is_last: bool| {
             let known = self.top_seen.get().filter(|_| Rc::ptr_eq(dir, &self.top));
             let stat = known.map_or_else(|| dir.stat(), |stat| Ok(*stat))?;

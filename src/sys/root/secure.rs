@@ -55,7 +55,7 @@ impl Root {
         Ok(Repair::all(steps))
     }
 
-    /// The same for the directories above a path, as far as they are there.
+    /// Checks that nobody but root has a hand in the directories above a path, as far as they are there.
     ///
     /// # Errors
     /// Whose hand it is. An error of the system where a link or a file lies in the way.

@@ -21,7 +21,7 @@ use super::super::dir::{Dir, Kind, Stat, read_all, set_meta};
 use super::super::identity::{Identity, is_root};
 use super::super::lease::{Against, Watch};
 use super::super::root::Root;
-use super::super::staged::{self, Staged};
+use super::super::staged;
 use super::super::waiting::Waiting;
 use super::target::{After, Before, Target, in_use, is_same, not_taken_back, stamp};
 use crate::fault::Fault;
@@ -140,9 +140,7 @@ fn keep_both(target: &Target, name: &OsStr, before: &Before, after: &After) -> R
     bytes.push(b'\n');
     bytes.extend_from_slice(&before.bytes);
     bytes.extend_from_slice(&after.bytes);
-    let mut copy = Staged::create(&target.state, name, &bytes, None, 0o600, None)?;
-    copy.commit(None)?;
-    copy.finish()?;
+    staged::write(&target.state, name, &bytes, 0o600)?;
     Ok(target.state.sync()?)
 }
 
@@ -191,12 +189,10 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     }
     overwrite(file.file(), old)?;
     stamp(file.file(), file.begun().modified)?;
+    let shown = header.path.display();
     Ok(Some(Fault::new(
         "interrupted-write",
-        format!(
-            "{} was half written by a run that was killed; its former bytes are back",
-            header.path.display()
-        ),
+        format!("{shown} was half written by a run that was killed; its former bytes are back"),
         "nothing is left to do; this run starts from those bytes",
     )))
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::super::dir::{Dir, Kind};
 use super::super::staged;
-use super::Target;
+use super::target::{Target, compare};
 use crate::fault::Fault;
 
 /// Remove it. Only an old file that somebody wrote to after it had been exchanged is kept first: that writer
@@ -19,14 +19,14 @@ pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
     let cannot = || format!("cannot remove what a killed run left in {}", target.dir.path().display());
     for name in staged::leftovers(&target.dir, &target.name).with_context(cannot)? {
         if holds_an_update(target, &name).with_context(cannot)? {
-            let path = target.keep(&target.dir.open(&name)?)?;
+            let (live, path) = (target.path(), target.keep(&target.dir.open(&name)?)?);
+            let shown = live.display();
             kept.push(Fault::new(
                 "conflict",
                 format!(
-                    "an earlier run was killed while another program wrote {}; what it wrote is kept",
-                    target.path().display()
+                    "an earlier run was killed while another program wrote {shown}; what it wrote is kept"
                 ),
-                mend!("compare them, move what is missing to the live file, then remove the other: $ diff {} {}", target.path().display(), path.display()),
+                compare(&live, &path),
             ));
         }
         target.dir.unlink(&name).with_context(cannot)?;

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use nix::sys::stat::{fstat, futimens};
@@ -16,9 +15,10 @@ use super::super::identity::Identity;
 use super::super::lease::PATIENCE;
 use super::super::process_list::{self, Process};
 use super::super::root::Root;
-use super::super::staged::Staged;
-use super::super::waiting::Waiting;
+use super::super::staged;
+use super::super::waiting::{Waiting, now};
 use crate::fault::{Nature, fault, quoted};
+use crate::repair::Repair;
 
 /// Where the file is, and where what must not be lost is kept.
 #[derive(Debug, Clone)]
@@ -76,9 +76,7 @@ impl Target {
         let (seconds, nanos) = now();
         name.push(format!(".conflict-{seconds}.{nanos:09}"));
         let bytes = read_all(file, Stat::from(fstat(file)?).size, u64::MAX)?;
-        let mut kept = Staged::create(&self.state, &name, &bytes, None, 0o600, None)?;
-        kept.commit(None)?;
-        kept.finish()?;
+        staged::write(&self.state, &name, &bytes, 0o600)?;
         self.state.sync()?;
         Ok(self.state.path().join(name))
     }
@@ -120,28 +118,27 @@ pub(super) fn in_use(path: &Path) -> anyhow::Error {
 }
 
 pub(super) fn conflict(path: &Path, kept: &Path) -> anyhow::Error {
+    let shown = path.display();
     fault(
         "conflict",
-        format!(
-            "two programs wrote {} in the same instant; one version is live, the other is kept",
-            path.display()
-        ),
-        mend!(
-            "compare them, move what is missing to the live file, then remove the other: $ diff {} {}",
-            path.display(),
-            kept.display()
-        ),
+        format!("two programs wrote {shown} in the same instant; one version is live, the other is kept"),
+        compare(path, kept),
+    )
+}
+
+/// What a person does with a live file and another version of it.
+pub(super) fn compare(live: &Path, kept: &Path) -> Repair {
+    let (live, kept) = (live.display(), kept.display());
+    mend!(
+        "compare them, move what is missing to the live file, then remove the other: $ diff {} {}",
+        live,
+        kept
     )
 }
 
 pub(super) fn is_same(file: &File, bytes: &[u8]) -> io::Result<bool> {
     let size = Stat::from(fstat(file)?).size;
     Ok(size == bytes.len() as u64 && read_all(file, size, size)? == bytes)
-}
-
-pub(super) fn now() -> (i64, i64) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos().into())
 }
 
 /// Set the modification time to now, and in any case later than `than`: gitlab-runner reloads only what is
@@ -159,11 +156,11 @@ pub(super) fn stamp(file: &File, than: (i64, i64)) -> io::Result<()> {
 }
 
 pub(super) fn not_taken_back(path: &Path) -> anyhow::Error {
+    let path = path.display();
     fault(
         "not-taken-back",
         format!(
-            "{} was written by another program after our change, so it stays as that program left it",
-            path.display()
+            "{path} was written by another program after our change, so it stays as that program left it"
         ),
         "look at what it holds now: $ runner-prep plan",
     )

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use crate::fault::{Nature, look_and_move};
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::root::Root;
-use crate::sys::staged::Staged;
+use crate::sys::staged::write;
 
 const MAIN: &str = "/etc/sudoers";
 /// What sudo-rs reads instead, where it is.
@@ -25,6 +25,9 @@ const MOST_BYTES: u64 = 1024 * 1024;
 const MOST_DEEP: usize = 128;
 /// More that is included is taken for a circle with ever longer paths.
 const MOST_INCLUDES: usize = 1000;
+
+/// The mode of copies: what visudo wants.
+const MODE: u32 = 0o440;
 
 /// Where a copy is to read what a line reads: by the number of the line, whether it is a directory, and its path.
 type Place<'a> = &'a mut dyn FnMut(usize, bool, &Path) -> Result<PathBuf>;
@@ -91,7 +94,7 @@ impl<'a> Stage<'a> {
         let (top, drop_ins) = (Rc::clone(&stage.top), Rc::clone(&stage.drop_ins));
         stage.copies.push((PathBuf::from(DROP_INS), drop_ins.path().to_path_buf()));
         stage.copies.push((Path::new(DROP_INS).join(name), stage.drop_in(name)));
-        write(&drop_ins, name, candidate).context(cannot)?;
+        write(&drop_ins, name, candidate, MODE).context(cannot)?;
         if let Some(dir) = root.dir(Path::new(DROP_INS)).context(cannot)? {
             stage.members(&dir, Path::new(DROP_INS), &drop_ins, 1).context(cannot)?;
         }
@@ -101,7 +104,7 @@ impl<'a> Stage<'a> {
                 stage.mains.push(main);
                 stage.plan(Path::new(main), &top, copy_name(main), 0, None);
                 if is_there.is_none() {
-                    write(&top, copy_name(main), b"").context(cannot)?;
+                    write(&top, copy_name(main), b"", MODE).context(cannot)?;
                 }
             }
         }
@@ -169,7 +172,7 @@ impl<'a> Stage<'a> {
                     let copy = self.included(is_directory, path, (&file.from, line), file.depth + 1)?;
                     Ok(root.on_machine(&copy))
                 })?;
-                write(&file.dir, &file.name, &copy).with_context(cannot)
+                write(&file.dir, &file.name, &copy, MODE).with_context(cannot)
             }
             (Kind::Directory, Some(_)) => file.dir.make_scratch(&file.name).map(drop).with_context(cannot),
             (Kind::Special(kind), Some((by, line))) => Err(Nature::Policy.fault(
@@ -229,7 +232,7 @@ impl<'a> Stage<'a> {
             }
             // `visudo` finds a file there, too.
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                write(&top, &name, b"").with_context(cannot)?;
+                write(&top, &name, b"", MODE).with_context(cannot)?;
             }
             Err(error) => return Err(error).with_context(cannot),
         }
@@ -264,10 +267,4 @@ fn is_read(name: &OsStr) -> bool {
 /// What a copy of a main file is called.
 fn copy_name(main: &str) -> &OsStr {
     Path::new(main).file_name().unwrap_or_default()
-}
-
-fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = Staged::create(dir, name, bytes, None, 0o440, None)?;
-    file.commit(None)?;
-    file.finish()
 }
