@@ -109,7 +109,7 @@ impl Repair {
         }
     }
 
-    /// One after the other.
+    /// Repairs to be made one after the other.
     pub fn all(repairs: impl IntoIterator<Item = Self>) -> Self {
         repairs.into_iter().reduce(|all, next| all + "; " + next).unwrap_or_default()
     }
@@ -119,12 +119,12 @@ impl Repair {
         self.0.is_empty()
     }
 
-    /// All of it for reading.
+    /// The whole repair as a text.
     pub fn text(&self) -> String {
         self.clone().into()
     }
 
-    /// The same with other commands.
+    /// This repair with other commands.
     fn with(&self, command: impl Fn(&str) -> String) -> Self {
         let part = |part: &Part| match part {
             Part::Command(said) => Part::Command(command(said)),

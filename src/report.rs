@@ -47,7 +47,7 @@ impl Report {
         Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan, extent) }
     }
 
-    /// The same, where nothing differs with its warnings in one line for people: they were said when it was changed.
+    /// Where nothing differs, people see the warnings in one line: they were told when the host was changed.
     #[must_use]
     pub fn brief(mut self) -> Self {
         self.repeated = if self.changes.is_empty() { self.warnings.len() } else { 0 };

@@ -189,7 +189,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     if outcome.error.is_some() {
         return Ok(Report::applied(names, &plan, &outcome, None, extent));
     }
-    // The same question again: what is left now is an error, never silence.
+    // The host is planned on once more: what still differs is an error, never silence.
     let after = match caught(build) {
         Ok(after) => after,
         Err(error) => {

@@ -36,7 +36,7 @@ enum Rollback {
     None,
     /// A file is staged, then committed.
     File(Staged),
-    /// The same for a file that other programs write to.
+    /// A file that other programs write to is staged, then committed.
     Shared(Box<Shared>),
     /// A directory was made.
     Made(Rc<Dir>, OsString),
@@ -208,7 +208,7 @@ impl<'a> Worker<'a> {
         let staged = match (&file.after, &file.before) {
             (Some(content), _) => {
                 let owner = self.owner(&file.meta.owner)?;
-                // Its mode without its ACL would let the group do what the ACL lets others do.
+                // A mode without the ACL that goes with it would let the group do what the ACL lets others do.
                 let like = file.before.as_ref().map(|_| dir.open(name)).transpose();
                 let like = like.map_err(|error| match error.kind() {
                     std::io::ErrorKind::NotFound => changed(&file.place),

@@ -100,7 +100,7 @@ pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         Some(_) => {
             let message = format!("gitlab-runner lint objects to {shown}");
             let repair = mend!("see why: $ gitlab-runner lint --config {}", shown);
-            // It objects to every unknown key, which gitlab-runner ignores when it runs.
+            // lint objects to every unknown key, which gitlab-runner ignores when it runs.
             let mut keys = Findings::of("");
             super::config_keys::look(patient, &mut keys)?;
             let is_new = keys.is_all_fine();

@@ -206,7 +206,7 @@ impl Walk<'_, '_> {
         homes
     }
 
-    /// That runner, or all where a key stands above them.
+    /// The runner that a key is of, or all runners where the key stands above them.
     fn runners<'t>(&'t self, runner: Option<Runner<'t>>) -> Vec<Runner<'t>> {
         runner.map_or_else(|| self.patient.all_runners().unwrap_or_default(), |runner| vec![runner])
     }

@@ -105,7 +105,7 @@ fn servers(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         }
         match said.stdout.lines().chain(said.stderr.lines()).map(words).find(|line| line.contains("Welcome"))
         {
-            // It may be a person's, and then jobs may do what that person may.
+            // The key may be a person's, and then jobs may do what that person may.
             Some(greeting) => findings.about(about).note(
                 "ssh-key-owner",
                 format!("{} knows the key of {}: \"{greeting}\"", host.host(), account.name),
@@ -217,7 +217,7 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.fine("no runner is registered");
         return Ok(());
     }
-    // It would make this file, which belongs to a gitlab-runner that has run.
+    // `gitlab-runner verify` would make this file, which belongs to a gitlab-runner that has run.
     if patient.facts.stat(&patient.config.path.with_file_name(".runner_system_id"))?.is_none() {
         findings.unknown(
             "runner-unverified",

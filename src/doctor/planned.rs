@@ -97,7 +97,7 @@ fn differences(change: &Change) -> Vec<Difference> {
         Op::Account(AccountOp::Create { .. }) => one("missing"),
         Op::Account(AccountOp::Join { .. }) => one("group"),
         Op::Register(_) => coded("runner-not-registered".to_owned()),
-        // They are missing for the reason for which the file is.
+        // These directories are missing for the same reason as the file in them.
         Op::Directory { .. } if ["ca", "service"].contains(&&*kind) => Vec::new(),
         _ if kind == "ca" => one("certificates"),
         _ if kind == "service" => one("settings"),

@@ -82,7 +82,7 @@ impl Call {
         Self { method, path, body }
     }
 
-    /// The same as a line for a shell.
+    /// The call as a line for a shell.
     pub fn glab(&self, url: &Url) -> String {
         let mut line = format!("{} -X {} {}", url.glab(), self.method, self.path);
         for (name, value) in self.body.iter().filter_map(Value::as_object).flatten() {

@@ -96,7 +96,7 @@ impl Connection {
         self.ask(path)?.content()
     }
 
-    /// The same; `None` where GitLab answers with one of these.
+    /// What stands at a path below the API; `None` where GitLab answers with one of these.
     pub(super) fn find<T: DeserializeOwned>(&self, path: &str, none: &[u16]) -> Result<Option<T>> {
         let answer = self.ask(path)?;
         if none.contains(&answer.status) { Ok(None) } else { answer.content().map(Some) }

@@ -50,7 +50,7 @@ impl Source {
         Ok(source)
     }
 
-    /// Else an empty file would make every host the one that is wanted.
+    /// The error of a profile without a section. Were it none, an empty file would make every host the one that is wanted.
     fn empty(&self) -> anyhow::Error {
         let Self { name, origin, .. } = self;
         let what = format!("{origin}: the profile {name} wants nothing: it has no section");

@@ -37,7 +37,7 @@ impl Style {
         self.columns.unwrap_or(80).clamp(40, 120)
     }
 
-    /// The same with at least the differences.
+    /// This style, with at least the differences shown.
     #[must_use]
     pub fn with_differences(self) -> Self {
         Self { details: self.details.max(Details::Differences), ..self }
@@ -228,7 +228,7 @@ pub fn escape(text: &str) -> String {
     clean
 }
 
-/// The same in a JSON document, whose line breaks are its own: in its strings nothing acts any more.
+/// Make control characters visible in a JSON document, where they stand in its strings. Its own line breaks stay.
 pub fn escape_json(document: &str) -> String {
     let mut clean = String::with_capacity(document.len());
     for c in document.chars() {

@@ -8,7 +8,7 @@ pub(super) fn wrap(text: &str, first: usize, rest: usize) -> Vec<String> {
     fill(text.split(' '), first, rest)
 }
 
-/// The same for what is to be done: a command stays whole, and the further lines of a longer one have their shape.
+/// Break a repair into lines: a command stays whole, and the further lines of a longer one keep their shape.
 pub(super) fn wrap_repair(repair: &Repair, room: usize, shown: impl Fn(&str) -> String) -> Vec<String> {
     let shown = |line: Vec<String>| line.iter().map(|piece| shown(piece)).collect::<Vec<_>>();
     let lines = repair.lines().into_iter().map(shown);

@@ -28,7 +28,7 @@ pub(super) fn kinds(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
 /// The error of a profile of which nothing is left.
 pub(super) fn nothing(names: &[String], selection: &Selection) -> anyhow::Error {
     let names = names.join(",");
-    // Else an empty file would make every host the one that is wanted.
+    // Were this no error, an empty file would make every host the one that is wanted.
     if selection.only.is_empty() && selection.skip.is_empty() {
         return fault(
             "profile-empty",

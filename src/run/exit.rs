@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
         Self { cli, environment, style: Style { color, quiet: cli.global.quiet, details, columns } }
     }
 
-    /// The same where people see what differs.
+    /// This call, with what differs shown to people.
     pub(super) fn with_differences(self) -> Self {
         Self { style: self.style.with_differences(), ..self }
     }

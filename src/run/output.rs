@@ -19,7 +19,7 @@ use crate::report::{Report, Style};
 
 /// Help, the version, or what is wrong with the arguments; as a document where `--json` was among them.
 pub fn usage(error: &clap::Error, environment: Environment, streams: &mut Streams<'_>) -> Exit {
-    // It quotes the arguments, and who gave them may not be who reads this.
+    // The error quotes the arguments, and who gave them may not be who reads this.
     let mut text: String = error.render().to_string().lines().map(|line| escape(line) + "\n").collect();
     if let Some(name) = profile_alone(error) {
         text.extend(["\n  tip: a profile is named by --profile: --profile ", name, "\n"]);

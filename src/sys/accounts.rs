@@ -154,7 +154,7 @@ fn text(root: &Root, path: &str) -> Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|no| String::from_utf8_lossy(no.as_bytes()).into_owned()))
 }
 
-/// Its lines. A carriage return belongs to the last field.
+/// The lines of a database. A carriage return belongs to the last field.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n')
 }

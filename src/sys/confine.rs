@@ -222,7 +222,7 @@ pub fn filter_calls() -> Result<bool> {
             rules.entry(call).or_default().push(SeccompRule::new(vec![has_bit])?);
         }
     }
-    // Its entries are system calls that no filter sees.
+    // What an io_uring is told to do are system calls that no filter sees.
     rules.insert(libc::SYS_io_uring_setup, Vec::new());
     // Neither Landlock nor a read-only mount keeps a process from a socket in the file system, and what listens
     // there (systemd, D-Bus, Docker) does what root asks. rsync has its pipes already.
@@ -238,7 +238,7 @@ pub fn filter_calls() -> Result<bool> {
         rules.insert(call | X32, conditions);
     }
     install(rules, Errno::EPERM, machine)?;
-    // Its mode lies in memory, where no filter looks; programs go on with openat(2) when it is missing.
+    // The mode for openat2(2) lies in memory, where no filter looks; programs go on with openat(2) when it is missing.
     let mut missing = BTreeMap::from([(libc::SYS_openat2, Vec::new())]);
     #[cfg(target_arch = "x86_64")]
     missing.insert(libc::SYS_openat2 | X32, Vec::new());

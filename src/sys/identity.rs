@@ -154,6 +154,6 @@ fn restore() {
     if seteuid(Uid::from_raw(0)).is_err() || setegid(Gid::from_raw(0)).is_err() {
         std::process::abort();
     }
-    // It can't fail with a valid argument, and what it guards against needs a crash as well.
+    // This can't fail with a valid argument, and what it guards against needs a crash as well.
     hide().ok();
 }

@@ -119,7 +119,7 @@ impl Root {
         })
     }
 
-    /// The same tree, where the administrator gives away (or not) what root keeps in an account's home.
+    /// Whether the administrator gives away what root keeps in an account's home.
     pub fn give(&mut self, gives: bool) {
         self.gives = gives;
     }

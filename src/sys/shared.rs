@@ -93,7 +93,7 @@ enum Withdrawn {
     Old,
     /// Ours, which somebody wrote to; nobody wrote to the old one.
     Ours,
-    /// Both were written; the one that has not the place is kept there.
+    /// Both were written; the one that lost its name is kept at this path.
     Both(PathBuf),
 }
 

@@ -198,7 +198,7 @@ impl Staged {
         Kept { dir: Rc::clone(&self.dir), old: has_old.then(|| std::mem::take(&mut self.temp)) }
     }
 
-    /// The same, and drop the old file.
+    /// The commit holds: drop the old file.
     pub fn finish(&mut self) -> io::Result<()> {
         self.keep().finish()
     }

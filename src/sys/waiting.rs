@@ -27,7 +27,7 @@ impl Waiting {
     /// Ask until there is an answer, with a `pause` between, and no longer than `patience`: then `None`.
     ///
     /// # Errors
-    /// Those of asking.
+    /// The errors of `ask`.
     pub fn until<T, E>(
         &self,
         what: &str,

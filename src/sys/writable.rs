@@ -17,7 +17,7 @@ use crate::fault::{Nature, fault, quoted};
 /// happens in. `open` opens a directory above it. A `confined` process sees mounts that others don't, and does not ask.
 ///
 /// # Errors
-/// Those of `check`.
+/// The errors of `check`.
 pub fn check_below(
     path: &Path,
     replaced: bool,

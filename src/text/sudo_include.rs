@@ -49,7 +49,7 @@ fn word(written: &str) -> Option<(String, &str)> {
 /// something, by its number, whether it reads a directory, and the absolute path.
 ///
 /// # Errors
-/// Those of `place`.
+/// The errors of `place`.
 pub fn redirect<E>(
     bytes: &[u8],
     beside: &Path,

@@ -135,7 +135,7 @@ impl Defaults {
     }
 }
 
-/// Such settings, sudoers(5).
+/// Settings that decide nothing about whether a command runs, sudoers(5).
 const HARMLESS: &str = "always_set_home authenticate badpass_message closefrom closefrom_override cmddenial_message \
     compress_io editor env_check env_delete env_editor env_file env_keep env_reset exec_background fqdn \
     ignore_dot insults lecture lecture_file lecture_status_dir listpw log_format log_host log_year \

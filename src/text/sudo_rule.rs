@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// The characters that an argument may have beside letters and digits.
 const PLAIN: &str = "._/@%+-";
-/// Those that stand for something in a sudoers file and need a backslash there, in every sudo.
+/// The characters that stand for something in a sudoers file and need a backslash there, in every sudo.
 const ESCAPED: &str = ",:=";
 
 /// A program by its absolute path, free of all that means something in a sudoers file.

@@ -164,7 +164,7 @@ impl Root {
         }
     }
 
-    /// The same for a file that has no words of its own for what is wrong.
+    /// [`Root::pointed_at`] with words for what is wrong, for a caller who has none.
     ///
     /// # Errors
     /// As [`Root::pointed_at`].

@@ -24,7 +24,7 @@ impl Difference {
 
     fn compare(&mut self, before: View<'_>, after: View<'_>) {
         if let (Some(mut keys), Some(new)) = (before.keys(), after.keys()) {
-            // Those that both have are there already.
+            // The keys that both documents have are in the list already.
             keys.extend(
                 new.into_iter().filter(|key| matches!(before.below(&Step::from(*key)), View::Nothing)),
             );

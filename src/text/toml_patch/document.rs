@@ -78,7 +78,7 @@ impl Toml {
         self.patch_and_read(edits).map(|(patched, _)| patched)
     }
 
-    /// The same with the new document as it was parsed; `None` when it is the old one.
+    /// [`Toml::patch`] with the new document as it was parsed; `None` when it is the old one.
     pub fn patch_and_read(&self, edits: &[Edit]) -> Result<(Patched, Option<Self>), PatchError> {
         let wanted = self.wanted(edits)?;
         let mut walk = Walk::new(self.text());

@@ -148,7 +148,7 @@ pub(super) fn last_entry(table: &Table) -> Option<Range<usize>> {
     last_of(table.get_values())
 }
 
-/// The same for the values of an inline table.
+/// Where the last entry of an inline table begins and ends.
 pub(super) fn last_inline_entry(table: &toml_edit::InlineTable) -> Option<Range<usize>> {
     last_of(table.get_values())
 }
