@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use super::Patient;
 use crate::facts::machine::Machine;
@@ -68,12 +69,15 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         };
         match machine.docker_info(&socket) {
             Ok(info) => {
-                let version = info.get("ServerVersion").and_then(serde_json::Value::as_str).unwrap_or("of Docker");
+                let version = info.get("ServerVersion").and_then(Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
                 match machine.docker_version(&socket) {
                     Ok(served) => {
-                        judge_api(&title, &served, patient, findings)?;
-                        old_images(patient, &socket, &served, findings)?;
+                        // A daemon that does not name the oldest API serves all.
+                        if let Some(oldest) = served.get("MinAPIVersion").and_then(Value::as_str) {
+                            judge_api(&title, oldest, patient, findings)?;
+                            old_images(patient, &socket, oldest, findings)?;
+                        }
                     }
                     Err(error) => findings.unknown(
                         "docker-api-unknown",
@@ -105,15 +109,8 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 
 /// The oldest API that the daemon serves, against the one that gitlab-runner speaks: at most 1.43 before 17.5, and
 /// at least 1.44 since. A client that speaks a newer one than the daemon comes down to the daemon's.
-fn judge_api(
-    title: &str,
-    served: &serde_json::Value,
-    patient: &Patient<'_>,
-    findings: &mut Findings,
-) -> Result<()> {
+fn judge_api(title: &str, text: &str, patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let runner = patient.version();
-    // Daemons that do not name the oldest serve all.
-    let Some(text) = served.get("MinAPIVersion").and_then(serde_json::Value::as_str) else { return Ok(()) };
     let oldest = text.parse::<Version>().ok();
     let speaks_new = runner.map(|runner| runner >= Version(17, 5, 0));
     match (oldest, speaks_new, runner) {
@@ -139,13 +136,7 @@ fn judge_api(
 }
 
 /// Jobs that get the daemon's socket bring a client of their own: those of Docker 24 and older speak 1.43 at most.
-fn old_images(
-    patient: &Patient<'_>,
-    socket: &Path,
-    served: &serde_json::Value,
-    findings: &mut Findings,
-) -> Result<()> {
-    let oldest = served.get("MinAPIVersion").and_then(serde_json::Value::as_str).unwrap_or_default();
+fn old_images(patient: &Patient<'_>, socket: &Path, oldest: &str, findings: &mut Findings) -> Result<()> {
     if oldest.parse::<Version>().is_ok_and(|oldest| oldest < Version(1, 44, 0)) || oldest.is_empty() {
         return Ok(());
     }
@@ -154,12 +145,12 @@ fn old_images(
     };
     for (runner, own) in runners(patient)? {
         if own.as_deref() == Some(socket) && has_socket(&runner) {
+            let title = runner.title();
             findings.note(
                 "docker-api-old-images",
                 format!(
-                    "{}: jobs reach a daemon that serves API {oldest} and newer: those whose image has Docker 24 or older \
-                     fail (\"client version is too old\")",
-                    runner.title()
+                    "{title}: jobs reach a daemon that serves API {oldest} and newer: those whose image has Docker 24 or \
+                     older fail (\"client version is too old\")"
                 ),
                 "let such jobs use docker:28",
             );
@@ -173,7 +164,7 @@ pub(super) fn storage(patient: &Patient<'_>, findings: &mut Findings) -> Result<
     let Some(machine) = patient.machine else { return Ok(()) };
     for (title, socket) in sockets(patient)? {
         let info = socket.and_then(|socket| machine.docker_info(&socket).ok());
-        let driver = info.as_ref().and_then(|info| info.get("Driver")).and_then(serde_json::Value::as_str);
+        let driver = info.as_ref().and_then(|info| info.get("Driver")).and_then(Value::as_str);
         match driver {
             None => findings.unknown("docker-daemon-down", format!("{title}: its daemon could not be asked"), "see docker-daemon"),
             // Jobs are slow with it, not red.

@@ -158,7 +158,9 @@ fn join(
         (Some(old), new) => {
             if meaning(old) != meaning(&new) {
                 let (old, new) = (plain(old).to_string(), plain(&new).to_string());
-                let first = all.iter().find(|layer| !std::ptr::eq(layer.as_ref(), from) && says(layer, path));
+                let first = all
+                    .iter()
+                    .find(|layer| !std::ptr::eq(layer.as_ref(), from) && own(layer, path).is_some());
                 return Err(contradiction(path, &old, &new, first, from));
             }
         }
@@ -226,13 +228,9 @@ fn bare(value: &Value) -> Value {
     value
 }
 
-/// True when the layer itself has a value at this dotted path.
-fn says(layer: &Source, path: &str) -> bool {
-    let mut item: Option<&Item> = Some(layer.document.as_item());
-    for key in steps(path) {
-        item = item.and_then(|item| item.get(&key));
-    }
-    item.is_some()
+/// The value that the layer itself has at this dotted path.
+fn own<'l>(layer: &'l Source, path: &str) -> Option<&'l Item> {
+    steps(path).iter().try_fold(layer.document.as_item(), |item, key| item.get(key))
 }
 
 fn contradiction(
@@ -246,10 +244,7 @@ fn contradiction(
         [Some(second), first.map(AsRef::as_ref)].into_iter().flatten().map(|layer| layer.quoted().show);
     let show = shows.min().unwrap_or(Show::Lines);
     let first = first.map_or("another profile", |layer| layer.origin.as_str());
-    let span = steps(path)
-        .iter()
-        .try_fold(second.document.as_item(), |item, key| item.get(key))
-        .and_then(Item::span);
+    let span = own(second, path).and_then(Item::span);
     let message = if show == Show::Lines {
         format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim())
     } else {

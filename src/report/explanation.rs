@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::document::{SCHEMA, plural};
 use super::findings::entry;
-use super::text::{BOLD, DIM, RED, Style, repair};
+use super::text::{BOLD, RED, Style, repair};
 use super::wrap::wrap;
 use crate::finding::{Cause, Explained, Origin};
 
@@ -64,9 +64,7 @@ impl Explanation {
                 for line in wrap(&format!("{origin}{cause}{code}"), width, width) {
                     let _ = writeln!(out, "  {line}");
                 }
-                out.extend(
-                    repair(style, what).iter().map(|line| format!("    {}\n", style.paint(DIM, line))),
-                );
+                repair(&mut out, style, what, true);
             }
             if !errors.is_empty() {
                 let _ = writeln!(out, "  a job shows:");

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::{Remark, Report, SCHEMA, Status, plural};
-use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as repair_lines};
+use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as tell_repair};
 use super::wrap::wrap;
 use crate::finding::{Because, COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 use crate::repair::Reader;
@@ -160,12 +160,8 @@ impl Diagnosis {
                 entry(out, style, (" ", DIM), &format!("because of it: {}", named.join(", ")));
             }
             let is_last = chosen.peek().is_none_or(|next| next.repair != *repair);
-            if with_repair && is_last && !repair.is_empty() {
-                out.extend(
-                    repair_lines(style, repair)
-                        .iter()
-                        .map(|line| format!("    {}\n", style.paint(DIM, line))),
-                );
+            if with_repair && is_last {
+                tell_repair(out, style, repair, true);
             }
         }
     }

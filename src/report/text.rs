@@ -102,7 +102,7 @@ impl Report {
             if self.reader.tree.is_none() {
                 what = what + mend!(" Then, as the account, test it:\n$ {}", key.test);
             }
-            out.extend(repair(style, &what).iter().map(|line| format!("    {line}\n")));
+            repair(&mut out, style, &what, false);
         }
         if !self.undo.is_empty() {
             let _ = writeln!(out, "to take it back:");
@@ -181,12 +181,15 @@ pub(super) fn problem(out: &mut String, style: Style, word: &str, code: &str, re
     for line in lines {
         let _ = writeln!(out, "{}", escape(line));
     }
-    out.extend(repair(style, &remark.repair).iter().map(|line| format!("    {line}\n")));
+    repair(out, style, &remark.repair, false);
 }
 
-/// What to do, in lines for below what is wrong, four columns in.
-pub(super) fn repair(style: Style, repair: &Repair) -> Vec<String> {
-    if repair.is_empty() { Vec::new() } else { wrap_repair(repair, style.width() - 4, escape) }
+/// What to do, in lines for below what is wrong, four columns in and perhaps dim.
+pub(super) fn repair(out: &mut String, style: Style, repair: &Repair, is_dim: bool) {
+    let lines = if repair.is_empty() { Vec::new() } else { wrap_repair(repair, style.width() - 4, escape) };
+    for line in lines {
+        let _ = writeln!(out, "    {}", if is_dim { style.paint(DIM, &line) } else { line });
+    }
 }
 
 /// Less room is none for a text beside its name.

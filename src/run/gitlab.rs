@@ -37,8 +37,8 @@ pub(super) fn run(call: Call<'_>, command: &cli::Gitlab, streams: &mut Streams<'
         cli::Gitlab::Plan { options, .. } => (options, call.with_differences()),
         cli::Gitlab::Apply(options) | cli::Gitlab::Check(options) => (options, call),
     };
-    let report = work(call, command, options, call.extent())
-        .unwrap_or_else(|error| Report::failed(&options.profile, &error));
+    let report =
+        work(call, command, options).unwrap_or_else(|error| Report::failed(&options.profile, &error));
     print(&report, call, streams);
     match (report.status, command) {
         (Status::Failed, _) => Exit::Error,
@@ -50,12 +50,7 @@ pub(super) fn run(call: Call<'_>, command: &cli::Gitlab, streams: &mut Streams<'
     }
 }
 
-fn work(
-    call: Call<'_>,
-    command: &cli::Gitlab,
-    options: &GitlabOptions,
-    extent: DetailLevel,
-) -> Result<Report> {
+fn work(call: Call<'_>, command: &cli::Gitlab, options: &GitlabOptions) -> Result<Report> {
     let site = Site::open(call, options.user.as_deref())?;
     let facts = site.facts();
     let names = &options.profile;
@@ -74,7 +69,7 @@ fn work(
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
     }
     let gitlab = files.connect(&wanted, options)?;
-    let asked = Asked { profiles: names, wanted: &wanted, keys: &keys, extent };
+    let asked = Asked { profiles: names, wanted: &wanted, keys: &keys, extent: call.extent() };
     match command {
         cli::Gitlab::Apply(_) => gitlab::apply(&gitlab, &asked),
         cli::Gitlab::Plan { .. } | cli::Gitlab::Check(_) => gitlab::plan(&gitlab, &asked),

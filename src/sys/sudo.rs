@@ -117,13 +117,8 @@ impl<'a> PolicyCheckers<'a> {
         if !self.root.is_host() {
             return Ok(Vec::new());
         }
-        self.asked
-            .iter()
-            .map(|judge| {
-                let done = Tool::new(&judge.program).arg("-c").run()?;
-                answer(&judge.program, &done)
-            })
-            .collect()
+        let ask = |Judge { program, .. }: &Judge| answer(program, &Tool::new(program).arg("-c").run()?);
+        self.asked.iter().map(ask).collect()
     }
 
     /// Compare with what [`PolicyCheckers::live`] said before the change.

@@ -67,12 +67,6 @@ impl fmt::Display for GenerateError {
 
 impl Error for GenerateError {}
 
-impl From<getrandom::Error> for GenerateError {
-    fn from(error: getrandom::Error) -> Self {
-        Self::Random(error)
-    }
-}
-
 /// Checks that a key of this kind, with this comment, can be made.
 pub fn validate(kind: KeyKind, comment: &str) -> Result<(), GenerateError> {
     match kind {
@@ -88,7 +82,7 @@ pub fn validate(kind: KeyKind, comment: &str) -> Result<(), GenerateError> {
 pub fn ed25519(comment: &str) -> Result<KeyPair, GenerateError> {
     validate(KeyKind::Ed25519, comment)?;
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed)?;
+    getrandom::fill(&mut *seed).map_err(GenerateError::Random)?;
     let data = KeypairData::Ed25519(Ed25519Keypair::from_seed(&seed));
     let key = PrivateKey::new(data, comment).map_err(|_| GenerateError::SelfCheck)?;
     KeyPair::of(key.to_openssh(LineEnding::LF).map_err(|_| GenerateError::SelfCheck)?)

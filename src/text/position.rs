@@ -24,7 +24,7 @@ impl TextError {
     /// An error at a byte offset of `text`.
     pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
         let (line, column) = line_column(text, offset);
-        Self { message: message.into(), line, column }
+        Self::new(line, column, message)
     }
 }
 

@@ -156,16 +156,12 @@ impl fmt::Display for CommandLine {
 /// The line without its newline.
 impl fmt::Display for Rule<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ALL=(", self.account)?;
-        match self.run_as {
-            RunAs::Anyone => f.write_str("ALL")?,
-            RunAs::Account(name) => write!(f, "{name}:{name}")?,
-        }
-        f.write_str(") NOPASSWD: ")?;
-        for (index, command) in self.commands.iter().enumerate() {
-            write!(f, "{}{command}", if index > 0 { ", " } else { "" })?;
-        }
-        Ok(())
+        let run_as = match self.run_as {
+            RunAs::Anyone => "ALL".to_owned(),
+            RunAs::Account(name) => format!("{name}:{name}"),
+        };
+        let commands: Vec<String> = self.commands.iter().map(ToString::to_string).collect();
+        write!(f, "{} ALL=({run_as}) NOPASSWD: {}", self.account, commands.join(", "))
     }
 }
 
