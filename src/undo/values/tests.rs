@@ -16,7 +16,11 @@ fn changed(path: &[Step], before: View<'_>, after: View<'_>) -> Vec<ValueChange>
     };
     let mut all: Vec<ValueChange> = Vec::new();
     for step in steps.iter().collect::<BTreeSet<_>>() {
-        all.extend(changed(&[path, &[step.clone()]].concat(), before.below(step), after.below(step)));
+        all.extend(changed(
+            &[path, std::slice::from_ref(step)].concat(),
+            before.below(step),
+            after.below(step),
+        ));
     }
     if steps.is_empty() && after.strings().is_some() {
         let [old, new] = [before, after].map(|list| list.strings().unwrap());
