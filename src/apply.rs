@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 
 use crate::change::{Change, ChangeOutcome, Harm, Note, Op, Outcome, Place};
 use crate::fault::{Fault, fault};
-use crate::journal::{self, Id, Journal, State};
+use crate::journal::{self, Id, Journal, RunState};
 use crate::sys::accounts::{tools, unfinished};
 use crate::sys::dir::Dir;
 use crate::sys::keygen;
@@ -106,7 +106,7 @@ impl<'a> Session<'a> {
         let lock = Lock::take(&state, PATIENCE, &waiting)?;
         in_progress::hold_signals()?;
         let mut repaired = shared::repair(root, &state, &waiting)?;
-        let place = tools::Place { root, machine, state: &state };
+        let place = tools::AccountsPlace { root, machine, state: &state };
         repaired.extend(unfinished::finish(place, &waiting)?);
         let journal = Journal::make(root, &state)?;
         let mut session = Self { root, machine, state, waiting, journal, repaired: Vec::new(), lock };
@@ -241,7 +241,7 @@ impl<'a> Session<'a> {
         let (ended, repair) = match purpose {
             Purpose::Apply(id) => {
                 let mark =
-                    || self.journal.mark(id, State::Complete).and_then(|()| in_progress::end(&self.state));
+                    || self.journal.mark(id, RunState::Complete).and_then(|()| in_progress::end(&self.state));
                 (finished.and_then(|()| caught(mark)), "the next apply or undo does it")
             }
             Purpose::Undo => (finished, "run the same command again, it goes on where this one ended"),

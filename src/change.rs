@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
-pub use note::{Harm, Meaning, Note, Notes, PublicKey};
+pub use note::{Harm, Meaning, Note, Notes, ShownKey};
 pub use outcome::{ChangeOutcome, Outcome};
 pub use seen::{FileKind, Seen};
 
@@ -139,21 +139,21 @@ pub struct FileOp {
     /// Owner and mode wanted.
     pub meta: Meta,
     /// How the candidate is checked before it is live, and the host after.
-    pub check: Check,
+    pub check: CheckedBy,
     /// What may be shown of the content.
     pub shown: Shown,
     /// How the candidate takes the place of the old file.
     pub swap: Swap,
     /// What is done to single values of it, as the journal keeps that.
-    pub deeds: Option<Vec<u8>>,
+    pub edits: Option<Vec<u8>>,
 }
 
 impl FileOp {
     /// A file that gets these bytes: without secrets, and read by no program that has a say.
     pub fn new(place: Place, before: Option<Seen>, after: Vec<u8>, meta: Meta) -> Self {
         let after = Some(Content::ready(after));
-        let (check, shown, swap) = (Check::None, Shown::Text, Swap::Replace);
-        Self { place, before, after, meta, check, shown, swap, deeds: None }
+        let (check, shown, swap) = (CheckedBy::None, Shown::Text, Swap::Replace);
+        Self { place, before, after, meta, check, shown, swap, edits: None }
     }
 }
 
@@ -179,7 +179,7 @@ pub enum Swap {
 
 /// Which tool reads the file, so that the candidate is put before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
+pub enum CheckedBy {
     /// No program but ours has a say.
     None,
     /// sudo's policy: `visudo` on the candidate and on the merged policy, before and after.
@@ -355,7 +355,7 @@ impl Op {
     /// The file with sudo rules that this changes.
     pub fn sudoers(&self) -> Option<&FileOp> {
         match self {
-            Self::File(file) if matches!(file.check, Check::Sudoers { .. }) => Some(file),
+            Self::File(file) if matches!(file.check, CheckedBy::Sudoers { .. }) => Some(file),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::Version;
 use crate::resource::KINDS;
-pub use gitlab::{Gitlab, GitlabOptions};
+pub use gitlab::{GitlabCommand, GitlabOptions};
 
 /// Prepares a GitLab Runner host: SSH deploy key, sudo rule, config.toml.
 #[derive(Debug, Parser)]
@@ -61,19 +61,19 @@ pub enum Color {
 pub enum Command {
     /// Bring the host into the state of a profile
     #[command(after_long_help = examples::help("apply"))]
-    Apply(Apply),
+    Apply(ApplyOptions),
     /// Show what apply would do, each with its reason; writes nothing
     #[command(after_long_help = examples::help("plan"))]
-    Plan(Plan),
+    Plan(PlanOptions),
     /// Exit 1 where the host differs; writes nothing
     #[command(after_long_help = examples::help("check"))]
-    Check(Check),
+    Check(CheckOptions),
     /// Find out what keeps pipelines from working on this host; writes nothing
     #[command(after_long_help = examples::help("doctor"))]
-    Doctor(Doctor),
+    Doctor(DoctorOptions),
     /// Print the account's public SSH key, for Deploy keys in GitLab
     #[command(after_long_help = examples::help("key"))]
-    Key(Key),
+    Key(KeyOptions),
     /// Print the file for `gitlab-runner register --template-config`
     #[command(after_long_help = examples::help("template"))]
     Template(Template),
@@ -82,7 +82,7 @@ pub enum Command {
     /// Reads the section `[gitlab]` of the profile and nothing else of it, needs neither root nor the host. It asks GitLab
     /// with your token. It adds and widens, and never narrows or removes.
     #[command(subcommand, after_long_help = examples::help("gitlab"))]
-    Gitlab(Gitlab),
+    Gitlab(GitlabCommand),
     /// Put back what the last apply changed; another undo goes one run further back
     ///
     /// Files get their former bytes, owner and mode; one that was root's in the account's home comes back as the
@@ -90,11 +90,11 @@ pub enum Command {
     /// gitlab-runner rewrote it since. An SSH key that apply made is moved aside, an account stays. Where
     /// somebody changed since what apply wrote, nothing is undone, and the difference is shown.
     #[command(after_long_help = examples::help("undo"))]
-    Undo(Undo),
+    Undo(UndoOptions),
     /// Show the built-in and local profiles
     #[command(subcommand)]
     #[command(after_long_help = examples::help("profile"))]
-    Profile(Profile),
+    Profile(ProfileCommand),
     /// Print the completions for a shell
     #[command(after_long_help = examples::help("completions"))]
     Completions(Completions),
@@ -130,12 +130,12 @@ pub struct Man {
 pub struct Schema {
     /// What is described
     #[arg(value_name = "DOCUMENT", value_enum)]
-    pub document: Document,
+    pub document: DescribedDocument,
 }
 
 /// What a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Document {
+pub enum DescribedDocument {
     /// A profile, for editors that check TOML
     Profile,
     /// Whatever --json prints, one of the following
@@ -156,7 +156,7 @@ pub enum Document {
 
 /// Options of `apply`.
 #[derive(Debug, Clone, Args)]
-pub struct Apply {
+pub struct ApplyOptions {
     /// What is wanted.
     #[command(flatten)]
     pub selection: Selection,
@@ -167,7 +167,7 @@ pub struct Apply {
 
 /// Options of `plan`.
 #[derive(Debug, Clone, Args)]
-pub struct Plan {
+pub struct PlanOptions {
     /// What is wanted.
     #[command(flatten)]
     pub selection: Selection,
@@ -181,7 +181,7 @@ pub struct Plan {
 
 /// Options of `check`.
 #[derive(Debug, Clone, Args)]
-pub struct Check {
+pub struct CheckOptions {
     /// What is wanted.
     #[command(flatten)]
     pub selection: Selection,
@@ -239,7 +239,7 @@ fn only() -> String {
 
 /// Options of `doctor`.
 #[derive(Debug, Clone, Args)]
-pub struct Doctor {
+pub struct DoctorOptions {
     /// Look at no host: say what this error of a job means, and what mends it; - reads a whole log from standard input.
     /// Exit code 1 where nothing of it is known
     #[arg(value_name = "TEXT", conflicts_with_all = ["profile", "runner", "user", "config", "runner_version", "online"])]
@@ -280,7 +280,7 @@ pub struct Doctor {
     pub ca_file: Option<PathBuf>,
 }
 
-impl Doctor {
+impl DoctorOptions {
     /// True when something is to be explained, and no host to be examined.
     pub fn explains(&self) -> bool {
         self.explain.is_some() || !self.text.is_empty()
@@ -289,7 +289,7 @@ impl Doctor {
 
 /// Options of `undo`.
 #[derive(Debug, Clone, Args)]
-pub struct Undo {
+pub struct UndoOptions {
     /// Show the runs that are kept, the newest first
     #[arg(long, conflicts_with_all = ["to", "dry_run"])]
     pub list: bool,
@@ -303,7 +303,7 @@ pub struct Undo {
 
 /// Options of `key`.
 #[derive(Debug, Clone, Args)]
-pub struct Key {
+pub struct KeyOptions {
     /// Print the fingerprint instead of the key
     #[arg(long)]
     pub fingerprint: bool,
@@ -325,7 +325,7 @@ pub struct Template {
 
 /// The commands of `profile`.
 #[derive(Debug, Subcommand)]
-pub enum Profile {
+pub enum ProfileCommand {
     /// List all profiles
     #[command(after_long_help = examples::help("profile list"))]
     List,

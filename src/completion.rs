@@ -58,7 +58,7 @@ impl Word {
 
 /// What could stand at the end of a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct CompletionPoint {
     /// What is wanted.
     pub wish: Wish,
     /// What of the last word stands before the part that is wanted: `--profile=`, and elements of a list.
@@ -94,14 +94,14 @@ pub enum Wish {
 }
 
 /// Understand a line: all words up to the one under the cursor, which may be empty, the program's name first.
-pub fn place(words: &[String]) -> Place {
+pub fn place(words: &[String]) -> CompletionPoint {
     let mut top = Cli::command().disable_help_subcommand(true);
     top.build();
     let Some((last, before)) = words.get(1..).unwrap_or_default().split_last() else {
-        return Place::default();
+        return CompletionPoint::default();
     };
-    let mut line = Line { command: &top, open: None, is_escaped: false, position: 0, seen: Vec::new() };
-    let mut place = Place::default();
+    let mut line = LineSoFar { command: &top, open: None, is_escaped: false, position: 0, seen: Vec::new() };
+    let mut place = CompletionPoint::default();
     for word in before {
         line.read(word, &mut place);
     }
@@ -114,11 +114,11 @@ pub fn place(words: &[String]) -> Place {
         begun = rest;
     }
     let wish = if wish == Wish::Profile && begun.contains('/') { Wish::File } else { wish };
-    Place { wish, before, begun: begun.to_owned(), ..place }
+    CompletionPoint { wish, before, begun: begun.to_owned(), ..place }
 }
 
 /// The part of a line that was read.
-struct Line<'a> {
+struct LineSoFar<'a> {
     command: &'a Command,
     /// An option whose value comes next.
     open: Option<&'a Arg>,
@@ -130,8 +130,8 @@ struct Line<'a> {
     seen: Vec<&'a Arg>,
 }
 
-impl<'a> Line<'a> {
-    fn read(&mut self, word: &str, place: &mut Place) {
+impl<'a> LineSoFar<'a> {
+    fn read(&mut self, word: &str, place: &mut CompletionPoint) {
         if let Some(argument) = self.open.take() {
             note(argument, word, place);
         } else if self.is_escaped {
@@ -224,7 +224,7 @@ fn takes_value(argument: &Arg) -> bool {
 }
 
 /// Keep what decides where the host is looked for.
-fn note(argument: &Arg, value: &str, place: &mut Place) {
+fn note(argument: &Arg, value: &str, place: &mut CompletionPoint) {
     match argument.get_id().as_str() {
         "root" => place.root = Some(value.into()),
         "config" => place.config = Some(value.into()),
@@ -258,7 +258,7 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
     text.map(ToString::to_string).unwrap_or_default().lines().next().unwrap_or_default().to_owned()
 }
 
-impl Place {
+impl CompletionPoint {
     /// What the scripts read: how to go on, then a word a line with its meaning after a tab.
     pub fn answer(&self, words: &[Word]) -> String {
         match self.wish {
@@ -276,7 +276,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    fn at(line: &str) -> Place {
+    fn at(line: &str) -> CompletionPoint {
         place(&line.split(' ').map(str::to_owned).collect::<Vec<_>>())
     }
 

@@ -42,7 +42,7 @@ use crate::sys::exec;
 use crate::sys::fd_passing::{ReceivedFds, Socket};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::Root;
-use crate::text::deployment::{DIRECTORY, Description, Name, refuse_place};
+use crate::text::deployment::{DIRECTORY, DeploymentName, Description, refuse_place};
 use said::{ERROR, PEER, code, complain};
 use sender::Sender;
 
@@ -99,7 +99,8 @@ fn deploy(words: &[String]) -> Result<u8> {
     let [_, name] = words else {
         return Err(usage());
     };
-    let name = Name::try_from(name.clone()).map_err(|why| fault("deploy-name", why, usage_names()))?;
+    let name =
+        DeploymentName::try_from(name.clone()).map_err(|why| fault("deploy-name", why, usage_names()))?;
     if !identity::is_root() {
         return Err(fault(
             "not-root",
@@ -163,7 +164,7 @@ fn usage_names() -> Repair {
 }
 
 impl Job {
-    fn find(name: &Name) -> Result<Self> {
+    fn find(name: &DeploymentName) -> Result<Self> {
         let root = Root::open(Path::new("/"))?;
         let description = read(&root, name)?;
         let account = accounts::account(&root, &description.account)?.filter(|account| account.uid != 0);
@@ -274,7 +275,7 @@ fn is_a_plain_sender(wanted: &[String]) -> bool {
 }
 
 /// The description, from a file that nobody but root can write.
-fn read(root: &Root, name: &Name) -> Result<Description> {
+fn read(root: &Root, name: &DeploymentName) -> Result<Description> {
     let path = Path::new(DIRECTORY).join(format!("{}.toml", name.as_str()));
     let shown = path.display();
     let unknown =
@@ -311,7 +312,7 @@ fn trust(root: &Root, path: &Path) -> Result<()> {
 }
 
 /// A directory above the target would be copied into itself, again and again.
-fn beside(root: &Root, target: &Path, name: &Name) -> Result<()> {
+fn beside(root: &Root, target: &Path, name: &DeploymentName) -> Result<()> {
     let here = nix::sys::stat::stat(".").context("cannot look at the directory of the job")?;
     for above in target.ancestors().skip(1) {
         let stat = root.stat(above, true).with_context(|| format!("cannot look at {}", above.display()))?;

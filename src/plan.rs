@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::change::{
-    AccountOp, Change, FileKind, Harm, Meaning, Note, Notes, Op, Place, PublicKey, Seen, Swap,
+    AccountOp, Change, FileKind, Harm, Meaning, Note, Notes, Op, Place, Seen, ShownKey, Swap,
 };
 use crate::facts::{Facts, programs};
 use crate::fault::{AtHome, fault, look_and_move, make_home};
@@ -25,7 +25,7 @@ pub struct Plan {
     /// What was looked at and is as wanted: the kind of resource, and what it is.
     pub right: Vec<(&'static str, String)>,
     /// The account's public key, as it is now.
-    pub public_key: Option<PublicKey>,
+    pub public_key: Option<ShownKey>,
     /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
     pub meanings: Vec<Meaning>,
 }

@@ -14,14 +14,14 @@ mod wrap;
 
 use std::fmt::Write as _;
 
-use crate::change::{Change, Note, Op, PublicKey, Shown, ValueChange};
+use crate::change::{Change, Note, Op, Shown, ShownKey, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::fault::Nature;
 use crate::plan::Plan;
 use crate::repair::Reader;
 pub use difference::changed_lines;
 pub(crate) use document::SCHEMA;
-pub use document::{DetailLevel, Diff, Key, Line, Remark, Report, Status, Step};
+pub use document::{DetailLevel, Diff, ManualStep, Remark, Report, ReportedChange, ReportedKey, Status};
 use document::{plural, waits};
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use explanation::Explanation;
@@ -135,13 +135,13 @@ impl Report {
     }
 
     /// The answer to `key`.
-    pub fn of_key(key: PublicKey) -> Self {
+    pub fn of_key(key: ShownKey) -> Self {
         let msg = format!("the SSH key of {}", key.account);
         Self { schema: SCHEMA, msg, ..Self::default() }.with_key(Some(key))
     }
 
-    fn with_key(mut self, key: Option<PublicKey>) -> Self {
-        self.public_key = key.map(|PublicKey { account, server, path, line, fingerprint }| Key {
+    fn with_key(mut self, key: Option<ShownKey>) -> Self {
+        self.public_key = key.map(|ShownKey { account, server, path, line, fingerprint }| ReportedKey {
             test: format!("sudo -H -u {account} ssh -T {server}"),
             account,
             path: path.display().to_string(),
@@ -175,8 +175,8 @@ impl Report {
     }
 }
 
-fn line(change: &Change, outcome: &'static str) -> Line {
-    Line {
+fn line(change: &Change, outcome: &'static str) -> ReportedChange {
+    ReportedChange {
         kind: change.kind,
         id: change.id.clone(),
         action: change.op.action(),

@@ -14,8 +14,8 @@ mod place;
 mod reader;
 mod rights;
 mod rotate;
-mod shelf;
 mod spinner;
+mod store;
 mod undo;
 
 use anyhow::Result;
@@ -41,8 +41,8 @@ use output::{deliver, fail, json, print};
 use place::Site;
 pub(crate) use place::machine;
 use reader::{options, reader, require_root};
-use shelf::{Shelf, listed, resolve, sections};
 use spinner::Spinner;
+use store::{NamedProfiles, listed, resolve, sections};
 
 /// Run the program.
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
@@ -129,8 +129,8 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let mut site = Site::open(call, selection.user.as_deref())?;
     site.root.give(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
-    let shelf = Shelf::of(&site, facts, call.environment);
-    let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &shelf)?;
+    let store = NamedProfiles::of(&site, facts, call.environment);
+    let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &store)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
     if wanted.kinds().next().is_none() {
         return Err(chosen::nothing(names, selection));
@@ -239,14 +239,14 @@ fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
     }
     let site = Site::open(call, None)?;
     let facts = site.facts();
-    let shelf = Shelf::of(&site, &facts, call.environment);
+    let store = NamedProfiles::of(&site, &facts, call.environment);
     let load = |names: &[String]| -> Result<Profile> {
-        let profile = Profile::load(names, &sections(), &shelf)?;
+        let profile = Profile::load(names, &sections(), &store)?;
         resolve(&profile, &|_| true)?;
         Ok(profile)
     };
     match &call.cli.command {
-        Command::Profile(cli::Profile::Show { name }) => {
+        Command::Profile(cli::ProfileCommand::Show { name }) => {
             let profile = load(name)?;
             Ok(text_or_json(call.cli, name, profile.text()?))
         }

@@ -3,8 +3,8 @@
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
 
-pub mod deeds;
 mod duration;
+pub mod edits;
 mod notation;
 mod types;
 mod volume;

@@ -7,22 +7,22 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
-use crate::cli::Document;
-use crate::gitlab::section::{self, Gitlab};
+use crate::cli::DescribedDocument;
+use crate::gitlab::section::{self, GitlabSection};
 use crate::report::{Diagnosis, Explanation, Profiles, Report, Runs, Text};
 use crate::resource;
 
 /// The schema of a document.
-pub fn of(document: Document) -> Schema {
+pub fn of(document: DescribedDocument) -> Schema {
     match document {
-        Document::Profile => profile(),
-        Document::Output => output(),
-        Document::Report => printed::<Report>(),
-        Document::Doctor => printed::<Diagnosis>(),
-        Document::Explanation => printed::<Explanation>(),
-        Document::UndoList => printed::<Runs>(),
-        Document::ProfileList => printed::<Profiles>(),
-        Document::Text => printed::<Text>(),
+        DescribedDocument::Profile => profile(),
+        DescribedDocument::Output => output(),
+        DescribedDocument::Report => printed::<Report>(),
+        DescribedDocument::Doctor => printed::<Diagnosis>(),
+        DescribedDocument::Explanation => printed::<Explanation>(),
+        DescribedDocument::UndoList => printed::<Runs>(),
+        DescribedDocument::ProfileList => printed::<Profiles>(),
+        DescribedDocument::Text => printed::<Text>(),
     }
 }
 
@@ -64,7 +64,7 @@ fn profile() -> Schema {
         section.insert("description".to_owned(), Value::from(kind.summary));
         properties.insert(kind.name.to_owned(), section.into());
     }
-    let mut gitlab = generator.subschema_for::<Gitlab>();
+    let mut gitlab = generator.subschema_for::<GitlabSection>();
     gitlab.insert("description".to_owned(), Value::from(section::SUMMARY));
     properties.insert(section::NAME.to_owned(), gitlab.into());
     let schema = json_schema!({

@@ -13,7 +13,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use runner_prep::text::key_pair::ed25519;
 use runner_prep::text::known_hosts::{
-    Conflict, Entry, GITLAB_COM, HostKey, HostName, entries, keys_of, merge,
+    Conflict, GITLAB_COM, HostKey, HostName, KnownHost, entries, keys_of, merge,
 };
 use runner_prep::text::public_key::public_line;
 
@@ -28,7 +28,7 @@ fn host(name: &str) -> HostName {
 }
 
 /// Keys wanted for gitlab.com, by their index.
-fn want(keys: &[usize]) -> Vec<Entry> {
+fn want(keys: &[usize]) -> Vec<KnownHost> {
     let lines: Vec<_> = keys.iter().map(|key| KEYS[*key]).collect();
     entries(&lines.join("\n"), Some(&host("gitlab.com"))).unwrap()
 }

@@ -207,6 +207,27 @@ fn reached<'a>(
     found
 }
 
+/// One word for one thing: who looks for a type by its name finds one.
+#[test]
+fn a_name_is_that_of_one_type() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in Source::all().into_iter().filter(|source| !source.is_test()) {
+        let names = source.file.items.iter().filter_map(|item| match item {
+            syn::Item::Enum(item) => Some(&item.ident),
+            syn::Item::Struct(item) => Some(&item.ident),
+            syn::Item::Trait(item) => Some(&item.ident),
+            syn::Item::Type(item) => Some(&item.ident),
+            _ => None,
+        });
+        for name in names {
+            places.entry(name.to_string()).or_default().push(source.name.clone());
+        }
+    }
+    assert!(places.len() > 200, "the scan finds the types");
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "several types have these names; give each its own: {places:#?}");
+}
+
 #[test]
 fn one_file_opens_connections_and_one_command_uses_it() {
     let mut wrong = String::new();

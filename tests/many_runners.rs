@@ -51,7 +51,7 @@ fn there_and_back(runners: usize) {
     // All but the former bytes themselves.
     let file = |name: &str| tree.path(&format!("{JOURNAL}/{}/{name}", id.to_string_lossy()));
     let bytes =
-        ["entry.json", "0.deeds"].iter().map(|name| file(name).metadata().unwrap().len()).sum::<u64>();
+        ["entry.json", "0.edits"].iter().map(|name| file(name).metadata().unwrap().len()).sum::<u64>();
     assert!(bytes < 4096 + 256 * meant as u64, "the journal takes {bytes} bytes for {meant} runners");
 
     tree.run(&["undo"]).ok();

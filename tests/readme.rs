@@ -230,6 +230,6 @@ fn every_profile_has_its_row_and_no_other() {
     assert_eq!(
         files,
         runner_prep::profile::BUILT_IN.len(),
-        "each file of profiles/ is a line of BUILT_IN in src/profile/shelf.rs"
+        "each file of profiles/ is a line of BUILT_IN in src/profile/store.rs"
     );
 }

@@ -104,7 +104,7 @@ const WALKS: [Walk; 3] = [
         first: &[
             ("profiles/lab.toml", "", include_str!("fixtures/walks/lab.toml")),
             (
-                "src/profile/shelf.rs",
+                "src/profile/store.rs",
                 "    (\"docker-socket\", include_str!",
                 "    (\"lab\", include_str!(\"../../profiles/lab.toml\")),\n",
             ),

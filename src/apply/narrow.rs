@@ -5,7 +5,7 @@
 //! tried once more if rights are taken away by it, and where that fails, too, the changes that take them away alone.
 
 use super::Session;
-use crate::change::{Change, Check, Content, Harm, Note, Op, Seen, Shown, ValueChange};
+use crate::change::{Change, CheckedBy, Content, Harm, Note, Op, Seen, Shown, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::policy::way_to_root;
 use crate::text::toml_patch::Step;
@@ -55,7 +55,7 @@ impl Session<'_> {
 pub fn takes_rights_away(change: &Change) -> bool {
     let Op::File(file) = &change.op else { return false };
     match (&file.check, &file.shown) {
-        (Check::Sudoers { .. }, _) => {
+        (CheckedBy::Sudoers { .. }, _) => {
             let before = file.before.as_ref().map(Seen::text).unwrap_or_default();
             let after = file.after.as_ref().and_then(Content::peek).unwrap_or_default();
             let after = String::from_utf8_lossy(after);
@@ -67,7 +67,7 @@ pub fn takes_rights_away(change: &Change) -> bool {
             !rules(&after).any(gives_root)
                 && rules(&before).any(|rule| rules(&after).all(|other| other != rule))
         }
-        (Check::RunnerConfig, Shown::Values(values)) => values.iter().any(value_takes_rights_away),
+        (CheckedBy::RunnerConfig, Shown::Values(values)) => values.iter().any(value_takes_rights_away),
         _ => false,
     }
 }

@@ -19,13 +19,13 @@ use crate::sys::accounts::{self, tools, unfinished};
 use crate::sys::dir::{Dir, Kind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
-use crate::sys::shared::{self, After, Before, Shared, Target};
+use crate::sys::shared::{self, After, Before, Shared, SharedTarget};
 use crate::sys::staged::{self, Staged};
 use crate::sys::waiting::Waiting;
 
 /// Something that was done for the change of that index, with what is needed to take it back.
 #[derive(Debug)]
-struct Step {
+struct DoneStep {
     index: usize,
     rollback: Rollback,
 }
@@ -65,7 +65,7 @@ pub(super) struct Worker<'a> {
     machine: &'a Root,
     state: &'a Rc<Dir>,
     waiting: &'a Waiting,
-    steps: Vec<Step>,
+    steps: Vec<DoneStep>,
     reached: usize,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Worker<'a> {
     }
 
     fn done(&mut self, rollback: Rollback) {
-        self.steps.push(Step { index: self.reached, rollback });
+        self.steps.push(DoneStep { index: self.reached, rollback });
     }
 
     /// What becomes of each change when everything is taken back now.
@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
     /// Make or extend an account.
     pub(super) fn account(&mut self, index: usize, operation: &AccountOp) -> Result<()> {
         self.reach(index);
-        let place = tools::Place { root: self.root, machine: self.machine, state: self.state };
+        let place = tools::AccountsPlace { root: self.root, machine: self.machine, state: self.state };
         match operation {
             AccountOp::Create { name, comment, shell, home } => {
                 let (name, comment) = (name.clone(), comment.clone());
@@ -181,8 +181,8 @@ impl<'a> Worker<'a> {
     }
 
     /// A file that other programs write to.
-    fn target(&self, dir: Rc<Dir>, name: OsString) -> Target {
-        Target { dir, name, state: Rc::clone(self.state), waiting: self.waiting.clone() }
+    fn target(&self, dir: Rc<Dir>, name: OsString) -> SharedTarget {
+        SharedTarget { dir, name, state: Rc::clone(self.state), waiting: self.waiting.clone() }
     }
 
     /// Remove what a killed run left beside a file. A place that is gone has nothing beside it. Returns what had
@@ -249,7 +249,7 @@ impl<'a> Worker<'a> {
     /// Make all staged files live, in order, and make that durable.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<()> {
         for position in 0..self.steps.len() {
-            let Some(Step { index, rollback }) = self.steps.get_mut(position) else {
+            let Some(DoneStep { index, rollback }) = self.steps.get_mut(position) else {
                 continue;
             };
             let Some(Change { op: Op::File(file), kind, id, .. }) = changes.get(*index) else {

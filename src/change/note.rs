@@ -49,7 +49,7 @@ pub struct Notes {
     /// The executors of the runners that are registered.
     pub executors: BTreeSet<String>,
     /// The account's public key, as it is now.
-    pub public_key: Option<PublicKey>,
+    pub public_key: Option<ShownKey>,
     /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
     pub meanings: Vec<Meaning>,
 }
@@ -133,7 +133,7 @@ impl Note {
 
 /// A name that a report shows beside the changes: the public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKey {
+pub struct ShownKey {
     /// The account whose key it is.
     pub account: String,
     /// The server that it is for: what `ssh -T` calls it.

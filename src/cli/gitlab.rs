@@ -8,7 +8,7 @@ use super::examples;
 
 /// The commands of `gitlab`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Gitlab {
+pub enum GitlabCommand {
     /// Show what apply would do in GitLab, each with its reason; writes nothing
     #[command(after_long_help = examples::help("gitlab plan"))]
     Plan {

@@ -37,14 +37,14 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     for (message, repair) in runner_config::odd_policies(toml) {
         findings.problem("pull-policy-unknown", message, repair);
     }
-    let mut walk = Walk { patient, toml, findings, count: 0 };
+    let mut walk = KeyWalk { patient, toml, findings, count: 0 };
     walk.table(toml.root(), GLOBAL, None);
     let count = walk.count;
     findings.else_fine(format!("gitlab-runner knows all {count} keys"));
     Ok(())
 }
 
-struct Walk<'a, 'f> {
+struct KeyWalk<'a, 'f> {
     patient: &'a Patient<'a>,
     toml: &'a Toml,
     findings: &'f mut Findings,
@@ -53,7 +53,7 @@ struct Walk<'a, 'f> {
 
 /// A key that is looked at, and where it stands.
 #[derive(Clone, Copy)]
-struct Found<'t> {
+struct FoundKey<'t> {
     section: &'static str,
     name: &'t str,
     item: &'t Item,
@@ -61,14 +61,14 @@ struct Found<'t> {
     runner: Option<Runner<'t>>,
 }
 
-impl Walk<'_, '_> {
+impl KeyWalk<'_, '_> {
     /// A table of this section, of that runner.
     fn table(&mut self, table: &dyn TableLike, section: &'static str, runner: Option<Runner<'_>>) {
         for (name, item) in table.iter() {
             self.count += 1;
             match keys::find_ignoring_case(section, name) {
                 Some(key) => self.known(key, item, runner),
-                None => self.unknown(Found { section, name, item, table, runner }),
+                None => self.unknown(FoundKey { section, name, item, table, runner }),
             }
         }
     }
@@ -113,8 +113,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn unknown(&mut self, found: Found<'_>) {
-        let Found { section, name, item, table, runner } = found;
+    fn unknown(&mut self, found: FoundKey<'_>) {
+        let FoundKey { section, name, item, table, runner } = found;
         let at = self.at(item, runner);
         let here = header(section);
         if section == "runners" && HELD_BY_GITLAB.contains(&name.replace('-', "_").as_str()) {
@@ -188,8 +188,8 @@ impl Walk<'_, '_> {
 
     /// The sections where a key that stands in the wrong place could have an effect, the likeliest first: the tables
     /// that the runner's executor reads, then what lies above them.
-    fn homes(&self, found: Found<'_>) -> Vec<&'static str> {
-        let Found { section, table, runner, .. } = found;
+    fn homes(&self, found: FoundKey<'_>) -> Vec<&'static str> {
+        let FoundKey { section, table, runner, .. } = found;
         let mut homes = Vec::new();
         if section == "runners.cache" {
             homes.push(match table.get("Type").and_then(Item::as_str) {
@@ -225,7 +225,7 @@ impl Walk<'_, '_> {
     }
 
     /// The first of those sections that knows the key, and whether it has it already.
-    fn home(&self, found: Found<'_>) -> Option<(&'static str, bool)> {
+    fn home(&self, found: FoundKey<'_>) -> Option<(&'static str, bool)> {
         let fits = |key: &Key| key.until.is_none() && wrong_type(key.kind, found.item).is_none();
         self.homes(found).into_iter().find_map(|home| {
             let key = keys::find_ignoring_case(home, found.name).filter(fits)?;
@@ -234,8 +234,8 @@ impl Walk<'_, '_> {
     }
 
     /// The key that was meant, and its section: one that differs by a slip, takes such a value, and is not there yet.
-    fn meant(&self, found: Found<'_>) -> Option<(&'static str, &'static str)> {
-        let Found { section, name, item, table, runner } = found;
+    fn meant(&self, found: FoundKey<'_>) -> Option<(&'static str, &'static str)> {
+        let FoundKey { section, name, item, table, runner } = found;
         let plain = |name: &str| name.to_lowercase().replace('-', "_");
         let is_there = |home: &str, name: &str| {
             if home == section {

@@ -57,23 +57,23 @@ impl Release {
 }
 
 /// A service with a Docker daemon that config.toml gives jobs.
-struct Service<'a> {
+struct DindService<'a> {
     image: &'a str,
     command: Vec<&'a str>,
 }
 
-fn services<'a>(runner: &Runner<'a>) -> Vec<Service<'a>> {
+fn services<'a>(runner: &Runner<'a>) -> Vec<DindService<'a>> {
     let services = || runner_config::tables(runner.docker_table()?.get("services")?);
     let of = |table: &'a dyn TableLike| {
         let image = table.get("name").and_then(Item::as_str).filter(|name| name.contains("dind"))?;
-        Some(Service { image, command: strings_at(Some(table), "command") })
+        Some(DindService { image, command: strings_at(Some(table), "command") })
     };
     services().into_iter().flatten().filter_map(of).collect()
 }
 
 /// The runners that start containers with a daemon of this machine, each with the daemons that it gives jobs. Where
 /// there are none, jobs bring their own, if the profile is for that.
-fn local<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Vec<Service<'p>>)>> {
+fn local<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Vec<DindService<'p>>)>> {
     let is_local = |runner: &Runner<'_>| runner.has_executor("docker") && !runner.is_remote();
     let runners = patient.docker_runners()?.into_iter().filter(is_local);
     let with_services = runners.map(|runner| (runner, services(&runner)));
@@ -109,7 +109,7 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
                 mend!("in the jobs: services: [{ name: \"docker:28-dind\", alias: docker, command: [\"--mtu={}\"] }]", mtu),
             );
         }
-        let sends_more = |service: &Service<'_>| told_mtu(&service.command).is_none_or(|told| told > mtu);
+        let sends_more = |service: &DindService<'_>| told_mtu(&service.command).is_none_or(|told| told > mtu);
         if services.iter().any(sends_more) {
             findings.problem(
                 "dind-mtu",

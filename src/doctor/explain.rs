@@ -47,11 +47,11 @@ fn of_code(code: &str) -> Option<Cause> {
 /// The errors that are known, and those of them that were met.
 #[derive(Debug)]
 pub struct Errors {
-    known: Vec<Known>,
+    known: Vec<KnownError>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownError {
     explained: Explained,
     /// The text of the table as it is compared.
     plain: String,
@@ -60,13 +60,13 @@ struct Known {
 impl Errors {
     /// All that are known; none was met yet.
     pub fn known() -> Self {
-        let mut known: Vec<Known> = Vec::new();
+        let mut known: Vec<KnownError> = Vec::new();
         for row in rows(ERRORS) {
             let (Some(&subject), Some(cause)) = (row.first(), cause(&row)) else { continue };
             let at = known.iter().position(|one| one.explained.subject == subject);
             let at = at.unwrap_or_else(|| {
                 let explained = Explained { subject, line: None, causes: Vec::new(), errors: Vec::new() };
-                known.push(Known { explained, plain: plain(subject) });
+                known.push(KnownError { explained, plain: plain(subject) });
                 known.len() - 1
             });
             let causes = &mut known[at].explained.causes;

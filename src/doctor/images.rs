@@ -16,7 +16,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             continue;
         }
         let title = runner.title();
-        for Named { key, name, effect } in images(table) {
+        for NamedImage { key, name, effect } in images(table) {
             match machine.docker_has_image(&socket, name) {
                 Ok(true) => {}
                 // The name is a value of config.toml: it is not shown.
@@ -54,7 +54,7 @@ fn pulls_nothing(docker: &dyn TableLike) -> bool {
 }
 
 /// An image that config.toml names.
-struct Named<'a> {
+struct NamedImage<'a> {
     key: String,
     name: &'a str,
     /// What becomes of jobs without it.
@@ -62,16 +62,16 @@ struct Named<'a> {
 }
 
 /// The images of a `[runners.docker]`; a name with a variable depends on the job.
-fn images(docker: &dyn TableLike) -> Vec<Named<'_>> {
+fn images(docker: &dyn TableLike) -> Vec<NamedImage<'_>> {
     let all = "every job fails (\"No such image\")";
     let of = |key: &str, effect| {
         let name = docker.get(key).and_then(Item::as_str)?;
-        Some(Named { key: key.to_owned(), name, effect })
+        Some(NamedImage { key: key.to_owned(), name, effect })
     };
     let services = docker.get("services").and_then(runner_config::tables).unwrap_or_default();
     let of_services = services.into_iter().enumerate().filter_map(|(index, service)| {
         let name = service.get("name").and_then(Item::as_str)?;
-        Some(Named { key: format!("services[{index}]"), name, effect: all })
+        Some(NamedImage { key: format!("services[{index}]"), name, effect: all })
     });
     let own = [of("image", "a job that names no image fails (\"No such image\")"), of("helper_image", all)];
     let named = own.into_iter().flatten().chain(of_services);

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Patient;
 use crate::change::FileKind;
-use crate::facts::ssh::{self, Client, Files, Verdict};
+use crate::facts::ssh::{self, Client, HostKeyFiles, SshVerdict};
 use crate::fault::move_aside;
 use crate::finding::Findings;
 use crate::resource::weakness;
@@ -79,7 +79,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
     let wanted: Vec<HostName> =
         patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let (mut hosts, mut files, mut unknown) = (Vec::new(), Files::default(), None);
+    let (mut hosts, mut files, mut unknown) = (Vec::new(), HostKeyFiles::default(), None);
     let Some(account) = patient.account else { return Ok(()) };
     let texts = ssh::texts(patient.facts, patient.account)?;
     for runner in patient.all_runners()? {
@@ -88,10 +88,10 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         let verdict = match Client::of(patient.facts, Some(account), &account.home, &texts, &host)? {
             Client::Does(settings) => settings.verdict(patient.facts, account, &mut files, &[], None)?,
             // The message is told with the profile's own servers.
-            Client::Refuses(_) => Verdict::Unknown("ssh does not take its configuration".to_owned()),
-            Client::Unknown(why) => Verdict::Unknown(why.to_owned()),
+            Client::Refuses(_) => SshVerdict::Unknown("ssh does not take its configuration".to_owned()),
+            Client::Unknown(why) => SshVerdict::Unknown(why.to_owned()),
         };
-        if verdict == Verdict::Missing {
+        if verdict == SshVerdict::Missing {
             // The address is a value of config.toml: it is not shown.
             let title = runner.title();
             let message = format!(
@@ -104,7 +104,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             findings.about(about).weigh(is_default, "server-host-key", message, repair);
         }
         hosts.push(host);
-        if let Verdict::Unknown(why) = verdict {
+        if let SshVerdict::Unknown(why) = verdict {
             unknown = Some(why);
         }
     }

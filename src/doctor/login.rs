@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::patient::{Login, Patient, Spot};
+use super::patient::{Login, LoginLine, Patient};
 use crate::facts::programs::install;
 use crate::fault::{self, Nature, quoted};
 use crate::finding::Findings;
@@ -60,7 +60,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
         // Only bash tells the file.
         let ask = || ask(&format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")).ok().flatten();
         let told = (name == "bash").then(ask).flatten();
-        Spot::last(&told?.stderr, &patient.account?.home)
+        LoginLine::last(&told?.stderr, &patient.account?.home)
     };
     let login = match ask(&format!("{name} -l")) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
@@ -150,7 +150,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     Ok(())
 }
 
-impl Spot {
+impl LoginLine {
     /// The last one in what the shell told. It is the account's word from the first of its own files on: it names those
     /// alone then, and only names that login files have are taken.
     fn last(told: &str, home: &Path) -> Option<Self> {
@@ -180,7 +180,7 @@ impl Spot {
     }
 }
 
-impl fmt::Display for Spot {
+impl fmt::Display for LoginLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, line {}", self.file.display(), self.line)
     }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_login_file_is_named() {
-        let last = |told: &str| Spot::last(told, Path::new("/home/ci")).map(|spot| spot.to_string());
+        let last = |told: &str| LoginLine::last(told, Path::new("/home/ci")).map(|spot| spot.to_string());
         let told = "+runner-prep-at:/etc/profile:3: . x\n++runner-prep-at:/home/ci/.profile:7: exit 0\n+runner-prep-at::1: x\n";
         assert_eq!(last(told).as_deref(), Some("/home/ci/.profile, line 7"));
         let forged = format!("{told}+runner-prep-at:/etc/profile:3:");

@@ -38,7 +38,7 @@ pub struct Patient<'a> {
     /// The installed service.
     pub service: Option<&'a Service>,
     /// The configuration file.
-    pub config: Config,
+    pub config: ExaminedConfig,
     /// Names or ids of the runners that are meant; empty: all of the profile's executors.
     pub runners: &'a [String],
     /// The version of gitlab-runner, where it is known.
@@ -53,7 +53,7 @@ pub struct Patient<'a> {
 
 /// The last line of a login file that a shell came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spot {
+pub struct LoginLine {
     /// The file.
     pub file: PathBuf,
     /// Its line.
@@ -66,9 +66,9 @@ pub enum Login {
     /// It ended with 0, and finds these programs.
     Good(Vec<String>),
     /// It ended with 0 before it had read what a job wants.
-    Skips(Option<Spot>),
+    Skips(Option<LoginLine>),
     /// It ended with another code, or by a signal.
-    Ended(Option<i32>, Option<Spot>),
+    Ended(Option<i32>, Option<LoginLine>),
     /// It did not end.
     Hangs,
     /// It could not be tried.
@@ -91,14 +91,14 @@ pub(super) enum Running {
 }
 
 /// The configuration file of gitlab-runner.
-pub struct Config {
+pub struct ExaminedConfig {
     /// Where it is.
     pub path: PathBuf,
     /// What was found there.
     pub found: Result<Option<(Seen, Toml)>>,
 }
 
-impl Config {
+impl ExaminedConfig {
     /// Its values, when it could be read.
     pub fn toml(&self) -> Option<&Toml> {
         self.found.as_ref().ok()?.as_ref().map(|(_, toml)| toml)

@@ -43,7 +43,7 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             );
             continue;
         }
-        for Difference { code, message, subject } in differences(change) {
+        for WantedDifference { code, message, subject } in differences(change) {
             // Both halves of a key are missing for one reason.
             let again = said == (code.clone(), &change.why) && code.ends_with("-missing");
             if !again {
@@ -76,7 +76,7 @@ fn made_up(patient: &Patient<'_>, change: &Change) -> Option<String> {
 }
 
 /// One thing that differs.
-struct Difference {
+struct WantedDifference {
     code: String,
     message: String,
     /// The place of a value in config.toml; empty for everything else.
@@ -85,10 +85,11 @@ struct Difference {
 
 /// A change in words, with a code made of its kind and of what is to be done. Only what the change itself
 /// allows is shown.
-fn differences(change: &Change) -> Vec<Difference> {
+fn differences(change: &Change) -> Vec<WantedDifference> {
     let kind = change.kind.replace('_', "-");
     let message = format!("{}: {}", change.id, change.why);
-    let coded = |code: String| vec![Difference { code, message: message.clone(), subject: String::new() }];
+    let coded =
+        |code: String| vec![WantedDifference { code, message: message.clone(), subject: String::new() }];
     let one = |what: &str| coded(format!("{kind}-{what}"));
     match &change.op {
         // Whether the file is there does not matter to whom it is missing.
@@ -123,7 +124,7 @@ fn differences(change: &Change) -> Vec<Difference> {
                     let code = format!("{kind}-{key}");
                     let is_listed = super::explain::code(&code).is_some();
                     let code = if is_listed { code } else { format!("{kind}-value") };
-                    Difference { code, message, subject: config_keys::place_of(&value.path) }
+                    WantedDifference { code, message, subject: config_keys::place_of(&value.path) }
                 })
                 .collect(),
             _ if change.id.ends_with("/.bash_logout") => one("logout"),

@@ -15,7 +15,7 @@ const SLACK: i64 = 1;
 
 /// What the journal says since a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Journal {
+enum LoggedSince {
     Loaded,
     Failed,
     Silent,
@@ -52,13 +52,13 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     }
     let log = format!("journalctl -u gitlab-runner --since @{}", times.changed);
     match journal(machine, process.pid, times.changed)? {
-        Journal::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
-        Journal::Failed => findings.problem(
+        LoggedSince::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
+        LoggedSince::Failed => findings.problem(
             "config-not-loaded",
             format!("gitlab-runner could not load {shown} as it is, and goes on with the old one"),
             mend!("see why: $ {}; then correct the file", log),
         ),
-        Journal::Silent if times.modified <= process.started => findings.unknown(
+        LoggedSince::Silent if times.modified <= process.started => findings.unknown(
             "config-old-mtime",
             format!(
                 "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
@@ -66,12 +66,12 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             ),
             mend!("to be sure that it is: $ touch {}", quoted(&patient.config.path)),
         ),
-        Journal::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
+        LoggedSince::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",
             format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
             "ask again in ten seconds: $ sleep 10 && runner-prep doctor",
         ),
-        Journal::Silent => findings.unknown(
+        LoggedSince::Silent => findings.unknown(
             "config-load-unproven",
             format!("{shown} was written after gitlab-runner started, and no journal says that it was loaded"),
             mend!("see its log: $ {}; or restart it when no job runs", log),
@@ -82,24 +82,24 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 
 /// The last word of that process in the journal on loading the file: the unit has jobs, too, which can write there what
 /// they like. Its lines may hold values of the file: not shown.
-fn journal(machine: &Machine<'_>, pid: u32, since: i64) -> Result<Journal> {
+fn journal(machine: &Machine<'_>, pid: u32, since: i64) -> Result<LoggedSince> {
     let (since, process) = (format!("--since=@{since}"), format!("_PID={pid}"));
     let arguments = [&process, &since, "--output=cat", "--no-pager", "--quiet", "--lines=2000"];
     let said = machine.ask("journalctl", &arguments, &[])?;
-    Ok(said.map_or(Journal::Silent, |said| last_word(&said.stdout)))
+    Ok(said.map_or(LoggedSince::Silent, |said| last_word(&said.stdout)))
 }
 
-fn last_word(log: &str) -> Journal {
+fn last_word(log: &str) -> LoggedSince {
     let word = |line: &str| {
         if line.contains("Configuration loaded") {
-            Some(Journal::Loaded)
+            Some(LoggedSince::Loaded)
         } else if line.contains("Failed to load config") {
-            Some(Journal::Failed)
+            Some(LoggedSince::Failed)
         } else {
             None
         }
     };
-    log.lines().rev().find_map(word).unwrap_or(Journal::Silent)
+    log.lines().rev().find_map(word).unwrap_or(LoggedSince::Silent)
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
     fn the_last_word_of_the_journal_counts() {
         let (loaded, failed) =
             ("Configuration loaded     builds=0\n", "ERROR: Failed to load config Near line 20 (last key)\n");
-        assert_eq!(last_word(&[loaded, failed, "Checking for jobs\n"].concat()), Journal::Failed);
-        assert_eq!(last_word(&[failed, loaded].concat()), Journal::Loaded);
-        assert_eq!(last_word("Checking for jobs... received\n"), Journal::Silent);
+        assert_eq!(last_word(&[loaded, failed, "Checking for jobs\n"].concat()), LoggedSince::Failed);
+        assert_eq!(last_word(&[failed, loaded].concat()), LoggedSince::Loaded);
+        assert_eq!(last_word("Checking for jobs... received\n"), LoggedSince::Silent);
     }
 }

@@ -9,7 +9,7 @@ use super::Patient;
 use super::sudo::listed;
 use crate::finding::{COULD_NOT_LOOK, Findings};
 use crate::policy::{OURS, way_to_root};
-use crate::text::sudo_list::{Entry, Question, Verdict, entries, verdict};
+use crate::text::sudo_list::{ListedCommand, Question, SudoVerdict, entries, verdict};
 
 /// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
@@ -39,7 +39,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 fn judge(
     account: &str,
     known: &[&str],
-    rules: &[Entry],
+    rules: &[ListedCommand],
     is_own: &dyn Fn(&str) -> bool,
     findings: &mut Findings,
 ) {
@@ -55,7 +55,10 @@ fn judge(
             let same = |one: &str, other: &str| one == other;
             let question =
                 Question { run_as: "root", program: &program, arguments: arguments.as_deref(), same: &same };
-            if matches!(verdict(rules, &question), Verdict::Denied(_) | Verdict::Asks(_) | Verdict::Unknown) {
+            if matches!(
+                verdict(rules, &question),
+                SudoVerdict::Denied(_) | SudoVerdict::Asks(_) | SudoVerdict::Unknown
+            ) {
                 continue;
             }
         }

@@ -12,7 +12,7 @@ use crate::fault::{self, Nature};
 use crate::keys::Version;
 use crate::repair::Repair;
 use crate::sys::accounts;
-use crate::sys::dir::{Entry, Named};
+use crate::sys::dir::{DirEntry, NamedKind};
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::descend;
@@ -106,7 +106,7 @@ impl Facts<'_> {
     pub fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>> {
         let unreadable = |error| unreadable(Some(self.root), directory, 0, error);
         let found = self.root.entries(directory).map_err(unreadable)?.unwrap_or_default();
-        let named = |(name, kind): Named| (name.to_string_lossy().into_owned(), kind.map(super::kind));
+        let named = |(name, kind): NamedKind| (name.to_string_lossy().into_owned(), kind.map(super::kind));
         Ok(found.into_iter().map(named).collect())
     }
 
@@ -371,7 +371,7 @@ impl Facts<'_> {
     pub(super) fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
         let stat =
             self.root.stat(path, follow).map_err(|error| unreadable(Some(self.root), path, 0, error))?;
-        Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })))
+        Ok(stat.map(|stat| seen(DirEntry { stat, bytes: Vec::new() })))
     }
 
     /// An ordinary user who prepares a tree owns what will belong to the account.

@@ -11,7 +11,7 @@ use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
 use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted};
 use crate::repair::Repair;
-use crate::sys::dir::{Dir, Entry, Kind};
+use crate::sys::dir::{Dir, DirEntry, Kind};
 use crate::sys::identity;
 use crate::sys::lease;
 use crate::sys::root::{Root, descend};
@@ -33,7 +33,7 @@ impl Looks<'_> {
         };
         if let Some(dir) = self.directories.get(relative.as_os_str()) {
             let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
-            return Ok(stat.map(|stat| seen(Entry { stat, bytes: Vec::new() })));
+            return Ok(stat.map(|stat| seen(DirEntry { stat, bytes: Vec::new() })));
         }
         let parent = relative.parent().unwrap_or(relative);
         let file = relative.file_name().unwrap_or_default();

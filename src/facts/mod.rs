@@ -27,7 +27,7 @@ use crate::change::{FileKind, Owner, Seen};
 use crate::fault::{self, Fault, Nature};
 use crate::repair::{Repair, run};
 pub use crate::sys::accounts::Account;
-use crate::sys::dir::{Dir, Entry, Kind, Stat};
+use crate::sys::dir::{Dir, DirEntry, Kind, Stat};
 pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
@@ -98,7 +98,7 @@ fn rights(account: &Account) -> Identity {
 }
 
 /// What was read of the host, as resources see it.
-fn seen(Entry { stat, bytes }: Entry) -> Seen {
+fn seen(DirEntry { stat, bytes }: DirEntry) -> Seen {
     let Stat { kind, mode, uid, gid, links, identity, changed, .. } = stat;
     Seen { kind: self::kind(kind), bytes, mode, uid, gid, links, identity, changed, resolved: None }
 }

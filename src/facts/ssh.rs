@@ -16,8 +16,8 @@ use crate::fault::{self, Nature};
 use crate::sys::exec::Finished;
 use crate::text::known_hosts::HostName;
 use config::read;
-pub use config::{CONFIG, SYSTEM as SYSTEM_CONFIG, Text, is_system_config, names_key, texts};
-pub use verdict::{Files, Verdict, is_taken};
+pub use config::{CONFIG, ConfigText, SYSTEM as SYSTEM_CONFIG, is_system_config, names_key, texts};
+pub use verdict::{HostKeyFiles, SshVerdict, is_taken};
 
 /// Where ssh of every account looks for host keys.
 pub const SYSTEM_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
@@ -111,7 +111,7 @@ impl Client {
         facts: &Facts<'_>,
         account: Option<&Account>,
         home: &Path,
-        texts: &[Text],
+        texts: &[ConfigText],
         host: &HostName,
     ) -> Result<Self> {
         let usual = Settings::usual(home, host);

@@ -18,12 +18,12 @@ pub struct Allowlist {
     /// It is in force: false lets every project's jobs in.
     pub inbound: bool,
     /// What of `job_tokens_from` is not on it yet.
-    pub missing: Vec<Source>,
+    pub missing: Vec<TokenSource>,
 }
 
 /// A project or group whose job tokens are to be accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct TokenSource {
     /// Its path.
     pub path: FullPath,
     /// Its number. What lists of entries take is a number only.
@@ -109,8 +109,8 @@ pub(super) fn read(
     Ok(list)
 }
 
-fn find(gitlab: &Connection, path: &FullPath) -> Result<Source> {
-    let of = |id, group| Source { path: path.clone(), id, group };
+fn find(gitlab: &Connection, path: &FullPath) -> Result<TokenSource> {
+    let of = |id, group| TokenSource { path: path.clone(), id, group };
     if path.as_str().contains('/') {
         if let Some(found) = project::find_seen(gitlab, path)? {
             return Ok(of(found.id, false));

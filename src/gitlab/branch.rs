@@ -14,7 +14,7 @@ pub struct Branch {
 }
 
 #[derive(Deserialize)]
-struct Rule {
+struct BranchRule {
     name: String,
     push_access_levels: Vec<Pusher>,
 }
@@ -34,7 +34,7 @@ struct Pusher {
 /// When GitLab can't be asked.
 pub(super) fn read(gitlab: &Connection, project: u64, name: String) -> Result<Option<Branch>> {
     // Some roles may not see them.
-    let rules = gitlab.list::<Rule>(&format!("projects/{project}/protected_branches"), &[403, 404])?;
+    let rules = gitlab.list::<BranchRule>(&format!("projects/{project}/protected_branches"), &[403, 404])?;
     let mut rules = rules.unwrap_or_default();
     rules.retain(|rule| matches(&rule.name, &name));
     let is_protected = !rules.is_empty();

@@ -7,7 +7,7 @@ use crate::repair::quoted;
 
 /// What is to be done in one project.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct ProjectChange {
     /// The project's path.
     pub path: String,
     /// The project in the addresses of calls: its id where it is known, else its path, encoded.
@@ -21,12 +21,12 @@ pub struct Change {
     /// The value wanted.
     pub after: String,
     /// What to do.
-    pub deed: Deed,
+    pub operation: Operation,
 }
 
 /// The closed set of what is ever done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
+pub enum Operation {
     /// A new deploy key.
     AddKey {
         /// The public key's line.
@@ -68,7 +68,7 @@ pub enum Deed {
 
 /// One call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
+pub struct ApiCall {
     /// `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// Below `/api/v4/`.
@@ -77,7 +77,7 @@ pub struct Call {
     pub body: Option<Value>,
 }
 
-impl Call {
+impl ApiCall {
     fn new(method: &'static str, path: String, body: Option<Value>) -> Self {
         Self { method, path, body }
     }
@@ -96,51 +96,51 @@ impl Call {
     }
 }
 
-impl Change {
+impl ProjectChange {
     /// The action in one word.
     pub fn action(&self) -> &'static str {
         if self.before.is_none() { "create" } else { "update" }
     }
 
     /// The call that does it.
-    pub fn call(&self) -> Call {
+    pub fn call(&self) -> ApiCall {
         let project = &self.project;
-        match &self.deed {
-            Deed::AddKey { line, title, push } => Call::new(
+        match &self.operation {
+            Operation::AddKey { line, title, push } => ApiCall::new(
                 "POST",
                 format!("projects/{project}/deploy_keys"),
                 Some(json!({ "title": title, "key": line, "can_push": push })),
             ),
-            Deed::EnableKey { id, .. } => {
-                Call::new("POST", format!("projects/{project}/deploy_keys/{id}/enable"), None)
+            Operation::EnableKey { id, .. } => {
+                ApiCall::new("POST", format!("projects/{project}/deploy_keys/{id}/enable"), None)
             }
-            Deed::RaiseKey { id } => may_push(project, *id, true),
-            Deed::Allow { id, group } => {
+            Operation::RaiseKey { id } => may_push(project, *id, true),
+            Operation::Allow { id, group } => {
                 let (list, target) = allowlist(*group);
                 let path = format!("projects/{project}/job_token_scope/{list}");
-                Call::new("POST", path, Some(json!({ target: id })))
+                ApiCall::new("POST", path, Some(json!({ target: id })))
             }
-            Deed::Set { name, after, .. } => set(project, name, after),
+            Operation::Set { name, after, .. } => set(project, name, after),
         }
     }
 
     /// The call that takes it back. `made` is the number that GitLab gave what was added.
-    pub fn undo(&self, made: Option<u64>) -> Option<Call> {
+    pub fn undo(&self, made: Option<u64>) -> Option<ApiCall> {
         let project = &self.project;
-        let delete = |path: String| Call::new("DELETE", format!("projects/{project}/{path}"), None);
-        Some(match &self.deed {
-            Deed::AddKey { .. } => delete(format!("deploy_keys/{}", made?)),
-            Deed::EnableKey { id, .. } => delete(format!("deploy_keys/{id}")),
-            Deed::RaiseKey { id } => may_push(project, *id, false),
-            Deed::Allow { id, group } => delete(format!("job_token_scope/{}/{id}", allowlist(*group).0)),
-            Deed::Set { name, before, .. } => set(project, name, before),
+        let delete = |path: String| ApiCall::new("DELETE", format!("projects/{project}/{path}"), None);
+        Some(match &self.operation {
+            Operation::AddKey { .. } => delete(format!("deploy_keys/{}", made?)),
+            Operation::EnableKey { id, .. } => delete(format!("deploy_keys/{id}")),
+            Operation::RaiseKey { id } => may_push(project, *id, false),
+            Operation::Allow { id, group } => delete(format!("job_token_scope/{}/{id}", allowlist(*group).0)),
+            Operation::Set { name, before, .. } => set(project, name, before),
         })
     }
 }
 
 /// Whether a key may push from now on.
-pub(super) fn may_push(project: &str, id: u64, can_push: bool) -> Call {
-    Call::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": can_push })))
+pub(super) fn may_push(project: &str, id: u64, can_push: bool) -> ApiCall {
+    ApiCall::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": can_push })))
 }
 
 /// The list that projects, or groups, are on, and what a new entry calls them.
@@ -148,8 +148,8 @@ fn allowlist(group: bool) -> (&'static str, &'static str) {
     if group { ("groups_allowlist", "target_group_id") } else { ("allowlist", "target_project_id") }
 }
 
-fn set(project: &str, name: &str, value: &Value) -> Call {
-    Call::new("PUT", format!("projects/{project}"), Some(json!({ name: value })))
+fn set(project: &str, name: &str, value: &Value) -> ApiCall {
+    ApiCall::new("PUT", format!("projects/{project}"), Some(json!({ name: value })))
 }
 
 /// A path as one part of an address: `group%2Fname`.

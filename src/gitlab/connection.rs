@@ -15,7 +15,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use zeroize::Zeroizing;
 
 use super::answer::{self, Answer, unusable};
-use super::change::Call;
+use super::change::ApiCall;
 use super::proxy;
 use super::section::Url;
 use crate::fault::fault;
@@ -131,7 +131,7 @@ impl Connection {
     }
 
     /// Send a call that writes. What GitLab refuses is for the caller to explain; that it can't be asked is an error.
-    pub(super) fn write(&self, call: &Call) -> Result<Answer<'_>> {
+    pub(super) fn write(&self, call: &ApiCall) -> Result<Answer<'_>> {
         let answer = self.send(call.method, &call.path, call.body.as_ref()).context(UNSURE)?;
         if !matches!(answer.status, 400 | 404 | 409 | 422) {
             answer.check()?;

@@ -22,11 +22,11 @@ use anyhow::{Context, Result};
 use crate::change::{Harm, Note, Notes, ValueChange};
 use crate::fault::fault;
 use crate::repair::quoted;
-use crate::report::{DetailLevel, Remote, Report, Step};
+use crate::report::{DetailLevel, ManualStep, Remote, Report};
 use crate::text::public_key::PublicLine;
-use change::{Call, Change, Deed};
+use change::{ApiCall, Operation, ProjectChange};
 use connection::Connection;
-use section::{Gitlab, Url};
+use section::{GitlabSection, Url};
 use state::DeployKey;
 
 /// What is wanted, and for whom.
@@ -35,7 +35,7 @@ pub struct Asked<'a> {
     /// The profiles, as they were asked for.
     pub profiles: &'a [String],
     /// Their section.
-    pub wanted: &'a Gitlab,
+    pub wanted: &'a GitlabSection,
     /// The keys that are to be deploy keys.
     pub keys: &'a [PublicLine],
     /// How much of each change is shown.
@@ -44,13 +44,13 @@ pub struct Asked<'a> {
 
 /// What became of a change.
 struct Fate<'a> {
-    change: &'a Change,
+    change: &'a ProjectChange,
     outcome: &'static str,
-    undo: Vec<Call>,
+    undo: Vec<ApiCall>,
 }
 
 impl<'a> Fate<'a> {
-    fn of(change: &'a Change, outcome: &'static str) -> Self {
+    fn of(change: &'a ProjectChange, outcome: &'static str) -> Self {
         Self { change, outcome, undo: Vec::new() }
     }
 }
@@ -95,7 +95,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             let of_changes: Vec<Note> = notes.pending.into_iter().filter(is_new).collect();
             after.pending.extend(of_changes);
             after.warnings.extend(notes.warnings.into_iter().filter(|note| note.harm == Harm::Jobs));
-            let has_failed = |left: &Change| {
+            let has_failed = |left: &ProjectChange| {
                 fates.iter().any(|fate| fate.outcome == "failed" && fate.change.what == left.what)
             };
             if let Some(left) = left.iter().find(|left| !has_failed(left)) {
@@ -119,7 +119,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
 }
 
 /// Look at all projects.
-fn look(gitlab: &Connection, asked: &Asked<'_>) -> Result<(Vec<Change>, Notes)> {
+fn look(gitlab: &Connection, asked: &Asked<'_>) -> Result<(Vec<ProjectChange>, Notes)> {
     let (mut changes, mut notes) = (Vec::new(), Notes::default());
     let version = state::version(gitlab)?;
     for project in &asked.wanted.projects {
@@ -137,19 +137,20 @@ struct Failure {
 }
 
 /// Make one change. Returns the calls that take it back: none where somebody else made it meanwhile.
-fn carry_out(gitlab: &Connection, change: &Change) -> Result<Vec<Call>, Failure> {
+fn carry_out(gitlab: &Connection, change: &ProjectChange) -> Result<Vec<ApiCall>, Failure> {
     let stopped = |error| Failure { error, stops: true };
     let answer = gitlab.write(&change.call()).map_err(stopped)?;
     if answer.status >= 400 {
         let said = &answer.said;
-        let is_there = matches!(change.deed, Deed::Allow { .. }) && said.contains("already in the job token");
+        let is_there =
+            matches!(change.operation, Operation::Allow { .. }) && said.contains("already in the job token");
         return if is_there {
             Ok(Vec::new())
         } else {
             Err(Failure { error: refused(change, gitlab.url(), said), stops: false })
         };
     }
-    let (Deed::AddKey { push, .. } | Deed::EnableKey { push, .. }) = change.deed else {
+    let (Operation::AddKey { push, .. } | Operation::EnableKey { push, .. }) = change.operation else {
         return Ok(change.undo(None).into_iter().collect());
     };
     let key: DeployKey = answer.content().context(connection::UNSURE).map_err(stopped)?;
@@ -164,10 +165,10 @@ fn carry_out(gitlab: &Connection, change: &Change) -> Result<Vec<Call>, Failure>
 }
 
 /// What a refusal of this change means.
-fn refused(change: &Change, url: &Url, said: &str) -> anyhow::Error {
+fn refused(change: &ProjectChange, url: &Url, said: &str) -> anyhow::Error {
     let path = &change.path;
-    match &change.deed {
-        Deed::AddKey { line, .. } if said.contains("taken") => fault(
+    match &change.operation {
+        Operation::AddKey { line, .. } if said.contains("taken") => fault(
             "gitlab-key-taken",
             format!(
                 "GitLab has this key already, as the SSH key of a user or as a deploy key of a project that the token's user can't see, and a key is only one of them ({said})"
@@ -178,7 +179,7 @@ fn refused(change: &Change, url: &Url, said: &str) -> anyhow::Error {
                 quoted(format!("keys?fingerprint={}", change::encoded(&fingerprint(line))))
             ),
         ),
-        Deed::Set { .. } if said.contains("not allowed") => fault(
+        Operation::Set { .. } if said.contains("not allowed") => fault(
             "gitlab-refused",
             format!("the token's user may not change it from this value ({said})"),
             mend!(
@@ -201,7 +202,7 @@ fn fingerprint(line: &str) -> String {
 
 fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
     let changes = fates.iter().map(|fate| {
-        let Change { path, what, why, before, after, .. } = fate.change;
+        let ProjectChange { path, what, why, before, after, .. } = fate.change;
         Remote {
             kind: plan::KIND,
             id: format!("{path}: {what}"),
@@ -218,7 +219,7 @@ fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
         }
     });
     let undo = fates.iter().rev().flat_map(|fate| {
-        fate.undo.iter().map(|call| Step {
+        fate.undo.iter().map(|call| ManualStep {
             what: format!("{}: {}: {} {}", fate.change.path, fate.change.what, call.method, call.path),
             command: call.glab(&asked.wanted.url),
         })

@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::branch::role_name;
-use super::change::{Change, Deed};
+use super::change::{Operation, ProjectChange};
 use super::section::{Access, Project, Role};
-use super::state::{DeployKey, State};
+use super::state::{DeployKey, ProjectState};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::Version;
@@ -27,7 +27,12 @@ const LEAST_ROLE: &str = "ci_pipeline_variables_minimum_override_role";
 ///
 /// # Errors
 /// When GitLab does not show what has to be known.
-pub fn plan(wanted: &Project, keys: &[PublicLine], state: &State, notes: &mut Notes) -> Result<Vec<Change>> {
+pub fn plan(
+    wanted: &Project,
+    keys: &[PublicLine],
+    state: &ProjectState,
+    notes: &mut Notes,
+) -> Result<Vec<ProjectChange>> {
     let mut plan = Planned { path: wanted.path.as_str(), state, changes: Vec::new() };
     if let Some(access) = wanted.deploy_key {
         for key in keys {
@@ -58,20 +63,20 @@ pub fn plan(wanted: &Project, keys: &[PublicLine], state: &State, notes: &mut No
 
 struct Planned<'a> {
     path: &'a str,
-    state: &'a State,
-    changes: Vec<Change>,
+    state: &'a ProjectState,
+    changes: Vec<ProjectChange>,
 }
 
 impl Planned<'_> {
-    fn add(&mut self, what: String, why: &str, (before, after): (Option<&str>, &str), deed: Deed) {
-        self.changes.push(Change {
+    fn add(&mut self, what: String, why: &str, (before, after): (Option<&str>, &str), operation: Operation) {
+        self.changes.push(ProjectChange {
             path: self.path.to_owned(),
             project: self.state.id.to_string(),
             what,
             why: why.to_owned(),
             before: before.map(str::to_owned),
             after: after.to_owned(),
-            deed,
+            operation,
         });
     }
 
@@ -87,7 +92,7 @@ impl Planned<'_> {
                 what,
                 "it may only read, and jobs are to push with it",
                 (Some("may read"), may),
-                Deed::RaiseKey { id: known.id },
+                Operation::RaiseKey { id: known.id },
             ),
             (Some(known), _) => {
                 let until = known.expires_at.as_deref().and_then(|date| date.get(..10));
@@ -98,11 +103,11 @@ impl Planned<'_> {
                 what,
                 "it is a deploy key of another project, and not of this one",
                 (None, may),
-                Deed::EnableKey { id: known.id, push },
+                Operation::EnableKey { id: known.id, push },
             ),
             (None, None) => {
-                let deed = Deed::AddKey { line: key.to_string(), title: title(key), push };
-                self.add(what, "it is not a deploy key of the project", (None, may), deed);
+                let operation = Operation::AddKey { line: key.to_string(), title: title(key), push };
+                self.add(what, "it is not a deploy key of the project", (None, may), operation);
             }
         }
         let known = here.as_ref().or(elsewhere.as_ref());
@@ -150,8 +155,8 @@ impl Planned<'_> {
             } else {
                 "neither the project nor a group above it is on the job token allowlist"
             };
-            let deed = Deed::Allow { id: source.id, group: source.group };
-            self.add(format!("job tokens of {}", source.path), why, (None, "allowed"), deed);
+            let operation = Operation::Allow { id: source.id, group: source.group };
+            self.add(format!("job tokens of {}", source.path), why, (None, "allowed"), operation);
         }
         for from in &wanted.job_tokens_from {
             if !list.missing.iter().any(|source| source.path == *from) {
@@ -200,7 +205,7 @@ impl Planned<'_> {
         let why = "who starts the upstream pipeline has a role that is too low to hand variables on";
         let what = "least role for pipeline variables".to_owned();
         let values = (Some(shown), LEAST_ROLES[wanted as usize].1);
-        self.add(what, why, values, Deed::Set { name, before, after });
+        self.add(what, why, values, Operation::Set { name, before, after });
         Ok(())
     }
 
@@ -212,7 +217,7 @@ impl Planned<'_> {
                 what,
                 "jobs of the project are to push to it without a key",
                 (Some("refused"), "allowed"),
-                Deed::Set {
+                Operation::Set {
                     name: "ci_push_repository_for_job_token_allowed",
                     before: json!(false),
                     after: json!(true),

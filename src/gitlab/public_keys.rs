@@ -8,12 +8,12 @@ use crate::text::public_key::{PublicLine, public_line};
 
 /// What a document of `runner-prep key --json` holds, as far as it matters here.
 #[derive(Deserialize)]
-struct Document {
-    public_key: Option<Key>,
+struct KeyDocument {
+    public_key: Option<DocumentKey>,
 }
 
 #[derive(Deserialize)]
-struct Key {
+struct DocumentKey {
     line: String,
 }
 
@@ -39,7 +39,7 @@ pub fn read(text: &[u8], origin: &str) -> Result<Vec<PublicLine>> {
         let key = match rest.first() {
             None => break,
             Some(b'{') => {
-                let mut documents = serde_json::Deserializer::from_slice(rest).into_iter::<Document>();
+                let mut documents = serde_json::Deserializer::from_slice(rest).into_iter::<KeyDocument>();
                 let Some(Ok(document)) = documents.next() else {
                     return Err(wrong(line, "this is not a whole JSON document of runner-prep key --json"));
                 };

@@ -20,9 +20,9 @@ pub const SUMMARY: &str = "projects in GitLab, for runner-prep gitlab alone";
 
 /// What is wanted of GitLab.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Section")]
-#[schemars(with = "Section")]
-pub struct Gitlab {
+#[serde(try_from = "GivenSection")]
+#[schemars(with = "GivenSection")]
+pub struct GitlabSection {
     /// Where it is.
     pub url: Url,
     /// What is wanted of each project, no path twice.
@@ -31,7 +31,7 @@ pub struct Gitlab {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Section {
+struct GivenSection {
     /// Where GitLab is; <https://gitlab.com> unless it is said. `http://` only on this machine itself.
     #[serde(default)]
     url: Url,
@@ -209,9 +209,9 @@ impl TryFrom<String> for Url {
     }
 }
 
-impl TryFrom<Section> for Gitlab {
+impl TryFrom<GivenSection> for GitlabSection {
     type Error = anyhow::Error;
-    fn try_from(section: Section) -> Result<Self> {
+    fn try_from(section: GivenSection) -> Result<Self> {
         let mut projects: Vec<Project> = Vec::new();
         for project in section.project {
             if !project.path.as_str().contains('/') {
@@ -250,6 +250,6 @@ fn one_of<T: PartialEq>(path: &FullPath, key: &str, one: Option<T>, other: Optio
 ///
 /// # Errors
 /// When it is not valid, with its place.
-pub fn of(profile: &Profile) -> Result<Option<Gitlab>> {
+pub fn of(profile: &Profile) -> Result<Option<GitlabSection>> {
     profile.section(NAME)
 }

@@ -14,7 +14,7 @@ use crate::text::public_key::{PublicKey, PublicLine, public_line};
 
 /// A project as it is.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct ProjectState {
     /// Its number.
     pub id: u64,
     /// The role of the token's user in it: 30 is Developer, 40 Maintainer, 50 Owner. An administrator may have none.
@@ -95,14 +95,14 @@ pub fn read(
     version: Option<Version>,
     wanted: &Project,
     keys: &[PublicLine],
-) -> Result<State> {
+) -> Result<ProjectState> {
     let path = &wanted.path;
     check_version(version, wanted)?;
     let cannot = || format!("cannot look at the project {path}");
     let found = project::find(gitlab, path).with_context(cannot)?;
     let role = found.role().and_then(role_name).map(|role| format!(", where the token's user is {role}"));
     let cannot = || cannot() + role.as_deref().unwrap_or_default();
-    let mut state = State {
+    let mut state = ProjectState {
         id: found.id,
         role: found.role(),
         archived: found.archived,
@@ -110,7 +110,7 @@ pub fn read(
         variables: found.ci_pipeline_variables_minimum_override_role,
         restricted: found.restrict_user_defined_variables,
         push_by_job_token: found.ci_push_repository_for_job_token_allowed,
-        ..State::default()
+        ..ProjectState::default()
     };
     if wanted.deploy_key.is_some() {
         state.read_keys(gitlab, keys).with_context(cannot)?;
@@ -142,7 +142,7 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
     Ok(())
 }
 
-impl State {
+impl ProjectState {
     fn read_keys(&mut self, gitlab: &Connection, keys: &[PublicLine]) -> Result<()> {
         self.keys = gitlab.list(&format!("projects/{}/deploy_keys", self.id), &[])?.unwrap_or_default();
         let is_here = |key: &PublicLine| self.keys.iter().any(|known| known.is(key.key()));

@@ -6,9 +6,11 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::former::Value;
+use super::former::FormerValue;
 use super::stamp::Id;
-use crate::change::{AccountOp, Change, Check, Content, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap};
+use crate::change::{
+    AccountOp, Change, CheckedBy, Content, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap,
+};
 
 /// The version of this format. A reader takes the earlier ones, too, and refuses another one.
 pub const SCHEMA: u32 = 2;
@@ -28,7 +30,7 @@ pub struct Entry {
     /// The profiles that were applied.
     pub profiles: Vec<String>,
     /// How far it came.
-    pub state: State,
+    pub state: RunState,
     /// What a killed run left beside its files was looked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub swept: bool,
@@ -39,14 +41,14 @@ pub struct Entry {
 impl Entry {
     /// The run was killed and not cleaned up after.
     pub fn is_unswept(&self) -> bool {
-        self.state == State::Incomplete && !self.swept
+        self.state == RunState::Incomplete && !self.swept
     }
 }
 
 /// How far a run came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RunState {
     /// It was killed, or what it did could not be taken back: some changes may be live.
     Incomplete,
     /// All changes are live.
@@ -55,7 +57,7 @@ pub enum State {
     Undone,
 }
 
-impl State {
+impl RunState {
     /// The word for people and for `--json`.
     pub fn word(self) -> &'static str {
         match self {
@@ -120,26 +122,26 @@ pub struct RecordedFile {
     /// What it became; `None` when it was removed.
     pub after: Option<FileVersion>,
     /// What may be shown of it.
-    #[serde(default, skip_serializing_if = "Show::is_label")]
-    pub shown: Show,
+    #[serde(default, skip_serializing_if = "KeptShown::is_label")]
+    pub shown: KeptShown,
     /// It is an SSH key that we made: it is moved aside, never removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fresh: bool,
     /// Which program reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reader: Option<Reader>,
+    pub reader: Option<ReadBy>,
     /// For `config.toml`, in the first format: the single values that were changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub values: Option<Vec<Value>>,
+    pub values: Option<Vec<FormerValue>>,
     /// For `config.toml`, since: the file with what was done to single values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deeds: Option<FileVersion>,
+    pub edits: Option<FileVersion>,
 }
 
 /// What may be shown of a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Show {
+pub enum KeptShown {
     /// Its text.
     Text,
     /// Only the single values that were changed.
@@ -149,7 +151,7 @@ pub enum Show {
     Label,
 }
 
-impl Show {
+impl KeptShown {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
     fn is_label(&self) -> bool {
         *self == Self::Label
@@ -159,7 +161,7 @@ impl Show {
 /// Which program reads a file, so that it checks the former bytes too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Reader {
+pub enum ReadBy {
     /// sudo; the rule is about this account.
     Sudo {
         /// Login name.
@@ -229,8 +231,8 @@ pub(super) fn record<'c>(index: usize, change: &'c Change, blobs: &mut Vec<Blob<
 impl RecordedFile {
     fn plain(place: &Place, before: Option<FileVersion>, after: Option<FileVersion>) -> Self {
         let place = place.clone();
-        let shown = Show::Label;
-        Self { place, before, after, shown, fresh: false, reader: None, values: None, deeds: None }
+        let shown = KeptShown::Label;
+        Self { place, before, after, shown, fresh: false, reader: None, values: None, edits: None }
     }
 }
 
@@ -261,23 +263,23 @@ fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) 
         ..side(&file.meta)
     });
     let shown = match &file.shown {
-        Shown::Text => Show::Text,
-        Shown::Label(_) => Show::Label,
-        Shown::Values(_) => Show::Values,
+        Shown::Text => KeptShown::Text,
+        Shown::Label(_) => KeptShown::Label,
+        Shown::Values(_) => KeptShown::Values,
     };
-    let deeds = file.deeds.as_deref().map(|bytes| FileVersion {
+    let edits = file.edits.as_deref().map(|bytes| FileVersion {
         owner: Owner::Root,
         mode: 0o600,
         digest: Some(digest(bytes)),
-        bytes: keep(format!("{index}.deeds"), bytes),
+        bytes: keep(format!("{index}.edits"), bytes),
     });
     let reader = match &file.check {
-        Check::None => None,
-        Check::Sudoers { account } => Some(Reader::Sudo { account: account.clone() }),
-        Check::RunnerConfig => Some(Reader::Runner),
+        CheckedBy::None => None,
+        CheckedBy::Sudoers { account } => Some(ReadBy::Sudo { account: account.clone() }),
+        CheckedBy::RunnerConfig => Some(ReadBy::Runner),
     };
     let place = file.place.clone();
-    Ok(RecordedFile { place, before, after, shown, fresh, reader, values: None, deeds })
+    Ok(RecordedFile { place, before, after, shown, fresh, reader, values: None, edits })
 }
 
 #[cfg(test)]
@@ -303,7 +305,7 @@ mod tests {
             }),
             after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),
             meta: Meta { owner: Owner::Ids(0, 0), mode: 0o600 },
-            check: Check::RunnerConfig,
+            check: CheckedBy::RunnerConfig,
             shown: Shown::Values(vec![ValueChange {
                 name: "runners[0]: limit".into(),
                 path: vec!["runners".into(), 0.into(), "limit".into()],
@@ -312,7 +314,7 @@ mod tests {
                 after: Some("1".into()),
             }]),
             swap: Swap::Shared,
-            deeds: Some(b"{}".to_vec()),
+            edits: Some(b"{}".to_vec()),
         };
         let key = FileOp {
             place: Place::Home {
@@ -323,10 +325,10 @@ mod tests {
             before: None,
             after: Some(Content::ready(b"secret".to_vec())),
             meta: Meta { owner: Owner::Account("ci".into()), mode: 0o600 },
-            check: Check::None,
+            check: CheckedBy::None,
             shown: Shown::Label("new key".into()),
             swap: Swap::Fresh,
-            deeds: None,
+            edits: None,
         };
         let change = |kind, op: Op| Change { kind, id: "x".into(), why: String::new(), op };
         let mut blobs = Vec::new();
@@ -349,7 +351,7 @@ mod tests {
             format!(
                 r#"{{"kind":"account","id":"x","action":"update","op":{{"account":{{"name":"ci","group":"docker"}}}}}}
 {{"kind":"ssh_key","id":"x","action":"create","op":{{"file":{{"place":{{"home":{{"account":"ci","home":"/home/ci","relative":".ssh/id_rsa"}}}},"before":null,"after":{{"owner":{{"account":"ci"}},"mode":384,"digest":"{}"}},"fresh":true}}}}}}
-{{"kind":"config","id":"x","action":"update","op":{{"file":{{"place":{{"system":"/etc/gitlab-runner/config.toml"}},"before":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}","bytes":"2.before"}},"after":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}"}},"shown":"values","reader":"runner","deeds":{{"owner":"root","mode":384,"digest":"{}","bytes":"2.deeds"}}}}}}}}
+{{"kind":"config","id":"x","action":"update","op":{{"file":{{"place":{{"system":"/etc/gitlab-runner/config.toml"}},"before":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}","bytes":"2.before"}},"after":{{"owner":{{"ids":[0,0]}},"mode":384,"digest":"{}"}},"shown":"values","reader":"runner","edits":{{"owner":"root","mode":384,"digest":"{}","bytes":"2.edits"}}}}}}}}
 "#,
                 digests[0],
                 digests[1],
@@ -358,7 +360,7 @@ mod tests {
             )
         );
         let names: Vec<&str> = blobs.iter().map(|blob| blob.name.as_str()).collect();
-        assert_eq!(names, ["2.before", "2.deeds"]);
+        assert_eq!(names, ["2.before", "2.edits"]);
         assert_eq!(digest(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }

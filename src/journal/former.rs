@@ -9,7 +9,7 @@ use crate::text::toml_patch::{Scalar, Step};
 /// is one record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Value {
+pub struct FormerValue {
     path: Vec<Step>,
     /// Further places in the first list of the path where the same was done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -20,7 +20,7 @@ pub struct Value {
     after: Option<Scalar>,
 }
 
-impl Value {
+impl FormerValue {
     /// The same, one by one.
     pub(super) fn changes(&self) -> impl Iterator<Item = ValueChange> + '_ {
         let list = self.path.iter().position(|step| matches!(step, Step::Index(_)));
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn values_are_read_as_they_were_written() {
         let text = r#"{"path":["r",0,"0"],"also":[2],"element":true,"before":null,"after":"0"}"#;
-        let value: Value = serde_json::from_str(text).unwrap();
+        let value: FormerValue = serde_json::from_str(text).unwrap();
         assert_eq!(value.path, [Step::Key("r".into()), Step::Index(0), Step::Key("0".into())]);
         assert_eq!(serde_json::to_string(&value).unwrap(), text);
         let changes: Vec<ValueChange> = value.changes().collect();

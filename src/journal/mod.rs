@@ -14,15 +14,17 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-pub use entry::{Entry, FileVersion, Reader, Record, RecordedFile, RecordedOp, SCHEMA, Show, State, digest};
+pub use entry::{
+    Entry, FileVersion, KeptShown, ReadBy, Record, RecordedFile, RecordedOp, RunState, SCHEMA, digest,
+};
 pub use stamp::{Id, moment};
 
-use former::Value;
+use former::FormerValue;
 
 use crate::change::Change;
 use crate::fault::{fault, quoted};
-use crate::runner_config::deeds::Deeds;
-use crate::sys::dir::{Dir, Entry as File, Kind};
+use crate::runner_config::edits::RecordedEdits;
+use crate::sys::dir::{Dir, DirEntry as File, Kind};
 use crate::sys::root::Root;
 use crate::sys::staged::{self, Staged};
 use crate::text::toml_patch::Toml;
@@ -46,7 +48,7 @@ pub struct Journal<'a> {
 }
 
 /// An entry by its name; the error when it can't be read.
-pub type Named = (Id, Result<Entry>);
+pub type NamedEntry = (Id, Result<Entry>);
 
 impl<'a> Journal<'a> {
     /// The journal, for reading; `None` when nothing was ever applied.
@@ -81,7 +83,7 @@ impl<'a> Journal<'a> {
     ///
     /// # Errors
     /// When the directory can't be read.
-    pub fn list(&self) -> Result<Vec<Named>> {
+    pub fn list(&self) -> Result<Vec<NamedEntry>> {
         let mut entries = Vec::new();
         for id in self.ids()?.iter().rev() {
             entries.extend(self.find(id)?);
@@ -89,7 +91,7 @@ impl<'a> Journal<'a> {
         Ok(entries)
     }
 
-    fn find(&self, id: &Id) -> Result<Option<Named>> {
+    fn find(&self, id: &Id) -> Result<Option<NamedEntry>> {
         let Some(dir) = self.dir.child(name(id).as_ref()).with_context(|| self.cannot(id))? else {
             return Ok(None);
         };
@@ -112,7 +114,7 @@ impl<'a> Journal<'a> {
             time: stamp::long(now),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             profiles: profiles.to_vec(),
-            state: State::Incomplete,
+            state: RunState::Incomplete,
             swept: false,
             changes: records.collect::<Result<_>>()?,
         };
@@ -138,7 +140,7 @@ impl<'a> Journal<'a> {
     ///
     /// # Errors
     /// When the entry can't be read or written.
-    pub fn mark(&self, id: &Id, state: State) -> Result<()> {
+    pub fn mark(&self, id: &Id, state: RunState) -> Result<()> {
         self.rewrite(id, |entry| entry.state = state)
     }
 
@@ -222,15 +224,15 @@ impl<'a> Journal<'a> {
     ///
     /// # Errors
     /// When it is missing or not what it was.
-    pub fn deeds(&self, id: &Id, thing: &RecordedFile) -> Result<Option<Deeds>> {
-        if let Some(kept) = &thing.deeds {
-            let deeds = serde_json::from_slice(&self.bytes(id, kept)?);
-            return deeds.map(Some).map_err(|error| self.not_ours(id, kept.bytes.as_deref(), &error));
+    pub fn edits(&self, id: &Id, thing: &RecordedFile) -> Result<Option<RecordedEdits>> {
+        if let Some(kept) = &thing.edits {
+            let edits = serde_json::from_slice(&self.bytes(id, kept)?);
+            return edits.map(Some).map_err(|error| self.not_ours(id, kept.bytes.as_deref(), &error));
         }
         let (Some(values), Some(before)) = (&thing.values, &thing.before) else { return Ok(None) };
-        let changes: Vec<_> = values.iter().flat_map(Value::changes).collect();
+        let changes: Vec<_> = values.iter().flat_map(FormerValue::changes).collect();
         let former = Toml::parse(&self.bytes(id, before)?).ok();
-        Ok(former.and_then(|former| Deeds::of(&changes, &former)))
+        Ok(former.and_then(|former| RecordedEdits::of(&changes, &former)))
     }
 
     /// Where an entry is, for people.

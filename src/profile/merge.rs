@@ -11,14 +11,14 @@ use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use toml_edit::{Document, DocumentMut, Item, Key, Table, TableLike, Value};
 
-use super::position::{Show, suggest};
-use super::source::{HEAD, Source};
+use super::position::{Excerpt, suggest};
+use super::source::{HEAD, ProfileSource};
 use crate::fault::fault;
 use crate::repair::Repair;
 use crate::text::toml_patch;
 
 /// Let the values that a layer says it `replaces` take the place of those of the layers before it.
-fn replace(into: &mut Table, own: &DocumentMut, layer: &Source) -> Result<()> {
+fn replace(into: &mut Table, own: &DocumentMut, layer: &ProfileSource) -> Result<()> {
     for (index, path) in layer.replaces()?.iter().enumerate() {
         let wrong = |message: String, repair: Repair| {
             let list = layer.document.get("replaces");
@@ -82,7 +82,7 @@ pub(super) fn paths(top: &dyn TableLike) -> Vec<(String, Option<Range<usize>>)> 
 }
 
 /// Join the sections of all layers, the first layer's order kept.
-pub(super) fn merge(layers: &[Rc<Source>]) -> Result<Document<String>> {
+pub(super) fn merge(layers: &[Rc<ProfileSource>]) -> Result<Document<String>> {
     let mut merged = DocumentMut::new();
     // Comments and spacing of a read-only document are places in its text; only copies carry them over.
     let documents: Vec<DocumentMut> = layers.iter().map(|layer| layer.document.clone().into_mut()).collect();
@@ -112,8 +112,8 @@ fn join(
     key: &Key,
     item: &Item,
     path: &str,
-    from: &Source,
-    all: &[Rc<Source>],
+    from: &ProfileSource,
+    all: &[Rc<ProfileSource>],
 ) -> Result<()> {
     let mut item = unplaced(item);
     let mut known = into.get_mut(key.get());
@@ -229,7 +229,7 @@ fn bare(value: &Value) -> Value {
 }
 
 /// The value that the layer itself has at this dotted path.
-fn own<'l>(layer: &'l Source, path: &str) -> Option<&'l Item> {
+fn own<'l>(layer: &'l ProfileSource, path: &str) -> Option<&'l Item> {
     steps(path).iter().try_fold(layer.document.as_item(), |item, key| item.get(key))
 }
 
@@ -237,15 +237,15 @@ fn contradiction(
     path: &str,
     old: &str,
     new: &str,
-    first: Option<&Rc<Source>>,
-    second: &Source,
+    first: Option<&Rc<ProfileSource>>,
+    second: &ProfileSource,
 ) -> anyhow::Error {
     let shows =
         [Some(second), first.map(AsRef::as_ref)].into_iter().flatten().map(|layer| layer.quoted().show);
-    let show = shows.min().unwrap_or(Show::Lines);
+    let show = shows.min().unwrap_or(Excerpt::Lines);
     let first = first.map_or("another profile", |layer| layer.origin.as_str());
     let span = own(second, path).and_then(Item::span);
-    let message = if show == Show::Lines {
+    let message = if show == Excerpt::Lines {
         format!("`{path}` is {} here and {} in {first}", new.trim(), old.trim())
     } else {
         format!("`{path}` is another here than in {first}")

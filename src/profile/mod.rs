@@ -5,8 +5,8 @@
 
 mod merge;
 mod position;
-mod shelf;
 mod source;
+mod store;
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use toml_edit::Document;
 
 use crate::fault::fault;
 pub use position::suggest;
-use position::{Quoted, Show};
-use shelf::built_in;
-pub use shelf::{BUILT_IN, DIRECTORY, Shelf, Text};
-pub use source::Source;
+use position::{Excerpt, Quoted};
+pub use source::ProfileSource;
 use source::section;
+use store::built_in;
+pub use store::{BUILT_IN, DIRECTORY, ProfileStore, ProfileText};
 
 /// Profiles extend one another no deeper than this.
 const MOST_LEVELS: usize = 16;
@@ -32,7 +32,7 @@ const MOST_LEVELS: usize = 16;
 pub struct Profile {
     /// The names that were asked for.
     pub names: Vec<String>,
-    layers: Vec<Rc<Source>>,
+    layers: Vec<Rc<ProfileSource>>,
     /// Made when it is asked for: mostly each section stands in one of the profiles.
     merged: OnceCell<Document<String>>,
 }
@@ -42,8 +42,8 @@ impl Profile {
     ///
     /// # Errors
     /// When one is unknown, is not valid TOML, extends itself, or contradicts another.
-    pub fn load(names: &[String], sections: &[&str], shelf: &dyn Shelf) -> Result<Self> {
-        Self::load_with(names, None, sections, shelf)
+    pub fn load(names: &[String], sections: &[&str], store: &dyn ProfileStore) -> Result<Self> {
+        Self::load_with(names, None, sections, store)
     }
 
     /// Find and merge these profiles, and sections that were given beside their names, as TOML.
@@ -54,18 +54,18 @@ impl Profile {
         names: &[String],
         given: Option<&str>,
         sections: &[&str],
-        shelf: &dyn Shelf,
+        store: &dyn ProfileStore,
     ) -> Result<Self> {
         let mut layers = Vec::new();
         for name in names {
-            gather(name, shelf, &mut layers, &mut Vec::new())?;
+            gather(name, store, &mut layers, &mut Vec::new())?;
         }
         if let Some(text) = given {
-            layers.push(Rc::new(Source::given(
+            layers.push(Rc::new(ProfileSource::given(
                 "",
                 String::from("the arguments of the task"),
                 text,
-                Show::Keys,
+                Excerpt::Keys,
             )?));
         }
         for layer in &layers {
@@ -123,7 +123,7 @@ impl Profile {
         }
         let origins: Vec<&str> = layers.iter().map(|layer| layer.origin.as_str()).collect();
         let origin = format!("{} together", origins.join(" and "));
-        let show = layers.iter().map(|layer| layer.show).min().unwrap_or(Show::Lines);
+        let show = layers.iter().map(|layer| layer.show).min().unwrap_or(Excerpt::Lines);
         // A list that has become one of two values for one name.
         let place = merge::paths(merged.as_table())
             .into_iter()
@@ -144,16 +144,16 @@ impl Profile {
 ///
 /// # Errors
 /// When a local profile can't be read or parsed.
-pub fn list(shelf: &dyn Shelf) -> Result<Vec<(String, String, String)>> {
+pub fn list(store: &dyn ProfileStore) -> Result<Vec<(String, String, String)>> {
     let row = |name: String| {
-        let mut source = find(&name, shelf)?;
+        let mut source = find(&name, store)?;
         if source.origin == built_in(&name) {
             source.origin = String::from("built-in");
         }
         let summary = source.summary().unwrap_or_default().to_owned();
         Ok((name, summary, source.origin))
     };
-    names(&shelf.names()?).into_iter().map(row).collect()
+    names(&store.names()?).into_iter().map(row).collect()
 }
 
 /// The names that profiles have: local ones, whose files are `local`, and built-in ones.
@@ -167,7 +167,12 @@ pub fn names(local: &[String]) -> Vec<String> {
 }
 
 /// Add the profile of that name to `layers`, what it extends first.
-fn gather(name: &str, shelf: &dyn Shelf, layers: &mut Vec<Rc<Source>>, open: &mut Vec<String>) -> Result<()> {
+fn gather(
+    name: &str,
+    store: &dyn ProfileStore,
+    layers: &mut Vec<Rc<ProfileSource>>,
+    open: &mut Vec<String>,
+) -> Result<()> {
     if open.iter().any(|outer| outer == name) || open.len() > MOST_LEVELS {
         return Err(fault(
             "profile-invalid",
@@ -178,37 +183,37 @@ fn gather(name: &str, shelf: &dyn Shelf, layers: &mut Vec<Rc<Source>>, open: &mu
     if layers.iter().any(|layer| layer.name == name) {
         return Ok(());
     }
-    let source = find(name, shelf)?;
+    let source = find(name, store)?;
     open.push(name.to_owned());
     for parent in source.parents()? {
-        gather(&parent, shelf, layers, open).map_err(|error| source.missing(&parent, error))?;
+        gather(&parent, store, layers, open).map_err(|error| source.missing(&parent, error))?;
     }
     open.pop();
     layers.push(Rc::new(source));
     Ok(())
 }
 
-fn find(name: &str, shelf: &dyn Shelf) -> Result<Source> {
+fn find(name: &str, store: &dyn ProfileStore) -> Result<ProfileSource> {
     if name.contains('/') {
         let path = check_path(name)?;
-        let text = shelf.read(&path)?.ok_or_else(|| {
+        let text = store.read(&path)?.ok_or_else(|| {
             fault(
                 "profile-unknown",
                 format!("there is no profile file {name}"),
                 "give the path of one, or a name: $ runner-prep profile list",
             )
         })?;
-        return Source::of_file(name, name.to_owned(), &text);
+        return ProfileSource::of_file(name, name.to_owned(), &text);
     }
     check_name(name)?;
     let path = Path::new(DIRECTORY).join(format!("{name}.toml"));
-    if let Some(text) = shelf.read(&path)? {
-        return Source::of_file(name, path.display().to_string(), &text);
+    if let Some(text) = store.read(&path)? {
+        return ProfileSource::of_file(name, path.display().to_string(), &text);
     }
     if let Some((_, text)) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name) {
-        return Source::parse(name, built_in(name), text, Show::Lines);
+        return ProfileSource::parse(name, built_in(name), text, Excerpt::Lines);
     }
-    let names = names(&shelf.names().unwrap_or_default());
+    let names = names(&store.names().unwrap_or_default());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Err(fault(

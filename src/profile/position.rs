@@ -15,7 +15,7 @@ const MOST_COLUMNS: usize = 70;
 
 /// How much of a text may stand in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Show {
+pub(super) enum Excerpt {
     /// Neither values nor the names of keys: whoever called could not read it.
     Nothing,
     /// The names of keys: the values may be secrets.
@@ -30,19 +30,19 @@ pub(super) struct Quoted<'a> {
     /// Where it is from.
     pub(super) origin: &'a str,
     pub(super) text: &'a str,
-    pub(super) show: Show,
+    pub(super) show: Excerpt,
 }
 
 impl<'a> Quoted<'a> {
     /// Of a file with secrets the lines are not shown.
-    pub(super) fn new(origin: &'a str, text: &'a str, show: Show) -> Self {
+    pub(super) fn new(origin: &'a str, text: &'a str, show: Excerpt) -> Self {
         let is_secret = |word: &str| {
             keys::is_secret(word)
                 || SECRETS.iter().any(|key| word.eq_ignore_ascii_case(key))
                 || is_secret_variable(word)
         };
         let has_secret = text.lines().map(first_word).chain(names(text)).any(is_secret);
-        Self { origin, text, show: if has_secret { show.min(Show::Keys) } else { show } }
+        Self { origin, text, show: if has_secret { show.min(Excerpt::Keys) } else { show } }
     }
 
     /// A message with the place it is about. It may repeat a value of the text, where those may be shown.
@@ -53,7 +53,7 @@ impl<'a> Quoted<'a> {
     fn rendered(&self, span: Option<Range<usize>>, message: &str) -> String {
         let Self { origin, text, show } = *self;
         let message = message.trim().replace('\n', ", ");
-        let message = if show == Show::Lines { message } else { without_values(text, &message) };
+        let message = if show == Excerpt::Lines { message } else { without_values(text, &message) };
         let Some(span) = span else {
             return format!("{origin}: {message}");
         };
@@ -64,7 +64,7 @@ impl<'a> Quoted<'a> {
         let room = line.chars().count().saturating_sub(column - 1).max(1);
         let end = floor(text, span.end.max(start));
         let length = text[start..end].lines().next().unwrap_or_default().chars().count().clamp(1, room);
-        if show != Show::Lines {
+        if show != Excerpt::Lines {
             return format!("{origin}: line {number}, column {column}: {message}");
         }
         let mut clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -85,14 +85,16 @@ impl<'a> Quoted<'a> {
     /// An unknown word, by name where that may be shown or is nearly a known one.
     pub(super) fn unknown(&self, what: &str, key: &str, known: &[&str]) -> String {
         match suggest(key, known) {
-            None if self.show == Show::Nothing => format!("unknown {what}; there are {}", known.join(", ")),
+            None if self.show == Excerpt::Nothing => {
+                format!("unknown {what}; there are {}", known.join(", "))
+            }
             _ => unknown(what, key, known),
         }
     }
 
     /// Say more plainly what serde found.
     pub(super) fn improve(&self, message: &str) -> String {
-        let known = unknown_field(message).filter(|_| self.show == Show::Nothing);
+        let known = unknown_field(message).filter(|_| self.show == Excerpt::Nothing);
         known.map_or_else(|| improve(message), |(key, known)| self.unknown("key", key, &known))
     }
 }
@@ -254,7 +256,7 @@ mod tests {
     #[test]
     fn the_caret_stands_below_the_word() {
         let text = "a = 1\n  privilaged = true\n";
-        let shown = Quoted::new("x.toml", text, Show::Lines)
+        let shown = Quoted::new("x.toml", text, Excerpt::Lines)
             .render(Some(8..18), &improve("unknown field `privilaged`, expected `privileged`"));
         assert_eq!(
             shown,
@@ -284,7 +286,7 @@ mod tests {
         let text = "ä = \"é\u{1b}\"";
         for start in 0..20 {
             for end in 0..20 {
-                let shown = Quoted::new("x", text, Show::Lines).render(Some(start..end), "m");
+                let shown = Quoted::new("x", text, Excerpt::Lines).render(Some(start..end), "m");
                 assert!(!shown.contains('\u{1b}'), "{shown}");
             }
         }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml_edit::{Document, DocumentMut, Item};
 
-use super::position::{self, Quoted, Show};
-use super::shelf::{BUILT_IN, DIRECTORY, Text, built_in};
+use super::position::{self, Excerpt, Quoted};
+use super::store::{BUILT_IN, DIRECTORY, ProfileText, built_in};
 use crate::fault::{self, fault};
 use crate::repair::Repair;
 use crate::text::toml_patch::Scalar;
@@ -18,22 +18,22 @@ pub(super) const HEAD: [&str; 3] = ["summary", "extends", "replaces"];
 
 /// A profile's text and where it came from.
 #[derive(Debug)]
-pub struct Source {
+pub struct ProfileSource {
     /// For messages: a path, or `built-in profile NAME`.
     pub origin: String,
     /// The name it was asked for by.
     pub name: String,
     pub(super) document: Document<String>,
-    pub(super) show: Show,
+    pub(super) show: Excerpt,
 }
 
-impl Source {
-    pub(super) fn of_file(name: &str, origin: String, file: &Text) -> Result<Self> {
-        Self::given(name, origin, &file.text, if file.hidden { Show::Nothing } else { Show::Lines })
+impl ProfileSource {
+    pub(super) fn of_file(name: &str, origin: String, file: &ProfileText) -> Result<Self> {
+        Self::given(name, origin, &file.text, if file.hidden { Excerpt::Nothing } else { Excerpt::Lines })
     }
 
     /// A text of somebody's.
-    pub(super) fn given(name: &str, origin: String, text: &str, show: Show) -> Result<Self> {
+    pub(super) fn given(name: &str, origin: String, text: &str, show: Excerpt) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
         if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
             return Err(fault(
@@ -74,7 +74,7 @@ impl Source {
         )
     }
 
-    pub(super) fn parse(name: &str, origin: String, text: &str, show: Show) -> Result<Self> {
+    pub(super) fn parse(name: &str, origin: String, text: &str, show: Excerpt) -> Result<Self> {
         match Document::parse(text.to_owned()) {
             Ok(document) => Ok(Self { origin, name: name.to_owned(), document, show }),
             Err(error) => Err(fault(
@@ -88,7 +88,7 @@ impl Source {
     /// What is wrong with a profile that this one extends. A name may be no name but a secret.
     pub(super) fn missing(&self, parent: &str, error: anyhow::Error) -> anyhow::Error {
         let names_it = fault::find(&error).is_some_and(|fault| fault.what.contains(parent));
-        if self.show != Show::Nothing || !names_it {
+        if self.show != Excerpt::Nothing || !names_it {
             return error;
         }
         fault(

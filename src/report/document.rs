@@ -31,23 +31,23 @@ pub struct Report {
     /// The profiles that were asked for.
     pub profiles: Vec<String>,
     /// Each change with its reason and what became of it.
-    pub changes: Vec<Line>,
+    pub changes: Vec<ReportedChange>,
     /// What waits for a person or another program.
     pub pending: Vec<Remark>,
     /// True and worth knowing; on failure also the errors with their repairs, which come first.
     pub warnings: Vec<Remark>,
     /// The account's public key, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub public_key: Option<Key>,
+    pub public_key: Option<ReportedKey>,
     /// The runs that were undone, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub undone: Vec<String>,
     /// What `gitlab` takes back what it changed, the last change first: nothing does that by itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub undo: Vec<Step>,
+    pub undo: Vec<ManualStep>,
     /// What a person does where GitLab is not asked (`gitlab plan --offline`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub by_hand: Vec<Step>,
+    pub by_hand: Vec<ManualStep>,
     /// So many of the warnings, the first ones, are errors.
     #[serde(skip)]
     pub(super) errors: usize,
@@ -109,7 +109,8 @@ pub struct Diff {
 
 /// One change in a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Line {
+#[schemars(rename = "Line")]
+pub struct ReportedChange {
     /// Kind of resource.
     pub kind: &'static str,
     /// What is changed.
@@ -138,7 +139,8 @@ pub struct Remark {
 
 /// The public half of the account's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Key {
+#[schemars(rename = "Key")]
+pub struct ReportedKey {
     /// The command that tries it on its server.
     #[serde(skip)]
     pub(super) test: String,
@@ -154,7 +156,8 @@ pub struct Key {
 
 /// Something that a person does in GitLab, or takes back there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Step {
+#[schemars(rename = "Step")]
+pub struct ManualStep {
     /// Where and what, as the web page or the API calls it.
     pub what: String,
     /// The same as a line for a shell, with GitLab's own program glab.

@@ -1,7 +1,9 @@
 //! What was found and changed in GitLab, in the same document and words as for a host.
 
 use super::difference;
-use super::document::{DetailLevel, Diff, Line, Remark, Report, SCHEMA, Status, Step, plural, waits};
+use super::document::{
+    DetailLevel, Diff, ManualStep, Remark, Report, ReportedChange, SCHEMA, Status, plural, waits,
+};
 use crate::change::{Notes, ValueChange};
 
 /// A change somewhere else than on the host.
@@ -15,7 +17,7 @@ pub struct Remote {
     pub action: &'static str,
     /// The reason.
     pub why: String,
-    /// As of [`Line`].
+    /// As of [`ReportedChange`].
     pub outcome: &'static str,
     /// Before and after.
     pub value: ValueChange,
@@ -26,7 +28,7 @@ impl Report {
     pub fn remote(
         profiles: &[String],
         changes: Vec<Remote>,
-        undo: Vec<Step>,
+        undo: Vec<ManualStep>,
         notes: Notes,
         extent: DetailLevel,
     ) -> Self {
@@ -63,7 +65,7 @@ impl Report {
     }
 
     /// The steps that lead to what is wanted, where nobody was asked what of it is there.
-    pub fn steps(profiles: &[String], by_hand: Vec<Step>) -> Self {
+    pub fn steps(profiles: &[String], by_hand: Vec<ManualStep>) -> Self {
         let msg =
             format!("{} by hand; GitLab was not asked what of it is done", plural(by_hand.len(), "step"));
         Self {
@@ -77,9 +79,9 @@ impl Report {
     }
 }
 
-fn line(change: Remote) -> Line {
+fn line(change: Remote) -> ReportedChange {
     let Remote { kind, id, action, why, outcome, .. } = change;
-    Line { kind, id, action, path: None, why, outcome }
+    ReportedChange { kind, id, action, path: None, why, outcome }
 }
 
 fn diff(change: &Remote) -> Diff {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::{Context, Resource};
-use super::target::{Name, USUAL_NAMES};
+use super::target::{AccountName, USUAL_NAMES};
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
 use crate::facts::programs::{DOCKERD, is_there, is_whole};
 use crate::fault::{fault, look_and_move, quoted};
@@ -15,12 +15,12 @@ use crate::policy::ROOT_GROUPS;
 /// The `[account]` section.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Account {
+pub(super) struct AccountSection {
     /// The account's name, when it is not to be found by the service.
-    pub(super) name: Option<Name>,
+    pub(super) name: Option<AccountName>,
     /// Supplementary groups it must be a member of.
     #[serde(default)]
-    pub(super) groups: Vec<Name>,
+    pub(super) groups: Vec<AccountName>,
 }
 
 /// Prepared for one account, run as another: every shell job would fail.
@@ -101,7 +101,7 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
-impl Resource for Account {
+impl Resource for AccountSection {
     fn in_home(&self) -> &'static [&'static str] {
         &[super::login_shell::FILE]
     }
@@ -158,7 +158,7 @@ impl Resource for Account {
         }
         let lacks_docker =
             || -> Result<bool> { Ok(is_whole(context.facts) && !is_there(context.facts, DOCKERD)?) };
-        for group in self.groups.iter().map(Name::as_str) {
+        for group in self.groups.iter().map(AccountName::as_str) {
             if let Some((_, way)) = ROOT_GROUPS.iter().find(|(root_group, _)| *root_group == group) {
                 notes.examined(
                     "root-equivalent-group",

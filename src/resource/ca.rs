@@ -24,16 +24,16 @@ use crate::text::certificates::{self, NoCertificates};
 #[serde(deny_unknown_fields)]
 pub(super) struct Ca {
     /// A file with certificates as PEM, and nothing else.
-    file: File,
+    file: AbsolutePath,
 }
 
 /// An absolute path.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "PathBuf")]
 #[schemars(inline, with = "String", extend("pattern" = "^/"))]
-struct File(PathBuf);
+struct AbsolutePath(PathBuf);
 
-impl TryFrom<PathBuf> for File {
+impl TryFrom<PathBuf> for AbsolutePath {
     type Error = String;
     fn try_from(path: PathBuf) -> Result<Self, String> {
         if path.is_absolute() { Ok(Self(path)) } else { Err("`file` is an absolute path".to_owned()) }

@@ -3,7 +3,7 @@
 //! Owns single values, never the file: what the profile does not name keeps its bytes. Nothing of the
 //! file but those values may ever be shown: it holds tokens.
 
-mod survey;
+mod diff;
 mod work;
 
 use std::borrow::Cow;
@@ -16,8 +16,10 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::gate;
-use super::settings::{Config, Service, Setting};
-use crate::change::{Change, Check, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap};
+use super::settings::{ConfigSection, GivenService, Setting};
+use crate::change::{
+    Change, CheckedBy, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap,
+};
 use crate::facts::programs::DOCKERD;
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
@@ -26,29 +28,29 @@ use crate::repair::Registration;
 use crate::runner_config::{AUTHORITY, DOCKER, IMAGE, RUNNERS, SERVICES, USUAL_PATH, is_usual_daemon};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{self, Scalar, Toml};
-use survey::Survey;
+use diff::ConfigDiff;
 
 /// The values that a profile wants, and the file that they were last planned into.
 #[derive(Deserialize)]
-#[serde(from = "Config")]
+#[serde(from = "ConfigSection")]
 pub(super) struct RunnerConfig {
-    wanted: Config,
+    wanted: ConfigSection,
     /// The planned text, and what was found when it was held against the profile.
-    settled: RefCell<Option<(Content, Survey)>>,
+    settled: RefCell<Option<(Content, ConfigDiff)>>,
 }
 
 impl JsonSchema for RunnerConfig {
     fn schema_name() -> Cow<'static, str> {
-        Config::schema_name()
+        ConfigSection::schema_name()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Config::json_schema(generator)
+        ConfigSection::json_schema(generator)
     }
 }
 
-impl From<Config> for RunnerConfig {
-    fn from(wanted: Config) -> Self {
+impl From<ConfigSection> for RunnerConfig {
+    fn from(wanted: ConfigSection) -> Self {
         Self { wanted, settled: RefCell::default() }
     }
 }
@@ -56,7 +58,7 @@ impl From<Config> for RunnerConfig {
 impl RunnerConfig {
     /// The same for a profile with `[ca]`: each runner of a server of one's own trusts its certificates by name. Where the
     /// profile names a file itself, that one counts.
-    pub(super) fn with_authority(config: Option<Config>) -> Self {
+    pub(super) fn with_authority(config: Option<ConfigSection>) -> Self {
         let mut config = config.unwrap_or_default();
         config.trusts_authority = !config.names_authority();
         Self::from(config)
@@ -72,10 +74,10 @@ impl Resource for RunnerConfig {
         let path = path(context);
         let shown = path.display().to_string();
         let look = |bytes: &[u8]| match &*self.settled.borrow() {
-            Some((planned, survey)) if planned.peek() == Some(bytes) => Ok(Ok(survey.clone())),
-            _ => survey::survey(config, bytes, &context.options.runners, &shown),
+            Some((planned, diff)) if planned.peek() == Some(bytes) => Ok(Ok(diff.clone())),
+            _ => diff::diff(config, bytes, &context.options.runners, &shown),
         };
-        let Some((seen, survey)) = read(context, &path, &look)? else {
+        let Some((seen, diff)) = read(context, &path, &look)? else {
             if config.is_empty() {
                 return Ok(Vec::new());
             }
@@ -89,11 +91,11 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let mut survey = survey?;
-        let after = survey.after.take();
-        notes.warnings.append(&mut survey.notes.warnings);
-        notes.executors = std::mem::take(&mut survey.executors);
-        let at_last = after.as_ref().map_or(&survey, |after| &after.survey);
+        let mut diff = diff?;
+        let after = diff.after.take();
+        notes.warnings.append(&mut diff.notes.warnings);
+        notes.executors = std::mem::take(&mut diff.executors);
+        let at_last = after.as_ref().map_or(&diff, |after| &after.diff);
         for (what, repair) in &at_last.refused {
             notes.examined("config-type", format!("{shown}: {what}"), repair.clone());
         }
@@ -104,8 +106,8 @@ impl Resource for RunnerConfig {
         if at_last.needs_daemon && config.is_for_docker() {
             notes.call(DOCKERD);
         }
-        let is_on = |key: &str| survey.on.contains(key);
-        let waits = config.is_for_runners() && !survey.is_meant;
+        let is_on = |key: &str| diff.on.contains(key);
+        let waits = config.is_for_runners() && !diff.is_meant;
         gate::check(config, context, &is_on, waits || after.is_some(), notes)?;
         if waits {
             let executors = config.executors.join(", ");
@@ -124,24 +126,24 @@ impl Resource for RunnerConfig {
             return Ok(Vec::new());
         };
         let planned = Content::ready(after.text.into_bytes());
-        *self.settled.borrow_mut() = Some((planned.clone(), *after.survey));
+        *self.settled.borrow_mut() = Some((planned.clone(), *after.diff));
         let place = Place::System(seen.resolved.clone().unwrap_or(path));
         let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
         let mut names: Vec<&str> = Vec::new();
-        for name in survey.values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default()) {
+        for name in diff.values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default()) {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
         let why = format!("not as wanted: {}", names.join(", "));
-        let (before, after, check, swap) = (Some(seen), Some(planned), Check::RunnerConfig, Swap::Shared);
-        let (shown, deeds) = (Shown::Values(survey.values), survey.deeds);
-        let file = FileOp { place, before, after, meta, check, shown, swap, deeds };
+        let (before, after, check, swap) = (Some(seen), Some(planned), CheckedBy::RunnerConfig, Swap::Shared);
+        let (shown, edits) = (Shown::Values(diff.values), diff.edits);
+        let file = FileOp { place, before, after, meta, check, shown, swap, edits };
         Ok(vec![Change::of("config", why, file)])
     }
 }
 
-impl Config {
+impl ConfigSection {
     /// All that is wanted, in words.
     fn keys(&self) -> Vec<String> {
         let name = |section: &str, key: &str| match section.strip_prefix("runners").unwrap_or(section) {
@@ -292,7 +294,7 @@ fn report_mode(seen: &Seen, shown: &str, notes: &mut Notes) {
 
 /// The file for `gitlab-runner register --template-config`: exactly one `[[runners]]`, only what the
 /// profile wants.
-pub(super) fn template(config: &Config) -> String {
+pub(super) fn template(config: &ConfigSection) -> String {
     let lines = |settings: &[(String, Setting)], indent: &str| -> String {
         settings
             .iter()
@@ -304,7 +306,7 @@ pub(super) fn template(config: &Config) -> String {
         [&indent, "[", section, "]\n", &lines(settings, &[&indent, "  "].concat())].concat()
     };
     let tables: String = config.tables(true).filter(|(section, _)| *section != RUNNERS).map(table).collect();
-    let service = |service: &Service| format!("    [[{SERVICES}]]\n{}", lines(&service.keys, "      "));
+    let service = |service: &GivenService| format!("    [[{SERVICES}]]\n{}", lines(&service.keys, "      "));
     let services: String = config.services.iter().map(service).collect();
     ["[[runners]]\n", &lines(config.of(RUNNERS), "  "), &tables, &services].concat()
 }

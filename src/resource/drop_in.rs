@@ -12,7 +12,7 @@ use super::root_file::MARK;
 use super::sudo_effect::{self, Allowed};
 use super::sudo_policy::Policy;
 use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
+    Change, CheckedBy, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
 };
 use crate::facts::{Facts, MOST_BYTES, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
@@ -199,7 +199,8 @@ fn tell_broken(policy: &Policy, facts: &Facts<'_>, notes: &mut Notes) -> Result<
 
 fn file(account: String, place: Place, before: Option<Seen>, text: Option<String>, meta: Meta) -> Op {
     let after = text.map(|text| Content::ready(text.into_bytes()));
-    FileOp { after, check: Check::Sudoers { account }, ..FileOp::new(place, before, Vec::new(), meta) }.into()
+    FileOp { after, check: CheckedBy::Sudoers { account }, ..FileOp::new(place, before, Vec::new(), meta) }
+        .into()
 }
 
 /// What a sudoers file says, without comments and blanks at the ends. A carriage return is not a blank: sudo

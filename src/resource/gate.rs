@@ -10,7 +10,7 @@
 use anyhow::Result;
 
 use super::context::Context;
-use super::settings::{Config, Setting};
+use super::settings::{ConfigSection, Setting};
 use crate::change::Notes;
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
@@ -25,7 +25,7 @@ pub(super) const ASKED: [&str; 2] = ["privileged", "services_privileged"];
 /// Refuse or warn. `is_on` tells whether a truth value of `[runners.docker]` is true now for a runner that is
 /// meant; only where something is to be written is gitlab-runner started to ask for its version.
 pub(super) fn check(
-    config: &Config,
+    config: &ConfigSection,
     context: &Context<'_>,
     is_on: &dyn Fn(&str) -> bool,
     will_write: bool,
@@ -122,7 +122,7 @@ struct Gated<'a> {
     setting: &'a Setting,
 }
 
-fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
+fn gated(config: &ConfigSection) -> impl Iterator<Item = Gated<'_>> {
     let tables = [true, false].into_iter().flat_map(|of_runner| config.tables(of_runner));
     let tables = tables.flat_map(|(section, all)| all.iter().map(|(key, setting)| (*section, key, setting)));
     let services = config.services.iter().flat_map(|service| &service.keys);
@@ -137,7 +137,7 @@ fn gated(config: &Config) -> impl Iterator<Item = Gated<'_>> {
 }
 
 /// The truth value that the profile gives a key of `[runners.docker]`.
-fn wanted(config: &Config, key: &str) -> Option<bool> {
+fn wanted(config: &ConfigSection, key: &str) -> Option<bool> {
     config.setting(DOCKER, key).map(|setting| *setting == Setting::Scalar(Scalar::Bool(true)))
 }
 

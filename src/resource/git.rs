@@ -18,7 +18,7 @@ use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
-use judge::{Setting, judge, look_at_service};
+use judge::{JudgedSetting, judge, look_at_service};
 use sight::{Sight, invalid, is_shut};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
@@ -30,7 +30,7 @@ const SYSTEM: &str = "/etc/gitconfig";
 #[serde(deny_unknown_fields)]
 pub(super) struct Git {
     /// `user.name`, where git finds no value.
-    name: Name,
+    name: CommitterName,
     /// `user.email`, likewise; by default the account at the host's name.
     email: Option<Email>,
 }
@@ -39,9 +39,9 @@ pub(super) struct Git {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(inline, extend("minLength" = 1))]
-struct Name(String);
+struct CommitterName(String);
 
-impl TryFrom<String> for Name {
+impl TryFrom<String> for CommitterName {
     type Error = anyhow::Error;
     fn try_from(name: String) -> Result<Self> {
         let shown = name.trim();
@@ -203,7 +203,7 @@ impl Git {
 }
 
 /// The command that gives a key another value: in the account's file that has it, else in the one that is read last.
-fn given(context: &Context<'_>, found: &Setting, value: &str) -> Repair {
+fn given(context: &Context<'_>, found: &JudgedSetting, value: &str) -> Repair {
     let home = &context.target.home;
     let last = home.join(FILES[1]);
     let file = Some(&found.path).filter(|path| path.starts_with(home)).unwrap_or(&last);

@@ -16,8 +16,8 @@ use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, See
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh;
 use crate::fault::{fault, look_and_move, look_and_move_aside};
-use crate::text::known_hosts::{self, Entry, GITLAB_COM, HostKey, HostName};
-use judge::{ALT_GITLAB_COM, Judge, SYSTEM};
+use crate::text::known_hosts::{self, GITLAB_COM, HostKey, HostName, KnownHost};
+use judge::{ALT_GITLAB_COM, JudgedFile, SYSTEM};
 
 const HOME: &str = ssh::OWN_HOSTS[0];
 /// The `[known_hosts]` section.
@@ -28,13 +28,13 @@ pub(super) struct KnownHosts {
     hosts: Vec<Host>,
     /// Which file holds their keys.
     #[serde(default)]
-    file: File,
+    file: HostsFile,
 }
 
 /// Which file holds the keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum File {
+enum HostsFile {
     /// `/etc/ssh/ssh_known_hosts`.
     #[default]
     System,
@@ -48,12 +48,12 @@ enum File {
 #[schemars(with = "Given")]
 struct Host {
     name: HostName,
-    source: Source,
+    source: KeysFrom,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
-    Keys(Vec<Entry>),
+enum KeysFrom {
+    Keys(Vec<KnownHost>),
     File(PathBuf),
     Fingerprint(String),
 }
@@ -64,12 +64,12 @@ enum Given {
     /// A server whose keys are built in.
     Name(String),
     /// A server, and one of the ways to know its keys.
-    Table(Table),
+    Table(HostTable),
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct HostTable {
     /// A name or an address, and `:PORT` where it is not 22.
     host: String,
     /// Its keys, as `ssh-keyscan` prints them or without the name.
@@ -87,18 +87,18 @@ impl TryFrom<Given> for Host {
     fn try_from(given: Given) -> Result<Self> {
         let (host, keys, file, fingerprint) = match given {
             Given::Name(host) => (host, None, None, None),
-            Given::Table(Table { host, keys, file, fingerprint }) => (host, keys, file, fingerprint),
+            Given::Table(HostTable { host, keys, file, fingerprint }) => (host, keys, file, fingerprint),
         };
         let name =
             HostName::parse(&host).map_err(|error| anyhow::anyhow!("host {host:?}: {}", error.message))?;
         let source = match (keys, file, fingerprint) {
-            (None, None, None) => Source::Keys(pinned(&name)?),
-            (Some(lines), None, None) => Source::Keys(given_keys(&name, &lines)?),
-            (None, Some(path), None) if path.is_absolute() => Source::File(path),
+            (None, None, None) => KeysFrom::Keys(pinned(&name)?),
+            (Some(lines), None, None) => KeysFrom::Keys(given_keys(&name, &lines)?),
+            (None, Some(path), None) if path.is_absolute() => KeysFrom::File(path),
             (None, Some(path), None) => {
                 anyhow::bail!("`file` must be an absolute path, {} is none", path.display())
             }
-            (None, None, Some(fingerprint)) => Source::Fingerprint(check_fingerprint(fingerprint)?),
+            (None, None, Some(fingerprint)) => KeysFrom::Fingerprint(check_fingerprint(fingerprint)?),
             _ => anyhow::bail!("give {name} one of `keys`, `file` and `fingerprint`, not several"),
         };
         Ok(Self { name, source })
@@ -106,17 +106,17 @@ impl TryFrom<Given> for Host {
 }
 
 /// The keys shipped with the program.
-fn pinned(name: &HostName) -> Result<Vec<Entry>> {
+fn pinned(name: &HostName) -> Result<Vec<KnownHost>> {
     let all = known_hosts::entries(GITLAB_COM, None)?;
     if all.iter().all(|entry| entry.host != *name) && name.to_string() != ALT_GITLAB_COM {
         anyhow::bail!(
             "there are no built-in keys of {name}; give `keys`, `file` or `fingerprint` beside `host`"
         );
     }
-    Ok(all.into_iter().map(|entry| Entry { host: name.clone(), ..entry }).collect())
+    Ok(all.into_iter().map(|entry| KnownHost { host: name.clone(), ..entry }).collect())
 }
 
-fn given_keys(name: &HostName, lines: &[String]) -> Result<Vec<Entry>> {
+fn given_keys(name: &HostName, lines: &[String]) -> Result<Vec<KnownHost>> {
     let mut keys = Vec::new();
     for line in lines {
         let parsed = known_hosts::entries(line, Some(name)).map_err(|error| {
@@ -166,7 +166,7 @@ impl Resource for KnownHosts {
                  run with --accept-new-host-keys",
             )
         })?;
-        let judge = Judge { context, place: &place, system: self.file == File::System };
+        let judge = JudgedFile { context, place: &place, system: self.file == HostsFile::System };
         let shut = judge.shut()?;
         let planned = merged.as_ref().map_or(existing, |merged| &merged.text);
         let asked = judge.ask(
@@ -180,12 +180,12 @@ impl Resource for KnownHosts {
         let mut names: Vec<String> = wanted.iter().map(|entry| entry.host.to_string()).collect();
         let own = Owner::Account(context.target.name.clone());
         let meta = match (&before, self.file) {
-            (Some(seen), File::System) => {
+            (Some(seen), HostsFile::System) => {
                 let mode = if shut { seen.mode | 0o644 } else { seen.mode };
                 Meta { owner: Owner::Ids(seen.uid, seen.gid), mode }
             }
-            (None, File::System) => Meta { owner: Owner::Root, mode: 0o644 },
-            (seen, File::Account) => Meta {
+            (None, HostsFile::System) => Meta { owner: Owner::Root, mode: 0o644 },
+            (seen, HostsFile::Account) => Meta {
                 owner: own.clone(),
                 mode: seen.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),
             },
@@ -234,13 +234,13 @@ impl KnownHosts {
     fn look(&self, context: &Context<'_>) -> Result<(Place, Option<Seen>)> {
         let target = context.target;
         let (place, seen) = match self.file {
-            File::System => {
+            HostsFile::System => {
                 let path = Path::new(SYSTEM);
                 let seen = context.facts.file(path, MOST_BYTES)?;
                 let resolved = seen.as_ref().and_then(|seen| seen.resolved.clone());
                 (Place::System(resolved.unwrap_or_else(|| path.into())), seen)
             }
-            File::Account => {
+            HostsFile::Account => {
                 let place = target.place(HOME);
                 (place, target.home(context.facts, &[HOME])?.into_iter().next().flatten())
             }
@@ -248,7 +248,7 @@ impl KnownHosts {
         match seen {
             Some(seen) if seen.kind != FileKind::Regular || seen.links != 1 => Err(fault(
                 "known-hosts-kind",
-                match seen.resolved.as_ref().filter(|_| self.file == File::System) {
+                match seen.resolved.as_ref().filter(|_| self.file == HostsFile::System) {
                     Some(to) => format!(
                         "{SYSTEM} leads to {}, which is {}: it is not replaced",
                         to.display(),
@@ -258,8 +258,8 @@ impl KnownHosts {
                 },
                 match self.file {
                     // Not what a link leads to, which may be the system's.
-                    File::System => look_and_move(Path::new(SYSTEM)),
-                    File::Account => look_and_move_aside(&target.name, &place.path()),
+                    HostsFile::System => look_and_move(Path::new(SYSTEM)),
+                    HostsFile::Account => look_and_move_aside(&target.name, &place.path()),
                 },
             )),
             seen => Ok((place, seen)),
@@ -269,12 +269,12 @@ impl KnownHosts {
     /// The directory that a new file needs.
     fn directory(&self, context: &Context<'_>, own: Owner) -> Result<Option<Change>> {
         let (place, meta, exists) = match self.file {
-            File::System => {
+            HostsFile::System => {
                 let path = Path::new("/etc/ssh");
                 let exists = context.facts.stat(path)?.is_some();
                 (Place::System(path.into()), Meta { owner: Owner::Root, mode: 0o755 }, exists)
             }
-            File::Account => {
+            HostsFile::Account => {
                 let exists = context.target.home(context.facts, &[".ssh"])?.iter().any(Option::is_some);
                 (context.target.place(".ssh"), Meta { owner: own, mode: 0o700 }, exists)
             }
@@ -295,11 +295,11 @@ impl KnownHosts {
 
 impl Host {
     /// The keys that are wanted, from wherever the profile says.
-    fn keys(&self, context: &Context<'_>, existing: &[u8], notes: &mut Notes) -> Result<Vec<Entry>> {
+    fn keys(&self, context: &Context<'_>, existing: &[u8], notes: &mut Notes) -> Result<Vec<KnownHost>> {
         let name = &self.name;
         match &self.source {
-            Source::Keys(keys) => Ok(keys.clone()),
-            Source::File(path) => {
+            KeysFrom::Keys(keys) => Ok(keys.clone()),
+            KeysFrom::File(path) => {
                 let shown = path.display();
                 let file =
                     context.facts.given_file(path, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
@@ -316,7 +316,7 @@ impl Host {
                 }
                 Ok(self.entries(keys))
             }
-            Source::Fingerprint(wanted) => self.by_fingerprint(context, existing, wanted, notes),
+            KeysFrom::Fingerprint(wanted) => self.by_fingerprint(context, existing, wanted, notes),
         }
     }
 
@@ -326,7 +326,7 @@ impl Host {
         existing: &[u8],
         wanted: &str,
         notes: &mut Notes,
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<KnownHost>> {
         let name = &self.name;
         let fits = |keys: Vec<HostKey>| -> Vec<HostKey> {
             keys.into_iter().filter(|key| key.fingerprint() == wanted).collect()
@@ -358,7 +358,7 @@ impl Host {
         Ok(self.entries(keys))
     }
 
-    fn entries(&self, keys: Vec<HostKey>) -> Vec<Entry> {
-        keys.into_iter().map(|key| Entry { host: self.name.clone(), key }).collect()
+    fn entries(&self, keys: Vec<HostKey>) -> Vec<KnownHost> {
+        keys.into_iter().map(|key| KnownHost { host: self.name.clone(), key }).collect()
     }
 }

@@ -39,7 +39,7 @@ pub use target::Target;
 type Parsed = Result<Option<Box<dyn Resource>>>;
 
 /// A kind of resource: a section of a profile.
-pub struct Kind {
+pub struct ResourceKind {
     /// The section's name.
     pub name: &'static str,
     /// What it is, for people.
@@ -48,7 +48,7 @@ pub struct Kind {
     schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
-impl Kind {
+impl ResourceKind {
     /// What the section may hold, as a JSON Schema.
     pub fn schema(&self, generator: &mut SchemaGenerator) -> Schema {
         (self.schema)(generator)
@@ -56,8 +56,8 @@ impl Kind {
 }
 
 /// All kinds, in the order of application.
-pub const KINDS: &[Kind] = &[
-    kind::<account::Account>("account", "the account that jobs run as"),
+pub const KINDS: &[ResourceKind] = &[
+    kind::<account::AccountSection>("account", "the account that jobs run as"),
     kind::<ssh_key::SshKey>("ssh_key", "the account's SSH key pair"),
     kind::<known_hosts::KnownHosts>("known_hosts", "host keys of the servers that jobs push to"),
     kind::<git::Git>("git", "the identity with which jobs commit"),
@@ -66,7 +66,7 @@ pub const KINDS: &[Kind] = &[
     kind::<ca::Ca>("ca", "the authority of one's own GitLab server, where gitlab-runner looks for it"),
     kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
     kind::<config::RunnerConfig>("config", "values of gitlab-runner's config.toml"),
-    kind::<service::Service>(
+    kind::<service::ServiceSection>(
         "service",
         "settings of gitlab-runner's service, in a drop-in of its systemd unit",
     ),
@@ -75,8 +75,8 @@ pub const KINDS: &[Kind] = &[
 const fn kind<T: Resource + DeserializeOwned + JsonSchema + 'static>(
     name: &'static str,
     summary: &'static str,
-) -> Kind {
-    Kind { name, summary, parse: parse::<T>, schema: SchemaGenerator::subschema_for::<T> }
+) -> ResourceKind {
+    ResourceKind { name, summary, parse: parse::<T>, schema: SchemaGenerator::subschema_for::<T> }
 }
 
 fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str) -> Parsed {
@@ -88,7 +88,10 @@ fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str
 /// # Errors
 /// When the section is not valid.
 pub fn account_name(profile: &Profile) -> Result<Option<String>> {
-    Ok(profile.section::<account::Account>("account")?.and_then(|section| section.name).map(String::from))
+    Ok(profile
+        .section::<account::AccountSection>("account")?
+        .and_then(|section| section.name)
+        .map(String::from))
 }
 
 /// The servers that jobs push to, and of them the one for which ssh is called: of several the first that is not
@@ -119,7 +122,7 @@ pub fn registers(profile: &Profile) -> Result<(Vec<String>, Option<std::path::Pa
 /// # Errors
 /// When a section is not valid.
 pub fn trusts_authority(profile: &Profile) -> Result<bool> {
-    let config = profile.section::<settings::Config>("config")?;
+    let config = profile.section::<settings::ConfigSection>("config")?;
     Ok(profile.section::<ca::Ca>("ca")?.is_some() && !config.is_some_and(|config| config.names_authority()))
 }
 
@@ -129,7 +132,8 @@ pub fn trusts_authority(profile: &Profile) -> Result<bool> {
 /// # Errors
 /// When the section is not valid.
 pub fn template(profile: &Profile) -> Result<Option<String>> {
-    let config = profile.section::<settings::Config>("config")?.filter(settings::Config::is_for_runners);
+    let config =
+        profile.section::<settings::ConfigSection>("config")?.filter(settings::ConfigSection::is_for_runners);
     Ok(config.map(|config| config::template(&config)))
 }
 
@@ -153,7 +157,7 @@ impl Wanted {
         for kind in KINDS {
             let parsed = match (kind.parse)(profile, kind.name)? {
                 _ if kind.name == "config" && profile.section::<ca::Ca>("ca")?.is_some() => {
-                    let config = profile.section::<settings::Config>("config")?;
+                    let config = profile.section::<settings::ConfigSection>("config")?;
                     Some(Box::new(config::RunnerConfig::with_authority(config)) as Box<dyn Resource>)
                 }
                 parsed => parsed,

@@ -20,13 +20,13 @@ const PREFIX: &str = "glrt-";
 
 /// The `[[register]]` sections.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Vec<Registration>")]
-pub(super) struct Registrations(Vec<Registration>);
+#[serde(try_from = "Vec<WantedRunner>")]
+pub(super) struct Registrations(Vec<WantedRunner>);
 
 /// A runner.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Registration {
+struct WantedRunner {
     /// What it is called. With `url` it says whether the runner is there already.
     name: String,
     /// The address of the GitLab server.
@@ -44,9 +44,9 @@ fn gitlab_com() -> String {
     "https://gitlab.com".to_owned()
 }
 
-impl TryFrom<Vec<Registration>> for Registrations {
+impl TryFrom<Vec<WantedRunner>> for Registrations {
     type Error = String;
-    fn try_from(all: Vec<Registration>) -> Result<Self, String> {
+    fn try_from(all: Vec<WantedRunner>) -> Result<Self, String> {
         for (index, one) in all.iter().enumerate() {
             one.check().map_err(|what| format!("the runner {:?}: {what}", one.name))?;
             if all[..index].iter().any(|other| other.name == one.name && other.address() == one.address()) {
@@ -64,7 +64,7 @@ impl Registrations {
     }
 }
 
-impl Registration {
+impl WantedRunner {
     fn check(&self) -> Result<(), String> {
         let is_text = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
         if !is_text(&self.name) {
@@ -152,7 +152,7 @@ impl Resource for Registrations {
         };
         let mut changes = Vec::new();
         for wanted in &self.0 {
-            let Registration { name, executor, image, token_file, .. } = wanted;
+            let WantedRunner { name, executor, image, token_file, .. } = wanted;
             let url = wanted.address().to_owned();
             if runners.iter().any(|runner| wanted.is_there(runner)) {
                 notes.right("register", format!("{shown} has the runner {name} of {url}"));
@@ -177,7 +177,7 @@ impl Resource for Registrations {
                 );
                 continue;
             };
-            let is_twin = |other: &&Registration| other.name == *name;
+            let is_twin = |other: &&WantedRunner| other.name == *name;
             let is_alone = self.0.iter().filter(is_twin).count() == 1;
             changes.push(Change {
                 kind: "register",

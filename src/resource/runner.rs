@@ -7,7 +7,7 @@ mod wall;
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use super::settings::{Config, Setting};
+use super::settings::{ConfigSection, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
@@ -81,7 +81,7 @@ pub(super) fn check_reads(runner: &Runner<'_>, section: &str, shown: &str) -> Re
 pub(super) fn refuse_clash(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
-    config: &Config,
+    config: &ConfigSection,
     shown: &str,
     notes: &mut Notes,
 ) -> Result<()> {
@@ -201,7 +201,12 @@ fn is_true(docker: Option<&dyn TableLike>, key: &str) -> bool {
 const BARE: &str = "use the bare /certs/client: one volume for each project and job slot";
 
 /// Values that have no effect where they stand, or share what should not be shared.
-pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
+pub(super) fn warn(
+    runner: &Runner<'_>,
+    docker: Option<&dyn TableLike>,
+    config: &ConfigSection,
+    notes: &mut Notes,
+) {
     services::warn_of_unlisted_dind(runner, docker, config, notes);
     daemon::warn(runner, docker, config, notes);
     wall::warn(runner, docker, config, notes);
@@ -284,7 +289,7 @@ pub(super) fn warn_of_extra(
     key: &str,
     found: &[&str],
     wanted: &[String],
-    config: &Config,
+    config: &ConfigSection,
     notes: &mut Notes,
 ) {
     // Those that open the wall are said by themselves.

@@ -23,7 +23,7 @@ const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
 /// The `[service]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Service {
+pub(super) struct ServiceSection {
     /// How long a stop waits for jobs that run: `2h`, `90min`, `infinity`.
     stop_timeout: Option<TimeSpan>,
     /// The proxy for addresses that begin with `http://`.
@@ -108,7 +108,7 @@ impl TryFrom<String> for Hosts {
     }
 }
 
-impl Service {
+impl ServiceSection {
     /// The variables that gitlab-runner is to have. Some programs read them in one case, some in the other.
     fn variables(&self) -> Vec<(String, &str)> {
         let all = [
@@ -133,7 +133,7 @@ impl Service {
     }
 }
 
-impl Resource for Service {
+impl Resource for ServiceSection {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let facts = context.facts;
         let path = PathBuf::from(format!("/etc/systemd/system/{UNIT}.d/{NAME}"));
@@ -174,7 +174,7 @@ impl Resource for Service {
     }
 }
 
-impl Service {
+impl ServiceSection {
     /// Another drop-in, or a file that one names, may have the last word.
     fn warn_of_others(&self, context: &Context<'_>, notes: &mut Notes) -> Result<()> {
         let Some(service) = &context.target.service else { return Ok(()) };

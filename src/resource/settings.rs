@@ -17,27 +17,27 @@ use serde_json::{Map, Value as Json, json};
 use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{AUTHORITY, DOCKER, EXECUTORS, RUNNERS, SERVICES};
 use crate::text::toml_patch::Scalar;
-pub(super) use services::Service;
+pub(super) use services::GivenService;
 pub(super) use setting::Setting;
-use value::{Executors, Value, allowed};
+use value::{Executors, TypedValue, allowed};
 
 /// The `[config]` section.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Config {
+pub(super) struct ConfigSection {
     /// Which runners are meant, by their `executor`.
     pub(super) executors: Vec<String>,
     /// Values by their section in the table of keys, those of one section together.
-    tables: Vec<Table>,
+    tables: Vec<KeyTable>,
     /// Each runner of a server of one's own names the certificates of `[ca]`.
     pub(super) trusts_authority: bool,
     /// Tables of `[[runners.docker.services]]`.
-    pub(super) services: Vec<Service>,
+    pub(super) services: Vec<GivenService>,
 }
 
 /// A section of the table of keys, and the wanted values of its keys.
-type Table = (&'static str, Vec<(String, Setting)>);
+type KeyTable = (&'static str, Vec<(String, Setting)>);
 
-impl Config {
+impl ConfigSection {
     /// The wanted values of a section.
     pub(super) fn of(&self, section: &str) -> &[(String, Setting)] {
         self.tables.iter().find(|(name, _)| *name == section).map_or(&[], |(_, settings)| settings)
@@ -73,9 +73,9 @@ impl Config {
     }
 
     /// The sections that have values, of a runner or outside of all runners.
-    pub(super) fn tables(&self, of_runner: bool) -> impl Iterator<Item = &Table> {
+    pub(super) fn tables(&self, of_runner: bool) -> impl Iterator<Item = &KeyTable> {
         let is_meant =
-            move |(section, settings): &&Table| !settings.is_empty() && is_of_runner(section) == of_runner;
+            move |(section, settings): &&KeyTable| !settings.is_empty() && is_of_runner(section) == of_runner;
         self.tables.iter().filter(is_meant)
     }
 
@@ -111,18 +111,18 @@ fn is_of_runner(section: &str) -> bool {
     section == RUNNERS || section.starts_with("runners.")
 }
 
-impl<'de> Deserialize<'de> for Config {
+impl<'de> Deserialize<'de> for ConfigSection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Section(RUNNERS).deserialize(deserializer)
+        SectionReader(RUNNERS).deserialize(deserializer)
     }
 }
 
 /// Reads the keys of one section of `config.toml`, and of those below it.
 #[derive(Clone, Copy)]
-struct Section(&'static str);
+struct SectionReader(&'static str);
 
 /// What stands for a key of a section.
-enum Known {
+enum KeyMeaning {
     Executors,
     Services,
     /// The table of another section.
@@ -130,7 +130,7 @@ enum Known {
     Value(Type),
 }
 
-impl Section {
+impl SectionReader {
     /// What a profile calls the tables of a section, and their sections. The top of `config.toml` and what stands beside
     /// the runners have places beside the tables of `[[runners]]`.
     fn below(self) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -161,23 +161,23 @@ impl Section {
     }
 
     /// What a key stands for, or why it can't be there.
-    fn find(self, key: &str) -> Result<Known, String> {
+    fn find(self, key: &str) -> Result<KeyMeaning, String> {
         let Self(section) = self;
         match (section, key) {
-            (RUNNERS, "executors") => return Ok(Known::Executors),
-            (DOCKER, "services") => return Ok(Known::Services),
+            (RUNNERS, "executors") => return Ok(KeyMeaning::Executors),
+            (DOCKER, "services") => return Ok(KeyMeaning::Services),
             _ => {}
         }
         if let Some((_, below)) = self.below().find(|(name, _)| *name == key) {
-            return Ok(Known::Table(below));
+            return Ok(KeyMeaning::Table(below));
         }
         if keys::holder(section).is_some() {
             let refused =
                 refusal(section, key).map(|why| format!("`{key}` can't be set by a profile: {why}"));
-            return refused.map_or(Ok(Known::Value(Type::String)), Err);
+            return refused.map_or(Ok(KeyMeaning::Value(Type::String)), Err);
         }
         match keys::find(section, key) {
-            Some(known) if self.settable().any(|key| key == known) => Ok(Known::Value(known.kind)),
+            Some(known) if self.settable().any(|key| key == known) => Ok(KeyMeaning::Value(known.kind)),
             Some(_) => {
                 let why = refusal(section, key).map(|why| format!(": {why}")).unwrap_or_default();
                 Err(format!("`{key}` can't be set by a profile{why}"))
@@ -211,8 +211,8 @@ fn refusal(section: &str, key: &str) -> Option<&'static str> {
     }
 }
 
-impl<'de> Visitor<'de> for Section {
-    type Value = Config;
+impl<'de> Visitor<'de> for SectionReader {
+    type Value = ConfigSection;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match keys::holder(self.0) {
@@ -221,19 +221,19 @@ impl<'de> Visitor<'de> for Section {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
-        let mut config = Config::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigSection, A::Error> {
+        let mut config = ConfigSection::default();
         while let Some((key, known)) = map.next_key_seed(KnownKey(self))? {
             match known {
-                Known::Executors => config.executors = map.next_value_seed(Executors)?,
-                Known::Services => config.services = map.next_value_seed(Services)?,
-                Known::Table(section) => {
-                    let below = map.next_value_seed(Section(section))?;
+                KeyMeaning::Executors => config.executors = map.next_value_seed(Executors)?,
+                KeyMeaning::Services => config.services = map.next_value_seed(ServicesReader)?,
+                KeyMeaning::Table(section) => {
+                    let below = map.next_value_seed(SectionReader(section))?;
                     config.tables.extend(below.tables);
                     config.services.extend(below.services);
                 }
-                Known::Value(kind) => {
-                    let setting = map.next_value_seed(Value { section: self.0, key: &key, kind })?;
+                KeyMeaning::Value(kind) => {
+                    let setting = map.next_value_seed(TypedValue { section: self.0, key: &key, kind })?;
                     config.add(self.0, key, setting);
                 }
             }
@@ -245,36 +245,37 @@ impl<'de> Visitor<'de> for Section {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Section {
-    type Value = Config;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Config, D::Error> {
+impl<'de> DeserializeSeed<'de> for SectionReader {
+    type Value = ConfigSection;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ConfigSection, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 /// Reads the list of services.
-struct Services;
+struct ServicesReader;
 
-impl<'de> DeserializeSeed<'de> for Services {
-    type Value = Vec<Service>;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Service>, D::Error> {
+impl<'de> DeserializeSeed<'de> for ServicesReader {
+    type Value = Vec<GivenService>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<GivenService>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Services {
-    type Value = Vec<Service>;
+impl<'de> Visitor<'de> for ServicesReader {
+    type Value = Vec<GivenService>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of services")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Service>, A::Error> {
-        let mut all: Vec<Service> = Vec::new();
-        while let Some(read) = list.next_element_seed(Section(SERVICES))? {
-            let service = Service { keys: read.of(SERVICES).to_vec() };
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<GivenService>, A::Error> {
+        let mut all: Vec<GivenService> = Vec::new();
+        while let Some(read) = list.next_element_seed(SectionReader(SERVICES))? {
+            let service = GivenService { keys: read.of(SERVICES).to_vec() };
             let names = service.host_names();
-            let shared = |known: &&mut Service| known.host_names().iter().any(|name| names.contains(name));
+            let shared =
+                |known: &&mut GivenService| known.host_names().iter().any(|name| names.contains(name));
             match all.iter_mut().find(shared) {
                 None => all.push(service),
                 Some(known) => known.join(service).map_err(|why| {
@@ -287,15 +288,15 @@ impl<'de> Visitor<'de> for Services {
     }
 }
 
-impl JsonSchema for Config {
+impl JsonSchema for ConfigSection {
     fn schema_name() -> Cow<'static, str> {
         "Config".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = Section(RUNNERS).schema();
+        let mut schema = SectionReader(RUNNERS).schema();
         schema["properties"]["executors"] = json!({ "type": "array", "items": { "enum": EXECUTORS }, "description": "Which runners are meant." });
-        let mut service = Section(SERVICES).schema();
+        let mut service = SectionReader(SERVICES).schema();
         service["required"] = json!(["name"]);
         service["properties"]["name"]["pattern"] = json!(r"^[^\s$]+$");
         service["properties"]["alias"]["pattern"] = json!(r"^[^$]*$");
@@ -305,7 +306,7 @@ impl JsonSchema for Config {
     }
 }
 
-impl Section {
+impl SectionReader {
     /// What a profile may say in a section, and below it, with the types of the values.
     fn schema(self) -> Json {
         let kind = |key: &keys::Key| match (key.kind, allowed(self.0, key.name)) {
@@ -328,11 +329,11 @@ impl Section {
 }
 
 /// A key that the section has, and what it stands for; so that the error points at the key.
-struct KnownKey(Section);
+struct KnownKey(SectionReader);
 
 impl<'de> DeserializeSeed<'de> for KnownKey {
-    type Value = (String, Known);
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(String, Known), D::Error> {
+    type Value = (String, KeyMeaning);
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(String, KeyMeaning), D::Error> {
         let key = String::deserialize(deserializer)?;
         let known = self.0.find(&key).map_err(de::Error::custom)?;
         Ok((key, known))

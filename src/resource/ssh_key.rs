@@ -20,7 +20,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::Target;
 use crate::change::{
-    Change, Content, FileOp, Harm, Meta, NewKey, Notes, Op, Owner, Place, PublicKey, Seen, Shown, Swap,
+    Change, Content, FileOp, Harm, Meta, NewKey, Notes, Op, Owner, Place, Seen, Shown, ShownKey, Swap,
 };
 use crate::facts::ssh;
 use crate::fault::{self, Nature, fault, move_aside};
@@ -30,7 +30,7 @@ use command::{ByCommand, by_command};
 use fit::check_regular;
 pub use fit::weakness;
 pub use found::ROTATED;
-use found::{Found, SSH, Usable, observe, passphrase};
+use found::{FoundKeys, SSH, Usable, observe, passphrase};
 use other::other_key;
 pub use rotate::{Rotated, Rotation, rotation};
 pub use shown::public_key;
@@ -45,8 +45,8 @@ const ED25519: &str = ".ssh/id_ed25519";
 
 /// The `[ssh_key]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(try_from = "Section")]
-#[schemars(with = "Section")]
+#[serde(try_from = "SshKeySection")]
+#[schemars(with = "SshKeySection")]
 pub(super) struct SshKey {
     kind: KeyKind,
     comment: String,
@@ -54,10 +54,10 @@ pub(super) struct SshKey {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Section {
+struct SshKeySection {
     /// The type of a key that is made; an existing one of any type is kept.
     #[serde(rename = "type", default)]
-    kind: Type,
+    kind: SshKeyType,
     /// The size of an RSA key, a multiple of 8; for no other type.
     #[schemars(range(min = 2048, max = 8192), extend("multipleOf" = 8))]
     bits: Option<u32>,
@@ -69,7 +69,7 @@ struct Section {
 /// A type of SSH keys.
 #[derive(Default, Deserialize, JsonSchema, PartialEq)]
 #[serde(rename_all = "lowercase")]
-enum Type {
+enum SshKeyType {
     #[default]
     Ed25519,
     Rsa,
@@ -79,13 +79,13 @@ fn default_comment() -> String {
     "gitlab-runner".to_owned()
 }
 
-impl TryFrom<Section> for SshKey {
+impl TryFrom<SshKeySection> for SshKey {
     type Error = anyhow::Error;
-    fn try_from(section: Section) -> Result<Self> {
+    fn try_from(section: SshKeySection) -> Result<Self> {
         let kind = match (section.kind, section.bits) {
-            (Type::Rsa, bits) => KeyKind::Rsa { bits: bits.unwrap_or(DEFAULT_RSA_BITS) },
-            (Type::Ed25519, None) => KeyKind::Ed25519,
-            (Type::Ed25519, Some(_)) => {
+            (SshKeyType::Rsa, bits) => KeyKind::Rsa { bits: bits.unwrap_or(DEFAULT_RSA_BITS) },
+            (SshKeyType::Ed25519, None) => KeyKind::Ed25519,
+            (SshKeyType::Ed25519, Some(_)) => {
                 anyhow::bail!("`bits` is for keys of type \"rsa\"; an Ed25519 key has one size")
             }
         };
@@ -103,9 +103,9 @@ impl Resource for SshKey {
         notes.call("ssh");
         let target = context.target;
         let tried = Tried::of(context)?;
-        let Found { directory, usable, weak, encrypted, mut broken } = match &target.account {
+        let FoundKeys { directory, usable, weak, encrypted, mut broken } = match &target.account {
             Some(account) => observe(context.facts, account, context.options.adopt, &tried.names)?,
-            None => Found::default(),
+            None => FoundKeys::default(),
         };
         let mut usable = usable;
         tried.sort(&mut usable);
@@ -331,8 +331,8 @@ fn warn(
 }
 
 impl Usable {
-    fn shown(&self, account: String, home: &Path, server: &str) -> PublicKey {
-        PublicKey {
+    fn shown(&self, account: String, home: &Path, server: &str) -> ShownKey {
+        ShownKey {
             account,
             server: server.to_owned(),
             path: home.join(format!("{}.pub", self.name)),

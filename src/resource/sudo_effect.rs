@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
-use super::sudo_policy::{Policy, Spot};
+use super::sudo_policy::{Policy, PolicyLine};
 use crate::change::Notes;
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::repair::{Repair, run};
-use crate::text::sudo_list::{Entry, Question, Verdict, entries, settings, verdict};
+use crate::text::sudo_list::{ListedCommand, Question, SudoVerdict, entries, settings, verdict};
 pub(super) use trial::is_free;
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
@@ -145,7 +145,7 @@ impl Effect<'_> {
         if self.policy.needs_terminal {
             self.demand_terminal(notes);
         }
-        let spots: Vec<&Spot> = self.policy.later.iter().chain(&self.policy.doubt).collect();
+        let spots: Vec<&PolicyLine> = self.policy.later.iter().chain(&self.policy.doubt).collect();
         if !spots.is_empty() {
             notes.warn(
                 "sudo-later-rule",
@@ -160,10 +160,10 @@ impl Effect<'_> {
     }
 
     fn demand_terminal(&self, notes: &mut Notes) {
-        let spots: Vec<&Spot> = self.policy.terminal.iter().collect();
+        let spots: Vec<&PolicyLine> = self.policy.terminal.iter().collect();
         // The word alone, where it is in no text; else a line behind it, with the same word on whom.
-        let edit = |spot: &&Spot| {
-            let Spot { file, line, .. } = spot;
+        let edit = |spot: &&PolicyLine| {
+            let PolicyLine { file, line, .. } = spot;
             let file = quoted(file);
             let scope = line.text.split_whitespace().next().unwrap_or("Defaults");
             if line.text.contains(['"', '\\']) {
@@ -179,7 +179,7 @@ impl Effect<'_> {
         );
     }
 
-    fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [Entry]) -> Verdict<'r> {
+    fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [ListedCommand]) -> SudoVerdict<'r> {
         let same = |one: &str, other: &str| self.is_same(one, other);
         let (program, arguments) = allowed
             .command
@@ -190,37 +190,45 @@ impl Effect<'_> {
         verdict(rules, &Question { run_as, program, arguments, same: &same })
     }
 
-    fn judge(&self, allowed: &Allowed, rules: &[Entry], listing: &str, notes: &mut Notes) -> Result<()> {
+    fn judge(
+        &self,
+        allowed: &Allowed,
+        rules: &[ListedCommand],
+        listing: &str,
+        notes: &mut Notes,
+    ) -> Result<()> {
         let Allowed { run_as, command } = allowed;
         let name = &self.context.target.name;
         let shown = command.join(" ");
         let run_as = run_as.as_deref().unwrap_or("root");
         let mut verdict = match self.verdict(allowed, rules) {
-            Verdict::Free(entry) | Verdict::Asks(entry) if entry.special => Verdict::Unclear(entry),
+            SudoVerdict::Free(entry) | SudoVerdict::Asks(entry) if entry.special => {
+                SudoVerdict::Unclear(entry)
+            }
             verdict => verdict,
         };
         let decided;
-        if matches!(verdict, Verdict::Unclear(_)) {
+        if matches!(verdict, SudoVerdict::Unclear(_)) {
             decided = self.ask_rule(run_as, command, listing)?;
             verdict = match &decided {
-                Some(entry) if entry.command.is_empty() => Verdict::Unknown,
-                Some(entry) if entry.special => Verdict::Unclear(entry),
-                Some(entry) if entry.free => Verdict::Free(entry),
-                Some(entry) => Verdict::Asks(entry),
+                Some(entry) if entry.command.is_empty() => SudoVerdict::Unknown,
+                Some(entry) if entry.special => SudoVerdict::Unclear(entry),
+                Some(entry) if entry.free => SudoVerdict::Free(entry),
+                Some(entry) => SudoVerdict::Asks(entry),
                 None => verdict,
             };
         }
         match verdict {
-            Verdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
-            Verdict::Free(_) => {
+            SudoVerdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
+            SudoVerdict::Free(_) => {
                 self.tell_untried(&shown, notes);
                 return self.find(run_as, command, notes);
             }
-            Verdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
-            Verdict::Asks(entry) => self.tell_password(&shown, entry, notes),
-            Verdict::Denied(entry) => self.tell_denied(&shown, Some(entry), notes),
-            Verdict::Unknown => self.tell_denied(&shown, None, notes),
-            Verdict::Unclear(entry) => {
+            SudoVerdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
+            SudoVerdict::Asks(entry) => self.tell_password(&shown, entry, notes),
+            SudoVerdict::Denied(entry) => self.tell_denied(&shown, Some(entry), notes),
+            SudoVerdict::Unknown => self.tell_denied(&shown, None, notes),
+            SudoVerdict::Unclear(entry) => {
                 let what = format!(
                     "whether sudo lets {name} run {shown} is unknown, because only sudo itself can judge `{}`",
                     entry.command
@@ -232,20 +240,20 @@ impl Effect<'_> {
         Ok(())
     }
 
-    fn tell_password(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
+    fn tell_password(&self, shown: &str, entry: &ListedCommand, notes: &mut Notes) {
         let what = format!("sudo asks {} for a password before it runs {shown}", self.context.target.name);
         let (what, repair) = self.told(&what, Some(entry));
         notes.wait("sudo-password-asked", what, repair);
     }
 
-    fn tell_denied(&self, shown: &str, entry: Option<&Entry>, notes: &mut Notes) {
+    fn tell_denied(&self, shown: &str, entry: Option<&ListedCommand>, notes: &mut Notes) {
         let what = format!("sudo does not allow {} to run {shown}", self.context.target.name);
         let (what, repair) = self.told(&what, entry);
         notes.wait("rule-without-effect", what, repair);
     }
 
     /// What it comes to, with the place and the repair.
-    fn told(&self, what: &str, entry: Option<&Entry>) -> (String, Repair) {
+    fn told(&self, what: &str, entry: Option<&ListedCommand>) -> (String, Repair) {
         let spots = self.spots(entry);
         if spots.is_empty() && entry.is_none() {
             let name = &self.context.target.name;
@@ -259,13 +267,13 @@ impl Effect<'_> {
     }
 
     /// Newer versions of sudo name the rule that decides. An empty one: none allows it.
-    fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<Entry>> {
+    fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<ListedCommand>> {
         let words: Vec<&str> =
             ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
         let said = self.context.facts.sudo(self.context.target.account.as_ref(), &words)?;
         let Some(said) = said else { return Ok(None) };
         if !said.success() {
-            return Ok(Some(Entry::default()));
+            return Ok(Some(ListedCommand::default()));
         }
         Ok(entries(&[settings(listing), &said.stdout].concat()).pop())
     }
@@ -329,14 +337,14 @@ impl Effect<'_> {
     }
 
     /// The lines of sudo's files that may hold this rule.
-    fn spots(&self, entry: Option<&Entry>) -> Vec<&Spot> {
-        let all: Vec<&Spot> = self.policy.later.iter().collect();
+    fn spots(&self, entry: Option<&ListedCommand>) -> Vec<&PolicyLine> {
+        let all: Vec<&PolicyLine> = self.policy.later.iter().collect();
         let Some(entry) = entry else { return all };
-        let in_file: Vec<&Spot> = match &entry.file {
+        let in_file: Vec<&PolicyLine> = match &entry.file {
             Some(file) => all.iter().filter(|spot| spot.file == Path::new(file)).copied().collect(),
             None => all.clone(),
         };
-        let says: Vec<&Spot> =
+        let says: Vec<&PolicyLine> =
             in_file.iter().filter(|spot| spot.line.text.contains(&entry.command)).copied().collect();
         [says, in_file, all].into_iter().find(|spots| !spots.is_empty()).unwrap_or_default()
     }
@@ -351,7 +359,7 @@ impl Effect<'_> {
     }
 
     /// How these rules come to be read before ours.
-    fn repair(&self, spots: &[&Spot]) -> Repair {
+    fn repair(&self, spots: &[&PolicyLine]) -> Repair {
         let Policy { main, by, .. } = self.policy;
         let main = main.display();
         let mut steps: Vec<Repair> = Vec::new();
@@ -385,7 +393,7 @@ impl Effect<'_> {
 }
 
 /// Files and lines, for a person.
-fn places(spots: &[&Spot]) -> String {
+fn places(spots: &[&PolicyLine]) -> String {
     let shown: Vec<String> =
         spots.iter().take(3).map(|spot| format!("{}:{}", spot.file.display(), spot.line.first)).collect();
     if shown.is_empty() { "another rule".to_owned() } else { shown.join(", ") }

@@ -15,7 +15,7 @@ use crate::facts::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, quoted};
 use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
-use crate::text::sudo_line::{Defaults, Kind, Line, is_harmless, lines};
+use crate::text::sudo_line::{Defaults, LineKind, SudoLine, is_harmless, lines};
 use files::{include_it, look_around, names, not_included, rules_by_rust, wait_for_main};
 
 /// The file of `[sudoers]`.
@@ -28,11 +28,11 @@ const MOST_FILES: usize = 1000;
 
 /// A line of the policy, and where it is.
 #[derive(Debug, Clone)]
-pub(super) struct Spot {
+pub(super) struct PolicyLine {
     /// The file.
     pub(super) file: PathBuf,
     /// The line, joined with those that it goes on with.
-    pub(super) line: Line,
+    pub(super) line: SudoLine,
     /// The last line of the main file that this one is read by or is.
     pub(super) by: usize,
 }
@@ -46,13 +46,13 @@ pub(super) struct Policy {
     /// It is a line of its own, and does not go on over several.
     pub(super) is_one_line: bool,
     /// Rules that are read after our file and may be about the account.
-    pub(super) later: Vec<Spot>,
+    pub(super) later: Vec<PolicyLine>,
     /// Lines that demand a terminal.
-    pub(super) terminal: Vec<Spot>,
+    pub(super) terminal: Vec<PolicyLine>,
     /// Whether they hold for the account, as far as the files show it.
     pub(super) needs_terminal: bool,
     /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
-    pub(super) doubt: Option<Spot>,
+    pub(super) doubt: Option<PolicyLine>,
     /// All of it but our own files.
     whole: Whole,
     /// Where sudo looks for programs.
@@ -88,7 +88,8 @@ impl Policy {
             _ => Vec::new(),
         };
         let account = context.target.name.as_str();
-        let walk = |main: &Path, file: &Seen| Walk::over(facts, account, Path::new(ours), &names, main, file);
+        let walk =
+            |main: &Path, file: &Seen| PolicyWalk::over(facts, account, Path::new(ours), &names, main, file);
         let mut found = walk(main, &file);
         if let Some(file) = facts.file(Path::new(RUST_SUDOERS), MOST_BYTES)? {
             let other = walk(Path::new(RUST_SUDOERS), &file);
@@ -168,7 +169,7 @@ impl Policy {
 }
 
 /// The way through sudo's files in the order in which it reads them.
-struct Walk<'a> {
+struct PolicyWalk<'a> {
     facts: &'a Facts<'a>,
     account: &'a str,
     ours: &'a Path,
@@ -182,7 +183,7 @@ struct Walk<'a> {
     files: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> PolicyWalk<'a> {
     /// `None` where our file would not be read.
     fn over(
         facts: &'a Facts<'a>,
@@ -203,8 +204,17 @@ impl<'a> Walk<'a> {
             whole: Whole::default(),
             secure_path: SECURE_PATH.to_owned(),
         };
-        let mut walk =
-            Walk { facts, account, ours, names, found, is_met: false, by: 0, is_one_line: true, files: 0 };
+        let mut walk = PolicyWalk {
+            facts,
+            account,
+            ours,
+            names,
+            found,
+            is_met: false,
+            by: 0,
+            is_one_line: true,
+            files: 0,
+        };
         walk.read(main, file);
         walk.is_met.then_some(walk.found)
     }
@@ -220,12 +230,12 @@ impl<'a> Walk<'a> {
                 (self.by, self.is_one_line) = (line.last, line.first == line.last);
             }
             let kind = line.kind(beside);
-            self.found.whole.is_odd |= kind == Kind::Rule && line.looks_odd();
-            if !matches!(kind, Kind::Include(_)) {
+            self.found.whole.is_odd |= kind == LineKind::Rule && line.looks_odd();
+            if !matches!(kind, LineKind::Include(_)) {
                 self.found.whole.add(at, &raw, line.first..=line.last);
             }
             match kind {
-                Kind::Include(it) if it.is_directory => {
+                LineKind::Include(it) if it.is_directory => {
                     let is_usual = it.path == Path::new(DIRECTORY);
                     let mut names = if is_usual {
                         self.names.to_vec()
@@ -243,17 +253,17 @@ impl<'a> Walk<'a> {
                         self.include(&it.path.join(name));
                     }
                 }
-                Kind::Include(it) => {
+                LineKind::Include(it) => {
                     if !self.include(&it.path) {
                         self.found.whole.lack(at, line.first, &it.path);
                     }
                 }
-                Kind::Defaults(defaults) => self.take(&defaults, file, line),
-                Kind::Rule if self.is_met && line.may_be_about(self.account) => {
+                LineKind::Defaults(defaults) => self.take(&defaults, file, line),
+                LineKind::Rule if self.is_met && line.may_be_about(self.account) => {
                     let spot = self.spot(file, line);
                     self.found.later.push(spot);
                 }
-                Kind::Rule | Kind::Other => {}
+                LineKind::Rule | LineKind::Other => {}
             }
         }
     }
@@ -288,11 +298,11 @@ impl<'a> Walk<'a> {
         true
     }
 
-    fn spot(&self, file: &Path, line: Line) -> Spot {
-        Spot { file: file.to_path_buf(), line, by: self.by }
+    fn spot(&self, file: &Path, line: SudoLine) -> PolicyLine {
+        PolicyLine { file: file.to_path_buf(), line, by: self.by }
     }
 
-    fn take(&mut self, defaults: &Defaults, file: &Path, line: Line) {
+    fn take(&mut self, defaults: &Defaults, file: &Path, line: SudoLine) {
         let holds = defaults.holds_for(self.account);
         let spot = self.spot(file, line);
         for (name, value) in &defaults.settings {

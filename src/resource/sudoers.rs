@@ -14,7 +14,7 @@ use super::context::{Context, Resource};
 use super::drop_in::DropIn;
 use super::sudo_effect::Allowed;
 use super::sudo_policy::{Policy, RULES};
-use super::target::{Name, check_name};
+use super::target::{AccountName, check_name};
 use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::{Facts, close, programs};
 use crate::fault::{fault, look_and_move, quoted};
@@ -39,7 +39,7 @@ pub(super) struct Sudoers {
 #[serde(deny_unknown_fields)]
 struct AsAccount {
     /// The account whose rights the commands have.
-    run_as: Name,
+    run_as: AccountName,
     /// Programs, with literal arguments or with any.
     commands: Vec<CommandLine>,
 }

@@ -30,7 +30,7 @@ pub struct Target {
     /// The installed service, when there is one.
     pub service: Option<service::Service>,
     /// What configures ssh of the account, read once.
-    ssh: OnceCell<Vec<ssh::Text>>,
+    ssh: OnceCell<Vec<ssh::ConfigText>>,
 }
 
 impl Target {
@@ -110,7 +110,7 @@ impl Target {
     ///
     /// # Errors
     /// When one of the system's files can't be read.
-    pub(super) fn ssh_texts(&self, facts: &Facts<'_>) -> Result<&[ssh::Text]> {
+    pub(super) fn ssh_texts(&self, facts: &Facts<'_>) -> Result<&[ssh::ConfigText]> {
         if self.ssh.get().is_none() {
             self.ssh.set(ssh::texts(facts, self.account.as_ref())?).ok();
         }
@@ -131,9 +131,9 @@ impl Target {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^[a-z_][a-z0-9_-]{0,31}$"))]
-pub struct Name(String);
+pub struct AccountName(String);
 
-impl TryFrom<String> for Name {
+impl TryFrom<String> for AccountName {
     type Error = anyhow::Error;
     fn try_from(name: String) -> Result<Self> {
         check_name(&name)?;
@@ -141,15 +141,15 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl Name {
+impl AccountName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl From<Name> for String {
-    fn from(name: Name) -> Self {
+impl From<AccountName> for String {
+    fn from(name: AccountName) -> Self {
         name.0
     }
 }

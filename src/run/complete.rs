@@ -10,10 +10,10 @@ use anyhow::Result;
 use super::exit::{Exit, Streams};
 use super::output::write;
 use super::place::Site;
-use super::shelf::Shelf;
+use super::store::NamedProfiles;
 use crate::cli::Environment;
-use crate::completion::{self, Place, Wish, Word};
-use crate::profile::{self, Shelf as _};
+use crate::completion::{self, CompletionPoint, Wish, Word};
+use crate::profile::{self, ProfileStore as _};
 use crate::report::escape;
 use crate::resource::{self, Context, KINDS, Options, Target};
 use crate::runner_config::{self, EXECUTORS, Runner};
@@ -36,24 +36,24 @@ pub fn complete(words: &[String], environment: Environment, streams: &mut Stream
     Exit::Converged
 }
 
-fn tree(asked: &Place, environment: Environment) -> Result<Site> {
+fn tree(asked: &CompletionPoint, environment: Environment) -> Result<Site> {
     Site::at(asked.root.as_deref().unwrap_or(Path::new("/")), environment, None)
 }
 
 /// Built-in and local ones. One that can't be read has no summary.
-fn profiles(place: &Place, environment: Environment) -> Result<Vec<Word>> {
+fn profiles(place: &CompletionPoint, environment: Environment) -> Result<Vec<Word>> {
     let site = tree(place, environment)?;
     let facts = site.facts();
-    let shelf = Shelf::of(&site, &facts, environment);
-    if let Ok(list) = profile::list(&shelf) {
+    let store = NamedProfiles::of(&site, &facts, environment);
+    if let Ok(list) = profile::list(&store) {
         return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
     }
-    let names = profile::names(&shelf.names().unwrap_or_default());
+    let names = profile::names(&store.names().unwrap_or_default());
     Ok(names.into_iter().map(|name| Word::new(name, "")).collect())
 }
 
 /// By name where a shell can be given it, else by id; only what means one runner and no other.
-fn runners(place: &Place, environment: Environment) -> Result<Vec<Word>> {
+fn runners(place: &CompletionPoint, environment: Environment) -> Result<Vec<Word>> {
     let site = tree(place, environment)?;
     let facts = site.facts();
     let target = Target::find(&facts, None)?;

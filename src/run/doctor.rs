@@ -8,9 +8,9 @@ use super::exit::{Call, Exit, Streams};
 use super::output::{json, write};
 use super::place::Site;
 use super::reader;
-use super::shelf::{Shelf, resolve, sections};
-use crate::cli::Doctor;
-use crate::doctor::{self, Config, Patient};
+use super::store::{NamedProfiles, resolve, sections};
+use crate::cli::DoctorOptions;
+use crate::doctor::{self, ExaminedConfig, Patient};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
 use crate::fault::{self, Nature, fault};
@@ -25,7 +25,7 @@ use crate::sys::identity;
 use crate::text::toml_patch::Toml;
 
 /// Examine the host, and say what was found.
-pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
+pub(super) fn run(call: Call<'_>, asked: &DoctorOptions, streams: &mut Streams<'_>) -> Exit {
     let diagnosis = examine(call, asked).unwrap_or_else(|error| Diagnosis::failed(&asked.profile, &error));
     let reader = reader_of(call, asked, &diagnosis.profiles);
     let diagnosis = diagnosis.addressed(&reader);
@@ -44,13 +44,13 @@ pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> 
     }
 }
 
-fn reader_of(call: Call<'_>, asked: &Doctor, names: &[String]) -> Reader {
-    let Doctor { config, user, runner, runner_version, .. } = asked;
+fn reader_of(call: Call<'_>, asked: &DoctorOptions, names: &[String]) -> Reader {
+    let DoctorOptions { config, user, runner, runner_version, .. } = asked;
     let options = reader::same_options(config.as_deref(), user.as_deref(), runner, *runner_version);
     reader::reader(call, names, options)
 }
 
-fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
+fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     let site = Site::open(call, asked.user.as_deref())?;
     let (root, facts) = (&site.root, site.facts());
     if root.is_host() && !identity::is_root() {
@@ -73,8 +73,8 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
     };
     options.profiles.clone_from(&names);
     options.command = reader_of(call, asked, &names).apply();
-    let shelf = Shelf::of(&site, &facts, call.environment);
-    let profile = Profile::load(&names, &sections(), &shelf)?;
+    let store = NamedProfiles::of(&site, &facts, call.environment);
+    let profile = Profile::load(&names, &sections(), &store)?;
     let Options { server, servers, .. } = resource::servers(&profile)?;
     (options.server, options.servers) = (server, servers);
     options.trusts_authority = resource::trusts_authority(&profile)?;
@@ -107,7 +107,7 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
         name: &target.name,
         account: target.account.as_ref(),
         service: target.service.as_ref(),
-        config: Config { path, found },
+        config: ExaminedConfig { path, found },
         runners: &asked.runner,
         version,
         online: asked.online,
@@ -122,7 +122,11 @@ fn examine(call: Call<'_>, asked: &Doctor) -> Result<Diagnosis> {
 }
 
 /// Without a profile: the one that the registered runners suggest, and why.
-fn choose(facts: &Facts<'_>, asked: &Doctor, options: &Options) -> Result<(Vec<String>, Option<String>)> {
+fn choose(
+    facts: &Facts<'_>,
+    asked: &DoctorOptions,
+    options: &Options,
+) -> Result<(Vec<String>, Option<String>)> {
     let answer = |name: &str, why: &str| Ok((vec![name.to_owned()], Some(why.to_owned())));
     let target = match Target::find(facts, asked.user.clone()) {
         Ok(target) => target,

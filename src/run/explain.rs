@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::exit::{Call, Exit, Streams};
 use super::output::{json, print, write};
 use super::place::machine;
-use crate::cli::Doctor;
+use crate::cli::DoctorOptions;
 use crate::doctor::explain::{self, Errors};
 use crate::fault::quoted;
 use crate::profile;
@@ -24,7 +24,7 @@ const MOST_BYTES: u64 = 16 << 20;
 const LEAST_BYTES: usize = 8;
 
 /// Explain what was given. Exit code 0 where something of it is known, 1 where nothing is.
-pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> Exit {
+pub(super) fn run(call: Call<'_>, asked: &DoctorOptions, streams: &mut Streams<'_>) -> Exit {
     let explanation = match answer(call, asked) {
         Ok(explanation) => explanation,
         Err(error) => {
@@ -40,7 +40,7 @@ pub(super) fn run(call: Call<'_>, asked: &Doctor, streams: &mut Streams<'_>) -> 
     if explanation.explanations.is_empty() { Exit::Differs } else { Exit::Converged }
 }
 
-fn answer(call: Call<'_>, asked: &Doctor) -> Result<Explanation> {
+fn answer(call: Call<'_>, asked: &DoctorOptions) -> Result<Explanation> {
     // A log may hold secrets: no core dump, no reader of this memory.
     identity::harden()?;
     if let Some(code) = &asked.explain {

@@ -11,19 +11,19 @@ use super::exit::{Call, Exit, Streams};
 use super::key;
 use super::output::print;
 use super::place::Site;
-use super::shelf::{Shelf, sections};
+use super::store::{NamedProfiles, sections};
 use crate::cli::{self, Environment, GitlabOptions};
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::fault::{self, Nature, fault, quoted, repair};
 use crate::finding::{COULD_NOT_LOOK, Finding, Findings};
 use crate::gitlab::connection::Connection;
-use crate::gitlab::section::{self, Gitlab};
+use crate::gitlab::section::{self, GitlabSection};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
 use crate::repair::Repair;
 use crate::report::{DetailLevel, Report, Status};
-use crate::sys::dir::{Entry, Kind, Stat};
+use crate::sys::dir::{DirEntry, Kind, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::text::public_key::{PublicLine, public_line};
@@ -32,30 +32,30 @@ use crate::text::public_key::{PublicLine, public_line};
 const ONLINE_SECONDS: u64 = 30;
 
 /// Plan, check or apply.
-pub(super) fn run(call: Call<'_>, command: &cli::Gitlab, streams: &mut Streams<'_>) -> Exit {
+pub(super) fn run(call: Call<'_>, command: &cli::GitlabCommand, streams: &mut Streams<'_>) -> Exit {
     let (options, call) = match command {
-        cli::Gitlab::Plan { options, .. } => (options, call.with_differences()),
-        cli::Gitlab::Apply(options) | cli::Gitlab::Check(options) => (options, call),
+        cli::GitlabCommand::Plan { options, .. } => (options, call.with_differences()),
+        cli::GitlabCommand::Apply(options) | cli::GitlabCommand::Check(options) => (options, call),
     };
     let report =
         work(call, command, options).unwrap_or_else(|error| Report::failed(&options.profile, &error));
     print(&report, call, streams);
     match (report.status, command) {
         (Status::Failed, _) => Exit::Error,
-        (_, cli::Gitlab::Plan { exit_code: false, .. }) => Exit::Converged,
+        (_, cli::GitlabCommand::Plan { exit_code: false, .. }) => Exit::Converged,
         (Status::Differs, _) => Exit::Differs,
-        (_, cli::Gitlab::Plan { .. }) => Exit::Converged,
+        (_, cli::GitlabCommand::Plan { .. }) => Exit::Converged,
         (Status::Pending, _) => Exit::Pending,
         _ => Exit::Converged,
     }
 }
 
-fn work(call: Call<'_>, command: &cli::Gitlab, options: &GitlabOptions) -> Result<Report> {
+fn work(call: Call<'_>, command: &cli::GitlabCommand, options: &GitlabOptions) -> Result<Report> {
     let site = Site::open(call, options.user.as_deref())?;
     let facts = site.facts();
     let names = &options.profile;
-    let shelf = Shelf::of(&site, &facts, call.environment);
-    let profile = Profile::load(names, &sections(), &shelf)?;
+    let store = NamedProfiles::of(&site, &facts, call.environment);
+    let profile = Profile::load(names, &sections(), &store)?;
     let wanted = section::of(&profile)?.filter(|wanted| !wanted.projects.is_empty()).ok_or_else(|| {
         fault(
             "gitlab-section",
@@ -63,23 +63,23 @@ fn work(call: Call<'_>, command: &cli::Gitlab, options: &GitlabOptions) -> Resul
             "add one; its keys are described in: $ runner-prep schema profile",
         )
     })?;
-    let files = Files { machine: site.machine(), tree: site.root.prefix() };
+    let files = NamedFiles { machine: site.machine(), tree: site.root.prefix() };
     let keys = files.keys(&wanted, options, &site.root, &facts)?;
-    if let cli::Gitlab::Plan { offline: true, .. } = command {
+    if let cli::GitlabCommand::Plan { offline: true, .. } = command {
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
     }
     let gitlab = files.connect(&wanted, options)?;
     let asked = Asked { profiles: names, wanted: &wanted, keys: &keys, extent: call.extent() };
     match command {
-        cli::Gitlab::Apply(_) => gitlab::apply(&gitlab, &asked),
-        cli::Gitlab::Plan { .. } | cli::Gitlab::Check(_) => gitlab::plan(&gitlab, &asked),
+        cli::GitlabCommand::Apply(_) => gitlab::apply(&gitlab, &asked),
+        cli::GitlabCommand::Plan { .. } | cli::GitlabCommand::Check(_) => gitlab::plan(&gitlab, &asked),
     }
 }
 
 /// What `gitlab check` would say, as findings of `doctor`: nothing where the profile wants nothing of GitLab, or nobody
 /// gave a token.
 pub(super) fn findings(
-    asked: &cli::Doctor,
+    asked: &cli::DoctorOptions,
     profile: &Profile,
     (root, host): (&Root, &Facts<'_>),
 ) -> Vec<Finding> {
@@ -98,7 +98,7 @@ pub(super) fn findings(
             ca_file: asked.ca_file.clone(),
             timeout: ONLINE_SECONDS,
         };
-        let files = Files { machine: root, tree: root.prefix() };
+        let files = NamedFiles { machine: root, tree: root.prefix() };
         let keys = files.keys(&wanted, &options, root, host)?;
         let gitlab = files.connect(&wanted, &options)?;
         let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, extent: DetailLevel::Lines };
@@ -129,16 +129,16 @@ pub(super) fn findings(
 }
 
 /// The files that the command line names.
-struct Files<'a> {
+struct NamedFiles<'a> {
     machine: &'a Root,
     /// The tree whose profiles and key are meant; `None` for the machine itself.
     tree: Option<&'a Path>,
 }
 
-impl Files<'_> {
+impl NamedFiles<'_> {
     fn keys(
         &self,
-        wanted: &Gitlab,
+        wanted: &GitlabSection,
         options: &GitlabOptions,
         root: &Root,
         host: &Facts<'_>,
@@ -176,7 +176,7 @@ impl Files<'_> {
         }
     }
 
-    fn connect(&self, wanted: &Gitlab, options: &GitlabOptions) -> Result<Connection> {
+    fn connect(&self, wanted: &GitlabSection, options: &GitlabOptions) -> Result<Connection> {
         let token = match &options.token_file {
             Some(path) => self.token(path)?,
             None => Environment::token().ok_or_else(|| {
@@ -218,7 +218,7 @@ impl Files<'_> {
             "make it, and put a token of the scope api into it: $ install -m 0600 /dev/null {}",
             quoted(path)
         );
-        let Entry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, make)?;
+        let DirEntry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, make)?;
         let bytes = Zeroizing::new(bytes);
         let shown = path.display();
         let is_foreign = !self.machine.is_owner(uid) && uid != identity::user();
@@ -237,7 +237,7 @@ impl Files<'_> {
     }
 
     /// The file that an option names; `repair` is what to do where there is none.
-    fn file(&self, path: &Path, repair: Repair) -> Result<Entry> {
+    fn file(&self, path: &Path, repair: Repair) -> Result<DirEntry> {
         match self.machine.given_file(path, MOST_BYTES)? {
             Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
             found => {

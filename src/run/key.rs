@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::exit::Call;
 use super::output::json;
 use super::reader::{reader, require_root};
-use crate::change::{Note, PublicKey};
-use crate::cli::Key;
+use crate::change::{Note, ShownKey};
+use crate::cli::KeyOptions;
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
 use crate::facts::ssh::SYSTEM_HOSTS;
@@ -23,7 +23,12 @@ use crate::text::known_hosts::{HostName, hosts};
 const MOST_SERVERS: usize = 10;
 
 /// What is printed: the line, its fingerprint or a document; and what a person should know beside it.
-pub(super) fn show(call: Call<'_>, root: &Root, facts: &Facts<'_>, asked: &Key) -> Result<(String, String)> {
+pub(super) fn show(
+    call: Call<'_>,
+    root: &Root,
+    facts: &Facts<'_>,
+    asked: &KeyOptions,
+) -> Result<(String, String)> {
     let (found, notes) = find(root, facts, asked.user.as_ref())?;
     let shown = if asked.fingerprint { found.fingerprint.clone() } else { escape(&found.line) } + "\n";
     let mut report = Report::of_key(found);
@@ -36,7 +41,7 @@ pub(super) fn show(call: Call<'_>, root: &Root, facts: &Facts<'_>, asked: &Key) 
 }
 
 /// The public key of the account that jobs run as.
-pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Result<(PublicKey, Vec<Note>)> {
+pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Result<(ShownKey, Vec<Note>)> {
     let target = Target::find(facts, user.cloned())?;
     // The account may look at its own key; others would be told of a home that is not theirs.
     if target.account.as_ref().is_some_and(|account| account.uid != crate::facts::caller()) {

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{Call, Exit, Streams};
 use super::reader::reader;
-use super::shelf::listed;
+use super::store::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;
 use crate::profile::BUILT_IN;

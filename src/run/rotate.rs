@@ -12,7 +12,7 @@ use super::place::Site;
 use super::reader::{reader, require_root, same_options};
 use crate::apply::caught;
 use crate::change::{Note, Notes, Outcome};
-use crate::cli::{Environment, Key};
+use crate::cli::{Environment, KeyOptions};
 use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
@@ -20,9 +20,9 @@ use crate::profile::Profile;
 use crate::repair::Repair;
 use crate::report::{DetailLevel, Report};
 use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
-use crate::run::shelf::Shelf;
+use crate::run::store::NamedProfiles;
 
-pub(super) fn run(call: Call<'_>, asked: &Key, streams: &mut Streams<'_>) -> Exit {
+pub(super) fn run(call: Call<'_>, asked: &KeyOptions, streams: &mut Streams<'_>) -> Exit {
     let report = work(call, asked, call.extent())
         .unwrap_or_else(|error| Report::failed(&[], &error))
         .addressed(reader(call, &[], user(asked)));
@@ -30,11 +30,11 @@ pub(super) fn run(call: Call<'_>, asked: &Key, streams: &mut Streams<'_>) -> Exi
     Exit::of(&report)
 }
 
-fn user(asked: &Key) -> Vec<(&'static str, String)> {
+fn user(asked: &KeyOptions) -> Vec<(&'static str, String)> {
     same_options(None, asked.user.as_deref(), &[], None)
 }
 
-fn work(call: Call<'_>, asked: &Key, extent: DetailLevel) -> Result<Report> {
+fn work(call: Call<'_>, asked: &KeyOptions, extent: DetailLevel) -> Result<Report> {
     let site = &Site::open(call, asked.user.as_deref())?;
     require_root(&site.root, "key --rotate")?;
     // Before anything is made for it.
@@ -111,7 +111,7 @@ impl Ask<'_> {
     /// What is to be done for a key like the old one.
     fn plan(&self, rotation: &Rotation) -> Result<Plan> {
         let facts = self.site.facts();
-        let profiles = Shelf::of(self.site, &facts, self.environment);
+        let profiles = NamedProfiles::of(self.site, &facts, self.environment);
         let profile = Profile::load_with(&[], Some(&rotation.profile), &resource::names(), &profiles)?;
         let wanted = Wanted::resolve(&profile, &|_| true)?;
         self.with(|context| Plan::build(&wanted, context))

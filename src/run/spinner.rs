@@ -90,7 +90,7 @@ impl Spinner {
 /// held back would be ended by them, and the program with it.
 pub(super) fn waiting(call: Call<'_>) -> Waiting {
     let Some(spinner) = Spinner::new(call) else { return Waiting::silent() };
-    let shown = RefCell::new(Shown { spinner, begun: None, turns: 0 });
+    let shown = RefCell::new(OnScreen { spinner, begun: None, turns: 0 });
     Waiting::told(move |what| {
         if let Ok(mut shown) = shown.try_borrow_mut() {
             shown.tell(what);
@@ -99,13 +99,13 @@ pub(super) fn waiting(call: Call<'_>) -> Waiting {
 }
 
 /// What is on the screen of a wait.
-struct Shown {
+struct OnScreen {
     spinner: Spinner,
     begun: Option<Instant>,
     turns: u32,
 }
 
-impl Shown {
+impl OnScreen {
     fn tell(&mut self, what: Option<&str>) {
         let Some(what) = what else {
             if self.turns > 0 {

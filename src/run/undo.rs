@@ -10,9 +10,9 @@ use super::place::Site;
 use super::reader::{reader, require_root};
 use crate::apply::Leftovers;
 use crate::change::{Change, ChangeOutcome};
-use crate::cli::Undo as Command;
+use crate::cli::UndoOptions as Command;
 use crate::fault::fault;
-use crate::journal::{Entry, Id, Journal, Named, State};
+use crate::journal::{Entry, Id, Journal, NamedEntry, RunState};
 use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, escape};
 use crate::resource;
 use crate::undo::{self, Documents, Undo};
@@ -100,7 +100,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
         return Ok(report);
     }
     for id in &found.ids {
-        if let Err(error) = session.journal().mark(id, State::Undone) {
+        if let Err(error) = session.journal().mark(id, RunState::Undone) {
             report.fail(&fault(
                 "left-behind",
                 format!("all is as it was, but the journal could not be told: {error:#}"),
@@ -154,7 +154,7 @@ fn list(call: Call<'_>) -> Result<String> {
     Ok(entries.iter().map(line).collect())
 }
 
-fn document((id, entry): &Named) -> Run {
+fn document((id, entry): &NamedEntry) -> Run {
     let id = id.to_string();
     match entry {
         Ok(Entry { time, version, profiles, state, changes, .. }) => Run {
@@ -177,7 +177,7 @@ fn document((id, entry): &Named) -> Run {
     }
 }
 
-fn line((id, entry): &Named) -> String {
+fn line((id, entry): &NamedEntry) -> String {
     let mut text = String::new();
     match entry {
         Ok(entry) => {

@@ -28,7 +28,7 @@ pub struct Notation {
 
 /// All in a file that people know as `shown`; of the dotted keys the first.
 pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
-    let mut walk = Walk { toml, dotted: None, newer: Vec::new() };
+    let mut walk = NotationWalk { toml, dotted: None, newer: Vec::new() };
     walk.table(toml.root());
     let bom = toml.has_bom().then(|| Notation {
         code: "config-bom",
@@ -47,14 +47,14 @@ pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
     bom.into_iter().chain(dotted).chain(walk.newer).collect()
 }
 
-struct Walk<'t> {
+struct NotationWalk<'t> {
     toml: &'t Toml,
     /// Where the first dotted key is.
     dotted: Option<usize>,
     newer: Vec<Notation>,
 }
 
-impl Walk<'_> {
+impl NotationWalk<'_> {
     fn table(&mut self, table: &dyn TableLike) {
         for (name, item) in table.iter() {
             if item.as_table_like().is_some_and(TableLike::is_dotted) && self.dotted.is_none() {
@@ -165,7 +165,7 @@ mod tests {
 
     fn found(text: &str) -> (bool, usize) {
         let toml = Toml::parse(text.as_bytes()).unwrap();
-        let mut walk = Walk { toml: &toml, dotted: None, newer: Vec::new() };
+        let mut walk = NotationWalk { toml: &toml, dotted: None, newer: Vec::new() };
         walk.table(toml.root());
         (walk.dotted.is_some(), walk.newer.len())
     }

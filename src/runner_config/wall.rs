@@ -26,10 +26,10 @@ pub struct Hole {
     pub gift: Gift,
 }
 
-type Judge = fn(&str) -> Option<Gift>;
+type WallTest = fn(&str) -> Option<Gift>;
 
 /// The keys of `[runners.docker]`, and what one of their texts gives.
-const KEYS: &[(&str, Judge)] = &[
+const KEYS: &[(&str, WallTest)] = &[
     ("volumes", volume),
     ("volumes_from", |_| Some(Layer("have the volumes of another container, whatever they hold"))),
     ("cap_add", capability),

@@ -33,14 +33,14 @@ pub struct Dir {
 
 /// An entry with the content of a regular file.
 #[derive(Debug)]
-pub struct Entry {
+pub struct DirEntry {
     /// What `fstat(2)` said of the open file, or `fstatat(2)` of what can't be opened.
     pub stat: Stat,
     /// The bytes of a regular file; empty for everything else.
     pub bytes: Vec<u8>,
 }
 
-impl Entry {
+impl DirEntry {
     /// What an open file is and holds.
     pub(super) fn of(file: &File, cap: u64) -> io::Result<Self> {
         let stat = Stat::from(fstat(file)?);
@@ -56,14 +56,14 @@ pub(super) const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC);
 
 /// A name in a directory, and what it is the name of; `None` where the file system does not tell.
-pub type Named = (OsString, Option<Kind>);
+pub type NamedKind = (OsString, Option<Kind>);
 
 /// For a list of what is in a directory.
 pub(super) const LIST: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 
 /// What is in an open directory, sorted by names.
-pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<Named>> {
-    let mut found: Vec<Named> = Vec::new();
+pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<NamedKind>> {
+    let mut found: Vec<NamedKind> = Vec::new();
     for entry in rustix::fs::Dir::new(directory)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -145,7 +145,7 @@ impl Dir {
 
     /// Read an entry. Never blocks on a FIFO, never follows a link, never reads more than `cap` bytes
     /// (more is `FileTooLarge`). `None` when there is no such entry.
-    pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<Entry>> {
+    pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<DirEntry>> {
         let file = match self.open(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -153,12 +153,14 @@ impl Dir {
             // instead.
             Err(error) => {
                 return match self.stat_entry(name)? {
-                    Some(stat) if stat.kind != Kind::Regular => Ok(Some(Entry { stat, bytes: Vec::new() })),
+                    Some(stat) if stat.kind != Kind::Regular => {
+                        Ok(Some(DirEntry { stat, bytes: Vec::new() }))
+                    }
                     _ => Err(error),
                 };
             }
         };
-        Entry::of(&file, cap).map(Some)
+        DirEntry::of(&file, cap).map(Some)
     }
 
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.
@@ -203,12 +205,12 @@ impl Dir {
     }
 
     /// Names of all entries with what each is, where the file system tells.
-    pub(super) fn entries(&self) -> io::Result<Vec<Named>> {
+    pub(super) fn entries(&self) -> io::Result<Vec<NamedKind>> {
         let _rights = self.act()?;
         self.entries_quietly()
     }
 
-    fn entries_quietly(&self) -> io::Result<Vec<Named>> {
+    fn entries_quietly(&self) -> io::Result<Vec<NamedKind>> {
         list(openat(&self.fd, ".", LIST, Mode::empty())?)
     }
 

@@ -18,7 +18,7 @@ use super::root::Root;
 /// What an account mounts in a namespace that it made itself does not count: no program of root's sees it.
 pub fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
     let mut look = Look::begin(machine)?;
-    let Some(spot) = Spot::of(&mut look, file)? else {
+    let Some(spot) = FileLocation::of(&mut look, file)? else {
         return Ok(None);
     };
     let (mut views, mut makers) = (BTreeSet::new(), BTreeMap::new());
@@ -43,12 +43,12 @@ pub fn holder(machine: &Root, file: &File) -> io::Result<Option<u32>> {
 
 /// Where a file lies in its file system, whatever is mounted where.
 #[derive(Debug, PartialEq, Eq)]
-struct Spot {
+struct FileLocation {
     device: Vec<u8>,
     path: PathBuf,
 }
 
-impl Spot {
+impl FileLocation {
     /// `None` when the kernel does not tell, for example for a file that was removed.
     fn of(look: &mut Look, file: &File) -> io::Result<Option<Self>> {
         let (own, number) = (std::process::id(), file.as_fd().as_raw_fd());
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_the_same_file_of_the_same_device_is_meant() {
-        let spot = Spot { device: b"254:0".to_vec(), path: "/srv/config.toml".into() };
+        let spot = FileLocation { device: b"254:0".to_vec(), path: "/srv/config.toml".into() };
         let is = |line: &str| Mount::parse(line.as_bytes()).is_some_and(|mount| spot.is_root_of(&mount));
         assert!(is("1 2 254:0 /srv/config.toml /etc/gitlab-runner/config.toml rw - ext4 /dev/vda rw"));
         assert!(!is("1 2 254:1 /srv/config.toml /etc/gitlab-runner/config.toml rw - ext4 /dev/vdb rw"));
@@ -142,7 +142,7 @@ mod tests {
     fn a_file_of_this_machine_has_its_spot() {
         let root = Root::open(Path::new("/")).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        let spot = Spot::of(&mut Look::begin(&root).unwrap(), file.as_file()).unwrap().unwrap();
+        let spot = FileLocation::of(&mut Look::begin(&root).unwrap(), file.as_file()).unwrap().unwrap();
         assert_eq!(spot.path.file_name(), file.path().file_name());
         assert_eq!(holder(&root, file.as_file()).unwrap(), None);
     }

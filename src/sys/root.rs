@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use super::dir::{Dir, Entry, Kind, LIST, Named, READ, Stat, list};
+use super::dir::{Dir, DirEntry, Kind, LIST, NamedKind, READ, Stat, list};
 use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
 use crate::fault::fault;
@@ -271,15 +271,15 @@ impl Root {
 
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist. With it where links
     /// led, when there were any.
-    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(Entry, Option<PathBuf>)>> {
+    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(DirEntry, Option<PathBuf>)>> {
         match fast_open::open(&self.top, path, READ) {
-            FastOpen::Open(fd) => return Ok(Some((Entry::of(&File::from(fd), cap)?, None))),
+            FastOpen::Open(fd) => return Ok(Some((DirEntry::of(&File::from(fd), cap)?, None))),
             FastOpen::Missing => return Ok(None),
             FastOpen::Unknown => {}
         }
         let Some(found) = self.walk(path, true)? else { return Ok(None) };
         let entry = if found.name.is_empty() {
-            Some(Entry { stat: found.dir.stat()?, bytes: Vec::new() })
+            Some(DirEntry { stat: found.dir.stat()?, bytes: Vec::new() })
         } else {
             found.dir.read(&found.name, cap)?
         };
@@ -288,7 +288,7 @@ impl Root {
 
     /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it
     /// what each thing is, where the file system tells: of a link not what it leads to.
-    pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<Named>>> {
+    pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<NamedKind>>> {
         match fast_open::open(&self.top, path, LIST) {
             FastOpen::Open(fd) => list(fd).map(Some),
             FastOpen::Missing => Ok(None),

@@ -32,7 +32,7 @@ use crate::fault::Fault;
 use in_place::InPlace;
 pub use in_place::{is_copy, repair};
 pub use leftover::sweep;
-pub use target::{After, Before, Target};
+pub use target::{After, Before, SharedTarget};
 use target::{conflict, in_use, is_same, not_taken_back, refuse, stamp, writers};
 
 /// Between finding a path's inode and waiting for its lease, a writer is in the kernel for microseconds.
@@ -42,7 +42,7 @@ const LOOK_BACK: Duration = Duration::from_millis(20);
 /// host as it was.
 #[derive(Debug)]
 pub struct Shared {
-    target: Target,
+    target: SharedTarget,
     before: Secret<Before>,
     after: Secret<After>,
     staged: Staged,
@@ -59,13 +59,13 @@ pub struct Shared {
 /// A commit that holds. All that is left to do is to drop what was kept to take it back.
 #[must_use]
 #[derive(Debug)]
-pub struct Kept {
-    target: Target,
-    staged: staged::Kept,
+pub struct SharedCommit {
+    target: SharedTarget,
+    staged: staged::FileCommit,
     in_place: Option<InPlace>,
 }
 
-impl Kept {
+impl SharedCommit {
     /// Drop the old file, or the copy of its bytes.
     pub fn finish(self) -> Result<()> {
         self.staged.finish()?;
@@ -101,7 +101,12 @@ impl Shared {
     /// Stage the candidate, and refuse what can't be replaced before anything is written.
     ///
     /// With `machine`, the processes of the host are looked at.
-    pub fn create(target: Target, before: Before, after: After, machine: Option<&Root>) -> Result<Self> {
+    pub fn create(
+        target: SharedTarget,
+        before: Before,
+        after: After,
+        machine: Option<&Root>,
+    ) -> Result<Self> {
         let mut warnings = sweep(&target)?;
         let path = target.path();
         let old = target.dir.open(&target.name)?;
@@ -202,11 +207,11 @@ impl Shared {
     }
 
     /// The commit holds: from here on there is no way back.
-    pub fn keep(mut self) -> Kept {
+    pub fn keep(mut self) -> SharedCommit {
         // Whoever waits for the old file need not wait longer.
         self.old = None;
         let in_place = self.in_place.take();
-        Kept { target: self.target.clone(), staged: self.staged.keep(), in_place }
+        SharedCommit { target: self.target.clone(), staged: self.staged.keep(), in_place }
     }
 
     /// Put the former bytes back, unless somebody wrote to the file since.

@@ -31,18 +31,18 @@ pub struct Staged {
     made: (u64, u64),
     /// `temp` is the final aside name: `finish` must not delete it.
     keep: bool,
-    state: State,
+    state: StagedState,
 }
 
 /// A commit that holds. All that is left to do is to drop the old file; nothing can put it back.
 #[must_use]
 #[derive(Debug)]
-pub struct Kept {
+pub struct FileCommit {
     dir: Rc<Dir>,
     old: Option<OsString>,
 }
 
-impl Kept {
+impl FileCommit {
     /// Drop the old file.
     pub fn finish(self) -> io::Result<()> {
         self.old.map_or(Ok(()), |old| self.dir.unlink(&old))
@@ -55,7 +55,7 @@ impl Kept {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum StagedState {
     /// The candidate lies under the temporary name, if it is needed at all.
     Waiting,
     /// The candidate is live; the old file has the temporary name.
@@ -90,7 +90,7 @@ impl Staged {
             temp,
             made: Stat::from(fstat(&file)?).identity,
             keep: false,
-            state: State::Waiting,
+            state: StagedState::Waiting,
         };
         {
             let _rights = dir.act()?;
@@ -115,7 +115,7 @@ impl Staged {
     /// Prepare to give the file `name` of `dir` the name `aside`, which must be free.
     pub fn aside(dir: &Rc<Dir>, name: &OsStr, aside: &OsStr, made: (u64, u64)) -> Self {
         let (name, temp) = (name.to_owned(), aside.to_owned());
-        Self { dir: Rc::clone(dir), name, temp, made, keep: true, state: State::Waiting }
+        Self { dir: Rc::clone(dir), name, temp, made, keep: true, state: StagedState::Waiting }
     }
 
     /// The candidate's path, for the tools that check it.
@@ -140,20 +140,20 @@ impl Staged {
 
     /// True when the candidate has the place, and the old file the temporary name.
     pub(super) fn is_exchanged(&self) -> bool {
-        self.state == State::Exchanged
+        self.state == StagedState::Exchanged
     }
 
     /// Exchange back after a commit, and keep the candidate for now.
     pub(super) fn retreat(&mut self) -> io::Result<()> {
         let _rights = self.dir.act()?;
         exchange(&self.dir, &self.temp, &self.name)?;
-        self.state = State::Waiting;
+        self.state = StagedState::Waiting;
         Ok(())
     }
 
     /// Leave everything as it is now: both files hold what must not be lost.
     pub(super) fn leave(&mut self) {
-        self.state = State::Done;
+        self.state = StagedState::Done;
     }
 
     /// Put the candidate in the place of the file with the identity `old`, or where nothing is.
@@ -162,11 +162,11 @@ impl Staged {
         match old {
             None => {
                 appear(&self.dir, &self.temp, &self.name)?;
-                self.state = State::Appeared;
+                self.state = StagedState::Appeared;
             }
             Some(old) => {
                 exchange(&self.dir, &self.temp, &self.name)?;
-                self.state = State::Exchanged;
+                self.state = StagedState::Exchanged;
                 if self.identity_of(&self.temp)? != Some(old) {
                     return Err(changed_meanwhile());
                 }
@@ -179,7 +179,7 @@ impl Staged {
     pub fn replace(&mut self) -> io::Result<()> {
         let _rights = self.dir.act()?;
         renameat(&*self.dir, self.temp.as_os_str(), &*self.dir, self.name.as_os_str())?;
-        self.state = State::Done;
+        self.state = StagedState::Done;
         Ok(())
     }
 
@@ -187,15 +187,15 @@ impl Staged {
     pub fn commit_removal(&mut self, old: (u64, u64)) -> io::Result<()> {
         let _rights = self.dir.act()?;
         appear(&self.dir, &self.name, &self.temp)?;
-        self.state = State::Removed;
+        self.state = StagedState::Removed;
         if self.identity_of(&self.temp)? == Some(old) { Ok(()) } else { Err(changed_meanwhile()) }
     }
 
     /// The commit holds: from here on there is no way back.
-    pub fn keep(&mut self) -> Kept {
-        let state = std::mem::replace(&mut self.state, State::Done);
-        let has_old = matches!(state, State::Exchanged | State::Removed) && !self.keep;
-        Kept { dir: Rc::clone(&self.dir), old: has_old.then(|| std::mem::take(&mut self.temp)) }
+    pub fn keep(&mut self) -> FileCommit {
+        let state = std::mem::replace(&mut self.state, StagedState::Done);
+        let has_old = matches!(state, StagedState::Exchanged | StagedState::Removed) && !self.keep;
+        FileCommit { dir: Rc::clone(&self.dir), old: has_old.then(|| std::mem::take(&mut self.temp)) }
     }
 
     /// The commit holds: drop the old file.
@@ -206,25 +206,25 @@ impl Staged {
     /// Put everything back as it was before [`Staged::create`].
     pub fn roll_back(&mut self) -> io::Result<()> {
         let _rights = self.dir.act()?;
-        let state = std::mem::replace(&mut self.state, State::Done);
+        let state = std::mem::replace(&mut self.state, StagedState::Done);
         match state {
-            State::Waiting if self.keep => {}
-            State::Waiting => match self.dir.unlink(&self.temp) {
+            StagedState::Waiting if self.keep => {}
+            StagedState::Waiting => match self.dir.unlink(&self.temp) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
             },
-            State::Exchanged => {
+            StagedState::Exchanged => {
                 exchange(&self.dir, &self.temp, &self.name)?;
                 self.dir.unlink(&self.temp)?;
             }
-            State::Appeared => {
+            StagedState::Appeared => {
                 // Only what we made: somebody may have put another file there since.
                 if self.identity_of(&self.name)? == Some(self.made) {
                     self.dir.unlink(&self.name)?;
                 }
             }
-            State::Removed => appear(&self.dir, &self.temp, &self.name)?,
-            State::Done => {}
+            StagedState::Removed => appear(&self.dir, &self.temp, &self.name)?,
+            StagedState::Done => {}
         }
         Ok(())
     }

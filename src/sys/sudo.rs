@@ -27,13 +27,13 @@ const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
 #[derive(Debug)]
 pub struct PolicyCheckers<'a> {
     root: &'a Root,
-    asked: Vec<Judge>,
+    asked: Vec<Visudo>,
     redirect: Redirect,
 }
 
 /// One `visudo`.
 #[derive(Debug)]
-struct Judge {
+struct Visudo {
     program: PathBuf,
     /// The main files with which it found the policy good as it was. With none it still judges a file of ours alone.
     content: Vec<&'static str>,
@@ -47,13 +47,13 @@ impl<'a> PolicyCheckers<'a> {
     pub fn find(root: &'a Root, machine: &'a Root, redirect: Redirect) -> Result<Self> {
         let named = CHECKERS.iter().flat_map(|name| find_all(machine, name));
         let rust = Some(PathBuf::from(RUST_CHECKER)).filter(|path| is_program(machine, path));
-        let mut judges: Vec<Judge> = Vec::new();
+        let mut judges: Vec<Visudo> = Vec::new();
         let mut known = Vec::new();
         for path in named.chain(rust) {
             let identity = machine.stat(&path, true)?.map(|stat| stat.identity);
             if !known.contains(&identity) {
                 known.push(identity);
-                judges.push(Judge { program: path, content: Vec::new() });
+                judges.push(Visudo { program: path, content: Vec::new() });
             }
         }
         if judges.is_empty() {
@@ -117,7 +117,7 @@ impl<'a> PolicyCheckers<'a> {
         if !self.root.is_host() {
             return Ok(Vec::new());
         }
-        let ask = |Judge { program, .. }: &Judge| answer(program, &Tool::new(program).arg("-c").run()?);
+        let ask = |Visudo { program, .. }: &Visudo| answer(program, &Tool::new(program).arg("-c").run()?);
         self.asked.iter().map(ask).collect()
     }
 

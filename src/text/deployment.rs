@@ -46,19 +46,19 @@ pub const ENTRY: &str = "/usr/local/sbin/runner-deploy";
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(inline, extend("pattern" = "^[a-z0-9][a-z0-9-]{0,63}$"))]
-pub struct Name(String);
+pub struct DeploymentName(String);
 
 /// What a profile says of a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deployment {
     /// What jobs call it by.
-    pub name: Name,
+    pub name: DeploymentName,
     /// The directory whose content is replaced.
-    pub target: Target,
+    pub target: DeployTarget,
     /// Who owns what lies in it.
     #[serde(default)]
-    pub owner: Owner,
+    pub owner: OwnerAndGroup,
     /// What becomes of the modes in the checkout.
     #[serde(default)]
     pub chmod: Modes,
@@ -88,13 +88,13 @@ pub struct Description {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(inline, extend("pattern" = "^/"))]
-pub struct Target(String);
+pub struct DeployTarget(String);
 
 /// `user:group`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(inline, extend("pattern" = "^[a-z_][a-z0-9_-]{0,31}(:[a-z_][a-z0-9_-]{0,31})?$"))]
-pub struct Owner {
+pub struct OwnerAndGroup {
     /// Login name.
     pub user: String,
     /// Name of the group.
@@ -123,7 +123,7 @@ fn exclude_git() -> Vec<Pattern> {
     vec![Pattern(".git".to_owned())]
 }
 
-impl Default for Owner {
+impl Default for OwnerAndGroup {
     fn default() -> Self {
         Self { user: "root".to_owned(), group: "root".to_owned() }
     }
@@ -148,7 +148,7 @@ impl Silence {
     }
 }
 
-impl Owner {
+impl OwnerAndGroup {
     /// True when the receiving side needs root's rights.
     pub fn is_root(&self) -> bool {
         self.user == "root"
@@ -166,14 +166,14 @@ impl Modes {
     }
 }
 
-impl Target {
+impl DeployTarget {
     /// The path.
     pub fn path(&self) -> &Path {
         Path::new(&self.0)
     }
 }
 
-impl Name {
+impl DeploymentName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -193,7 +193,7 @@ pub fn refuse_place(path: &Path) -> Option<String> {
     Some(format!("programs that run as root obey what lies below {top}, so jobs would be root"))
 }
 
-impl TryFrom<String> for Name {
+impl TryFrom<String> for DeploymentName {
     type Error = String;
     fn try_from(name: String) -> Result<Self, String> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -206,7 +206,7 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl TryFrom<String> for Target {
+impl TryFrom<String> for DeployTarget {
     type Error = String;
     fn try_from(path: String) -> Result<Self, String> {
         let refuse = |why: &str| Err(format!("{path:?} can't be the target of a deployment: {why}"));
@@ -226,7 +226,7 @@ impl TryFrom<String> for Target {
     }
 }
 
-impl TryFrom<String> for Owner {
+impl TryFrom<String> for OwnerAndGroup {
     type Error = String;
     fn try_from(owner: String) -> Result<Self, String> {
         let (user, group) = owner.split_once(':').unwrap_or((&owner, &owner));
@@ -315,10 +315,10 @@ macro_rules! into_string {
         })*
     };
 }
-into_string!(Name, Target, Modes, Pattern);
+into_string!(DeploymentName, DeployTarget, Modes, Pattern);
 
-impl From<Owner> for String {
-    fn from(owner: Owner) -> Self {
+impl From<OwnerAndGroup> for String {
+    fn from(owner: OwnerAndGroup) -> Self {
         format!("{}:{}", owner.user, owner.group)
     }
 }

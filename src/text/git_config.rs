@@ -19,7 +19,7 @@ pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, Text
 
 /// One line of a file that counts for whoever looks for a value: git reads them in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub enum ConfigLine {
     /// The key that was looked for has this value; `None` without a `=`, which git takes for an error where it wants text.
     Value(Option<String>),
     /// Another key: its whole name as git compares it, and its value.
@@ -35,7 +35,7 @@ pub enum Word {
 
 /// The values of a key, the other keys and the files that are included, in their order, each with its line. Bytes that are not UTF-8
 /// come as replacement characters. A file that git would refuse is an error.
-pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Word)>, TextError> {
+pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, ConfigLine)>, TextError> {
     let section = canonical(section);
     let mut words = Vec::new();
     let (mut inside, mut condition, mut header) = (false, None, String::new());
@@ -52,14 +52,14 @@ pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Word)>
                 let line = before.split(|byte| *byte == b'\n').count();
                 match &condition {
                     Some(condition) if name == b"path" => {
-                        words.push((line, Word::Include { condition: condition.clone(), path: value }));
+                        words.push((line, ConfigLine::Include { condition: condition.clone(), path: value }));
                     }
                     _ if inside && name.eq_ignore_ascii_case(key.as_bytes()) => {
-                        words.push((line, Word::Value(value)));
+                        words.push((line, ConfigLine::Value(value)));
                     }
                     _ => {
                         let name = format!("{header}.{}", String::from_utf8_lossy(&name));
-                        words.push((line, Word::Other(name, value)));
+                        words.push((line, ConfigLine::Other(name, value)));
                     }
                 }
             }
@@ -253,15 +253,15 @@ mod tests {
     #[test]
     fn values_and_includes_come_in_their_order() {
         let text = b"[include]\n path = x\n[core]\npath = y\n[User]\nname\nname = a\n[includeIf \"gitdir:~/\"]path\n";
-        let include = |condition: &str, path: Option<&str>| Word::Include {
+        let include = |condition: &str, path: Option<&str>| ConfigLine::Include {
             condition: condition.to_owned(),
             path: path.map(str::to_owned),
         };
         let expected = [
             (2, include("", Some("x"))),
-            (4, Word::Other("core.path".to_owned(), Some("y".to_owned()))),
-            (6, Word::Value(None)),
-            (7, Word::Value(Some("a".to_owned()))),
+            (4, ConfigLine::Other("core.path".to_owned(), Some("y".to_owned()))),
+            (6, ConfigLine::Value(None)),
+            (7, ConfigLine::Value(Some("a".to_owned()))),
             (8, include("gitdir:~/", None)),
         ];
         assert_eq!(words(text, "user", "name").unwrap(), expected);

@@ -3,19 +3,19 @@
 use std::error::Error;
 use std::fmt;
 
-use line::{Line, Marker};
+use line::{KeyLine, Marker};
 
 mod entry;
 mod host_name;
 mod line;
 
 pub use super::public_key::PublicKey as HostKey;
-pub use entry::{Entry, GITLAB_COM, entries};
+pub use entry::{GITLAB_COM, KnownHost, entries};
 pub use host_name::HostName;
 
 /// A line that speaks of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct HostLine {
     /// The line, counted from 1.
     pub line: usize,
     /// Its key.
@@ -25,20 +25,20 @@ pub struct Found {
 }
 
 /// The lines with a key for a name as ssh looks it up (see [`HostName`]). Those of certificate authorities are none.
-pub fn look_up(existing: &[u8], name: &str) -> Vec<Found> {
+pub fn look_up(existing: &[u8], name: &str) -> Vec<HostLine> {
     let lines = existing.split(|byte| *byte == b'\n').enumerate();
     lines
         .filter_map(|(index, raw)| {
-            let line = Line::parse(raw).filter(|line| line.marker != Marker::CertAuthority)?;
+            let line = KeyLine::parse(raw).filter(|line| line.marker != Marker::CertAuthority)?;
             let revoked = line.marker == Marker::Revoked;
-            line.names(name).then_some(Found { line: index + 1, key: line.key, revoked })
+            line.names(name).then_some(HostLine { line: index + 1, key: line.key, revoked })
         })
         .collect()
 }
 
 /// The servers that lines of keys name in plain words, each once.
 pub fn hosts(existing: &[u8]) -> Vec<HostName> {
-    let lines = existing.split(|byte| *byte == b'\n').filter_map(Line::parse);
+    let lines = existing.split(|byte| *byte == b'\n').filter_map(KeyLine::parse);
     let mut hosts: Vec<HostName> = Vec::new();
     for line in lines.filter(|line| line.marker == Marker::None) {
         for name in line.hosts.split(|byte| *byte == b',') {
@@ -110,7 +110,7 @@ pub struct Merge {
     /// The new text of the file.
     pub text: Vec<u8>,
     /// The keys that were missing, in the order they were wanted in. Those that replaced another one are among them.
-    pub added: Vec<Entry>,
+    pub added: Vec<KnownHost>,
     /// The keys that are no longer accepted.
     pub replaced: Vec<Conflict>,
 }
@@ -120,8 +120,8 @@ pub struct Merge {
 /// A host may be wanted with several keys, also of one type. A line that gives the host another key of a wanted type is a conflict;
 /// with `accept_new` it loses the host instead. A wanted key that is `@revoked` for its host is always a conflict.
 /// Other lines keep their bytes. Takes time linear in the size of the file, for each wanted host.
-pub fn merge(existing: &[u8], wanted: &[Entry], accept_new: bool) -> Result<Option<Merge>, Conflicts> {
-    let mut missing: Vec<&Entry> = Vec::new();
+pub fn merge(existing: &[u8], wanted: &[KnownHost], accept_new: bool) -> Result<Option<Merge>, Conflicts> {
+    let mut missing: Vec<&KnownHost> = Vec::new();
     let mut hosts: Vec<(&HostName, String)> = Vec::new();
     for entry in wanted {
         if !missing.contains(&entry) {
@@ -133,7 +133,7 @@ pub fn merge(existing: &[u8], wanted: &[Entry], accept_new: bool) -> Result<Opti
     }
     let mut conflicts = Vec::new();
     for (index, raw) in existing.split(|byte| *byte == b'\n').enumerate() {
-        let Some(line) = Line::parse(raw).filter(|line| line.marker != Marker::CertAuthority) else {
+        let Some(line) = KeyLine::parse(raw).filter(|line| line.marker != Marker::CertAuthority) else {
             continue;
         };
         let revoked = line.marker == Marker::Revoked;
@@ -170,7 +170,7 @@ pub fn merge(existing: &[u8], wanted: &[Entry], accept_new: bool) -> Result<Opti
 }
 
 /// The file without the conflicts, and with what is missing.
-fn write(existing: &[u8], missing: &[&Entry], replaced: Vec<Conflict>) -> Merge {
+fn write(existing: &[u8], missing: &[&KnownHost], replaced: Vec<Conflict>) -> Merge {
     let added = missing.iter().map(|entry| (*entry).clone()).collect();
     let mut missing = missing.to_vec();
     let mut text = Vec::with_capacity(existing.len() + missing.len() * 500);
@@ -180,7 +180,7 @@ fn write(existing: &[u8], missing: &[&Entry], replaced: Vec<Conflict>) -> Merge 
         while let Some(conflict) = conflicts.next_if(|conflict| conflict.line == index + 1) {
             here.push(conflict);
         }
-        match Line::parse(raw.strip_suffix(b"\n").unwrap_or(raw)) {
+        match KeyLine::parse(raw.strip_suffix(b"\n").unwrap_or(raw)) {
             Some(line) if !here.is_empty() => rewrite(&mut text, raw, &line, &here, &mut missing),
             _ => text.extend_from_slice(raw),
         }
@@ -198,9 +198,9 @@ fn write(existing: &[u8], missing: &[&Entry], replaced: Vec<Conflict>) -> Merge 
 fn rewrite(
     text: &mut Vec<u8>,
     raw: &[u8],
-    line: &Line<'_>,
+    line: &KeyLine<'_>,
     conflicts: &[&Conflict],
-    missing: &mut Vec<&Entry>,
+    missing: &mut Vec<&KnownHost>,
 ) {
     let hosts: Vec<String> = conflicts.iter().map(|conflict| conflict.host.to_string()).collect();
     let end = if raw.ends_with(b"\r\n") { "\r\n" } else { "\n" };
@@ -211,7 +211,7 @@ fn rewrite(
         return;
     }
     let [conflict] = conflicts else { return };
-    let new = |entry: &&Entry| entry.host == conflict.host && entry.key.kind() == conflict.kind;
+    let new = |entry: &&KnownHost| entry.host == conflict.host && entry.key.kind() == conflict.kind;
     if let Some(index) = missing.iter().position(new) {
         let key = &missing.remove(index).key;
         text.extend_from_slice(line.hosts);

@@ -6,7 +6,7 @@ use super::sudo_include::{Include, include};
 
 /// A line, joined with those that it goes on with behind a `\`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct SudoLine {
     /// The number of its first line in the file, from 1.
     pub first: usize,
     /// The number of its last one.
@@ -17,7 +17,7 @@ pub struct Line {
 
 /// What a line is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum LineKind {
     /// Reads other files.
     Include(Include),
     /// Changes settings.
@@ -38,8 +38,8 @@ pub struct Defaults {
 }
 
 /// All lines of a file.
-pub fn lines(text: &str) -> Vec<Line> {
-    let mut found: Vec<Line> = Vec::new();
+pub fn lines(text: &str) -> Vec<SudoLine> {
+    let mut found: Vec<SudoLine> = Vec::new();
     let mut goes_on = false;
     for (index, written) in text.lines().enumerate() {
         let (text, more) = match written.strip_suffix('\\') {
@@ -51,7 +51,7 @@ pub fn lines(text: &str) -> Vec<Line> {
                 line.text.push_str(text);
                 line.last = index + 1;
             }
-            None => found.push(Line { first: index + 1, last: index + 1, text: text.to_owned() }),
+            None => found.push(SudoLine { first: index + 1, last: index + 1, text: text.to_owned() }),
         }
         goes_on = more;
     }
@@ -70,22 +70,22 @@ pub fn is_comment(line: &str) -> bool {
     line.strip_prefix('#').is_some_and(|rest| !is_rule(rest))
 }
 
-impl Line {
+impl SudoLine {
     /// What the line of a file in the directory `beside` is for.
-    pub fn kind(&self, beside: &Path) -> Kind {
+    pub fn kind(&self, beside: &Path) -> LineKind {
         const ALIASES: [&str; 5] = ["User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias"];
         let line = self.text.as_str();
         if let Some(found) = include(line, beside) {
-            return Kind::Include(found);
+            return LineKind::Include(found);
         }
         let is_alias = |name| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '\t']));
         if line.is_empty() || is_comment(line) || ALIASES.into_iter().any(is_alias) {
-            return Kind::Other;
+            return LineKind::Other;
         }
         let rest = line.strip_prefix("Defaults");
         match rest.filter(|rest| rest.starts_with([' ', '\t', ':', '@', '>', '!'])) {
-            Some(rest) => Kind::Defaults(Defaults::parse(rest)),
-            None => Kind::Rule,
+            Some(rest) => LineKind::Defaults(Defaults::parse(rest)),
+            None => LineKind::Rule,
         }
     }
 
@@ -190,8 +190,8 @@ mod tests {
     use super::*;
 
     fn defaults(text: &str) -> Vec<Defaults> {
-        let of = |line: &Line| match line.kind(Path::new("/etc")) {
-            Kind::Defaults(found) => Some(found),
+        let of = |line: &SudoLine| match line.kind(Path::new("/etc")) {
+            LineKind::Defaults(found) => Some(found),
             _ => None,
         };
         lines(text).iter().filter_map(of).collect()
@@ -245,7 +245,7 @@ mod tests {
         let text = "# x \\\nci ALL=(ALL) \\\n  ALL\nUser_Alias A = ci\n#998 ALL = ALL\n@include x\n\n";
         let found: Vec<(usize, usize)> = lines(text)
             .iter()
-            .filter(|line| line.kind(Path::new("/")) == Kind::Rule)
+            .filter(|line| line.kind(Path::new("/")) == LineKind::Rule)
             .map(|line| (line.first, line.last))
             .collect();
         assert_eq!(found, [(2, 3), (5, 5)]);

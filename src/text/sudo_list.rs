@@ -4,7 +4,7 @@ use super::glob::matches;
 
 /// One command of a rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListedCommand {
     /// As whom: `ALL`, `root`, …
     pub run_as: Vec<String>,
     /// True when sudo asks for no password.
@@ -19,19 +19,19 @@ pub struct Entry {
 
 /// What stands between a rule and a command without a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub enum SudoVerdict<'a> {
     /// No rule allows it.
     Unknown,
     /// This rule takes it away.
-    Denied(&'a Entry),
+    Denied(&'a ListedCommand),
     /// This rule allows it, and sudo asks for a password.
-    Asks(&'a Entry),
+    Asks(&'a ListedCommand),
     /// This rule allows it without a password.
-    Free(&'a Entry),
+    Free(&'a ListedCommand),
     /// Whether this rule decides is something that only sudo can tell.
-    Unclear(&'a Entry),
+    Unclear(&'a ListedCommand),
     /// This rule decides where the command has some arguments, and not with all.
-    Partly(&'a Entry),
+    Partly(&'a ListedCommand),
 }
 
 /// A command that is asked about.
@@ -52,17 +52,17 @@ pub fn settings(text: &str) -> &str {
 }
 
 /// Read all rules: blocks that begin with `Sudoers entry:`.
-pub fn entries(text: &str) -> Vec<Entry> {
+pub fn entries(text: &str) -> Vec<ListedCommand> {
     let mut found = Vec::new();
     // What the password rule is where no rule says anything.
     let mut free = false;
-    let mut block: Option<Entry> = None;
+    let mut block: Option<ListedCommand> = None;
     let mut in_commands = false;
     for line in text.lines() {
         let word = line.trim();
         if let Some(file) = word.strip_prefix("Sudoers entry:") {
             let file = Some(file.trim().to_owned()).filter(|file| !file.is_empty());
-            block = Some(Entry { free, file, ..Entry::default() });
+            block = Some(ListedCommand { free, file, ..ListedCommand::default() });
             in_commands = false;
             continue;
         }
@@ -83,7 +83,7 @@ pub fn entries(text: &str) -> Vec<Entry> {
         } else if word.starts_with("Matched:") {
             in_commands = false;
         } else if in_commands && !word.is_empty() {
-            found.push(Entry { command: word.to_owned(), ..entry.clone() });
+            found.push(ListedCommand { command: word.to_owned(), ..entry.clone() });
         }
     }
     found
@@ -99,7 +99,7 @@ fn is_free_after(free: bool, settings: &str) -> bool {
 }
 
 /// What the rules say of a command: the last one about it counts.
-pub fn verdict<'a>(entries: &'a [Entry], question: &Question<'_>) -> Verdict<'a> {
+pub fn verdict<'a>(entries: &'a [ListedCommand], question: &Question<'_>) -> SudoVerdict<'a> {
     let mut unclear = None;
     for entry in entries.iter().rev() {
         let about = match (entry.lets_become(question.run_as), entry.about(question)) {
@@ -108,25 +108,26 @@ pub fn verdict<'a>(entries: &'a [Entry], question: &Question<'_>) -> Verdict<'a>
             (_, about) => about,
         };
         let decides = if entry.command.starts_with('!') {
-            Verdict::Denied(entry)
+            SudoVerdict::Denied(entry)
         } else if entry.free {
-            Verdict::Free(entry)
+            SudoVerdict::Free(entry)
         } else {
-            Verdict::Asks(entry)
+            SudoVerdict::Asks(entry)
         };
-        let is_free = matches!(decides, Verdict::Free(_));
+        let is_free = matches!(decides, SudoVerdict::Free(_));
         if about == About::Yes {
             // What says the same as the rule behind it changes nothing.
             return unclear.filter(|(free, _)| *free != is_free).map_or(decides, |(_, verdict)| verdict);
         }
-        let doubt = if about == About::Partly { Verdict::Partly(entry) } else { Verdict::Unclear(entry) };
+        let doubt =
+            if about == About::Partly { SudoVerdict::Partly(entry) } else { SudoVerdict::Unclear(entry) };
         // One doubt that something is taken away is enough.
         if unclear.is_none_or(|(free, _)| free && !is_free) {
             unclear = Some((is_free, doubt));
         }
     }
     // With some arguments it may be allowed.
-    unclear.filter(|(free, _)| *free).map_or(Verdict::Unknown, |(_, verdict)| verdict)
+    unclear.filter(|(free, _)| *free).map_or(SudoVerdict::Unknown, |(_, verdict)| verdict)
 }
 
 /// Whether a rule is about a command.
@@ -138,7 +139,7 @@ enum About {
     Partly,
 }
 
-impl Entry {
+impl ListedCommand {
     /// The program and what the rule says of its arguments, backslashes removed; the program alone where any
     /// arguments will do.
     pub fn words(&self) -> (String, Option<String>) {
@@ -300,7 +301,7 @@ Sudoers entry: /etc/sudoers.d/zz
         );
     }
 
-    fn ask<'a>(rules: &'a [Entry], run_as: &str, wanted: &str) -> Verdict<'a> {
+    fn ask<'a>(rules: &'a [ListedCommand], run_as: &str, wanted: &str) -> SudoVerdict<'a> {
         let (program, arguments) =
             wanted.split_once(' ').map_or((wanted, None), |(one, rest)| (one, Some(rest)));
         let same =
@@ -311,13 +312,13 @@ Sudoers entry: /etc/sudoers.d/zz
     #[test]
     fn the_last_rule_about_a_command_counts() {
         let found = entries(LISTED);
-        assert_eq!(ask(&found, "root", "/usr/bin/rsync"), Verdict::Denied(&found[4]));
-        assert_eq!(ask(&found, "nobody", "/usr/bin/rsync"), Verdict::Free(&found[0]));
-        assert_eq!(ask(&found, "www", "/usr/bin/rsync --chown=a:b ."), Verdict::Free(&found[1]));
-        assert_eq!(ask(&found, "deploy", "/opt/bin/x"), Verdict::Free(&found[2]));
-        assert_eq!(ask(&found, "deploy", "/opt/bin/x/y"), Verdict::Unknown);
-        assert_eq!(ask(&found, "root", "/usr/bin/id"), Verdict::Asks(&found[3]));
-        assert_eq!(ask(&found, "www", "/usr/bin/id"), Verdict::Unknown);
+        assert_eq!(ask(&found, "root", "/usr/bin/rsync"), SudoVerdict::Denied(&found[4]));
+        assert_eq!(ask(&found, "nobody", "/usr/bin/rsync"), SudoVerdict::Free(&found[0]));
+        assert_eq!(ask(&found, "www", "/usr/bin/rsync --chown=a:b ."), SudoVerdict::Free(&found[1]));
+        assert_eq!(ask(&found, "deploy", "/opt/bin/x"), SudoVerdict::Free(&found[2]));
+        assert_eq!(ask(&found, "deploy", "/opt/bin/x/y"), SudoVerdict::Unknown);
+        assert_eq!(ask(&found, "root", "/usr/bin/id"), SudoVerdict::Asks(&found[3]));
+        assert_eq!(ask(&found, "www", "/usr/bin/id"), SudoVerdict::Unknown);
     }
 
     /// What a later rule with a password does to one without.
@@ -330,12 +331,12 @@ Sudoers entry: /etc/sudoers.d/zz
             );
             let rules = entries(&text);
             match ask(&rules, "root", "/usr/bin/rsync") {
-                Verdict::Asks(_) => "asks",
-                Verdict::Denied(_) => "denied",
-                Verdict::Free(_) => "free",
-                Verdict::Unclear(_) => "unclear",
-                Verdict::Partly(_) => "partly",
-                Verdict::Unknown => "unknown",
+                SudoVerdict::Asks(_) => "asks",
+                SudoVerdict::Denied(_) => "denied",
+                SudoVerdict::Free(_) => "free",
+                SudoVerdict::Unclear(_) => "unclear",
+                SudoVerdict::Partly(_) => "partly",
+                SudoVerdict::Unknown => "unknown",
             }
         };
         for (command, expected) in [

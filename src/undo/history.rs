@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::values::{Documents, OTHER, Way};
+use super::values::{Documents, OTHER, Reversal};
 use crate::change::{FileKind, Owner, Place, Seen, Shown};
 use crate::facts::Facts;
 use crate::fault::{move_aside, quoted};
-use crate::journal::{self, Entry, FileVersion, Id, Journal, Reader, Record, RecordedOp, Show};
+use crate::journal::{self, Entry, FileVersion, Id, Journal, KeptShown, ReadBy, Record, RecordedOp};
 use crate::repair::Repair;
 use crate::report::changed_lines;
-use crate::runner_config::deeds::Deeds;
+use crate::runner_config::edits::RecordedEdits;
 use crate::text::toml_patch::Toml;
 
 /// Lines of a text diff that a refusal shows.
@@ -107,21 +107,21 @@ impl PathHistory<'_> {
     }
 
     /// The program that reads it.
-    pub(super) fn reader(&self) -> Option<&Reader> {
+    pub(super) fn reader(&self) -> Option<&ReadBy> {
         self.links.iter().find_map(|link| link.thing.reader.as_ref())
     }
 
     /// True for gitlab-runner's own file, of which single values are ours.
     pub(super) fn is_config(&self) -> bool {
-        self.reader() == Some(&Reader::Runner)
+        self.reader() == Some(&ReadBy::Runner)
     }
 
     /// What may be shown of it: as little as the strictest of the runs.
-    pub(super) fn shown(&self) -> Show {
+    pub(super) fn shown(&self) -> KeptShown {
         let files = self.links.iter().filter(|link| matches!(link.record.op, RecordedOp::File(_)));
         let mut shown = files.map(|link| link.thing.shown);
         let first = shown.next().unwrap_or_default();
-        if shown.all(|other| other == first) { first } else { Show::Label }
+        if shown.all(|other| other == first) { first } else { KeptShown::Label }
     }
 
     /// The mode before the oldest run, where a thing does not get it back.
@@ -225,14 +225,14 @@ impl PathHistory<'_> {
         if thing.bytes.trim_ascii().is_empty() {
             return Ok(Rewound::Refused(vec!["it is empty".to_owned()]));
         }
-        let Some(runs) = self.deeds(at)? else {
+        let Some(runs) = self.edits(at)? else {
             return Ok(Rewound::Refused(vec![OTHER.to_owned()]));
         };
         let former = || {
             let newest = self.files(at).next()?;
             Toml::parse(&self.journal.bytes(newest.id, newest.thing.before.as_ref()?).ok()?).ok()
         };
-        let way = Way::of(&thing.bytes, &runs, self.documents);
+        let way = Reversal::of(&thing.bytes, &runs, self.documents);
         let done = match way.and_then(|way| way.put_back(former)) {
             Ok(done) => done,
             Err(lines) => return Ok(Rewound::Refused(lines)),
@@ -246,14 +246,15 @@ impl PathHistory<'_> {
     }
 
     /// What the runs did to single values; `None` when one did more.
-    fn deeds(&self, from: usize) -> Result<Option<Vec<Deeds>>> {
-        self.files(from).map(|link| self.journal.deeds(link.id, link.thing)).collect()
+    fn edits(&self, from: usize) -> Result<Option<Vec<RecordedEdits>>> {
+        self.files(from).map(|link| self.journal.edits(link.id, link.thing)).collect()
     }
 
     /// The single values for people, where the former bytes are put back.
     pub(super) fn shown_values(&self, now: &Seen) -> Result<Option<Shown>> {
-        let runs = if self.is_config() { self.deeds(0)? } else { None };
-        let shown = |runs: &[Deeds]| Way::of(&now.bytes, runs, self.documents).map(|way| way.shown());
+        let runs = if self.is_config() { self.edits(0)? } else { None };
+        let shown =
+            |runs: &[RecordedEdits]| Reversal::of(&now.bytes, runs, self.documents).map(|way| way.shown());
         Ok(runs.map(|runs| Shown::Values(shown(&runs).unwrap_or_default())))
     }
 
@@ -292,7 +293,7 @@ impl PathHistory<'_> {
         }
         if after.digest.as_ref().is_some_and(|digest| *digest != journal::digest(&thing.bytes)) {
             match (&after.bytes, link.thing.shown) {
-                (Some(_), Show::Text) => {
+                (Some(_), KeptShown::Text) => {
                     let ours = self.journal.bytes(link.id, after)?;
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                     let mut shown = String::new();

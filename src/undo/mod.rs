@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{
-    Change, Check, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
+    Change, CheckedBy, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
 };
 use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
-use crate::journal::{Entry, Id, Journal, Reader, RecordedOp, Show, State};
+use crate::journal::{Entry, Id, Journal, KeptShown, ReadBy, RecordedOp, RunState};
 use crate::plan::Plan;
 use crate::repair::Repair;
 use history::{PathHistory, Rewound};
@@ -104,7 +104,7 @@ pub fn plan(
                 }
                 let kind = kinds.iter().find(|kind| **kind == history.kind()).copied().unwrap_or("other");
                 let why = format!("as it was before {}", history.oldest());
-                if let (Some(Reader::Sudo { .. }), Some(path)) = (history.reader(), history.kept()) {
+                if let (Some(ReadBy::Sudo { .. }), Some(path)) = (history.reader(), history.kept()) {
                     undo.kept.push((place.to_string(), path));
                 }
                 let is_other = |now: &&Seen| state.as_ref().is_some_and(|state| state.bytes != now.bytes);
@@ -191,7 +191,7 @@ pub fn entries(journal: &Journal<'_>, to: Option<&str>) -> Result<Vec<Entry>> {
             break;
         }
         let entry = entry?;
-        if entry.state != State::Undone {
+        if entry.state != RunState::Undone {
             meant.push(entry);
         }
     }
@@ -288,10 +288,10 @@ fn operation(
             let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
             let aside = history.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
             let (check, is_config) = match history.reader() {
-                None => (Check::None, false),
+                None => (CheckedBy::None, false),
                 // What the former file allowed is its own affair: only the policy must stay whole.
-                Some(Reader::Sudo { account }) => (Check::Sudoers { account: account.clone() }, false),
-                Some(Reader::Runner) => (Check::RunnerConfig, true),
+                Some(ReadBy::Sudo { account }) => (CheckedBy::Sudoers { account: account.clone() }, false),
+                Some(ReadBy::Runner) => (CheckedBy::RunnerConfig, true),
             };
             let swap = match (&wanted, aside) {
                 (None, Some(aside)) => Swap::Aside(aside),
@@ -304,11 +304,11 @@ fn operation(
                 _ => "the former bytes".to_owned(),
             };
             let shown = shown.unwrap_or(match history.shown() {
-                Show::Text => Shown::Text,
-                Show::Values | Show::Label => Shown::Label(label),
+                KeptShown::Text => Shown::Text,
+                KeptShown::Values | KeptShown::Label => Shown::Label(label),
             });
             let after = wanted.map(|thing| Content::ready(thing.bytes));
-            let file = FileOp { place, before: now, after, meta, check, shown, swap, deeds: None };
+            let file = FileOp { place, before: now, after, meta, check, shown, swap, edits: None };
             Some(file.into())
         }
     })

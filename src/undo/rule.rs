@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{Change, Check, Harm, Note, Op};
+use crate::change::{Change, CheckedBy, Harm, Note, Op};
 use crate::facts::Facts;
 use crate::facts::INPUT;
 use crate::fault::quoted;
@@ -13,7 +13,7 @@ use crate::text::sudo_include::without_includes;
 /// What sudo's own tool objects to in the file that would be put back.
 pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
     let Op::File(file) = &change.op else { return Ok(()) };
-    let (Check::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
+    let (CheckedBy::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
     let path = file.place.path();
     let text = without_includes(&String::from_utf8_lossy(content.bytes()?), path.parent().unwrap_or(&path));
     match live.policy_objection(text.as_bytes())? {

@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::change::ValueChange;
-use crate::runner_config::deeds::{self, Deed, Deeds, Known};
+use crate::runner_config::edits::{self, KnownRunner, RecordedEdit, RecordedEdits};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Difference, Patched, Step, Toml, View, dotted};
 use changes::Changes;
 use services::Services;
-use twins::{LiveDeed, Runner, Twins};
+use twins::{LiveEdit, LiveRunner, Twins};
 
 /// A document with the values put back.
 pub(super) struct PutBack {
@@ -51,19 +51,23 @@ impl Documents {
 }
 
 /// What was done to each runner, by its number in the live document; and outside of all.
-type ByRunner<'a> = BTreeMap<Option<usize>, Vec<LiveDeed<'a>>>;
+type ByRunner<'a> = BTreeMap<Option<usize>, Vec<LiveEdit<'a>>>;
 
 /// A live document, and what runs did, the newest first.
-pub(super) struct Way<'a> {
+pub(super) struct Reversal<'a> {
     documents: &'a Documents,
     live: Rc<Toml>,
-    runs: &'a [Deeds],
+    runs: &'a [RecordedEdits],
 }
 
-impl<'a> Way<'a> {
+impl<'a> Reversal<'a> {
     /// # Errors
     /// When the document can't be read.
-    pub(super) fn of(live: &[u8], runs: &'a [Deeds], documents: &'a Documents) -> Result<Self, Vec<String>> {
+    pub(super) fn of(
+        live: &[u8],
+        runs: &'a [RecordedEdits],
+        documents: &'a Documents,
+    ) -> Result<Self, Vec<String>> {
         let live = documents.read(live).map_err(|error| vec![format!("it can't be read: {error}")])?;
         Ok(Self { documents, live, runs })
     }
@@ -96,18 +100,18 @@ impl<'a> Way<'a> {
 
     /// Hold the live values against what was made of them.
     fn hold(&self, found: &ByRunner<'_>, says_all: bool) -> Changes {
-        let (root, runners) = (View::Table(self.live.root()), deeds::runners(&self.live));
+        let (root, runners) = (View::Table(self.live.root()), edits::runners(&self.live));
         let mut all = Changes { says_all, ..Changes::default() };
-        for (index, deeds) in found {
+        for (index, edits) in found {
             let view = index.map_or(root, |index| runners[index]);
-            all.hold(&Runner { index: *index, view }, deeds);
+            all.hold(&LiveRunner { index: *index, view }, edits);
         }
         all
     }
 
     /// What was done to each runner that is still there, by its number in the live document; and those that are not.
     fn find(&self) -> Result<(ByRunner<'a>, Vec<String>), Vec<String>> {
-        let runners = deeds::runners(&self.live);
+        let runners = edits::runners(&self.live);
         if !runners.iter().all(|runner| matches!(runner, View::Table(_))) {
             return Err(other());
         }
@@ -115,8 +119,8 @@ impl<'a> Way<'a> {
         let mut all_services: HashMap<usize, Services> = HashMap::new();
         let (mut gone, mut named) = (Vec::new(), HashSet::new());
         for run in self.runs {
-            let known = |(index, view): (usize, &View<'_>)| Known::of(index, *view, &run.salt);
-            let known: Vec<Known> = runners.iter().enumerate().map(known).collect();
+            let known = |(index, view): (usize, &View<'_>)| KnownRunner::of(index, *view, &run.salt);
+            let known: Vec<KnownRunner> = runners.iter().enumerate().map(known).collect();
             let twins = Twins::of(&known);
             for of in &run.runners {
                 let done = run.done.get(of.done).ok_or_else(other)?;
@@ -132,17 +136,17 @@ impl<'a> Way<'a> {
                         continue;
                     };
                     if !done.services.is_empty() {
-                        let live = Runner { index: Some(twin), view: runners[twin] };
+                        let live = LiveRunner { index: Some(twin), view: runners[twin] };
                         places = all_services.entry(twin).or_insert_with(|| Services::of(&live)).places(done);
                     }
                 }
-                let live = |deed: &'a Deed| {
-                    let mut path = Cow::Borrowed(deed.path.as_slice());
-                    let place = deeds::service(&path).and_then(|index| places.get(&index));
+                let live = |edit: &'a RecordedEdit| {
+                    let mut path = Cow::Borrowed(edit.path.as_slice());
+                    let place = edits::service(&path).and_then(|index| places.get(&index));
                     if let Some(place) = place {
-                        path.to_mut()[deeds::TO_SERVICES.len()] = Step::Index(*place);
+                        path.to_mut()[edits::TO_SERVICES.len()] = Step::Index(*place);
                     }
-                    LiveDeed { deed, path }
+                    LiveEdit { edit, path }
                 };
                 found.entry(twin).or_default().extend(done.values.iter().map(live));
             }
@@ -158,9 +162,9 @@ impl<'a> Way<'a> {
         for run in self.runs {
             for of in &run.runners {
                 let runner =
-                    Runner { index: of.runner.as_ref().map(|runner| runner.index), view: View::Nothing };
-                for deed in run.done.get(of.done).into_iter().flat_map(|done| &done.values) {
-                    ours.insert(runner.path(&deed.path));
+                    LiveRunner { index: of.runner.as_ref().map(|runner| runner.index), view: View::Nothing };
+                for edit in run.done.get(of.done).into_iter().flat_map(|done| &done.values) {
+                    ours.insert(runner.path(&edit.path));
                 }
             }
         }

@@ -10,7 +10,7 @@ use runner_prep::run::{Streams, crashed};
 use runner_prep::sys::exec::Tool;
 use runner_prep::sys::lock::Lock;
 use runner_prep::sys::root::Root;
-use runner_prep::sys::shared::{After, Before, Shared, Target};
+use runner_prep::sys::shared::{After, Before, Shared, SharedTarget};
 use runner_prep::sys::waiting::Waiting;
 
 use super::said::{Said, of_error};
@@ -87,7 +87,7 @@ impl Bench {
 
     fn stage(&self) -> anyhow::Result<Shared> {
         let dir = |path: &str| self.root.secure_dir(Path::new(path)).unwrap();
-        let target = Target {
+        let target = SharedTarget {
             dir: dir("/etc"),
             name: "config.toml".into(),
             state: dir(STATE),

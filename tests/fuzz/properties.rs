@@ -8,7 +8,7 @@ use std::path::Path;
 use runner_prep::journal::Entry as JournalEntry;
 use runner_prep::profile::Profile;
 use runner_prep::resource::{self, Wanted};
-use runner_prep::runner_config::deeds::Deeds;
+use runner_prep::runner_config::edits::RecordedEdits;
 use runner_prep::text::deployment::Description;
 use runner_prep::text::key_pair::{Inspection, inspect};
 use runner_prep::text::known_hosts::{GITLAB_COM, HostName, entries, keys_of, merge};
@@ -213,7 +213,7 @@ pub fn sudo_listing(data: &[u8]) {
         let question =
             sudo_list::Question { run_as: "root", program, arguments, same: &|one, other| one == other };
         let verdict = sudo_list::verdict(&found, &question);
-        if let sudo_list::Verdict::Free(entry) = verdict {
+        if let sudo_list::SudoVerdict::Free(entry) = verdict {
             assert!(entry.free && !entry.command.starts_with('!'), "{entry:?}");
         }
     }
@@ -225,9 +225,9 @@ pub fn journal(data: &[u8]) {
         let text = serde_json::to_vec(&entry).expect("an entry can be written");
         assert_eq!(serde_json::from_slice::<JournalEntry>(&text).expect("and read"), entry);
     }
-    if let Ok(deeds) = serde_json::from_slice::<Deeds>(data) {
-        let text = serde_json::to_vec(&deeds).expect("what was done can be written");
-        assert_eq!(serde_json::from_slice::<Deeds>(&text).expect("and read"), deeds);
+    if let Ok(edits) = serde_json::from_slice::<RecordedEdits>(data) {
+        let text = serde_json::to_vec(&edits).expect("what was done can be written");
+        assert_eq!(serde_json::from_slice::<RecordedEdits>(&text).expect("and read"), edits);
     }
     let (before, after) = halves(data);
     if changed(before, after).is_some_and(|values| values.is_empty()) {

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use runner_prep::fault;
 use runner_prep::sys::dir::Dir;
 use runner_prep::sys::root::Root;
-use runner_prep::sys::shared::{After, Before, Shared, Target};
+use runner_prep::sys::shared::{After, Before, Shared, SharedTarget};
 use runner_prep::sys::waiting::Waiting;
 
 /// A file in a directory of its own, beside a state directory.
@@ -64,8 +64,8 @@ impl Bench {
         self.root.secure_dir(Path::new(path)).unwrap()
     }
 
-    fn target(&self) -> Target {
-        Target {
+    fn target(&self) -> SharedTarget {
+        SharedTarget {
             dir: self.dir("/etc"),
             name: "config.toml".into(),
             state: self.dir("/state"),

@@ -150,10 +150,10 @@ fn a_runner_that_is_gone_or_could_be_several_is_named() {
 fn entries_of_today_hold_no_token_and_need_no_former_document() {
     let Some([_, tree]) = both() else { return };
     for run in super::entries(&tree) {
-        let deeds = tree.text(&format!("{JOURNAL}/{run}/0.deeds"));
+        let edits = tree.text(&format!("{JOURNAL}/{run}/0.edits"));
         assert!(
-            deeds.contains("\"web\"") && !deeds.contains("CANARY") && !deeds.contains("gitlab.com"),
-            "{deeds}"
+            edits.contains("\"web\"") && !edits.contains("CANARY") && !edits.contains("gitlab.com"),
+            "{edits}"
         );
         tree.put(&format!("{JOURNAL}/{run}/0.before"), "other bytes");
     }
@@ -162,7 +162,7 @@ fn entries_of_today_hold_no_token_and_need_no_former_document() {
     assert_eq!(tree.text(CONFIG), rewritten(&states()[1]));
     // What is done to the values has to be what was kept.
     let run = super::entries(&tree).remove(0);
-    tree.put(&format!("{JOURNAL}/{run}/0.deeds"), "{}");
-    tree.run(&["undo"]).exit(2).says("0.deeds: its bytes are not those that were kept");
+    tree.put(&format!("{JOURNAL}/{run}/0.edits"), "{}");
+    tree.run(&["undo"]).exit(2).says("0.edits: its bytes are not those that were kept");
     assert_eq!(tree.text(CONFIG), rewritten(&states()[1]));
 }

@@ -12,8 +12,8 @@ use crate::sys::{shared, staged};
 /// here on is a warning.
 #[derive(Debug)]
 pub(in crate::apply) struct Committed {
-    files: Vec<staged::Kept>,
-    shared: Vec<shared::Kept>,
+    files: Vec<staged::FileCommit>,
+    shared: Vec<shared::SharedCommit>,
     last: Vec<DirectoryChange>,
 }
 
@@ -29,7 +29,7 @@ impl Committed {
         let mut dirs: Vec<_> = self.files.iter().map(|file| Rc::clone(file.dir())).collect();
         dirs.extend(self.shared.iter().map(|file| Rc::clone(file.dir())));
         let files = self.files.into_iter().map(|file| file.finish().map_err(anyhow::Error::from));
-        for finished in files.chain(self.shared.into_iter().map(shared::Kept::finish)) {
+        for finished in files.chain(self.shared.into_iter().map(shared::SharedCommit::finish)) {
             first = first.and(finished.context("cannot remove the former version of a file"));
         }
         for dir in dirs {

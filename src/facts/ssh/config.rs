@@ -42,13 +42,13 @@ pub fn is_system_config(file: &Path) -> bool {
 }
 
 /// A file that configures ssh; `None` where only ssh can judge it.
-pub type Text = Option<String>;
+pub type ConfigText = Option<String>;
 
 /// What ssh reads to configure itself, as far as it is there.
 ///
 /// # Errors
 /// When one of the system's files can't be read.
-pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<Text>> {
+pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<ConfigText>> {
     let mut texts = Vec::new();
     if let Some(account) = account {
         match facts.home(account, &[CONFIG]).map(|seen| seen.into_iter().next().flatten()) {
@@ -116,7 +116,7 @@ pub(super) fn read(text: &str, host: &HostName) -> (bool, Vec<String>) {
 
 /// Whether a file of ssh's configuration names a key for any server, by the last part of its path; also where a token
 /// could stand for it.
-pub fn names_key(texts: &[Text], file: &str) -> bool {
+pub fn names_key(texts: &[ConfigText], file: &str) -> bool {
     let names = |line: &str| {
         let line = line.trim().to_ascii_lowercase();
         line.strip_prefix("identityfile").is_some_and(|value| {

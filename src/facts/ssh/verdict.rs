@@ -10,12 +10,12 @@ use super::{Settings, Trust, is_usual_system};
 use crate::change::FileKind;
 use crate::facts::{Account, Facts, Finished, MOST_BYTES};
 use crate::fault::{self, Nature};
-use crate::text::known_hosts::{self, Found, HostKey};
+use crate::text::known_hosts::{self, HostKey, HostLine};
 use crate::text::public_key::public_line;
 
 /// What ssh would say of a server's host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SshVerdict {
     /// It takes one of them, which this file has.
     Accepts(PathBuf),
     /// It takes any key, because it was told to.
@@ -48,27 +48,31 @@ impl Settings {
         &self,
         facts: &Facts<'_>,
         account: &Account,
-        files: &mut Files,
+        files: &mut HostKeyFiles,
         wanted: &[HostKey],
         planned: Option<(&Path, &[u8])>,
-    ) -> Result<Verdict> {
+    ) -> Result<SshVerdict> {
         // Some versions of ssh expand such a name, and others do not.
         let is_plain = |list: &&String| list.starts_with('/') && !list.contains(['%', '$']);
         if let Some(list) = self.revoked.as_ref().filter(|list| !is_plain(list)) {
-            return Ok(Verdict::Unknown(format!("where {list} (RevokedHostKeys) leads only ssh can tell")));
+            return Ok(SshVerdict::Unknown(format!(
+                "where {list} (RevokedHostKeys) leads only ssh can tell"
+            )));
         }
         let mut verdict = self.by_name(facts, account, files, &self.name, (wanted, planned))?;
-        if let Some(name) = self.without_port.as_ref().filter(|_| verdict == Verdict::Missing) {
+        if let Some(name) = self.without_port.as_ref().filter(|_| verdict == SshVerdict::Missing) {
             // ssh goes on to look without the port.
             verdict = self.by_name(facts, account, files, name, (wanted, planned))?;
         }
         Ok(match verdict {
-            Verdict::Accepts(_) | Verdict::TakesAny | Verdict::Missing if self.command => Verdict::Unknown(
-                "a program has a say on host keys, and ssh ends where it fails (KnownHostsCommand)"
-                    .to_owned(),
-            ),
-            Verdict::Accepts(path) => Verdict::Accepts(path),
-            _ if self.ways.contains(&"NoHostAuthenticationForLocalhost") => Verdict::Unknown(
+            SshVerdict::Accepts(_) | SshVerdict::TakesAny | SshVerdict::Missing if self.command => {
+                SshVerdict::Unknown(
+                    "a program has a say on host keys, and ssh ends where it fails (KnownHostsCommand)"
+                        .to_owned(),
+                )
+            }
+            SshVerdict::Accepts(path) => SshVerdict::Accepts(path),
+            _ if self.ways.contains(&"NoHostAuthenticationForLocalhost") => SshVerdict::Unknown(
                 "ssh asks this very host for no key (NoHostAuthenticationForLocalhost)".to_owned(),
             ),
             verdict => verdict,
@@ -79,11 +83,11 @@ impl Settings {
         &self,
         facts: &Facts<'_>,
         account: &Account,
-        files: &mut Files,
+        files: &mut HostKeyFiles,
         name: &str,
         (wanted, planned): (&[HostKey], Option<(&Path, &[u8])>),
-    ) -> Result<Verdict> {
-        let mut lines: Vec<(PathBuf, Option<PathBuf>, Found)> = Vec::new();
+    ) -> Result<SshVerdict> {
+        let mut lines: Vec<(PathBuf, Option<PathBuf>, HostLine)> = Vec::new();
         let mut unknown = None;
         for file in &self.files {
             let path = match file {
@@ -105,7 +109,7 @@ impl Settings {
             };
             match seen {
                 Readable::No => {}
-                Readable::Endless(kind) => return Ok(Verdict::Endless(path.clone(), kind)),
+                Readable::Endless(kind) => return Ok(SshVerdict::Endless(path.clone(), kind)),
                 Readable::Bytes(bytes, shut) => {
                     let found = known_hosts::look_up(&bytes, name);
                     lines.extend(found.into_iter().map(|found| (path.clone(), shut.clone(), found)));
@@ -122,39 +126,39 @@ impl Settings {
         if !right.is_empty() {
             right.retain(|(_, _, found)| is_taken(&self.algorithms, found.key.kind()));
             if right.is_empty() {
-                return Ok(Verdict::Algorithms);
+                return Ok(SshVerdict::Algorithms);
             }
             right.retain(|(_, _, found)| !self.is_listed(facts, account, &found.key));
             return Ok(match (right.first(), &self.revoked) {
-                (Some((path, ..)), _) => Verdict::Accepts(path.clone()),
-                (None, list) => Verdict::RevokedByList(list.clone().unwrap_or_default()),
+                (Some((path, ..)), _) => SshVerdict::Accepts(path.clone()),
+                (None, list) => SshVerdict::RevokedByList(list.clone().unwrap_or_default()),
             });
         }
         // The list counts, whatever else is taken.
         if let Some(list) = self.revoked.as_ref().filter(|_| !wanted.is_empty()) {
             if wanted.iter().all(|key| self.is_listed(facts, account, key)) {
-                return Ok(Verdict::RevokedByList(list.clone()));
+                return Ok(SshVerdict::RevokedByList(list.clone()));
             }
         }
         if self.trust == Trust::All {
-            return Ok(Verdict::TakesAny);
+            return Ok(SshVerdict::TakesAny);
         }
         let revoking = || revoked.iter().filter(|(_, _, found)| is_wanted(&found.key));
         if let Some((path, ..)) = revoking().next() {
             let lines = revoking().filter(|(other, ..)| other == path).map(|(_, _, found)| found.line);
-            return Ok(Verdict::Revoked(path.clone(), lines.collect()));
+            return Ok(SshVerdict::Revoked(path.clone(), lines.collect()));
         }
         if let Some((path, Some(by), _)) = shut.into_iter().find(|(_, _, found)| is_wanted(&found.key)) {
-            return Ok(Verdict::Shut(path, by));
+            return Ok(SshVerdict::Shut(path, by));
         }
-        let is_rival = |found: &Found| wanted.iter().any(|key| key.kind() == found.key.kind());
+        let is_rival = |found: &HostLine| wanted.iter().any(|key| key.kind() == found.key.kind());
         if let Some((path, _, found)) = plain.into_iter().find(|(_, _, found)| is_rival(found)) {
-            return Ok(Verdict::Changed(path, found.key));
+            return Ok(SshVerdict::Changed(path, found.key));
         }
         Ok(match unknown {
-            _ if self.trust == Trust::Strangers => Verdict::TakesAny,
-            Some(why) => Verdict::Unknown(why),
-            None => Verdict::Missing,
+            _ if self.trust == Trust::Strangers => SshVerdict::TakesAny,
+            Some(why) => SshVerdict::Unknown(why),
+            None => SshVerdict::Missing,
         })
     }
 
@@ -173,9 +177,9 @@ pub fn is_taken(algorithms: &[String], kind: &str) -> bool {
 
 /// The files of host keys, each looked at once.
 #[derive(Debug, Default)]
-pub struct Files(BTreeMap<PathBuf, Readable>);
+pub struct HostKeyFiles(BTreeMap<PathBuf, Readable>);
 
-impl Files {
+impl HostKeyFiles {
     /// With one that was read already.
     ///
     /// # Errors

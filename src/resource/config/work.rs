@@ -9,7 +9,7 @@ use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::keys::{self, FLAGS, GLOBAL, Type};
 use crate::resource::runner;
-use crate::resource::settings::{Config, Setting};
+use crate::resource::settings::{ConfigSection, Setting};
 use crate::runner_config::{
     self, AUTHORITY, DOCKER, RUNNERS, Runner, SERVICES, Volume, host_names, identity, strings, tables,
     unusual_case, wrong_shape,
@@ -18,7 +18,7 @@ use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
 /// One document being held against a profile: all its edits, and the same for people.
 pub(super) struct Work<'a> {
-    pub(super) config: &'a Config,
+    pub(super) config: &'a ConfigSection,
     pub(super) toml: &'a Toml,
     pub(super) file: &'a str,
     pub(super) notes: &'a mut Notes,
@@ -28,7 +28,7 @@ pub(super) struct Work<'a> {
 
 /// A value that is wanted: of a runner, or outside of all.
 #[derive(Clone, Copy)]
-struct Place<'p, 'r> {
+struct WantedValue<'p, 'r> {
     runner: Option<&'p Runner<'r>>,
     section: &'static str,
     key: &'p str,
@@ -36,7 +36,7 @@ struct Place<'p, 'r> {
     keys: &'p dyn Fn() -> Vec<Step>,
 }
 
-impl Place<'_, '_> {
+impl WantedValue<'_, '_> {
     /// For people: `runners[0] "name": docker.privileged`.
     fn name(&self, keys: &[Step]) -> String {
         let title = self.runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Place<'_, '_> {
 impl Work<'_> {
     fn push(
         &mut self,
-        place: Place<'_, '_>,
+        place: WantedValue<'_, '_>,
         keys: &[Step],
         before: Option<String>,
         after: String,
@@ -70,14 +70,14 @@ impl Work<'_> {
     }
 
     /// What is done to the document.
-    fn edit(&mut self, place: Place<'_, '_>, keys: &[Step], action: Action) {
+    fn edit(&mut self, place: WantedValue<'_, '_>, keys: &[Step], action: Action) {
         self.edits.push(Edit::new(place.path(keys), action));
     }
 
     /// The same for people and for `undo`: before and after.
     fn show(
         &mut self,
-        place: Place<'_, '_>,
+        place: WantedValue<'_, '_>,
         keys: &[Step],
         element: bool,
         [before, after]: [Option<String>; 2],
@@ -87,8 +87,8 @@ impl Work<'_> {
     }
 
     /// Hold one value against the file.
-    fn plan_value(&mut self, at: Place<'_, '_>, item: Option<&Item>, setting: &Setting) -> Result<()> {
-        let Place { runner, section, key, keys } = at;
+    fn plan_value(&mut self, at: WantedValue<'_, '_>, item: Option<&Item>, setting: &Setting) -> Result<()> {
+        let WantedValue { runner, section, key, keys } = at;
         let list = || match item {
             None => Ok(Vec::new()),
             Some(item) => strings(item).ok_or_else(|| {
@@ -187,7 +187,7 @@ impl Work<'_> {
     /// Hold the services against the file. One that has a host name of a wanted one is that one.
     fn plan_services(
         &mut self,
-        config: &Config,
+        config: &ConfigSection,
         runner: &Runner<'_>,
         docker: Option<&dyn TableLike>,
     ) -> Result<()> {
@@ -220,7 +220,7 @@ impl Work<'_> {
             for (key, setting) in &service.keys {
                 let keys = || [&step[..], &[index.into(), key.as_str().into()]].concat();
                 let item = place.and_then(|place| found[place].get(key));
-                let at = Place { runner: Some(runner), section: SERVICES, key, keys: &keys };
+                let at = WantedValue { runner: Some(runner), section: SERVICES, key, keys: &keys };
                 self.plan_value(at, item, setting)?;
             }
         }
@@ -228,7 +228,7 @@ impl Work<'_> {
     }
 
     /// Hold one runner against the profile.
-    pub(super) fn plan_runner(&mut self, config: &Config, runner: &Runner<'_>) -> Result<()> {
+    pub(super) fn plan_runner(&mut self, config: &ConfigSection, runner: &Runner<'_>) -> Result<()> {
         let docker = runner.docker(self.toml, self.file)?;
         if config.is_for_docker() {
             runner::check_reads(runner, DOCKER, self.file)?;
@@ -245,12 +245,12 @@ impl Work<'_> {
         let wanted = Setting::Scalar(Scalar::String(runner_config::certificates_of(server)));
         let item = self.look(Some(runner.table), AUTHORITY, Some(runner), false)?;
         let keys = || vec![Step::from(AUTHORITY)];
-        let place = Place { runner: Some(runner), section: RUNNERS, key: AUTHORITY, keys: &keys };
+        let place = WantedValue { runner: Some(runner), section: RUNNERS, key: AUTHORITY, keys: &keys };
         self.plan_value(place, item, &wanted)
     }
 
     /// Hold the tables of one runner against the profile, or those outside of all runners.
-    pub(super) fn plan_tables(&mut self, config: &Config, runner: Option<&Runner<'_>>) -> Result<()> {
+    pub(super) fn plan_tables(&mut self, config: &ConfigSection, runner: Option<&Runner<'_>>) -> Result<()> {
         let top: &dyn TableLike = match runner {
             Some(runner) => runner.table,
             None => self.toml.root(),
@@ -274,7 +274,7 @@ impl Work<'_> {
             for (key, setting) in settings {
                 let item = self.look(table, key, runner, is_free)?;
                 let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
-                let place = Place { runner, section, key, keys: &keys };
+                let place = WantedValue { runner, section, key, keys: &keys };
                 if *section == DOCKER && key == "tls_verify" && runner.is_some_and(Runner::is_remote) {
                     self.leave_tls_verify(place, item, setting);
                 } else {
@@ -308,7 +308,7 @@ impl Work<'_> {
         }
     }
 
-    fn leave_tls_verify(&mut self, place: Place<'_, '_>, item: Option<&Item>, setting: &Setting) {
+    fn leave_tls_verify(&mut self, place: WantedValue<'_, '_>, item: Option<&Item>, setting: &Setting) {
         let is_on = item.and_then(Item::as_bool).unwrap_or_default();
         if is_on && setting.is_default(place.section, place.key) {
             let keys = ["tls_verify".into()];

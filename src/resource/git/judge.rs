@@ -37,7 +37,7 @@ const JUDGES: [&[&str]; 2] = [
 
 /// A setting that every job comes to.
 #[derive(Debug)]
-pub(super) struct Setting {
+pub(super) struct JudgedSetting {
     pub(super) path: PathBuf,
     pub(super) line: usize,
     /// As git compares it.
@@ -47,7 +47,7 @@ pub(super) struct Setting {
     pub(super) of_root: bool,
 }
 
-impl Setting {
+impl JudgedSetting {
     /// True where git may end at it.
     pub(super) fn is_doubtful(&self) -> bool {
         !PLAIN.iter().any(|plain| self.name == *plain || plain.ends_with('.') && self.name.starts_with(plain))
@@ -95,7 +95,7 @@ pub(super) fn look_at_service(context: &Context<'_>, notes: &mut Notes) -> Resul
 /// When git ends in every job.
 pub(super) fn judge(
     context: &Context<'_>,
-    settings: &[Setting],
+    settings: &[JudgedSetting],
     is_unclear: bool,
     notes: &mut Notes,
 ) -> Result<()> {
@@ -131,7 +131,7 @@ pub(super) fn judge(
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
         return sign(context, settings, notes);
     };
-    if is_unclear || settings.iter().any(Setting::is_doubtful) {
+    if is_unclear || settings.iter().any(JudgedSetting::is_doubtful) {
         let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
         let by_root =
             format!("export GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}", JUDGES[1].join(" "));
@@ -139,7 +139,7 @@ pub(super) fn judge(
             if said.success() {
                 return Ok(());
             }
-            let names = |text: &str, setting: &Setting| {
+            let names = |text: &str, setting: &JudgedSetting| {
                 let text = text.to_lowercase();
                 let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
                 let has = |word: &str| {
@@ -150,7 +150,7 @@ pub(super) fn judge(
             };
             let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
             // Programs and processes of the account talk as well: their word moves root to nothing.
-            let by_root = |culprit: &Setting| {
+            let by_root = |culprit: &JudgedSetting| {
                 let root = context.facts.account("root").ok().flatten();
                 let said = root.and_then(|root| context.facts.rehearse(&root, &by_root).ok()?);
                 said.is_some_and(|said| !said.success() && names(&said.stderr, culprit))
@@ -163,14 +163,14 @@ pub(super) fn judge(
             let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
             answers(said)?;
         }
-        if settings.iter().any(Setting::is_doubtful) {
+        if settings.iter().any(JudgedSetting::is_doubtful) {
             context.facts.rehearse(account, &unsigned)?.map_or(Ok(()), answers)?;
         }
     }
     sign(context, settings, notes)
 }
 
-fn refused(context: &Context<'_>, culprit: Option<&Setting>, complaint: &str) -> anyhow::Error {
+fn refused(context: &Context<'_>, culprit: Option<&JudgedSetting>, complaint: &str) -> anyhow::Error {
     let ends = format!("git ends with this in every job: {complaint}");
     let Some(setting) = culprit else {
         let see = mend!("see where it stands: $ {}", context.as_account(SHOW));
@@ -184,7 +184,7 @@ fn refused(context: &Context<'_>, culprit: Option<&Setting>, complaint: &str) ->
 }
 
 /// Where commits are to be signed there has to be a key.
-fn sign(context: &Context<'_>, settings: &[Setting], notes: &mut Notes) -> Result<()> {
+fn sign(context: &Context<'_>, settings: &[JudgedSetting], notes: &mut Notes) -> Result<()> {
     let last = |name: &str| settings.iter().rev().find(|setting| setting.name == name);
     let Some(setting) = last("commit.gpgsign") else { return Ok(()) };
     let value = setting.value.as_deref().unwrap_or("true").to_lowercase();

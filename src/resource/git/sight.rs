@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::judge::Setting;
+use super::judge::JudgedSetting;
 use super::reach::{Written, holds, place};
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::{Account, MOST_BYTES};
 use crate::fault::{self, fault, look_and_move, look_and_move_aside};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
-use crate::text::git_config::{self, Word};
+use crate::text::git_config::{self, ConfigLine};
 
 /// How deep git includes files before it gives up.
 const MOST_DEEP: usize = 10;
@@ -22,14 +22,14 @@ pub(super) struct Sight {
     /// Every job finds a value.
     pub(super) is_sure: bool,
     /// The last one that every job finds.
-    pub(super) value: Option<Setting>,
+    pub(super) value: Option<JudgedSetting>,
     /// Some repositories have one, by a file that is included on a condition: from the system's file, the second and the
     /// first one of the account.
     pub(super) perhaps: [bool; 3],
     /// A file could not be followed as git does.
     pub(super) is_unclear: bool,
     /// What else is set for every job, and may be more than git can take.
-    pub(super) settings: Vec<Setting>,
+    pub(super) settings: Vec<JudgedSetting>,
 }
 
 /// The way to a file: what includes what.
@@ -101,9 +101,9 @@ impl Sight {
         let words = git_config::words(bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
         for (line, word) in words {
             match word {
-                Word::Value(Some(value)) if way.is_sure => {
+                ConfigLine::Value(Some(value)) if way.is_sure => {
                     self.is_sure = true;
-                    self.value = Some(Setting {
+                    self.value = Some(JudgedSetting {
                         path: way.path.to_path_buf(),
                         line,
                         name: format!("user.{key}"),
@@ -111,9 +111,9 @@ impl Sight {
                         of_root: way.is_of_root(context),
                     });
                 }
-                Word::Value(Some(_)) => self.perhaps[way.top] = true,
-                Word::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
-                Word::Other(name, _)
+                ConfigLine::Value(Some(_)) => self.perhaps[way.top] = true,
+                ConfigLine::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
+                ConfigLine::Other(name, _)
                     if way.by_remote
                         && name.starts_with("remote.")
                         && name.rsplit('.').next() == Some("url") =>
@@ -126,15 +126,15 @@ impl Sight {
                         way.without(context, line),
                     ));
                 }
-                Word::Other(name, value) => {
+                ConfigLine::Other(name, value) => {
                     let path = way.path.to_path_buf();
-                    let setting = Setting { path, line, name, value, of_root: way.is_of_root(context) };
+                    let setting = JudgedSetting { path, line, name, value, of_root: way.is_of_root(context) };
                     if way.is_sure && (setting.is_doubtful() || setting.leads_past_ssh()) {
                         self.settings.push(setting);
                     }
                 }
-                Word::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
-                Word::Include { path: Some(path), condition } => {
+                ConfigLine::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
+                ConfigLine::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, way.path, &condition) else { continue };
                     let is_sure = is_sure && way.is_sure;
                     let by_remote = way.by_remote || condition.starts_with("hasconfig:");

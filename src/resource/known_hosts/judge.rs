@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::change::{Harm, Notes, Place};
-use crate::facts::ssh::{self, Client, Files, Settings, Trust, Verdict};
+use crate::facts::ssh::{self, Client, HostKeyFiles, Settings, SshVerdict, Trust};
 use crate::fault::{move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
-use crate::text::known_hosts::{Entry, HostKey, HostName};
+use crate::text::known_hosts::{HostKey, HostName, KnownHost};
 
 /// The algorithms of the keys that a profile can name.
 const ALGORITHMS: &str =
@@ -22,14 +22,14 @@ pub(super) const SYSTEM: &str = ssh::SYSTEM_HOSTS;
 pub(super) const ALT_GITLAB_COM: &str = "[altssh.gitlab.com]:443";
 
 /// The file of host keys that the profile means, in the eyes of ssh.
-pub(super) struct Judge<'a> {
+pub(super) struct JudgedFile<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) place: &'a Place,
     /// It is the one of all accounts.
     pub(super) system: bool,
 }
 
-impl Judge<'_> {
+impl JudgedFile<'_> {
     /// The path by which ssh comes to the file.
     fn path(&self) -> PathBuf {
         if self.system { PathBuf::from(SYSTEM) } else { self.place.path() }
@@ -69,7 +69,7 @@ impl Judge<'_> {
     pub(super) fn ask<'h>(
         &self,
         hosts: impl Iterator<Item = &'h HostName>,
-        wanted: &[Entry],
+        wanted: &[KnownHost],
         (existing, planned): (Option<&[u8]>, &[u8]),
         shut: Option<&Path>,
         notes: &mut Notes,
@@ -77,7 +77,7 @@ impl Judge<'_> {
         let Some(account) = &self.context.target.account else { return Ok(false) };
         let (facts, path) = (self.context.facts, self.path());
         let (mut asked, mut all_known, mut unknown) = (false, true, None);
-        let mut files = Files::with(facts, account, &path, existing)?;
+        let mut files = HostKeyFiles::with(facts, account, &path, existing)?;
         for host in hosts {
             let keys: Vec<HostKey> =
                 wanted.iter().filter(|entry| entry.host == *host).map(|entry| entry.key.clone()).collect();
@@ -105,14 +105,14 @@ impl Judge<'_> {
             asked |= settings.asked;
             self.tell_ways(host, &settings, notes);
             match settings.verdict(facts, account, &mut files, &keys, None)? {
-                Verdict::Accepts(_) | Verdict::TakesAny => {}
+                SshVerdict::Accepts(_) | SshVerdict::TakesAny => {}
                 // What is not known is no problem of jobs.
-                Verdict::Unknown(why) => {
+                SshVerdict::Unknown(why) => {
                     unknown.get_or_insert(why);
                 }
                 now => {
                     all_known = false;
-                    if let Verdict::Changed(file, key) = now {
+                    if let SshVerdict::Changed(file, key) = now {
                         let (file, kind, print) = (file.display(), key.kind(), key.fingerprint());
                         notes.means("known_hosts", "host-key-changed", format!("{file} has another {kind} key of {host}, {print}: ssh says that it has changed"), Harm::Jobs);
                     }
@@ -220,14 +220,14 @@ impl Judge<'_> {
     }
 
     /// What keeps ssh from taking the server's keys although the file has them.
-    fn tell(&self, host: &HostName, settings: &Settings, verdict: &Verdict, notes: &mut Notes) {
+    fn tell(&self, host: &HostName, settings: &Settings, verdict: &SshVerdict, notes: &mut Notes) {
         let (account, place) = (&self.context.target.name, self.place);
         match verdict {
-            Verdict::Accepts(_) => {}
+            SshVerdict::Accepts(_) => {}
             // The directory was named already.
-            Verdict::Shut(file, _) if *file == self.path() => {}
-            Verdict::Unknown(why) => self.doubt(host, why, notes),
-            Verdict::TakesAny => {
+            SshVerdict::Shut(file, _) if *file == self.path() => {}
+            SshVerdict::Unknown(why) => self.doubt(host, why, notes),
+            SshVerdict::TakesAny => {
                 let (takes, of) = if settings.trust == Trust::Strangers {
                     ("the first key", " accept-new")
                 } else {
@@ -244,12 +244,12 @@ impl Judge<'_> {
                     self.context.first_line(&lines),
                 );
             }
-            Verdict::Shut(file, by) => notes.wait(
+            SshVerdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
                 mend!("$ chmod a+rX {}", quoted(by)),
             ),
-            Verdict::Endless(file, kind) => notes.wait(
+            SshVerdict::Endless(file, kind) => notes.wait(
                 "host-keys-not-read",
                 format!("{} is {kind}: ssh of {account} reads it for host keys, and never comes to its end", file.display()),
                 if file.starts_with(&self.context.target.home) {
@@ -258,7 +258,7 @@ impl Judge<'_> {
                     self.context.first_line(&format!("UserKnownHostsFile ~/.ssh/known_hosts\\nGlobalKnownHostsFile {SYSTEM}"))
                 },
             ),
-            Verdict::Revoked(file, lines) => {
+            SshVerdict::Revoked(file, lines) => {
                 let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
                 let repair = run(self.context.command_at(&format!("sed -i '{}d'", numbers.join("d;")), file));
                 let (file, numbers) = (file.display(), numbers.join(", "));
@@ -270,14 +270,14 @@ impl Judge<'_> {
                     repair,
                 );
             }
-            Verdict::RevokedByList(list) => notes.wait(
+            SshVerdict::RevokedByList(list) => notes.wait(
                 "host-key-revoked",
                 format!(
                     "{list} (RevokedHostKeys) revokes the keys of {host} or can't be read: ssh refuses them"
                 ),
                 self.context.first_line("RevokedHostKeys none"),
             ),
-            Verdict::Algorithms => notes.wait(
+            SshVerdict::Algorithms => notes.wait(
                 "host-key-algorithms",
                 format!(
                     "HostKeyAlgorithms of ssh leaves no type of the keys of {host}: ssh takes none of them"

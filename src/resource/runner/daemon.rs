@@ -4,7 +4,7 @@ use toml_edit::{Item, TableLike};
 
 use super::services;
 use crate::change::Notes;
-use crate::resource::settings::Config;
+use crate::resource::settings::ConfigSection;
 use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume, strings_at};
 
 /// Where a job's `docker` finds the daemon that a profile gives it.
@@ -17,7 +17,7 @@ enum Daemon<'p> {
 }
 
 impl<'p> Daemon<'p> {
-    fn of(config: &'p Config) -> Option<Self> {
+    fn of(config: &'p ConfigSection) -> Option<Self> {
         let socket = |volume: &'p String| {
             let volume = Volume::parse(volume);
             let is_socket = volume.daemon_socket().is_some() || volume.path == "/runner/services/docker";
@@ -68,12 +68,17 @@ impl<'p> Daemon<'p> {
 struct Case<'c> {
     runner: &'c Runner<'c>,
     docker: Option<&'c dyn TableLike>,
-    config: &'c Config,
+    config: &'c ConfigSection,
     daemon: Daemon<'c>,
 }
 
 /// Say what keeps jobs from the daemon: nothing else would.
-pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
+pub(super) fn warn(
+    runner: &Runner<'_>,
+    docker: Option<&dyn TableLike>,
+    config: &ConfigSection,
+    notes: &mut Notes,
+) {
     let Some(daemon) = Daemon::of(config) else { return };
     let case = Case { runner, docker, config, daemon };
     if !case.warn_of_network(notes) {

@@ -3,7 +3,7 @@
 use toml_edit::{Item, TableLike};
 
 use crate::change::Notes;
-use crate::resource::settings::Config;
+use crate::resource::settings::ConfigSection;
 use crate::runner_config::{DOCKER, Runner, host_names, strings_at, tables};
 use crate::text::glob;
 
@@ -21,7 +21,7 @@ fn is_dind(service: &dyn TableLike) -> bool {
 }
 
 /// A service of the profile has one of these names, and takes the place of what had it.
-fn is_replaced(service: &dyn TableLike, config: &Config) -> bool {
+fn is_replaced(service: &dyn TableLike, config: &ConfigSection) -> bool {
     let names = host_names(text_of(service, "name"), text_of(service, "alias"));
     config.services.iter().any(|wanted| wanted.host_names().iter().any(|name| names.contains(name)))
 }
@@ -30,7 +30,7 @@ fn is_replaced(service: &dyn TableLike, config: &Config) -> bool {
 pub(super) fn warn_of_other_daemon(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
-    config: &Config,
+    config: &ConfigSection,
     (directory, port): (&str, u16),
     notes: &mut Notes,
 ) {
@@ -91,7 +91,7 @@ pub(super) fn warn_of_other_daemon(
 pub(super) fn warn_of_limit(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
-    config: &Config,
+    config: &ConfigSection,
     notes: &mut Notes,
 ) {
     let is_ours = config.setting(DOCKER, "services_limit").is_some();
@@ -121,7 +121,7 @@ pub(super) fn warn_of_limit(
 pub(super) fn warn_of_unlisted_dind(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
-    config: &Config,
+    config: &ConfigSection,
     notes: &mut Notes,
 ) {
     const KEY: &str = "allowed_privileged_services";

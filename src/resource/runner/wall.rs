@@ -3,7 +3,7 @@
 use toml_edit::{Item, TableLike};
 
 use crate::change::Notes;
-use crate::resource::settings::{Config, Setting};
+use crate::resource::settings::{ConfigSection, Setting};
 use crate::runner_config::{DOCKER, Gift, Hole, Runner, Volume, allows_anybody, holes, strings_at};
 use crate::text::glob;
 use crate::text::toml_patch::Scalar;
@@ -17,7 +17,7 @@ const WITH_ROOT: [&str; 4] =
 
 /// True for a profile that keeps jobs from root on the host: it wants their containers unprivileged, and gives them
 /// no socket of the host's daemon.
-pub(super) fn is_wanted(config: &Config) -> bool {
+pub(super) fn is_wanted(config: &ConfigSection) -> bool {
     config.wants("privileged", false)
         && !config
             .list(DOCKER, "volumes")
@@ -26,7 +26,7 @@ pub(super) fn is_wanted(config: &Config) -> bool {
 }
 
 /// What a profile wants of a key of `[runners.docker]`, as texts.
-fn texts(config: &Config, key: &str) -> Vec<String> {
+fn texts(config: &ConfigSection, key: &str) -> Vec<String> {
     match config.setting(DOCKER, key) {
         Some(Setting::List(list) | Setting::Words(list)) => list.clone(),
         Some(Setting::Scalar(Scalar::String(text))) => vec![text.clone()],
@@ -35,7 +35,7 @@ fn texts(config: &Config, key: &str) -> Vec<String> {
 }
 
 /// True for an element of an allow-list of privileged services that opens what the profile closes.
-pub(super) fn is_hole(element: &str, config: &Config) -> bool {
+pub(super) fn is_hole(element: &str, config: &ConfigSection) -> bool {
     let brings_root = || WITH_ROOT.iter().any(|image| glob::matches(element, image) == Some(true));
     is_wanted(config)
         && !config.list(DOCKER, LIST).iter().any(|pattern| pattern == element)
@@ -44,7 +44,12 @@ pub(super) fn is_hole(element: &str, config: &Config) -> bool {
 }
 
 /// Say what of a runner's values opens the wall that the profile is.
-pub(super) fn warn(runner: &Runner<'_>, docker: Option<&dyn TableLike>, config: &Config, notes: &mut Notes) {
+pub(super) fn warn(
+    runner: &Runner<'_>,
+    docker: Option<&dyn TableLike>,
+    config: &ConfigSection,
+    notes: &mut Notes,
+) {
     if !is_wanted(config) {
         return;
     }

@@ -7,12 +7,12 @@ use crate::text::toml_patch::Scalar;
 
 /// A wanted service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::resource) struct Service {
+pub(in crate::resource) struct GivenService {
     /// Its keys, `name` among them.
     pub(in crate::resource) keys: Vec<(String, Setting)>,
 }
 
-impl Service {
+impl GivenService {
     /// The text at a key.
     pub(in crate::resource) fn text(&self, key: &str) -> &str {
         match self.keys.iter().find(|(name, _)| name == key) {

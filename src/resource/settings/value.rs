@@ -9,13 +9,13 @@ use crate::runner_config::{EXECUTORS, POLICIES, POLICY_KEYS, SERVICES, duration,
 use crate::text::toml_patch::Scalar;
 
 /// A value of the type that the key has.
-pub(super) struct Value<'k> {
+pub(super) struct TypedValue<'k> {
     pub(super) section: &'static str,
     pub(super) key: &'k str,
     pub(super) kind: Type,
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for TypedValue<'_> {
     type Value = Setting;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Setting, D::Error> {
         let setting = match self.kind {

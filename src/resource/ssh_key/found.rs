@@ -29,7 +29,7 @@ pub(super) struct Usable {
 
 /// What was found of the keys that ssh tries.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundKeys {
     pub(super) directory: Option<Seen>,
     /// In the order in which ssh offers them.
     pub(super) usable: Vec<Usable>,
@@ -40,7 +40,7 @@ pub(super) struct Found {
     pub(super) broken: Vec<anyhow::Error>,
 }
 
-impl Found {
+impl FoundKeys {
     /// The keys that jobs use, whether servers take them or not.
     pub(super) fn all(self) -> impl Iterator<Item = Usable> {
         self.usable.into_iter().chain(self.weak.into_iter().map(|(usable, _)| usable))
@@ -48,7 +48,12 @@ impl Found {
 }
 
 /// Look at the directory and at every key that ssh tries.
-pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: &[String]) -> Result<Found> {
+pub(super) fn observe(
+    facts: &Facts<'_>,
+    account: &Account,
+    adopt: bool,
+    names: &[String],
+) -> Result<FoundKeys> {
     // Without a real directory the paths below it would fail with less to say.
     let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
     let path = account.home.join(SSH);
@@ -64,7 +69,7 @@ pub(super) fn observe(facts: &Facts<'_>, account: &Account, adopt: bool, names: 
         check_owner(directory, account, &path, given)?;
         refuse_mount(facts, directory, account, SSH)?;
     }
-    let mut found = Found { directory, ..Found::default() };
+    let mut found = FoundKeys { directory, ..FoundKeys::default() };
     let in_ssh = Path::new(SSH);
     if found.directory.is_none() && names.iter().all(|name| Path::new(name).starts_with(in_ssh)) {
         return Ok(found);

@@ -7,7 +7,7 @@ use super::command::{ByCommand, by_command};
 use super::found::{observe, passphrase};
 use super::other::other_key;
 use super::tried::Tried;
-use crate::change::{Note, Notes, PublicKey};
+use crate::change::{Note, Notes, ShownKey};
 use crate::fault::{Fault, fault};
 use crate::resource::Context;
 
@@ -16,7 +16,7 @@ use crate::resource::Context;
 ///
 /// # Errors
 /// When the home can't be read, or holds something that is no key where one belongs.
-pub fn public_key(context: &Context<'_>) -> Result<(Option<PublicKey>, Vec<Note>)> {
+pub fn public_key(context: &Context<'_>) -> Result<(Option<ShownKey>, Vec<Note>)> {
     let target = context.target;
     let Some(account) = &target.account else { return Ok((None, Vec::new())) };
     let mut notes = Notes::default();

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Allowed, Effect, Spot, places};
+use super::{Allowed, Effect, PolicyLine, places};
 use crate::change::Notes;
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::EFFECT;
 use crate::resource::context::Context;
 use crate::resource::sudo_policy::Policy;
-use crate::text::sudo_list::{Entry, Verdict, entries, settings};
+use crate::text::sudo_list::{ListedCommand, SudoVerdict, entries, settings};
 
 /// Whether sudo lists all of it as free of a password.
 ///
@@ -27,13 +27,13 @@ pub(in crate::resource) fn is_free(
     let effect = Effect { context, policy, ours };
     let said = context.facts.sudo(None, &["-n", "-ll", "-U", &context.target.name])?;
     let rules = said.filter(Finished::success).map(|said| entries(&said.stdout)).unwrap_or_default();
-    Ok(allowed.iter().all(|one| matches!(effect.verdict(one, &rules), Verdict::Free(_))))
+    Ok(allowed.iter().all(|one| matches!(effect.verdict(one, &rules), SudoVerdict::Free(_))))
 }
 
 impl Effect<'_> {
     /// What comes of a call of the command that does nothing, as a job makes it; `None` where there is no such call, or
     /// where sudo knows no rule of the account and would tell root of an offence.
-    pub(super) fn try_out(&self, allowed: &Allowed, rules: &[Entry]) -> Result<Option<Finished>> {
+    pub(super) fn try_out(&self, allowed: &Allowed, rules: &[ListedCommand]) -> Result<Option<Finished>> {
         let [program] = &allowed.command[..] else { return Ok(None) };
         if rules.is_empty() || Path::new(program).file_name() != Some("rsync".as_ref()) {
             return Ok(None);
@@ -50,7 +50,7 @@ impl Effect<'_> {
         &self,
         allowed: &Allowed,
         said: &Finished,
-        rules: &[Entry],
+        rules: &[ListedCommand],
         listing: &str,
         notes: &mut Notes,
     ) -> Result<()> {
@@ -63,7 +63,7 @@ impl Effect<'_> {
             let other = settings(listing).split([',', '\n']).map(str::trim);
             let other = other.filter_map(|word| word.strip_prefix("runas_default=")).next_back();
             if let Some(other) = other.filter(|other| allowed.run_as.is_none() && *other != "root") {
-                let spots: Vec<&Spot> = self.policy.doubt.iter().collect();
+                let spots: Vec<&PolicyLine> = self.policy.doubt.iter().collect();
                 notes.wait(
                     "rule-without-effect",
                     format!("`sudo {short}` of {name} runs as {other} and not as root: {} says runas_default={other}", places(&spots)),
@@ -71,7 +71,7 @@ impl Effect<'_> {
                 );
                 return Ok(());
             }
-            if let Verdict::Partly(entry) = self.verdict(allowed, rules) {
+            if let SudoVerdict::Partly(entry) = self.verdict(allowed, rules) {
                 self.tell_partly(shown, entry, notes);
             }
             notes.right(
@@ -82,7 +82,7 @@ impl Effect<'_> {
             );
             return Ok(());
         }
-        if let Verdict::Partly(entry) = self.verdict(allowed, rules) {
+        if let SudoVerdict::Partly(entry) = self.verdict(allowed, rules) {
             // The arguments of this call are among those that the rule decides about.
             if entry.command.starts_with('!') {
                 self.tell_denied(shown, Some(entry), notes);
@@ -93,17 +93,17 @@ impl Effect<'_> {
         }
         let known = notes.pending.len();
         // By its rules it is free: then it is where sudo looks for it, or something else.
-        let is_free = matches!(self.verdict(allowed, rules), Verdict::Free(_));
+        let is_free = matches!(self.verdict(allowed, rules), SudoVerdict::Free(_));
         if !is_free || self.policy.doubt.as_ref().is_some_and(is_about_paths) {
             self.judge(allowed, rules, listing, notes)?;
         }
         if notes.pending.len() == known {
             // By its rules it is allowed, and something else keeps it from running.
             notes.right.retain(|(kind, what)| *kind != EFFECT || !what.contains(shown));
-            let later: Vec<&Spot> = self.policy.later.iter().collect();
+            let later: Vec<&PolicyLine> = self.policy.later.iter().collect();
             let repair = match &self.policy.doubt {
                 _ if !later.is_empty() => self.repair(&later),
-                Some(Spot { file, line, .. }) => mend!(
+                Some(PolicyLine { file, line, .. }) => mend!(
                     "if that setting is not meant for jobs, take it out: $ sed -i '{},{}s/^/#/' {}; $ visudo -c",
                     line.first,
                     line.last,
@@ -113,7 +113,7 @@ impl Effect<'_> {
                     mend!("see what a job sees: $ su -s /bin/sh {} -c 'sudo -n {} --version'", name, short)
                 }
             };
-            let spots: Vec<&Spot> = self.policy.doubt.iter().chain(later).collect();
+            let spots: Vec<&PolicyLine> = self.policy.doubt.iter().chain(later).collect();
             let place = if spots.is_empty() { String::new() } else { format!("; see {}", places(&spots)) };
             let what = format!("`sudo {short}` of {name} does not run {shown}: {}{place}", said.complaint());
             notes.wait("rule-without-effect", what, repair);
@@ -121,7 +121,7 @@ impl Effect<'_> {
         Ok(())
     }
 
-    pub(super) fn tell_partly(&self, shown: &str, entry: &Entry, notes: &mut Notes) {
+    pub(super) fn tell_partly(&self, shown: &str, entry: &ListedCommand, notes: &mut Notes) {
         let spots = self.spots(Some(entry));
         notes.warn(
             "sudo-some-arguments",
@@ -156,6 +156,6 @@ fn short(program: &str) -> &str {
 }
 
 /// Whether a setting is about where programs are looked for: what it comes to is asked.
-fn is_about_paths(spot: &Spot) -> bool {
+fn is_about_paths(spot: &PolicyLine) -> bool {
     ["secure_path", "exempt_group"].iter().any(|word| spot.line.text.contains(word))
 }

@@ -17,7 +17,7 @@ const EXISTS: i32 = 9;
 
 /// Where accounts are made: the tree, the machine whose tools are used, and the directory for notes.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct AccountsPlace<'a> {
     /// The tree.
     pub root: &'a Root,
     /// The machine itself.
@@ -27,7 +27,7 @@ pub struct Place<'a> {
 }
 
 /// Make a system account as GitLab's package does (its `post-install` script).
-pub(super) fn create(place: Place<'_>, name: &str, comment: &str, shell: &Path) -> Result<()> {
+pub(super) fn create(place: AccountsPlace<'_>, name: &str, comment: &str, shell: &Path) -> Result<()> {
     let arguments = ["--system", "--shell"].map(OsString::from).into_iter();
     let arguments = arguments.chain([shell.as_os_str().to_owned()]);
     let rest = ["--comment", comment, "--create-home", "--skel", "/dev/null", name];
@@ -56,7 +56,7 @@ pub(super) fn create(place: Place<'_>, name: &str, comment: &str, shell: &Path) 
 }
 
 /// Add an account to a supplementary group.
-pub fn join(place: Place<'_>, name: &str, group: &str) -> Result<()> {
+pub fn join(place: AccountsPlace<'_>, name: &str, group: &str) -> Result<()> {
     let arguments = ["--append", "--groups", group, name].map(OsString::from);
     let done = call(place, "usermod", &arguments)?;
     if done.success() {
@@ -69,7 +69,7 @@ pub fn join(place: Place<'_>, name: &str, group: &str) -> Result<()> {
     ))
 }
 
-pub(super) fn call(place: Place<'_>, tool: &str, arguments: &[OsString]) -> Result<Finished> {
+pub(super) fn call(place: AccountsPlace<'_>, tool: &str, arguments: &[OsString]) -> Result<Finished> {
     let program = find(place.machine, tool).ok_or_else(|| missing(tool))?;
     if place.root.is_host() {
         return Tool::new(&program).args(arguments).run();

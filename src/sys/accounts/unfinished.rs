@@ -23,7 +23,7 @@ use super::super::root::Root;
 use super::super::staged::{self, Staged};
 use super::super::waiting::Waiting;
 use super::settings::{home_mode, setting};
-use super::tools::{self, Place, call};
+use super::tools::{self, AccountsPlace, call};
 use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
 use crate::fault::{self, Fault, Nature, fault};
 use crate::repair::Repair;
@@ -66,8 +66,8 @@ pub fn is_note(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// When the note can't be kept, or `useradd` fails.
-pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
-    let Place { root, machine, state } = place;
+pub fn create(place: AccountsPlace<'_>, new: &New, waiting: &Waiting) -> Result<()> {
+    let AccountsPlace { root, machine, state } = place;
     let make = || tools::create(place, &new.name, &new.comment, &new.shell);
     // A useradd looks whether the name is free before it has the lock: of two, the later one changes the numbers.
     wait_for_useradd(machine, &new.name, waiting)?;
@@ -114,8 +114,8 @@ pub fn create(place: Place<'_>, new: &New, waiting: &Waiting) -> Result<()> {
 ///
 /// # Errors
 /// When what is missing can't be added; the note stays then.
-pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
-    let Place { machine, state, .. } = place;
+pub fn finish(place: AccountsPlace<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
+    let AccountsPlace { machine, state, .. } = place;
     let mut finished = Vec::new();
     aside::forget(state)?;
     let cannot = || format!("cannot read what a killed run left in {}", state.path().display());
@@ -138,7 +138,7 @@ pub fn finish(place: Place<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
     Ok(finished)
 }
 
-impl Place<'_> {
+impl AccountsPlace<'_> {
     /// Add what is missing of an account; false when that is nothing, or it is none of ours. A `fresh` one was made by
     /// this very run.
     fn complete(&self, new: &New, fresh: bool) -> Result<bool> {
@@ -232,7 +232,7 @@ pub(super) fn is_gone(pid: i32) -> bool {
 }
 
 struct Unfinished<'a> {
-    place: Place<'a>,
+    place: AccountsPlace<'a>,
     new: &'a New,
     fresh: bool,
     owner: Identity,

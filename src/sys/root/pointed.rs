@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
-use super::{Dir, Entry, Kind, MOST_LINKS, Root, Stat, parts, unusable};
+use super::{Dir, DirEntry, Kind, MOST_LINKS, Root, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
 use crate::sys::fast_open::{self, FastOpen};
@@ -92,7 +92,7 @@ impl From<io::Error> for Refusal {
 }
 
 /// Where a path led.
-struct Found {
+struct Followed {
     dir: Rc<Dir>,
     /// Empty for the directory itself.
     name: OsString,
@@ -121,7 +121,7 @@ impl Root {
     /// # Errors
     /// When a component of its path belongs to somebody else than root and its caller, can be written by others, or is
     /// a link; and when it can't be read.
-    pub fn pointed_at(&self, path: &Path, cap: u64) -> Result<Option<(Entry, bool)>, Refusal> {
+    pub fn pointed_at(&self, path: &Path, cap: u64) -> Result<Option<(DirEntry, bool)>, Refusal> {
         let path = std::path::absolute(path)?;
         if self.owner.uid != 0 {
             return Ok(self.read(&path, cap)?.map(|(entry, _)| (entry, true)));
@@ -133,7 +133,7 @@ impl Root {
         }
         let Some(found) = self.look(&path, true)? else { return Ok(None) };
         if found.name.is_empty() {
-            return Ok(Some((Entry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
+            return Ok(Some((DirEntry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
         }
         let file = match found.dir.open(&found.name) {
             Ok(file) => file,
@@ -142,7 +142,7 @@ impl Root {
             Err(error) => {
                 return match found.dir.stat_entry(&found.name)? {
                     Some(stat) if stat.kind != Kind::Regular => {
-                        Ok(Some((Entry { stat, bytes: Vec::new() }, false)))
+                        Ok(Some((DirEntry { stat, bytes: Vec::new() }, false)))
                     }
                     _ => Err(error.into()),
                 };
@@ -160,7 +160,7 @@ impl Root {
             Some(why) if stat.kind == Kind::Regular => {
                 Err(refusal(&at, if shared { Blame::Place } else { Blame::File }, why))
             }
-            _ => Ok(Some((Entry::of(&file, cap)?, found.is_open && stat.mode & 0o004 != 0))),
+            _ => Ok(Some((DirEntry::of(&file, cap)?, found.is_open && stat.mode & 0o004 != 0))),
         }
     }
 
@@ -168,7 +168,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`Root::pointed_at`].
-    pub fn given_file(&self, path: &Path, cap: u64) -> Result<Option<Entry>> {
+    pub fn given_file(&self, path: &Path, cap: u64) -> Result<Option<DirEntry>> {
         let shown = path.display();
         match self.pointed_at(path, cap) {
             Err(Refusal::Distrust(distrust)) => Err(fault(
@@ -224,7 +224,7 @@ impl Root {
 
     fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
         match self.look(path, false) {
-            Ok(Some(Found { dir, name, stat: Some(stat), .. })) if itself => {
+            Ok(Some(Followed { dir, name, stat: Some(stat), .. })) if itself => {
                 Ok(self.distrust(&dir.path().join(name), stat))
             }
             Ok(_) => Ok(None),
@@ -235,7 +235,7 @@ impl Root {
 
     /// Go to the last component of a path, and look at each directory on the way. `strict` is for what root is pointed
     /// at: it refuses links, which are followed otherwise.
-    fn look(&self, path: &Path, strict: bool) -> Result<Option<Found>, Refusal> {
+    fn look(&self, path: &Path, strict: bool) -> Result<Option<Followed>, Refusal> {
         let check = |dir: &Rc<Dir>, is_last: bool| {
             let known = self.top_seen.get().filter(|_| Rc::ptr_eq(dir, &self.top));
             let stat = known.map_or_else(|| dir.stat(), |stat| Ok(*stat))?;
@@ -279,7 +279,7 @@ impl Root {
             };
             if stat.kind != Kind::Link {
                 if todo.is_empty() {
-                    return Ok(Some(Found { dir: here, name: part, is_open, stat: Some(stat) }));
+                    return Ok(Some(Followed { dir: here, name: part, is_open, stat: Some(stat) }));
                 }
                 return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
             }
@@ -304,7 +304,7 @@ impl Root {
             }
             parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
         }
-        Ok(Some(Found { dir: here, name: OsString::new(), is_open, stat: None }))
+        Ok(Some(Followed { dir: here, name: OsString::new(), is_open, stat: None }))
     }
 
     /// Why others could change a thing. `strict` is for what root is pointed at: no group at all may write it, and the

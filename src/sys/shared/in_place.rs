@@ -23,7 +23,7 @@ use super::super::lease::{Against, Watch};
 use super::super::root::Root;
 use super::super::staged;
 use super::super::waiting::Waiting;
-use super::target::{After, Before, Target, in_use, is_same, not_taken_back, stamp};
+use super::target::{After, Before, SharedTarget, in_use, is_same, not_taken_back, stamp};
 use crate::fault::Fault;
 
 /// How the names of copies begin.
@@ -40,7 +40,7 @@ impl InPlace {
     /// Write `after` where `before` is.
     pub(super) fn write(
         &mut self,
-        target: &Target,
+        target: &SharedTarget,
         before: &Before,
         after: &After,
         not_before: (i64, i64),
@@ -65,7 +65,7 @@ impl InPlace {
     }
 
     /// The write holds: the copy goes.
-    pub(super) fn finish(&mut self, target: &Target) -> Result<()> {
+    pub(super) fn finish(&mut self, target: &SharedTarget) -> Result<()> {
         if let Some(copy) = self.copy.take() {
             target.state.unlink(&copy)?;
             target.state.sync()?;
@@ -74,7 +74,7 @@ impl InPlace {
     }
 
     /// Write the former bytes again.
-    pub(super) fn roll_back(&mut self, target: &Target, before: &Before, after: &After) -> Result<()> {
+    pub(super) fn roll_back(&mut self, target: &SharedTarget, before: &Before, after: &After) -> Result<()> {
         if self.written {
             let file = watch(target)?;
             let now = read_all(file.file(), file.begun().size, file.begun().size)?;
@@ -94,7 +94,7 @@ impl InPlace {
 }
 
 /// Open for writing, and keep everybody out.
-fn watch(target: &Target) -> Result<Watch> {
+fn watch(target: &SharedTarget) -> Result<Watch> {
     let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(&target.dir, target.name.as_os_str(), flags, Mode::empty()).map_err(io::Error::from)?;
     let file = File::from(file);
@@ -134,7 +134,7 @@ struct Header {
     new: usize,
 }
 
-fn keep_both(target: &Target, name: &OsStr, before: &Before, after: &After) -> Result<()> {
+fn keep_both(target: &SharedTarget, name: &OsStr, before: &Before, after: &After) -> Result<()> {
     let header = Header { path: target.path(), old: before.bytes.len(), new: after.bytes.len() };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
@@ -179,8 +179,12 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     if parent.stat_entry(file_name)?.is_none_or(|stat| stat.kind != Kind::Regular) {
         return Ok(None);
     }
-    let target =
-        Target { dir: parent, name: file_name.to_owned(), state: Rc::clone(state), waiting: waiting.clone() };
+    let target = SharedTarget {
+        dir: parent,
+        name: file_name.to_owned(),
+        state: Rc::clone(state),
+        waiting: waiting.clone(),
+    };
     let file = watch(&target)?;
     let size = file.begun().size;
     let now = read_all(file.file(), size, size)?;

@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 
 use super::super::dir::{Dir, Kind};
 use super::super::staged;
-use super::target::{Target, compare};
+use super::target::{SharedTarget, compare};
 use crate::fault::Fault;
 
 /// Remove it. Only an old file that somebody wrote to after it had been exchanged is kept first: that writer
 /// believes in its update.
-pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
+pub fn sweep(target: &SharedTarget) -> Result<Vec<Fault>> {
     let mut kept = Vec::new();
     let cannot = || format!("cannot remove what a killed run left in {}", target.dir.path().display());
     for name in staged::leftovers(&target.dir, &target.name).with_context(cannot)? {
@@ -35,7 +35,7 @@ pub fn sweep(target: &Target) -> Result<Vec<Fault>> {
 }
 
 /// The live file was made later (so the leftover had the place), but the leftover was written later.
-fn holds_an_update(target: &Target, leftover: &OsStr) -> io::Result<bool> {
+fn holds_an_update(target: &SharedTarget, leftover: &OsStr) -> io::Result<bool> {
     let (Some(live), Some(left)) = (target.dir.stat_entry(&target.name)?, target.dir.stat_entry(leftover)?)
     else {
         return Ok(false);

@@ -22,7 +22,7 @@ use crate::repair::Repair;
 
 /// Where the file is, and where what must not be lost is kept.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct SharedTarget {
     /// The directory that the file lies in.
     pub dir: Rc<Dir>,
     /// Its name there.
@@ -55,7 +55,7 @@ pub struct After {
     pub mode: u32,
 }
 
-impl Target {
+impl SharedTarget {
     /// The file's path in the tree.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(&self.name)

@@ -30,10 +30,10 @@ const MOST_INCLUDES: usize = 1000;
 const MODE: u32 = 0o440;
 
 /// Where a copy is to read what a line reads: by the number of the line, whether it is a directory, and its path.
-type Place<'a> = &'a mut dyn FnMut(usize, bool, &Path) -> Result<PathBuf>;
+type CopyPlace<'a> = &'a mut dyn FnMut(usize, bool, &Path) -> Result<PathBuf>;
 
 /// Copies a file of the policy that lies in a directory, with other places for what it includes.
-pub type Redirect = fn(&[u8], &Path, Place<'_>) -> Result<Vec<u8>>;
+pub type Redirect = fn(&[u8], &Path, CopyPlace<'_>) -> Result<Vec<u8>>;
 
 /// A copy of the policy in a directory that only root can enter, removed on drop.
 pub(super) struct Stage<'a> {

@@ -7,7 +7,7 @@ fn description(target: &str) -> Result<Description, String> {
 #[test]
 fn a_description_is_read_as_it_was_written() {
     let mut one = description("/srv/www/app").unwrap();
-    assert_eq!(one.deployment.owner, Owner::default());
+    assert_eq!(one.deployment.owner, OwnerAndGroup::default());
     assert!(!one.deployment.delete);
     assert_eq!(Description::parse(&one.render()).as_ref(), Ok(&one));
     one.deployment.exclude = vec![Pattern("a \"quoted\" 'one'".to_owned()), Pattern("*.o".to_owned())];
@@ -74,12 +74,12 @@ fn modes_that_give_something_away_are_refused() {
 #[test]
 fn names_owners_and_patterns_are_checked() {
     for name in ["", "-x", "a b", "a/b", "..", "A", "a\n", "é", "--root"] {
-        assert!(Name::try_from(name.to_owned()).is_err(), "{name}");
+        assert!(DeploymentName::try_from(name.to_owned()).is_err(), "{name}");
     }
     for owner in ["", ":", "root:", "#0", "a b", "www:ALL"] {
-        assert!(Owner::try_from(owner.to_owned()).is_err(), "{owner}");
+        assert!(OwnerAndGroup::try_from(owner.to_owned()).is_err(), "{owner}");
     }
-    assert_eq!(Owner::try_from("www-data".to_owned()).unwrap().group, "www-data");
+    assert_eq!(OwnerAndGroup::try_from("www-data".to_owned()).unwrap().group, "www-data");
     for pattern in ["", "!", "- x", "+ x", "a\nb"] {
         assert!(Pattern::try_from(pattern.to_owned()).is_err(), "{pattern}");
     }

@@ -30,7 +30,7 @@ pub(super) enum Item {
 
 /// Reads a whole file. The error stands where git gives up.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<Item>, TextError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = ConfigParser { text, at: 0 };
     if text.starts_with(b"\xef\xbb\xbf") {
         reader.at = 3;
     }
@@ -71,12 +71,12 @@ fn is_key(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
-struct Reader<'a> {
+struct ConfigParser<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl ConfigParser<'_> {
     /// The next byte; a CRLF is one newline.
     fn next(&mut self) -> Option<u8> {
         let rest = self.text.get(self.at..)?;
@@ -91,7 +91,7 @@ impl Reader<'_> {
 
     /// The next byte, without taking it.
     fn peek(&self) -> Option<u8> {
-        Reader { text: self.text, at: self.at }.next()
+        ConfigParser { text: self.text, at: self.at }.next()
     }
 
     fn skip_line(&mut self) {

@@ -3,7 +3,7 @@
 use super::parse::{Item, canonical, is_space};
 
 /// Where keys are put in.
-pub(super) struct Place {
+pub(super) struct KeyPlace {
     /// A byte of the file.
     pub(super) at: usize,
     /// Line ends that must come before them.
@@ -16,7 +16,7 @@ pub(super) struct Place {
 
 /// Finds the place for keys of `section`, among the `items` of `text`: before anything that the file includes, so that
 /// what is included keeps the last word.
-pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
+pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> KeyPlace {
     let section = canonical(section);
     let is_include =
         |item: &Item| matches!(item, Item::Section { name, .. } if super::condition_of(name).is_some());
@@ -27,9 +27,12 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
     // Of the section's own keys the last one, else its header.
     let own = tail.iter().skip(1).take_while(|item| matches!(item, Item::Variable { .. }));
     match own.last().or(tail.first()) {
-        Some(Item::Variable { start, end, open, .. }) => {
-            Place { at: *end, gap: gap(text, *end, *open), indent: indent(text, *start), new_section: false }
-        }
+        Some(Item::Variable { start, end, open, .. }) => KeyPlace {
+            at: *end,
+            gap: gap(text, *end, *open),
+            indent: indent(text, *start),
+            new_section: false,
+        },
         Some(Item::Section { end, .. }) => {
             let rest = text.get(*end..).unwrap_or_default();
             let line = rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -37,7 +40,7 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
             // A further header may follow on the same line.
             let alone = matches!(first, None | Some(b'#' | b';'));
             let at = if alone { end + line.len() } else { *end };
-            Place {
+            KeyPlace {
                 at,
                 gap: if alone { gap(text, at, false) } else { "\n" },
                 indent: "\t".to_owned(),
@@ -50,7 +53,7 @@ pub(super) fn place(text: &[u8], items: &[Item], section: &str) -> Place {
                 _ => text.len(),
             };
             let open = matches!(items.last(), Some(Item::Variable { open: true, .. })) && at == text.len();
-            Place {
+            KeyPlace {
                 at,
                 // Nothing but, at most, a byte order mark.
                 gap: if matches!(text.get(..at), Some(b"" | b"\xef\xbb\xbf")) {

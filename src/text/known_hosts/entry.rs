@@ -15,7 +15,7 @@ gitlab.com ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAA
 
 /// A key that a host has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KnownHost {
     /// The host.
     pub host: HostName,
     /// Its key.
@@ -23,7 +23,7 @@ pub struct Entry {
 }
 
 /// The line of `known_hosts`, without its newline.
-impl fmt::Display for Entry {
+impl fmt::Display for KnownHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.host, self.key.kind(), self.key.base64())
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Entry {
 /// `ssh-ed25519 AAAA…` for `host`. Comments and empty lines are skipped.
 ///
 /// Stricter than [`super::merge`] is with lines that are there: markers, patterns and hashed names are mistakes here.
-pub fn entries(text: &str, host: Option<&HostName>) -> Result<Vec<Entry>, TextError> {
+pub fn entries(text: &str, host: Option<&HostName>) -> Result<Vec<KnownHost>, TextError> {
     let mut entries = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let start = line.len() - line.trim_start_matches([' ', '\t']).len();
@@ -51,7 +51,7 @@ fn entry_line(
     line: &str,
     start: usize,
     host: Option<&HostName>,
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<KnownHost>,
 ) -> Result<(), TextError> {
     let at = |offset: usize, message: &str| TextError::new(1, offset + 1, message);
     let text = |start| {
@@ -86,7 +86,7 @@ fn entry_line(
     let key = HostKey::from_base64(kind, blob).map_err(|message| at(blob_at, message))?;
     entries.extend(hosts.into_iter().map(|host| {
         let key = key.clone();
-        Entry { host, key }
+        KnownHost { host, key }
     }));
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) enum Marker {
 
 /// A line that holds a key.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct KeyLine<'a> {
     pub(super) marker: Marker,
     /// Patterns joined by commas, or one hashed name.
     pub(super) hosts: &'a [u8],
@@ -28,7 +28,7 @@ pub(super) struct Line<'a> {
     pub(super) key: PublicKey,
 }
 
-impl<'a> Line<'a> {
+impl<'a> KeyLine<'a> {
     /// Reads a line without its line end. `None` for anything that ssh skips: comments, empty lines, lines that it can't read.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         let line = line.split(|byte| *byte == 0).next()?;

@@ -5,7 +5,7 @@ use std::fmt;
 use toml_edit::{Document, Item, Table};
 
 use super::edit::{Edit, PatchError, Patched, Step};
-use super::standard::Place;
+use super::standard::TablePlace;
 use super::target::Node;
 use super::verify;
 use super::walk::{self, Walk};
@@ -82,7 +82,7 @@ impl Toml {
     pub fn patch_and_read(&self, edits: &[Edit]) -> Result<(Patched, Option<Self>), PatchError> {
         let wanted = self.wanted(edits)?;
         let mut walk = Walk::new(self.text());
-        walk.table(Place::root(self.root()), &wanted)?;
+        walk.table(TablePlace::root(self.root()), &wanted)?;
         let mut text = String::new();
         if self.bom {
             text.push(BYTE_ORDER_MARK);

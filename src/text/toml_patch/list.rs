@@ -11,7 +11,7 @@ use super::target::EditTarget;
 use super::walk::Splice;
 
 /// What went wrong, and what to point at.
-type Failure = (Option<Range<usize>>, String);
+type ListFailure = (Option<Range<usize>>, String);
 
 /// One element and what surrounds it in the text.
 struct ArrayItem {
@@ -23,7 +23,7 @@ struct ArrayItem {
 
 /// What to do, place by place. Removal and insertion are never mixed; such edits become replacements in place.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Plan<'a> {
+struct ListPlan<'a> {
     replace: Vec<(usize, &'a str)>,
     remove: Vec<usize>,
     append: Vec<&'a str>,
@@ -35,7 +35,7 @@ pub(super) fn same_scalar(value: &Value, wanted: &Scalar) -> bool {
 }
 
 /// The strings of a list; fails at the first element that is none.
-pub(super) fn strings(array: &Array) -> Result<Vec<&str>, Failure> {
+pub(super) fn strings(array: &Array) -> Result<Vec<&str>, ListFailure> {
     let strings = array.iter().map(|value| {
         let string = value.as_str();
         string.ok_or_else(|| (value.span(), "is a list with an element that is not a string".to_owned()))
@@ -44,7 +44,7 @@ pub(super) fn strings(array: &Array) -> Result<Vec<&str>, Failure> {
 }
 
 /// The pieces that make a list what is asked for.
-pub(super) fn edit(text: &str, array: &Array, target: &EditTarget<'_>) -> Result<Vec<Splice>, Failure> {
+pub(super) fn edit(text: &str, array: &Array, target: &EditTarget<'_>) -> Result<Vec<Splice>, ListFailure> {
     let span = array.span();
     let fail = |message| (span.clone(), message);
     if let EditTarget::Scalar(_) = target {
@@ -52,7 +52,7 @@ pub(super) fn edit(text: &str, array: &Array, target: &EditTarget<'_>) -> Result
     }
     let old = strings(array)?;
     let new = target.list(Some(&old)).map_err(fail)?.unwrap_or_default();
-    let Plan { replace, remove, append } = Plan::new(&old, &new, target);
+    let ListPlan { replace, remove, append } = ListPlan::new(&old, &new, target);
     let replace: Vec<_> = replace.into_iter().map(|(index, value)| (index, quote::string(value))).collect();
     let append: Vec<_> = append.into_iter().map(quote::string).collect();
     splices(text, array, &replace, &append, &remove).ok_or_else(|| fail("has no place".to_owned()))
@@ -64,7 +64,7 @@ pub(super) fn tables(
     array: &Array,
     come: &[String],
     go: &[usize],
-) -> Result<Vec<Splice>, Failure> {
+) -> Result<Vec<Splice>, ListFailure> {
     let other = array.iter().find(|element| !element.is_inline_table());
     match other {
         Some(other) if !come.is_empty() => {
@@ -106,7 +106,7 @@ fn splices(
     Some(splices)
 }
 
-impl<'a> Plan<'a> {
+impl<'a> ListPlan<'a> {
     fn new(old: &[&'a str], new: &[&'a str], target: &'a EditTarget<'_>) -> Self {
         if let EditTarget::Elements(elements) = target {
             let removed = |(index, value): (usize, &&str)| {

@@ -4,7 +4,7 @@ use toml_edit::{Item, Table};
 
 use super::edit::{PatchError, Step};
 use super::new_entries::NewEntries;
-use super::style::{self, Style};
+use super::style::{self, HeaderStyle};
 use super::target::Node;
 use super::walk::{Splice, Walk};
 use super::{layout, quote, remove};
@@ -16,14 +16,14 @@ const RANK_NEW_HEADER: i64 = 1_000_000;
 
 /// A table of the document and what surrounds it.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'t> {
+pub(super) struct TablePlace<'t> {
     table: &'t Table,
     parent: Option<&'t Table>,
     /// The length of the path at the header, or at the root, under which dotted keys of this table stand.
     owner: usize,
 }
 
-impl<'t> Place<'t> {
+impl<'t> TablePlace<'t> {
     pub(super) fn root(table: &'t Table) -> Self {
         Self { table, parent: None, owner: 0 }
     }
@@ -48,7 +48,7 @@ enum InsertPoint {
 
 impl<'t> Walk<'t> {
     /// Walks into a table, and writes the keys and tables that it lacks.
-    pub(super) fn table(&mut self, place: Place<'t>, node: &Node<'_>) -> Result<(), PatchError> {
+    pub(super) fn table(&mut self, place: TablePlace<'t>, node: &Node<'_>) -> Result<(), PatchError> {
         let table = place.table;
         if node.target.is_some() {
             return Err(self.fail(table.span(), "is a table, not a value"));
@@ -94,7 +94,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes keys after the last one of the table's own lines.
-    fn body_lines(&mut self, place: Place<'t>, mut entries: Vec<String>) {
+    fn body_lines(&mut self, place: TablePlace<'t>, mut entries: Vec<String>) {
         let table = place.table;
         let (spot, indent) = if let Some(last) = layout::last_entry(table) {
             let indent = layout::indent(self.text, last.start).to_owned();
@@ -117,11 +117,11 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes the header of a table that only tables below it brought into being, in front of the first of them.
-    fn missing_header(&mut self, place: Place<'t>, fresh: &NewEntries<'_>) {
+    fn missing_header(&mut self, place: TablePlace<'t>, fresh: &NewEntries<'_>) {
         let Some((first, _)) = layout::outer_headers(place.table) else {
             return;
         };
-        let style = Style::below(self.text, place.parent.unwrap_or(place.table), false);
+        let style = HeaderStyle::below(self.text, place.parent.unwrap_or(place.table), false);
         let mut new = Headers { style: &style, lines: Vec::new() };
         new.table(&self.header_path(), fresh, &style.header);
         if layout::blank_above(self.text, first) == Some(true) {
@@ -132,8 +132,8 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes new tables after everything that the table holds.
-    fn new_tables(&mut self, place: Place<'t>, fresh: &NewEntries<'_>) {
-        let style = Style::below(self.text, place.table, place.is_root());
+    fn new_tables(&mut self, place: TablePlace<'t>, fresh: &NewEntries<'_>) {
+        let style = HeaderStyle::below(self.text, place.table, place.is_root());
         let mut new = Headers { style: &style, lines: Vec::new() };
         let header = self.header_path();
         for (key, below) in &fresh.tables {
@@ -149,8 +149,8 @@ impl<'t> Walk<'t> {
     }
 
     /// Writes new tables behind the last one of a list of tables.
-    pub(super) fn more_tables(&mut self, from: &Place<'t>, last: &'t Table, fresh: &[NewEntries<'_>]) {
-        let style = Style::like(self.text, last, from.is_root());
+    pub(super) fn more_tables(&mut self, from: &TablePlace<'t>, last: &'t Table, fresh: &[NewEntries<'_>]) {
+        let style = HeaderStyle::like(self.text, last, from.is_root());
         let mut new = Headers { style: &style, lines: Vec::new() };
         new.list(&self.header_path(), fresh, &style.header);
         self.headers_behind(last, &new.lines);
@@ -222,7 +222,7 @@ fn child(header: &[String], key: &str) -> Vec<String> {
 
 /// The lines of new tables, as they are put together.
 struct Headers<'s> {
-    style: &'s Style,
+    style: &'s HeaderStyle,
     lines: Vec<String>,
 }
 

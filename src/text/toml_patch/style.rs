@@ -5,7 +5,7 @@ use toml_edit::{Item, Table};
 use super::layout::{self, UNIT};
 
 /// How a new header and the keys below it look.
-pub(super) struct Style {
+pub(super) struct HeaderStyle {
     /// The blanks before the header.
     pub(super) header: String,
     /// How much further in than the header its keys go.
@@ -14,7 +14,7 @@ pub(super) struct Style {
     pub(super) blank_above: bool,
 }
 
-impl Style {
+impl HeaderStyle {
     /// How a new table below `parent` should look.
     pub(super) fn below(text: &str, parent: &Table, is_root: bool) -> Self {
         let indent = |offset| layout::indent(text, offset).to_owned();

@@ -17,16 +17,16 @@ pub(super) fn compare(
     after: &Table,
     wanted: &Node<'_>,
 ) -> Result<(), PatchError> {
-    let mut check = Check { text, path: Vec::new() };
+    let mut check = Verification { text, path: Vec::new() };
     check.view(View::Table(before), View::Table(after), Some(wanted))
 }
 
-struct Check<'c> {
+struct Verification<'c> {
     text: &'c str,
     path: Vec<Step>,
 }
 
-impl<'c> Check<'c> {
+impl<'c> Verification<'c> {
     /// Compares a value before and after, and everything below it.
     fn view(
         &mut self,

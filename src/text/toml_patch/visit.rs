@@ -5,7 +5,7 @@ use toml_edit::{Item, Value};
 use super::edit::{PatchError, Step};
 use super::list;
 use super::new_entries::{self, NewEntries};
-use super::standard::Place;
+use super::standard::TablePlace;
 use super::target::{EditTarget, Node};
 use super::walk::{Splice, Walk};
 
@@ -13,7 +13,7 @@ impl<'t> Walk<'t> {
     /// Walks into something that a table holds.
     pub(super) fn item(
         &mut self,
-        from: &Place<'t>,
+        from: &TablePlace<'t>,
         item: &'t Item,
         node: &Node<'_>,
     ) -> Result<(), PatchError> {

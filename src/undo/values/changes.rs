@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::twins::{LiveDeed, Runner};
+use super::twins::{LiveEdit, LiveRunner};
 use crate::change::ValueChange;
-use crate::runner_config::deeds::{TO_SERVICES, list_of, service, service_path};
+use crate::runner_config::edits::{TO_SERVICES, list_of, service, service_path};
 use crate::runner_config::identity;
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, View};
 
@@ -27,7 +27,7 @@ impl<'a> ValueHistory<'a> {
 
 /// What there can be at a path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum SlotKind {
     Scalar,
     /// A list of which elements are ours.
     List,
@@ -55,35 +55,35 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// `deeds` are the values of a runner that the runs changed, those of the newest run first.
-    pub(super) fn hold(&mut self, runner: &Runner<'_>, deeds: &[LiveDeed<'_>]) {
-        let mut services = BTreeMap::<usize, Vec<&LiveDeed<'_>>>::new();
+    /// `edits` are the values of a runner that the runs changed, those of the newest run first.
+    pub(super) fn hold(&mut self, runner: &LiveRunner<'_>, edits: &[LiveEdit<'_>]) {
+        let mut services = BTreeMap::<usize, Vec<&LiveEdit<'_>>>::new();
         let mut others = Vec::new();
-        for deed in deeds {
-            match service(&deed.path) {
-                Some(index) => services.entry(index).or_default().push(deed),
-                None => others.push(deed),
+        for edit in edits {
+            match service(&edit.path) {
+                Some(index) => services.entry(index).or_default().push(edit),
+                None => others.push(edit),
             }
         }
         self.values(runner, &others);
         let first = self.edits.len();
-        for (index, deeds) in &services {
-            self.service(runner, *index, deeds);
+        for (index, edits) in &services {
+            self.service(runner, *index, edits);
         }
-        let oldest = deeds.iter().rfind(|deed| service(&deed.path).is_some());
-        if oldest.is_some_and(|deed| deed.deed.made(TO_SERVICES.len())) {
+        let oldest = edits.iter().rfind(|edit| service(&edit.path).is_some());
+        if oldest.is_some_and(|edit| edit.edit.made(TO_SERVICES.len())) {
             self.inline_services(runner, first);
         }
-        self.tables(runner, deeds);
+        self.tables(runner, edits);
     }
 
     /// A table that only our values brought into being goes with the last of them.
-    fn tables(&mut self, runner: &Runner<'_>, deeds: &[LiveDeed<'_>]) {
+    fn tables(&mut self, runner: &LiveRunner<'_>, edits: &[LiveEdit<'_>]) {
         let mut made = BTreeMap::new();
         // What the oldest run found counts.
-        for deed in deeds {
-            for (depth, is_made) in (1..).zip(deed.deed.made_tables()) {
-                made.insert(&deed.path[..depth], is_made);
+        for edit in edits {
+            for (depth, is_made) in (1..).zip(edit.edit.made_tables()) {
+                made.insert(&edit.path[..depth], is_made);
             }
         }
         let made = made.into_iter().filter(|(_, is_made)| *is_made);
@@ -92,7 +92,7 @@ impl Changes {
 
     /// A list of inline tables that only our services brought into being goes with the last of them. Other services
     /// have no list without them.
-    fn inline_services(&mut self, runner: &Runner<'_>, first: usize) {
+    fn inline_services(&mut self, runner: &LiveRunner<'_>, first: usize) {
         let list = TO_SERVICES.map(Step::from);
         let View::Value(toml_edit::Value::Array(services)) = runner.at(&list) else { return };
         let goes = |index| {
@@ -105,20 +105,20 @@ impl Changes {
         }
     }
 
-    fn values(&mut self, runner: &Runner<'_>, deeds: &[&LiveDeed<'_>]) {
+    fn values(&mut self, runner: &LiveRunner<'_>, edits: &[&LiveEdit<'_>]) {
         let mut slots = BTreeMap::<_, Slot<'_>>::new();
-        for LiveDeed { deed, path } in deeds {
-            let (new, old) = (deed.after.as_ref(), deed.before.as_ref());
+        for LiveEdit { edit, path } in edits {
+            let (new, old) = (edit.after.as_ref(), edit.before.as_ref());
             let (kind, path, place) = match &path[..] {
-                path if deed.element => (Kind::List, path, None),
-                [list @ .., Step::Index(word)] => (Kind::Words, list, Some(*word)),
-                path => (Kind::Scalar, path, None),
+                path if edit.element => (SlotKind::List, path, None),
+                [list @ .., Step::Index(word)] => (SlotKind::Words, list, Some(*word)),
+                path => (SlotKind::Scalar, path, None),
             };
             let slot = slots.entry((kind, path)).or_default();
-            slot.made = deed.made(path.len());
+            slot.made = edit.made(path.len());
             let is_it = |history: &&mut ValueHistory<'_>| match kind {
                 // An older run that made what a newer one found is the same element's history.
-                Kind::List => new.is_some() && history.target() == new,
+                SlotKind::List => new.is_some() && history.target() == new,
                 _ => history.place == place,
             };
             match slot.histories.iter_mut().find(is_it) {
@@ -129,35 +129,37 @@ impl Changes {
         for ((kind, path), mut slot) in slots {
             slot.histories.sort_by_key(|history| history.place);
             match kind {
-                Kind::Scalar => slot.histories.iter().for_each(|history| self.scalar(runner, path, history)),
-                Kind::List => self.list(runner, path, &slot),
-                Kind::Words => self.words(runner, path, &slot),
+                SlotKind::Scalar => {
+                    slot.histories.iter().for_each(|history| self.scalar(runner, path, history));
+                }
+                SlotKind::List => self.list(runner, path, &slot),
+                SlotKind::Words => self.words(runner, path, &slot),
             }
         }
     }
 
     /// A service: one that the oldest run made goes as a whole, if it holds nothing of anybody else.
-    fn service(&mut self, runner: &Runner<'_>, index: usize, deeds: &[&LiveDeed<'_>]) {
+    fn service(&mut self, runner: &LiveRunner<'_>, index: usize, edits: &[&LiveEdit<'_>]) {
         let path = service_path(index);
         let service = runner.at(&path);
-        let is_made = deeds.last().is_some_and(|deed| deed.deed.made(path.len()));
+        let is_made = edits.last().is_some_and(|edit| edit.edit.made(path.len()));
         if matches!(service, View::Nothing) {
             if !is_made {
-                let name = deeds.iter().find(|deed| deed.path.last() == Some(&Step::from("name")));
-                let name = name.map(|deed| format!(" {}", text(deed.deed.after.as_ref())));
+                let name = edits.iter().find(|edit| edit.path.last() == Some(&Step::from("name")));
+                let name = name.map(|edit| format!(" {}", text(edit.edit.after.as_ref())));
                 let list = runner.name(list_of(&path));
                 self.refuse(format!("{list} no longer has the service{}", name.unwrap_or_default()));
             }
             return;
         }
         let first = self.edits.len();
-        self.values(runner, deeds);
+        self.values(runner, edits);
         if !is_made {
             return;
         }
         for key in service.keys().unwrap_or_default() {
             let step = Step::from(key);
-            let is_ours = |deed: &&LiveDeed<'_>| deed.path.get(path.len()) == Some(&step);
+            let is_ours = |edit: &&LiveEdit<'_>| edit.path.get(path.len()) == Some(&step);
             let below = [&path[..], std::slice::from_ref(&step)].concat();
             let inner = runner.path(&below);
             let goes = |element: &&str| {
@@ -166,7 +168,7 @@ impl Changes {
                 self.edits.iter().skip(first).any(|edit| edit.path == inner && is_it(&edit.action))
             };
             let elements = runner.at(&below).strings().unwrap_or_default();
-            if !deeds.iter().any(is_ours) {
+            if !edits.iter().any(is_ours) {
                 self.refuse(format!("{} is there, runner-prep did not set it", runner.name(&below)));
             } else if key == "environment" && !elements.iter().all(goes) {
                 self.refuse(format!("{} has more than runner-prep set", runner.name(&below)));
@@ -176,7 +178,7 @@ impl Changes {
         self.edits.push(Edit::new(runner.path(&path), Action::Remove));
     }
 
-    fn words(&mut self, runner: &Runner<'_>, path: &[Step], words: &Slot<'_>) {
+    fn words(&mut self, runner: &LiveRunner<'_>, path: &[Step], words: &Slot<'_>) {
         let Some(list) = runner.at(path).strings() else {
             return self.refuse(format!("{} is not a list of strings", runner.name(path)));
         };
@@ -214,7 +216,7 @@ impl Changes {
         self.edits.push(Edit::new(runner.path(path), action));
     }
 
-    fn scalar(&mut self, runner: &Runner<'_>, path: &[Step], history: &ValueHistory<'_>) {
+    fn scalar(&mut self, runner: &LiveRunner<'_>, path: &[Step], history: &ValueHistory<'_>) {
         let Some(now) = runner.at(path).scalar() else {
             let set = text(history.newest());
             return self
@@ -231,7 +233,7 @@ impl Changes {
     /// The value is one that it had.
     fn knows(
         &mut self,
-        runner: &Runner<'_>,
+        runner: &LiveRunner<'_>,
         path: &[Step],
         history: &ValueHistory<'_>,
         now: Option<&Scalar>,
@@ -246,7 +248,7 @@ impl Changes {
         is_known
     }
 
-    fn list(&mut self, runner: &Runner<'_>, path: &[Step], list: &Slot<'_>) {
+    fn list(&mut self, runner: &LiveRunner<'_>, path: &[Step], list: &Slot<'_>) {
         let first = self.edits.len();
         for history in &list.histories {
             self.element(runner, path, history);
@@ -263,7 +265,7 @@ impl Changes {
         }
     }
 
-    fn element(&mut self, runner: &Runner<'_>, path: &[Step], history: &ValueHistory<'_>) {
+    fn element(&mut self, runner: &LiveRunner<'_>, path: &[Step], history: &ValueHistory<'_>) {
         let name = || runner.name(path);
         let set = || text(history.newest());
         let Some(list) = runner.at(path).strings() else {
@@ -310,7 +312,7 @@ impl Changes {
         self.edits.push(Edit::new(runner.path(path), action));
     }
 
-    fn show(&mut self, runner: &Runner<'_>, path: &[Step], element: bool, sides: [Option<&Scalar>; 2]) {
+    fn show(&mut self, runner: &LiveRunner<'_>, path: &[Step], element: bool, sides: [Option<&Scalar>; 2]) {
         let [before, after] = sides.map(|value| value.map(ToString::to_string));
         let (name, path) = (runner.name(path), runner.path(path));
         self.shown.push(ValueChange { name, path, element, before, after });

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use super::twins::Runner;
-use crate::runner_config::deeds::{Done, Service, TO_SERVICES};
+use super::twins::LiveRunner;
+use crate::runner_config::edits::{EditSet, FormerService, TO_SERVICES};
 use crate::text::toml_patch::Step;
 
 /// The host names that the services of one runner have in the live document, and had in the runs seen so far.
@@ -13,13 +13,13 @@ use crate::text::toml_patch::Step;
 pub(super) struct Services(Vec<Vec<String>>);
 
 impl Services {
-    pub(super) fn of(live: &Runner<'_>) -> Self {
+    pub(super) fn of(live: &LiveRunner<'_>) -> Self {
         let list = live.at(&TO_SERVICES.map(Step::from)).children().unwrap_or_default();
-        Self(list.into_iter().map(|service| Service::of(0, service).names()).collect())
+        Self(list.into_iter().map(|service| FormerService::of(0, service).names()).collect())
     }
 
     /// Where the services that a run changed stand now, by their numbers before it.
-    pub(super) fn places(&mut self, done: &Done) -> HashMap<usize, usize> {
+    pub(super) fn places(&mut self, done: &EditSet) -> HashMap<usize, usize> {
         let mut places = HashMap::new();
         for service in &done.services {
             let new = service.names_after(&done.values);

@@ -38,18 +38,18 @@ fn changed(path: &[Step], before: View<'_>, after: View<'_>) -> Vec<ValueChange>
 }
 
 /// What a run did that found the one and left the other.
-fn run((before, after): &(&str, &str)) -> Deeds {
+fn run((before, after): &(&str, &str)) -> RecordedEdits {
     let [before, after] = [before, after].map(|text| Toml::parse(text.as_bytes()).unwrap());
     let changed = changed(&[], View::Table(before.root()), View::Table(after.root()));
-    Deeds::of(&changed, &before).unwrap()
+    RecordedEdits::of(&changed, &before).unwrap()
 }
 
 /// Each pair is what a run found and left, the newest first.
 fn put_back(live: &str, runs: &[(&str, &str)]) -> Result<String, Vec<String>> {
-    let deeds: Vec<Deeds> = runs.iter().map(run).collect();
+    let edits: Vec<RecordedEdits> = runs.iter().map(run).collect();
     let former = || Toml::parse(runs[0].0.as_bytes()).ok();
     let documents = Documents::default();
-    Way::of(live.as_bytes(), &deeds, &documents)?.put_back(former).map(|done| done.text)
+    Reversal::of(live.as_bytes(), &edits, &documents)?.put_back(former).map(|done| done.text)
 }
 
 const BEFORE: &str = "[[runners]]\nid = 1\nurl = 'u'\ntoken = 'a'\nlimit = 1\n";
@@ -113,6 +113,6 @@ fn runners_in_an_inline_list_go_back_too() {
     let run = |limit: u8| format!("runners = [{{ id = 1, url = 'u', limit = {limit} }}]\n");
     let (before, after) = (run(1), run(2));
     assert_eq!(put_back(&after, &[(&before, &after)]).unwrap(), before);
-    let (deeds, documents) = ([super::tests::run(&(&before, &after))], Documents::default());
-    assert_eq!(Way::of(after.as_bytes(), &deeds, &documents).unwrap().shown().len(), 1);
+    let (edits, documents) = ([super::tests::run(&(&before, &after))], Documents::default());
+    assert_eq!(Reversal::of(after.as_bytes(), &edits, &documents).unwrap().shown().len(), 1);
 }

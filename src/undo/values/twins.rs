@@ -4,16 +4,16 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::runner_config::RUNNERS;
-use crate::runner_config::deeds::{Deed, Known, below, title};
+use crate::runner_config::edits::{KnownRunner, RecordedEdit, below, title};
 use crate::text::toml_patch::{Scalar, Step, View, dotted};
 
 /// A runner of the live document; without a number it is what stands outside of all.
-pub(super) struct Runner<'d> {
+pub(super) struct LiveRunner<'d> {
     pub(super) index: Option<usize>,
     pub(super) view: View<'d>,
 }
 
-impl<'d> Runner<'d> {
+impl<'d> LiveRunner<'d> {
     /// What is at a path below it.
     pub(super) fn at(&self, path: &[Step]) -> View<'d> {
         below(self.view, path)
@@ -34,19 +34,19 @@ impl<'d> Runner<'d> {
 }
 
 /// One value that a run changed, with the way to it from its runner in the live document.
-pub(super) struct LiveDeed<'a> {
-    pub(super) deed: &'a Deed,
+pub(super) struct LiveEdit<'a> {
+    pub(super) edit: &'a RecordedEdit,
     pub(super) path: Cow<'a, [Step]>,
 }
 
 /// Runners by the words that they are known by.
 pub(super) struct Twins<'k> {
-    all: &'k [Known],
+    all: &'k [KnownRunner],
     by_word: [HashMap<&'k Scalar, Vec<usize>>; 3],
 }
 
 impl<'k> Twins<'k> {
-    pub(super) fn of(all: &'k [Known]) -> Self {
+    pub(super) fn of(all: &'k [KnownRunner]) -> Self {
         let mut by_word: [HashMap<_, Vec<usize>>; 3] = Default::default();
         for (place, known) in all.iter().enumerate() {
             for (word, by_word) in known.words.iter().zip(&mut by_word) {
@@ -63,7 +63,7 @@ impl<'k> Twins<'k> {
     ///
     /// # Errors
     /// When several could be it.
-    pub(super) fn twin(&self, old: &Known) -> Result<Option<usize>, ()> {
+    pub(super) fn twin(&self, old: &KnownRunner) -> Result<Option<usize>, ()> {
         let is_another = |index: &&usize| self.all.get(**index).is_some_and(|new| old.is_another(new));
         let mut several = false;
         for (word, by_word) in old.words.iter().zip(&self.by_word) {

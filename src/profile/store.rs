@@ -22,7 +22,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 
 /// The text of a file.
 #[derive(Debug)]
-pub struct Text {
+pub struct ProfileText {
     /// All of it.
     pub text: String,
     /// Nothing of it may be shown in a message: whoever called could not read the file.
@@ -30,12 +30,12 @@ pub struct Text {
 }
 
 /// Where the files of profiles are read.
-pub trait Shelf {
+pub trait ProfileStore {
     /// The text of the file at a path; `None` when there is none.
     ///
     /// # Errors
     /// When it can't be read, or is not to be trusted.
-    fn read(&self, path: &Path) -> Result<Option<Text>>;
+    fn read(&self, path: &Path) -> Result<Option<ProfileText>>;
 
     /// The names of the files in [`DIRECTORY`].
     ///
@@ -44,10 +44,10 @@ pub trait Shelf {
     fn names(&self) -> Result<Vec<String>>;
 }
 
-/// A shelf whose files are known by their paths alone.
-impl<F: Fn(&Path) -> Result<Option<String>>> Shelf for F {
-    fn read(&self, path: &Path) -> Result<Option<Text>> {
-        Ok(self(path)?.map(|text| Text { text, hidden: false }))
+/// A store whose files are known by their paths alone.
+impl<F: Fn(&Path) -> Result<Option<String>>> ProfileStore for F {
+    fn read(&self, path: &Path) -> Result<Option<ProfileText>> {
+        Ok(self(path)?.map(|text| ProfileText { text, hidden: false }))
     }
 
     fn names(&self) -> Result<Vec<String>> {

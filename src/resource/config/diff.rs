@@ -12,16 +12,16 @@ use super::work::Work;
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::repair::Repair;
-use crate::resource::settings::Config;
+use crate::resource::settings::ConfigSection;
 use crate::resource::{gate, runner};
-use crate::runner_config::deeds::Deeds;
+use crate::runner_config::edits::RecordedEdits;
 use crate::runner_config::{self, Notation, Runner};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Patched, Toml};
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Survey {
+pub(super) struct ConfigDiff {
     /// The profile is about at least one of the runners.
     pub(super) is_meant: bool,
     /// The executors of all runners, meant or not.
@@ -35,7 +35,7 @@ pub(super) struct Survey {
     /// What differs.
     pub(super) values: Vec<ValueChange>,
     /// The same as the journal keeps it; `None` when it can't be put back value by value.
-    pub(super) deeds: Option<Vec<u8>>,
+    pub(super) edits: Option<Vec<u8>>,
     /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
     pub(super) refused: Vec<(String, Repair)>,
     /// What makes it fail every job of a runner: the same.
@@ -43,45 +43,45 @@ pub(super) struct Survey {
     /// What older versions of it refuse.
     pub(super) notations: Vec<Notation>,
     /// The file as it should be; `None` when it is.
-    pub(super) after: Option<After>,
+    pub(super) after: Option<EditedConfig>,
 }
 
 /// The new text, and what will be found in it.
 #[derive(Debug, Clone)]
-pub(super) struct After {
+pub(super) struct EditedConfig {
     pub(super) text: String,
-    pub(super) survey: Box<Survey>,
+    pub(super) diff: Box<ConfigDiff>,
 }
 
 /// Look at the bytes of a file that people know as `shown`. `names` are those that the command line has.
 ///
 /// # Errors
 /// The outer one when the bytes are no TOML, the inner one when something in them can't be.
-pub(super) fn survey(
-    config: &Config,
+pub(super) fn diff(
+    config: &ConfigSection,
     bytes: &[u8],
     names: &[String],
     shown: &str,
-) -> Result<Result<Survey>, TextError> {
+) -> Result<Result<ConfigDiff>, TextError> {
     let toml = Toml::parse(bytes)?;
     Ok(whole(config, &toml, names, shown))
 }
 
-fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<Survey> {
-    let look = |toml: &Toml| -> Result<(Survey, Vec<Edit>)> {
+fn whole(config: &ConfigSection, toml: &Toml, names: &[String], shown: &str) -> Result<ConfigDiff> {
+    let look = |toml: &Toml| -> Result<(ConfigDiff, Vec<Edit>)> {
         let runners = runner_config::list(toml, shown)?;
         let meant = runner::select(&runners, &config.executors, names, shown)?;
-        let mut found = Survey {
+        let mut found = ConfigDiff {
             executors: runners.iter().filter_map(executor).collect(),
             refused: runner_config::refused(toml),
             policies: runner_config::odd_policies(toml),
             notations: runner_config::notations(toml, shown),
-            ..Survey::default()
+            ..ConfigDiff::default()
         };
         let edits = found.hold(config, toml, &runners, &meant, shown)?;
         Ok((found, edits))
     };
-    let (mut survey, edits) = look(toml)?;
+    let (mut diff, edits) = look(toml)?;
     if !edits.is_empty() {
         let (Patched { text, .. }, new) = toml.patch_and_read(&edits).map_err(|error| {
             fault(
@@ -90,21 +90,21 @@ fn whole(config: &Config, toml: &Toml, names: &[String], shown: &str) -> Result<
                 "write that part as a plain table, then run again",
             )
         })?;
-        survey.deeds = Deeds::of(&survey.values, toml).and_then(|deeds| serde_json::to_vec(&deeds).ok());
-        survey.after = Some(After { text, survey: Box::new(look(new.as_ref().unwrap_or(toml))?.0) });
+        diff.edits = RecordedEdits::of(&diff.values, toml).and_then(|edits| serde_json::to_vec(&edits).ok());
+        diff.after = Some(EditedConfig { text, diff: Box::new(look(new.as_ref().unwrap_or(toml))?.0) });
     }
-    Ok(survey)
+    Ok(diff)
 }
 
 fn executor(runner: &Runner<'_>) -> Option<String> {
     runner.text("executor").map(str::to_owned)
 }
 
-impl Survey {
+impl ConfigDiff {
     /// Hold runners of a document against the profile, and what stands outside of them.
     fn hold(
         &mut self,
-        config: &Config,
+        config: &ConfigSection,
         toml: &Toml,
         runners: &[Runner<'_>],
         meant: &[&Runner<'_>],

@@ -15,29 +15,29 @@ use crate::text::toml_patch::{Scalar, Step, Toml, View};
 /// All that one run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Deeds {
+pub struct RecordedEdits {
     /// Of the digests.
     pub salt: String,
     /// The runners, and what stands outside of all.
-    pub runners: Vec<RunnerDeeds>,
+    pub runners: Vec<RunnerEdits>,
     /// What was done to them. The same to many of them is there once.
-    pub done: Vec<Done>,
+    pub done: Vec<EditSet>,
 }
 
 /// What was done to one runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RunnerDeeds {
+pub struct RunnerEdits {
     /// Which one; `None` stands for what is outside of all.
-    pub runner: Option<Known>,
-    /// The place in [`Deeds::done`].
+    pub runner: Option<KnownRunner>,
+    /// The place in [`RecordedEdits::done`].
     pub done: usize,
 }
 
 /// What a runner is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
+pub struct KnownRunner {
     /// Its place in the list, counted from 0.
     pub index: usize,
     /// The digest of its server's address.
@@ -50,18 +50,18 @@ pub struct Known {
 /// What was done to the values of a runner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Done {
+pub struct EditSet {
     /// Each value.
-    pub values: Vec<Deed>,
+    pub values: Vec<RecordedEdit>,
     /// The services that they are in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<Service>,
+    pub services: Vec<FormerService>,
 }
 
 /// What was done to one value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Deed {
+pub struct RecordedEdit {
     /// The way from the runner, for an element to its list; from the top where it is outside of all.
     pub path: Vec<Step>,
     /// It is an element of a list.
@@ -81,7 +81,7 @@ pub struct Deed {
 /// A service before the run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Service {
+pub struct FormerService {
     /// Its place in the list, counted from 0.
     pub index: usize,
     /// Its name and alias, as far as it had them.
@@ -136,7 +136,7 @@ fn digest(salt: &str, text: &str) -> String {
     format!("{:016x}", u64::from_be_bytes(head))
 }
 
-impl Known {
+impl KnownRunner {
     /// The runner at a place of a document.
     pub fn of(index: usize, view: View<'_>, salt: &str) -> Self {
         let seal = |key| scalar(view, key).map(|value| digest(salt, &value.to_string()));
@@ -164,7 +164,7 @@ pub fn title(index: usize, name: Option<&Scalar>) -> String {
     }
 }
 
-impl Deed {
+impl RecordedEdit {
     /// Nothing was at its path, or at so many steps of it.
     pub fn made(&self, depth: usize) -> bool {
         depth > self.led
@@ -178,7 +178,7 @@ impl Deed {
     }
 }
 
-impl Service {
+impl FormerService {
     const KEYS: [&str; 2] = ["name", "alias"];
 
     /// A service of a document.
@@ -197,14 +197,14 @@ impl Service {
     }
 
     /// The same after these values were set.
-    pub fn names_after(&self, values: &[Deed]) -> Vec<String> {
+    pub fn names_after(&self, values: &[RecordedEdit]) -> Vec<String> {
         let mut after = self.clone();
         for (key, word) in Self::KEYS.iter().zip(&mut after.words) {
-            let is_it = |deed: &&Deed| {
-                service(&deed.path) == Some(self.index) && deed.path.last() == Some(&Step::from(*key))
+            let is_it = |edit: &&RecordedEdit| {
+                service(&edit.path) == Some(self.index) && edit.path.last() == Some(&Step::from(*key))
             };
-            if let Some(deed) = values.iter().find(is_it) {
-                *word = match &deed.after {
+            if let Some(edit) = values.iter().find(is_it) {
+                *word = match &edit.after {
                     Some(Scalar::String(text)) => Some(text.clone()),
                     _ => None,
                 };
@@ -214,7 +214,7 @@ impl Service {
     }
 }
 
-/// A change of a value as others are compared with it: path, whether it is an element, both sides, and of [`Deed`] `led`
+/// A change of a value as others are compared with it: path, whether it is an element, both sides, and of [`RecordedEdit`] `led`
 /// and `implicit`.
 type Found<'c> = (&'c [Step], bool, [Option<&'c str>; 2], usize, Vec<usize>);
 
@@ -235,15 +235,15 @@ fn found<'c>(change: &'c ValueChange, start: usize, mut here: View<'_>, toml: &T
     (path, change.element, [change.before.as_deref(), change.after.as_deref()], led, implicit)
 }
 
-fn deed((path, element, sides, led, implicit): &Found<'_>) -> Option<Deed> {
+fn edit((path, element, sides, led, implicit): &Found<'_>) -> Option<RecordedEdit> {
     let [before, after] = sides.map(|side| side.map(Scalar::read));
     let is_single = before != Some(None) && after != Some(None);
     let (path, implicit) = (path.to_vec(), implicit.clone());
     let (before, after) = (before.flatten(), after.flatten());
-    is_single.then_some(Deed { path, element: *element, before, after, led: *led, implicit })
+    is_single.then_some(RecordedEdit { path, element: *element, before, after, led: *led, implicit })
 }
 
-impl Deeds {
+impl RecordedEdits {
     /// What changes of values do to the document that they were planned for. `None` when one of the values was of another
     /// type, or is the list of runners itself: that can't be put back as single values.
     pub fn of(changes: &[ValueChange], toml: &Toml) -> Option<Self> {
@@ -257,7 +257,7 @@ impl Deeds {
             by_runner.entry(runner).or_default().push(change);
         }
         let runners = runners(toml);
-        let mut deeds = Self { salt: digest("", toml.text()), ..Self::default() };
+        let mut edits = Self { salt: digest("", toml.text()), ..Self::default() };
         let mut known = HashMap::new();
         for (index, changes) in by_runner {
             let (start, view) = match index {
@@ -266,19 +266,19 @@ impl Deeds {
             };
             let found: Vec<_> = changes.iter().map(|change| found(change, start, view, toml)).collect();
             let numbers: BTreeSet<usize> = found.iter().filter_map(|found| service(found.0)).collect();
-            let of = |index| Service::of(index, below(view, &service_path(index)));
-            let services: Vec<Service> = numbers.into_iter().map(of).collect();
-            let (key, next) = ((found, services), deeds.done.len());
+            let of = |index| FormerService::of(index, below(view, &service_path(index)));
+            let services: Vec<FormerService> = numbers.into_iter().map(of).collect();
+            let (key, next) = ((found, services), edits.done.len());
             let done = known.get(&key).copied().unwrap_or(next);
             if done == next {
-                let values = key.0.iter().map(deed).collect::<Option<_>>()?;
-                deeds.done.push(Done { values, services: key.1.clone() });
+                let values = key.0.iter().map(edit).collect::<Option<_>>()?;
+                edits.done.push(EditSet { values, services: key.1.clone() });
                 known.insert(key, next);
             }
-            let runner = index.map(|index| Known::of(index, view, &deeds.salt));
-            deeds.runners.push(RunnerDeeds { runner, done });
+            let runner = index.map(|index| KnownRunner::of(index, view, &edits.salt));
+            edits.runners.push(RunnerEdits { runner, done });
         }
-        Some(deeds)
+        Some(edits)
     }
 }
 
@@ -292,8 +292,8 @@ mod tests {
         ValueChange { name: String::new(), path: path.to_vec(), element, before, after }
     }
 
-    fn of(changes: &[ValueChange], text: &str) -> Option<Deeds> {
-        Deeds::of(changes, &Toml::parse(text.as_bytes()).unwrap())
+    fn of(changes: &[ValueChange], text: &str) -> Option<RecordedEdits> {
+        RecordedEdits::of(changes, &Toml::parse(text.as_bytes()).unwrap())
     }
 
     /// Seven runners; the last has a list.
@@ -318,8 +318,8 @@ mod tests {
         changes.push(change(&path(6, "privileged"), false, None, Some("true")));
         changes.push(change(&path(6, "volumes"), true, None, Some("\"/c\"")));
         changes.push(change(&["concurrent".into()], false, None, Some("1")));
-        let deeds = of(&changes, &document()).unwrap();
-        let shown: Vec<String> = deeds.done.iter().map(|done| serde_json::to_string(done).unwrap()).collect();
+        let edits = of(&changes, &document()).unwrap();
+        let shown: Vec<String> = edits.done.iter().map(|done| serde_json::to_string(done).unwrap()).collect();
         assert_eq!(
             shown,
             [
@@ -328,8 +328,8 @@ mod tests {
                 r#"{"values":[{"path":["docker","privileged"],"before":null,"after":true,"led":1},{"path":["docker","volumes"],"element":true,"before":null,"after":"/c","led":2}]}"#,
             ]
         );
-        let of = |of: &RunnerDeeds| (of.runner.as_ref().map(|runner| runner.index), of.done);
-        let runners: Vec<_> = deeds.runners.iter().map(of).collect();
+        let of = |of: &RunnerEdits| (of.runner.as_ref().map(|runner| runner.index), of.done);
+        let runners: Vec<_> = edits.runners.iter().map(of).collect();
         assert_eq!(runners, [(None, 0), (Some(0), 1), (Some(2), 1), (Some(5), 1), (Some(6), 2)]);
     }
 
@@ -340,10 +340,10 @@ mod tests {
         let first = of(&changes, &document()).unwrap();
         let text = serde_json::to_string(&first).unwrap();
         assert!(!text.contains("CANARY") && !text.contains("https"), "{text}");
-        assert_eq!(serde_json::from_str::<Deeds>(&text).unwrap(), first);
+        assert_eq!(serde_json::from_str::<RecordedEdits>(&text).unwrap(), first);
         // Each file has another salt: nobody sees from outside that two have one token.
         let second = of(&changes, &(document() + "# x\n")).unwrap();
-        let known = |deeds: &Deeds| deeds.runners[0].runner.clone().unwrap();
+        let known = |edits: &RecordedEdits| edits.runners[0].runner.clone().unwrap();
         assert_eq!(known(&first).words[0], known(&second).words[0]);
         assert!(known(&first).words[1].is_some());
         assert_ne!(known(&first).words[1], known(&second).words[1]);
@@ -353,13 +353,13 @@ mod tests {
     fn a_table_that_others_only_imply_is_none_of_its_own() {
         let text = "[[runners]]\n[runners.cache.s3]\n";
         let path = |key: &str| ["runners".into(), 0.into(), "cache".into(), key.into()];
-        let deeds = of(&[change(&path("Type"), false, None, Some("\"s3\""))], text).unwrap();
-        let made = |deeds: &Deeds| deeds.done[0].values[0].made_tables().collect::<Vec<_>>();
-        assert_eq!(made(&deeds), [true]);
-        assert!(!deeds.done[0].values[0].made(1));
-        let deeds =
+        let edits = of(&[change(&path("Type"), false, None, Some("\"s3\""))], text).unwrap();
+        let made = |edits: &RecordedEdits| edits.done[0].values[0].made_tables().collect::<Vec<_>>();
+        assert_eq!(made(&edits), [true]);
+        assert!(!edits.done[0].values[0].made(1));
+        let edits =
             of(&[change(&path("Type"), false, None, Some("\"s3\""))], &text.replace(".s3", "")).unwrap();
-        assert_eq!(made(&deeds), [false]);
+        assert_eq!(made(&edits), [false]);
     }
 
     #[test]

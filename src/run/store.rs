@@ -10,7 +10,7 @@ use crate::cli::Environment;
 use crate::facts::{Facts, MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
-use crate::profile::{self, Profile, Text};
+use crate::profile::{self, Profile, ProfileText};
 use crate::resource::{self, Wanted};
 use crate::sys::dir::Kind;
 use crate::sys::identity;
@@ -21,7 +21,7 @@ use crate::sys::root::pointed::{Blame, Refusal};
 const HOME: &str = "/etc/runner-prep";
 
 /// The profiles that a command line can name.
-pub(super) struct Shelf<'a> {
+pub(super) struct NamedProfiles<'a> {
     /// The tree, which local profiles lie in.
     pub(super) root: &'a Root,
     /// What is known of it.
@@ -32,15 +32,15 @@ pub(super) struct Shelf<'a> {
     pub(super) environment: Environment,
 }
 
-impl<'a> Shelf<'a> {
+impl<'a> NamedProfiles<'a> {
     pub(super) fn of(site: &'a Site, facts: &'a Facts<'a>, environment: Environment) -> Self {
         Self { root: &site.root, facts, machine: site.machine(), environment }
     }
 }
 
-impl profile::Shelf for Shelf<'_> {
+impl profile::ProfileStore for NamedProfiles<'_> {
     /// A profile is code that root runs, so nobody but root and the caller may be able to change it.
-    fn read(&self, path: &Path) -> Result<Option<Text>> {
+    fn read(&self, path: &Path) -> Result<Option<ProfileText>> {
         let local = path.starts_with(profile::DIRECTORY);
         let root = if local { self.root } else { self.machine };
         let shown = path.display();
@@ -84,7 +84,7 @@ impl profile::Shelf for Shelf<'_> {
         let caller = self.environment.sudo_uid.unwrap_or_else(identity::user);
         let hidden = identity::is_root() && !is_open && entry.stat.uid != caller;
         match String::from_utf8(entry.bytes) {
-            Ok(text) => Ok(Some(Text { text, hidden })),
+            Ok(text) => Ok(Some(ProfileText { text, hidden })),
             Err(_) => Err(fault("profile-invalid", format!("{shown} is not UTF-8 text"), "give a TOML file")),
         }
     }
@@ -110,5 +110,5 @@ pub(super) fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Resul
 /// The profiles that there are on the host or in the tree: name, summary, origin.
 pub(super) fn listed(call: Call<'_>) -> Result<Vec<(String, String, String)>> {
     let site = Site::open(call, None)?;
-    profile::list(&Shelf::of(&site, &site.facts(), call.environment))
+    profile::list(&NamedProfiles::of(&site, &site.facts(), call.environment))
 }
