@@ -127,6 +127,16 @@ fn a_home_of_somebody_else_is_not_given_away() {
     let tree = half_made(LINE).dir(HOME, 0o000);
     apply(&tree).ok().says("whole now");
     assert_eq!(tree.metadata(HOME), (0o755, 990, 990));
+    // The account's, and killed before it got its mode: that of login.defs, whether wider or narrower.
+    for (begun, setting, mode) in [(0o700, "", 0o755), (0o755, "HOME_MODE 0700\n", 0o700)] {
+        let tree = half_made(LINE).dir(HOME, begun).own(HOME, 990).file("etc/login.defs", setting);
+        apply(&tree).ok().says("whole now");
+        assert_eq!(tree.metadata(HOME), (mode, 990, 990), "{begun:o}");
+    }
+    // A mode that nobody begins with is somebody's choice.
+    let tree = half_made(LINE).dir(HOME, 0o711).own(HOME, 990);
+    apply(&tree).ok();
+    assert_eq!(tree.metadata(HOME), (0o711, 990, 990));
 }
 
 #[test]

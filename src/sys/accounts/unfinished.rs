@@ -333,8 +333,9 @@ impl Unfinished<'_> {
             dir.make_child(name, owner, mode).and_then(|()| dir.sync()).with_context(cannot)?;
             return Ok(true);
         };
-        // 0755 is what useradd opens it with before it gets its mode.
-        let is_given = stat.uid == self.owner.uid && (stat.mode != 0o755 || mode == 0o755);
+        // What useradd opens it with, and what it is made with here, before it gets its mode.
+        let is_begun = [0o755, 0o700].contains(&stat.mode);
+        let is_given = stat.uid == self.owner.uid && (stat.mode == mode || !is_begun);
         // Of two useradd the earlier one made the home, with a number that nobody has any more.
         let is_somebodys =
             stat.uid != self.owner.uid && stat.uid != 0 && is_somebody(self.place.root, stat.uid)?;
