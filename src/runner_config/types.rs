@@ -64,9 +64,6 @@ fn refused_below(
             found.push((what, mend!("give `{}` {}", name, wanted)));
             continue;
         }
-        if item.as_value().is_some_and(|value| !value.is_inline_table() && !value.is_array()) {
-            continue;
-        }
         let Some(below) = keys::below(section, name) else { continue };
         if let Some(table) = item.as_table_like() {
             refused_below(toml, table, below, runner, found);
