@@ -519,6 +519,7 @@ fn what_is_refused_before_a_rule_is_read_is_said_each_time() {
         "sed -i '1i account required pam_deny.so' /etc/pam.d/sudo",
         "sed -i '1i account [success=ok default=die] pam_nowhere.so' /etc/pam.d/sudo",
         "sed -i '1i account required pam_nowhere.so' /etc/pam.d/sudo",
+        "sed -i '1i account required pam_succeed_if.so quiet user != gitlab-runner' /etc/pam.d/sudo",
         "rm /etc/pam.d/sudo; printf '%s required pam_deny.so\\n' account session >/etc/pam.d/other",
         "echo 'Plugin sudoers_policy nowhere.so' >/etc/sudo.conf",
         "install -m 0440 /dev/null /etc/others; echo 'Plugin sudoers_policy sudoers.so sudoers_file=/etc/others' >/etc/sudo.conf",

@@ -11,8 +11,7 @@ use super::{Facts, MOST_BYTES};
 const USUAL: &str = "sudoers_policy sudoers.so, sudoers_io sudoers.so, sudoers_audit sudoers.so";
 
 /// Modules that turn nobody away whom those of su, which starts a job, let in.
-const MODULES: &str = "pam_env.so pam_keyinit.so pam_limits.so pam_localuser.so pam_loginuid.so pam_permit.so \
-    pam_succeed_if.so pam_systemd.so pam_umask.so pam_unix.so pam_usertype.so";
+const MODULES: &str = "pam_env.so pam_keyinit.so pam_limits.so pam_loginuid.so pam_permit.so pam_systemd.so pam_umask.so pam_unix.so";
 
 /// Whether sudo may refuse the account whatever its rules say.
 ///
