@@ -15,11 +15,12 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use crate::file_kind::FileKind;
 use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
 pub use note::{Harm, Meaning, Note, Notes, ShownKey};
 pub use outcome::{ChangeOutcome, Outcome};
-pub use seen::{FileKind, Seen};
+pub use seen::Seen;
 
 /// One wanted change of the host, with its reason.
 #[derive(Debug, Clone)]

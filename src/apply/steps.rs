@@ -16,7 +16,7 @@ use crate::change::ChangeOutcome;
 use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{AtHome, Fault, fault, make_home};
 use crate::sys::accounts::{self, tools, unfinished};
-use crate::sys::dir::{Dir, Kind};
+use crate::sys::dir::{Dir, FileKind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
 use crate::sys::shared::{self, After, Before, Shared, SharedTarget};
@@ -342,7 +342,7 @@ impl<'a> Worker<'a> {
 
     /// The directory as it was planned with: its identity, and its owner and mode.
     fn directory(&self, dir: &Dir, name: &OsString, before: &Meta, place: &Place) -> Result<Directory> {
-        let now = dir.stat_entry(name)?.filter(|now| now.kind == Kind::Directory);
+        let now = dir.stat_entry(name)?.filter(|now| now.kind == FileKind::Directory);
         let now = now.ok_or_else(|| changed(place))?;
         let owner = self.owner(&before.owner)?;
         if before.mode != now.mode || owner.is_some_and(|owner| (owner.uid, owner.gid) != (now.uid, now.gid))

@@ -4,29 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What kind of thing a path names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link, not followed.
-    Link,
-    /// A FIFO, socket or device: never opened for its content.
-    Special(&'static str),
-}
-
-impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Regular => "a regular file",
-            Self::Directory => "a directory",
-            Self::Link => "a symbolic link",
-            Self::Special(name) => name,
-        })
-    }
-}
+use crate::file_kind::FileKind;
 
 /// A file or directory as it was observed. `Debug` and every report leave the bytes out.
 #[derive(Clone, PartialEq, Eq)]

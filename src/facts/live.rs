@@ -106,7 +106,7 @@ impl Facts<'_> {
     pub fn entries(&self, directory: &Path) -> Result<Vec<(String, Option<FileKind>)>> {
         let unreadable = |error| unreadable(Some(self.root), directory, 0, error);
         let found = self.root.entries(directory).map_err(unreadable)?.unwrap_or_default();
-        let named = |(name, kind): NamedKind| (name.to_string_lossy().into_owned(), kind.map(super::kind));
+        let named = |(name, kind): NamedKind| (name.to_string_lossy().into_owned(), kind);
         Ok(found.into_iter().map(named).collect())
     }
 

@@ -11,7 +11,7 @@ use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
 use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted};
 use crate::repair::Repair;
-use crate::sys::dir::{Dir, DirEntry, Kind};
+use crate::sys::dir::{Dir, DirEntry, FileKind};
 use crate::sys::identity;
 use crate::sys::lease;
 use crate::sys::root::{Root, descend};
@@ -120,6 +120,6 @@ fn in_the_way(root: &Root, path: &Path) -> Option<PathBuf> {
     let mut way: Vec<&Path> = path.ancestors().collect();
     way.reverse();
     let is_directory =
-        |part: &&Path| matches!(root.stat(part, true), Ok(Some(stat)) if stat.kind == Kind::Directory);
+        |part: &&Path| matches!(root.stat(part, true), Ok(Some(stat)) if stat.kind == FileKind::Directory);
     way.into_iter().find(|part| !is_directory(part)).map(Path::to_path_buf)
 }

@@ -27,7 +27,7 @@ use crate::change::{FileKind, Owner, Seen};
 use crate::fault::{self, Fault, Nature};
 use crate::repair::{Repair, run};
 pub use crate::sys::accounts::Account;
-use crate::sys::dir::{Dir, DirEntry, Kind, Stat};
+use crate::sys::dir::{Dir, DirEntry, Stat};
 pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
@@ -100,17 +100,7 @@ fn rights(account: &Account) -> Identity {
 /// What was read of the host, as resources see it.
 fn seen(DirEntry { stat, bytes }: DirEntry) -> Seen {
     let Stat { kind, mode, uid, gid, links, identity, changed, .. } = stat;
-    Seen { kind: self::kind(kind), bytes, mode, uid, gid, links, identity, changed, resolved: None }
-}
-
-/// What the kernel calls it, in the words of changes.
-pub fn kind(kind: Kind) -> FileKind {
-    match kind {
-        Kind::Regular => FileKind::Regular,
-        Kind::Directory => FileKind::Directory,
-        Kind::Link => FileKind::Link,
-        Kind::Special(name) => FileKind::Special(name),
-    }
+    Seen { kind, bytes, mode, uid, gid, links, identity, changed, resolved: None }
 }
 
 /// The user id of this process: whoever prepares a tree owns what is in it.

@@ -23,7 +23,7 @@ use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
 use crate::repair::Repair;
 use crate::report::{DetailLevel, Report, Status};
-use crate::sys::dir::{DirEntry, Kind, Stat};
+use crate::sys::dir::{DirEntry, FileKind, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::text::public_key::{PublicLine, public_line};
@@ -239,9 +239,9 @@ impl NamedFiles<'_> {
     /// The file that an option names; `repair` is what to do where there is none.
     fn file(&self, path: &Path, repair: Repair) -> Result<DirEntry> {
         match self.machine.given_file(path, MOST_BYTES)? {
-            Some(entry) if entry.stat.kind == Kind::Regular => Ok(entry),
+            Some(entry) if entry.stat.kind == FileKind::Regular => Ok(entry),
             found => {
-                let what = found.map(|entry| crate::facts::kind(entry.stat.kind).to_string());
+                let what = found.map(|entry| entry.stat.kind.to_string());
                 let what = what.unwrap_or_else(|| "missing".to_owned());
                 let message = format!("{} is {what}", path.display());
                 Err(fault("gitlab-file", message, repair))

@@ -1,6 +1,5 @@
 //! Where a command works: the tree, and the machine whose tools are used; and for whom.
 
-use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -20,9 +19,9 @@ const MOST_LOOKS: u32 = 5;
 
 /// The tree that is worked on, and the machine.
 pub(super) struct Site {
-    pub(super) root: ManuallyDrop<Root>,
-    /// The machine, where the tree is another one. What both have open the kernel closes at the end of the process.
-    other: Option<ManuallyDrop<Root>>,
+    pub(super) root: Root,
+    /// The machine, where the tree is another one.
+    other: Option<Root>,
 }
 
 impl Site {
@@ -37,15 +36,15 @@ impl Site {
         let root = machine(environment, user)?;
         // Nearly always the host itself.
         if path == Path::new("/") {
-            return Ok(Self { root: ManuallyDrop::new(root), other: None });
+            return Ok(Self { root, other: None });
         }
         let tree = root.tree(path)?;
         let (root, other) = if tree.is_host() { (root, None) } else { (tree, Some(root)) };
-        Ok(Self { root: ManuallyDrop::new(root), other: other.map(ManuallyDrop::new) })
+        Ok(Self { root, other })
     }
 
     pub(super) fn machine(&self) -> &Root {
-        self.other.as_deref().unwrap_or(&self.root)
+        self.other.as_ref().unwrap_or(&self.root)
     }
 
     pub(super) fn facts(&self) -> Facts<'_> {

@@ -12,7 +12,7 @@ use crate::fault::{fault, quoted};
 use crate::gitlab::section;
 use crate::profile::{self, Profile, ProfileText};
 use crate::resource::{self, Wanted};
-use crate::sys::dir::Kind;
+use crate::sys::dir::FileKind;
 use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::sys::root::pointed::{Blame, Refusal};
@@ -73,8 +73,8 @@ impl profile::ProfileStore for NamedProfiles<'_> {
                 ));
             }
         };
-        if entry.stat.kind != Kind::Regular {
-            let kind = crate::facts::kind(entry.stat.kind);
+        if entry.stat.kind != FileKind::Regular {
+            let kind = entry.stat.kind;
             return Err(fault(
                 "profile-invalid",
                 format!("{shown} is {kind}, not a profile"),

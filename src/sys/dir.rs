@@ -19,7 +19,9 @@ use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
 use super::identity::{Guard, Identity, RootGuard};
-pub use super::stat::{Kind, Stat};
+pub use super::stat::Stat;
+use super::stat::kind_of;
+pub use crate::file_kind::FileKind;
 
 /// An open directory.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl DirEntry {
     /// What an open file is and holds.
     pub(super) fn of(file: &File, cap: u64) -> io::Result<Self> {
         let stat = Stat::from(fstat(file)?);
-        let bytes = if stat.kind == Kind::Regular { read_all(file, stat.size, cap)? } else { Vec::new() };
+        let bytes = if stat.kind == FileKind::Regular { read_all(file, stat.size, cap)? } else { Vec::new() };
         Ok(Self { stat, bytes })
     }
 }
@@ -56,7 +58,7 @@ pub(super) const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_CLOEXEC);
 
 /// A name in a directory, and what it is the name of; `None` where the file system does not tell.
-pub type NamedKind = (OsString, Option<Kind>);
+pub type NamedKind = (OsString, Option<FileKind>);
 
 /// For a list of what is in a directory.
 pub(super) const LIST: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -68,7 +70,7 @@ pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<NamedKind>> {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            found.push((OsStringExt::from_vec(name.to_vec()), Kind::of(entry.file_type())));
+            found.push((OsStringExt::from_vec(name.to_vec()), kind_of(entry.file_type())));
         }
     }
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -153,7 +155,7 @@ impl Dir {
             // instead.
             Err(error) => {
                 return match self.stat_entry(name)? {
-                    Some(stat) if stat.kind != Kind::Regular => {
+                    Some(stat) if stat.kind != FileKind::Regular => {
                         Ok(Some(DirEntry { stat, bytes: Vec::new() }))
                     }
                     _ => Err(error),
@@ -183,8 +185,8 @@ impl Dir {
         let _root = RootGuard::enter();
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
-        let single = stat.kind == Kind::Directory || (stat.kind == Kind::Regular && stat.links == 1);
-        let given = stat.uid == 0 && (self.gives || stat.kind == Kind::Directory);
+        let single = stat.kind == FileKind::Directory || (stat.kind == FileKind::Regular && stat.links == 1);
+        let given = stat.uid == 0 && (self.gives || stat.kind == FileKind::Directory);
         if single && (stat.uid == identity.uid || given) { Ok(file) } else { Err(refused) }
     }
 
@@ -225,7 +227,7 @@ impl Dir {
         }
         for (name, _) in self.entries_quietly()? {
             let open_to_all =
-                |stat: &Stat| stat.kind == Kind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
+                |stat: &Stat| stat.kind == FileKind::Regular && stat.links == 1 && stat.mode & 0o004 != 0;
             if self
                 .stat_below(name.as_ref(), false)?
                 .is_some_and(|stat| stat.uid != account.uid && !open_to_all(&stat))
@@ -268,7 +270,7 @@ impl Dir {
     pub(super) fn remove_scratch(&self, name: &OsStr) -> io::Result<()> {
         let Some(dir) = self.child(name)? else { return Ok(()) };
         for entry in dir.names()? {
-            if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == Kind::Directory) {
+            if dir.stat_entry(&entry)?.is_some_and(|stat| stat.kind == FileKind::Directory) {
                 dir.remove_scratch(&entry)?;
             } else {
                 dir.unlink(&entry)?;
@@ -294,7 +296,7 @@ impl Dir {
         if stat.identity != identity {
             return Err(io::Error::other("it was exchanged meanwhile"));
         }
-        if stat.kind != Kind::Directory && (stat.kind != Kind::Regular || stat.links != 1) {
+        if stat.kind != FileKind::Directory && (stat.kind != FileKind::Regular || stat.links != 1) {
             return Err(io::Error::other("it is not a single regular file or directory"));
         }
         let Some(account) = self.identity else {
@@ -303,7 +305,7 @@ impl Dir {
         if stat.uid != account.uid {
             let harmless = || match stat.kind {
                 // The very directory that was opened: by its name another one may be found meanwhile.
-                Kind::Directory => self.inside(name, file.try_clone()?.into()).keeps_nothing_back(),
+                FileKind::Directory => self.inside(name, file.try_clone()?.into()).keeps_nothing_back(),
                 _ => Ok(false),
             };
             if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {

@@ -356,5 +356,5 @@ pub fn find_all<'a>(root: &'a Root, name: &'a str) -> impl Iterator<Item = PathB
 /// True for an executable regular file.
 pub fn is_program(root: &Root, path: &Path) -> bool {
     let stat = root.stat(path, true);
-    matches!(stat, Ok(Some(stat)) if stat.kind == super::dir::Kind::Regular && stat.mode & 0o111 != 0)
+    matches!(stat, Ok(Some(stat)) if stat.kind == super::dir::FileKind::Regular && stat.mode & 0o111 != 0)
 }

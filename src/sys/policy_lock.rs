@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 
-use super::dir::Kind;
+use super::dir::FileKind;
 use super::lock::try_lock;
 use super::root::Root;
 use crate::fault::fault;
@@ -35,7 +35,7 @@ impl PolicyLock {
         let Some(found) = root.walk(path, false).with_context(cannot)? else {
             return Ok(None);
         };
-        if found.stat().with_context(cannot)?.is_none_or(|stat| stat.kind != Kind::Regular) {
+        if found.stat().with_context(cannot)?.is_none_or(|stat| stat.kind != FileKind::Regular) {
             return Ok(None);
         }
         // A lock for writing wants a handle for writing.

@@ -6,11 +6,12 @@
 
 mod home;
 mod name_services;
+mod others;
 pub mod pointed;
 mod rights;
 mod secure;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -23,7 +24,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use super::dir::{Dir, DirEntry, Kind, LIST, NamedKind, READ, Stat, list};
+use super::dir::{Dir, DirEntry, FileKind, LIST, NamedKind, READ, Stat, list};
 use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
 use crate::fault::fault;
@@ -48,8 +49,6 @@ pub struct Root {
     owners: Vec<u32>,
     /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
     open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
-    /// The facts of the top: whoever changes who may change it is root.
-    top_seen: OnceCell<Stat>,
     /// The text of `/etc/nsswitch.conf`, once somebody asked.
     name_services: RefCell<Option<Rc<str>>>,
 }
@@ -114,7 +113,6 @@ impl Root {
             trusted,
             owners,
             open,
-            top_seen: OnceCell::new(),
             name_services: RefCell::default(),
         })
     }
@@ -146,18 +144,11 @@ impl Root {
 
     /// The open directory at `path`, links resolved; `None` when it does not exist.
     pub fn dir(&self, path: &Path) -> io::Result<Option<Rc<Dir>>> {
-        // Nearly always it is a directory, and no link to one.
-        for follow in [false, true] {
-            let Some(found) = self.walk(path, follow)? else { return Ok(None) };
-            if found.name.is_empty() {
-                return Ok(Some(found.dir));
-            }
-            match self.enter(&found.dir, &found.name) {
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-                entered => return entered,
-            }
+        match self.walk(path, true)? {
+            Some(found) if found.name.is_empty() => Ok(Some(found.dir)),
+            Some(found) if found.stat()?.is_some() => Err(io::ErrorKind::NotADirectory.into()),
+            _ => Ok(None),
         }
-        Err(io::ErrorKind::NotADirectory.into())
     }
 
     /// The directory and the name for `path`; a link at its end is followed if `follow`. `None` when a
@@ -194,7 +185,7 @@ impl Root {
                 }
             }
             match here.stat_entry(&part)? {
-                Some(stat) if stat.kind == Kind::Link => {
+                Some(stat) if stat.kind == FileKind::Link => {
                     links += 1;
                     if links > MOST_LINKS {
                         return Err(io::Error::from(nix::errno::Errno::ELOOP));
@@ -208,7 +199,7 @@ impl Root {
                         todo.push_front(part);
                     }
                 }
-                Some(stat) if stat.kind == Kind::Directory => match self.enter(&here, &part)? {
+                Some(stat) if stat.kind == FileKind::Directory => match self.enter(&here, &part)? {
                     Some(dir) => above.push(std::mem::replace(&mut here, dir)),
                     None => return Ok(None),
                 },
@@ -241,32 +232,6 @@ impl Root {
         let dir = Rc::new(child);
         self.open.borrow_mut().insert(path.into_os_string(), Rc::clone(&dir));
         Ok(Some(dir))
-    }
-
-    /// Why somebody but root could change the thing at `path`; `None` when nobody could.
-    pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
-        if !self.trusted.contains(&stat.uid) {
-            return Some(format!("{} belongs to uid {}", path.display(), stat.uid));
-        }
-        let by_group = stat.mode & 0o020 != 0 && stat.gid != 0 && stat.gid != self.owner().gid;
-        if by_group || stat.mode & 0o002 != 0 {
-            return Some(format!("{} has mode {:04o}", path.display(), stat.mode));
-        }
-        None
-    }
-
-    /// Why somebody but root could change an open directory or one above it; `None` when nobody could.
-    pub fn untrusted(&self, dir: &Dir) -> io::Result<Option<String>> {
-        let mut path = PathBuf::from("/");
-        for part in parts(dir.path()) {
-            path.push(part);
-            // Whoever comes to a directory has opened those above.
-            let open = self.known(&path).ok_or(io::ErrorKind::NotFound)?;
-            if let Some(reason) = self.distrust(&path, open.stat()?) {
-                return Ok(Some(reason));
-            }
-        }
-        Ok(None)
     }
 
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist. With it where links

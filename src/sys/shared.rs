@@ -22,7 +22,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::dir::{Dir, Kind, Stat};
+use super::dir::{Dir, FileKind, Stat};
 use super::lease::{Against, Watch};
 use super::mounts;
 use super::root::Root;
@@ -111,7 +111,7 @@ impl Shared {
         let path = target.path();
         let old = target.dir.open(&target.name)?;
         let stat = Stat::from(fstat(&old)?);
-        if stat.kind != Kind::Regular || stat.identity != before.identity {
+        if stat.kind != FileKind::Regular || stat.identity != before.identity {
             return Err(target.changed());
         }
         refuse(&old, stat, &path)?;

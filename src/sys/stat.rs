@@ -3,39 +3,26 @@
 use nix::sys::stat::{FileStat, SFlag};
 use rustix::fs::FileType;
 
-/// What an entry is, from `stat(2)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Regular file.
-    Regular,
-    /// Directory.
-    Directory,
-    /// Symbolic link.
-    Link,
-    /// FIFO, socket, device: its name for people.
-    Special(&'static str),
-}
+use crate::file_kind::FileKind;
 
-impl Kind {
-    /// What a file system says in the list of a directory; some say nothing.
-    pub(super) fn of(found: FileType) -> Option<Self> {
-        Some(match found {
-            FileType::RegularFile => Self::Regular,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Link,
-            FileType::Fifo => Self::Special("a FIFO"),
-            FileType::Socket => Self::Special("a socket"),
-            FileType::CharacterDevice | FileType::BlockDevice => Self::Special("a device"),
-            FileType::Unknown => return None,
-        })
-    }
+/// What a file system says in the list of a directory; some say nothing.
+pub(super) fn kind_of(found: FileType) -> Option<FileKind> {
+    Some(match found {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Link,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+        FileType::CharacterDevice | FileType::BlockDevice => FileKind::Device,
+        FileType::Unknown => return None,
+    })
 }
 
 /// The facts of `stat(2)` that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// Kind of entry.
-    pub kind: Kind,
+    /// What the entry is.
+    pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
     /// Owning user.
@@ -57,12 +44,12 @@ pub struct Stat {
 impl From<FileStat> for Stat {
     fn from(stat: FileStat) -> Self {
         let kind = match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
-            SFlag::S_IFREG => Kind::Regular,
-            SFlag::S_IFDIR => Kind::Directory,
-            SFlag::S_IFLNK => Kind::Link,
-            SFlag::S_IFIFO => Kind::Special("a FIFO"),
-            SFlag::S_IFSOCK => Kind::Special("a socket"),
-            _ => Kind::Special("a device"),
+            SFlag::S_IFREG => FileKind::Regular,
+            SFlag::S_IFDIR => FileKind::Directory,
+            SFlag::S_IFLNK => FileKind::Link,
+            SFlag::S_IFIFO => FileKind::Fifo,
+            SFlag::S_IFSOCK => FileKind::Socket,
+            _ => FileKind::Device,
         };
         Self {
             kind,

@@ -243,7 +243,7 @@ fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable
         _ if seen.resolved.as_deref().unwrap_or(path) == Path::new("/dev/null") => {
             Readable::Bytes(Vec::new(), None)
         }
-        kind @ FileKind::Special("a FIFO" | "a device") => Readable::Endless(kind),
+        kind @ (FileKind::Fifo | FileKind::Device) => Readable::Endless(kind),
         _ => Readable::No,
     })
 }

@@ -298,12 +298,10 @@ fn outside(context: &Context<'_>, way: &Way<'_>, written: &str) -> bool {
 /// What git does where it is to read what is not a file, if that is not to pass over it.
 fn harm(kind: FileKind, path: &Path) -> Option<String> {
     match kind {
-        FileKind::Special("a FIFO") => Some("is a FIFO: git waits for it for ever, in every job".to_owned()),
-        FileKind::Special(kind) if path != Path::new("/dev/null") => {
-            Some(format!("is {kind}: git can't read it, in no job"))
-        }
-        FileKind::Directory => Some("is a directory: git can't read it, in no job".to_owned()),
-        _ => None,
+        FileKind::Fifo => Some("is a FIFO: git waits for it for ever, in every job".to_owned()),
+        FileKind::Regular | FileKind::Link => None,
+        _ if path == Path::new("/dev/null") => None,
+        _ => Some(format!("is {kind}: git can't read it, in no job")),
     }
 }
 

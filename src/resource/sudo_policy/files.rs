@@ -83,7 +83,7 @@ pub(super) fn look_around(facts: &Facts<'_>, notes: &mut Notes) -> Result<Vec<St
         let repair = look_and_move(&path);
         match facts.stat(&path)?.map(|seen| seen.kind) {
             Some(FileKind::Regular) => {}
-            Some(FileKind::Special(kind)) => {
+            Some(kind @ (FileKind::Fifo | FileKind::Socket | FileKind::Device)) => {
                 let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
                 return Err(fault("sudoers-special-file", what, repair));
             }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::super::dir::{Dir, Kind};
+use super::super::dir::{Dir, FileKind};
 use super::super::exec::{Finished, Tool};
 use super::super::identity::{Identity, is_root};
 use super::super::root::Root;
@@ -102,7 +102,7 @@ fn is_database(name: &OsStr) -> bool {
 fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
     let shown = || format!("cannot read /etc/{}", Path::new(name).display());
     let entry = etc.read(name, MOST_BYTES).with_context(shown)?.with_context(shown)?;
-    if entry.stat.kind != Kind::Regular {
+    if entry.stat.kind != FileKind::Regular {
         return Err(irregular(&Path::new("/etc").join(name)));
     }
     Ok(entry.bytes)

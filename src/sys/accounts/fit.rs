@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-use super::super::dir::{Kind, READ};
+use super::super::dir::{FileKind, READ};
 use super::super::root::Root;
 use super::super::waiting::rest;
 use super::super::writable::check_below;
@@ -38,7 +38,7 @@ pub fn check(root: &Root, machine: &Root, confined: bool) -> Result<()> {
         // On the host they follow a link; of a tree they get a copy.
         let found =
             root.stat(path, root.is_host()).with_context(|| format!("cannot look at {}", path.display()))?;
-        if found.is_some_and(|stat| stat.kind != Kind::Regular) {
+        if found.is_some_and(|stat| stat.kind != FileKind::Regular) {
             return Err(irregular(path));
         }
     }
@@ -73,7 +73,7 @@ fn held(root: &Root, machine: &Root) -> Result<Option<Held>> {
         check_below(path, false, false, |above| root.dir(above))?;
         let read = match root.read(path, MOST_LOCK) {
             Err(error) if error.kind() == ErrorKind::FileTooLarge => None,
-            read => read.with_context(cannot)?.filter(|(entry, _)| entry.stat.kind == Kind::Regular),
+            read => read.with_context(cannot)?.filter(|(entry, _)| entry.stat.kind == FileKind::Regular),
         };
         match read.and_then(|(entry, _)| number(&entry.bytes)) {
             Some(pid) if is_gone(pid) => {}

@@ -16,7 +16,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::super::dir::{Dir, Kind};
+use super::super::dir::{Dir, FileKind};
 use super::super::identity::{Identity, is_root};
 use super::super::process_list::{self, Process};
 use super::super::root::Root;
@@ -212,7 +212,7 @@ fn remove_temporary(root: &Root) -> Result<()> {
             continue;
         }
         let stat = etc.stat_entry(&name).with_context(cannot)?;
-        if stat.is_none_or(|stat| stat.kind != Kind::Regular || stat.size > MOST_LOCK) {
+        if stat.is_none_or(|stat| stat.kind != FileKind::Regular || stat.size > MOST_LOCK) {
             continue;
         }
         let Some(held) = etc.read(&name, MOST_LOCK).with_context(cannot)?.map(|entry| entry.bytes) else {
@@ -339,7 +339,7 @@ impl Unfinished<'_> {
         // Of two useradd the earlier one made the home, with a number that nobody has any more.
         let is_somebodys =
             stat.uid != self.owner.uid && stat.uid != 0 && is_somebody(self.place.root, stat.uid)?;
-        if stat.kind != Kind::Directory || is_given || is_somebodys {
+        if stat.kind != FileKind::Directory || is_given || is_somebodys {
             return Ok(false);
         }
         let inside = dir.child(name).and_then(|child| child.map_or(Ok(Vec::new()), |child| child.names()));

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
-use super::{Dir, DirEntry, Kind, MOST_LINKS, Root, Stat, parts, unusable};
+use super::{Dir, DirEntry, FileKind, Root, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
 use crate::sys::fast_open::{self, FastOpen};
@@ -98,8 +98,6 @@ struct Followed {
     name: OsString,
     /// Every directory on the way lets everybody through.
     is_open: bool,
-    /// What it is, where it is not a directory.
-    stat: Option<Stat>,
 }
 
 impl Root {
@@ -131,7 +129,7 @@ impl Root {
         if let FastOpen::Missing = fast_open::open(&self.top, &path, flags) {
             return Ok(None);
         }
-        let Some(found) = self.look(&path, true)? else { return Ok(None) };
+        let Some(found) = self.look(&path)? else { return Ok(None) };
         if found.name.is_empty() {
             return Ok(Some((DirEntry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
         }
@@ -141,7 +139,7 @@ impl Root {
             // What can't be opened for reading: a socket.
             Err(error) => {
                 return match found.dir.stat_entry(&found.name)? {
-                    Some(stat) if stat.kind != Kind::Regular => {
+                    Some(stat) if stat.kind != FileKind::Regular => {
                         Ok(Some((DirEntry { stat, bytes: Vec::new() }, false)))
                     }
                     _ => Err(error.into()),
@@ -152,12 +150,12 @@ impl Root {
         let stat = Stat::from(fstat(&file).map_err(io::Error::from)?);
         // In a directory where everybody makes names, one may be a second name of a file of root's.
         let shared = found.dir.stat()?.mode & 0o002 != 0;
-        let why = match self.distrusts(&at, stat, true) {
+        let why = match self.distrusts(&at, stat) {
             None if shared && stat.links != 1 => Some(format!("{} has {} names", at.display(), stat.links)),
             why => why,
         };
         match why {
-            Some(why) if stat.kind == Kind::Regular => {
+            Some(why) if stat.kind == FileKind::Regular => {
                 Err(refusal(&at, if shared { Blame::Place } else { Blame::File }, why))
             }
             _ => Ok(Some((DirEntry::of(&file, cap)?, found.is_open && stat.mode & 0o004 != 0))),
@@ -190,7 +188,7 @@ impl Root {
         if !is_root() {
             return Self::open(path);
         }
-        let found = match self.look(&absolute, true) {
+        let found = match self.look(&absolute) {
             Ok(Some(found)) if found.name.is_empty() => found,
             Ok(Some(_)) => return Err(unusable(path, "Not a directory")),
             Ok(None) => return Err(unusable(path, "No such file or directory")),
@@ -211,108 +209,50 @@ impl Root {
         Self::of(found.dir.as_top()?, host, location)
     }
 
-    /// Why somebody but root could change which thing is found at a path, directories and links on the way included;
-    /// `None` when nobody could, or nothing is there.
-    pub fn way_of_others(&self, path: &Path) -> io::Result<Option<String>> {
-        self.others(path, false)
-    }
-
-    /// Why somebody but root could change which thing is found at a path, or the thing itself.
-    pub fn change_by_others(&self, path: &Path) -> io::Result<Option<String>> {
-        self.others(path, true)
-    }
-
-    fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
-        match self.look(path, false) {
-            Ok(Some(Followed { dir, name, stat: Some(stat), .. })) if itself => {
-                Ok(self.distrust(&dir.path().join(name), stat))
-            }
-            Ok(_) => Ok(None),
-            Err(Refusal::Distrust(distrust)) => Ok(Some(distrust.why)),
-            Err(Refusal::System(error)) => Err(error),
-        }
-    }
-
-    /// Go to the last component of a path, and look at each directory on the way. `strict` is for what root is pointed
-    /// at: it refuses links, which are followed otherwise.
-    fn look(&self, path: &Path, strict: bool) -> Result<Option<Followed>, Refusal> {
+    /// Go to the last component of a path, through no link, and look at each directory on the way.
+    fn look(&self, path: &Path) -> Result<Option<Followed>, Refusal> {
         let check = |dir: &Rc<Dir>, is_last: bool| {
-            let known = self.top_seen.get().filter(|_| Rc::ptr_eq(dir, &self.top));
-            let stat = known.map_or_else(|| dir.stat(), |stat| Ok(*stat))?;
-            if Rc::ptr_eq(dir, &self.top) {
-                let _ = self.top_seen.set(stat);
-            }
+            let stat = dir.stat()?;
             // Where everybody makes names and nobody takes away those of others (`/tmp`), the owner of each says whose
             // it is.
-            let is_shared = strict && stat.uid == 0 && stat.mode & 0o1000 != 0 && !is_last;
+            let is_shared = stat.uid == 0 && stat.mode & 0o1000 != 0 && !is_last;
             let stat = if is_shared { Stat { mode: stat.mode & !0o022, ..stat } } else { stat };
-            let why = self.distrusts(dir.path(), stat, strict);
+            let why = self.distrusts(dir.path(), stat);
             why.map_or(Ok(stat.mode & 0o001 != 0), |why| Err(refusal(dir.path(), Blame::Place, why)))
         };
         let mut todo = parts(path);
         let mut above: Vec<Rc<Dir>> = Vec::new();
         let mut here = Rc::clone(&self.top);
-        let mut followed = 0;
         let mut is_open = check(&here, todo.is_empty())?;
         while let Some(part) = todo.pop_front() {
             if part == ".." {
                 here = above.pop().unwrap_or_else(|| Rc::clone(&self.top));
                 continue;
             }
-            // The last one is nearly always a file, those before it are directories.
-            let file = if todo.is_empty() { here.stat_entry(&part)? } else { None };
-            let file = file.filter(|stat| stat.kind != Kind::Directory);
-            if file.is_none() {
-                match self.enter(&here, &part) {
-                    Ok(Some(dir)) => {
-                        above.push(std::mem::replace(&mut here, dir));
-                        is_open &= check(&here, todo.is_empty())?;
-                        continue;
-                    }
-                    Ok(None) => return Ok(None),
-                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
-                    Err(error) => return Err(error.into()),
+            let Some(stat) = here.stat_entry(&part)? else { return Ok(None) };
+            match stat.kind {
+                FileKind::Directory => {
+                    let Some(dir) = self.enter(&here, &part)? else { return Ok(None) };
+                    above.push(std::mem::replace(&mut here, dir));
+                    is_open &= check(&here, todo.is_empty())?;
                 }
-            }
-            let Some(stat) = file.map_or_else(|| here.stat_entry(&part), |stat| Ok(Some(stat)))? else {
-                return Ok(None);
-            };
-            if stat.kind != Kind::Link {
-                if todo.is_empty() {
-                    return Ok(Some(Followed { dir: here, name: part, is_open, stat: Some(stat) }));
+                FileKind::Link => {
+                    let (at, target) = (here.path().join(&part), here.read_link(&part)?);
+                    let rest: PathBuf = todo.iter().collect();
+                    // Where it leads is only said when its owner is to be trusted: a person goes there next.
+                    let leads = || without_dots(&here.path().join(&target).join(rest));
+                    let what = Blame::Link(self.is_owner(stat.uid).then(leads));
+                    return Err(refusal(&at, what, format!("{} is a link", at.display())));
                 }
-                return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
+                _ if todo.is_empty() => return Ok(Some(Followed { dir: here, name: part, is_open })),
+                _ => return Err(io::Error::from(io::ErrorKind::NotADirectory).into()),
             }
-            let (at, target) = (here.path().join(&part), here.read_link(&part)?);
-            if strict {
-                let rest: PathBuf = todo.iter().collect();
-                // Where it leads is only said when its owner is to be trusted: a person goes there next.
-                let leads = || without_dots(&here.path().join(&target).join(rest));
-                let what = Blame::Link(self.is_owner(stat.uid).then(leads));
-                return Err(refusal(&at, what, format!("{} is a link", at.display())));
-            }
-            if let Some(why) = self.distrusts(&at, Stat { mode: 0, ..stat }, strict) {
-                return Err(refusal(&at, Blame::Link(None), why));
-            }
-            followed += 1;
-            if followed > MOST_LINKS {
-                return Err(io::Error::from(nix::errno::Errno::ELOOP).into());
-            }
-            if target.is_absolute() {
-                above.clear();
-                here = Rc::clone(&self.top);
-            }
-            parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
         }
-        Ok(Some(Followed { dir: here, name: OsString::new(), is_open, stat: None }))
+        Ok(Some(Followed { dir: here, name: OsString::new(), is_open }))
     }
 
-    /// Why others could change a thing. `strict` is for what root is pointed at: no group at all may write it, and the
-    /// caller may own it.
-    fn distrusts(&self, at: &Path, stat: Stat, strict: bool) -> Option<String> {
-        if !strict {
-            return self.distrust(at, stat);
-        }
+    /// Why others could change a thing that root is pointed at: no group at all may write it, and the caller may own it.
+    fn distrusts(&self, at: &Path, stat: Stat) -> Option<String> {
         if !self.is_owner(stat.uid) {
             return Some(format!("{} belongs to uid {}", at.display(), stat.uid));
         }

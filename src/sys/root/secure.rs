@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Dir, Kind, Root};
+use super::{Dir, FileKind, Root};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
 
@@ -65,7 +65,7 @@ impl Root {
             match if is_open { None } else { self.stat(above, false)? } {
                 None if !is_open => {}
                 // A link that leads nowhere.
-                Some(stat) if stat.kind != Kind::Directory => {
+                Some(stat) if stat.kind != FileKind::Directory => {
                     return Err(io::Error::from(io::ErrorKind::NotADirectory).into());
                 }
                 // There, or made by another run just now.

@@ -17,7 +17,7 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat};
 use nix::sys::stat::{Mode, fstat};
 use serde::{Deserialize, Serialize};
 
-use super::super::dir::{Dir, Kind, Stat, read_all, set_meta};
+use super::super::dir::{Dir, FileKind, Stat, read_all, set_meta};
 use super::super::identity::{Identity, is_root};
 use super::super::lease::{Against, Watch};
 use super::super::root::Root;
@@ -98,7 +98,7 @@ fn watch(target: &SharedTarget) -> Result<Watch> {
     let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = openat(&target.dir, target.name.as_os_str(), flags, Mode::empty()).map_err(io::Error::from)?;
     let file = File::from(file);
-    if Stat::from(fstat(&file)?).kind != Kind::Regular {
+    if Stat::from(fstat(&file)?).kind != FileKind::Regular {
         return Err(target.changed());
     }
     let path = target.path();
@@ -176,7 +176,7 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
         return Ok(None);
     }
     let parent = root.secure_dir(parent)?;
-    if parent.stat_entry(file_name)?.is_none_or(|stat| stat.kind != Kind::Regular) {
+    if parent.stat_entry(file_name)?.is_none_or(|stat| stat.kind != FileKind::Regular) {
         return Ok(None);
     }
     let target = SharedTarget {

@@ -7,7 +7,7 @@ use std::io;
 
 use anyhow::{Context, Result};
 
-use super::super::dir::{Dir, Kind};
+use super::super::dir::{Dir, FileKind};
 use super::super::staged;
 use super::target::{SharedTarget, compare};
 use crate::fault::Fault;
@@ -40,7 +40,7 @@ fn holds_an_update(target: &SharedTarget, leftover: &OsStr) -> io::Result<bool> 
     else {
         return Ok(false);
     };
-    if left.kind != Kind::Regular || left.identity == live.identity || left.modified <= live.modified {
+    if left.kind != FileKind::Regular || left.identity == live.identity || left.modified <= live.modified {
         return Ok(false);
     }
     let (born, left_born) = (birth(&target.dir, &target.name)?, birth(&target.dir, leftover)?);

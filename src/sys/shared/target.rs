@@ -128,11 +128,10 @@ pub(super) fn conflict(path: &Path, kept: &Path) -> anyhow::Error {
 
 /// What a person does with a live file and another version of it.
 pub(super) fn compare(live: &Path, kept: &Path) -> Repair {
-    let (live, kept) = (live.display(), kept.display());
     mend!(
         "compare them, move what is missing to the live file, then remove the other: $ diff {} {}",
-        live,
-        kept
+        quoted(live),
+        quoted(kept)
     )
 }
 

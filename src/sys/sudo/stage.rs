@@ -11,7 +11,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use crate::fault::{Nature, look_and_move};
-use crate::sys::dir::{Dir, Kind};
+use crate::sys::dir::{Dir, FileKind};
 use crate::sys::root::Root;
 use crate::sys::staged::write;
 
@@ -165,7 +165,7 @@ impl<'a> Stage<'a> {
             return Ok(());
         };
         match (read.stat.kind, &file.by) {
-            (Kind::Regular, _) => {
+            (FileKind::Regular, _) => {
                 let beside = file.from.parent().unwrap_or(Path::new("/"));
                 let root = self.root;
                 let copy = (self.redirect)(&read.bytes, beside, &mut |line, is_directory, path| {
@@ -174,8 +174,8 @@ impl<'a> Stage<'a> {
                 })?;
                 write(&file.dir, &file.name, &copy, MODE).with_context(cannot)
             }
-            (Kind::Directory, Some(_)) => file.dir.make_scratch(&file.name).map(drop).with_context(cannot),
-            (Kind::Special(kind), Some((by, line))) => Err(Nature::Policy.fault(
+            (FileKind::Directory, Some(_)) => file.dir.make_scratch(&file.name).map(drop).with_context(cannot),
+            (kind, Some((by, line))) => Err(Nature::Policy.fault(
                 "policy-broken",
                 format!(
                     "sudo's policy is broken already, not by runner-prep: {}, line {line}: it includes {shown}, which is {kind} and no file",

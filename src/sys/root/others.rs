@@ -1,0 +1,88 @@
+//! Who but root could change what is found at a path.
+//!
+//! Nobody can swap what was looked at for something else: what is above it was found to be root's alone before.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::{Dir, FileKind, MOST_LINKS, Root, Stat, parts};
+
+impl Root {
+    /// Why somebody but root could change the thing at `path`; `None` when nobody could.
+    pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
+        if !self.trusted.contains(&stat.uid) {
+            return Some(format!("{} belongs to uid {}", path.display(), stat.uid));
+        }
+        let by_group = stat.mode & 0o020 != 0 && stat.gid != 0 && stat.gid != self.owner().gid;
+        if by_group || stat.mode & 0o002 != 0 {
+            return Some(format!("{} has mode {:04o}", path.display(), stat.mode));
+        }
+        None
+    }
+
+    /// Why somebody but root could change an open directory or one above it; `None` when nobody could.
+    pub fn untrusted(&self, dir: &Dir) -> io::Result<Option<String>> {
+        let mut path = PathBuf::from("/");
+        for part in parts(dir.path()) {
+            path.push(part);
+            // Whoever comes to a directory has opened those above.
+            let open = self.known(&path).ok_or(io::ErrorKind::NotFound)?;
+            if let Some(reason) = self.distrust(&path, open.stat()?) {
+                return Ok(Some(reason));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why somebody but root could change which thing is found at a path, directories and links on the way included;
+    /// `None` when nobody could, or nothing is there.
+    pub fn way_of_others(&self, path: &Path) -> io::Result<Option<String>> {
+        self.others(path, false)
+    }
+
+    /// Why somebody but root could change which thing is found at a path, or the thing itself.
+    pub fn change_by_others(&self, path: &Path) -> io::Result<Option<String>> {
+        self.others(path, true)
+    }
+
+    fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
+        let (mut here, mut todo, mut links) = (PathBuf::from("/"), parts(path), 0);
+        loop {
+            let Some(stat) = self.stat(&here, false)? else { return Ok(None) };
+            let why = match stat.kind {
+                FileKind::Directory => self.distrust(&here, stat),
+                // Its mode says nothing.
+                FileKind::Link => self.distrust(&here, Stat { mode: 0, ..stat }),
+                _ if !todo.is_empty() => return Err(io::ErrorKind::NotADirectory.into()),
+                _ => return Ok(self.distrust(&here, stat).filter(|_| itself)),
+            };
+            if why.is_some() {
+                return Ok(why);
+            }
+            if stat.kind == FileKind::Link {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(Errno::ELOOP.into());
+                }
+                let target =
+                    self.walk(&here, false)?.map(|link| link.dir.read_link(&link.name)).transpose()?;
+                let target = target.ok_or(io::ErrorKind::NotFound)?;
+                here.pop();
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
+            }
+            while todo.front().is_some_and(|part| part == "..") {
+                here.pop();
+                todo.pop_front();
+            }
+            match todo.pop_front() {
+                Some(part) => here.push(part),
+                None => return Ok(None),
+            }
+        }
+    }
+}
