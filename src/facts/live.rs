@@ -304,16 +304,18 @@ impl Facts<'_> {
         accounts::settings::home_mode(self.root)
     }
 
-    /// What a program says that reads nothing but root's files: no program and no process of the account has a say. `None`
-    /// in a tree, and where it is not installed.
+    /// Somebody without rights, in whom the account has no say: a program of theirs says of root's files what is so, and
+    /// what those files start has no rights either. `None` in a tree, and where there is nobody else.
     ///
     /// # Errors
-    /// When it does not end in time.
-    pub fn ask_of_root(&self, program: &str, arguments: &[&str]) -> Result<Option<Finished>> {
-        if !(self.root.is_host() && identity::is_root()) {
-            return Ok(None);
-        }
-        Machine::new(self.root).ask(program, arguments, b"")
+    /// When the accounts can't be read.
+    pub fn nobody(&self, account: &Account) -> Result<Option<Account>> {
+        let nobody = if self.root.is_host() { self.account("nobody")? } else { None };
+        // A home that is there, and in which nothing is for it.
+        let home = PathBuf::from("/root");
+        Ok(nobody
+            .filter(|nobody| ![0, account.uid].contains(&nobody.uid))
+            .map(|nobody| Account { home, ..nobody }))
     }
 
     /// Ask `sudo` of the host, as root or with an account's rights, without a terminal; `None` in a tree, and where
@@ -322,9 +324,9 @@ impl Facts<'_> {
     /// # Errors
     /// When it does not end in time.
     pub fn sudo(&self, account: Option<&Account>, arguments: &[&str]) -> Result<Option<Finished>> {
-        let Some(account) = account else { return self.ask_of_root("sudo", arguments) };
         let program = self.tool("sudo").filter(|_| self.root.is_host() && identity::is_root());
         let Some(program) = program else { return Ok(None) };
+        let Some(account) = account else { return Machine::new(self.root).ask("sudo", arguments, b"") };
         let tool = Tool::new(&program).args(arguments).patience(ASKING);
         tool.account(&account.name, rights(account)).run().map(Some)
     }

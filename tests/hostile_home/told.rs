@@ -141,9 +141,22 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
     host.sh("rm /home/gitlab-runner/.gitconfig; printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig")
         .ok();
     assert!(told(git), "git, by its own word");
+    // Nor is it started by root, where it is root that names it.
+    let is_root = "[ $(id -u) != 0 ] || { mount -o remount,bind,rw /run; touch /run/was-root; }";
+    put(
+        "talk",
+        "0755",
+        &format!("#!/bin/sh\n{is_root}\necho 'fatal: bad core.fsmonitor' >&2; kill -9 $PPID"),
+    );
+    put("test", "0755", &format!("#!/bin/sh\n{is_root}"));
+    host.sh(&format!("{git} core.fsmonitor /home/gitlab-runner/talk; {git} core.autocrlf no")).ok();
+    assert!(told(git), "git, which root has start it");
+    let ssh = "printf 'Match exec /home/gitlab-runner/test\nMisspelt yes\n' >/etc/ssh/ssh_config";
+    host.sh(&format!("rm /etc/gitconfig; {ssh}")).ok();
+    assert!(told(sed), "ssh, which root has start it");
+    host.sh("test ! -e /run/was-root; cp -a /root/ssh/. /etc/ssh/").ok();
     // What the account names is looked at with its rights, and what it lays is moved by nobody else.
-    host.sh("rm /etc/gitconfig; cp -a /home/gitlab-runner/.ssh /root/dot-ssh; truncate -s 2M /srv/large")
-        .ok();
+    host.sh("cp -a /home/gitlab-runner/.ssh /root/dot-ssh; truncate -s 2M /srv/large").ok();
     for (name, config, command) in [
         ("a file of hosts", "Match exec \"rm -f ~/.ssh/config\"\nGlobalKnownHostsFile /tmp/evil", "sed"),
         ("a large file", "UserKnownHostsFile /srv/large", "mv"),

@@ -133,8 +133,10 @@ pub(super) fn judge(
     };
     if is_unclear || settings.iter().any(JudgedSetting::is_doubtful) {
         let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
-        let by_root =
-            format!("export GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}", JUDGES[1].join(" "));
+        let of_system = format!(
+            "export HOME=/tmp GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}",
+            JUDGES[1].join(" ")
+        );
         let answers = |said: Finished| {
             if said.success() {
                 return Ok(());
@@ -150,12 +152,12 @@ pub(super) fn judge(
             };
             let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
             // Programs and processes of the account talk as well: their word moves root to nothing.
-            let by_root = |culprit: &JudgedSetting| {
-                let root = context.facts.account("root").ok().flatten();
-                let said = root.and_then(|root| context.facts.rehearse(&root, &by_root).ok()?);
+            let by_nobody = |culprit: &JudgedSetting| {
+                let nobody = context.facts.nobody(account).ok().flatten();
+                let said = nobody.and_then(|nobody| context.facts.rehearse(&nobody, &of_system).ok()?);
                 said.is_some_and(|said| !said.success() && names(&said.stderr, culprit))
             };
-            let culprit = culprit.filter(|culprit| !culprit.of_root || by_root(culprit));
+            let culprit = culprit.filter(|culprit| !culprit.of_root || by_nobody(culprit));
             let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
             Err(refused(context, culprit, &complaint))
         };

@@ -153,7 +153,7 @@ impl JudgedFile<'_> {
     }
 
     /// What makes a configuration right that ssh refuses. What ssh said is the account's word, which may have had a program
-    /// speak: what is everybody's is changed where ssh of root says the same of everybody's configuration alone.
+    /// speak: what is everybody's is changed where ssh of nobody says the same of everybody's configuration alone.
     fn correct(&self, why: &str, command: &str) -> Repair {
         let own = self.context.target.home.join(ssh::CONFIG);
         // With the account's rights, whichever file it says.
@@ -191,8 +191,11 @@ impl JudgedFile<'_> {
     /// Whether ssh complains of that also where it reads everybody's configuration alone.
     fn is_of_all(&self, why: &str) -> bool {
         let asked = ["-G", "-F", ssh::SYSTEM_CONFIG, "--", "git@localhost", "git-receive-pack"];
-        let said = self.context.facts.ask_of_root("ssh", &asked).ok().flatten();
-        said.is_some_and(|said| !said.success() && Client::complaint(&said) == why)
+        let facts = self.context.facts;
+        let ask = |nobody| facts.ask(&nobody, "ssh", &asked, b"").ok().flatten();
+        let account = self.context.target.account.as_ref();
+        let nobody = account.and_then(|account| facts.nobody(account).ok()?);
+        nobody.and_then(ask).is_some_and(|said| !said.success() && Client::complaint(&said) == why)
     }
 
     /// The line of the account's own configuration with the token or variable that ssh does not know.
