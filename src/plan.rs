@@ -54,7 +54,7 @@ impl Plan {
             changes.push(change);
         }
         check_home(&changes, context)?;
-        check_places(&changes, context)?;
+        check_places(&changes, context.facts, context.options.confined)?;
         let lacks = lacks(context, &notes)?;
         if serves_no_job(wanted, &changes, &notes) {
             notes.warn(
@@ -117,9 +117,11 @@ fn missing(context: &Context<'_>, lacks: &[String]) -> Result<Note> {
 /// Our own state, which is written with every change: the lock, the journal and scratch copies. Root's alone.
 pub const STATE: &str = "/var/lib/runner-prep";
 
-/// What can't be written is refused before anything is.
-fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
-    let (facts, confined) = (context.facts, context.options.confined);
+/// Refuse what can't be written, before anything is. A `confined` process does not ask whether a file system is read-only.
+///
+/// # Errors
+/// What is in the way of the first change that can't be made.
+pub fn check_places(changes: &[Change], facts: &Facts<'_>, confined: bool) -> Result<()> {
     for change in changes {
         if let Op::Account(account) = &change.op {
             facts.check_accounts(confined)?;
@@ -136,9 +138,8 @@ fn check_places(changes: &[Change], context: &Context<'_>) -> Result<()> {
             check_free(&change.op, path, facts)?;
         }
         match &change.op {
-            // A single file may be mounted in a directory that is closed; its own check tells it.
-            Op::File(file) if file.swap == Swap::Shared => {}
-            Op::File(_) => facts.check_writable(place, true, confined)?,
+            // One that is shared is written in place where it is mounted.
+            Op::File(file) => facts.check_writable(place, file.swap != Swap::Shared, confined)?,
             _ => facts.check_writable(place, false, confined)?,
         }
     }

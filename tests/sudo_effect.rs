@@ -309,6 +309,16 @@ fn what_can_not_be_written_is_refused_before_an_account_is_made() {
         host.sh(after).ok();
     }
     host.prep(&["apply", "--profile", "shell"]).ok();
+    // What gitlab-runner writes, too.
+    host.sh("mkdir -m 0700 /etc/gitlab-runner; touch /etc/gitlab-runner/config.toml").ok();
+    host.sh("printf '[[runners]]\nname = \"x\"\nurl = \"https://gitlab.com\"\ntoken = \"x\"\nexecutor = \"docker\"\n' > /etc/gitlab-runner/config.toml
+         chmod 0600 /etc/gitlab-runner/config.toml; mount --bind /etc/gitlab-runner /etc/gitlab-runner; mount -o remount,bind,ro /etc/gitlab-runner").ok();
+    for command in ["plan", "apply"] {
+        let run = host.prep(&[command, "--profile", "dind", "--only", "config"]);
+        run.exit(2).says("error: /etc/gitlab-runner is on a read-only file system").says_not("config.toml");
+    }
+    host.sh("umount /etc/gitlab-runner").ok();
+    host.prep(&["plan", "--profile", "dind", "--only", "config"]).ok();
     let repair = "rm -r /home/gitlab-runner/.ssh; chmod 0555 /home/gitlab-runner";
     host.sh(repair).ok();
     let run = host.prep(&["--json", "plan", "--profile", "shell"]);

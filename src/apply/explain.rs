@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::change::Place;
 use crate::fault::{Nature, fault, quoted};
-use crate::sys::writable::busy;
+use crate::sys::writable::{busy, read_only};
 
 /// What the plan saw is no longer there.
 pub(super) fn changed(place: &Place) -> anyhow::Error {
@@ -33,19 +33,16 @@ pub(super) fn explained(error: anyhow::Error, place: &Place) -> anyhow::Error {
 /// The errors that administrators meet, with the repair.
 fn explain(error: io::Error, place: &Place) -> anyhow::Error {
     use nix::errno::Errno;
-    let parent = place.path().parent().unwrap_or(Path::new("/")).to_path_buf();
-    let (shown, path, parent) = (parent.display(), quoted(place.path()), quoted(&parent));
+    let whole = place.path();
+    let directory = whole.parent().unwrap_or(Path::new("/"));
+    let (shown, path, parent) = (directory.display(), quoted(&whole), quoted(directory));
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC | Errno::EDQUOT) => fault(
             "disk-full",
             format!("no space left for {place}"),
             mend!("make room: $ df -h {0}; $ df -i {0}", parent),
         ),
-        Some(Errno::EROFS) => fault(
-            "read-only",
-            format!("{shown} is on a read-only file system"),
-            mend!("mount it writable: $ findmnt --target {}", parent),
-        ),
+        Some(Errno::EROFS) => read_only(directory),
         Some(Errno::EPERM) => fault(
             "immutable",
             format!("the kernel refuses to change {place}: it or {shown} may be immutable"),

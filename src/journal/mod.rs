@@ -27,6 +27,7 @@ use crate::runner_config::edits::RecordedEdits;
 use crate::sys::dir::{Dir, DirEntry as File, FileKind};
 use crate::sys::root::Root;
 use crate::sys::staged::{self, Staged};
+use crate::sys::writable::read_only;
 use crate::text::toml_patch::Toml;
 
 /// Where the entries are.
@@ -357,11 +358,7 @@ pub(crate) fn explain(error: anyhow::Error) -> anyhow::Error {
             format!("no space left for {DIRECTORY}"),
             "make room: $ df -h /var/lib; $ df -i /var/lib",
         ),
-        Some(ReadOnlyFilesystem) => fault(
-            "read-only",
-            format!("the file system is read-only for {DIRECTORY}"),
-            "mount it writable: $ findmnt --target /var/lib",
-        ),
+        Some(ReadOnlyFilesystem) => read_only(Path::new(DIRECTORY)),
         _ => error,
     }
 }

@@ -70,7 +70,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
         let outcome = session.undo(&found.plan.changes, &found.places);
         let failed = outcome.fates.iter().position(|fate| *fate == ChangeOutcome::Failed);
         match (&outcome.error, failed) {
-            (Some(error), Some(failed)) if outcome.taken_back && found.leave(failed, error) => {}
+            (Some(error), Some(failed)) if outcome.taken_back && found.leave(&facts, failed, error) => {}
             _ => break outcome,
         }
     };
@@ -109,9 +109,12 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
             return Ok(report);
         }
     }
-    if found.plan.changes.is_empty() {
+    if found.plan.changes.is_empty() && found.plan.pending.is_empty() {
         report.status = Status::Converged;
         report.msg = format!("{}: nothing of it was left to put back", names(&found.ids));
+    } else if found.plan.changes.is_empty() {
+        let ids = names(&found.ids);
+        report.msg = format!("{ids} can't be undone as it is; another undo goes one run further back");
     } else {
         report.msg = format!("{}, {} undone", report.msg, names(&found.ids));
     }

@@ -59,6 +59,19 @@ pub fn busy(path: &Path) -> anyhow::Error {
     )
 }
 
+/// Nothing can be put into a directory.
+#[must_use]
+pub fn read_only(directory: &Path) -> anyhow::Error {
+    fault(
+        "read-only",
+        format!("{} is on a read-only file system", directory.display()),
+        mend!(
+            "mount it writable: $ mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
+            quoted(directory)
+        ),
+    )
+}
+
 /// Whether something is mounted at this entry. A kernel before 5.8 does not tell.
 ///
 /// # Errors
@@ -86,14 +99,7 @@ fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
         }
     }
     match rustix::fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Err(Errno::ROFS) if !confined => Err(fault(
-            "read-only",
-            format!("{shown} is on a read-only file system"),
-            mend!(
-                "mount it writable: $ mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
-                quoted(path)
-            ),
-        )),
+        Err(Errno::ROFS) if !confined => Err(read_only(path)),
         Err(Errno::ACCESS) => {
             let owner = dir.stat().map(|stat| stat.uid).ok();
             let is_own = dir.identity().is_some_and(|identity| Some(identity.uid) == owner);

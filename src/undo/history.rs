@@ -137,12 +137,15 @@ impl PathHistory<'_> {
         Some(self.journal.path(oldest.id).join(oldest.thing.before.as_ref()?.bytes.as_ref()?))
     }
 
-    /// What a person does to get past a refusal.
-    pub(super) fn by_hand(&self) -> Repair {
+    /// What a person does to get past a refusal of what is there now.
+    pub(super) fn by_hand(&self, now: Option<&Seen>) -> Repair {
         let place = &self.place;
         let oldest = self.links.last().map(|link| (link.id, link.thing.before.as_ref()));
         match oldest {
             // Of config.toml the former bytes would bring back tokens that are no longer valid.
+            _ if self.is_config() && !now.is_some_and(|now| self.is_whole(&now.bytes)) => {
+                mend!("correct {}, or put a copy of it back, so that gitlab-runner can read it", place)
+            }
             _ if self.is_config() => {
                 mend!("set what is another value now as runner-prep set it, in {}", place)
             }

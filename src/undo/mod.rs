@@ -18,7 +18,7 @@ use crate::change::{
 use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
 use crate::journal::{Entry, Id, Journal, KeptShown, ReadBy, RecordedOp, RunState};
-use crate::plan::Plan;
+use crate::plan::{Plan, check_places};
 use crate::repair::Repair;
 use history::{PathHistory, Rewound};
 pub use values::Documents;
@@ -78,7 +78,7 @@ pub fn plan(
         };
         let now = look(live, &place, history)?;
         match history.rewind(&place, now.as_ref())? {
-            Rewound::Refused(lines) => refused.push((history, lines)),
+            Rewound::Refused(lines) => refused.push((history, lines, history.by_hand(now.as_ref()))),
             Rewound::To { state, shown, gone } => {
                 for runner in gone {
                     notes.warn(
@@ -120,7 +120,7 @@ pub fn plan(
         }
     }
     if !refused.is_empty() {
-        return Err(refusal(&refused));
+        return Err(refusal(refused));
     }
     for change in &changes {
         if change.kind == "service" && live.is_host() && matches!(change.op, Op::File(_)) {
@@ -141,6 +141,7 @@ pub fn plan(
         });
     }
     let changes = directories_last(live, changes)?;
+    check_places(&changes, live, false)?;
     let Notes { warnings, pending, .. } = notes;
     undo.plan = Plan { changes, warnings, pending, ..Plan::default() };
     Ok(undo)
@@ -152,12 +153,18 @@ impl Undo {
         self.kept.iter().find(|(id, _)| *id == change.id).map(|(_, path)| path.as_path())
     }
 
-    /// Leave what sudo does not take as it is, where something else can be undone: no rule is written that `visudo`
-    /// refuses, and it keeps nothing else back. `failed` is the change at which the undoing ended. True when something
-    /// is left to be tried.
-    pub fn leave(&mut self, failed: usize, error: &anyhow::Error) -> bool {
-        let is_refusal = fault::is(error, Nature::Policy) || fault::is(error, Nature::NoChecker);
-        if !is_refusal || self.plan.changes.len() < 2 || failed >= self.plan.changes.len() {
+    /// Leave what sudo does not take as it is, where something else can be undone, or never could this: no rule is written
+    /// that `visudo` refuses, and it keeps nothing else back. `failed` is the change at which the undoing ended. True when
+    /// it is left, and the rest is to be tried.
+    pub fn leave(&mut self, live: &Facts<'_>, failed: usize, error: &anyhow::Error) -> bool {
+        let is_objection = fault::is(error, Nature::Policy);
+        let Some(change) = self.plan.changes.get(failed) else { return false };
+        let is_left = if self.plan.changes.len() < 2 {
+            is_objection && rule::objection(live, change).is_err()
+        } else {
+            is_objection || fault::is(error, Nature::NoChecker)
+        };
+        if !is_left {
             return false;
         }
         let change = self.plan.changes.remove(failed);
@@ -300,6 +307,7 @@ fn operation(
             };
             let label = match &swap {
                 Swap::Aside(name) => format!("{}moved to {name}", if would { "would be " } else { "" }),
+                _ if wanted.is_none() => if would { "would be removed" } else { "removed" }.to_owned(),
                 _ if would => "would get its former bytes back".to_owned(),
                 _ => "the former bytes".to_owned(),
             };
@@ -356,16 +364,15 @@ fn depth(change: &Change) -> usize {
 }
 
 /// What stands in the way, all of it at once.
-fn refusal(refused: &[(&PathHistory<'_>, Vec<String>)]) -> anyhow::Error {
+fn refusal(refused: Vec<(&PathHistory<'_>, Vec<String>, Repair)>) -> anyhow::Error {
     let mut what = "nothing was undone, because somebody changed since what runner-prep wrote:".to_owned();
-    for (history, lines) in refused {
+    let mut repair = Repair::default();
+    for (history, lines, by_hand) in refused {
         what.extend(["\n", &history.place.to_string()]);
-        for line in lines {
+        for line in &lines {
             what.extend(["\n    ", line]);
         }
+        repair = repair + by_hand + "\n";
     }
-    let by_hand = refused.iter().map(|(history, _)| history.by_hand() + "\n");
-    let repair =
-        by_hand.fold(Repair::default(), |all, next| all + next) + "then, once more: $ runner-prep undo";
-    fault("undo-changed-since", what, repair)
+    fault("undo-changed-since", what, repair + "then, once more: $ runner-prep undo")
 }

@@ -104,11 +104,20 @@ fn a_value_that_somebody_changed_is_named_and_nothing_else() {
 fn a_torn_or_empty_configuration_is_refused() {
     let tree = tree();
     tree.run(&["apply", "--profile", "dind", "--only", "config"]).ok();
+    let applied = tree.text(CONFIG);
+    let repair = "put a copy of it back, so that gitlab-runner can read it";
     for text in ["", "[[runners]\n  token = \"glrt-CANARY-torn\"\n"] {
         tree.put(CONFIG, text);
-        tree.run(&["undo"]).exit(2).says("/etc/gitlab-runner/config.toml");
+        tree.run(&["undo", "--json"]).exit(2).says("/etc/gitlab-runner/config.toml").says(repair);
         assert_eq!(tree.text(CONFIG), text);
     }
+    tree.remove(CONFIG);
+    tree.run(&["undo", "--json"]).exit(2).says("it is gone").says(repair);
+    // What the message says helps.
+    tree.put(CONFIG, applied);
+    tree.chmod(CONFIG, 0o600);
+    tree.put(CONFIG, rewritten(&tree));
+    tree.run(&["undo"]).ok().says("undone");
 }
 
 /// Two elements set one variable, and the last one counts: that one is put back, and the other stays.

@@ -1,6 +1,6 @@
 //! On whole hosts: an account, sudo's own judgement, file systems that can't be written.
 
-use crate::support::{self, Host, assert_unchanged, fixture, have};
+use crate::support::{self, Host, Run, Tree, assert_unchanged, fixture, have};
 
 #[test]
 fn an_account_stays_and_the_report_says_how_it_goes() {
@@ -80,6 +80,31 @@ fn a_former_sudo_rule_that_never_was_one_keeps_nothing_else_back() {
     host.prep(&["undo"]).ok().says("nothing to undo");
 }
 
+/// Where there is nothing else to be undone, it is said as before, and keeps no older run from being undone.
+#[test]
+fn a_former_sudo_rule_that_never_was_one_is_left_alone_too() {
+    if !have(&["visudo", "rsync"]) {
+        return;
+    }
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner").file_mode(
+        "etc/sudoers.d/gitlab-runner",
+        "gitlab-runner ALL=(ALL NOPASSWD: ALL\n",
+        0o440,
+    );
+    tree.run(&["apply", "--profile", "shell", "--only", "git"]).ok();
+    tree.run(&["apply", "--profile", "shell", "--only", "sudoers", "--adopt"]).ok();
+    let ours = tree.text("etc/sudoers.d/gitlab-runner");
+    let repair = |run: &Run| run.exit(3).json()["pending"][0]["repair"].clone();
+    let dry = tree.run(&["undo", "--dry-run", "--json"]);
+    let run = tree.run(&["undo", "--json"]);
+    assert_eq!(repair(&dry), repair(&run), "{dry}\n{run}");
+    run.says("can't be undone as it is");
+    assert_eq!(tree.text("etc/sudoers.d/gitlab-runner"), ours);
+    tree.run(&["undo", "--dry-run"]).ok().says("would be removed").says_not("former bytes");
+    tree.run(&["undo"]).ok().says("/home/gitlab-runner/.gitconfig");
+    assert!(!tree.path("home/gitlab-runner/.gitconfig").exists());
+}
+
 #[test]
 fn a_read_only_file_system_is_named_and_nothing_is_half_done() {
     let Some(host) = Host::or_skip() else { return };
@@ -96,8 +121,13 @@ fn a_read_only_file_system_is_named_and_nothing_is_half_done() {
     };
     let before = host.listing();
     mount("/etc/gitlab-runner");
-    host.prep(&["undo"]).exit(2).says("read-only");
+    for undo in [&["undo", "--dry-run"][..], &["undo"]] {
+        host.prep(undo).exit(2).says("/etc/gitlab-runner is on a read-only file system");
+    }
     assert_unchanged(&before, &host.listing());
+    let repair = host.prep(&["undo", "--json"]).json()["warnings"][0]["repair"].as_str().unwrap().to_owned();
+    host.sh(repair.split_once(": ").unwrap().1).ok();
+    host.prep(&["undo", "--dry-run"]).ok();
     host.sh("umount /etc/gitlab-runner").ok();
     mount("/var/lib");
     host.prep(&["undo"]).exit(2).says("/var/lib");
