@@ -79,6 +79,19 @@ const HOSTS: &[(&str, &[&str], &[&str])] = &[
         &["ssh-key home-missing < home home-missing", "git home-missing < home home-missing"],
     ),
     (
+        "rm /etc/sudoers.d/gitlab-runner; echo 'Defaults x =' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz",
+        &["sudoers policy-broken"],
+        &["sudo-policy policy-broken < sudoers policy-broken"],
+    ),
+    (
+        "cd /home/gitlab-runner; rm -r .ssh; touch .ssh; chown gitlab-runner: .ssh",
+        &["ssh-key ssh-directory"],
+        &[
+            "known-hosts path-unusable < ssh-key ssh-directory",
+            "key-strength path-unusable < ssh-key ssh-directory",
+        ],
+    ),
+    (
         "printf '\\nDefaults requiretty\\n' >> /etc/sudoers",
         &["sudoers sudo-requiretty"],
         &["sudo-rights could-not-look < sudoers sudo-requiretty"],
@@ -181,6 +194,12 @@ fn one_broken_thing_of_a_host_is_one_finding() {
         let json = host.prep(&["doctor", "--profile", "dind", "--json"]);
         let text = host.prep(&["doctor", "--profile", "dind"]);
         wrong.extend(judge(what, &json, &text, causes, consequences));
+        // So it is one error of a plan.
+        let plan = host.prep(&["plan", "--profile", "dind", "--json"]);
+        let told = plan.json()["warnings"].as_array().unwrap().len();
+        if plan.status == 2 && told != causes.len() {
+            wrong.push(format!("{what}: {told} errors\n{plan}"));
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

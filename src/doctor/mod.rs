@@ -96,6 +96,19 @@ pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     findings
 }
 
+/// Of the errors of resources, each with its kind, those that follow from no other one.
+pub fn root_causes(errors: Vec<(&str, anyhow::Error)>) -> Vec<anyhow::Error> {
+    let finding = |(kind, error): &(&str, anyhow::Error)| {
+        let mut own = Findings::of(&planned::check_of(kind));
+        refuse(&mut own, error);
+        own.into_list()
+    };
+    let mut findings: Vec<Finding> = errors.iter().flat_map(finding).collect();
+    causes::connect(&mut findings);
+    let is_root = |(_, finding): &(_, Finding)| finding.because_of.is_none();
+    errors.into_iter().zip(findings).filter(is_root).map(|((_, error), _)| error).collect()
+}
+
 fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Findings::of(check.name);
     let is_there = |need: &Need| match need {

@@ -14,7 +14,7 @@ use crate::text::toml_patch::Step;
 /// Hold every section of the profile against the host.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     for (kind, plan) in &patient.plans {
-        let mut own = Findings::of(&kind.replace('_', "-"));
+        let mut own = Findings::of(&check_of(kind));
         match plan {
             Err(error) => refuse(&mut own, error),
             Ok(plan) => tell(patient, plan, &mut own),
@@ -23,6 +23,11 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.extend(own);
     }
     Ok(())
+}
+
+/// The name under which a kind of resource is told.
+pub(super) fn check_of(kind: &str) -> String {
+    kind.replace('_', "-")
 }
 
 fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {

@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use crate::apply::{Session, takes_rights_away};
 use crate::change::Outcome;
+use crate::doctor::root_causes;
 use crate::plan::Plan;
 use crate::report::{DetailLevel, Report};
 use crate::resource::Wanted;
@@ -20,10 +21,10 @@ pub(super) fn alone<'a>(
     extent: DetailLevel,
 ) -> Report {
     let (mut changes, mut errors) = (Vec::new(), Vec::new());
-    for plan in wanted.kinds().map(of_kind) {
-        match plan {
+    for kind in wanted.kinds() {
+        match of_kind(kind) {
             Ok(plan) => changes.extend(plan.changes.into_iter().filter(|change| change.op.is_system())),
-            Err(error) => errors.push(error),
+            Err(error) => errors.push((kind, error)),
         }
     }
     let narrows = changes.iter().any(takes_rights_away);
@@ -36,6 +37,6 @@ pub(super) fn alone<'a>(
         }
         None => Report::failed(names, &error),
     };
-    report.fail_beside(&errors);
+    report.fail_beside(&root_causes(errors));
     report
 }
