@@ -178,7 +178,7 @@ pub fn broken(said: &str, main: &Path) -> anyhow::Error {
     Nature::Policy.fault(
         "policy-broken",
         format!("sudo's policy is broken already, not by runner-prep: {said}"),
-        mend!("repair it first, with: $ visudo -c -f {}", quoted(main)),
+        mend!("correct that file with visudo, and look again: $ visudo -c -f {}", quoted(main)),
     )
 }
 

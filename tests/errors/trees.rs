@@ -178,6 +178,12 @@ pub(super) const CASES: &[Case] = &[
         tree.put(CONFIG, tree.text(CONFIG).replace("=/certs\"", "=/other\"").replace("= 1", "= 4"));
         on(&tree, &["undo"])
     }),
+    case("undo-changed-since", "undo where config.toml is gone", || {
+        let tree = host();
+        applied(&tree, &["--profile", "dind", "--only", "config"]);
+        tree.remove(CONFIG);
+        on(&tree, &["undo"])
+    }),
     case("undo-rule-refused", "undo of a sudo rule that sudo never took", || {
         if !have(&["visudo"]) {
             return None;
@@ -196,6 +202,10 @@ pub(super) const CASES: &[Case] = &[
     case("interrupted-write", "a look while a write is half done", || {
         let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/in-place-config.toml"), "", 0o600);
         on(&tree, &["plan", "--profile", "dind"])
+    }),
+    case("interrupted-write", "a repair from what is no copy of ours", || {
+        let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/in-place-config.toml"), "", 0o600);
+        on(&tree, &["apply", "--profile", "dind"])
     }),
     case("interrupted-write", "a look while an account is half made", || {
         let tree = host().dir(STATE, 0o700).file_mode(&format!("{STATE}/account-gitlab-runner"), "", 0o600);

@@ -24,7 +24,7 @@ use super::super::root::Root;
 use super::super::staged;
 use super::super::waiting::Waiting;
 use super::target::{After, Before, SharedTarget, in_use, is_same, not_taken_back, stamp};
-use crate::fault::Fault;
+use crate::fault::{Fault, fault, quoted};
 
 /// How the names of copies begin.
 const COPY: &str = "in-place-";
@@ -166,12 +166,19 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     let Some(copy) = state.read(name, u64::MAX)? else {
         return Ok(None);
     };
-    let unreadable = || format!("{} is not a copy of ours", state.path().join(name).display());
-    let end = copy.bytes.iter().position(|byte| *byte == b'\n').with_context(unreadable)?;
-    let header: Header = serde_json::from_slice(&copy.bytes[..end]).with_context(unreadable)?;
-    let (old, new) = copy.bytes[end + 1..].split_at_checked(header.old).with_context(unreadable)?;
+    let unreadable = || {
+        let path = state.path().join(name);
+        fault(
+            "interrupted-write",
+            format!("{} is not a copy of ours", path.display()),
+            mend!("look at it; to go on without it, move it away: $ mv {} /root/", quoted(&path)),
+        )
+    };
+    let end = copy.bytes.iter().position(|byte| *byte == b'\n').ok_or_else(unreadable)?;
+    let header: Header = serde_json::from_slice(&copy.bytes[..end]).map_err(|_| unreadable())?;
+    let (old, new) = copy.bytes[end + 1..].split_at_checked(header.old).ok_or_else(unreadable)?;
     let parent = header.path.parent().unwrap_or(Path::new("/"));
-    let file_name = header.path.file_name().with_context(unreadable)?;
+    let file_name = header.path.file_name().ok_or_else(unreadable)?;
     if root.dir(parent)?.is_none() {
         return Ok(None);
     }
