@@ -143,6 +143,7 @@ fn apply(host: &Host) -> Run {
 /// Every command that answers says the same.
 fn answers(sudo: &Sudo, host: &Host, case: &str, say: Say, all: bool) {
     let name = format!("{}: {case}", sudo.name);
+    let plan = host.prep(&["--json", "plan", "--profile", "site", "--only", "sudoers"]);
     let first = apply(host);
     let truth = works(host);
     let again = apply(host);
@@ -160,6 +161,12 @@ fn answers(sudo: &Sudo, host: &Host, case: &str, say: Say, all: bool) {
         };
         assert!(run.status == 3 && is_said, "{name}: {run}");
     }
+    // Said before the rule is there as it is afterwards.
+    let told = |run: &Run| {
+        let document = run.json();
+        [document["pending"].clone(), document["warnings"].clone()]
+    };
+    assert!(plan.status == 0 && told(&plan) == told(&check), "{name}: {plan}\n{check}");
     if !all {
         return;
     }
@@ -542,9 +549,11 @@ fn what_is_refused_before_a_rule_is_read_is_said_each_time() {
                 host.sh("rm /etc/sudoers.d/gitlab-runner").ok();
             }
             host.sh(if since { change } else { "true" }).ok();
+            let plan = host.prep(&["--json", "plan", "--profile", "site", "--only", "sudoers"]);
             for run in [apply(&host), apply(&host), check()] {
                 assert!(!works(&host) && run.status == 3, "{change}, since: {since}: {run}");
             }
+            assert_eq!(plan.json()["pending"], check().json()["pending"], "{change}, since: {since}");
         }
     }
 }
@@ -568,7 +577,47 @@ fn what_only_a_call_would_tell_is_not_known() {
         host.sh(&format!("install -m 0440 /dev/stdin /etc/sudoers.d/zz <<'END'\n{text}\nEND")).ok();
         let run = check();
         assert!(run.contains("not known") || run.contains("unknown"), "{text}: {run}");
+        host.sh("rm /etc/sudoers.d/gitlab-runner").ok();
+        let plan = host.prep(&["plan", "--profile", "rule", "--only", "sudoers"]);
+        assert!(plan.contains("not known") || plan.contains("unknown"), "{text}: {plan}");
+        host.prep(&["apply", "--profile", "rule", "--only", "sudoers"]);
     }
     host.sh("rm /etc/sudoers.d/zz").ok();
     check().exit(0);
+}
+
+/// Where the kernel lets no program see what is not there, the answer is not known; after it, nothing of it is left.
+#[test]
+fn what_can_not_be_foreseen_is_not_known() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync", "setpriv"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    let plan = |by: &str| {
+        host.sh(&format!("{by} /opt/under-test/runner-prep plan --profile site --only sudoers --json"))
+    };
+    let without = "setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin";
+    for (rule, code) in [
+        ("gitlab-runner ALL=(ALL) ALL", Some("sudo-password-asked")),
+        ("gitlab-runner ALL=(ALL) /usr/bin/id", None),
+    ] {
+        host.sh(&format!("echo '{rule}' > /etc/sudoers.d/zz; chmod 0440 /etc/sudoers.d/zz")).ok();
+        // Below /run sudo notes whom it has asked for a password.
+        let left = || {
+            let stamps = host.stamps().into_iter().filter(|line| !line.contains(" run"));
+            [
+                stamps.collect(),
+                host.sh("cat /proc/self/mountinfo").stdout.lines().map(str::to_owned).collect(),
+            ]
+        };
+        let before: [Vec<String>; 2] = left();
+        let seen = plan("").exit(0).json()["pending"].clone();
+        assert_eq!(seen[0]["code"].as_str(), code, "{rule}: {seen}");
+        let unseen = plan(without).exit(0).json()["pending"].clone();
+        assert_eq!(unseen[0]["code"], "sudo-effect-unknown", "{rule}: {unseen}");
+        let message = unseen[0]["message"].as_str().unwrap();
+        assert!(message.contains("only sudo can judge /etc/sudoers.d/zz:1"), "{rule}: {unseen}");
+        assert_eq!(before, left(), "{rule}");
+    }
 }

@@ -123,13 +123,13 @@ fn lax(patient: &Patient<'_>, done: &Finished) -> Result<Option<String>> {
 /// # Errors
 /// When sudo does not list them.
 pub(super) fn listed(patient: &Patient<'_>) -> Result<String> {
-    let by_root = patient.facts.sudo(None, &["-n", "-ll", "-U", patient.name])?;
+    let by_root = patient.facts.sudo(None, &["-n", "-ll", "-U", patient.name], &[])?;
     let Some(by_root) = by_root else { return Ok(String::new()) };
     if by_root.success() {
         return Ok(by_root.stdout);
     }
     // Some policies let everybody use sudo but root.
-    let by_itself = patient.facts.sudo(patient.account, &["-n", "-ll"])?.filter(Finished::success);
+    let by_itself = patient.facts.sudo(patient.account, &["-n", "-ll"], &[])?.filter(Finished::success);
     let said = by_root.complaint();
     by_itself
         .map(|said| said.stdout)

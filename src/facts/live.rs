@@ -6,7 +6,9 @@ use anyhow::{Context, Result};
 
 use super::looks::unreadable;
 use super::machine::Machine;
-use super::{ASKING, Account, Facts, MOST_BYTES, Times, name_services, package, programs, rights, seen};
+use super::{
+    ASKING, Account, Facts, MOST_BYTES, Supposed, Times, name_services, package, programs, rights, seen,
+};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, Nature};
 use crate::keys::Version;
@@ -251,10 +253,7 @@ impl Facts<'_> {
         let tool = Tool::new(&shell).args(["-c", script]).within(&account.home).patience(ASKING).rehearsing();
         let tool =
             tool.env("HOME", home).env("USER", account.name.as_ref()).env("LOGNAME", account.name.as_ref());
-        match tool.account(&account.name, rights(account)).run() {
-            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => Ok(None),
-            done => done.map(Some),
-        }
+        or_forbidden(tool.account(&account.name, rights(account)).run(), true)
     }
 
     /// Refuse a place where nothing can be made or changed, or `replaced`, as far as that can be seen without a write.
@@ -318,17 +317,25 @@ impl Facts<'_> {
             .map(|nobody| Account { home, ..nobody }))
     }
 
-    /// Ask `sudo` of the host, as root or with an account's rights, without a terminal; `None` in a tree, and where
-    /// there is no sudo.
+    /// Ask `sudo` of the host, as root or with an account's rights, without a terminal, and as if these files were there;
+    /// `None` in a tree, where there is no sudo, and where the kernel does not let it see what is not there.
     ///
     /// # Errors
     /// When it does not end in time.
-    pub fn sudo(&self, account: Option<&Account>, arguments: &[&str]) -> Result<Option<Finished>> {
+    pub fn sudo(
+        &self,
+        account: Option<&Account>,
+        arguments: &[&str],
+        supposed: &[Supposed],
+    ) -> Result<Option<Finished>> {
         let program = self.tool("sudo").filter(|_| self.root.is_host() && identity::is_root());
         let Some(program) = program else { return Ok(None) };
-        let Some(account) = account else { return Machine::new(self.root).ask("sudo", arguments, b"") };
-        let tool = Tool::new(&program).args(arguments).patience(ASKING);
-        tool.account(&account.name, rights(account)).run().map(Some)
+        let tool = Tool::new(&program).args(arguments).patience(ASKING).leaving_nothing().supposing(supposed);
+        let tool = match account {
+            Some(account) => tool.account(&account.name, rights(account)),
+            None => tool,
+        };
+        or_forbidden(tool.run(), !supposed.is_empty())
     }
 
     /// What every `visudo` of the machine objects to in a text, which it calls [`INPUT`](super::INPUT); `None` when one is
@@ -379,5 +386,13 @@ impl Facts<'_> {
     /// An ordinary user who prepares a tree owns what will belong to the account.
     pub(super) fn owner_in_tree(&self, account: Identity) -> Identity {
         if self.root.owner().uid == 0 { account } else { self.root.owner() }
+    }
+}
+
+/// What a program said that was to see what is not there; `None` where the kernel does not allow that.
+fn or_forbidden(done: Result<Finished>, is_private: bool) -> Result<Option<Finished>> {
+    match done {
+        Err(error) if is_private && error.downcast_ref::<std::io::Error>().is_some() => Ok(None),
+        done => done.map(Some),
     }
 }

@@ -32,6 +32,7 @@ pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
 pub use crate::sys::sudo::{INPUT, broken};
+pub use crate::sys::supposed::Supposed;
 pub use looks::unreadable;
 pub use unit::UnitState;
 

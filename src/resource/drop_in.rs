@@ -9,12 +9,12 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::root_file::MARK;
-use super::sudo_effect::{self, Allowed};
+use super::sudo_effect::{Allowed, Effect};
 use super::sudo_policy::Policy;
 use crate::change::{
     Change, CheckedBy, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
 };
-use crate::facts::{Facts, MOST_BYTES, before_rules};
+use crate::facts::{Facts, MOST_BYTES, Supposed, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
@@ -61,12 +61,14 @@ impl DropIn {
                     let what =
                         format!("{} runs the commands of the profile by another rule", context.target.name);
                     notes.means(self.kind, "sudoers-other-rule", what, Harm::None);
+                } else {
+                    self.foresee(context, policy, notes)?;
                 }
             }
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
                 let in_doubt = is_broken || before_rules::may_refuse(facts)?;
-                sudo_effect::look(context, policy, self.path, &self.allowed, in_doubt, notes)?;
+                self.effect(context, policy, Vec::new()).look(&self.allowed, in_doubt, notes)?;
             }
             None if !changes.is_empty() => {
                 // To take a file away no policy is needed, but one that is broken is not touched.
@@ -83,11 +85,12 @@ impl DropIn {
     fn works(&self, context: &Context<'_>, policy: Option<&Policy>, notes: &mut Notes) -> bool {
         let Some(policy) = policy.filter(|_| context.options.ask_sudo) else { return false };
         // sudo tells root of what it refuses: it is tried only where its list says that it is free.
-        if !sudo_effect::is_free(context, policy, self.path, &self.allowed).unwrap_or_default() {
+        let effect = self.effect(context, policy, Vec::new());
+        if !effect.is_free(&self.allowed).unwrap_or_default() {
             return false;
         }
         let mut tried = Notes::default();
-        let looked = sudo_effect::look(context, policy, self.path, &self.allowed, false, &mut tried);
+        let looked = effect.look(&self.allowed, false, &mut tried);
         let is_right = |(kind, _): &&(&str, String)| *kind == EFFECT;
         let works = looked.is_ok()
             && tried.pending.is_empty()
@@ -98,13 +101,44 @@ impl DropIn {
         works
     }
 
+    /// Say what will be said once the rules are there: sudo is asked as if they were.
+    fn foresee(&self, context: &Context<'_>, policy: &Policy, notes: &mut Notes) -> Result<()> {
+        let facts = context.facts;
+        let file = |path: &Path, bytes, mode| Supposed { path: path.into(), bytes, mode };
+        let mut supposed = vec![file(Path::new(self.path), self.text().into_bytes(), MODE)];
+        for program in self.allowed.iter().filter_map(|one| one.command.first()).map(Path::new) {
+            if facts.stat(program)?.is_none() && !supposed.iter().any(|known| known.path == program) {
+                supposed.push(file(program, Vec::new(), 0o755));
+            }
+        }
+        let in_doubt = before_rules::may_refuse(facts)?;
+        let mut then = Notes::default();
+        self.effect(context, policy, supposed).look(&self.allowed, in_doubt, &mut then)?;
+        notes.pending.append(&mut then.pending);
+        notes.warnings.append(&mut then.warnings);
+        Ok(())
+    }
+
+    fn effect<'a>(
+        &self,
+        context: &'a Context<'_>,
+        policy: &'a Policy,
+        supposed: Vec<Supposed>,
+    ) -> Effect<'a> {
+        Effect { context, policy, ours: self.path, supposed }
+    }
+
+    fn text(&self) -> String {
+        format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"))
+    }
+
     /// `written` becomes the time at which the file changed last.
     fn plan_file(&self, context: &Context<'_>, written: &mut (i64, i64)) -> Result<Vec<Change>> {
         let facts = context.facts;
         let path = Path::new(self.path);
         let place = Place::System(path.into());
         let meta = Meta { owner: Owner::Root, mode: MODE };
-        let text = format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"));
+        let text = self.text();
         // The file first, which tells all; what is there instead of one, or behind a link, is looked at by itself.
         let is_file = |seen: &Seen| seen.kind == FileKind::Regular && seen.resolved.is_none();
         let before = facts.file(path, MOST_BYTES)?;

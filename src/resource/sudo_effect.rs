@@ -3,21 +3,22 @@
 //!
 //! sudo is asked only where its files leave a doubt, and with the account's rights: so it sees what it sees in a job.
 
+mod order;
 mod trial;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::context::Context;
-use super::sudo_policy::{Policy, PolicyLine};
+use super::sudo_policy::{Policy, PolicyLine, places};
 use crate::change::Notes;
 use crate::facts::machine::Finished;
+use crate::facts::{Account, Supposed};
 use crate::fault::quoted;
-use crate::policy::{EFFECT, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::policy::EFFECT;
 use crate::repair::{Repair, run};
 use crate::text::sudo_list::{ListedCommand, Question, SudoVerdict, entries, settings, verdict};
-pub(super) use trial::is_free;
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
 const BY_PAM: [&str; 4] = [
@@ -36,89 +37,95 @@ pub(super) struct Allowed {
     pub(super) command: Vec<String>,
 }
 
-/// Hold the rules of one of our files, which are there, against what sudo makes of them; `in_doubt` says that it may not
-/// read its files at all, or not let the account in.
-pub(super) fn look(
-    context: &Context<'_>,
-    policy: &Policy,
-    ours: &'static str,
-    allowed: &[Allowed],
-    in_doubt: bool,
-    notes: &mut Notes,
-) -> Result<()> {
-    let effect = Effect { context, policy, ours };
-    if effect.has_other_name(notes) {
-        return Ok(());
-    }
-    let (Some(account), true) = (&context.target.account, context.facts.is_host()) else {
-        effect.read_files(notes);
-        return Ok(());
-    };
-    let doubt = in_doubt || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
-    if !doubt && !context.options.ask_sudo && !effect.has_other_sources()? {
-        return Ok(());
-    }
-    let Some(said) = context.facts.sudo(Some(account), &["-n", "-ll"])? else { return Ok(()) };
-    if said.stderr.contains("must have a tty") {
-        effect.demand_terminal(notes);
-        return Ok(());
-    }
-    let complaint = said.complaint();
-    let by_pam = BY_PAM.iter().any(|words| complaint.contains(words));
-    let mut listing = said.success().then_some(said.stdout.clone());
-    if listing.is_none() && !by_pam {
-        // A password for the list is none for the command.
-        let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", &account.name])?;
-        listing = by_root.filter(Finished::success).map(|said| said.stdout);
-    }
-    let Some(listing) = listing else {
-        let name = &account.name;
-        if by_pam {
-            notes.wait(
-                "sudo-account-refused",
-                format!("sudo refuses {name} before it looks at a rule: {complaint}"),
-                mend!("correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: $ su -s /bin/sh {} -c 'sudo -n -ll'", name),
-            );
-            return Ok(());
-        }
-        notes.doubt(
-            "sudo-effect-unknown",
-            format!("whether sudo lets {name} run its commands is unknown, because sudo says: {complaint}"),
-            mend!("see what it says in a job: $ su -s /bin/sh {} -c 'sudo -n -ll'; $ visudo -c", name),
-        );
-        return Ok(());
-    };
-    let rules = entries(&listing);
-    for one in allowed {
-        match effect.try_out(one, &rules)? {
-            Some(said) if said.stderr.contains("must have a tty") => {
-                effect.demand_terminal(notes);
-                continue;
-            }
-            Some(said) => {
-                effect.tell_trial(one, &said, &rules, &listing, notes)?;
-                continue;
-            }
-            None => {}
-        }
-        // For a command, or for whoever is become.
-        let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
-        if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
-            effect.demand_terminal(notes);
-            continue;
-        }
-        effect.judge(one, &rules, &listing, notes)?;
-    }
-    Ok(())
-}
-
-struct Effect<'a> {
-    context: &'a Context<'a>,
-    policy: &'a Policy,
-    ours: &'static str,
+/// The rules of one of our files, to be held against what sudo makes of them.
+pub(super) struct Effect<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) policy: &'a Policy,
+    /// The file.
+    pub(super) ours: &'static str,
+    /// It and what belongs to it, as they will be; nothing where they are so already.
+    pub(super) supposed: Vec<Supposed>,
 }
 
 impl Effect<'_> {
+    /// Say what sudo makes of them; `in_doubt` says that it may not read its files at all, or not let the account in.
+    pub(super) fn look(&self, allowed: &[Allowed], in_doubt: bool, notes: &mut Notes) -> Result<()> {
+        let Self { context, policy, .. } = self;
+        if self.has_other_name(notes) {
+            return Ok(());
+        }
+        let (Some(account), true) = (&context.target.account, context.facts.is_host()) else {
+            self.read_files(notes);
+            return Ok(());
+        };
+        let is_asked = context.options.ask_sudo && self.supposed.is_empty();
+        let doubt = in_doubt || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
+        if !doubt && !is_asked && !self.has_other_sources()? {
+            return Ok(());
+        }
+        let Some(said) = self.ask(Some(account), &["-n", "-ll"])? else {
+            self.read_files(notes);
+            return Ok(());
+        };
+        if said.stderr.contains("must have a tty") {
+            self.demand_terminal(notes);
+            return Ok(());
+        }
+        let complaint = said.complaint();
+        let by_pam = BY_PAM.iter().any(|words| complaint.contains(words));
+        let mut listing = said.success().then_some(said.stdout.clone());
+        if listing.is_none() && !by_pam {
+            // A password for the list is none for the command.
+            let by_root = self.ask(None, &["-n", "-ll", "-U", &account.name])?;
+            listing = by_root.filter(Finished::success).map(|said| said.stdout);
+        }
+        let Some(listing) = listing else {
+            let name = &account.name;
+            if by_pam {
+                notes.wait(
+                    "sudo-account-refused",
+                    format!("sudo refuses {name} before it looks at a rule: {complaint}"),
+                    mend!("correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: $ su -s /bin/sh {} -c 'sudo -n -ll'", name),
+                );
+                return Ok(());
+            }
+            notes.doubt(
+                "sudo-effect-unknown",
+                format!(
+                    "whether sudo lets {name} run its commands is unknown, because sudo says: {complaint}"
+                ),
+                mend!("see what it says in a job: $ su -s /bin/sh {} -c 'sudo -n -ll'; $ visudo -c", name),
+            );
+            return Ok(());
+        };
+        let rules = entries(&listing);
+        for one in allowed {
+            match self.try_out(one, &rules)? {
+                Some(said) if said.stderr.contains("must have a tty") => {
+                    self.demand_terminal(notes);
+                    continue;
+                }
+                Some(said) => {
+                    self.tell_trial(one, &said, &rules, &listing, notes)?;
+                    continue;
+                }
+                None => {}
+            }
+            // For a command, or for whoever is become.
+            let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
+            if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
+                self.demand_terminal(notes);
+                continue;
+            }
+            self.judge(one, &rules, &listing, notes)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, account: Option<&Account>, words: &[&str]) -> Result<Option<Finished>> {
+        self.context.facts.sudo(account, words, &self.supposed)
+    }
+
     /// sudo takes the first name that the password database has for a number.
     fn has_other_name(&self, notes: &mut Notes) -> bool {
         let Some(account) = &self.context.target.account else { return false };
@@ -140,13 +147,24 @@ impl Effect<'_> {
         Ok(sources.iter().any(|sources| sources != "files"))
     }
 
-    /// What the files of a tree show, whose sudo can't be asked.
+    /// What the files show where sudo can't be asked: those of a tree, or where the kernel lets no program see rules that
+    /// are not there yet.
     fn read_files(&self, notes: &mut Notes) {
         if self.policy.needs_terminal {
             self.demand_terminal(notes);
         }
         let spots: Vec<&PolicyLine> = self.policy.later.iter().chain(&self.policy.doubt).collect();
-        if !spots.is_empty() {
+        if !spots.is_empty() && self.context.facts.is_host() {
+            notes.doubt(
+                "sudo-effect-unknown",
+                format!(
+                    "whether jobs can use {} is unknown, because only sudo can judge {}, and here not before that file is there",
+                    self.ours,
+                    places(&spots)
+                ),
+                self.repair(&self.policy.later.iter().collect::<Vec<_>>()),
+            );
+        } else if !spots.is_empty() {
             notes.warn(
                 "sudo-later-rule",
                 format!(
@@ -270,7 +288,7 @@ impl Effect<'_> {
     fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<ListedCommand>> {
         let words: Vec<&str> =
             ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
-        let said = self.context.facts.sudo(self.context.target.account.as_ref(), &words)?;
+        let said = self.ask(self.context.target.account.as_ref(), &words)?;
         let Some(said) = said else { return Ok(None) };
         if !said.success() {
             return Ok(Some(ListedCommand::default()));
@@ -305,7 +323,7 @@ impl Effect<'_> {
             .into_iter()
             .chain(arguments.iter().map(String::as_str))
             .collect();
-        let Some(said) = self.context.facts.sudo(self.context.target.account.as_ref(), &words)? else {
+        let Some(said) = self.ask(self.context.target.account.as_ref(), &words)? else {
             return Ok(());
         };
         let found = said.stdout.split_whitespace().next().unwrap_or_default();
@@ -335,66 +353,4 @@ impl Effect<'_> {
             |path: &str| self.context.facts.stat(Path::new(path)).ok().flatten().map(|seen| seen.identity);
         one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
     }
-
-    /// The lines of sudo's files that may hold this rule.
-    fn spots(&self, entry: Option<&ListedCommand>) -> Vec<&PolicyLine> {
-        let all: Vec<&PolicyLine> = self.policy.later.iter().collect();
-        let Some(entry) = entry else { return all };
-        let in_file: Vec<&PolicyLine> = match &entry.file {
-            Some(file) => all.iter().filter(|spot| spot.file == Path::new(file)).copied().collect(),
-            None => all.clone(),
-        };
-        let says: Vec<&PolicyLine> =
-            in_file.iter().filter(|spot| spot.line.text.contains(&entry.command)).copied().collect();
-        [says, in_file, all].into_iter().find(|spots| !spots.is_empty()).unwrap_or_default()
-    }
-
-    /// A name in the directory that is read before ours and that nothing has.
-    fn free(&self, name: &str) -> PathBuf {
-        let mut free = format!("00-{name}");
-        while matches!(self.context.facts.entry(&Path::new(DIRECTORY).join(&free)), Ok(Some(_))) {
-            free.insert_str(0, "00-");
-        }
-        Path::new(DIRECTORY).join(free)
-    }
-
-    /// How these rules come to be read before ours.
-    fn repair(&self, spots: &[&PolicyLine]) -> Repair {
-        let Policy { main, by, .. } = self.policy;
-        let main = main.display();
-        let mut steps: Vec<Repair> = Vec::new();
-        let mut last = 0;
-        for spot in spots {
-            let name = spot.file.file_name().unwrap_or_default().to_string_lossy();
-            // Read by the same line as ours.
-            let is_twice =
-                self.policy.later.iter().any(|other| other.file == spot.file && other.by != spot.by);
-            let step = if spot.by == *by && !is_twice && spot.file.parent() == Some(Path::new(DIRECTORY)) {
-                mend!("$ mv -n {} {}", quoted(&spot.file), quoted(self.free(&name)))
-            } else {
-                last = last.max(spot.by);
-                continue;
-            };
-            if !steps.contains(&step) {
-                steps.push(step);
-            }
-        }
-        // What goes on over several lines is not moved by one command.
-        if last > *by && self.policy.is_one_line {
-            steps.push(mend!("$ sed -i -e '{}{h;d}' -e '{}G' {}", by, last, main));
-        }
-        if steps.is_empty() {
-            let name = &self.context.target.name;
-            return mend!("see which rule wins, the last match does: $ sudo -ll -U {}", name);
-        }
-        steps.push(run("visudo -c"));
-        Repair::from("if jobs are to have it, let sudo read the other rule first: ") + Repair::all(steps)
-    }
-}
-
-/// Files and lines, for a person.
-fn places(spots: &[&PolicyLine]) -> String {
-    let shown: Vec<String> =
-        spots.iter().take(3).map(|spot| format!("{}:{}", spot.file.display(), spot.line.first)).collect();
-    if shown.is_empty() { "another rule".to_owned() } else { shown.join(", ") }
 }

@@ -328,3 +328,10 @@ impl<'a> PolicyWalk<'a> {
         }
     }
 }
+
+/// Files and lines, for a person.
+pub(super) fn places(spots: &[&PolicyLine]) -> String {
+    let shown: Vec<String> =
+        spots.iter().take(3).map(|spot| format!("{}:{}", spot.file.display(), spot.line.first)).collect();
+    if shown.is_empty() { "another rule".to_owned() } else { shown.join(", ") }
+}

@@ -135,14 +135,20 @@ pub fn keep_file_powers() -> Result<()> {
 /// # Errors
 /// Where namespaces are forbidden (a container), or the kernel is older than Linux 5.12.
 pub fn read_only_but(target: &Path) -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS).context("no mount namespace")?;
+    mount_in_private().context("no private mounts")?;
     let none: Option<&str> = None;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("no private mounts")?;
     mount(Some(target), target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
         .context("no mount of the target")?;
     let path = CString::new(target.as_os_str().as_bytes())?;
     raw::set_mounts_read_only(c"/", true).context("no read-only mounts")?;
     raw::set_mounts_read_only(&path, false).context("the target can't be made writable again")
+}
+
+/// Let what the process mounts from now on be seen by nobody else.
+pub(super) fn mount_in_private() -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none: Option<&str> = None;
+    Ok(mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?)
 }
 
 /// Let nothing stay of what the process writes: it has a `/tmp` of its own in memory, where what it changes in `home` lies
@@ -151,9 +157,8 @@ pub fn read_only_but(target: &Path) -> Result<()> {
 /// # Errors
 /// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
 pub(super) fn leave_nothing(home: &Path, account: Identity) -> std::io::Result<()> {
-    let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount_in_private()?;
     mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
     let [upper, work] = ["/tmp/.upper", "/tmp/.work"];
     for directory in [upper, work] {

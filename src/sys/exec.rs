@@ -28,6 +28,7 @@ use super::identity::Identity;
 use super::lock::Lock;
 use super::raw;
 use super::root::Root;
+use super::supposed::{Supposed, suppose};
 use crate::fault::Nature;
 
 /// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
@@ -99,6 +100,7 @@ pub struct Tool<'a> {
     patience: Duration,
     leaves_nothing: bool,
     rehearses: bool,
+    supposed: Vec<Supposed>,
 }
 
 impl<'a> Tool<'a> {
@@ -117,6 +119,7 @@ impl<'a> Tool<'a> {
             patience: PATIENCE,
             leaves_nothing: false,
             rehearses: false,
+            supposed: Vec::new(),
         }
     }
 
@@ -209,6 +212,14 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Let it find these files where they are not, or not like that. Nobody else does, and they go with it. Where the kernel
+    /// does not allow that it is not started.
+    #[must_use]
+    pub fn supposing(mut self, files: &[Supposed]) -> Self {
+        self.supposed = files.to_vec();
+        self
+    }
+
     /// Run it to its end.
     pub fn run(self) -> Result<Finished> {
         let name = self.program.display().to_string();
@@ -238,6 +249,9 @@ impl<'a> Tool<'a> {
         if let Some(identity) = self.identity.filter(|_| self.rehearses) {
             let home = self.within.to_path_buf();
             raw::before_rights(&mut command, move || confine::leave_nothing(&home, identity));
+        }
+        if !self.supposed.is_empty() {
+            raw::before_rights(&mut command, move || suppose(&self.supposed));
         }
         match self.identity {
             Some(Identity { uid, gid }) if self.groups.is_empty() => {

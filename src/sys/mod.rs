@@ -23,6 +23,7 @@ pub mod shared;
 pub mod staged;
 mod stat;
 pub mod sudo;
+pub mod supposed;
 pub mod unix_http;
 pub mod waiting;
 pub mod writable;

@@ -5,32 +5,25 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Allowed, Effect, PolicyLine, places};
+use super::{Allowed, Effect};
 use crate::change::Notes;
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
 use crate::policy::EFFECT;
-use crate::resource::context::Context;
-use crate::resource::sudo_policy::Policy;
+use crate::resource::sudo_policy::{PolicyLine, places};
 use crate::text::sudo_list::{ListedCommand, SudoVerdict, entries, settings};
 
-/// Whether sudo lists all of it as free of a password.
-///
-/// # Errors
-/// When it does not end in time.
-pub(in crate::resource) fn is_free(
-    context: &Context<'_>,
-    policy: &Policy,
-    ours: &'static str,
-    allowed: &[Allowed],
-) -> Result<bool> {
-    let effect = Effect { context, policy, ours };
-    let said = context.facts.sudo(None, &["-n", "-ll", "-U", &context.target.name])?;
-    let rules = said.filter(Finished::success).map(|said| entries(&said.stdout)).unwrap_or_default();
-    Ok(allowed.iter().all(|one| matches!(effect.verdict(one, &rules), SudoVerdict::Free(_))))
-}
-
 impl Effect<'_> {
+    /// Whether sudo lists all of it as free of a password.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub(in crate::resource) fn is_free(&self, allowed: &[Allowed]) -> Result<bool> {
+        let said = self.ask(None, &["-n", "-ll", "-U", &self.context.target.name])?;
+        let rules = said.filter(Finished::success).map(|said| entries(&said.stdout)).unwrap_or_default();
+        Ok(allowed.iter().all(|one| matches!(self.verdict(one, &rules), SudoVerdict::Free(_))))
+    }
+
     /// What comes of a call of the command that does nothing, as a job makes it; `None` where there is no such call, or
     /// where sudo knows no rule of the account and would tell root of an offence.
     pub(super) fn try_out(&self, allowed: &Allowed, rules: &[ListedCommand]) -> Result<Option<Finished>> {
@@ -42,7 +35,7 @@ impl Effect<'_> {
         let run_as = allowed.run_as.as_deref().map(|run_as| ["-u", run_as]);
         let words: Vec<&str> =
             ["-n"].into_iter().chain(run_as.into_iter().flatten()).chain([name, "--version"]).collect();
-        self.context.facts.sudo(self.context.target.account.as_ref(), &words)
+        self.ask(self.context.target.account.as_ref(), &words)
     }
 
     /// A trial that went well, or what it ended with and why.

@@ -31,7 +31,7 @@ pub(super) fn wait_for_main(path: &Path, file: &Seen, facts: &Facts<'_>, notes: 
 
 /// Whether the `sudo` of the host is sudo-rs. Asked only where it has a main file of its own.
 pub(super) fn rules_by_rust(facts: &Facts<'_>) -> Result<bool> {
-    let said = facts.sudo(None, &["--version"])?;
+    let said = facts.sudo(None, &["--version"], &[])?;
     // sudo-rs 0.2.5 says it on standard error.
     Ok(said.is_some_and(|said| [said.stdout, said.stderr].iter().any(|text| text.starts_with("sudo-rs"))))
 }
