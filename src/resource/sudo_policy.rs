@@ -80,7 +80,7 @@ impl Policy {
             ));
         };
         let make = format!("install -d -m 0750 -o root -g root {DIRECTORY}");
-        // Asked first: what it opens on the way serves the next looks. Said last.
+        // Said last.
         let distrust = facts.distrust(Path::new(DIRECTORY));
         let entry = facts.entry(Path::new(DIRECTORY))?;
         let names = match entry.as_ref().map(|seen| seen.kind) {

@@ -181,8 +181,6 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
 fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> {
     let shown = path.display();
     let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
-    // Asked first: what it opens on the way serves the next looks. Said last.
-    let distrust = facts.distrust(path);
     let seen = facts.stat(path)?.ok_or_else(|| {
         fault(
             "command-missing",
@@ -203,7 +201,7 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
             },
         ));
     }
-    if let Some(reason) = distrust? {
+    if let Some(reason) = facts.distrust(path)? {
         return Err(fault(
             "command-untrusted",
             format!(

@@ -12,7 +12,7 @@ mod rights;
 mod secure;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -49,6 +49,8 @@ pub struct Root {
     owners: Vec<u32>,
     /// By their paths, as bytes: comparing paths part by part takes longer than all else that is done with them.
     open: RefCell<BTreeMap<OsString, Rc<Dir>>>,
+    /// Directories that nobody but root can change: whoever changes that is root.
+    closed: RefCell<BTreeSet<PathBuf>>,
     /// The text of `/etc/nsswitch.conf`, once somebody asked.
     name_services: RefCell<Option<Rc<str>>>,
 }
@@ -113,6 +115,7 @@ impl Root {
             trusted,
             owners,
             open,
+            closed: RefCell::default(),
             name_services: RefCell::default(),
         })
     }

@@ -128,9 +128,9 @@ impl Sight {
                 }
                 ConfigLine::Other(name, value) => {
                     let path = way.path.to_path_buf();
-                    let setting = JudgedSetting { path, line, name, value, of_root: way.is_of_root(context) };
+                    let setting = JudgedSetting { path, line, name, value, of_root: false };
                     if way.is_sure && (setting.is_doubtful() || setting.leads_past_ssh()) {
-                        self.settings.push(setting);
+                        self.settings.push(JudgedSetting { of_root: way.is_of_root(context), ..setting });
                     }
                 }
                 ConfigLine::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),

@@ -50,30 +50,32 @@ impl Root {
     fn others(&self, path: &Path, itself: bool) -> io::Result<Option<String>> {
         let (mut here, mut todo, mut links) = (PathBuf::from("/"), parts(path), 0);
         loop {
-            let Some(stat) = self.stat(&here, false)? else { return Ok(None) };
-            let why = match stat.kind {
-                FileKind::Directory => self.distrust(&here, stat),
-                // Its mode says nothing.
-                FileKind::Link => self.distrust(&here, Stat { mode: 0, ..stat }),
-                _ if !todo.is_empty() => return Err(io::ErrorKind::NotADirectory.into()),
-                _ => return Ok(self.distrust(&here, stat).filter(|_| itself)),
-            };
-            if why.is_some() {
-                return Ok(why);
-            }
-            if stat.kind == FileKind::Link {
-                links += 1;
-                if links > MOST_LINKS {
-                    return Err(Errno::ELOOP.into());
+            if !self.closed.borrow().contains(&here) {
+                let Some(stat) = self.stat(&here, false)? else { return Ok(None) };
+                // The mode of a link says nothing.
+                let mode = if stat.kind == FileKind::Link { 0 } else { stat.mode };
+                let why = self.distrust(&here, Stat { mode, ..stat });
+                match stat.kind {
+                    FileKind::Directory | FileKind::Link if why.is_some() => return Ok(why),
+                    FileKind::Directory => {
+                        self.closed.borrow_mut().insert(here.clone());
+                    }
+                    FileKind::Link => {
+                        links += 1;
+                        if links > MOST_LINKS {
+                            return Err(Errno::ELOOP.into());
+                        }
+                        let link = self.walk(&here, false)?.ok_or(io::ErrorKind::NotFound)?;
+                        let target = link.dir.read_link(&link.name)?;
+                        here.pop();
+                        if target.is_absolute() {
+                            here = PathBuf::from("/");
+                        }
+                        parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
+                    }
+                    _ if !todo.is_empty() => return Err(io::ErrorKind::NotADirectory.into()),
+                    _ => return Ok(why.filter(|_| itself)),
                 }
-                let target =
-                    self.walk(&here, false)?.map(|link| link.dir.read_link(&link.name)).transpose()?;
-                let target = target.ok_or(io::ErrorKind::NotFound)?;
-                here.pop();
-                if target.is_absolute() {
-                    here = PathBuf::from("/");
-                }
-                parts(&target).into_iter().rev().for_each(|part| todo.push_front(part));
             }
             while todo.front().is_some_and(|part| part == "..") {
                 here.pop();
