@@ -24,15 +24,23 @@ pub enum Type {
     Strings,
     /// A time span: a text like `1h30m`, or nanoseconds.
     Duration,
+    /// A time.
+    Datetime,
     /// A table of free names, each with a text.
     Texts,
+    /// The same with whole numbers.
+    Ints,
+    /// The same with `true` or `false`.
+    Bools,
+    /// The same with lists of texts.
+    Lists,
     /// One with other values.
     Map,
     /// A table.
     Table,
     /// A list of tables.
     Tables,
-    /// Anything else: times, lists of numbers.
+    /// Anything else: lists of numbers.
     Other,
 }
 
@@ -40,6 +48,17 @@ impl Type {
     /// True for values that a profile may give.
     pub fn is_settable(self) -> bool {
         matches!(self, Self::String | Self::Bool | Self::Int | Self::List | Self::Strings | Self::Duration)
+    }
+
+    /// The type of the values in a table of free names.
+    pub fn of_free_names(self) -> Option<Self> {
+        match self {
+            Self::Texts => Some(Self::String),
+            Self::Ints => Some(Self::Int),
+            Self::Bools => Some(Self::Bool),
+            Self::Lists => Some(Self::List),
+            _ => None,
+        }
     }
 }
 
@@ -92,6 +111,16 @@ pub struct Key {
     pub since: Option<Version>,
     /// The first version that no longer does.
     pub until: Option<Version>,
+}
+
+impl Key {
+    /// True where this version reads it, or may: its number is not known.
+    pub fn is_read_by(&self, version: Option<Version>) -> bool {
+        let is_of = |version: Version| {
+            self.since.is_none_or(|since| since <= version) && self.until.is_none_or(|until| version < until)
+        };
+        version.is_none_or(is_of)
+    }
 }
 
 /// The name of the section of keys outside all tables.
@@ -216,7 +245,11 @@ fn parse(line: &'static str) -> Option<Key> {
         "list" => Type::List,
         "strings" => Type::Strings,
         "duration" => Type::Duration,
+        "datetime" => Type::Datetime,
         "texts" => Type::Texts,
+        "ints" => Type::Ints,
+        "bools" => Type::Bools,
+        "lists" => Type::Lists,
         "map" => Type::Map,
         "table" => Type::Table,
         "tables" => Type::Tables,

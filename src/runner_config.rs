@@ -15,7 +15,7 @@ use toml_edit::{Item, TableLike};
 
 pub use duration::{duration, nanoseconds};
 pub use notation::{Notation, notations};
-pub use types::{POLICIES, POLICY_KEYS, odd_policies, refused, wrong_type};
+pub use types::{POLICIES, POLICY_KEYS, WrongType, odd_policies, slots, wrong_type, wrong_types};
 pub use volume::Volume;
 pub use wall::{Gift, Hole, allows_anybody, holes};
 
@@ -312,7 +312,7 @@ pub fn wrong_shape(
     fault(
         "config-shape",
         format!("{shown}: {}{title}`{keys}` is {}, not {want}", place(toml, item), kind(item)),
-        mend!("correct `{}` by hand, gitlab-runner can't read it either", keys),
+        mend!("let `{}` be {}, then run again", keys, want),
     )
 }
 

@@ -249,6 +249,62 @@ const ROWS: &[Row] = &[
         "no effect without `host`",
     ],
     ["", "", "", "19.4.0", "problem", "executor-missing", "`executor` is one of"],
+    // What its reader makes of values: a time span, a time, flags, tables of free names.
+    ["docker", "unhealthy_interval = \"1h30m\"", "", "19.4.0", "", "", ""],
+    ["docker", "unhealthy_interval = \"1d\"", "", "19.4.0", "problem", "config-type", "minutes and seconds"],
+    ["docker", "prepare_timeout = \"\"", "", "19.4.0", "problem", "config-type", "refuses the whole file"],
+    ["docker", "token_expires_at = \"0001-01-01T00:00:00Z\"", "", "19.4.0", "", "", ""],
+    ["docker", "token_expires_at = \"never\"", "", "19.4.0", "problem", "config-type", "a time like"],
+    ["docker", "token_expires_at = 0", "", "19.4.0", "problem", "config-type", "a time like"],
+    [
+        "docker",
+        "",
+        "[runners.feature_flags]\nFF_X = \"true\"",
+        "20.0.0",
+        "problem",
+        "config-type",
+        "true or false",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.feature_flags]\nFF_X = true",
+        "19.4.0",
+        "ok",
+        "config-key-foreign",
+        "ignores `FF_X`",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.feature_flags]\nff_timestamps = true",
+        "19.4.0",
+        "problem",
+        "config-key-unknown",
+        "rename it to `FF_TIMESTAMPS`",
+    ],
+    ["docker", "labels = [\"a\"]", "", "19.4.0", "problem", "config-type", "and ignores it"],
+    [
+        "docker",
+        "",
+        "[runners.docker.services_devices]\n\"a:*\" = \"/dev/kvm\"",
+        "19.4.0",
+        "problem",
+        "config-type",
+        "lists of strings",
+    ],
+    // A version passes over what it does not read.
+    ["docker", "unhealthy_interval = \"1d\"", "", "15.6.0", "problem", "config-key-too-new", "15.7.0"],
+    ["docker", "pre_clone_script = [\"a\"]", "", "17.0.0", "problem", "config-key-removed", "17.0.0"],
+    ["docker", "pre_clone_script = [\"a\"]", "", "16.0.0", "problem", "config-type", "a string"],
+    // Executors by version.
+    ["docker-ssh", "", "", "15.11.0", "", "", ""],
+    ["docker-ssh", "", "", "16.0.0", "problem", "executor-unknown", "gitlab-runner 16.0.0"],
+    ["docker-ssh", "", "", "", "unknown", "executor-unknown", "--runner-version"],
+    ["instance", "", "", "15.4.0", "problem", "executor-unknown", "gitlab-runner 15.4.0"],
+    ["instance", "", "", "15.5.0", "", "", ""],
+    ["docker-autoscaler", "", "", "15.10.0", "problem", "executor-unknown", "docker-windows, docker+machine"],
+    ["docker-autoscaler", "", "", "15.11.0", "", "", ""],
 ];
 
 #[test]
@@ -380,18 +436,31 @@ fn a_pull_policy_is_one_word_or_a_list() {
     tree.run(&["plan", "--profile", &profile]).exit(2).says("a string or a list of strings is wanted");
 }
 
+/// Lines of a runner, the code, a version that refuses them, and one that does not.
+const NOTATIONS: [[&str; 4]; 12] = [
+    ["docker.image = \"a\"", "config-dotted-keys", "15.8.3", "15.9.0"],
+    ["\u{feff}", "config-bom", "14.7.0", "15.9.0"],
+    ["cache = { Type = \"\", }", "config-toml-1-1", "18.8.0", "18.9.0"],
+    // Before TOML 1.0 that was read.
+    ["cache = { Type = \"\", }", "config-toml-1-1", "15.9.0", "15.8.3"],
+    ["cache = { Type = \"\",\n }", "config-toml-1-1", "15.8.3", "18.9.0"],
+    ["x = 0x10", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["x = [1, \"a\"]", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["x = -inf", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["token_expires_at = 2030-01-31 00:00:00Z", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["x = 07:30:00", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["pre_build_script = \"\"\"echo \"a\"\"\"\"", "config-toml-1-0", "15.8.3", "15.9.0"],
+    ["pre_build_script = \"\"\"a \\ \n b\"\"\"", "config-toml-1-0", "15.8.3", "15.9.0"],
+];
+
 #[test]
 fn notations_are_judged_by_version() {
-    for (runner, code, last_without, first_with) in [
-        ("docker.image = \"a\"", "config-dotted-keys", "15.8.3", "15.9.0"),
-        ("\u{feff}", "config-bom", "14.7.0", "15.9.0"),
-        ("cache = { Type = \"\", }", "config-toml-1-1", "18.8.0", "18.9.0"),
-    ] {
+    for [runner, code, refuses, reads] in NOTATIONS {
         let is_mark = runner == "\u{feff}";
         let config = file("docker", if is_mark { "" } else { runner }, "");
         let tree = tree(&if is_mark { format!("{runner}{config}") } else { config });
         let profile = own(&tree, "limit = 3");
-        for (version, is_said) in [(last_without, true), (first_with, false)] {
+        for (version, is_said) in [(refuses, true), (reads, false)] {
             for command in ["plan", "check", "doctor"] {
                 let run = tree.run(&[command, "--profile", &profile, "--runner-version", version, "--json"]);
                 assert_eq!(run.stdout.contains(code), is_said, "{command} {code} {version}: {run}");
@@ -400,4 +469,32 @@ fn notations_are_judged_by_version() {
         let unknown = tree.run(&["plan", "--profile", &profile, "--json"]);
         assert!(unknown.ok().stdout.contains(code), "{unknown}");
     }
+}
+
+#[test]
+fn a_file_with_no_slot_is_told_by_apply_and_a_command_raises_it_or_there_is_none() {
+    for (line, has_command) in [
+        ("concurrent = 0", true),
+        ("  concurrent=-1 # none", true),
+        ("\tconcurrent = 0", false),
+        ("\"concurrent\" = 0", false),
+    ] {
+        let tree = tree(&file("docker", "", "").replace("concurrent = 1", line));
+        let profile = own(&tree, "limit = 1");
+        tree.run(&["apply", "--profile", &profile]).ok().says("`concurrent` below 1");
+        let all = found(&tree, &profile, "19.4.0");
+        let [[status, code, words]] = &all[..] else { panic!("{line}: {all:?}") };
+        assert_eq!((&**status, &**code), ("problem", "concurrent-zero"), "{line}");
+        assert_eq!(words.contains("sed -i"), has_command, "{line}: {words}");
+    }
+    // A line before the mark at the beginning would break the file.
+    let two = [
+        "\u{feff}",
+        &file("docker", "", "").replace("concurrent = 1\n", ""),
+        "[[runners]]\nexecutor = \"shell\"\n",
+    ];
+    let tree = tree(&two.concat());
+    let profile = own(&tree, "limit = 0");
+    let all = found(&tree, &profile, "19.4.0");
+    assert!(all.iter().any(|[_, code, words]| code == "concurrent-low" && !words.contains("sed")), "{all:?}");
 }

@@ -125,7 +125,7 @@ global runners tables
 runners quite_new bool 17.1
 runners name string
 runners expires datetime
-runners flags map
+runners flags bools
 runners pull strings
 runners policies list
 runners docker table
@@ -349,7 +349,7 @@ list: dns dns_search allowed_users group_add cap_add cap_drop security_opt servi
 device_cgroup_rules volumes extra_hosts volumes_from links allowed_images allowed_privileged_images \
 allowed_privileged_services allowed_pull_policies allowed_services
 strings: pull_policy
-map: services_devices
+lists: services_devices
 texts: volume_driver_ops tmpfs services_tmpfs sysctls container_labels ulimit log_options
 tables: services
 ";

@@ -24,13 +24,15 @@ SIMPLE = {
     "time.Time": "datetime",
     "StringOrArray": "strings",
 }
+# By what they hold.
+MAPS = {"string": "texts", "int": "ints", "bool": "bools", "list": "lists"}
 HEADER = """\
 # Keys of gitlab-runner's config.toml, read from its source at {version} ({date}). Made by tests/renew-keys.py.
 # Section, key, type, first version that reads it, first version that no longer does. No first version: it is
 # older than 12.1. Sections are tables from the top; `global` is the top itself.
 # Types: string, bool, int, float, list (of strings), strings (a string or a list of them), floats (a list),
-# duration (a string like "1h", or nanoseconds), datetime, texts (a table of free names with strings), map (one
-# with others), table, tables, other.
+# duration (a string like "1h", or nanoseconds), datetime, texts (a table of free names with strings), ints, bools, lists
+# (the same with those), map (one with others), table, tables, other.
 # The feature flags are those that the code asks for: [runners.feature_flags] itself takes any name."""
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.M | re.S)
 ALIAS = re.compile(r"^(?:type |\t)(\w+)\s+=?\s*([\w\[\]*.{}]+)$", re.M)
@@ -120,7 +122,7 @@ class Source:
         if re.fullmatch(r"u?int(8|16|32|64)?", go):
             return "int", None
         if go.startswith("map["):
-            return ("texts" if self.kind(go.partition("]")[2], package, imports)[0] == "string" else "map"), None
+            return MAPS.get(self.kind(go.partition("]")[2], package, imports)[0], "map"), None
         if go.startswith("[]"):
             kind, struct = self.kind(go[2:], package, imports)
             lists = {"string": "list", "float": "floats", "table": "tables"}

@@ -1,5 +1,5 @@
 //! Keys of `config.toml` that gitlab-runner does not read, in silence: misspelt, in the wrong place, of
-//! another version. Values of a type that it refuses are [`runner_config::refused`]'s.
+//! another version. Values of a type that it refuses are [`runner_config::wrong_types`]'s.
 //!
 //! What a gitlab-runner newer than the table of keys reads, or one whose version is not known, nobody here knows: a key
 //! that the table lacks is then `unknown`, never a problem.
@@ -10,7 +10,7 @@ use toml_edit::{Item, TableLike, Value};
 use super::Patient;
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
-use crate::keys::{self, GLOBAL, Key};
+use crate::keys::{self, FLAGS, GLOBAL, Key, Type};
 use crate::runner_config::{self, Runner, place, tables, wrong_type};
 use crate::text::toml_patch::{Step, Toml};
 
@@ -31,8 +31,9 @@ const HELD_BY_GITLAB: [&str; 10] = [
 /// Hold every key against the table of keys.
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(toml) = patient.config.toml() else { return Ok(()) };
-    for (message, repair) in runner_config::refused(toml) {
-        findings.problem("config-type", message, repair);
+    for wrong in runner_config::wrong_types(toml).into_iter().filter(|wrong| wrong.is_for(patient.version()))
+    {
+        findings.problem("config-type", wrong.what, wrong.repair);
     }
     for (message, repair) in runner_config::odd_policies(toml) {
         findings.problem("pull-policy-unknown", message, repair);
@@ -76,7 +77,7 @@ impl KeyWalk<'_, '_> {
     fn known(&mut self, key: Key, item: &Item, runner: Option<Runner<'_>>) {
         let Key { section, name, since, until, kind } = key;
         let at = self.at(item, runner);
-        if wrong_type(kind, item).is_some() {
+        if key.is_read_by(self.patient.version()) && wrong_type(kind, item).is_some() {
             return;
         }
         // What says the same as nothing is no loss.
@@ -115,6 +116,10 @@ impl KeyWalk<'_, '_> {
 
     fn unknown(&mut self, found: FoundKey<'_>) {
         let FoundKey { section, name, item, table, runner } = found;
+        // Said of its type.
+        if section == FLAGS && wrong_type(Type::Bool, item).is_some() {
+            return;
+        }
         let at = self.at(item, runner);
         let here = header(section);
         if section == "runners" && HELD_BY_GITLAB.contains(&name.replace('-', "_").as_str()) {
@@ -154,8 +159,9 @@ impl KeyWalk<'_, '_> {
                 return;
             }
         }
-        let ignored =
-            format!("{at}gitlab-runner ignores `{name}` {here}, and loses it when it writes the file itself");
+        // It keeps the names of flags, of whatever kind.
+        let loss = if section == FLAGS { "" } else { ", and loses it when it writes the file itself" };
+        let ignored = format!("{at}gitlab-runner ignores `{name}` {here}{loss}");
         if let Some((home, is_there)) = self.home(found) {
             let there = header(home);
             let message = format!("{at}`{name}` has no effect {here}: it belongs {there}");
@@ -238,7 +244,9 @@ impl KeyWalk<'_, '_> {
         let FoundKey { section, name, item, table, runner } = found;
         let plain = |name: &str| name.to_lowercase().replace('-', "_");
         let is_there = |home: &str, name: &str| {
-            if home == section {
+            if home == FLAGS {
+                table.contains_key(name)
+            } else if home == section {
                 table.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))
             } else {
                 self.has(home, name, runner)

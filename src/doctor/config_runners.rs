@@ -1,13 +1,22 @@
 //! The runners in `config.toml`: registered, allowed to work, with tokens that live.
 
 use anyhow::Result;
-use toml_edit::Item;
 
 use super::Patient;
 use crate::finding::Findings;
+use crate::keys::Version;
 use crate::repair::quoted;
-use crate::runner_config::{EXECUTORS, Runner, strings_at};
+use crate::runner_config::{self, EXECUTORS, Runner, strings_at};
 use crate::text::{git_config, time};
+
+/// Executors that not all versions have: the first that has it, and the first that no longer does.
+const OF_SOME_VERSIONS: [(&str, Version, Version); 4] = [
+    ("instance", Version(15, 5, 0), NEVER),
+    ("docker-autoscaler", Version(15, 11, 0), NEVER),
+    ("docker-ssh", Version(0, 0, 0), Version(16, 0, 0)),
+    ("docker-ssh+machine", Version(0, 0, 0), Version(16, 0, 0)),
+];
+const NEVER: Version = Version(u32::MAX, 0, 0);
 
 /// Variables in a runner's environment by which git of its jobs goes.
 fn git_environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
@@ -38,26 +47,49 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     for runner in &runners {
         let title = runner.title();
         git_environment(&title, runner, findings);
-        let known = mend!("`executor` is one of {}", EXECUTORS.join(", "));
-        match runner.text("executor") {
-            None | Some("") => {
+        let executor = runner.text("executor").unwrap_or_default();
+        let is_of = |version: Version, (_, since, until): &(&str, Version, Version)| {
+            (*since..*until).contains(&version)
+        };
+        let of_some = |name: &str| OF_SOME_VERSIONS.iter().find(|(one, ..)| *one == name);
+        let has = |version: Version, name: &str| of_some(name).is_none_or(|one| is_of(version, one));
+        let version = patient.version();
+        let names = EXECUTORS.into_iter().filter(|name| version.is_none_or(|version| has(version, name)));
+        let known = mend!("`executor` is one of {}", names.collect::<Vec<_>>().join(", "));
+        let is_known = EXECUTORS.contains(&executor);
+        match version {
+            _ if executor.is_empty() => {
                 let message = format!("{title} has no `executor`: it can't run jobs");
                 findings.problem("executor-missing", message, known);
             }
-            Some(executor) if !EXECUTORS.contains(&executor) => findings.problem(
+            Some(version) if (is_known || of_some(executor).is_some()) && has(version, executor) => {}
+            None if is_known => {}
+            None if of_some(executor).is_some() => findings.unknown(
                 "executor-unknown",
-                format!("{title}: gitlab-runner has no executor of that name"),
+                format!("{title}: newer versions of gitlab-runner have no executor of that name, and which one runs is not known here"),
+                "say with --runner-version which version runs",
+            ),
+            _ => findings.problem(
+                "executor-unknown",
+                format!("{title}: gitlab-runner{} has no executor of that name", version.map(|version| format!(" {version}")).unwrap_or_default()),
                 known,
             ),
-            Some(_) => {}
         }
     }
-    let concurrent = toml.root().get("concurrent").and_then(Item::as_integer).unwrap_or(1);
+    let concurrent = runner_config::slots(toml);
     let needed = i64::try_from(runners.len()).unwrap_or(i64::MAX);
     let raise = || {
+        let is_plain = |line: &str| {
+            line.trim_start_matches(' ')
+                .strip_prefix("concurrent")
+                .is_some_and(|rest| rest.trim_start_matches(' ').starts_with('='))
+        };
         let step = match toml.root().get("concurrent") {
-            Some(_) => format!("0,/^ *concurrent *=.*/s//concurrent = {needed}/"),
-            None => format!("1i concurrent = {needed}"),
+            Some(_) if toml.text().lines().any(is_plain) => {
+                format!("0,/^ *concurrent *=.*/s//concurrent = {needed}/")
+            }
+            None if !toml.has_bom() => format!("1i concurrent = {needed}"),
+            _ => return mend!("let `concurrent` be {}, or more", needed),
         };
         mend!("let `concurrent` be {}, or more: $ sed -i '{}' {}", needed, step, quoted(&shown))
     };
@@ -122,8 +154,10 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "take one of the two entries out",
             );
         }
-        let expires =
-            runner.table.get("token_expires_at").and_then(Item::as_datetime).and_then(time::seconds);
+        let expires = runner.table.get("token_expires_at").and_then(|item| match item.as_datetime() {
+            Some(time) => time::seconds(time),
+            None => time::iso(item.as_str()?),
+        });
         // A year long ago means "never" to gitlab-runner, which writes the year 1.
         let Some(expires) = expires.filter(|expires| *expires > 0) else { continue };
         let is_variable =

@@ -10,20 +10,14 @@ use crate::runner_config::{Notation, notations, place_at};
 pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let Some(toml) = patient.config.toml() else { return Ok(()) };
     let shown = patient.shown();
-    for Notation { code, what, offset, repair, since } in notations(toml, &shown) {
+    for notation in notations(toml, &shown) {
+        let Some(who) = notation.who_refuses(patient.version()) else { continue };
+        let Notation { code, what, offset, repair, .. } = notation;
         let at = offset.map(|offset| place_at(toml, offset)).unwrap_or_default();
+        let message = format!("{shown}: {at}{what}, which {who} refuses to read");
         match patient.version() {
-            Some(version) if version >= since => {}
-            Some(version) => findings.problem(
-                code,
-                format!("{shown}: {at}{what}, which gitlab-runner {version} refuses to read"),
-                repair,
-            ),
-            None => findings.note(
-                code,
-                format!("{shown}: {at}{what}, which gitlab-runner before {since} refuses to read"),
-                repair,
-            ),
+            Some(_) => findings.problem(code, message, repair),
+            None => findings.note(code, message, repair),
         }
     }
     findings.else_fine("no notation that this gitlab-runner refuses");

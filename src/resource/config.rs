@@ -96,11 +96,13 @@ impl Resource for RunnerConfig {
         notes.warnings.append(&mut diff.notes.warnings);
         notes.executors = std::mem::take(&mut diff.executors);
         let at_last = after.as_ref().map_or(&diff, |after| &after.diff);
-        for (what, repair) in &at_last.refused {
-            notes.examined("config-type", format!("{shown}: {what}"), repair.clone());
-        }
+        gate::check_types(&at_last.wrong_types, context, &shown, notes)?;
         for (what, repair) in &at_last.policies {
             notes.examined("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
+        }
+        if at_last.has_no_slot {
+            let what = format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting");
+            notes.examined("concurrent-zero", what, "let `concurrent` be 1, or more");
         }
         gate::check_notations(&at_last.notations, context, &shown, notes)?;
         if at_last.needs_daemon && config.is_for_docker() {
@@ -272,11 +274,7 @@ fn read<T>(
         ));
     }
     let toml = parsed.into_inner().unwrap_or_else(|| parse(&seen.bytes)).map_err(|error| {
-        fault(
-            "config-invalid",
-            format!("{shown}: {error}"),
-            "correct it by hand, gitlab-runner can't read it either",
-        )
+        fault("config-invalid", format!("{shown}: {error}"), "correct that place by hand, then run again")
     })?;
     Ok(Some((seen, toml)))
 }

@@ -16,7 +16,7 @@ use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
 use crate::repair::Repair;
-use crate::runner_config::{DOCKER, Notation, SERVICES};
+use crate::runner_config::{DOCKER, Notation, SERVICES, WrongType};
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -36,10 +36,7 @@ pub(super) fn check(
     if gated.is_empty() {
         return Ok(());
     }
-    let version = match context.options.runner_version {
-        Some(version) => Some(version),
-        None => context.facts.runner_version(will_write)?,
-    };
+    let version = version(context, will_write)?;
     let Some(version) = version else {
         if will_write {
             warn_unknown(&gated, notes);
@@ -83,6 +80,31 @@ pub(super) fn check(
     Ok(())
 }
 
+/// The version that counts; gitlab-runner is started for it only where it has to be known.
+fn version(context: &Context<'_>, is_needed: bool) -> Result<Option<Version>> {
+    match context.options.runner_version {
+        Some(version) => Ok(Some(version)),
+        None => context.facts.runner_version(is_needed),
+    }
+}
+
+/// Warn of values of another type than the installed version wants.
+pub(super) fn check_types(
+    wrong: &[WrongType],
+    context: &Context<'_>,
+    shown: &str,
+    notes: &mut Notes,
+) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let version = version(context, true)?;
+    for WrongType { what, repair, .. } in wrong.iter().filter(|wrong| wrong.is_for(version)) {
+        notes.examined("config-type", format!("{shown}: {what}"), repair.clone());
+    }
+    Ok(())
+}
+
 /// Warn of what the installed version can't read, or an older one than the newest could not where it is not known.
 pub(super) fn check_notations(
     notations: &[Notation],
@@ -93,19 +115,14 @@ pub(super) fn check_notations(
     if notations.is_empty() {
         return Ok(());
     }
-    let version = match context.options.runner_version {
-        Some(version) => Some(version),
-        None => context.facts.runner_version(true)?,
-    };
-    for Notation { code, what, repair, since, .. } in notations {
-        let who = match version {
-            Some(version) if version >= *since => continue,
-            Some(version) => format!("{version} refuses"),
-            None => format!("before {since} refuses"),
-        };
-        let message = format!("{shown} has {what}, which gitlab-runner {who} to read");
+    let version = version(context, true)?;
+    for notation in notations {
+        let Some(who) = notation.who_refuses(version) else { continue };
+        let Notation { code, what, repair, .. } = notation;
+        let message = format!("{shown} has {what}, which {who} refuses to read");
         match *code {
             "config-bom" => notes.examined("config-bom", message, repair.clone()),
+            "config-toml-1-0" => notes.examined("config-toml-1-0", message, repair.clone()),
             "config-dotted-keys" => notes.examined("config-dotted-keys", message, repair.clone()),
             _ => notes.examined("config-toml-1-1", message, repair.clone()),
         }

@@ -1,12 +1,15 @@
 //! Notations of TOML that older versions of gitlab-runner refuse although they are valid.
 
+use std::ops::Range;
+
 use toml_edit::{Item, TableLike, Value};
 
 use crate::keys::Version;
 use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
-/// From here on dotted keys and a byte order mark are read (BurntSushi/toml 1.2; 0.3 before).
+const OLDEST: Version = Version(0, 0, 0);
+/// From here on TOML 1.0 is read (BurntSushi/toml 1.2; 0.3 before).
 const READS_TOML_1_0: Version = Version(15, 9, 0);
 /// From here on the additions of TOML 1.1 are read (BurntSushi/toml 1.6; 1.4 before).
 const READS_TOML_1_1: Version = Version(18, 9, 0);
@@ -22,8 +25,20 @@ pub struct Notation {
     pub offset: Option<usize>,
     /// What to do.
     pub repair: Repair,
-    /// The first version of gitlab-runner that reads it.
-    pub since: Version,
+    /// The versions of gitlab-runner that refuse it.
+    refused: Range<Version>,
+}
+
+impl Notation {
+    /// Who refuses to read it, where that is the version that runs, or may be.
+    pub fn who_refuses(&self, version: Option<Version>) -> Option<String> {
+        let Range { start, end } = self.refused;
+        match version {
+            Some(version) => self.refused.contains(&version).then(|| format!("gitlab-runner {version}")),
+            None if start == OLDEST => Some(format!("gitlab-runner before {end}")),
+            None => Some(format!("gitlab-runner from {start} until {end}")),
+        }
+    }
 }
 
 /// All in a file that people know as `shown`; of the dotted keys the first.
@@ -35,14 +50,14 @@ pub fn notations(toml: &Toml, shown: &str) -> Vec<Notation> {
         what: "a byte order mark at its beginning",
         offset: None,
         repair: mend!("remove it: $ sed -i '1s/^\\xEF\\xBB\\xBF//' {}", crate::fault::quoted(shown)),
-        since: READS_TOML_1_0,
+        refused: OLDEST..READS_TOML_1_0,
     });
     let dotted = walk.dotted.map(|offset| Notation {
         code: "config-dotted-keys",
         what: "a dotted key",
         offset: Some(offset),
         repair: "write it under a header of its own: [runners.docker]".into(),
-        since: READS_TOML_1_0,
+        refused: OLDEST..READS_TOML_1_0,
     });
     bom.into_iter().chain(dotted).chain(walk.newer).collect()
 }
@@ -65,15 +80,9 @@ impl NotationWalk<'_> {
         }
     }
 
-    fn newer(&mut self, offset: usize, what: &'static str, repair: &'static str) {
-        let since = READS_TOML_1_1;
-        self.newer.push(Notation {
-            code: "config-toml-1-1",
-            what,
-            offset: Some(offset),
-            repair: repair.into(),
-            since,
-        });
+    fn newer(&mut self, offset: usize, refused: Range<Version>, what: &'static str, repair: &'static str) {
+        let code = if refused.end == READS_TOML_1_0 { "config-toml-1-0" } else { "config-toml-1-1" };
+        self.newer.push(Notation { code, what, offset: Some(offset), repair: repair.into(), refused });
     }
 
     fn item(&mut self, item: &Item) {
@@ -88,8 +97,16 @@ impl NotationWalk<'_> {
     fn value(&mut self, value: &Value) {
         let span = value.span().unwrap_or_default();
         let raw = self.toml.text().get(span.clone()).unwrap_or_default();
+        let (by_1_0, by_1_1) = (OLDEST..READS_TOML_1_0, OLDEST..READS_TOML_1_1);
+        let mut newer = |refused, what, repair| self.newer(span.start, refused, what, repair);
         match value {
-            Value::Array(array) => array.iter().for_each(|value| self.value(value)),
+            Value::Array(array) => {
+                let types = || array.iter().map(Value::type_name);
+                if types().any(|one| types().next() != Some(one)) {
+                    newer(by_1_0, "a list of values of several types", "let its elements be of one type");
+                }
+                array.iter().for_each(|value| self.value(value));
+            }
             Value::InlineTable(table) => {
                 // A dotted key makes an inline table without braces.
                 if raw.starts_with('{') {
@@ -97,25 +114,49 @@ impl NotationWalk<'_> {
                     let own = without(raw, span.start, inner);
                     if own.contains('\n') {
                         let repair = "write that inline table on one line, or as a table of its own";
-                        self.newer(span.start, "an inline table over several lines", repair);
+                        newer(by_1_1, "an inline table over several lines", repair);
                     }
                     if own
                         .trim_end()
                         .strip_suffix('}')
                         .is_some_and(|own| without_comments(own).ends_with(','))
                     {
+                        // What read TOML before 1.0 did not mind.
                         let repair = "take the last comma out of that inline table";
-                        self.newer(span.start, "a comma at the end of an inline table", repair);
+                        let refused = READS_TOML_1_0..READS_TOML_1_1;
+                        newer(refused, "a comma at the end of an inline table", repair);
                     }
                 }
                 self.table(table);
             }
             Value::String(_) if raw.starts_with('"') && has_new_escape(raw) => {
                 let repair = "write the character as \\u and four hexadecimal digits";
-                self.newer(span.start, "a `\\e` or `\\x` escape", repair);
+                newer(by_1_1, "a `\\e` or `\\x` escape", repair);
+            }
+            Value::String(_) if is_new_text(raw) => {
+                let what = "quotes at the end of a text over several lines, or a space behind a `\\` there";
+                newer(
+                    by_1_0,
+                    what,
+                    "write the quotes as \\u0022 or \\u0027, and let the line end with the `\\`",
+                );
+            }
+            Value::Integer(_) if raw.contains(['x', 'o', 'b']) => {
+                newer(by_1_0, "a number that is not decimal", "write it in decimal notation");
+            }
+            Value::Float(number) if !number.value().is_finite() => {
+                newer(by_1_0, "a number without end", "write a number, or take it out");
             }
             Value::Datetime(_) if lacks_seconds(raw) => {
-                self.newer(span.start, "a time without seconds", "add them: 07:30:00");
+                newer(by_1_1, "a time without seconds", "add them: 07:30:00");
+            }
+            Value::Datetime(_) if raw.contains(':') && (!raw.contains('T') || raw.contains('z')) => {
+                let repair = "write it as 2030-01-31T00:00:00Z";
+                newer(
+                    by_1_0,
+                    "a time without a date, without a T before it, or with a small z behind it",
+                    repair,
+                );
             }
             _ => {}
         }
@@ -150,6 +191,19 @@ fn has_new_escape(raw: &str) -> bool {
         }
     }
     false
+}
+
+/// A text over several lines whose last characters are quotes, or with a line that ends with `\\` and spaces.
+fn is_new_text(raw: &str) -> bool {
+    let quote = raw.get(..1).unwrap_or_default();
+    let inner = [quote; 3].concat();
+    let Some(inner) = raw.strip_prefix(&inner).and_then(|raw| raw.strip_suffix(&inner)) else { return false };
+    let is_continued = |line: &str| {
+        let line = line.trim_end_matches([' ', '\t', '\r']);
+        line.chars().rev().take_while(|c| *c == '\\').count() % 2 == 1
+    };
+    let is_ended = |line: &str| line.ends_with([' ', '\t', '\r']) && is_continued(line);
+    inner.ends_with(quote) || (quote == "\"" && inner.split('\n').any(is_ended))
 }
 
 /// `07:30` where TOML 1.0 wants `07:30:00`.

@@ -380,6 +380,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "config-bom",
     ),
     problem(
+        "TOML 1.0 for an old runner",
+        &[Edit(STATUS, "17.4.0", "13.12.0"), Edit(TOML, "check_interval = 0", "check_interval = 0x0")],
+        "config-toml-1-0",
+    ),
+    problem(
         "TOML 1.1",
         &[Edit(TOML, "    volumes", "    tmpfs = { \"/a\" = \"rw\", }\n    volumes")],
         "config-toml-1-1",

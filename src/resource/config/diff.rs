@@ -15,7 +15,7 @@ use crate::repair::Repair;
 use crate::resource::settings::ConfigSection;
 use crate::resource::{gate, runner};
 use crate::runner_config::edits::RecordedEdits;
-use crate::runner_config::{self, Notation, Runner};
+use crate::runner_config::{self, Notation, Runner, WrongType};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Patched, Toml};
 
@@ -36,10 +36,12 @@ pub(super) struct ConfigDiff {
     pub(super) values: Vec<ValueChange>,
     /// The same as the journal keeps it; `None` when it can't be put back value by value.
     pub(super) edits: Option<Vec<u8>>,
-    /// What makes gitlab-runner refuse the whole file: what is wrong, and what to do.
-    pub(super) refused: Vec<(String, Repair)>,
-    /// What makes it fail every job of a runner: the same.
+    /// What makes gitlab-runner refuse the whole file.
+    pub(super) wrong_types: Vec<WrongType>,
+    /// What makes it fail every job of a runner: what is wrong, and what to do.
     pub(super) policies: Vec<(String, Repair)>,
+    /// There is no slot for a job, and gitlab-runner ends where it sees that.
+    pub(super) has_no_slot: bool,
     /// What older versions of it refuse.
     pub(super) notations: Vec<Notation>,
     /// The file as it should be; `None` when it is.
@@ -73,8 +75,9 @@ fn whole(config: &ConfigSection, toml: &Toml, names: &[String], shown: &str) -> 
         let meant = runner::select(&runners, &config.executors, names, shown)?;
         let mut found = ConfigDiff {
             executors: runners.iter().filter_map(executor).collect(),
-            refused: runner_config::refused(toml),
+            wrong_types: runner_config::wrong_types(toml),
             policies: runner_config::odd_policies(toml),
+            has_no_slot: runner_config::slots(toml) < 1,
             notations: runner_config::notations(toml, shown),
             ..ConfigDiff::default()
         };
