@@ -77,6 +77,10 @@ const CASES: &[(At, &str, Say)] = &[
     (At::LaterFile, "root, daemon ALL=(ALL) ALL", ASKS),
     (At::LaterFile, "Defaults !authenticate\ngitlab-runner ALL=(ALL) ALL", ASKS),
     (At::LaterFile, "Defaults exempt_group=gitlab-runner\ngitlab-runner ALL=(ALL) ALL", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/rsync !authenticate", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/rsync authenticate", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ALL\nDefaults !authenticate\nDefaults!/usr/bin/rsync authenticate", ASKS),
+    (At::LaterFile, "gitlab-runner ALL=(ALL) ALL\nDefaults>root !authenticate", ASKS),
     (At::LaterFile, "Defaults !root_sudo", ASKS),
     (At::LaterFile, "Defaults !root_sudo\n%gitlab-runner ALL=(ALL) ALL", ASKS),
     (At::LaterFile, "Defaults listpw=always", ASKS),
@@ -620,4 +624,90 @@ fn what_can_not_be_foreseen_is_not_known() {
         assert!(message.contains("only sudo can judge /etc/sudoers.d/zz:1"), "{rule}: {unseen}");
         assert_eq!(before, left(), "{rule}");
     }
+}
+
+/// Lines about commands that are not called to try them.
+#[rustfmt::skip]
+const UNTRIED: &[&str] = &[
+    "gitlab-runner ALL=(ALL) /usr/bin/id",
+    "gitlab-runner ALL=(ALL) /usr/bin/true",
+    "gitlab-runner ALL=(ALL) !/usr/bin/id",
+    "gitlab-runner ALL=(daemon) ALL",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults !authenticate",
+    "gitlab-runner ALL=(ALL) PASSWD: ALL\nDefaults !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults:gitlab-runner !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/id !authenticate",
+    "gitlab-runner ALL=(ALL) PASSWD: ALL\nDefaults!/usr/bin/id !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/true, /usr/bin/id !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/i* !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/true !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults !authenticate\nDefaults!/usr/bin/id authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nCmnd_Alias I = /usr/bin/id\nDefaults!I !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults>daemon !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults>root !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/id !requiretty, !authenticate",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/bin/id !authenticate\nDefaults!/usr/bin/id authenticate",
+    "gitlab-runner ALL=(ALL) !/usr/bin/id\nDefaults!/usr/bin/id !authenticate",
+    "Defaults!/usr/bin/id authenticate",
+    "Defaults!/usr/bin/id requiretty",
+    "Defaults!/usr/bin/true requiretty",
+    "Defaults!/usr/bin/true !closefrom_override, requiretty, !log_input\nDefaults!/usr/bin/id !closefrom_override, !requiretty",
+    "Defaults>daemon requiretty",
+    "Defaults!/usr/bin/id requiretty\nDefaults!/usr/bin/id !requiretty",
+    "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/local/sbin/runner-deploy !authenticate",
+    "gitlab-runner ALL=(root) /usr/local/sbin/runner-deploy",
+    "gitlab-runner ALL=(root) /usr/local/sbin/runner-deploy app",
+    "gitlab-runner ALL=(root) /usr/local/sbin/runner-*",
+    "gitlab-runner ALL=(root) ^/usr/local/(s|)bin/runner-deploy$",
+    "gitlab-runner ALL=(%daemon) /usr/bin/id",
+    "Defaults secure_path=/usr/bin",
+    "Defaults:%daemon secure_path=/usr/bin",
+];
+
+/// Commands that are not called to try them: what is said is so or is not known, before the rules are there as afterwards.
+#[test]
+fn what_is_not_tried_is_told_as_it_is_or_not_known() {
+    let profile = "summary = \"test\"\n[[sudoers.rule]]\nrun_as = \"daemon\"\ncommands = [\"/usr/bin/id\"]\n\
+                   [[deploy]]\nname = \"app\"\ntarget = \"/srv/app\"\n";
+    let layout = |host| lay_out(host).file("/etc/runner-prep/profiles/rule.toml", profile);
+    with_each([&SUDOS[0], &SUDOS[1], &SUDOS[3], &SUDOS[5]], layout, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first; install -m 0755 /opt/under-test/runner-prep /usr/local/bin/runner-prep").ok();
+        for text in UNTRIED {
+            put(host, At::LaterFile, text);
+            host.sh("rm -f /usr/local/sbin/runner-deploy").ok();
+            if host.sh("visudo -c || exit 9").status == 9 {
+                eprintln!("{}: not its language: {text}", sudo.name);
+                continue;
+            }
+            let name = format!("{}: {}", sudo.name, text.replace('\n', " / "));
+            let call =
+                |command| host.prep(&["--json", command, "--profile", "rule", "--only", "sudoers,deploy"]);
+            let plan = call("plan");
+            call("apply");
+            let check = call("check");
+            for key in ["pending", "warnings"] {
+                assert_eq!(plan.json()[key], check.json()[key], "{name}");
+            }
+            let pending = check.json()["pending"].as_array().cloned().unwrap_or_default();
+            let codes = |text: &str| -> Vec<String> {
+                let about = pending.iter().filter(|one| one["message"].as_str().unwrap().contains(text));
+                about.map(|one| one["code"].as_str().unwrap().to_owned()).collect()
+            };
+            let mut without_terminal = 0;
+            let calls =
+                [("/usr/bin/id", "sudo -n -u daemon"), ("/usr/local/sbin/runner-deploy app", "sudo -n")];
+            for (shown, sudo) in calls {
+                let run = host.as_account(ACCOUNT, &format!("{sudo} {shown}"));
+                if run.contains("must have a tty") {
+                    without_terminal += 1;
+                    continue;
+                }
+                let works = !run.contains("sudo") && !run.contains("Sorry");
+                let said = codes(shown);
+                let is_so = said.is_empty() == works || said == ["sudo-effect-unknown"];
+                assert!(is_so, "{name}: {said:?}: {run}");
+            }
+            assert_eq!(codes("requiretty").len(), without_terminal, "{name}: {check}");
+        }
+    });
 }

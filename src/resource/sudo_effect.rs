@@ -18,7 +18,9 @@ use crate::facts::{Account, Supposed};
 use crate::fault::quoted;
 use crate::policy::EFFECT;
 use crate::repair::{Repair, run};
-use crate::text::sudo_list::{ListedCommand, Question, SudoVerdict, entries, settings, verdict};
+use crate::text::sudo_list::{
+    ListedCommand, Question, SudoVerdict, entries, settings, special_words, verdict,
+};
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
 const BY_PAM: [&str; 4] = [
@@ -112,8 +114,8 @@ impl Effect<'_> {
                 None => {}
             }
             // For a command, or for whoever is become.
-            let special = settings(&listing).lines().filter(|line| line.trim_start().starts_with("Defaults"));
-            if special.flat_map(|line| line.split([' ', ','])).any(|word| word == "requiretty") {
+            let special = self.question(one, |question| special_words(&listing, question));
+            if special.iter().rfind(|word| word.ends_with("requiretty")) == Some(&"requiretty") {
                 self.demand_terminal(notes);
                 continue;
             }
@@ -197,7 +199,7 @@ impl Effect<'_> {
         );
     }
 
-    fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [ListedCommand]) -> SudoVerdict<'r> {
+    fn question<R>(&self, allowed: &Allowed, ask: impl FnOnce(&Question<'_>) -> R) -> R {
         let same = |one: &str, other: &str| self.is_same(one, other);
         let (program, arguments) = allowed
             .command
@@ -205,7 +207,11 @@ impl Effect<'_> {
             .map_or(("", String::new()), |(one, rest)| (one.as_str(), rest.join(" ")));
         let run_as = allowed.run_as.as_deref().unwrap_or("root");
         let arguments = Some(arguments.as_str()).filter(|arguments| !arguments.is_empty());
-        verdict(rules, &Question { run_as, program, arguments, same: &same })
+        ask(&Question { run_as, program, arguments, same: &same })
+    }
+
+    fn verdict<'r>(&self, allowed: &Allowed, rules: &'r [ListedCommand]) -> SudoVerdict<'r> {
+        self.question(allowed, |question| verdict(rules, question))
     }
 
     fn judge(
@@ -219,8 +225,11 @@ impl Effect<'_> {
         let name = &self.context.target.name;
         let shown = command.join(" ");
         let run_as = run_as.as_deref().unwrap_or("root");
+        let special = self.question(allowed, |question| special_words(listing, question));
+        let by_setting = special.iter().any(|word| word.ends_with("authenticate"));
+        let is_unclear = |entry: &ListedCommand| entry.special || by_setting && !entry.own_word;
         let mut verdict = match self.verdict(allowed, rules) {
-            SudoVerdict::Free(entry) | SudoVerdict::Asks(entry) if entry.special => {
+            SudoVerdict::Free(entry) | SudoVerdict::Asks(entry) if is_unclear(entry) => {
                 SudoVerdict::Unclear(entry)
             }
             verdict => verdict,
@@ -230,7 +239,7 @@ impl Effect<'_> {
             decided = self.ask_rule(run_as, command, listing)?;
             verdict = match &decided {
                 Some(entry) if entry.command.is_empty() => SudoVerdict::Unknown,
-                Some(entry) if entry.special => SudoVerdict::Unclear(entry),
+                Some(entry) if is_unclear(entry) => SudoVerdict::Unclear(entry),
                 Some(entry) if entry.free => SudoVerdict::Free(entry),
                 Some(entry) => SudoVerdict::Asks(entry),
                 None => verdict,

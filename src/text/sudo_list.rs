@@ -9,6 +9,8 @@ pub struct ListedCommand {
     pub run_as: Vec<String>,
     /// True when sudo asks for no password.
     pub free: bool,
+    /// Whether it asks is its own word (`PASSWD`, `NOPASSWD`), and no setting's.
+    pub own_word: bool,
     /// The command as it stands in the rule.
     pub command: String,
     /// It holds at some times only, or runs the command elsewhere: only a call can tell.
@@ -46,16 +48,38 @@ pub struct Question<'a> {
     pub same: &'a dyn Fn(&str, &str) -> bool,
 }
 
-/// What stands before the rules: the settings that hold for the account.
+/// What stands before the settings for some commands, or for some whom sudo becomes.
+const SPECIAL: &str = "Runas and Command-specific defaults";
+
+/// What stands before the rules: the settings that hold for the account, whatever it runs.
 pub fn settings(text: &str) -> &str {
-    text.split("Sudoers entry:").next().unwrap_or_default()
+    let before = text.split("Sudoers entry:").next().unwrap_or_default();
+    before.split(SPECIAL).next().unwrap_or_default()
+}
+
+/// The words of all other settings that may hold for this call. sudo begins a line anywhere between them.
+pub fn special_words<'a>(text: &'a str, question: &Question<'_>) -> Vec<&'a str> {
+    let before = text.split("Sudoers entry:").next().unwrap_or_default();
+    let special = before.split_once(SPECIAL).map_or("", |(_, special)| special);
+    let special = special.split("\nUser ").next().unwrap_or_default();
+    let is_about = |settings: &&str| {
+        let whom = settings.starts_with('>');
+        settings.split([' ', '\t', '\n', ',']).any(|word| {
+            let word = word.trim_start_matches(['>', '!']);
+            let is_plain = word.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+            let is_whom = word == question.run_as || !is_plain && !word.is_empty();
+            if whom { is_whom } else { match_program(word, question) != About::No }
+        })
+    };
+    let words = |settings: &'a str| settings.split([' ', '\t', '\n', ',']);
+    special.split("Defaults").skip(1).filter(is_about).flat_map(words).collect()
 }
 
 /// Read all rules: blocks that begin with `Sudoers entry:`.
 pub fn entries(text: &str) -> Vec<ListedCommand> {
     let mut found = Vec::new();
     // What the password rule is where no rule says anything.
-    let mut free = false;
+    let free = is_free_after(false, settings(text));
     let mut block: Option<ListedCommand> = None;
     let mut in_commands = false;
     for line in text.lines() {
@@ -66,16 +90,13 @@ pub fn entries(text: &str) -> Vec<ListedCommand> {
             in_commands = false;
             continue;
         }
-        let Some(entry) = &mut block else {
-            // The settings that hold for the account; each later one wins.
-            free = is_free_after(free, word);
-            continue;
-        };
+        let Some(entry) = &mut block else { continue };
         let list = |words: &str| words.split(',').map(|word| word.trim().to_owned()).collect();
         if let Some(users) = word.strip_prefix("RunAsUsers:") {
             entry.run_as = list(users);
         } else if let Some(options) = word.strip_prefix("Options:") {
             entry.free = is_free_after(entry.free, options);
+            entry.own_word = options.split(',').any(|option| option.trim().ends_with("authenticate"));
         } else if ["NotBefore:", "NotAfter:", "Cwd:", "Chroot:"].iter().any(|it| word.starts_with(it)) {
             entry.special = true;
         } else if word == "Commands:" {
@@ -89,9 +110,9 @@ pub fn entries(text: &str) -> Vec<ListedCommand> {
     found
 }
 
-/// Whether sudo asks for no password after these settings, where that was so before them or not.
+/// Whether sudo asks for no password after these settings, where that was so before them or not: each later one wins.
 fn is_free_after(free: bool, settings: &str) -> bool {
-    settings.split(',').map(str::trim).fold(free, |free, setting| match setting {
+    settings.split([',', '\n']).map(str::trim).fold(free, |free, setting| match setting {
         "authenticate" => false,
         "!authenticate" => true,
         _ => free,
@@ -253,145 +274,4 @@ fn match_expression(expression: &str, wanted: &str) -> About {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LISTED: &str = "\
-Matching Defaults entries for ci on host:
-    env_reset, secure_path=/usr/bin\\:/bin, use_pty
-
-User ci may run the following commands on host:
-
-Sudoers entry: /etc/sudoers.d/gitlab-runner
-    RunAsUsers: ALL
-    Options: !authenticate
-    Commands:
-\t/usr/bin/rsync
-
-Sudoers entry:
-    RunAsUsers: www, deploy
-    RunAsGroups: www
-    Options: setenv, !authenticate
-    Commands:
-\t/usr/bin/rsync --chown\\=a\\:b .
-\t/opt/bin/
-
-Sudoers entry: /etc/sudoers.d/zz
-    RunAsUsers: root
-    Commands:
-\t/usr/bin/id
-\t!/usr/bin/rsync
-";
-
-    #[test]
-    fn blocks_become_entries() {
-        let found = entries(LISTED);
-        let shown: Vec<(&str, bool, Option<&str>)> =
-            found.iter().map(|entry| (entry.command.as_str(), entry.free, entry.file.as_deref())).collect();
-        let (ours, theirs) = (Some("/etc/sudoers.d/gitlab-runner"), Some("/etc/sudoers.d/zz"));
-        assert_eq!(
-            shown,
-            [
-                ("/usr/bin/rsync", true, ours),
-                ("/usr/bin/rsync --chown\\=a\\:b .", true, None),
-                ("/opt/bin/", true, None),
-                ("/usr/bin/id", false, theirs),
-                ("!/usr/bin/rsync", false, theirs),
-            ]
-        );
-    }
-
-    fn ask<'a>(rules: &'a [ListedCommand], run_as: &str, wanted: &str) -> SudoVerdict<'a> {
-        let (program, arguments) =
-            wanted.split_once(' ').map_or((wanted, None), |(one, rest)| (one, Some(rest)));
-        let same =
-            |one: &str, other: &str| one.trim_start_matches("/usr") == other.trim_start_matches("/usr");
-        verdict(rules, &Question { run_as, program, arguments, same: &same })
-    }
-
-    #[test]
-    fn the_last_rule_about_a_command_counts() {
-        let found = entries(LISTED);
-        assert_eq!(ask(&found, "root", "/usr/bin/rsync"), SudoVerdict::Denied(&found[4]));
-        assert_eq!(ask(&found, "nobody", "/usr/bin/rsync"), SudoVerdict::Free(&found[0]));
-        assert_eq!(ask(&found, "www", "/usr/bin/rsync --chown=a:b ."), SudoVerdict::Free(&found[1]));
-        assert_eq!(ask(&found, "deploy", "/opt/bin/x"), SudoVerdict::Free(&found[2]));
-        assert_eq!(ask(&found, "deploy", "/opt/bin/x/y"), SudoVerdict::Unknown);
-        assert_eq!(ask(&found, "root", "/usr/bin/id"), SudoVerdict::Asks(&found[3]));
-        assert_eq!(ask(&found, "www", "/usr/bin/id"), SudoVerdict::Unknown);
-    }
-
-    /// What a later rule with a password does to one without.
-    #[test]
-    fn a_pattern_is_judged_or_said_to_be_unclear() {
-        let found = |run_as: &str, command: &str| {
-            let text = format!(
-                "Sudoers entry:\n RunAsUsers: ALL\n Options: !authenticate\n Commands:\n\t/usr/bin/rsync\n\n\
-                 Sudoers entry:\n RunAsUsers: {run_as}\n Commands:\n\t{command}\n"
-            );
-            let rules = entries(&text);
-            match ask(&rules, "root", "/usr/bin/rsync") {
-                SudoVerdict::Asks(_) => "asks",
-                SudoVerdict::Denied(_) => "denied",
-                SudoVerdict::Free(_) => "free",
-                SudoVerdict::Unclear(_) => "unclear",
-                SudoVerdict::Partly(_) => "partly",
-                SudoVerdict::Unknown => "unknown",
-            }
-        };
-        for (command, expected) in [
-            ("ALL", "asks"),
-            ("/usr/bin/rsy*", "asks"),
-            ("/bin/r*", "asks"),
-            ("/usr/bin/[r-s]sync", "asks"),
-            ("/usr/bin/", "asks"),
-            ("/bin/", "asks"),
-            ("/bin/rsync", "asks"),
-            ("!/usr/bin/rs*", "denied"),
-            ("^/usr/bin/rs.*$", "asks"),
-            ("^/usr/bin/rsync$", "asks"),
-            ("/usr/bin/a*", "free"),
-            ("/opt/*/apt", "free"),
-            ("/opt/bin/", "free"),
-            ("/opt/bin/rsync", "free"),
-            ("^/usr/bin/apt.*$", "free"),
-            ("^/usr/bin/rsync-ssl$", "free"),
-            ("list", "free"),
-            ("sudoedit /usr/bin/rsync", "free"),
-            ("/*/*/rsync", "asks"),
-            ("/*/bin/rsync*", "asks"),
-            ("/*/sbin/rsync*", "unclear"),
-            ("/usr/bin/rsyn[[:lower:]]", "unclear"),
-            ("^/usr/s?bin/rsync$", "unclear"),
-            ("^(/usr)?/bin/rsync$", "unclear"),
-            ("sha224:abc /usr/bin/rsync", "unclear"),
-            ("/usr/bin/rsync -a *", "partly"),
-            ("/usr/bin/rsync \"\"", "partly"),
-        ] {
-            assert_eq!(found("ALL", command), expected, "{command}");
-        }
-        for (run_as, expected) in [
-            ("root", "asks"),
-            ("#0", "asks"),
-            ("daemon, root", "asks"),
-            ("ALL, !root", "free"),
-            ("!root", "free"),
-            ("daemon", "free"),
-            ("#7", "unclear"),
-            ("%root", "unclear"),
-            ("R", "unclear"),
-        ] {
-            assert_eq!(found(run_as, "ALL"), expected, "{run_as}");
-        }
-    }
-
-    #[test]
-    fn a_setting_for_all_rules_counts_where_no_rule_says_more() {
-        let text = "Matching Defaults entries for ci on host:\n    !authenticate\n\nSudoers entry:\n    \
-                    RunAsUsers: root\n    Commands:\n\tALL\n\nSudoers entry:\n    RunAsUsers: root\n    \
-                    Options: authenticate\n    Commands:\n\t/bin/a\n";
-        let free: Vec<bool> = entries(text).iter().map(|entry| entry.free).collect();
-        assert_eq!(free, [true, false]);
-        assert_eq!(entries("User ci is not allowed to run sudo on host.\n"), []);
-    }
-}
+mod tests;

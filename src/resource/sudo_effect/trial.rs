@@ -84,6 +84,15 @@ impl Effect<'_> {
             }
             return Ok(());
         }
+        // What settings for some commands make of a rule is known then.
+        if said.stderr.contains(" is required") {
+            if let SudoVerdict::Asks(entry) | SudoVerdict::Free(entry) = self.verdict(allowed, rules) {
+                if !(entry.free && entry.own_word) {
+                    self.tell_password(shown, entry, notes);
+                    return Ok(());
+                }
+            }
+        }
         let known = notes.pending.len();
         // By its rules it is free: then it is where sudo looks for it, or something else.
         let is_free = matches!(self.verdict(allowed, rules), SudoVerdict::Free(_));
