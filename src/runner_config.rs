@@ -10,6 +10,8 @@ mod types;
 mod volume;
 mod wall;
 
+use std::borrow::Cow;
+
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
@@ -182,16 +184,13 @@ pub fn volumes(docker: Option<&dyn TableLike>) -> Vec<&str> {
     strings_at(docker, "volumes")
 }
 
-/// What makes two elements of a list the same one: a volume is known by its path in the container, where `/var/run` is
-/// `/run`, a variable by its name.
-pub fn identity<'e>(key: &str, element: &'e str) -> &'e str {
+/// What makes two elements of a list the same one: a volume is known by its path in the container, a variable by its
+/// name.
+pub fn identity<'e>(key: &str, element: &'e str) -> Cow<'e, str> {
     match key {
-        "environment" => element.split_once('=').map_or(element, |(name, _)| name),
-        "volumes" => {
-            let path = Volume::parse(element).path;
-            path.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(path)
-        }
-        _ => element,
+        "environment" => element.split_once('=').map_or(element, |(name, _)| name).into(),
+        "volumes" => Volume::parse(element).place().into(),
+        _ => element.into(),
     }
 }
 

@@ -354,6 +354,26 @@ fn what_makes_jobs_fail_in_silence_is_said() {
         ),
         (script("# export DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
         (script("export DOCKER_HOST=${DOCKER_HOST:-tcp://docker:2375}"), String::new(), "dind", ""),
+        (
+            script("[ -z \"$DOCKER_HOST\" ] && export DOCKER_HOST=tcp://docker:2375"),
+            String::new(),
+            "dind",
+            "",
+        ),
+        (script("export MY_DOCKER_HOST=tcp://docker:2375"), String::new(), "dind", ""),
+        (script("true; export DOCKER_HOST=http://docker:2376"), String::new(), "dind", wrong_host),
+        // With the quotes it is no address.
+        (host("\\\"tcp://docker:2376\\\""), String::new(), "dind", wrong_host),
+        (host("'unix:///var/run/docker.sock'"), String::new(), "docker-socket", wrong_host),
+        (host("tcp://Docker"), String::new(), "dind", wrong_host),
+        (host("tcp://Docker"), String::new(), "dind-no-tls", ""),
+        (host("docker:2375"), String::new(), "dind", wrong_host),
+        (host("https://docker:2376"), String::new(), "dind", wrong_host),
+        (host("unix:///run/docker.sock"), String::new(), "dind", wrong_host),
+        (host("unix://run/docker.sock"), String::new(), "docker-socket", wrong_host),
+        (host(""), String::new(), "dind", ""),
+        (host("tcp://$ENGINE:2375"), String::new(), "dind", ""),
+        (host("ssh://me@build"), String::new(), "dind", ""),
         (String::new(), service("docker:dind"), "dind-rootless", unlisted),
         (String::new(), service("docker:dind"), "dind-hardened", ""),
         (String::new(), service("registry.example.com/docker:28-dind"), "dind-hardened", unlisted),
@@ -372,6 +392,50 @@ fn what_makes_jobs_fail_in_silence_is_said() {
             assert_eq!(warnings.contains(silent), silent == code, "{runner} {docker} {profile}: {warnings}");
             assert_eq!(is_problem, silent == code, "{runner} {docker} {profile}: {all:?}");
         }
+    }
+}
+
+#[test]
+fn volumes_on_which_every_job_fails_are_told() {
+    let tmpfs = "[runners.docker.tmpfs]\n\"/certs/client\" = \"rw\"\n";
+    let sock = "/var/run/docker.sock";
+    for (volumes, tables, profile, code) in [
+        ("\"/certs/client\", \"/cache\"", "", "dind", ""),
+        // One path in another spelling is no further volume, beside which Docker refuses it.
+        ("\"/certs/./client\", \"/cache\"", "", "dind", ""),
+        ("\"/certs//client\", \"/cache\"", "", "dind", "volume-refused"),
+        ("\"/certs/client\", \"/cache\", \"/cache/\"", "", "dind", "volume-refused"),
+        ("\"/cache\"", tmpfs, "dind", "volume-refused"),
+        ("\"/certs/client\", \"/cache\", \"x:/y:cached\"", "", "dind", "volume-refused"),
+        ("\"/certs/ca\", \"/certs/client\", \"/cache\"", "", "dind", "certs-ca-shared"),
+        (
+            "\"/run/user/1000/docker.sock:/var/run/docker.sock\", \"/cache\"",
+            "",
+            "docker-socket",
+            "rights of the user",
+        ),
+        ("\"/srv/engine.sock:/var/run/docker.sock\", \"/cache\"", "", "docker-socket", "docker-sock-other"),
+        ("\"/run/docker.sock:/run/docker.sock\", \"/cache\"", "", "docker-socket", "is root on the host"),
+    ] {
+        let tree = tree(&file("docker", "", &format!("[runners.docker]\nvolumes = [{volumes}]\n{tables}")));
+        let apply = || {
+            let run = tree.run(&["apply", "--only", "config", "--profile", profile, "--json"]);
+            run.ok().json()["warnings"].to_string()
+        };
+        let (first, second) = (apply(), apply());
+        assert_eq!(first, second, "{volumes}");
+        for word in [
+            "volume-refused",
+            "certs-ca-shared",
+            "docker-sock-other",
+            "rights of the user",
+            "is root on the host",
+        ] {
+            assert_eq!(first.contains(word), word == code, "{volumes} {tables}: {first}");
+        }
+        let text = tree.text("/etc/gitlab-runner/config.toml");
+        let is_twice = text.matches("certs/client\"").count() + text.matches(sock).count() > 1;
+        assert!(!is_twice || !tables.is_empty(), "{text}");
     }
 }
 

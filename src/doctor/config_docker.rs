@@ -111,6 +111,14 @@ fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
                 mend!("let the jobs that need {} set it", name),
             );
         }
+        let is_in = |line: &str| line.contains(name) && !line.trim_start().starts_with('#');
+        if runner.text("pre_build_script").is_some_and(|script| script.lines().any(is_in)) {
+            findings.note(
+                "environment-docker",
+                format!("{title}: `pre_build_script` runs before every job, and has {name} in it: what it makes of that is told only where it is certain"),
+                mend!("let the jobs that need {} set it", name),
+            );
+        }
     }
 }
 

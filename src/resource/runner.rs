@@ -11,7 +11,7 @@ use super::settings::{ConfigSection, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, sections, table_of, volumes};
+use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, identity, sections, table_of, volumes};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -125,7 +125,15 @@ pub(super) fn refuse_clash(
             ways + ". Or name other runners with --runner",
         ));
     }
-    let asked_socket = |volume: &Volume<'_>| Some((volume.daemon_socket()?, volume.is_of_user()));
+    // What shares another path of the host at that place stays.
+    let kept = |wanted: &Volume<'_>| {
+        found.iter().find(|volume| volume.place() == wanted.place() && volume.host_path().is_some()).copied()
+    };
+    let asked_socket = |wanted: &Volume<'_>| {
+        wanted.daemon_socket()?;
+        let volume = kept(wanted).unwrap_or(*wanted);
+        Some((volume.daemon_socket()?, volume.is_of_user()))
+    };
     if let Some((socket, is_of_user)) = asked.iter().find_map(asked_socket) {
         let who =
             if is_of_user { "has the rights of the user whose daemon it is" } else { "is root on the host" };
@@ -224,16 +232,56 @@ pub(super) fn warn(
             );
         }
     }
+    warn_of_volumes(runner, docker, config, notes);
+}
+
+/// Volumes on which every job fails, and those that dind can't use or should not share.
+fn warn_of_volumes(
+    runner: &Runner<'_>,
+    docker: Option<&dyn TableLike>,
+    config: &ConfigSection,
+    notes: &mut Notes,
+) {
     let title = || runner.title();
-    for (index, volume) in volumes(docker).into_iter().map(Volume::parse).enumerate() {
-        match volume.path {
-            "/certs" => notes.harm(
+    let tmpfs = docker.and_then(|docker| docker.get("tmpfs")).and_then(Item::as_table_like);
+    let tmpfs = tmpfs.into_iter().flat_map(|table| table.iter());
+    let mut taken: Vec<String> = tmpfs.map(|(path, _)| Volume::parse(path).mount_point()).collect();
+    let (found, asked) = (volumes(docker), config.list(DOCKER, "volumes"));
+    let is_missing =
+        |wanted: &&str| !found.iter().any(|one| identity("volumes", one) == identity("volumes", wanted));
+    // What the profile wants is said in one way before and after.
+    let place = |(index, text): (usize, &'_ str)| match asked.iter().any(|wanted| wanted == text) {
+        true => format!("the volume {text} of the profile"),
+        false => format!("docker.volumes[{index}]"),
+    };
+    let wanted = asked.iter().map(String::as_str).filter(is_missing);
+    let all =
+        found.iter().copied().chain(wanted).enumerate().map(|(index, text)| (place((index, text)), text));
+    // A daemon of Windows has other paths, and an empty text is passed over.
+    let is_judged = |text: &str| !text.is_empty() && !runner.has_executor("docker-windows");
+    for (at, text) in all.filter(|(_, text)| is_judged(text)) {
+        let volume = Volume::parse(text);
+        if !Volume::is_readable(text) {
+            notes.harm(
+                "volume-refused",
+                format!("{}: {at} is no volume to gitlab-runner: every job fails with \"invalid volume specification\"", title()),
+                mend!("write {} as /path, /source:/path or name:/path, with nothing but :ro, :rw or :z behind it", at),
+            );
+            continue;
+        }
+        let place = volume.mount_point();
+        if taken.contains(&place) {
+            notes.harm(
+                "volume-refused",
+                format!("{}: {at} has the path of another mount: every job fails", title()),
+                mend!("take one of the two out: {}, or what else has that path in `volumes` or `tmpfs`", at),
+            );
+        }
+        match place.as_str() {
+            "/certs" | "/certs/ca" => notes.harm(
                 "certs-ca-shared",
-                format!("{}: the volume /certs hands the certificate authority's key to jobs", title()),
-                mend!(
-                    "take docker.volumes[{}] out; all that jobs need of it is the volume /certs/client",
-                    index
-                ),
+                format!("{}: the volume {place} hands the certificate authority's key to jobs", title()),
+                mend!("take {} out; all that jobs need of it is the volume /certs/client", at),
             ),
             "/certs/client" if volume.is_read_only => notes.harm(
                 "certs-read-only",
@@ -250,6 +298,7 @@ pub(super) fn warn(
             ),
             _ => {}
         }
+        taken.push(place);
     }
 }
 

@@ -32,6 +32,43 @@ impl<'a> Volume<'a> {
         self.source.filter(|source| source.starts_with('/')).map(clean)
     }
 
+    /// The path in the container, without detours: where Docker can mount one thing alone.
+    pub fn mount_point(&self) -> String {
+        straight(self.path)
+    }
+
+    /// The place that this is in a container where `/var/run` is `/run`.
+    pub fn place(&self) -> String {
+        clean(self.path)
+    }
+
+    /// True where gitlab-runner can read this: `/p`, `/h:/p` or `NAME:/p`, then `:ro` or the like, a label, and how
+    /// mounts spread, in that order.
+    pub fn is_readable(text: &'a str) -> bool {
+        let is_name = |name: &str| {
+            !name.is_empty() && !name.contains(['\\', '/', '*', '?', '"', '<', '>', '|', '\r', '\n'])
+        };
+        let is_path = |path: &str| {
+            let names = path.strip_prefix('/').map(|path| path.strip_suffix('/').unwrap_or(path));
+            names.is_some_and(|names| names.split('/').all(is_name))
+        };
+        let Self { source, .. } = Self::parse(text);
+        let mut parts = text.split(':').skip(usize::from(source.is_some()));
+        let is_placed = parts.next().is_some_and(is_path);
+        let words = parts.flat_map(|part| part.split(',')).map(str::to_ascii_lowercase);
+        let ranks = words.map(|word| match word.as_str() {
+            "ro" | "rw" | "o" => Some(1),
+            "z" => Some(2),
+            "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" => Some(3),
+            _ => None,
+        });
+        let mut last = 0;
+        let is_next = |rank: Option<i32>| rank.is_some_and(|rank| rank > std::mem::replace(&mut last, rank));
+        is_placed
+            && source.is_none_or(|source| is_path(source) || is_name(source) || source == "/")
+            && ranks.map(is_next).all(|fits| fits)
+    }
+
     /// The socket of a daemon of the host that it brings into containers, by its name: its own, or that in a directory
     /// of the host which holds one at its usual place. Where it lies in the container does not matter.
     pub fn daemon_socket(&self) -> Option<&'static str> {
@@ -48,20 +85,17 @@ impl<'a> Volume<'a> {
 
     /// True where it brings the socket to the place at which clients look for one by themselves.
     pub fn is_where_clients_look(&self) -> bool {
-        ["/run", SOCKETS[0]].contains(&clean(self.path).as_str())
+        ["/run", SOCKETS[0]].contains(&self.place().as_str())
     }
 
     /// True where it lies just where clients look for the socket, and a daemon makes its own.
     pub fn takes_socket_place(&self) -> bool {
-        clean(self.path) == SOCKETS[0]
+        self.place() == SOCKETS[0]
     }
 
     /// True for what only Docker-in-Docker needs: its certificates, or its own socket.
     pub fn is_for_dind(&self) -> bool {
-        ["/certs", "/runner/services/docker"]
-            .iter()
-            .filter_map(|place| self.path.strip_prefix(place))
-            .any(|rest| rest.is_empty() || rest.starts_with('/'))
+        ["/certs", "/runner/services/docker"].iter().any(|place| holds(place, &self.place()))
     }
 }
 
@@ -80,8 +114,8 @@ fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// A path without `.`, `..`, and doubled `/`. `/var/run` is `/run` since long.
-fn clean(path: &str) -> String {
+/// A path without `.`, `..`, and doubled `/`.
+fn straight(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {
@@ -92,10 +126,13 @@ fn clean(path: &str) -> String {
             _ => names.push(name),
         }
     }
-    if names.starts_with(&["var", "run"]) {
-        names.remove(0);
-    }
     format!("/{}", names.join("/"))
+}
+
+/// The same on a system: `/var/run` is `/run` since long.
+fn clean(path: &str) -> String {
+    let path = straight(path);
+    if holds("/var/run", &path) { path["/var".len()..].to_owned() } else { path }
 }
 
 fn without_end(path: &str) -> &str {
@@ -121,6 +158,45 @@ mod tests {
             ("", None, "", false),
         ] {
             assert_eq!(Volume::parse(volume), Volume { source, path, is_read_only }, "{volume}");
+        }
+    }
+
+    #[test]
+    fn what_gitlab_runner_can_read_is_a_volume() {
+        for text in [
+            "/cache",
+            "/cache/",
+            "/certs/client:ro",
+            "cache:/cache",
+            "/a:/b:rw,z",
+            "/a:/b:Z",
+            "/a:/b:RO:rslave",
+            "/:/host:ro",
+            "$X:/b",
+            "/a b:/c d",
+            "/a/./b",
+        ] {
+            assert!(Volume::is_readable(text), "{text}");
+        }
+        for text in [
+            "cache",
+            " /cache",
+            "/certs//client",
+            "/",
+            "/a:/",
+            "/a:b",
+            "./a:/b",
+            "/a:$HOME/b",
+            "/a:/b:cached",
+            "/a:/b:ro,cached",
+            "/a:/b:z,rw",
+            "/a:/b:ro,rw",
+            "/a:/b:",
+            ":/b",
+            "C:\\a:C:\\b",
+            "//./pipe/docker_engine://./pipe/docker_engine",
+        ] {
+            assert!(!Volume::is_readable(text), "{text}");
         }
     }
 
@@ -164,6 +240,7 @@ mod tests {
         assert!(Volume::parse("/srv/x:/var/run//docker.sock").takes_socket_place());
         assert!(!Volume::parse("/var/run/docker.sock:/tmp/d").takes_socket_place());
         assert!(Volume::parse("certs:/certs").is_for_dind());
+        assert!(Volume::parse("/certs/./client").is_for_dind());
         assert!(Volume::parse("/runner/services/docker").is_for_dind());
         assert!(!Volume::parse("/certstore").is_for_dind());
     }

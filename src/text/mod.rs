@@ -9,6 +9,7 @@ pub mod key_pair;
 pub mod known_hosts;
 pub mod position;
 pub mod public_key;
+pub mod script;
 pub mod sudo_include;
 pub mod sudo_line;
 pub mod sudo_list;

@@ -556,6 +556,16 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "services-unprivileged",
     ),
     problem(
+        "volume without a path",
+        &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"cache:cached\"")],
+        "volume-refused",
+    ),
+    problem(
+        "two volumes at one path",
+        &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"/certs/./client\"")],
+        "volume-refused",
+    ),
+    problem(
         "shared authority",
         &[Edit(TOML, "\"/certs/client\"", "\"/certs/client\", \"/certs\"")],
         "certs-ca-shared",

@@ -6,6 +6,7 @@ use super::services;
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
 use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume, strings_at};
+use crate::text::script::handed_on;
 
 /// Where a job's `docker` finds the daemon that a profile gives it.
 enum Daemon<'p> {
@@ -39,26 +40,32 @@ impl<'p> Daemon<'p> {
 
     /// What `DOCKER_HOST` has to be; `None` where this value is right, or not for us to judge.
     fn objection(&self, host: &str) -> Option<String> {
+        // gitlab-runner puts in what the variable is.
+        if host.is_empty() || host.contains('$') {
+            return None;
+        }
         let host = host.trim_end_matches('/');
+        let (scheme, rest) = host.split_once("://").unwrap_or(("tcp", host));
+        let (name, port) = rest.rsplit_once(':').unwrap_or((rest, "2375"));
+        let is_service = scheme == "tcp" && name.eq_ignore_ascii_case("docker");
         // The job's own container, in which no daemon is.
-        let is_own = ["tcp://localhost", "tcp://127.0.0.1", "tcp://[::1]", "tcp://0.0.0.0"]
-            .iter()
-            .filter_map(|own| host.strip_prefix(own))
-            .any(|rest| rest.is_empty() || rest.starts_with(':'));
+        let is_own = scheme == "tcp" && ["localhost", "127.0.0.1", "[::1]", "0.0.0.0", ""].contains(&name);
+        // `docker` takes no other address.
+        let is_none = match scheme {
+            "unix" => !rest.starts_with('/'),
+            "tcp" | "ssh" | "npipe" | "fd" => host.contains(['"', '\'', ' ']),
+            _ => true,
+        };
         match self {
             Self::Service(_) => {
-                let at_service = ["2375", "2376"].map(|port| format!("tcp://docker:{port}"));
-                let right = format!("tcp://docker:{}", self.port().unwrap_or_default());
-                let is_judged = at_service.iter().any(|known| known == host)
-                    || is_own
-                    || host == "unix:///var/run/docker.sock";
-                (is_judged && host != right).then_some(right)
+                let right = self.port().unwrap_or_default().to_string();
+                let is_other = is_service && port != right && ["2375", "2376"].contains(&port);
+                let is_usual = ["unix:///var/run/docker.sock", "unix:///run/docker.sock"].contains(&host);
+                (is_none || is_own || is_other || is_usual).then(|| format!("tcp://docker:{right}"))
             }
             Self::Socket(path) => {
-                let is_below = host.strip_prefix("unix://").is_some_and(|socket| socket.starts_with(path));
                 let name = if path.rsplit('.').next() == Some("sock") { "" } else { "/docker.sock" };
-                ((is_own || host.starts_with("tcp://docker:")) && !is_below)
-                    .then(|| format!("unix://{path}{name}"))
+                (is_none || is_own || is_service).then(|| format!("unix://{path}{name}"))
             }
         }
     }
@@ -148,9 +155,14 @@ impl Case<'_> {
     /// Jobs get `DOCKER_HOST` from the runner's environment and from its script before each job: where it names another
     /// place than that of the daemon, they fail, although nothing says so.
     fn warn_of_docker_host(&self, notes: &mut Notes) {
-        let script = self.runner.text("pre_build_script").and_then(exported_docker_host);
-        for (key, value) in [("environment", self.variable("DOCKER_HOST")), ("pre_build_script", script)] {
-            let Some(right) = value.and_then(|value| self.daemon.objection(value)) else { continue };
+        let script = self.runner.text("pre_build_script");
+        let script = script.and_then(|script| handed_on(script, "DOCKER_HOST"));
+        // The script comes later.
+        let (key, value) = match script.as_deref() {
+            Some(value) => ("pre_build_script", Some(value)),
+            None => ("environment", self.variable("DOCKER_HOST")),
+        };
+        if let Some(right) = value.and_then(|value| self.daemon.objection(value)) {
             notes.harm(
                 "docker-host-wrong",
                 format!(
@@ -227,7 +239,7 @@ impl Case<'_> {
                     "docker-sock-other",
                     format!(
                         "{}: docker.volumes[{index}] has another path of the host than a daemon's usual socket where jobs \
-                         look for it: they reach one only if a daemon listens there",
+                         look for it: they reach one only if a daemon listens there, and have its rights",
                         self.runner.title()
                     ),
                     mend!("where none does: take docker.volumes[{}] out, and run apply again", index),
@@ -261,35 +273,4 @@ impl Case<'_> {
 
 fn is_client(path: &str, directory: &str) -> bool {
     path.trim_end_matches('/').strip_suffix("/client") == Some(directory.trim_end_matches('/'))
-}
-
-/// The value that a script gives `DOCKER_HOST` last, and hands on to what it starts.
-fn exported_docker_host(script: &str) -> Option<&str> {
-    const KEY: &str = "DOCKER_HOST=";
-    let lines = || script.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let statements = || lines().flat_map(|line| line.split([';', '&', '|']));
-    let words = |statement: &'_ str| -> Vec<String> {
-        let begins = |word: &&str| ["then", "do", "else", "{", "("].contains(word);
-        statement.split_whitespace().skip_while(begins).map(str::to_owned).collect()
-    };
-    let exports_it = |words: &[String]| {
-        words.iter().any(|word| word == "export") && words.iter().any(|word| word == "DOCKER_HOST")
-    };
-    let is_exported =
-        statements().any(|statement| exports_it(&words(statement))) || script.contains("set -a");
-    let mut found = None;
-    for statement in statements() {
-        let words = words(statement);
-        let Some(first) = words.first() else { continue };
-        let is_own = first.starts_with(KEY) && words.len() == 1 && is_exported;
-        let hands_on =
-            ["export", "declare", "typeset"].contains(&first.as_str()) || first.starts_with("$env:");
-        if first == "unset" && words.iter().any(|word| word == "DOCKER_HOST") {
-            found = None;
-        } else if let Some(at) = statement.rfind(KEY).filter(|_| hands_on || is_own) {
-            let value = statement.get(at + KEY.len()..)?.trim_start_matches(['"', '\'']);
-            found = value.split(|c: char| c.is_whitespace() || "\"')".contains(c)).next();
-        }
-    }
-    found
 }
