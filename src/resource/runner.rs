@@ -250,9 +250,12 @@ fn warn_of_volumes(
     let is_missing =
         |wanted: &&str| !found.iter().any(|one| identity("volumes", one) == identity("volumes", wanted));
     // What the profile wants is said in one way before and after.
-    let place = |(index, text): (usize, &'_ str)| match asked.iter().any(|wanted| wanted == text) {
-        true => format!("the volume {text} of the profile"),
-        false => format!("docker.volumes[{index}]"),
+    let place = |(index, text): (usize, &'_ str)| {
+        if asked.iter().any(|wanted| wanted == text) {
+            format!("the volume {text} of the profile")
+        } else {
+            format!("docker.volumes[{index}]")
+        }
     };
     let wanted = asked.iter().map(String::as_str).filter(is_missing);
     let all =

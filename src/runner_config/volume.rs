@@ -56,7 +56,7 @@ impl<'a> Volume<'a> {
         let mut parts = text.split(':').skip(usize::from(source.is_some()));
         let is_placed = parts.next().is_some_and(is_path);
         let words = parts.flat_map(|part| part.split(',')).map(str::to_ascii_lowercase);
-        let ranks = words.map(|word| match word.as_str() {
+        let mut ranks = words.map(|word| match word.as_str() {
             "ro" | "rw" | "o" => Some(1),
             "z" => Some(2),
             "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" => Some(3),
@@ -66,7 +66,7 @@ impl<'a> Volume<'a> {
         let is_next = |rank: Option<i32>| rank.is_some_and(|rank| rank > std::mem::replace(&mut last, rank));
         is_placed
             && source.is_none_or(|source| is_path(source) || is_name(source) || source == "/")
-            && ranks.map(is_next).all(|fits| fits)
+            && ranks.all(is_next)
     }
 
     /// The socket of a daemon of the host that it brings into containers, by its name: its own, or that in a directory
