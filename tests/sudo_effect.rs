@@ -711,3 +711,52 @@ fn what_is_not_tried_is_told_as_it_is_or_not_known() {
         }
     });
 }
+
+/// The account is not there yet, either.
+#[test]
+fn what_takes_a_rule_away_is_said_before_the_account_is_made() {
+    let profile = "summary = \"test\"\n[account]\n[sudoers]\ncommands = [\"/usr/bin/rsync\"]\n";
+    let layout = |host: HostBuilder| host.file("/etc/runner-prep/profiles/new.toml", profile);
+    if !have(&["useradd", "userdel"]) {
+        return;
+    }
+    with_each([&SUDOS[0], &SUDOS[1], &SUDOS[3], &SUDOS[5]], layout, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first; groupadd more").ok();
+        for text in [
+            "gitlab-runner ALL=(ALL) ALL",
+            "gitlab-runner ALL=(ALL) NOPASSWD: ALL",
+            "gitlab-runner ALL=(ALL) !/usr/bin/rsync",
+            "gitlab-runner ALL=(ALL) /usr/bin/rsync -*",
+            "%gitlab-runner ALL=(ALL) ALL",
+            "%more ALL=(ALL) ALL",
+            "%daemon ALL=(ALL) ALL",
+            "+netgroup ALL=(ALL) ALL",
+            "ALL ALL=(ALL) ALL",
+            "Defaults requiretty",
+            "Defaults:%gitlab-runner requiretty",
+            "Defaults:%more requiretty",
+            "Defaults:%gitlab-runner secure_path=/usr/sbin",
+        ] {
+            put(host, At::LaterFile, text);
+            if host.sh("visudo -c || exit 9").status == 9 {
+                eprintln!("{}: not its language: {text}", sudo.name);
+                continue;
+            }
+            let call =
+                |command| host.prep(&["--json", command, "--profile", "new", "--only", "account,sudoers"]);
+            let etc = || host.stamps().into_iter().filter(|line| line.contains(" etc/")).collect::<Vec<_>>();
+            let before = etc();
+            let plan = call("plan");
+            support::assert_unchanged(&before, &etc());
+            let apply = call("apply");
+            let check = call("check");
+            let name = format!("{}: {text}", sudo.name);
+            assert_eq!(check.status == 3, !works(host), "{name}: {check}");
+            for run in [&plan, &apply] {
+                assert_eq!(run.json()["pending"], check.json()["pending"], "{name}: {run}");
+                assert_eq!(run.json()["warnings"], check.json()["warnings"], "{name}: {run}");
+            }
+            host.sh("userdel -r gitlab-runner").ok();
+        }
+    });
+}

@@ -3,7 +3,7 @@
 //!
 //! Whether sudo accepts a rule is asked by `apply`, from the real `visudo`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ use super::sudo_policy::Policy;
 use crate::change::{
     Change, CheckedBy, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
 };
-use crate::facts::{Facts, MOST_BYTES, Supposed, before_rules};
+use crate::facts::{Account, Facts, MOST_BYTES, Supposed, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
@@ -68,7 +68,7 @@ impl DropIn {
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
                 let in_doubt = is_broken || before_rules::may_refuse(facts)?;
-                self.effect(context, policy, Vec::new()).look(&self.allowed, in_doubt, notes)?;
+                self.effect(context, policy).look(&self.allowed, in_doubt, notes)?;
             }
             None if !changes.is_empty() => {
                 // To take a file away no policy is needed, but one that is broken is not touched.
@@ -85,7 +85,7 @@ impl DropIn {
     fn works(&self, context: &Context<'_>, policy: Option<&Policy>, notes: &mut Notes) -> bool {
         let Some(policy) = policy.filter(|_| context.options.ask_sudo) else { return false };
         // sudo tells root of what it refuses: it is tried only where its list says that it is free.
-        let effect = self.effect(context, policy, Vec::new());
+        let effect = self.effect(context, policy);
         if !effect.is_free(&self.allowed).unwrap_or_default() {
             return false;
         }
@@ -105,27 +105,30 @@ impl DropIn {
     fn foresee(&self, context: &Context<'_>, policy: &Policy, notes: &mut Notes) -> Result<()> {
         let facts = context.facts;
         let file = |path: &Path, bytes, mode| Supposed { path: path.into(), bytes, mode };
+        let mut account = context.target.account.clone();
         let mut supposed = vec![file(Path::new(self.path), self.text().into_bytes(), MODE)];
         for program in self.allowed.iter().filter_map(|one| one.command.first()).map(Path::new) {
             if facts.stat(program)?.is_none() && !supposed.iter().any(|known| known.path == program) {
                 supposed.push(file(program, Vec::new(), 0o755));
             }
         }
+        if account.is_none() && facts.is_host() {
+            let (made, files) = account_to_be(context)?;
+            account = Some(made);
+            supposed.extend(files.map(|(path, text)| file(Path::new(path), text.into_bytes(), 0o644)));
+        }
         let in_doubt = before_rules::may_refuse(facts)?;
         let mut then = Notes::default();
-        self.effect(context, policy, supposed).look(&self.allowed, in_doubt, &mut then)?;
+        let effect = Effect { account, supposed, ..self.effect(context, policy) };
+        effect.look(&self.allowed, in_doubt, &mut then)?;
         notes.pending.append(&mut then.pending);
         notes.warnings.append(&mut then.warnings);
         Ok(())
     }
 
-    fn effect<'a>(
-        &self,
-        context: &'a Context<'_>,
-        policy: &'a Policy,
-        supposed: Vec<Supposed>,
-    ) -> Effect<'a> {
-        Effect { context, policy, ours: self.path, supposed }
+    fn effect<'a>(&self, context: &'a Context<'_>, policy: &'a Policy) -> Effect<'a> {
+        let account = context.target.account.clone();
+        Effect { context, policy, ours: self.path, account, supposed: Vec::new() }
     }
 
     fn text(&self) -> String {
@@ -208,6 +211,21 @@ impl DropIn {
             ),
         )
     }
+}
+
+/// The account as `useradd` will make it, and the files that then have it. Which number it gets no rule can know.
+fn account_to_be(context: &Context<'_>) -> Result<(Account, [(&'static str, String); 2])> {
+    let (name, home) = (&context.target.name, &context.target.home);
+    let read = |path| Ok::<_, anyhow::Error>(context.facts.text(Path::new(path))?.trim_end().to_owned());
+    let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
+    let has = |text: &str, id: u32| text.lines().any(|line| line.split(':').nth(2) == Some(&id.to_string()));
+    let id = (1..1000).rev().find(|id| !has(&users, *id) && !has(&groups, *id)).unwrap_or(1000);
+    let shell = PathBuf::from("/bin/bash");
+    // Without the `x` no other file is asked for the password.
+    let users = format!("{users}\n{name}:*:{id}:{id}::{}:{}\n", home.display(), shell.display());
+    let groups = format!("{groups}\n{name}:x:{id}:\n");
+    let account = Account { name: name.clone(), uid: id, gid: id, home: home.clone(), shell, alias: None };
+    Ok((account, [("/etc/passwd", users), ("/etc/group", groups)]))
 }
 
 /// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that

@@ -45,7 +45,9 @@ pub(super) struct Effect<'a> {
     pub(super) policy: &'a Policy,
     /// The file.
     pub(super) ours: &'static str,
-    /// It and what belongs to it, as they will be; nothing where they are so already.
+    /// The account, where it is there or made together with the file.
+    pub(super) account: Option<Account>,
+    /// The file and what belongs to it, as they will be; nothing where they are so already.
     pub(super) supposed: Vec<Supposed>,
 }
 
@@ -56,7 +58,7 @@ impl Effect<'_> {
         if self.has_other_name(notes) {
             return Ok(());
         }
-        let (Some(account), true) = (&context.target.account, context.facts.is_host()) else {
+        let (Some(account), true) = (&self.account, context.facts.is_host()) else {
             self.read_files(notes);
             return Ok(());
         };
@@ -130,7 +132,7 @@ impl Effect<'_> {
 
     /// sudo takes the first name that the password database has for a number.
     fn has_other_name(&self, notes: &mut Notes) -> bool {
-        let Some(account) = &self.context.target.account else { return false };
+        let Some(account) = &self.account else { return false };
         let (Some(other), uid) = (&account.alias, account.uid) else { return false };
         notes.wait(
             "sudo-other-name",
@@ -297,7 +299,7 @@ impl Effect<'_> {
     fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<ListedCommand>> {
         let words: Vec<&str> =
             ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
-        let said = self.ask(self.context.target.account.as_ref(), &words)?;
+        let said = self.ask(self.account.as_ref(), &words)?;
         let Some(said) = said else { return Ok(None) };
         if !said.success() {
             return Ok(Some(ListedCommand::default()));
@@ -312,7 +314,7 @@ impl Effect<'_> {
         let Some(group) = words.rfind(|word| word.contains("exempt_group")) else { return Ok(false) };
         let Some(group) = group.strip_prefix("exempt_group=") else { return Ok(false) };
         let members = facts.members(group)?.unwrap_or_default();
-        let own = self.context.target.account.as_ref().map(|account| account.gid);
+        let own = self.account.as_ref().map(|account| account.gid);
         Ok(members.contains(&self.context.target.name)
             || facts.group_id(group)?.is_some_and(|gid| Some(gid) == own))
     }
@@ -332,7 +334,7 @@ impl Effect<'_> {
             .into_iter()
             .chain(arguments.iter().map(String::as_str))
             .collect();
-        let Some(said) = self.ask(self.context.target.account.as_ref(), &words)? else {
+        let Some(said) = self.ask(self.account.as_ref(), &words)? else {
             return Ok(());
         };
         let found = said.stdout.split_whitespace().next().unwrap_or_default();

@@ -33,12 +33,12 @@ pub(super) fn suppose(files: &[Supposed]) -> io::Result<()> {
     let (flags, directory) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, OFlag::O_PATH | OFlag::O_CLOEXEC);
     let Some(base) = files.first().and_then(|file| file.path.parent()) else { return Ok(()) };
     mount_in_private()?;
-    // The memory lies over the first directory, until all is mounted, and then behind it.
+    // The memory lies over the first directory, until all is mounted, and then behind it. A file that is there is covered by
+    // itself, so that nothing else that is mounted beside it is.
     let first = open(base, directory, Mode::empty())?;
     mount(Some("tmpfs"), base, Some("tmpfs"), flags, Some("mode=0700,size=4m"))?;
     for (number, Supposed { path, bytes, mode }) in files.iter().enumerate().rev() {
         let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
-        let below = if number == 0 { first.try_clone()? } else { open(parent, directory, Mode::empty())? };
         let [upper, work] = ["upper", "work"].map(|kind| base.join(format!("{kind}-{number}")));
         mkdir(&upper, Mode::S_IRWXU)?;
         mkdir(&work, Mode::S_IRWXU)?;
@@ -46,6 +46,11 @@ pub(super) fn suppose(files: &[Supposed]) -> io::Result<()> {
         let copy = open(&upper.join(name), create, Mode::S_IRUSR)?;
         fchmod(&copy, Mode::from_bits_truncate(*mode))?;
         File::from(copy).write_all(bytes)?;
+        if number > 0 && path.exists() {
+            mount(Some(&upper.join(name)), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+            continue;
+        }
+        let below = if number == 0 { first.try_clone()? } else { open(parent, directory, Mode::empty())? };
         let stat = fstat(&below)?;
         chown(&upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
         let handle = open(&upper, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;

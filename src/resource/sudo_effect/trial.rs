@@ -35,7 +35,7 @@ impl Effect<'_> {
         let run_as = allowed.run_as.as_deref().map(|run_as| ["-u", run_as]);
         let words: Vec<&str> =
             ["-n"].into_iter().chain(run_as.into_iter().flatten()).chain([name, "--version"]).collect();
-        self.ask(self.context.target.account.as_ref(), &words)
+        self.ask(self.account.as_ref(), &words)
     }
 
     /// A trial that went well, or what it ended with and why.
