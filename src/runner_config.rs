@@ -24,7 +24,6 @@ pub use wall::{Gift, Hole, allows_anybody, holes};
 use crate::fault::fault;
 use crate::keys;
 use crate::text::known_hosts::HostName;
-use crate::text::position::line_column;
 use crate::text::toml_patch::Toml;
 
 /// The image for jobs of a runner that is registered today. docker:19.03 does not start where there are control groups
@@ -342,7 +341,7 @@ pub fn place(toml: &Toml, item: &Item) -> String {
 
 /// The same for an offset in the text.
 pub fn place_at(toml: &Toml, offset: usize) -> String {
-    let (line, column) = line_column(toml.text(), offset);
+    let (line, column) = toml.line_column(offset);
     format!("line {line}, column {column}: ")
 }
 

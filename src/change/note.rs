@@ -36,6 +36,8 @@ pub enum Harm {
 pub struct Notes {
     /// True and worth knowing, asks for nothing.
     pub warnings: Vec<Note>,
+    /// What the warnings say.
+    said: BTreeSet<(&'static str, String)>,
     /// Can't be done yet: waits for a person or another program.
     pub pending: Vec<Note>,
     /// What was looked at and is as wanted: the kind of resource, and what it is.
@@ -103,7 +105,7 @@ impl Notes {
 
     /// Several resources may see the same.
     fn say(&mut self, note: Note) {
-        if !self.warnings.contains(&note) {
+        if self.said.insert((note.code, note.message.clone())) {
             self.warnings.push(note);
         }
     }

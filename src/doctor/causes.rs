@@ -1,5 +1,7 @@
 //! Which findings follow from which others: a table, so that no check has to know of another.
 
+use std::collections::BTreeMap;
+
 use crate::finding::{Because, FINE, Finding, NEEDS_HOST};
 
 /// As data: the head of the file says what its columns mean.
@@ -10,15 +12,20 @@ pub(super) fn connect(findings: &mut [Finding]) {
     let mut cause_of: Vec<Option<usize>> = vec![None; findings.len()];
     for line in CAUSES.lines().filter(|line| !line.starts_with('#')) {
         let Some((cause, consequences)) = line.split_once('\t') else { continue };
-        for at in 0..findings.len() {
-            if !is(&findings[at], cause) {
-                continue;
+        // What follows and has no cause yet, by what it is about.
+        let mut open: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, finding) in findings.iter().enumerate() {
+            if cause_of[at].is_none() && consequences.split(' ').any(|code| is(finding, code)) {
+                open.entry(&finding.subject).or_default().push(at);
             }
-            for (other, finding) in findings.iter().enumerate() {
-                let follows = consequences.split(' ').any(|code| is(finding, code));
-                // What is told first is the cause of what says the same again.
-                let is_new = other != at && cause_of[other].is_none() && root(&cause_of, at) != other;
-                if follows && is_new && finding.subject == findings[at].subject {
+        }
+        for (at, finding) in findings.iter().enumerate().filter(|(_, finding)| is(finding, cause)) {
+            let Some(open) = open.get_mut(finding.subject.as_str()) else { continue };
+            // What is told first is the cause of what says the same again.
+            let first = root(&cause_of, at);
+            let kept = open.iter().copied().filter(|other| *other == at || *other == first).collect();
+            for other in std::mem::replace(open, kept) {
+                if other != at && other != first {
                     cause_of[other] = Some(at);
                 }
             }

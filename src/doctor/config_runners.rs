@@ -1,5 +1,7 @@
 //! The runners in `config.toml`: registered, allowed to work, with tokens that live.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use super::Patient;
@@ -125,7 +127,11 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 /// Tokens: never shown, only what becomes of them.
 pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let runners = patient.all_runners()?;
-    for (position, runner) in runners.iter().enumerate() {
+    let mut of_token: BTreeMap<&str, Vec<&Runner<'_>>> = BTreeMap::new();
+    for runner in &runners {
+        of_token.entry(runner.text("token").unwrap_or_default()).or_default().push(runner);
+    }
+    for runner in &runners {
         let title = runner.title();
         let token = runner.text("token").unwrap_or_default();
         if token.is_empty() {
@@ -144,10 +150,10 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             );
             continue;
         }
-        let has_it = |other: &Runner<'_>| other.text("token") == Some(token);
+        let entries = of_token.get(token).map(Vec::as_slice).unwrap_or_default();
         // The entries of one token are one thing.
-        let first = runners.iter().find(|other| has_it(other)).map_or(String::new(), Runner::title);
-        if runners[..position].iter().any(has_it) {
+        let first = entries.first().map_or(String::new(), |first| first.title());
+        if first != title {
             findings.about(&first).note(
                 "runner-twice",
                 format!("{title} is registered twice: two entries have one token"),
@@ -181,7 +187,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             continue;
         }
         // gitlab-runner gets a new token before the old one ends, and only the entry that asked knows it.
-        if runners.iter().filter(|other| has_it(other)).count() > 1 {
+        if entries.len() > 1 {
             findings.about(&first).problem(
                 "token-shared",
                 format!("{title} has a token that will be rotated, and shares it: one entry then loses it"),

@@ -32,6 +32,8 @@ mod service;
 mod sudo;
 mod sudo_rights;
 
+use std::collections::BTreeSet;
+
 use crate::change::Harm;
 use crate::facts::programs::is_had;
 use crate::finding::{Finding, Findings, NEEDS_HOST, Verdict};
@@ -84,11 +86,11 @@ pub const CHECKS: &[Check] = &[
 pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
     let online = if patient.online { online::CHECKS } else { &[] };
     let checks = CHECKS.iter().chain(online).filter(|check| patient.wants_any(check.sections));
-    let mut findings: Vec<Finding> = Vec::new();
+    let (mut findings, mut said) = (Vec::new(), BTreeSet::new());
     for finding in checks.flat_map(|check| ask(check, patient)) {
-        let says_same = |other: &Finding| (&other.code, &other.message) == (&finding.code, &finding.message);
         // What stands in the way of several checks is told by the first.
-        if finding.status != Verdict::Problem || !findings.iter().any(says_same) {
+        let is_new = said.insert((finding.code.clone(), finding.message.clone()));
+        if finding.status != Verdict::Problem || is_new {
             findings.push(finding);
         }
     }

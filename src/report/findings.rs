@@ -1,5 +1,6 @@
 //! The findings of `doctor`: one document for programs, what matters first for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::document::{Remark, Report, SCHEMA, Status, plural};
 use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as tell_repair};
 use super::wrap::wrap;
-use crate::finding::{Because, COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
+use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
 use crate::repair::Reader;
 
 /// What an examination found. Serialized, it is the document of `doctor --json`.
@@ -38,7 +39,8 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// A document of these findings.
     pub fn of(profiles: &[String], chosen: Option<String>, findings: Vec<Finding>) -> Self {
-        let count = |status| causes(&findings).filter(|cause| weight(&findings, cause) == status).count();
+        let follows = Consequences::of(&findings);
+        let count = |status| causes(&findings).filter(|cause| follows.weight(cause) == status).count();
         let (problems, unknown) = (count(Verdict::Problem), count(Verdict::Unknown));
         let mut msg = match problems {
             0 => "no problem found".to_owned(),
@@ -90,20 +92,21 @@ impl Diagnosis {
     pub fn results(&self, style: Style) -> String {
         let mut out = String::new();
         let with_checks = style.details == Details::Checks;
+        let follows = &Consequences::of(&self.findings);
         let is = |wanted: Verdict, fine: bool| {
             move |finding: &&Finding| {
                 let is_said = (finding.code == FINE) == fine && finding.code != NEEDS_HOST;
-                is_said && weight(&self.findings, finding) == wanted
+                is_said && follows.weight(finding) == wanted
             }
         };
-        self.block(&mut out, style, ("✗", RED), true, is(Verdict::Problem, false));
+        self.block(&mut out, style, follows, ("✗", RED), true, is(Verdict::Problem, false));
         if self.failed || style.quiet {
             return out;
         }
-        self.block(&mut out, style, ("?", YELLOW), true, is(Verdict::Unknown, false));
-        self.block(&mut out, style, ("!", YELLOW), with_checks, is(Verdict::Ok, false));
+        self.block(&mut out, style, follows, ("?", YELLOW), true, is(Verdict::Unknown, false));
+        self.block(&mut out, style, follows, ("!", YELLOW), with_checks, is(Verdict::Ok, false));
         if with_checks {
-            self.block(&mut out, style, ("✓", GREEN), false, is(Verdict::Ok, true));
+            self.block(&mut out, style, follows, ("✓", GREEN), false, is(Verdict::Ok, true));
         }
         let of_host: Vec<&str> = self
             .findings
@@ -140,6 +143,7 @@ impl Diagnosis {
         &self,
         out: &mut String,
         style: Style,
+        follows: &Consequences<'_>,
         mark: (&str, &str),
         with_repair: bool,
         which: impl Fn(&&Finding) -> bool,
@@ -149,7 +153,7 @@ impl Diagnosis {
             let Finding { check, code, message, repair, .. } = finding;
             let code = if code == FINE { String::new() } else { format!(" [{code}]") };
             entry(out, style, mark, &format!("{check}: {message}{code}"));
-            let follows: Vec<&Finding> = consequences(&self.findings, finding).collect();
+            let follows = follows.from(finding);
             if style.details == Details::Checks {
                 for Finding { check, code, message, .. } in follows {
                     entry(out, style, (" ", DIM), &format!("because of it: {check}: {message} [{code}]"));
@@ -181,19 +185,33 @@ fn causes(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     findings.iter().filter(|finding| finding.because_of.is_none())
 }
 
-/// What follows from a finding.
-fn consequences<'f>(findings: &'f [Finding], cause: &'f Finding) -> impl Iterator<Item = &'f Finding> {
-    findings.iter().filter(|finding| {
-        let is_of = |because: &Because| (&because.check, &because.code) == (&cause.check, &cause.code);
-        finding.because_of.as_ref().is_some_and(is_of) && finding.subject == cause.subject
-    })
-}
+/// The findings that follow from others, by the check, the code and the subject of those.
+struct Consequences<'f>(BTreeMap<[&'f str; 3], Vec<&'f Finding>>);
 
-/// What a finding and all that follows from it come to.
-fn weight(findings: &[Finding], cause: &Finding) -> Verdict {
-    let all = || consequences(findings, cause).chain([cause]).map(|finding| finding.status);
-    let has = |status: Verdict| all().any(|one| one == status);
-    [Verdict::Problem, Verdict::Unknown].into_iter().find(|status| has(*status)).unwrap_or(Verdict::Ok)
+impl<'f> Consequences<'f> {
+    fn of(findings: &'f [Finding]) -> Self {
+        let mut by_cause: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for finding in findings {
+            if let Some(because) = &finding.because_of {
+                let cause = [because.check.as_str(), &because.code, &finding.subject];
+                by_cause.entry(cause).or_default().push(finding);
+            }
+        }
+        Self(by_cause)
+    }
+
+    /// What follows from a finding.
+    fn from<'a>(&'a self, cause: &'a Finding) -> &'a [&'a Finding] {
+        let key = [cause.check.as_str(), &cause.code, &cause.subject];
+        self.0.get(&key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What a finding and all that follows from it come to.
+    fn weight(&self, cause: &Finding) -> Verdict {
+        let all = || self.from(cause).iter().map(|finding| finding.status).chain([cause.status]);
+        let has = |status: Verdict| all().any(|one| one == status);
+        [Verdict::Problem, Verdict::Unknown].into_iter().find(|status| has(*status)).unwrap_or(Verdict::Ok)
+    }
 }
 
 /// One entry behind its mark, on lines that fit.

@@ -39,6 +39,7 @@ pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Config
     let section = canonical(section);
     let mut words = Vec::new();
     let (mut inside, mut condition, mut header) = (false, None, String::new());
+    let (mut line, mut counted) = (1, 0);
     for item in parse(text)? {
         match item {
             Item::Section { name, .. } => {
@@ -48,8 +49,9 @@ pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, Config
             }
             Item::Variable { key: name, value, start, .. } => {
                 let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
-                let before = text.get(..start).unwrap_or_default();
-                let line = before.split(|byte| *byte == b'\n').count();
+                let since = text.get(counted..start).unwrap_or_default();
+                line += since.split(|byte| *byte == b'\n').count() - 1;
+                counted = start;
                 match &condition {
                     Some(condition) if name == b"path" => {
                         words.push((line, ConfigLine::Include { condition: condition.clone(), path: value }));

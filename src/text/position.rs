@@ -55,6 +55,25 @@ pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
     (line, column.chars().count() + 1)
 }
 
+/// Where the lines of a text begin, for whoever names many places in it.
+#[derive(Debug)]
+pub struct LineStarts(Vec<usize>);
+
+impl LineStarts {
+    /// Those of a text.
+    pub fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// What [`line_column`] says of an offset of the same text.
+    pub fn line_column(&self, text: &str, offset: usize) -> (usize, usize) {
+        let line = self.0.partition_point(|start| *start <= floor(text, offset));
+        let start = self.0.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let (_, column) = line_column(text.get(start..).unwrap_or_default(), offset.saturating_sub(start));
+        (line, column)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +93,7 @@ mod tests {
             (99, (3, 1)),
         ] {
             assert_eq!(line_column(text, offset), expected, "offset {offset}");
+            assert_eq!(LineStarts::of(text).line_column(text, offset), expected, "offset {offset}");
         }
         assert_eq!(line_column("", 0), (1, 1));
     }

@@ -1,5 +1,6 @@
 //! A whole document: read from bytes, and patched.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use toml_edit::{Document, Item, Table};
@@ -9,7 +10,7 @@ use super::standard::TablePlace;
 use super::target::Node;
 use super::verify;
 use super::walk::{self, Walk};
-use crate::text::position::TextError;
+use crate::text::position::{LineStarts, TextError};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -17,6 +18,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 pub struct Toml {
     document: Document<String>,
     bom: bool,
+    lines: OnceCell<LineStarts>,
 }
 
 impl Toml {
@@ -33,7 +35,7 @@ impl Toml {
             let offset = error.span().map_or(0, |span| span.start);
             TextError::at(text, offset, error.message())
         })?;
-        Ok(Self { document, bom })
+        Ok(Self { document, bom, lines: OnceCell::new() })
     }
 
     /// The tree of values. Spans count the bytes of [`Toml::text`].
@@ -60,6 +62,11 @@ impl Toml {
     /// The text without the byte order mark.
     pub fn text(&self) -> &str {
         self.document.raw()
+    }
+
+    /// The line and the column of a byte of the text, both counted from 1.
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        self.lines.get_or_init(|| LineStarts::of(self.text())).line_column(self.text(), offset)
     }
 
     /// Whether the text began with a byte order mark, which some readers of TOML refuse.
