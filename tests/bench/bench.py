@@ -236,20 +236,22 @@ def many():
         )
         held = memory([PARSE, "parse", CONFIG]), memory([PREP, "check", *only])
         size = os.path.getsize(CONFIG)
-        changed, parsed, one, undone = ([], []), ([], []), ([], []), ([], [])
+        changed, parsed, one, undone, found = ([], []), ([], []), ([], []), ([], []), ([], [])
         for _ in range(rounds):
             config(runners)
             series = [
                 (parsed, [PARSE, "parse", CONFIG]),
+                (found, [PREP, "doctor", *DIND]),
                 (changed, [PREP, "apply", *only]),
                 (undone, [PREP, "undo"]),
                 (one, [PREP, "apply", *only, "--runner", "runner-0"]),
             ]
             for times, argv in series:
-                wall, cpu, _ = must(argv)
+                wall, cpu, _ = must(argv, (0, 1) if times is found else (0,))
                 times[0].append(wall)
                 times[1].append(cpu)
         config(runners)
+        seen = memory([PREP, "doctor", *DIND])
         most = memory([PREP, "apply", *only])
         back = memory([PREP, "undo"])
         named = memory([PREP, "apply", *only, "--runner", "runner-0"])
@@ -265,6 +267,7 @@ def many():
         for name, times, peer, kept in [
             ("check, nothing to do", check, parse, held[1]),
             ("apply, nothing to do", apply, parse, None),
+            ("doctor, a finding for each runner", found, parsed, seen),
             ("apply that changes all", changed, parsed, most),
             ("undo of that", undone, parsed, back),
             ("apply --runner, one is changed", one, parsed, named),
