@@ -139,7 +139,14 @@ impl Findings {
         self.list
     }
 
-    fn add(&mut self, status: Verdict, code: &str, message: impl Into<String>, repair: impl Into<Repair>) {
+    /// One answer.
+    pub fn add(
+        &mut self,
+        status: Verdict,
+        code: &str,
+        message: impl Into<String>,
+        repair: impl Into<Repair>,
+    ) {
         self.list.push(Finding {
             check: self.check.clone(),
             code: code.to_owned(),

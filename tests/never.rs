@@ -78,7 +78,13 @@ fn no_network_no_signal_no_service_and_no_key_removed() {
         println!("{arguments}: starts {ours:?}");
         let known = |name: &String| STARTS.contains(&name.as_str()) || arguments.starts_with("doctor");
         assert!(ours.iter().all(known), "{arguments} starts {ours:?}");
-        assert!(!ours.iter().any(|name| NEVER.contains(&name.as_str())), "{arguments} starts {ours:?}");
+        // In the job that it goes through a script stands in for ssh, and asks ssh itself what it would do (`-G`).
+        let stands_in = |name: &str| name == "ssh" && arguments.starts_with("doctor");
+        let is_never = |name: &String| NEVER.contains(&name.as_str()) && !stands_in(name);
+        assert!(!ours.iter().any(is_never), "{arguments} starts {ours:?}");
+        let asks =
+            |line: &str| line.contains("execve(") && line.contains("/.hidden\"") && !line.contains("\"-G\"");
+        assert!(!trace.lines().any(asks), "{arguments}: ssh is to do something");
     }
     host.sh("ls /home/gitlab-runner/.ssh").ok().says("id_ed25519");
 }

@@ -2,6 +2,8 @@
 //! rsyncs a checkout into a root-owned directory, and clones, commits and pushes through a real sshd whose
 //! host key was pinned. Each piece is then taken away, and the job fails with its well-known message.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
+
 mod support;
 
 use support::{Host, Run, have, skip};
@@ -103,6 +105,135 @@ fn the_shell_pipelines_are_green_and_fail_as_known_without_each_piece() {
     assert!(failed.stderr.contains("Permission denied (publickey)"), "{failed}");
     allow_key(&host);
     job(&host, PUSH).ok();
+}
+
+/// What is done to a host whose jobs push, whether they do then, the answer of `check`, and what doctor says of a job.
+const JOBS: &[(&str, bool, i32, &str)] = &[
+    (":", true, 0, "ok"),
+    ("echo 'umask 777' | own .profile", false, 0, "job-fails"),
+    ("echo 'umask 0277' | own .bashrc; echo '. ~/.bashrc' | own .profile", false, 0, "job-fails"),
+    ("echo 'session optional pam_umask.so umask=0777' >>/etc/pam.d/common-session", false, 0, "job-fails"),
+    ("echo 'ulimit -f 0' | own .bash_profile", false, 0, "job-fails"),
+    ("echo 'gitlab-runner hard fsize 0' >>/etc/security/limits.conf", false, 0, "job-fails"),
+    ("install -d -o gitlab-runner /srv/h; echo 'HOME=/srv/h' | own .bash_profile", false, 0, "job-fails"),
+    ("printf 'set -a\nGIT_WORK_TREE=/nowhere\n' | own .bash_profile", false, 0, "job-fails"),
+    ("printf \"eval 'export GIT_''DIR=/nowhere'\" | own .bash_profile", false, 0, "job-fails"),
+    (
+        "echo '. ~/.more' | own .profile; echo 'declare -x GIT_INDEX_FILE=/nowhere/x' | own .more",
+        false,
+        0,
+        "job-fails",
+    ),
+    ("echo 'GIT_DIR=/nowhere' >>/etc/environment", false, 0, "job-fails"),
+    ("echo 'export GIT_COMMITTER_NAME=' | own .profile", false, 0, "job-fails"),
+    ("echo 'export GIT_CONFIG_GLOBAL=/dev/null' | own .profile", false, 0, "job-fails"),
+    ("echo 'export GIT_ALLOW_PROTOCOL=https' | own .profile", false, 0, "job-fails"),
+    (
+        "echo 'export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=protocol.allow GIT_CONFIG_VALUE_0=never' | own .profile",
+        false,
+        0,
+        "job-fails",
+    ),
+    (
+        "echo 'export GIT_SSH_COMMAND=\"ssh -o PubkeyAuthentication=no\"' | own .profile",
+        false,
+        0,
+        "job-fails",
+    ),
+    (
+        "echo 'export GIT_SSH_COMMAND=\"ssh -o GlobalKnownHostsFile=none\"' | own .profile",
+        false,
+        0,
+        "job-fails",
+    ),
+    ("echo 'export GIT_SSH_COMMAND=\"ssh -v -o Compression=yes\"' | own .profile", true, 0, "ok"),
+    (
+        "install -d -o gitlab-runner /srv/x; echo 'touch /srv/x/x || exit 3' | own .profile",
+        true,
+        0,
+        "job-untried",
+    ),
+    ("echo 'export GIT_SSH=/bin/false' | own .profile", false, 0, "push-elsewhere"),
+    (
+        "mkdir -p t/hooks; ln -s /bin/false t/hooks/pre-commit; echo 'export GIT_TEMPLATE_DIR=~/t' | own .profile",
+        false,
+        0,
+        "git-hooks-unknown",
+    ),
+    (
+        "echo 'export GIT_TRACE=1 GIT_SSL_NO_VERIFY=1 GIT_CONFIG_NOSYSTEM=1; set -u; cd /' | own .profile",
+        true,
+        0,
+        "ok",
+    ),
+    ("git config -f /etc/gitconfig protocol.allow never", false, 3, "git-push-refused"),
+    ("mine protocol.ssh.allow never", false, 3, "git-push-refused"),
+    ("mine protocol.ssh.allow user", true, 0, "ok"),
+    ("mine push.recurseSubmodules foo", false, 3, "git-push-refused"),
+    ("mine protocol.version 9", false, 3, "git-push-refused"),
+    ("mine url./nowhere/.pushInsteadOf ssh://git@git.example.com/", false, 3, "git-push-refused"),
+    (
+        "mine url.ssh://git@other.example.com/.insteadOf ssh://git@git.example.com/",
+        false,
+        0,
+        "git-push-elsewhere",
+    ),
+    (
+        "mine url.ssh://nobody@git.example.com/.pushInsteadOf ssh://git@git.example.com/",
+        false,
+        0,
+        "git-push-elsewhere",
+    ),
+    ("mine url.ssh://git@git.example.com/.insteadOf https://git.example.com/", true, 0, "ok"),
+    ("mine core.sshCommand 'ssh -o BatchMode=yes'", true, 0, "ok"),
+    ("mine core.sshCommand false", false, 0, "git-hooks-unknown"),
+    ("echo 'Ciphers 3des-cbc' | own .ssh/config", false, 0, "ssh-config-unknown"),
+    ("echo 'Ciphers aes256-ctr' | own .ssh/config", true, 0, "ok"),
+];
+
+#[test]
+fn doctor_says_what_a_job_can_not_do() {
+    if !have(&["sudo", "sshd", "ssh", "git", "rsync"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.sshd().start();
+    server(&host);
+    host.prep(&["apply", "--profile", "ours"]).ok();
+    allow_key(&host);
+    host.sh("cp -a /etc /home /srv /opt").ok();
+    let mut wrong = Vec::new();
+    for (before, is_green, exit, code) in JOBS {
+        host.sh(&format!(
+            "for d in etc home srv; do rsync -a --delete --checksum /opt/$d/ /$d/; done; cd /home/gitlab-runner
+             own() {{ install -D -o gitlab-runner -m 0644 /dev/stdin $1; }}
+             mine() {{ git config -f .gitconfig \"$@\"; chown gitlab-runner: .gitconfig; }}
+             {before}"
+        ))
+        .ok();
+        // Whatever a limit on sizes is, the streams of the job are none of it.
+        let pushed = host.sh(&format!(
+            "printf '%s\n' 'set -eo pipefail' '{PUSH}' 'exit 0' >/run/job; chmod 644 /run/job; cd /home/gitlab-runner
+             {{ su -s /bin/bash gitlab-runner -c 'bash -l' </run/job && echo runner-prep-pushed; }} 2>&1 | cat"
+        ));
+        if pushed.contains("runner-prep-pushed") != *is_green {
+            wrong.push(format!("{before}: green should be {is_green}: {pushed}"));
+        }
+        let check = host.prep(&["check", "--profile", "ours"]);
+        if check.status != *exit {
+            wrong.push(format!("{before}: check is not {exit}: {check}"));
+        }
+        let run = host.prep(&["doctor", "--json", "--profile", "ours"]);
+        let document = run.json();
+        let findings = document["findings"].as_array().unwrap().iter();
+        let of_push =
+            findings.filter(|one| one["check"] == "job" || one["check"] == "git" && one["code"] != "ok");
+        let codes: Vec<&str> = of_push.filter_map(|one| one["code"].as_str()).collect();
+        if !codes.contains(code) || *is_green && codes != ["ok"] && codes != ["job-untried"] {
+            wrong.push(format!("{before}: doctor says {codes:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
     seen.mode & 0o002 != 0 || (seen.mode & 0o020 != 0 && seen.gid != account.gid && seen.gid != 0)
 }
 
-/// The dates of shadow(5), as PAM goes by them: past one of them sudo refuses the account whatever its rules say.
+/// The dates of shadow(5), as PAM goes by them: past one of them su starts nothing as the account, and sudo
+/// refuses it whatever its rules say.
 pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
     let (Some(machine), Some(account)) = (patient.machine, patient.account) else { return Ok(()) };
     let Some(file) = patient.facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(()) };
@@ -133,7 +134,7 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
     if expires.is_some_and(|expires| today >= expires) {
         findings.problem(
             "account-expired",
-            format!("{name} has expired by its line in /etc/shadow: sudo refuses it every command"),
+            format!("{name} has expired by its line in /etc/shadow: su starts no job, and sudo refuses every command"),
             mend!("$ chage --expiredate -1 {}", name),
         );
     }
@@ -142,7 +143,7 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
         findings.problem(
             "password-expired",
             format!(
-                "{name} would have to change its password, by its line in /etc/shadow: sudo refuses it every command"
+                "{name} would have to change its password, by its line in /etc/shadow: su starts no job, and sudo refuses every command"
             ),
             mend!("$ chage --lastday -1 --maxdays -1 {}", name),
         );

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::patient::{Login, LoginLine, Patient};
+use crate::facts::Finished;
 use crate::facts::programs::install;
 use crate::fault::{self, Nature, quoted};
 use crate::finding::Findings;
@@ -56,28 +57,49 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
     let ask = |command: &str| {
         machine.ask("su", &["-s", &format!("/bin/{name}"), patient.name, "-c", command], script.as_bytes())
     };
-    let spot = || {
-        // Only bash tells the file.
-        let ask = || ask(&format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")).ok().flatten();
-        let told = (name == "bash").then(ask).flatten();
-        LoginLine::last(&told?.stderr, &patient.account?.home)
-    };
+    let way = || (name == "bash").then(|| ask(&telling()).ok().flatten()).flatten();
+    let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &patient.account?.home);
     let login = match ask(&format!("{name} -l")) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
             let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
             let found: Vec<String> = found.map(str::to_owned).collect();
-            if found.iter().any(|name| name == END) { Login::Good(found) } else { Login::Skips(spot()) }
+            if found.iter().any(|name| name == END) { Login::Good(found) } else { Login::Skips(spot(way())) }
         }
-        Ok(Some(done)) => Login::Ended(done.code, spot()),
+        Ok(Some(done)) => match way() {
+            // Nothing of the account's has run.
+            Some(told) if !told.success() && !told.stderr.contains(AT) => Login::Refused(told.complaint()),
+            told => Login::Ended(done.code, spot(told)),
+        },
         Err(error) if fault::is(&error, Nature::Hangs) => Login::Hangs,
         Err(error) => return Err(error),
     };
     Ok(patient.login.get_or_init(|| login))
 }
 
+/// The login shell that tells its way. Only bash tells the file.
+fn telling() -> String {
+    format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")
+}
+
+/// The lines of the account's own files that its login shell comes to, the last one first.
+pub(super) fn own_lines(patient: &Patient<'_>) -> Vec<LoginLine> {
+    let (Some(machine), Some(account)) = (patient.machine, patient.account) else { return Vec::new() };
+    let arguments = ["-s", "/bin/bash", patient.name, "-c", &telling()];
+    let told = machine.ask("su", &arguments, b"exit 0\n").ok().flatten().map(|said| said.stderr);
+    let told = told.unwrap_or_default();
+    let own = LoginLine::all(&told, &account.home).filter(|spot| spot.file.starts_with(&account.home));
+    let mut lines = Vec::new();
+    for line in own.rev() {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
-fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
+pub(super) fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
     let runners = patient.all_runners().unwrap_or_default();
     let of_shells = runners.iter().filter(|runner| runner.has_executor("shell"));
     let shells: Vec<&str> = of_shells.map(|runner| runner.text("shell").unwrap_or("bash")).collect();
@@ -122,6 +144,16 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             );
             return Ok(());
         }
+        Login::Refused(why) => {
+            let see = mend!(
+                "see what keeps it from that, in /etc/pam.d/su, /etc/security/limits.conf, /etc/nologin or /etc/environment: $ su -s /bin/{} {} -c true",
+                name,
+                user
+            );
+            let message = format!("no job of {user} starts, because su can't start its shell: {why}");
+            findings.problem("login-shell-fails", message, see);
+            return Ok(());
+        }
         Login::Ended(Some(code), spot) => {
             (format!("ended with code {code} where jobs need 0"), spot.as_ref())
         }
@@ -151,10 +183,10 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
 }
 
 impl LoginLine {
-    /// The last one in what the shell told. It is the account's word from the first of its own files on: it names those
-    /// alone then, and only names that login files have are taken.
-    fn last(told: &str, home: &Path) -> Option<Self> {
-        let at = |line: &str| {
+    /// Those in what the shell told, in their order. It is the account's word from the first of its own files on: only
+    /// names that login files have are taken.
+    fn all<'t>(told: &'t str, home: &'t Path) -> impl DoubleEndedIterator<Item = Self> {
+        told.lines().filter_map(move |line| {
             let (file, rest) = line.split_once(AT)?.1.split_once(':')?;
             let line = rest.split_once(':')?.0.parse().ok()?;
             let is_usual = |name: &str| {
@@ -166,17 +198,25 @@ impl LoginLine {
             let below = Path::new(file).strip_prefix(home).ok().and_then(Path::to_str);
             let is_own = below.is_some_and(|below| !below.is_empty() && below.split('/').all(is_usual));
             (of_all || is_own).then(|| Self { file: file.into(), line })
-        };
-        let spots = || told.lines().rev().filter_map(at);
-        spots().find(|spot| spot.file.starts_with(home)).or_else(|| spots().next())
+        })
+    }
+
+    /// The last one: of the account's own files, if there is one.
+    fn last(told: &str, home: &Path) -> Option<Self> {
+        let mut own = Self::all(told, home).filter(|spot| spot.file.starts_with(home));
+        own.next_back().or_else(|| Self::all(told, home).next_back())
     }
 
     /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
     /// accounts read is for a person to look at: that this line is at fault is only what the account says.
-    fn without(&self, patient: &Patient<'_>) -> Option<Repair> {
+    pub(super) fn without(&self, patient: &Patient<'_>) -> Option<Repair> {
         let own = self.file.starts_with(&patient.account?.home);
-        let sed = format!("sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file));
-        own.then(|| mend!("take that line out: $ sudo -u {} {}", patient.name, sed))
+        own.then(|| mend!("take that line out: $ sudo -u {} {}", patient.name, self.gone()))
+    }
+
+    /// The command that does that.
+    pub(super) fn gone(&self) -> String {
+        format!("sed -i '{}s/.*/:/' {}", self.line, quoted(&self.file))
     }
 }
 

@@ -19,6 +19,7 @@ mod disk;
 mod docker;
 pub mod explain;
 mod images;
+mod job;
 mod kernel;
 mod key;
 mod login;
@@ -49,11 +50,12 @@ pub const CHECKS: &[Check] = &[
     check("programs", ALL, &[], programs::look),
     check("profile", ALL, &[], planned::look),
     check("home", SHELL, &[Account], account::home),
-    check("expiry", SUDO, &[Account, Machine], account::expiry),
+    check("expiry", SHELL, &[Account, Machine], account::expiry),
     check("groups", ALL, &[Account], account::groups),
     check("login-shell", SHELL, &[Account, Machine], login::shell),
     check("key-strength", KEY, &[Account], key::strength),
     check("server-host-key", KEY, &[Account, ConfigFile], key::server),
+    check("job", SHELL, &[Account, Machine], job::look),
     check("sudo", SUDO, &[Sudo], sudo::installed),
     check("sudo-files", SUDO, &[Sudo], sudo::files),
     check("sudo-policy", SUDO, &[Sudo, Machine], sudo::policy),

@@ -67,6 +67,8 @@ pub enum Login {
     Good(Vec<String>),
     /// It ended with 0 before it had read what a job wants.
     Skips(Option<LoginLine>),
+    /// It was not started, because of this.
+    Refused(String),
     /// It ended with another code, or by a signal.
     Ended(Option<i32>, Option<LoginLine>),
     /// It did not end.

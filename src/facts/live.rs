@@ -240,22 +240,6 @@ impl Facts<'_> {
         done.map(Some)
     }
 
-    /// What a script says that a shell of the account runs in its home, and of which nothing stays: what it writes lies in
-    /// memory, and goes. `None` where the kernel does not allow that, and where nobody's rights but the account's are there.
-    ///
-    /// # Errors
-    /// When it does not end in time.
-    pub fn rehearse(&self, account: &Account, script: &str) -> Result<Option<Finished>> {
-        let (Some(shell), true) = (self.tool("sh"), self.root.is_host() && identity::is_root()) else {
-            return Ok(None);
-        };
-        let home = account.home.as_os_str();
-        let tool = Tool::new(&shell).args(["-c", script]).within(&account.home).patience(ASKING).rehearsing();
-        let tool =
-            tool.env("HOME", home).env("USER", account.name.as_ref()).env("LOGNAME", account.name.as_ref());
-        or_forbidden(tool.account(&account.name, rights(account)).run(), true)
-    }
-
     /// Refuse a place where nothing can be made or changed, or `replaced`, as far as that can be seen without a write.
     /// In a `confined` process mounts say nothing: only the process may see them.
     ///
@@ -390,7 +374,7 @@ impl Facts<'_> {
 }
 
 /// What a program said that was to see what is not there; `None` where the kernel does not allow that.
-fn or_forbidden(done: Result<Finished>, is_private: bool) -> Result<Option<Finished>> {
+pub(super) fn or_forbidden(done: Result<Finished>, is_private: bool) -> Result<Option<Finished>> {
     match done {
         Err(error) if is_private && error.downcast_ref::<std::io::Error>().is_some() => Ok(None),
         done => done.map(Some),

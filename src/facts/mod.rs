@@ -10,6 +10,7 @@ mod looks;
 pub mod machine;
 mod package;
 pub mod programs;
+pub mod rehearsal;
 pub mod service;
 mod shut;
 pub mod ssh;

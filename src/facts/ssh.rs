@@ -41,6 +41,25 @@ const SESSION: [(&str, &str, &[&str]); 3] = [
 const WAYS: &str = "AddressFamily BindAddress BindInterface ControlMaster ExitOnForwardFailure \
     NoHostAuthenticationForLocalhost PermitLocalCommand ProxyCommand ProxyJump";
 
+/// What any server of today offers of what both sides have to agree on. With nothing of it, only a connection can tell.
+const OFFERED: [(&str, &str); 3] = [
+    (
+        "Ciphers",
+        "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr",
+    ),
+    (
+        "KexAlgorithms",
+        "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,\
+         diffie-hellman-group14-sha256,diffie-hellman-group16-sha512,diffie-hellman-group18-sha512,\
+         diffie-hellman-group-exchange-sha256",
+    ),
+    (
+        "MACs",
+        "umac-64-etm@openssh.com,umac-128-etm@openssh.com,hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,\
+         umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512",
+    ),
+];
+
 /// True for a file of host keys that ssh reads for every account, where nothing else is configured.
 pub fn is_usual_system(file: &Path) -> bool {
     [SYSTEM_HOSTS, SYSTEM_HOSTS_2].iter().any(|usual| file == Path::new(usual))
@@ -61,6 +80,8 @@ pub enum Client {
 /// What ssh does for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// Who is called, and by which port.
+    pub server: (String, String),
     /// `ssh -G` said so; the files alone left a doubt.
     pub asked: bool,
     /// The name under which host keys are looked up.
@@ -134,7 +155,12 @@ impl Client {
             });
         }
         // To find another name for a host ssh would ask the network.
-        if texts.iter().flatten().any(|text| text.to_ascii_lowercase().contains("canonicalizehostname")) {
+        let asks = |line: &str| {
+            let line = line.trim().to_ascii_lowercase();
+            line.strip_prefix("canonicalizehostname")
+                .is_some_and(|value| value.trim_matches([' ', '\t', '=']) != "no")
+        };
+        if texts.iter().flatten().flat_map(|text| text.lines()).any(asks) {
             return Ok(Self::Unknown("CanonicalizeHostname asks the network what a host is called"));
         }
         let (port, server) = (host.port().to_string(), format!("git@{}", host.host()));
@@ -166,6 +192,7 @@ impl Settings {
         let own = OWN_HOSTS.iter().map(|name| home.join(name));
         let system = [SYSTEM_HOSTS, SYSTEM_HOSTS_2].into_iter().map(PathBuf::from);
         Self {
+            server: (format!("git@{}", host.host()), host.port().to_string()),
             asked: false,
             name: host.to_string(),
             without_port: (host.port() != 22).then(|| host.host().to_owned()),
@@ -184,7 +211,7 @@ impl Settings {
     }
 
     /// What `ssh -G` printed (`ssh_config(5)`).
-    fn told(text: &str, account: &Account, host: &HostName, local: &str) -> Self {
+    pub fn told(text: &str, account: &Account, host: &HostName, local: &str) -> Self {
         let value = |key: &str| {
             let mut lines = text.lines().filter_map(|line| line.split_once(' '));
             lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
@@ -198,6 +225,7 @@ impl Settings {
         let without_port = (port != "22" && alias.is_none()).then(|| hostname.clone());
         let by_port = if port == "22" { hostname.clone() } else { format!("[{hostname}]:{port}") };
         let name = alias.unwrap_or(by_port);
+        let server = (format!("{}@{hostname}", value("user").unwrap_or("git")), port.to_owned());
         let tokens = Tokens {
             account,
             values: [
@@ -228,7 +256,12 @@ impl Settings {
             Some("accept-new") => Trust::Strangers,
             _ => Trust::Known,
         };
+        let offers_none = |(keyword, usual): &&(&str, &str)| {
+            let list = value(&keyword.to_ascii_lowercase());
+            list.is_some_and(|list| !list.split(',').any(|word| usual.split(',').any(|one| one == word)))
+        };
         Self {
+            server,
             asked: true,
             name,
             without_port,
@@ -253,6 +286,8 @@ impl Settings {
                 .filter(|keyword| {
                     !matches!(is_set(&keyword.to_ascii_lowercase()), None | Some("any" | "no" | "false"))
                 })
+                .chain(OFFERED.iter().filter(offers_none).map(|(keyword, _)| *keyword))
+                .chain((port != host.port().to_string()).then_some("Port"))
                 .collect(),
             // Before OpenSSH 8.5 by another name.
             key_algorithms: words("pubkeyacceptedalgorithms")

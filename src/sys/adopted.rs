@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::process_list;
@@ -41,6 +41,10 @@ impl Adopted {
                 return;
             }
             for pid in left.filter_map(|pid| i32::try_from(pid).ok()).map(Pid::from_raw) {
+                // What has ended by itself only waits to be collected.
+                if !matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
+                    continue;
+                }
                 kill(pid, Signal::SIGKILL).ok();
                 // Whoever traces it is told of its end first, and may keep quiet: no waiting.
                 waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use landlock::{
@@ -14,10 +14,12 @@ use landlock::{
     RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
@@ -48,7 +50,7 @@ const READ: [&str; 12] = [
 pub fn begin(at_parents_end: Signal) -> Result<()> {
     raw::close_handles_at_exec();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot let signals in")?;
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)
         .context("cannot switch core dumps off")?;
     end_with_parent(at_parents_end)
@@ -151,18 +153,32 @@ pub(super) fn mount_in_private() -> std::io::Result<()> {
     Ok(mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?)
 }
 
+/// Whose home it is in which nothing stays, and what stands in for a program.
+#[derive(Debug, Clone)]
+pub struct Rehearsal {
+    /// The account.
+    pub account: Identity,
+    /// The program, and the text of a script that is called in its place. It finds the program itself at [`HIDDEN`].
+    pub stand_in: Option<(PathBuf, String)>,
+}
+
+/// Where a program lies that a script stands in for.
+pub const HIDDEN: &str = "/tmp/.hidden";
+
 /// Let nothing stay of what the process writes: it has a `/tmp` of its own in memory, where what it changes in `home` lies
-/// as well, and every other file system is read-only.
+/// as well, and every other file system is read-only. And it has no network.
 ///
 /// # Errors
 /// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
-pub(super) fn leave_nothing(home: &Path, account: Identity) -> std::io::Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Result<()> {
+    let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
+    let account = rehearsal.account;
     mount_in_private()?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
     mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
     let [upper, work] = ["/tmp/.upper", "/tmp/.work"];
     for directory in [upper, work] {
-        nix::unistd::mkdir(directory, nix::sys::stat::Mode::S_IRWXU)?;
+        nix::unistd::mkdir(directory, Mode::S_IRWXU)?;
     }
     nix::unistd::chown(upper, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))?;
     let layers = format!("lowerdir={},upperdir={upper},workdir={work}", home.display());
@@ -170,7 +186,17 @@ pub(super) fn leave_nothing(home: &Path, account: Identity) -> std::io::Result<(
     let home = CString::new(home.as_os_str().as_bytes())?;
     raw::set_mounts_read_only(c"/", true)?;
     raw::set_mounts_read_only(c"/tmp", false)?;
-    raw::set_mounts_read_only(&home, false)
+    raw::set_mounts_read_only(&home, false)?;
+    let Some((program, script)) = &rehearsal.stand_in else { return Ok(()) };
+    let stand_in = "/tmp/.stand-in";
+    for (path, text) in [(HIDDEN, ""), (stand_in, script.as_str())] {
+        let file = nix::fcntl::open(path, OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_EXCL, Mode::S_IRWXU)?;
+        nix::unistd::write(&file, text.as_bytes())?;
+        fchmod(&file, Mode::from_bits_truncate(0o755))?;
+    }
+    let bind = |from: &Path, to: &Path| mount(Some(from), to, none, MsFlags::MS_BIND, none);
+    bind(program, Path::new(HIDDEN))?;
+    Ok(bind(Path::new(stand_in), program)?)
 }
 
 /// Let the process reach nothing but `target` for writing and what programs need for reading; no network,

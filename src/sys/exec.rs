@@ -23,6 +23,7 @@ use streams::listen;
 
 use super::adopted::Adopted;
 use super::confine;
+pub use super::confine::Rehearsal;
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
@@ -99,7 +100,7 @@ pub struct Tool<'a> {
     within: &'a Path,
     patience: Duration,
     leaves_nothing: bool,
-    rehearses: bool,
+    rehearses: Option<Rehearsal>,
     supposed: Vec<Supposed>,
 }
 
@@ -118,7 +119,7 @@ impl<'a> Tool<'a> {
             within: Path::new("/"),
             patience: PATIENCE,
             leaves_nothing: false,
-            rehearses: false,
+            rehearses: None,
             supposed: Vec::new(),
         }
     }
@@ -204,11 +205,11 @@ impl<'a> Tool<'a> {
         self
     }
 
-    /// Let nothing stay of what it writes, neither in the directory in which it runs nor elsewhere. It begins in a `/tmp` of
-    /// its own. Where the kernel does not allow that it is not started.
+    /// Let nothing stay of what it writes, neither in the directory in which it runs nor elsewhere, and let it reach no
+    /// network. It begins in a `/tmp` of its own. Where the kernel does not allow that it is not started.
     #[must_use]
-    pub fn rehearsing(mut self) -> Self {
-        self.rehearses = true;
+    pub fn rehearsing(mut self, rehearsal: Rehearsal) -> Self {
+        self.rehearses = Some(rehearsal);
         self
     }
 
@@ -227,7 +228,7 @@ impl<'a> Tool<'a> {
         command
             .args(&self.arguments)
             .envs(self.environment)
-            .current_dir(if self.rehearses { Path::new("/") } else { self.within })
+            .current_dir(if self.rehearses.is_some() { Path::new("/") } else { self.within })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let input = if let Some(directory) = self.directory {
@@ -246,9 +247,9 @@ impl<'a> Tool<'a> {
             Some(ours)
         };
         raw::in_new_session(&mut command);
-        if let Some(identity) = self.identity.filter(|_| self.rehearses) {
+        if let Some(rehearsal) = self.rehearses {
             let home = self.within.to_path_buf();
-            raw::before_rights(&mut command, move || confine::leave_nothing(&home, identity));
+            raw::before_rights(&mut command, move || confine::leave_nothing(&home, &rehearsal));
         }
         if !self.supposed.is_empty() {
             raw::before_rights(&mut command, move || suppose(&self.supposed));

@@ -87,6 +87,10 @@ pub(super) const CASES: &[Case] = &[
         ssh_is_told("StrictHostKeyChecking no\nGlobalKnownHostsFile none")
     }),
     case("ssh-key-unused", "no keys", || ssh_is_told("PubkeyAuthentication no")),
+    case("git-push-refused", "git may not use ssh", || git_is_told("protocol.allow", "never")),
+    case("git-push-elsewhere", "another server", || {
+        git_is_told("url.git@git.example.com:.insteadOf", "git@gitlab.com:")
+    }),
     case("tool-missing", "no useradd", || {
         let host = plain(|host| host)?;
         apply(
@@ -310,6 +314,16 @@ fn ssh_is_told(line: &str) -> Option<Vec<Said>> {
     }
     let host = host(|host| host.file("/etc/ssh/ssh_config.d/a.conf", format!("{line}\n")))?;
     apply(&host, "", &["--profile", "shell", "--only", "account,ssh_key,known_hosts"])
+}
+
+/// What git of the account is told by the system's file.
+fn git_is_told(key: &str, value: &str) -> Option<Vec<Said>> {
+    if !have(&["git", "ssh"]) {
+        return None;
+    }
+    let host = host(|host| host)?;
+    let before = format!("git config -f /etc/gitconfig {key} {value}");
+    apply(&host, &before, &["--profile", "shell", "--only", "account,known_hosts,git"])
 }
 
 fn half_made(script: &str) -> Option<Vec<Said>> {

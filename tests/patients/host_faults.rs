@@ -22,6 +22,14 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill("a shell that reads no script", "echo 'eval() { :; }' > /home/gitlab-runner/.profile", "", "login-shell-skips"),
     ill("/etc/profile.d fails", "mkdir -p /etc/profile.d; echo 'exit 4' > /etc/profile.d/ours.sh", "", "login-shell-fails"),
     ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
+    ill("a mask for files that shuts jobs out", "echo 'umask 777' > /home/gitlab-runner/.profile", "", "job-fails"),
+    unsure("another program for ssh", "echo 'export GIT_SSH=/bin/false' > /home/gitlab-runner/.profile", "push-elsewhere"),
+    ill("git may not use ssh", "git config -f /etc/gitconfig protocol.allow never", "", "git-push-refused"),
+    remark(
+        "another server in place of ours",
+        "git config -f /etc/gitconfig url.git@git.example.com:.insteadOf git@gitlab.com:",
+        "git-push-elsewhere",
+    ),
     ill(
         "ssh_config that ssh refuses",
         "mkdir -p /etc/ssh/ssh_config.d; printf 'Misspelt yes\\n' > /etc/ssh/ssh_config.d/a.conf", "",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::FileKind;
+use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, MOST_BYTES};
 use crate::text::known_hosts::{self, HostName};
 
@@ -73,7 +73,15 @@ pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<ConfigT
             .filter(|path| path.extension() == Some("conf".as_ref())),
     );
     for file in files {
-        texts.extend(facts.file(&file, MOST_BYTES)?.map(|seen| Some(seen.text().into_owned())));
+        // Of what is included it refuses the same, and what it can't read.
+        let users = [Some(0), account.map(|account| account.uid)];
+        let is_clear = |seen: &Seen| {
+            let is_own =
+                file == Path::new(SYSTEM) || seen.mode & 0o022 == 0 && users.contains(&Some(seen.uid));
+            !facts.is_host() || is_own && seen.mode & 0o004 != 0
+        };
+        let seen = facts.file(&file, MOST_BYTES)?;
+        texts.extend(seen.map(|seen| is_clear(&seen).then(|| seen.text().into_owned())));
     }
     Ok(texts)
 }

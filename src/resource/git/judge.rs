@@ -9,10 +9,12 @@ use anyhow::Result;
 
 use crate::change::Notes;
 use crate::facts::Finished;
+use crate::facts::rehearsal::{Pushed, addresses, pushed, pushes};
 use crate::fault::{fault, quoted};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::git_config;
+use crate::text::known_hosts::HostName;
 
 /// What no command of a job stumbles over, whatever its value is.
 const PLAIN: [&str; 6] =
@@ -26,7 +28,10 @@ const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && 
 const SHOW: &str = "-H git config --list --show-origin";
 
 /// What makes git run programs that may refuse a commit, or lead a push elsewhere.
-const HOOKS: [&str; 3] = ["core.hookspath", "core.sshcommand", "init.templatedir"];
+const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
+
+/// What git calls in place of ssh.
+const SSH_COMMAND: &str = "core.sshcommand";
 
 /// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
 /// compare go by what the second does.
@@ -55,10 +60,31 @@ impl JudgedSetting {
 
     /// True where git takes an address of the web for one that ssh would reach: `url.HTTPS.insteadOf = git@…`. The
     /// address may hold a password, and is never shown.
-    pub(super) fn leads_past_ssh(&self) -> bool {
-        let ends = [".insteadof", ".pushinsteadof"].iter().any(|end| self.name.ends_with(end));
+    fn leads_past_ssh(&self) -> bool {
         let is_ssh = |value: &str| value.starts_with("git@") || value.starts_with("ssh://");
-        ends && self.name.starts_with("url.http") && self.value.as_deref().is_some_and(is_ssh)
+        self.leads_elsewhere()
+            && self.name.starts_with("url.http")
+            && self.value.as_deref().is_some_and(is_ssh)
+    }
+
+    /// True where git takes another address for one that begins so.
+    pub(super) fn leads_elsewhere(&self) -> bool {
+        [".insteadof", ".pushinsteadof"].iter().any(|end| self.name.ends_with(end))
+    }
+
+    /// True where git takes another address for that of a server.
+    fn leads(&self, host: &HostName) -> bool {
+        let is_begin = |value| addresses(host).iter().any(|address| address.starts_with(value));
+        self.leads_elsewhere() && self.value.as_deref().is_some_and(is_begin)
+    }
+
+    /// The command that takes its line away, whose name may hold a password.
+    fn gone(&self, context: &Context<'_>) -> Repair {
+        if self.of_root || !context.is_of_root(&self.path) {
+            run(context.command_at(&format!("sed -i {}d", self.line), &self.path))
+        } else {
+            mend!("see which file of the account includes it: $ {}", context.as_account(SHOW))
+        }
     }
 
     /// The command that takes it away, or gives it another value.
@@ -109,48 +135,25 @@ pub(super) fn judge(
                 path.display(),
                 setting.value.as_deref().unwrap_or_default()
             ),
-            if setting.of_root || !context.is_of_root(path) {
-                run(context.command_at(&format!("sed -i {line}d"), path))
-            } else {
-                mend!("see which file of the account includes it: $ {}", context.as_account(SHOW))
-            },
+            setting.gone(context),
         );
     }
-    for setting in settings.iter().filter(|setting| HOOKS.contains(&setting.name.as_str())) {
-        notes.warn(
-            "git-hooks-unknown",
-            format!(
-                "{}: line {}: by {} git runs other programs in every job; whether they let it commit and push is not known here",
-                setting.path.display(),
-                setting.line,
-                setting.name
-            ),
-            mend!("see what it is, and unless jobs need it, take it out: ") + setting.changed(context, None),
-        );
-    }
-    let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
-        return sign(context, settings, notes);
-    };
-    if is_unclear || settings.iter().any(JudgedSetting::is_doubtful) {
+    let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
+    let servers = &context.options.servers;
+    let is_in_doubt =
+        |setting: &JudgedSetting| setting.is_doubtful() || servers.iter().any(|host| setting.leads(host));
+    let mut reaches_ssh = false;
+    if let Some(account) = account.filter(|_| is_unclear || settings.iter().any(is_in_doubt)) {
         let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
         let of_system = format!(
             "export HOME=/tmp GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}",
             JUDGES[1].join(" ")
         );
-        let answers = |said: Finished| {
+        let answers = |said: &Finished| {
             if said.success() {
                 return Ok(());
             }
-            let names = |text: &str, setting: &JudgedSetting| {
-                let text = text.to_lowercase();
-                let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
-                let has = |word: &str| {
-                    text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).any(|other| other == word)
-                };
-                let key = setting.name.rsplit('.').next().unwrap_or_default();
-                text.contains(&setting.name) || has(key) && has(&value)
-            };
-            let culprit = settings.iter().rev().find(|setting| names(&said.stderr, setting));
+            let culprit = culprit(settings, &said.stderr);
             // Programs and processes of the account talk as well: their word moves root to nothing.
             let by_nobody = |culprit: &JudgedSetting| {
                 let nobody = context.facts.nobody(account).ok().flatten();
@@ -163,13 +166,99 @@ pub(super) fn judge(
         };
         for asked in JUDGES {
             let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
-            answers(said)?;
+            answers(&said)?;
         }
-        if settings.iter().any(JudgedSetting::is_doubtful) {
-            context.facts.rehearse(account, &unsigned)?.map_or(Ok(()), answers)?;
+        if settings.iter().any(is_in_doubt) {
+            let script = format!("{{ {unsigned}; }} || exit 1\n{}", pushes(servers));
+            if let Some(said) = context.facts.rehearse(account, &script)? {
+                answers(&said)?;
+                let all = pushed(context.facts, account, servers, &said)?;
+                reaches_ssh = !all.is_empty() && all.iter().all(|(_, one)| matches!(one, Pushed::ToSsh(_)));
+                for (host, one) in all {
+                    tell_push(context, settings, host, one, notes);
+                }
+            }
         }
     }
+    let is_open = |setting: &&JudgedSetting| {
+        HOOKS.contains(&setting.name.as_str()) || setting.name == SSH_COMMAND && !reaches_ssh
+    };
+    for setting in settings.iter().filter(is_open) {
+        notes.warn(
+            "git-hooks-unknown",
+            format!(
+                "{}: line {}: by {} git runs other programs in every job; whether they let it commit and push is not known here",
+                setting.path.display(),
+                setting.line,
+                setting.name
+            ),
+            mend!("see what it is, and unless jobs need it, take it out: ") + setting.changed(context, None),
+        );
+    }
     sign(context, settings, notes)
+}
+
+/// The last setting that a complaint of git's is about.
+fn culprit<'s>(settings: &'s [JudgedSetting], complaint: &str) -> Option<&'s JudgedSetting> {
+    settings.iter().rev().find(|setting| names(complaint, setting))
+}
+
+fn names(text: &str, setting: &JudgedSetting) -> bool {
+    let text = text.to_lowercase();
+    let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
+    let has =
+        |word: &str| text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).any(|other| other == word);
+    let key = setting.name.rsplit('.').next().unwrap_or_default();
+    text.contains(&setting.name) || has(key) && has(&value)
+}
+
+/// Say where a push does not come to ssh, or to another server than the one that it is for.
+fn tell_push(
+    context: &Context<'_>,
+    settings: &[JudgedSetting],
+    host: &HostName,
+    pushed: Pushed,
+    notes: &mut Notes,
+) {
+    let (user, server) = (&context.target.name, host.host());
+    let last = |is_it: &dyn Fn(&JudgedSetting) -> bool| settings.iter().rev().find(|setting| is_it(setting));
+    let see = || mend!("see where it stands: $ {}", context.as_account(SHOW));
+    match pushed {
+        Pushed::Nowhere(why) => {
+            let by_protocol = |setting: &JudgedSetting| {
+                setting.name.starts_with("protocol.") && why.contains("not allowed")
+            };
+            let setting = culprit(settings, &why)
+                .or_else(|| last(&by_protocol))
+                .or_else(|| last(&|setting| setting.leads(host)));
+            notes.wait(
+                "git-push-refused",
+                format!("git of {user} can't push to git@{server}: {why}"),
+                setting.map_or_else(see, |setting| {
+                    if setting.leads_elsewhere() {
+                        setting.gone(context)
+                    } else {
+                        setting.changed(context, None)
+                    }
+                }),
+            );
+        }
+        Pushed::ToSsh(does) => {
+            let Some(setting) = last(&|setting| setting.leads(host)) else { return };
+            let [usual, port] = [format!("git@{server}"), host.port().to_string()];
+            if does.server != (usual, port) {
+                notes.warn(
+                    "git-push-elsewhere",
+                    format!(
+                        "git of {user} pushes to {}, port {}, what is for git@{server}: whether it is let in there is not known",
+                        does.server.0, does.server.1
+                    ),
+                    Repair::from("unless that is meant: ") + setting.gone(context),
+                );
+            }
+        }
+        Pushed::Elsewhere(_) => {}
+    }
 }
 
 fn refused(context: &Context<'_>, culprit: Option<&JudgedSetting>, complaint: &str) -> anyhow::Error {

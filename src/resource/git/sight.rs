@@ -129,7 +129,7 @@ impl Sight {
                 ConfigLine::Other(name, value) => {
                     let path = way.path.to_path_buf();
                     let setting = JudgedSetting { path, line, name, value, of_root: false };
-                    if way.is_sure && (setting.is_doubtful() || setting.leads_past_ssh()) {
+                    if way.is_sure && (setting.is_doubtful() || setting.leads_elsewhere()) {
                         self.settings.push(JudgedSetting { of_root: way.is_of_root(context), ..setting });
                     }
                 }

@@ -163,6 +163,21 @@ impl JudgedFile<'_> {
             let make = self.context.as_account(&format!("install -m 0600 {file} {new}"));
             return mend!("$ {} && {}", make, self.context.as_account(&format!("mv -T {new} {file}")));
         }
+        let shut = || {
+            why.strip_prefix("Can't open user config file ")?
+                .strip_suffix(": Permission denied")
+                .map(Path::new)
+        };
+        // That it is so root sees itself.
+        let is_so = |file: &&Path| {
+            let seen = self.context.facts.stat(file).ok().flatten();
+            seen.is_some_and(|seen| seen.uid != 0 || seen.mode & 0o026 != 0o004)
+        };
+        let of_all = of_home.or_else(shut).filter(|file| ssh::is_system_config(file) && is_so(file));
+        if let Some(file) = of_all {
+            let file = quoted(file);
+            return run(format!("chown root:root {file} && chmod 0644 {file}"));
+        }
         if why.contains("command-line and remote command") {
             return self.context.first_line("RemoteCommand none");
         }

@@ -1,0 +1,191 @@
+//! A job of the shell executor, gone through in the account's login shell: it writes, commits, and pushes as far as to
+//! ssh. Nothing of it stays, and no server hears of it.
+
+use anyhow::Result;
+
+use super::login::{self, job_shell};
+use super::patient::{Login, Patient};
+use crate::change::FileKind;
+use crate::facts::Account;
+use crate::facts::rehearsal::{GIT, Pushed, STEP, complaint, pushed, pushes, step, steps};
+use crate::facts::ssh::{self, Client, HostKeyFiles, SshVerdict};
+use crate::finding::{Findings, Verdict};
+use crate::repair::Repair;
+use crate::text::known_hosts::HostName;
+
+/// What is done, and how it is told where it fails.
+const STEPS: [(&str, &str); 6] = [
+    ("begin", "begin"),
+    ("write", "write files"),
+    ("repository", "make a repository"),
+    ("add", "add a file to it"),
+    ("commit", "commit"),
+    ("sudo", "start sudo"),
+];
+
+/// How many lines of login files are taken out to find the one that is at fault.
+const MOST_LINES: usize = 12;
+
+/// One thing that a job can't do, or that is not known of it: its code, and what is so.
+type JobAnswer = (&'static str, String);
+
+/// Go through it.
+pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+    let (Some(account), Some(shell)) = (patient.account, job_shell(patient)) else { return Ok(()) };
+    let home = patient.facts.stat(&account.home)?;
+    let has_home = home.is_some_and(|home| home.kind == FileKind::Directory);
+    // What is wrong with these is told by others.
+    if !has_home || !matches!(login::tried(patient)?, Login::Good(_)) {
+        return Ok(());
+    }
+    let Some(said) = gone_through(patient, account, shell, ":")? else {
+        findings.unknown(
+            "job-untried",
+            "no job was gone through: here what it writes would stay, or its shell needs to write elsewhere",
+            mend!(
+                "see whether one can write and commit: $ su -s /bin/{} {} -c '{} -l'",
+                shell,
+                account.name,
+                shell
+            ),
+        );
+        return Ok(());
+    };
+    let mut at_fault = None;
+    let is_of_login = |(code, _): &JobAnswer| *code != "ssh-config-unknown";
+    if said.iter().any(is_of_login) && shell == "bash" {
+        for line in login::own_lines(patient).into_iter().take(MOST_LINES) {
+            if gone_through(patient, account, shell, &line.gone())?.is_some_and(|then| then.is_empty()) {
+                at_fault = Some(line);
+                break;
+            }
+        }
+    }
+    for (code, what) in said {
+        let verdict = if code == "job-fails" { Verdict::Problem } else { Verdict::Unknown };
+        let message =
+            at_fault.as_ref().map_or_else(|| what.clone(), |line| format!("{what}; so it is by {line}"));
+        let without = at_fault.as_ref().and_then(|line| line.without(patient));
+        findings.add(verdict, code, message, without.unwrap_or_else(|| see(account, shell)));
+    }
+    findings.else_fine("one writes, commits, and comes as far as to ssh");
+    Ok(())
+}
+
+/// What is said of a job, after the account did something; `None` where there was none.
+fn gone_through(
+    patient: &Patient<'_>,
+    account: &Account,
+    shell: &str,
+    before: &str,
+) -> Result<Option<Vec<JobAnswer>>> {
+    let hosts: Vec<HostName> =
+        patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
+    let script = script(patient, account, shell, &hosts);
+    let said = patient.facts.rehearse_job(account, shell, before, &script)?;
+    let Some(said) = said.filter(|said| said.stderr.contains(STEP)) else { return Ok(None) };
+    let user = &account.name;
+    let steps = steps(&said);
+    let mut all = Vec::new();
+    let last =
+        steps.last().and_then(|(last, told)| Some((STEPS.iter().find(|(name, _)| name == last)?.1, told)));
+    if let Some((what, told)) = last {
+        all.push((
+            "job-fails",
+            format!("a job of {user} can't {what} in its login shell: {}", complaint(told)),
+        ));
+    }
+    let plans = patient.plans.iter().filter_map(|(_, plan)| plan.as_ref().ok());
+    let mut told = plans.flat_map(|plan| &plan.warnings).map(|note| note.code);
+    if steps.iter().any(|(name, _)| *name == "hook") && !told.any(|code| code == "git-hooks-unknown") {
+        let what = "whether they let it commit and push is not known";
+        all.push(("git-hooks-unknown", format!("git runs hooks in every job of {user}: {what}")));
+    }
+    for (host, pushed) in pushed(patient.facts, account, &hosts, &said)? {
+        let Some((code, why)) = judged(patient, account, host, pushed)? else { continue };
+        all.push((code, format!("a push of {user} to git@{} {why}", host.host())));
+    }
+    Ok(Some(all))
+}
+
+/// What shows the values by which a job goes.
+fn see(account: &Account, shell: &str) -> Repair {
+    mend!(
+        "see what its login files, PAM and git's files set, and correct that: $ printf 'env\\numask\\nulimit -a\\ngit config --list --show-origin\\n' | su -s /bin/{} {} -c '{} -l'",
+        shell,
+        account.name,
+        shell
+    )
+}
+
+fn script(patient: &Patient<'_>, account: &Account, shell: &str, hosts: &[HostName]) -> String {
+    let place = account.home.join("builds/runner-prep/0/job").display().to_string();
+    let mut text = vec![step("begin"), "d=/tmp/job\n".to_owned()];
+    // Where jobs have theirs, if that is in the home.
+    if !place.contains(['\'', '\\', '"', '$', '`']) {
+        text.push(format!("mkdir -p \"{place}\" && d=\"{place}\" || true\n"));
+    }
+    text.extend([
+        step("write"),
+        "mkdir -p \"$d\"\ncd \"$d\"\necho x >file\ncat file >/dev/null\n".to_owned(),
+    ]);
+    if patient.wants("git") {
+        text.extend([
+            step("repository"),
+            format!("{GIT} init -q .\nfor h in \"$(git rev-parse --git-path hooks)\"/*; do\n"),
+            "case $h in *.sample) ;; *) if test -f \"$h\" && test -x \"$h\"; then\n".to_owned(),
+            step("hook") + "fi ;; esac; done\n",
+            step("add") + GIT + " add file\n",
+            step("commit") + GIT + " commit -q -m x\n",
+            pushes(hosts),
+        ]);
+    }
+    if !patient.wanted_strings("sudoers", "commands").is_empty() {
+        text.push(step("sudo") + "sudo -V >/dev/null\n");
+    }
+    text.push(step("end"));
+    let text = text.concat();
+    let (begin, quoted) = match shell {
+        "sh" => ("set -e", format!("'{text}'")),
+        _ => ("set -eo pipefail\nset +o noclobber", format!("$'{}'", text.replace('\n', "\\n"))),
+    };
+    format!("{begin}\n: | eval {quoted}\nexit 0\n")
+}
+
+/// What a push came to, held against what ssh is known to do for that server: what else it does, with its code.
+fn judged(
+    patient: &Patient<'_>,
+    account: &Account,
+    host: &HostName,
+    pushed: Pushed,
+) -> Result<Option<JobAnswer>> {
+    let job = match pushed {
+        Pushed::Nowhere(why) => return Ok(Some(("job-fails", format!("does not come to ssh: {why}")))),
+        Pushed::Elsewhere(why) => {
+            return Ok(Some(("push-elsewhere", format!("does not go by the ssh that was looked at: {why}"))));
+        }
+        Pushed::ToSsh(job) => job,
+    };
+    let texts = ssh::texts(patient.facts, Some(account))?;
+    let client = Client::of(patient.facts, Some(account), &account.home, &texts, host)?;
+    let Client::Does(known) = client else { return Ok(None) };
+    let (server, port) = &job.server;
+    let verdict = || job.verdict(patient.facts, account, &mut HostKeyFiles::default(), &[], None);
+    let is_as_known = (&job.files, &job.name) == (&known.files, &known.name);
+    Ok(if job.server != known.server {
+        let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
+        Some(("push-elsewhere", why))
+    } else if let (Some((keyword, _)), None) = (job.refuses_keys, known.refuses_keys) {
+        Some(("job-fails", format!("goes by an ssh that uses no key ({keyword})")))
+    } else if !is_as_known && verdict()? == SshVerdict::Missing {
+        Some(("job-fails", "goes by an ssh that reads no file with the server's keys".to_owned()))
+    } else if !job.ways.is_empty() {
+        let why = format!(
+            "takes a way of which only a connection tells whether it leads there ({})",
+            job.ways.join(", ")
+        );
+        Some(("ssh-config-unknown", why))
+    } else {
+        None
+    })
+}
