@@ -114,6 +114,21 @@ fn errors_as_jobs_show_them_are_known() {
             "config-privileged",
         ),
         ("level=fatal msg=\"service \\\"runner-x-wait-for-service\\\" timeout\"", "config-privileged"),
+        (
+            "failed to connect to the docker API at tcp://docker:2375: lookup docker on 10.0.0.2:53: no such host",
+            "config-privileged",
+        ),
+        ("invalid volume specification: \"cache:cached\"", "volume-refused"),
+        ("toml: incompatible types: TOML value has type int64; destination has type boolean", "config-type"),
+        ("FATAL: Concurrent is less than 1 - no jobs will be processed", "concurrent-zero"),
+        ("sudo: I'm sorry gitlab-runner. I'm afraid I can't do that", "sudoers-missing"),
+        ("sudo: /etc/sudoers.d/gitlab-runner is mode 0666, should be 0440", "sudoers-mode"),
+        ("x509: certificate is valid for docker, localhost, not dind", "alias: docker"),
+        (
+            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
+            "docker executor",
+        ),
+        ("ssh: connect to host git.example.com port 22: Connection refused", "port 22"),
         ("too many services requested: 3, only 2 allowed", "services-limit"),
         ("FATAL: toml: cannot load TOML value of type string into a Go slice", "config-type"),
         ("toml: incompatible types: TOML value has type string; destination has type slice", "config-type"),
@@ -214,4 +229,30 @@ fn every_code_is_explained() {
     }
     let run = explain(&["--explain", "tls-verify-local"], b"");
     run.exit(0).says("http: server gave HTTP response to HTTPS client").says("set tls_verify = false");
+}
+
+#[test]
+fn a_text_that_means_something_else_here_is_not_taken_for_the_error() {
+    for (text, not) in [
+        (
+            "WARNING: Service runner-x-docker.io__library__postgres-0 probably didn't start properly.",
+            "config-privileged",
+        ),
+        ("wget: server returned error: HTTP/1.1 410 Gone", "glrt-"),
+        ("curl: (22) The requested URL returned error: 403", "Job token"),
+        (
+            "Error response from daemon: Get \"https://r:5000/v2/\": http: server gave HTTP response to HTTPS client",
+            "tls-verify",
+        ),
+        ("ERROR: Preparation failed: Cannot connect to the Docker daemon at unix:///x.", "services: [docker"),
+        (
+            "failed to connect to the docker API at tcp://docker:2376: lookup docker: no such host",
+            "listen with TLS",
+        ),
+    ] {
+        explain(&["-"], format!("{text}\n").as_bytes()).says_not(not);
+    }
+    // What says less is told of the line that says no more.
+    let log = "Preparation failed: x client version 1.43 is too old\nclient version 1.40 is too old\n";
+    explain(&["-"], log.as_bytes()).exit(0).says("(line 1)").says("(line 2)");
 }

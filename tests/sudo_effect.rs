@@ -623,6 +623,14 @@ fn what_can_not_be_foreseen_is_not_known() {
         let message = unseen[0]["message"].as_str().unwrap();
         assert!(message.contains("only sudo can judge /etc/sudoers.d/zz:1"), "{rule}: {unseen}");
         assert_eq!(before, left(), "{rule}");
+        // What it says to do helps before the rule is there as well as after.
+        if let Some(repair) = seen[0]["repair"].as_str() {
+            host.sh(repair.split_once(": ").unwrap().1).ok();
+            assert_eq!(plan("").exit(0).json()["pending"].as_array().map(Vec::len), Some(0));
+            apply(&host).exit(0);
+            assert!(works(&host));
+            host.sh("rm /etc/sudoers.d/*").ok();
+        }
     }
 }
 

@@ -80,7 +80,16 @@ impl Errors {
     /// Look at a line of a log. The time is linear in its length.
     pub fn read(&mut self, number: usize, line: &str) {
         let line = plain(line);
-        self.meet(number, |known| contains(&line, known));
+        let fits: Vec<String> = self
+            .known
+            .iter()
+            .map(|known| &known.plain)
+            .filter(|known| contains(&line, known))
+            .cloned()
+            .collect();
+        // Of two texts the one that says more.
+        let says_most = |text: &str| !fits.iter().any(|other| other != text && contains(other, text));
+        self.meet(number, |known| fits.iter().any(|fit| fit == known) && says_most(known));
     }
 
     /// Look at a part of a line: somebody may have copied no more.

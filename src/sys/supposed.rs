@@ -1,6 +1,8 @@
 //! Files as they would be, for one program alone: mounted where it looks, in a namespace that goes with it.
 //!
-//! Writes to memory only: no file of the machine is opened for writing.
+//! Writes to memory only: no file of the machine is opened for writing. It is for setuid
+//! programs alone: neither they nor a process that has just given up root's rights can be traced by an account, which else
+//! could use what is only supposed (ptrace(2), `PR_SET_DUMPABLE`).
 
 use std::fs::File;
 use std::io::{self, Write as _};
