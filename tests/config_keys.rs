@@ -297,6 +297,25 @@ const ROWS: &[Row] = &[
     ["docker", "unhealthy_interval = \"1d\"", "", "15.6.0", "problem", "config-key-too-new", "15.7.0"],
     ["docker", "pre_clone_script = [\"a\"]", "", "17.0.0", "problem", "config-key-removed", "17.0.0"],
     ["docker", "pre_clone_script = [\"a\"]", "", "16.0.0", "problem", "config-type", "a string"],
+    [
+        "docker",
+        "",
+        "[runners.docker]\npull_policy = \"\"",
+        "19.4.0",
+        "problem",
+        "pull-policy-unknown",
+        "every job fails",
+    ],
+    ["kubernetes", "", "[runners.kubernetes]\npull_policy = \"\"", "19.4.0", "", "", ""],
+    [
+        "kubernetes",
+        "",
+        "[runners.kubernetes]\npull_policy = \"x\"",
+        "19.4.0",
+        "problem",
+        "pull-policy-unknown",
+        "no policy",
+    ],
     // Executors by version.
     ["docker-ssh", "", "", "15.11.0", "", "", ""],
     ["docker-ssh", "", "", "16.0.0", "problem", "executor-unknown", "gitlab-runner 16.0.0"],
@@ -561,4 +580,34 @@ fn a_file_with_no_slot_is_told_by_apply_and_a_command_raises_it_or_there_is_none
     let profile = own(&tree, "limit = 0");
     let all = found(&tree, &profile, "19.4.0");
     assert!(all.iter().any(|[_, code, words]| code == "concurrent-low" && !words.contains("sed")), "{all:?}");
+}
+
+#[test]
+fn a_version_passes_over_values_that_it_does_not_read() {
+    let services = "services = [{ name = \"docker:28-dind\" }]\nallowed_privileged_services = [\"x\"]";
+    for (docker, code, too_old, reads) in [
+        ("services_limit = 0", "services-limit-low", "16.8.1", "16.9.0"),
+        ("services_privileged = false", "services-unprivileged", "15.6.0", "15.7.0"),
+        (services, "service-not-allowed", "16.0.0", "16.1.0"),
+        ("allowed_privileged_services = [\"x\"]", "allow-list-misses-dind", "16.0.0", "16.1.0"),
+    ] {
+        let tree = tree(&file("docker", "", &format!("[runners.docker]\n{docker}")));
+        for (version, is_said) in [(too_old, false), (reads, true), ("", true)] {
+            let all = found(&tree, "dind", version);
+            assert_eq!(all.iter().any(|[_, found, _]| found == code), is_said, "{version} {code}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn a_link_with_certificates_keeps_its_tls() {
+    let link = |host: &str, path: &str| {
+        let docker = format!("[runners.docker]\nhost = \"{host}\"\ntls_verify = true\n{path}");
+        let tree = tree(&file("docker", "", &docker));
+        tree.run(&["apply", "--only", "config", "--profile", "dind"]).ok();
+        tree.text("/etc/gitlab-runner/config.toml").contains("tls_verify = true")
+    };
+    let path = "tls_cert_path = \"/etc/docker/certs\"\n";
+    assert!(link("tcp://localhost:2376", path) && link("tcp://10.0.0.1:2376", ""));
+    assert!(!link("unix:///var/run/docker.sock", path) && !link("tcp://localhost:2375", ""));
 }

@@ -530,7 +530,9 @@ fn a_policy_that_there_is_not_is_reported() {
         ("pull_policy = [\"always\", \"Never\"]", true),
         ("allowed_pull_policies = [\"missing\"]", true),
         ("pull_policy = [\"always\", \"if-not-present\", \"never\"]", false),
-        ("pull_policy = \"\"", false),
+        // Not the same as none.
+        ("pull_policy = \"\"", true),
+        ("pull_policy = []", false),
     ] {
         let tree = host("", &format!("    {line}"));
         let is_said = codes(run(&tree, "plan", "dind").ok()).contains(&"pull-policy-unknown".to_owned());

@@ -7,8 +7,9 @@ use toml_edit::{Item, TableLike};
 
 use super::Patient;
 use crate::finding::Findings;
+use crate::keys;
 use crate::repair::Repair;
-use crate::runner_config::{Runner, strings_at};
+use crate::runner_config::{DOCKER, Runner, strings_at};
 use crate::text::glob;
 
 /// Services as jobs name them, by both spellings of the image.
@@ -34,7 +35,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         let docker = runner.docker_table();
         let title = runner.title();
         if patient.wants_dind() {
-            allow_lists(&title, docker, findings);
+            allow_lists(patient, &title, docker, findings);
             waiting(&title, docker, findings);
             environment(&title, &runner, findings);
         }
@@ -45,13 +46,14 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 }
 
 /// Lists that no usual dind image matches: the service then runs unprivileged, or not at all.
-fn allow_lists(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
+fn allow_lists(patient: &Patient<'_>, title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
     for (key, effect) in [
         ("allowed_privileged_services", "so that dind runs unprivileged and dies"),
         ("allowed_services", "so that jobs with dind are refused"),
     ] {
         let patterns = strings_at(docker, key);
-        if patterns.is_empty() {
+        let is_read = keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(patient.version()));
+        if patterns.is_empty() || !is_read {
             continue;
         }
         let is_malformed = |(_, pattern): &(usize, &&str)| glob::matches(pattern, "").is_none();

@@ -206,9 +206,12 @@ impl KeyWalk<'_, '_> {
         }
         let runners = self.runners(runner);
         let executors = runners.iter().filter_map(|runner| runner.text("executor"));
-        homes.extend(executors.flat_map(runner_config::sections).copied());
-        homes.extend(["runners", "session_server", GLOBAL]);
-        homes.retain(|home| *home != section);
+        let tables = executors.flat_map(runner_config::sections).copied();
+        for home in tables.chain(["runners", "session_server", GLOBAL]) {
+            if home != section && !homes.contains(&home) {
+                homes.push(home);
+            }
+        }
         homes
     }
 

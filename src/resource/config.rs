@@ -93,6 +93,7 @@ impl Resource for RunnerConfig {
         report_mode(&seen, &shown, notes);
         let mut diff = diff?;
         let after = diff.after.take();
+        gate::retain_read(&mut diff.notes.warnings, context)?;
         notes.warnings.append(&mut diff.notes.warnings);
         notes.executors = std::mem::take(&mut diff.executors);
         let at_last = after.as_ref().map_or(&diff, |after| &after.diff);

@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::settings::{ConfigSection, Setting};
-use crate::change::Notes;
+use crate::change::{Note, Notes};
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
@@ -86,6 +86,25 @@ fn version(context: &Context<'_>, is_needed: bool) -> Result<Option<Version>> {
         Some(version) => Ok(Some(version)),
         None => context.facts.runner_version(is_needed),
     }
+}
+
+/// What is said of a value, and its key of `[runners.docker]`: a version that does not read it passes over it.
+const OF_KEYS: [(&str, &str); 3] = [
+    ("services-limit-low", "services_limit"),
+    ("services-unprivileged", "services_privileged"),
+    ("service-not-allowed", "allowed_privileged_services"),
+];
+
+/// Take back what was said of values that the installed version does not read.
+pub(super) fn retain_read(warnings: &mut Vec<Note>, context: &Context<'_>) -> Result<()> {
+    let key = |note: &Note| OF_KEYS.iter().find(|(code, _)| *code == note.code).map(|(_, key)| *key);
+    if !warnings.iter().any(|note| key(note).is_some()) {
+        return Ok(());
+    }
+    let version = version(context, true)?;
+    let is_read = |key: &str| keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(version));
+    warnings.retain(|note| key(note).is_none_or(is_read));
+    Ok(())
 }
 
 /// Warn of values of another type than the installed version wants.

@@ -4,6 +4,8 @@ mod daemon;
 mod services;
 mod wall;
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
@@ -245,7 +247,7 @@ fn warn_of_volumes(
     let title = || runner.title();
     let tmpfs = docker.and_then(|docker| docker.get("tmpfs")).and_then(Item::as_table_like);
     let tmpfs = tmpfs.into_iter().flat_map(|table| table.iter());
-    let mut taken: Vec<String> = tmpfs.map(|(path, _)| Volume::parse(path).mount_point()).collect();
+    let mut taken: BTreeSet<String> = tmpfs.map(|(path, _)| Volume::parse(path).mount_point()).collect();
     let (found, asked) = (volumes(docker), config.list(DOCKER, "volumes"));
     let is_missing =
         |wanted: &&str| !found.iter().any(|one| identity("volumes", one) == identity("volumes", wanted));
@@ -273,7 +275,7 @@ fn warn_of_volumes(
             continue;
         }
         let place = volume.mount_point();
-        if taken.contains(&place) {
+        if !taken.insert(place.clone()) {
             notes.harm(
                 "volume-refused",
                 format!("{}: {at} has the path of another mount: every job fails", title()),
@@ -301,7 +303,6 @@ fn warn_of_volumes(
             ),
             _ => {}
         }
-        taken.push(place);
     }
 }
 

@@ -275,7 +275,7 @@ impl Work<'_> {
                 let item = self.look(table, key, runner, is_free)?;
                 let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
                 let place = WantedValue { runner, section, key, keys: &keys };
-                if *section == DOCKER && key == "tls_verify" && runner.is_some_and(Runner::is_remote) {
+                if *section == DOCKER && key == "tls_verify" && runner.is_some_and(has_link) {
                     self.leave_tls_verify(place, item, setting);
                 } else {
                     self.plan_value(place, item, setting)?;
@@ -314,11 +314,18 @@ impl Work<'_> {
             let keys = ["tls_verify".into()];
             self.notes.warn(
                 "tls-verify-remote",
-                format!("{} is left alone, `host` is a remote address", place.name(&keys)),
+                format!("{} is left alone, `host` is an address of a network", place.name(&keys)),
                 "it is about the link from gitlab-runner to that daemon, not about dind",
             );
         }
     }
+}
+
+/// True where gitlab-runner reaches its daemon by a network: another machine's, or one to which it has certificates.
+fn has_link(runner: &Runner<'_>) -> bool {
+    let path = runner.docker_table().and_then(|docker| docker.get("tls_cert_path")).and_then(Item::as_str);
+    let has_path = path.is_some_and(|path| !path.is_empty());
+    runner.is_remote() || (has_path && runner.daemon().is_some_and(|host| host.starts_with("tcp://")))
 }
 
 /// True where the element of that identity is not the wanted one: a variable with another value; a volume of Docker's
