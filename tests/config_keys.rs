@@ -597,6 +597,11 @@ fn a_version_passes_over_values_that_it_does_not_read() {
             assert_eq!(all.iter().any(|[_, found, _]| found == code), is_said, "{version} {code}: {all:?}");
         }
     }
+    let tree = tree(&file("docker", "", "[runners.docker]\ndisable_cache = true"));
+    for (version, is_said) in [("18.10.1", true), ("18.11.0", false), ("", true)] {
+        let all = found(&tree, "dind", version);
+        assert_eq!(all.iter().any(|[_, code, _]| code == "cache-disabled"), is_said, "{version}: {all:?}");
+    }
 }
 
 #[test]

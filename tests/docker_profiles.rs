@@ -546,18 +546,17 @@ fn a_policy_that_there_is_not_is_reported() {
 
 #[test]
 fn a_runner_that_makes_no_volumes_is_reported() {
-    let disabled = || host("", "    disable_cache = true");
+    let tree = host("", "    disable_cache = true");
+    let plan = |profile: &str, version: &str| {
+        let arguments =
+            ["plan", "--profile", profile, "--only", "config", "--json", "--runner-version", version];
+        codes(tree.run(&arguments).ok()).contains(&"cache-disabled".to_owned())
+    };
     for profile in ["dind", "dind-hardened", "dind-rootless", "dind-rootless-closed", "dind-socket"] {
-        assert!(
-            codes(run(&disabled(), "plan", profile).ok()).contains(&"cache-disabled".to_owned()),
-            "{profile}"
-        );
+        assert!(plan(profile, "18.10.1") && !plan(profile, "18.11.0"), "{profile}");
     }
-    disabled()
-        .run(&["doctor", "--profile", "dind"])
-        .exit(1)
-        .says("many versions of gitlab-runner make no volume");
-    assert!(!codes(run(&disabled(), "plan", "dind-no-tls").ok()).contains(&"cache-disabled".to_owned()));
+    assert!(!plan("dind-no-tls", "18.10.1"));
+    tree.run(&["doctor", "--profile", "dind"]).exit(1).says("before 18.11 makes no volume");
 }
 
 #[test]

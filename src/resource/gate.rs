@@ -95,15 +95,20 @@ const OF_KEYS: [(&str, &str); 3] = [
     ("service-not-allowed", "allowed_privileged_services"),
 ];
 
-/// Take back what was said of values that the installed version does not read.
+/// From here on gitlab-runner makes volumes without a source where `disable_cache` is true, too, one for each job.
+const MAKES_VOLUMES: Version = Version(18, 11, 0);
+
+/// Take back what was said of values that the installed version does not read, or that do no harm there.
 pub(super) fn retain_read(warnings: &mut Vec<Note>, context: &Context<'_>) -> Result<()> {
     let key = |note: &Note| OF_KEYS.iter().find(|(code, _)| *code == note.code).map(|(_, key)| *key);
-    if !warnings.iter().any(|note| key(note).is_some()) {
+    let is_of_old = |note: &Note| note.code == "cache-disabled";
+    if !warnings.iter().any(|note| key(note).is_some() || is_of_old(note)) {
         return Ok(());
     }
     let version = version(context, true)?;
     let is_read = |key: &str| keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(version));
-    warnings.retain(|note| key(note).is_none_or(is_read));
+    let is_old = version.is_none_or(|version| version < MAKES_VOLUMES);
+    warnings.retain(|note| key(note).is_none_or(is_read) && (is_old || !is_of_old(note)));
     Ok(())
 }
 

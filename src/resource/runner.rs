@@ -160,8 +160,8 @@ pub(super) fn refuse_clash(
         notes.harm(
             "cache-disabled",
             format!(
-                "{}: with disable_cache = true many versions of gitlab-runner make no volume without a source: the \
-                 job then does not find what dind puts there",
+                "{}: with disable_cache = true gitlab-runner before 18.11 makes no volume without a source: the job \
+                 then does not find what dind puts there",
                 runner.title()
             ),
             "set disable_cache = false; the job's log says \"cache volumes creation is disabled\" where it does harm",
