@@ -271,7 +271,7 @@ impl<'a> Session<'a> {
             worker.reach(judged.index);
             judged.judge.check_not_worse(&judged.before)?;
         }
-        worker.settle()
+        worker.final_check()
     }
 
     /// Put every sudoers candidate before all judges; returns them for the look at the live policy.

@@ -60,7 +60,7 @@ impl Word {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompletionPoint {
     /// What is wanted.
-    pub wish: Wish,
+    pub candidates: CandidateKind,
     /// What of the last word stands before the part that is wanted: `--profile=`, and elements of a list.
     pub before: String,
     /// What is there of the part that is wanted.
@@ -75,7 +75,7 @@ pub struct CompletionPoint {
 
 /// A kind of thing that could stand at a place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Wish {
+pub enum CandidateKind {
     /// One of these words.
     Words(Vec<Word>),
     /// The name of a profile, or the path of one.
@@ -105,16 +105,22 @@ pub fn place(words: &[String]) -> CompletionPoint {
     for word in before {
         line.read(word, &mut place);
     }
-    let (wish, mut before) = line.at(last);
+    let (candidates, mut before) = line.at(last);
     let mut begun = last.get(before.len()..).unwrap_or_default();
     // An element of a list: what stands before it stays.
-    if let (Wish::Profile | Wish::Kind, Some((elements, rest))) = (&wish, begun.rsplit_once(',')) {
+    if let (CandidateKind::Profile | CandidateKind::Kind, Some((elements, rest))) =
+        (&candidates, begun.rsplit_once(','))
+    {
         place.taken = elements.split(',').map(str::to_owned).collect();
         before.extend([elements, ","]);
         begun = rest;
     }
-    let wish = if wish == Wish::Profile && begun.contains('/') { Wish::File } else { wish };
-    CompletionPoint { wish, before, begun: begun.to_owned(), ..place }
+    let candidates = if candidates == CandidateKind::Profile && begun.contains('/') {
+        CandidateKind::File
+    } else {
+        candidates
+    };
+    CompletionPoint { candidates, before, begun: begun.to_owned(), ..place }
 }
 
 /// The part of a line that was read.
@@ -168,7 +174,7 @@ impl<'a> LineSoFar<'a> {
     }
 
     /// What could stand in the place of the last word, and what of it stays.
-    fn at(&self, word: &str) -> (Wish, String) {
+    fn at(&self, word: &str) -> (CandidateKind, String) {
         if let Some(argument) = self.open {
             return (of(argument), String::new());
         }
@@ -178,13 +184,13 @@ impl<'a> LineSoFar<'a> {
                 return (found.map(of).unwrap_or_default(), format!("--{name}="));
             }
             if word.starts_with('-') {
-                return (Wish::Words(self.unused()), String::new());
+                return (CandidateKind::Words(self.unused()), String::new());
             }
         }
         let commands: Vec<Word> =
             self.commands().map(|below| Word::new(below.get_name(), about(below.get_about()))).collect();
         if !commands.is_empty() {
-            return (Wish::Words(commands), String::new());
+            return (CandidateKind::Words(commands), String::new());
         }
         // The last one may stand there several times.
         let repeats =
@@ -193,8 +199,10 @@ impl<'a> LineSoFar<'a> {
         let last = positionals.last().copied().filter(repeats);
         match positionals.get(self.position).copied().or(last) {
             Some(argument) => (of(argument), String::new()),
-            None if word.is_empty() && !self.is_escaped => (Wish::Words(self.unused()), String::new()),
-            None => (Wish::Nothing, String::new()),
+            None if word.is_empty() && !self.is_escaped => {
+                (CandidateKind::Words(self.unused()), String::new())
+            }
+            None => (CandidateKind::Nothing, String::new()),
         }
     }
 
@@ -233,23 +241,27 @@ fn note(argument: &Arg, value: &str, place: &mut CompletionPoint) {
 }
 
 /// What could be the value of an argument.
-fn of(argument: &Arg) -> Wish {
+fn of(argument: &Arg) -> CandidateKind {
     let values: Vec<Word> = argument
         .get_possible_values()
         .iter()
         .map(|value| Word::new(value.get_name(), about(value.get_help())))
         .collect();
     match argument.get_id().as_str() {
-        _ if !takes_value(argument) => Wish::Nothing,
-        _ if !values.is_empty() => Wish::Words(values),
-        "profile" | "name" => Wish::Profile,
-        "only" | "skip" => Wish::Kind,
-        "explain" => Wish::Words(explain::codes().map(|(code, about)| Word::new(code, about)).collect()),
-        "runner" => Wish::Runner,
-        "config" | "public_key" | "token_file" | "ca_file" => Wish::File,
-        "root" => Wish::Directory,
-        "command" => Wish::Words(manual::names().into_iter().map(|name| Word::new(name, "")).collect()),
-        _ => Wish::Nothing,
+        _ if !takes_value(argument) => CandidateKind::Nothing,
+        _ if !values.is_empty() => CandidateKind::Words(values),
+        "profile" | "name" => CandidateKind::Profile,
+        "only" | "skip" => CandidateKind::Kind,
+        "explain" => {
+            CandidateKind::Words(explain::codes().map(|(code, about)| Word::new(code, about)).collect())
+        }
+        "runner" => CandidateKind::Runner,
+        "config" | "public_key" | "token_file" | "ca_file" => CandidateKind::File,
+        "root" => CandidateKind::Directory,
+        "command" => {
+            CandidateKind::Words(manual::names().into_iter().map(|name| Word::new(name, "")).collect())
+        }
+        _ => CandidateKind::Nothing,
     }
 }
 
@@ -261,9 +273,9 @@ fn about(text: Option<&clap::builder::StyledStr>) -> String {
 impl CompletionPoint {
     /// What the scripts read: how to go on, then a word a line with its meaning after a tab.
     pub fn answer(&self, words: &[Word]) -> String {
-        match self.wish {
-            Wish::File => return "files\n".to_owned(),
-            Wish::Directory => return "directories\n".to_owned(),
+        match self.candidates {
+            CandidateKind::File => return "files\n".to_owned(),
+            CandidateKind::Directory => return "directories\n".to_owned(),
             _ => {}
         }
         let fits = |word: &&Word| word.text.starts_with(&self.begun) && !self.taken.contains(&word.text);
@@ -282,7 +294,9 @@ mod tests {
 
     fn words(line: &str) -> Vec<String> {
         let place = at(line);
-        let Wish::Words(words) = &place.wish else { return vec![format!("{:?}", place.wish)] };
+        let CandidateKind::Words(words) = &place.candidates else {
+            return vec![format!("{:?}", place.candidates)];
+        };
         let text = place.answer(words);
         text.lines().skip(1).map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
     }
@@ -310,23 +324,23 @@ mod tests {
 
     #[test]
     fn values_are_known_by_their_option() {
-        for (line, wish) in [
-            ("runner-prep apply --profile ", Wish::Profile),
-            ("runner-prep apply -p ", Wish::Profile),
-            ("runner-prep apply -vp ", Wish::Profile),
-            ("runner-prep apply --profile=", Wish::Profile),
-            ("runner-prep profile show ", Wish::Profile),
-            ("runner-prep profile show dind ", Wish::Profile),
-            ("runner-prep apply --profile ./pro", Wish::File),
-            ("runner-prep check --only ", Wish::Kind),
-            ("runner-prep --json check --skip=a,", Wish::Kind),
-            ("runner-prep doctor --runner ", Wish::Runner),
-            ("runner-prep doctor --config ", Wish::File),
-            ("runner-prep --root ", Wish::Directory),
-            ("runner-prep apply --user ", Wish::Nothing),
-            ("runner-prep apply -- --profile", Wish::Nothing),
+        for (line, candidates) in [
+            ("runner-prep apply --profile ", CandidateKind::Profile),
+            ("runner-prep apply -p ", CandidateKind::Profile),
+            ("runner-prep apply -vp ", CandidateKind::Profile),
+            ("runner-prep apply --profile=", CandidateKind::Profile),
+            ("runner-prep profile show ", CandidateKind::Profile),
+            ("runner-prep profile show dind ", CandidateKind::Profile),
+            ("runner-prep apply --profile ./pro", CandidateKind::File),
+            ("runner-prep check --only ", CandidateKind::Kind),
+            ("runner-prep --json check --skip=a,", CandidateKind::Kind),
+            ("runner-prep doctor --runner ", CandidateKind::Runner),
+            ("runner-prep doctor --config ", CandidateKind::File),
+            ("runner-prep --root ", CandidateKind::Directory),
+            ("runner-prep apply --user ", CandidateKind::Nothing),
+            ("runner-prep apply -- --profile", CandidateKind::Nothing),
         ] {
-            assert_eq!(at(line).wish, wish, "{line}");
+            assert_eq!(at(line).candidates, candidates, "{line}");
         }
         let place = at("runner-prep apply --root /srv/x --config=/y -p a,b,c");
         assert_eq!((place.before.as_str(), place.begun.as_str()), ("a,b,", "c"));

@@ -127,7 +127,7 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
 fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel) -> Result<Report> {
     let names = &selection.profile;
     let mut site = Site::open(call, selection.user.as_deref())?;
-    site.root.give(selection.adopt);
+    site.root.set_adopts(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
     let store = NamedProfiles::of(&site, facts, call.environment);
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &store)?;

@@ -19,7 +19,7 @@ pub use duration::{duration, nanoseconds};
 pub use notation::{Notation, notations};
 pub use types::{POLICIES, POLICY_KEYS, WrongType, odd_policies, slots, wrong_type, wrong_types};
 pub use volume::Volume;
-pub use wall::{Gift, Hole, allows_anybody, holes};
+pub use wall::{Exposure, Grant, allows_anybody, exposures};
 
 use crate::fault::fault;
 use crate::keys;

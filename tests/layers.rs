@@ -67,7 +67,7 @@ const SHARED: &[(&str, &str)] = &[
     ("gate", "what a version of gitlab-runner ignores, a part of [config]"),
     ("drop_in", "one file of sudoers.d, whichever resource wants it"),
     ("sudo_policy", "what sudo's files say, for whichever resource has a rule there"),
-    ("sudo_whole", "sudo's files as one text, a part of what they say"),
+    ("sudo_text", "sudo's files as one text, a part of what they say"),
     ("sudo_effect", "what sudo makes of a rule, whichever resource wants it"),
     ("root_file", "one file that is ours as a whole, whichever resource wants it"),
     ("runner", "the entries of config.toml, apart from what is wanted of them"),

@@ -31,7 +31,7 @@ pub(super) struct Sender {
 }
 
 /// What becomes of a sender.
-pub(super) struct Watched {
+pub(super) struct SenderEnd {
     /// Gets a message when everything is passed on that it says to people.
     pub(super) said: Receiver<()>,
     /// It stood still and was killed.
@@ -41,7 +41,7 @@ pub(super) struct Watched {
 impl Sender {
     /// Pass on what it says to the receiver and to people, and when it has ended tell the receiver how. One that
     /// stands still is killed.
-    pub(super) fn watch(self, socket: Socket) -> Watched {
+    pub(super) fn watch(self, socket: Socket) -> SenderEnd {
         let Self { mut child, output, limit } = self;
         let (done, said) = channel();
         if let Some(mut pipe) = child.stderr.take() {
@@ -76,7 +76,7 @@ impl Sender {
             }
             socket.answer(ended.map_or(ERROR, code)).ok();
         });
-        Watched { said, stalled }
+        SenderEnd { said, stalled }
     }
 }
 

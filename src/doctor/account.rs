@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use crate::change::{FileKind, Owner, Seen};
 use crate::facts::{Account, MOST_BYTES};
 use crate::fault::{AtHome, make_home, move_aside, quoted};
@@ -13,11 +13,11 @@ use crate::policy::ROOT_GROUPS;
 use crate::runner_config::Runner;
 
 /// The home exists, belongs to the account, and nobody else can put anything into it.
-pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
+pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = context.account else { return Ok(()) };
     let (user, path) = (&account.name, account.home.display().to_string());
     let repair = |found| make_home(user, account.gid, &account.home, found);
-    let Some(seen) = patient.facts.stat(&account.home)? else {
+    let Some(seen) = context.facts.stat(&account.home)? else {
         findings.problem(
             "home-missing",
             format!("{user} has no home: {path} does not exist"),
@@ -33,7 +33,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         );
         return Ok(());
     }
-    let owner = patient.facts.ids(&Owner::Account(user.clone()))?.map(|(uid, _)| uid);
+    let owner = context.facts.ids(&Owner::Account(user.clone()))?.map(|(uid, _)| uid);
     if owner.is_some_and(|owner| owner != seen.uid) {
         findings.problem(
             "home-owner",
@@ -52,9 +52,9 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     let inside = [".ssh", "builds", "cache"];
     let is_closed = !is_usable(&seen, account);
     let home_mode = seen.mode;
-    for (name, seen) in inside.iter().zip(patient.facts.home(account, &inside)?) {
+    for (name, seen) in inside.iter().zip(context.facts.home(account, &inside)?) {
         let Some(seen) = seen else {
-            if *name == "builds" && is_closed && is_used(patient, account, name) {
+            if *name == "builds" && is_closed && is_used(context, account, name) {
                 findings.problem(
                     "builds-unusable",
                     format!("jobs of {user} can't make {path}/builds: the home has mode {home_mode:04o}"),
@@ -64,7 +64,7 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             continue;
         };
         let (mode, at) = (seen.mode, account.home.join(name));
-        if *name != ".ssh" && is_used(patient, account, name) && !is_usable(&seen, account) {
+        if *name != ".ssh" && is_used(context, account, name) && !is_usable(&seen, account) {
             findings.problem(
                 "builds-unusable",
                 format!(
@@ -89,14 +89,14 @@ pub(super) fn home(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 
 /// Whether jobs have their checkouts or caches in this directory of the home, as far as is known: where the service
 /// has no other working directory, and a runner of the shell executor names no other place.
-fn is_used(patient: &Patient<'_>, account: &Account, name: &str) -> bool {
-    let directory = patient.service.and_then(|service| service.directory.as_ref());
+fn is_used(context: &DoctorContext<'_>, account: &Account, name: &str) -> bool {
+    let directory = context.service.and_then(|service| service.directory.as_ref());
     if directory.is_some_and(|directory| *directory != account.home) {
         return false;
     }
     let key = if name == "builds" { "builds_dir" } else { "cache_dir" };
     // What is wrong with the file is found by the checks of it.
-    let runners = patient.all_runners().unwrap_or_default();
+    let runners = context.all_runners().unwrap_or_default();
     let is_here = |runner: &Runner<'_>| runner.has_executor("shell") && runner.text(key).is_none();
     runners.is_empty() || runners.iter().any(is_here)
 }
@@ -121,9 +121,9 @@ fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
 
 /// The dates of shadow(5), as PAM goes by them: past one of them su starts nothing as the account, and sudo
 /// refuses it whatever its rules say.
-pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let (Some(machine), Some(account)) = (patient.machine, patient.account) else { return Ok(()) };
-    let Some(file) = patient.facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(()) };
+pub(super) fn expiry(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let (Some(machine), Some(account)) = (context.machine, context.account) else { return Ok(()) };
+    let Some(file) = context.facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(()) };
     let (name, text, today) = (&account.name, file.text(), machine.now() / 86_400);
     let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let Some(fields) = fields.into_iter().find(|fields| fields.first() == Some(&name.as_str())) else {
@@ -153,13 +153,13 @@ pub(super) fn expiry(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 }
 
 /// Names the groups of the account that make every job root.
-pub(super) fn groups(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+pub(super) fn groups(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for (group, way) in ROOT_GROUPS {
-        if patient.is_in(group)? {
+        if context.is_in(group)? {
             findings.note(
                 "root-equivalent-group",
-                format!("{} is in the group {group}, which makes every job root: {way}", patient.name),
-                mend!("unless the jobs are trusted like root: $ gpasswd --delete {} {}", patient.name, group),
+                format!("{} is in the group {group}, which makes every job root: {way}", context.name),
+                mend!("unless the jobs are trusted like root: $ gpasswd --delete {} {}", context.name, group),
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::patient::Patient;
+use super::context::DoctorContext;
 use crate::fault::{self, Nature};
 use crate::finding::{COULD_NOT_LOOK, Findings};
 
@@ -16,7 +16,7 @@ pub struct Check {
     pub needs: &'static [Need],
     /// Looks, and answers. No answer at all means fine; an error means that it could not look, or, as a
     /// [`fault::Fault`], what stands in the way.
-    pub(super) look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
+    pub(super) look: fn(&DoctorContext<'_>, &mut Findings) -> Result<()>,
 }
 
 /// What must be there before a check makes sense. Where something of it is missing, another check says so.
@@ -40,7 +40,7 @@ pub(super) const fn check(
     name: &'static str,
     sections: &'static [&'static str],
     needs: &'static [Need],
-    look: fn(&Patient<'_>, &mut Findings) -> Result<()>,
+    look: fn(&DoctorContext<'_>, &mut Findings) -> Result<()>,
 ) -> Check {
     Check { name, sections, needs, look }
 }

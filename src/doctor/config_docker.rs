@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use super::Patient;
+use super::DoctorContext;
 use crate::finding::Findings;
 use crate::keys;
 use crate::repair::Repair;
@@ -30,29 +30,34 @@ const SHORT: usize = 5;
 const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 
 /// Look at every runner that is meant.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    for runner in patient.docker_runners()? {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    for runner in context.docker_runners()? {
         let docker = runner.docker_table();
         let title = runner.title();
-        if patient.wants_dind() {
-            allow_lists(patient, &title, docker, findings);
+        if context.wants_dind() {
+            allow_lists(context, &title, docker, findings);
             waiting(&title, docker, findings);
             environment(&title, &runner, findings);
         }
-        link(patient, &runner, findings)?;
+        link(context, &runner, findings)?;
     }
     findings.else_fine("nothing in [runners.docker] stands in the way");
     Ok(())
 }
 
 /// Lists that no usual dind image matches: the service then runs unprivileged, or not at all.
-fn allow_lists(patient: &Patient<'_>, title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
+fn allow_lists(
+    context: &DoctorContext<'_>,
+    title: &str,
+    docker: Option<&dyn TableLike>,
+    findings: &mut Findings,
+) {
     for (key, effect) in [
         ("allowed_privileged_services", "so that dind runs unprivileged and dies"),
         ("allowed_services", "so that jobs with dind are refused"),
     ] {
         let patterns = strings_at(docker, key);
-        let is_read = keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(patient.version()));
+        let is_read = keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(context.version()));
         if patterns.is_empty() || !is_read {
             continue;
         }
@@ -125,7 +130,7 @@ fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
 }
 
 /// `tls_verify` is about gitlab-runner's own link to the daemon, not about dind.
-fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> Result<()> {
+fn link(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Findings) -> Result<()> {
     let (title, docker) = (runner.title(), runner.docker_table());
     let value = format!("runners.{}.docker.tls_verify", runner.index);
     let get = |key: &str| docker.and_then(|docker| docker.get(key));
@@ -133,10 +138,10 @@ fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> 
         return Ok(());
     }
     let is_wanted_off =
-        patient.wanted_docker().and_then(|docker| docker.get("tls_verify")?.as_bool()) == Some(false);
+        context.wanted_docker().and_then(|docker| docker.get("tls_verify")?.as_bool()) == Some(false);
     let off = |by_hand: &'static str| {
         let to_dind = "; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
-        if is_wanted_off { patient.apply() } else { Repair::from(by_hand) + to_dind }
+        if is_wanted_off { context.apply() } else { Repair::from(by_hand) + to_dind }
     };
     let host = get("host").and_then(Item::as_str).unwrap_or_default();
     if host.is_empty() {
@@ -172,7 +177,7 @@ fn link(patient: &Patient<'_>, runner: &Runner<'_>, findings: &mut Findings) -> 
         return Ok(());
     };
     for name in CERTIFICATES {
-        if patient.facts.stat(&Path::new(directory).join(name))?.is_none() {
+        if context.facts.stat(&Path::new(directory).join(name))?.is_none() {
             // The path is a value of config.toml: it is not shown.
             findings.about(&title).problem(
                 "tls-cert-path",

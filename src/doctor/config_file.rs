@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::check::refuse;
-use super::patient::Patient;
+use super::context::DoctorContext;
 use crate::facts::close;
 use crate::fault::quoted;
 use crate::finding::Findings;
@@ -15,13 +15,13 @@ use crate::runner_config::USUAL_PATH;
 const HAS_LINT: Version = Version(19, 3, 0);
 
 /// The file itself. What is in it are other checks' questions.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let shown = patient.shown();
-    let seen = match &patient.config.found {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let shown = context.shown();
+    let seen = match &context.config.found {
         Ok(Some((seen, _))) => seen,
         Ok(None) => {
             // The section of the profile says it, where it has one.
-            if patient.wants("config") {
+            if context.wants("config") {
                 findings.fine("there is none yet");
             } else {
                 let commands = Registration {
@@ -30,7 +30,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
                     config: Some(shown.as_str()).filter(|path| *path != USUAL_PATH),
                     executor: "shell",
                     image: None,
-                    then: &patient.command,
+                    then: &context.command,
                 };
                 findings.problem(
                     "runner-not-registered",
@@ -49,18 +49,18 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(
             "config-mode",
             format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            mend!("$ chmod 0600 {}", quoted(&patient.config.path)),
+            mend!("$ chmod 0600 {}", quoted(&context.config.path)),
         );
     }
-    let path = seen.resolved.as_ref().unwrap_or(&patient.config.path);
-    if let Some(reason) = patient.facts.distrust(path)? {
+    let path = seen.resolved.as_ref().unwrap_or(&context.config.path);
+    if let Some(reason) = context.facts.distrust(path)? {
         findings.problem(
             "config-untrusted",
             format!("others than root can change {shown}, and with it what runs as root: {reason}"),
-            mend!("$ chmod 0600 {}; ", quoted(&patient.config.path)) + close(patient.facts, path)?,
+            mend!("$ chmod 0600 {}; ", quoted(&context.config.path)) + close(context.facts, path)?,
         );
     }
-    if let Some(pid) = patient.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {
+    if let Some(pid) = context.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {
         findings.note(
             "config-mounted-alone",
             format!(
@@ -75,10 +75,10 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 }
 
 /// `gitlab-runner lint`. What it prints may hold lines of the file: only its verdict is used.
-pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    let shown = patient.shown();
-    match patient.version() {
+pub(super) fn lint(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    let shown = context.shown();
+    match context.version() {
         Some(version) if version < HAS_LINT => {
             findings.fine(format!("gitlab-runner {version} has no `lint`, which came with {HAS_LINT}"));
             return Ok(());
@@ -102,7 +102,7 @@ pub(super) fn lint(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             let repair = mend!("see why: $ gitlab-runner lint --config {}", shown);
             // lint objects to every unknown key, which gitlab-runner ignores when it runs.
             let mut keys = Findings::of("");
-            super::config_keys::look(patient, &mut keys)?;
+            super::config_keys::look(context, &mut keys)?;
             let is_new = keys.is_all_fine();
             let too = if is_new { "" } else { ", as config-keys does" };
             findings.weigh(is_new, "config-lint", format!("{message}{too}"), repair);

@@ -7,7 +7,7 @@
 use anyhow::Result;
 use toml_edit::{Item, TableLike, Value};
 
-use super::Patient;
+use super::DoctorContext;
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::keys::{self, FLAGS, GLOBAL, Key, Type};
@@ -29,16 +29,16 @@ const HELD_BY_GITLAB: [&str; 10] = [
 ];
 
 /// Hold every key against the table of keys.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(toml) = patient.config.toml() else { return Ok(()) };
-    for wrong in runner_config::wrong_types(toml).into_iter().filter(|wrong| wrong.is_for(patient.version()))
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(toml) = context.config.toml() else { return Ok(()) };
+    for wrong in runner_config::wrong_types(toml).into_iter().filter(|wrong| wrong.is_for(context.version()))
     {
         findings.problem("config-type", wrong.what, wrong.repair);
     }
     for (message, repair) in runner_config::odd_policies(toml) {
         findings.problem("pull-policy-unknown", message, repair);
     }
-    let mut walk = KeyWalk { patient, toml, findings, count: 0 };
+    let mut walk = KeyWalk { context, toml, findings, count: 0 };
     walk.table(toml.root(), GLOBAL, None);
     let count = walk.count;
     findings.else_fine(format!("gitlab-runner knows all {count} keys"));
@@ -46,7 +46,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 }
 
 struct KeyWalk<'a, 'f> {
-    patient: &'a Patient<'a>,
+    context: &'a DoctorContext<'a>,
     toml: &'a Toml,
     findings: &'f mut Findings,
     count: usize,
@@ -77,15 +77,15 @@ impl KeyWalk<'_, '_> {
     fn known(&mut self, key: Key, item: &Item, runner: Option<Runner<'_>>) {
         let Key { section, name, since, until, kind } = key;
         let at = self.at(item, runner);
-        if key.is_read_by(self.patient.version()) && wrong_type(kind, item).is_some() {
+        if key.is_read_by(self.context.version()) && wrong_type(kind, item).is_some() {
             return;
         }
         // What says the same as nothing is no loss.
         let version =
-            self.patient.version().filter(|_| keys::differs_when_absent(name) || !says_nothing(item));
+            self.context.version().filter(|_| keys::differs_when_absent(name) || !says_nothing(item));
         if let Some(version) = version {
             if let Some(since) = since.filter(|since| version < *since) {
-                let update = update_runner(self.patient.facts, &since.to_string());
+                let update = update_runner(self.context.facts, &since.to_string());
                 let update = update.unwrap_or_else(|_| "update gitlab-runner".into());
                 self.findings.problem(
                     "config-key-too-new",
@@ -139,7 +139,7 @@ impl KeyWalk<'_, '_> {
         });
         let hint = meant_words.map(|words| format!("; did you mean {words}?")).unwrap_or_default();
         let of_table = (keys::TABLE.0, keys::TABLE.1);
-        match self.patient.version() {
+        match self.context.version() {
             Some(version) if (version.0, version.1) <= of_table => {}
             version => {
                 let (why, repair) = match version {
@@ -217,7 +217,7 @@ impl KeyWalk<'_, '_> {
 
     /// The runner that a key is of, or all runners where the key stands above them.
     fn runners<'t>(&'t self, runner: Option<Runner<'t>>) -> Vec<Runner<'t>> {
-        runner.map_or_else(|| self.patient.all_runners().unwrap_or_default(), |runner| vec![runner])
+        runner.map_or_else(|| self.context.all_runners().unwrap_or_default(), |runner| vec![runner])
     }
 
     /// True where the section has the key, in any spelling of capitals.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::quoted;
@@ -34,10 +34,10 @@ fn git_environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
 }
 
 /// There are runners, each with an executor that exists, and enough slots for all of them.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(toml) = patient.config.toml() else { return Ok(()) };
-    let runners = patient.all_runners()?;
-    let shown = patient.shown();
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(toml) = context.config.toml() else { return Ok(()) };
+    let runners = context.all_runners()?;
+    let shown = context.shown();
     if runners.is_empty() {
         findings.problem(
             "no-runner",
@@ -55,7 +55,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         };
         let of_some = |name: &str| OF_SOME_VERSIONS.iter().find(|(one, ..)| *one == name);
         let has = |version: Version, name: &str| of_some(name).is_none_or(|one| is_of(version, one));
-        let version = patient.version();
+        let version = context.version();
         let names = EXECUTORS.into_iter().filter(|name| version.is_none_or(|version| has(version, name)));
         let known = mend!("`executor` is one of {}", names.collect::<Vec<_>>().join(", "));
         let is_known = EXECUTORS.contains(&executor);
@@ -112,7 +112,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
             raise(),
         );
     }
-    if patient.wants("sudoers") && !runners.iter().any(|runner| runner.has_executor("shell")) {
+    if context.wants("sudoers") && !runners.iter().any(|runner| runner.has_executor("shell")) {
         findings.note(
             "no-shell-runner",
             format!("{shown} has no runner with executor shell: sudo rule and SSH key serve no job yet"),
@@ -125,8 +125,8 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 }
 
 /// Tokens: never shown, only what becomes of them.
-pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let runners = patient.all_runners()?;
+pub(super) fn tokens(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let runners = context.all_runners()?;
     let mut of_token: BTreeMap<&str, Vec<&Runner<'_>>> = BTreeMap::new();
     for runner in &runners {
         of_token.entry(runner.text("token").unwrap_or_default()).or_default().push(runner);
@@ -178,7 +178,7 @@ pub(super) fn tokens(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "write the token itself, or register a runner whose token does not expire",
             );
         }
-        if patient.machine.is_some_and(|machine| machine.now() > expires) {
+        if context.machine.is_some_and(|machine| machine.now() > expires) {
             findings.problem(
                 "token-expired",
                 format!("{title}: its token has expired; GitLab refuses it"),

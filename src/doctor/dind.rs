@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use super::{Patient, docker};
+use super::{DoctorContext, docker};
 use crate::finding::Findings;
 use crate::repair::Repair;
 use crate::runner_config::{self, Runner, strings_at};
@@ -73,16 +73,16 @@ fn services<'a>(runner: &Runner<'a>) -> Vec<DindService<'a>> {
 
 /// The runners that start containers with a daemon of this machine, each with the daemons that it gives jobs. Where
 /// there are none, jobs bring their own, if the profile is for that.
-fn local<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Vec<DindService<'p>>)>> {
+fn local<'p>(context: &'p DoctorContext<'_>) -> Result<Vec<(Runner<'p>, Vec<DindService<'p>>)>> {
     let is_local = |runner: &Runner<'_>| runner.has_executor("docker") && !runner.is_remote();
-    let runners = patient.docker_runners()?.into_iter().filter(is_local);
+    let runners = context.docker_runners()?.into_iter().filter(is_local);
     let with_services = runners.map(|runner| (runner, services(&runner)));
-    Ok(with_services.filter(|(_, services)| patient.wants_dind() || !services.is_empty()).collect())
+    Ok(with_services.filter(|(_, services)| context.wants_dind() || !services.is_empty()).collect())
 }
 
 /// Packets that the way out of the machine carries.
-pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let text = |path: &str| patient.facts.text(Path::new(path));
+pub(super) fn packets(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let text = |path: &str| context.facts.text(Path::new(path));
     let routes = text("/proc/net/route")?;
     let Some(interface) = default_interface(&routes) else {
         findings.fine("no way out of the machine is known");
@@ -100,7 +100,7 @@ pub(super) fn packets(patient: &Patient<'_>, findings: &mut Findings) -> Result<
         "{interface} carries {mtu} bytes a packet (MTU), and a Docker daemon in a service sends {USUAL_MTU} unless it is \
          told: downloads in its containers hang"
     );
-    for (runner, services) in local(patient)? {
+    for (runner, services) in local(context)? {
         let title = runner.title();
         if services.is_empty() {
             findings.note(
@@ -150,8 +150,8 @@ fn default_interface(routes: &str) -> Option<&str> {
 }
 
 /// A kernel in which a daemon of an ordinary user can keep images.
-pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let text = patient.facts.text(Path::new("/proc/sys/kernel/osrelease"))?;
+pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let text = context.facts.text(Path::new("/proc/sys/kernel/osrelease"))?;
     let mut numbers =
         text.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
     let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
@@ -164,10 +164,10 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
     }
     let (wanted_major, wanted_minor) = KERNEL;
     let repair = mend!("start the host with kernel {}.{} or later", wanted_major, wanted_minor);
-    for (runner, services) in local(patient)? {
+    for (runner, services) in local(context)? {
         let title = runner.title();
         let mut rootless = services.iter().filter(|service| service.image.contains("rootless")).peekable();
-        if services.is_empty() && wants_rootless(patient) {
+        if services.is_empty() && wants_rootless(context) {
             findings.note(
                 "dind-rootless-kernel",
                 format!("{title}: with kernel {major}.{minor}, docker:{CONTAINERD}-dind-rootless and later start no container"),
@@ -194,14 +194,14 @@ pub(super) fn rootless(patient: &Patient<'_>, findings: &mut Findings) -> Result
 }
 
 /// True when no other service is privileged than one whose daemon is an ordinary user's.
-fn wants_rootless(patient: &Patient<'_>) -> bool {
-    let allowed = strings_at(patient.wanted_docker(), "allowed_privileged_services");
+fn wants_rootless(context: &DoctorContext<'_>) -> bool {
+    let allowed = strings_at(context.wanted_docker(), "allowed_privileged_services");
     !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
 }
 
 /// A storage driver that `environment` gives the daemon in the service, and that this daemon may not have.
-pub(super) fn driver(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    for (runner, services) in local(patient)? {
+pub(super) fn driver(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    for (runner, services) in local(context)? {
         let environment = strings_at(Some(runner.table), "environment");
         let driver = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_DRIVER="));
         let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { continue };
@@ -234,15 +234,15 @@ pub(super) fn driver(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 }
 
 /// What a job leaves in a volume must be no way to root, where the profile is a wall.
-pub(super) fn volumes(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    let is_closed = patient.wanted_docker().is_some_and(|docker| docker.get("services_limit").is_some());
-    if !is_closed || !wants_rootless(patient) {
+pub(super) fn volumes(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    let is_closed = context.wanted_docker().is_some_and(|docker| docker.get("services_limit").is_some());
+    if !is_closed || !wants_rootless(context) {
         findings.fine("the profile relies on no mount of volumes");
         return Ok(());
     }
-    let roots = docker::data_roots(patient, machine)?;
-    if roots.is_empty() && !local(patient)?.is_empty() {
+    let roots = docker::data_roots(context, machine)?;
+    if roots.is_empty() && !local(context)?.is_empty() {
         findings.unknown("docker-daemon-down", "no daemon says where it keeps volumes", "see docker-daemon");
     }
     for path in roots.iter().map(|root| root.join("volumes")) {
@@ -262,7 +262,7 @@ pub(super) fn volumes(patient: &Patient<'_>, findings: &mut Findings) -> Result<
                 format!(
                     "the file system of {shown} is mounted without nosuid,nodev: what a job leaves in a volume can make \
                      the next one root, and {} is no wall",
-                    patient.profiles.join(",")
+                    context.profiles.join(",")
                 ),
                 if is_plain {
                     mend!("mount it so, now and with the machine: $ printf '%s\\n' '{0} {0} none bind,nosuid,nodev 0 0' >> \

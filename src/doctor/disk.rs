@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Patient, docker};
+use super::{DoctorContext, docker};
 use crate::facts::machine::{FileSystem, Machine, Room};
 use crate::finding::Findings;
 use crate::repair::{Repair, quoted};
@@ -29,11 +29,11 @@ struct Filled {
 }
 
 /// Each file system that jobs fill has room, said once.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
     let mut found: Vec<(FileSystem, Vec<Filled>)> = Vec::new();
-    let of_docker = of_volumes(patient)?.into_iter().chain(of_docker(patient, machine)?);
-    for place in of_jobs(patient)?.into_iter().chain(of_docker) {
+    let of_docker = of_volumes(context)?.into_iter().chain(of_docker(context, machine)?);
+    for place in of_jobs(context)?.into_iter().chain(of_docker) {
         let Some(system) = existing(machine, &place.path)? else { continue };
         match found.iter_mut().find(|(other, _)| other.device == system.device) {
             Some((_, places)) => places.push(place),
@@ -41,18 +41,18 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         }
     }
     for (system, places) in &found {
-        judge(patient, *system, places, findings)?;
+        judge(context, *system, places, findings)?;
     }
     findings.else_fine("the file systems that jobs fill have room");
     Ok(())
 }
 
 /// Where runners of the shell executor have checkouts and caches, as far as it is known.
-fn of_jobs(patient: &Patient<'_>) -> Result<Vec<Filled>> {
+fn of_jobs(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
     let mut found: Vec<Filled> = Vec::new();
-    let home = patient.account.map(|account| &account.home);
-    let base = patient.service.and_then(|service| service.directory.as_ref()).or(home);
-    for runner in patient.all_runners()?.iter().filter(|runner| runner.has_executor("shell")) {
+    let home = context.account.map(|account| &account.home);
+    let base = context.service.and_then(|service| service.directory.as_ref()).or(home);
+    for runner in context.all_runners()?.iter().filter(|runner| runner.has_executor("shell")) {
         for (key, name) in [("builds_dir", "builds"), ("cache_dir", "cache")] {
             let place = match runner.text(key).filter(|text| !text.is_empty()) {
                 Some(text) if text.starts_with('/') && !text.contains('$') => {
@@ -76,9 +76,9 @@ fn of_jobs(patient: &Patient<'_>) -> Result<Vec<Filled>> {
 }
 
 /// Directories of the host that containers have as their builds or cache.
-fn of_volumes(patient: &Patient<'_>) -> Result<Vec<Filled>> {
+fn of_volumes(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
     let mut found = Vec::new();
-    for (runner, socket) in docker::runners(patient)? {
+    for (runner, socket) in docker::runners(context)? {
         let of_jobs = ["/builds", "/cache", runner.text("builds_dir").unwrap_or_default()];
         for volume in volumes(runner.docker_table()).into_iter().map(Volume::parse) {
             let source = volume.source.filter(|source| source.starts_with('/') && !source.contains('$'));
@@ -92,9 +92,9 @@ fn of_volumes(patient: &Patient<'_>) -> Result<Vec<Filled>> {
 }
 
 /// Where the daemons on this machine keep images, containers and volumes.
-fn of_docker(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Vec<Filled>> {
+fn of_docker(context: &DoctorContext<'_>, machine: &Machine<'_>) -> Result<Vec<Filled>> {
     let mut found = Vec::new();
-    for path in docker::data_roots(patient, machine)? {
+    for path in docker::data_roots(context, machine)? {
         // A daemon in a container means a path of that container.
         if machine.file_system(&path)?.is_some() {
             let shown = path.display().to_string();
@@ -120,7 +120,7 @@ fn existing(machine: &Machine<'_>, path: &Path) -> Result<Option<FileSystem>> {
 }
 
 fn judge(
-    patient: &Patient<'_>,
+    context: &DoctorContext<'_>,
     system: FileSystem,
     places: &[Filled],
     findings: &mut Findings,
@@ -140,7 +140,7 @@ fn judge(
     let names = places.iter().map(|place| place.what.as_str()).collect::<Vec<_>>().join(", ");
     let mut steps = Vec::new();
     if places.iter().any(|place| place.is_docker) {
-        let clear = patient.facts.stat(Path::new(CLEAR))?.map(|_| mend!("$ bash {}; ", CLEAR));
+        let clear = context.facts.stat(Path::new(CLEAR))?.map(|_| mend!("$ bash {}; ", CLEAR));
         steps.push(
             Repair::from("remove caches and containers that nothing uses: ")
                 + clear.unwrap_or_default()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::Patient;
+use super::DoctorContext;
 use crate::facts::machine::Machine;
 use crate::facts::programs::{DOCKERD, is_had, update_runner};
 use crate::finding::Findings;
@@ -18,8 +18,8 @@ const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
 
 /// The runners with executor docker, each with the socket of its daemon on this machine; `None` for an address of a
 /// network. Machines and instances have daemons of their own.
-pub(super) fn runners<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, Option<PathBuf>)>> {
-    let of_service = patient.service.map(|service| service.docker_host(patient.facts)).transpose()?.flatten();
+pub(super) fn runners<'p>(context: &'p DoctorContext<'_>) -> Result<Vec<(Runner<'p>, Option<PathBuf>)>> {
+    let of_service = context.service.map(|service| service.docker_host(context.facts)).transpose()?.flatten();
     let with_socket = |runner: Runner<'p>| {
         let host = runner.daemon().or(of_service.as_deref()).unwrap_or_default();
         let socket = match host.strip_prefix("unix://") {
@@ -29,14 +29,14 @@ pub(super) fn runners<'p>(patient: &'p Patient<'_>) -> Result<Vec<(Runner<'p>, O
         };
         (runner, socket)
     };
-    let runners = patient.docker_runners()?.into_iter();
+    let runners = context.docker_runners()?.into_iter();
     Ok(runners.filter(|runner| runner.has_executor("docker")).map(with_socket).collect())
 }
 
 /// The sockets of those daemons, each once, with the name of the first runner that uses it.
-fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
+fn sockets(context: &DoctorContext<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
     let mut found: Vec<(String, Option<PathBuf>)> = Vec::new();
-    for (runner, socket) in runners(patient)? {
+    for (runner, socket) in runners(context)? {
         if !found.iter().any(|(_, other)| *other == socket) {
             found.push((runner.title(), socket));
         }
@@ -45,9 +45,9 @@ fn sockets(patient: &Patient<'_>) -> Result<Vec<(String, Option<PathBuf>)>> {
 }
 
 /// Where the daemons on this machine keep their data, each once, of those that answer.
-pub(super) fn data_roots(patient: &Patient<'_>, machine: &Machine<'_>) -> Result<Vec<PathBuf>> {
+pub(super) fn data_roots(context: &DoctorContext<'_>, machine: &Machine<'_>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for socket in sockets(patient)?.into_iter().filter_map(|(_, socket)| socket) {
+    for socket in sockets(context)?.into_iter().filter_map(|(_, socket)| socket) {
         let info = machine.docker_info(&socket).ok();
         let path = info.as_ref().and_then(|info| info.get("DockerRootDir")?.as_str()).map(PathBuf::from);
         found.extend(path.filter(|path| path.is_absolute() && !found.contains(path)));
@@ -56,9 +56,9 @@ pub(super) fn data_roots(patient: &Patient<'_>, machine: &Machine<'_>) -> Result
 }
 
 /// The daemon answers.
-pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    for (title, socket) in sockets(patient)? {
+pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    for (title, socket) in sockets(context)? {
         let Some(socket) = socket else {
             findings.unknown(
                 "docker-remote",
@@ -75,8 +75,8 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                     Ok(served) => {
                         // A daemon that does not name the oldest API serves all.
                         if let Some(oldest) = served.get("MinAPIVersion").and_then(Value::as_str) {
-                            judge_api(&title, oldest, patient, findings)?;
-                            old_images(patient, &socket, oldest, findings)?;
+                            judge_api(&title, oldest, context, findings)?;
+                            old_images(context, &socket, oldest, findings)?;
                         }
                     }
                     Err(error) => findings.unknown(
@@ -87,7 +87,7 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 }
             }
             Err(_)
-                if Path::new(SOCKET) == socket && !is_had(patient.facts, patient.service, DOCKERD)? =>
+                if Path::new(SOCKET) == socket && !is_had(context.facts, context.service, DOCKERD)? =>
             {
                 findings.unknown("docker-daemon-down", format!("{title}: there is no daemon"), "see programs");
             }
@@ -109,8 +109,8 @@ pub(super) fn daemon(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 
 /// The oldest API that the daemon serves, against the one that gitlab-runner speaks: at most 1.43 before 17.5, and
 /// at least 1.44 since. A client that speaks a newer one than the daemon comes down to the daemon's.
-fn judge_api(title: &str, text: &str, patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let runner = patient.version();
+fn judge_api(title: &str, text: &str, context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let runner = context.version();
     let oldest = text.parse::<Version>().ok();
     let speaks_new = runner.map(|runner| runner >= Version(17, 5, 0));
     match (oldest, speaks_new, runner) {
@@ -121,7 +121,7 @@ fn judge_api(title: &str, text: &str, patient: &Patient<'_>, findings: &mut Find
                  starts (\"client version is too old\")"
             ),
             Repair::from("let /etc/docker/daemon.json say {\"min-api-version\": \"1.25\"} until then, and restart Docker; ")
-                + update_runner(patient.facts, "17.5")?,
+                + update_runner(context.facts, "17.5")?,
         ),
         // Each gitlab-runner that is still about speaks 1.25.
         (Some(oldest), ..) if oldest <= Version(1, 25, 0) => {}
@@ -136,14 +136,19 @@ fn judge_api(title: &str, text: &str, patient: &Patient<'_>, findings: &mut Find
 }
 
 /// Jobs that get the daemon's socket bring a client of their own: those of Docker 24 and older speak 1.43 at most.
-fn old_images(patient: &Patient<'_>, socket: &Path, oldest: &str, findings: &mut Findings) -> Result<()> {
+fn old_images(
+    context: &DoctorContext<'_>,
+    socket: &Path,
+    oldest: &str,
+    findings: &mut Findings,
+) -> Result<()> {
     if oldest.parse::<Version>().is_ok_and(|oldest| oldest < Version(1, 44, 0)) || oldest.is_empty() {
         return Ok(());
     }
     let has_socket = |runner: &Runner<'_>| {
         volumes(runner.docker_table()).iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
     };
-    for (runner, own) in runners(patient)? {
+    for (runner, own) in runners(context)? {
         if own.as_deref() == Some(socket) && has_socket(&runner) {
             let title = runner.title();
             findings.note(
@@ -160,9 +165,9 @@ fn old_images(patient: &Patient<'_>, socket: &Path, oldest: &str, findings: &mut
 }
 
 /// How the daemon keeps images.
-pub(super) fn storage(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    for (title, socket) in sockets(patient)? {
+pub(super) fn storage(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    for (title, socket) in sockets(context)? {
         let info = socket.and_then(|socket| machine.docker_info(&socket).ok());
         let driver = info.as_ref().and_then(|info| info.get("Driver")).and_then(Value::as_str);
         match driver {

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use super::{Patient, docker};
+use super::{DoctorContext, docker};
 use crate::finding::Findings;
 use crate::runner_config;
 
 /// Look for each image that config.toml names where the one policy is never to pull.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    for (runner, socket) in docker::runners(patient)? {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    for (runner, socket) in docker::runners(context)? {
         let (Some(table), Some(socket)) = (runner.docker_table(), socket) else { continue };
         if !pulls_nothing(table) {
             continue;

@@ -3,8 +3,8 @@
 
 use anyhow::Result;
 
+use super::context::{DoctorContext, Login};
 use super::login::{self, job_shell};
-use super::patient::{Login, Patient};
 use crate::change::FileKind;
 use crate::facts::Account;
 use crate::facts::rehearsal::{GIT, Pushed, STEP, complaint, pushed, pushes, step, steps};
@@ -30,15 +30,15 @@ const MOST_LINES: usize = 12;
 type JobAnswer = (&'static str, String);
 
 /// Go through it.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let (Some(account), Some(shell)) = (patient.account, job_shell(patient)) else { return Ok(()) };
-    let home = patient.facts.stat(&account.home)?;
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let (Some(account), Some(shell)) = (context.account, job_shell(context)) else { return Ok(()) };
+    let home = context.facts.stat(&account.home)?;
     let has_home = home.is_some_and(|home| home.kind == FileKind::Directory);
     // What is wrong with these is told by others.
-    if !has_home || !matches!(login::tried(patient)?, Login::Good(_)) {
+    if !has_home || !matches!(login::tried(context)?, Login::Good(_)) {
         return Ok(());
     }
-    let Some(said) = gone_through(patient, account, shell, ":")? else {
+    let Some(said) = gone_through(context, account, shell, ":")? else {
         findings.unknown(
             "job-untried",
             "no job was gone through: here what it writes would stay, or its shell needs to write elsewhere",
@@ -54,8 +54,8 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
     let mut at_fault = None;
     let is_of_login = |(code, _): &JobAnswer| *code != "ssh-config-unknown";
     if said.iter().any(is_of_login) && shell == "bash" {
-        for line in login::own_lines(patient).into_iter().take(MOST_LINES) {
-            if gone_through(patient, account, shell, &line.gone())?.is_some_and(|then| then.is_empty()) {
+        for line in login::own_lines(context).into_iter().take(MOST_LINES) {
+            if gone_through(context, account, shell, &line.gone())?.is_some_and(|then| then.is_empty()) {
                 at_fault = Some(line);
                 break;
             }
@@ -65,7 +65,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         let verdict = if code == "job-fails" { Verdict::Problem } else { Verdict::Unknown };
         let message =
             at_fault.as_ref().map_or_else(|| what.clone(), |line| format!("{what}; so it is by {line}"));
-        let without = at_fault.as_ref().and_then(|line| line.without(patient));
+        let without = at_fault.as_ref().and_then(|line| line.without(context));
         findings.add(verdict, code, message, without.unwrap_or_else(|| see(account, shell)));
     }
     findings.else_fine("one writes, commits, and comes as far as to ssh");
@@ -74,15 +74,15 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 
 /// What is said of a job, after the account did something; `None` where there was none.
 fn gone_through(
-    patient: &Patient<'_>,
+    context: &DoctorContext<'_>,
     account: &Account,
     shell: &str,
     before: &str,
 ) -> Result<Option<Vec<JobAnswer>>> {
     let hosts: Vec<HostName> =
-        patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let script = script(patient, account, shell, &hosts);
-    let said = patient.facts.rehearse_job(account, shell, before, &script)?;
+        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
+    let script = script(context, account, shell, &hosts);
+    let said = context.facts.rehearse_job(account, shell, before, &script)?;
     let Some(said) = said.filter(|said| said.stderr.contains(STEP)) else { return Ok(None) };
     let user = &account.name;
     let steps = steps(&said);
@@ -95,14 +95,14 @@ fn gone_through(
             format!("a job of {user} can't {what} in its login shell: {}", complaint(told)),
         ));
     }
-    let plans = patient.plans.iter().filter_map(|(_, plan)| plan.as_ref().ok());
+    let plans = context.plans.iter().filter_map(|(_, plan)| plan.as_ref().ok());
     let mut told = plans.flat_map(|plan| &plan.warnings).map(|note| note.code);
     if steps.iter().any(|(name, _)| *name == "hook") && !told.any(|code| code == "git-hooks-unknown") {
         let what = "whether they let it commit and push is not known";
         all.push(("git-hooks-unknown", format!("git runs hooks in every job of {user}: {what}")));
     }
-    for (host, pushed) in pushed(patient.facts, account, &hosts, &said)? {
-        let Some((code, why)) = judged(patient, account, host, pushed)? else { continue };
+    for (host, pushed) in pushed(context.facts, account, &hosts, &said)? {
+        let Some((code, why)) = judged(context, account, host, pushed)? else { continue };
         all.push((code, format!("a push of {user} to git@{} {why}", host.host())));
     }
     Ok(Some(all))
@@ -118,7 +118,7 @@ fn see(account: &Account, shell: &str) -> Repair {
     )
 }
 
-fn script(patient: &Patient<'_>, account: &Account, shell: &str, hosts: &[HostName]) -> String {
+fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[HostName]) -> String {
     let place = account.home.join("builds/runner-prep/0/job").display().to_string();
     let mut text = vec![step("begin"), "d=/tmp/job\n".to_owned()];
     // Where jobs have theirs, if that is in the home.
@@ -129,7 +129,7 @@ fn script(patient: &Patient<'_>, account: &Account, shell: &str, hosts: &[HostNa
         step("write"),
         "mkdir -p \"$d\"\ncd \"$d\"\necho x >file\ncat file >/dev/null\n".to_owned(),
     ]);
-    if patient.wants("git") {
+    if context.wants("git") {
         text.extend([
             step("repository"),
             format!("{GIT} init -q .\nfor h in \"$(git rev-parse --git-path hooks)\"/*; do\n"),
@@ -140,7 +140,7 @@ fn script(patient: &Patient<'_>, account: &Account, shell: &str, hosts: &[HostNa
             pushes(hosts),
         ]);
     }
-    if !patient.wanted_strings("sudoers", "commands").is_empty() {
+    if !context.wanted_strings("sudoers", "commands").is_empty() {
         text.push(step("sudo") + "sudo -V >/dev/null\n");
     }
     text.push(step("end"));
@@ -154,7 +154,7 @@ fn script(patient: &Patient<'_>, account: &Account, shell: &str, hosts: &[HostNa
 
 /// What a push came to, held against what ssh is known to do for that server: what else it does, with its code.
 fn judged(
-    patient: &Patient<'_>,
+    context: &DoctorContext<'_>,
     account: &Account,
     host: &HostName,
     pushed: Pushed,
@@ -166,11 +166,11 @@ fn judged(
         }
         Pushed::ToSsh(job) => job,
     };
-    let texts = ssh::texts(patient.facts, Some(account))?;
-    let client = Client::of(patient.facts, Some(account), &account.home, &texts, host)?;
+    let texts = ssh::texts(context.facts, Some(account))?;
+    let client = Client::of(context.facts, Some(account), &account.home, &texts, host)?;
     let Client::Does(known) = client else { return Ok(None) };
     let (server, port) = &job.server;
-    let verdict = || job.verdict(patient.facts, account, &mut HostKeyFiles::default(), &[], None);
+    let verdict = || job.verdict(context.facts, account, &mut HostKeyFiles::default(), &[], None);
     let is_as_known = (&job.files, &job.name) == (&known.files, &known.name);
     Ok(if job.server != known.server {
         let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");

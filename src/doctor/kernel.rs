@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use crate::finding::Findings;
 
 /// What the kernel has of a module.
@@ -21,12 +21,12 @@ enum Module {
 }
 
 /// File systems and packet filters that dind uses.
-pub(super) fn modules(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    if !is_asked(patient, findings)? {
+pub(super) fn modules(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    if !is_asked(context, findings)? {
         return Ok(());
     }
-    let text = |path: &str| patient.facts.text(Path::new(path));
-    let has = |path: &str| patient.facts.stat(Path::new(path)).map(|seen| seen.is_some());
+    let text = |path: &str| context.facts.text(Path::new(path));
+    let has = |path: &str| context.facts.stat(Path::new(path)).map(|seen| seen.is_some());
     let release = text("/proc/sys/kernel/osrelease")?;
     let lists = format!("/lib/modules/{}", release.trim());
     let (built_in, installed) =
@@ -64,9 +64,9 @@ fn names(list: &str, name: &str) -> bool {
 }
 
 /// Docker-in-Docker is wanted, and runs on this machine.
-fn is_asked(patient: &Patient<'_>, findings: &mut Findings) -> Result<bool> {
+fn is_asked(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<bool> {
     let is_asked =
-        patient.wants_dind() && patient.docker_runners()?.iter().any(|runner| runner.has_executor("docker"));
+        context.wants_dind() && context.docker_runners()?.iter().any(|runner| runner.has_executor("docker"));
     if !is_asked {
         findings.fine("no Docker-in-Docker is wanted here");
     }
@@ -112,11 +112,11 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
 }
 
 /// Which control groups the host has.
-pub(super) fn cgroup(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    if !is_asked(patient, findings)? {
+pub(super) fn cgroup(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    if !is_asked(context, findings)? {
         return Ok(());
     }
-    let has = |path: &str| patient.facts.stat(Path::new(path)).map(|seen| seen.is_some());
+    let has = |path: &str| context.facts.stat(Path::new(path)).map(|seen| seen.is_some());
     judge_cgroup(has("/sys/fs/cgroup/cgroup.controllers")?, has("/sys/fs/cgroup/devices")?, findings);
     Ok(())
 }

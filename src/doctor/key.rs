@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use crate::change::FileKind;
 use crate::facts::ssh::{self, Client, HostKeyFiles, SshVerdict};
 use crate::fault::move_aside;
@@ -23,14 +23,14 @@ const NAMES: [&str; 4] = ["id_ed25519", "id_ecdsa", "id_rsa", "id_dsa"];
 const USUAL_RSA_BITS: u32 = 3072;
 
 /// Types and sizes that servers refuse.
-pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
+pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = context.account else { return Ok(()) };
     let mut paths = Vec::new();
     for name in NAMES {
         paths.extend([format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]);
     }
     let asked: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let seen = patient.facts.home(account, &asked)?;
+    let seen = context.facts.home(account, &asked)?;
     for (name, pair) in NAMES.iter().zip(seen.chunks(2)) {
         let [private, public] = pair else { continue };
         let Some(private) = private.as_ref().filter(|seen| seen.kind == FileKind::Regular) else { continue };
@@ -46,7 +46,7 @@ pub(super) fn strength(patient: &Patient<'_>, findings: &mut Findings) -> Result
             findings.problem(
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
-                mend!("move it away, then make another: $ {}; $ {}", aside, patient.command),
+                mend!("move it away, then make another: $ {}; $ {}", aside, context.command),
             );
         } else if let Some(key) = key {
             weigh(&key, &account.name, &path, public.is_some(), findings);
@@ -74,19 +74,19 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, has_public: bool, findings
 }
 
 /// The GitLab server that the runners are registered with is the one they most likely push to.
-pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+pub(super) fn server(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     // Whoever names other servers in a profile has thought about where jobs push to.
-    let is_default = patient.wanted_hosts().iter().all(|host| *host == "gitlab.com");
+    let is_default = context.wanted_hosts().iter().all(|host| *host == "gitlab.com");
     let wanted: Vec<HostName> =
-        patient.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
+        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
     let (mut hosts, mut files, mut unknown) = (Vec::new(), HostKeyFiles::default(), None);
-    let Some(account) = patient.account else { return Ok(()) };
-    let texts = ssh::texts(patient.facts, patient.account)?;
-    for runner in patient.all_runners()? {
+    let Some(account) = context.account else { return Ok(()) };
+    let texts = ssh::texts(context.facts, context.account)?;
+    for runner in context.all_runners()? {
         let host = runner.server();
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
-        let verdict = match Client::of(patient.facts, Some(account), &account.home, &texts, &host)? {
-            Client::Does(settings) => settings.verdict(patient.facts, account, &mut files, &[], None)?,
+        let verdict = match Client::of(context.facts, Some(account), &account.home, &texts, &host)? {
+            Client::Does(settings) => settings.verdict(context.facts, account, &mut files, &[], None)?,
             // The message is told with the profile's own servers.
             Client::Refuses(_) => SshVerdict::Unknown("ssh does not take its configuration".to_owned()),
             Client::Unknown(why) => SshVerdict::Unknown(why.to_owned()),
@@ -100,7 +100,7 @@ pub(super) fn server(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             let by_hand = "name that server in known_hosts.hosts of a profile, with its key lines".into();
             // What keeps ssh from the keys of a server that the profile names is said there.
             let is_wanted = wanted.contains(&host);
-            let (about, repair) = if is_wanted { (String::new(), patient.apply()) } else { (title, by_hand) };
+            let (about, repair) = if is_wanted { (String::new(), context.apply()) } else { (title, by_hand) };
             findings.about(about).weigh(is_default, "server-host-key", message, repair);
         }
         hosts.push(host);

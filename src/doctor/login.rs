@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::patient::{Login, LoginLine, Patient};
+use super::context::{DoctorContext, Login, LoginLine};
 use crate::facts::Finished;
 use crate::facts::programs::install;
 use crate::fault::{self, Nature, quoted};
@@ -33,15 +33,15 @@ const AT: &str = "runner-prep-at:";
 /// which programs it finds and ends. What it says is the account's word, and only a word on itself.
 ///
 /// Where it does not come to its end, the shell is started once more to tell its way.
-pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
-    if let Some(login) = patient.login.get() {
+pub(super) fn tried<'p>(context: &'p DoctorContext<'_>) -> Result<&'p Login> {
+    if let Some(login) = context.login.get() {
         return Ok(login);
     }
-    let Some(machine) = patient.machine else {
-        return Ok(patient.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
+    let Some(machine) = context.machine else {
+        return Ok(context.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
     };
     // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
-    let name = job_shell(patient).unwrap_or("bash");
+    let name = job_shell(context).unwrap_or("bash");
     let (begin, text) = if name == "sh" {
         ("set -e", format!("'printf \"\\n{MARK}{END}\\n\"'"))
     } else {
@@ -55,10 +55,10 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
         PROGRAMS.join(" ")
     );
     let ask = |command: &str| {
-        machine.ask("su", &["-s", &format!("/bin/{name}"), patient.name, "-c", command], script.as_bytes())
+        machine.ask("su", &["-s", &format!("/bin/{name}"), context.name, "-c", command], script.as_bytes())
     };
     let way = || (name == "bash").then(|| ask(&telling()).ok().flatten()).flatten();
-    let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &patient.account?.home);
+    let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &context.account?.home);
     let login = match ask(&format!("{name} -l")) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
@@ -74,7 +74,7 @@ pub(super) fn tried<'p>(patient: &'p Patient<'_>) -> Result<&'p Login> {
         Err(error) if fault::is(&error, Nature::Hangs) => Login::Hangs,
         Err(error) => return Err(error),
     };
-    Ok(patient.login.get_or_init(|| login))
+    Ok(context.login.get_or_init(|| login))
 }
 
 /// The login shell that tells its way. Only bash tells the file.
@@ -83,9 +83,9 @@ fn telling() -> String {
 }
 
 /// The lines of the account's own files that its login shell comes to, the last one first.
-pub(super) fn own_lines(patient: &Patient<'_>) -> Vec<LoginLine> {
-    let (Some(machine), Some(account)) = (patient.machine, patient.account) else { return Vec::new() };
-    let arguments = ["-s", "/bin/bash", patient.name, "-c", &telling()];
+pub(super) fn own_lines(context: &DoctorContext<'_>) -> Vec<LoginLine> {
+    let (Some(machine), Some(account)) = (context.machine, context.account) else { return Vec::new() };
+    let arguments = ["-s", "/bin/bash", context.name, "-c", &telling()];
     let told = machine.ask("su", &arguments, b"exit 0\n").ok().flatten().map(|said| said.stderr);
     let told = told.unwrap_or_default();
     let own = LoginLine::all(&told, &account.home).filter(|spot| spot.file.starts_with(&account.home));
@@ -99,8 +99,8 @@ pub(super) fn own_lines(patient: &Patient<'_>) -> Vec<LoginLine> {
 }
 
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
-pub(super) fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
-    let runners = patient.all_runners().unwrap_or_default();
+pub(super) fn job_shell(context: &DoctorContext<'_>) -> Option<&'static str> {
+    let runners = context.all_runners().unwrap_or_default();
     let of_shells = runners.iter().filter(|runner| runner.has_executor("shell"));
     let shells: Vec<&str> = of_shells.map(|runner| runner.text("shell").unwrap_or("bash")).collect();
     let all = |names: &[&str]| !shells.is_empty() && shells.iter().all(|shell| names.contains(shell));
@@ -112,15 +112,15 @@ pub(super) fn job_shell(patient: &Patient<'_>) -> Option<&'static str> {
 }
 
 /// A shell that fails at its beginning or end fails every job before its first line.
-pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
-    let Some(name) = job_shell(patient) else {
+pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = context.account else { return Ok(()) };
+    let Some(name) = job_shell(context) else {
         findings.fine("the shell of its jobs is PowerShell, which reads no login file");
         return Ok(());
     };
-    let user = patient.name;
+    let user = context.name;
     let command = format!("su -s /bin/{name} {user} -c '{name} -lx'");
-    let (what, spot) = match tried(patient)? {
+    let (what, spot) = match tried(context)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");
             return Ok(());
@@ -129,7 +129,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             findings.unknown(
                 "login-shell-untried",
                 format!("the login shell was not tried: {why}"),
-                install(patient.facts, &["su"])?,
+                install(context.facts, &["su"])?,
             );
             return Ok(());
         }
@@ -138,7 +138,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
             findings.problem(
                 "login-shell-skips",
                 format!("the login shell of {user} ends with 0 before it reads a job's script{at}: every job does nothing, and is green"),
-                spot.as_ref().and_then(|spot| spot.without(patient)).unwrap_or_else(|| {
+                spot.as_ref().and_then(|spot| spot.without(context)).unwrap_or_else(|| {
                     mend!("see which login file ends it, and correct that: $ printf 'echo here\\n' | {}", command)
                 }),
             );
@@ -168,7 +168,7 @@ pub(super) fn shell(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
         return Ok(());
     }
     // What it printed is the account's word, and may hold anything: not shown.
-    let there = patient.facts.home(account, &DOTFILES)?;
+    let there = context.facts.home(account, &DOTFILES)?;
     let culprits: Vec<&str> =
         DOTFILES.iter().zip(there).filter(|(_, seen)| seen.is_some()).map(|(name, _)| *name).collect();
     let home = account.home.display();
@@ -209,9 +209,9 @@ impl LoginLine {
 
     /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
     /// accounts read is for a person to look at: that this line is at fault is only what the account says.
-    pub(super) fn without(&self, patient: &Patient<'_>) -> Option<Repair> {
-        let own = self.file.starts_with(&patient.account?.home);
-        own.then(|| mend!("take that line out: $ sudo -u {} {}", patient.name, self.gone()))
+    pub(super) fn without(&self, context: &DoctorContext<'_>) -> Option<Repair> {
+        let own = self.file.starts_with(&context.account?.home);
+        own.then(|| mend!("take that line out: $ sudo -u {} {}", context.name, self.gone()))
     }
 
     /// The command that does that.

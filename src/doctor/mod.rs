@@ -14,6 +14,7 @@ mod config_file;
 mod config_keys;
 mod config_runners;
 mod config_syntax;
+mod context;
 mod dind;
 mod disk;
 mod docker;
@@ -24,7 +25,6 @@ mod kernel;
 mod key;
 mod login;
 mod online;
-mod patient;
 mod planned;
 mod process;
 mod programs;
@@ -42,7 +42,7 @@ use crate::policy::SECURE_PATH;
 use check::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
 use check::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
 pub use check::{Check, Need};
-pub use patient::{ExaminedConfig, Patient};
+pub use context::{DoctorContext, ExaminedConfig};
 
 /// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[
@@ -85,11 +85,11 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// Make every check that belongs to the profile.
-pub fn examine(patient: &Patient<'_>) -> Vec<Finding> {
-    let online = if patient.online { online::CHECKS } else { &[] };
-    let checks = CHECKS.iter().chain(online).filter(|check| patient.wants_any(check.sections));
+pub fn examine(context: &DoctorContext<'_>) -> Vec<Finding> {
+    let online = if context.online { online::CHECKS } else { &[] };
+    let checks = CHECKS.iter().chain(online).filter(|check| context.wants_any(check.sections));
     let (mut findings, mut said) = (Vec::new(), BTreeSet::new());
-    for finding in checks.flat_map(|check| ask(check, patient)) {
+    for finding in checks.flat_map(|check| ask(check, context)) {
         // What stands in the way of several checks is told by the first.
         let is_new = said.insert((finding.code.clone(), finding.message.clone()));
         if finding.status != Verdict::Problem || is_new {
@@ -113,15 +113,15 @@ pub fn root_causes(errors: Vec<(&str, anyhow::Error)>) -> Vec<anyhow::Error> {
     errors.into_iter().zip(findings).filter(is_root).map(|((_, error), _)| error).collect()
 }
 
-fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
+fn ask(check: &Check, context: &DoctorContext<'_>) -> Vec<Finding> {
     let mut findings = Findings::of(check.name);
     let is_there = |need: &Need| match need {
-        Account => patient.account.is_some(),
-        ConfigFile => patient.config.toml().is_some(),
+        Account => context.account.is_some(),
+        ConfigFile => context.config.toml().is_some(),
         // What could not be looked at may be there.
-        Program => is_had(patient.facts, patient.service, "gitlab-runner").unwrap_or(true),
-        Sudo => patient.find(SECURE_PATH.split(':'), "sudo").is_some(),
-        Rules => patient.sudo_plans().all(|plan| {
+        Program => is_had(context.facts, context.service, "gitlab-runner").unwrap_or(true),
+        Sudo => context.find(SECURE_PATH.split(':'), "sudo").is_some(),
+        Rules => context.sudo_plans().all(|plan| {
             plan.is_ok_and(|plan| {
                 plan.changes.is_empty() && plan.pending.iter().all(|note| note.harm == Harm::Unknown)
             })
@@ -131,11 +131,11 @@ fn ask(check: &Check, patient: &Patient<'_>) -> Vec<Finding> {
     if !check.needs.iter().all(is_there) {
         return Vec::new();
     }
-    if check.needs.contains(&Machine) && patient.machine.is_none() {
+    if check.needs.contains(&Machine) && context.machine.is_none() {
         findings.unknown(NEEDS_HOST, "a tree can't answer this, only the running host", "");
         return findings.into_list();
     }
-    if let Err(error) = (check.look)(patient, &mut findings) {
+    if let Err(error) = (check.look)(context, &mut findings) {
         refuse(&mut findings, &error);
     }
     findings.else_fine("nothing to object to");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use toml_edit::Item;
 
 use super::check::{Check, Need, check};
-use super::patient::Patient;
+use super::context::DoctorContext;
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
 use crate::facts::ssh::{self, Client, Trust};
@@ -81,21 +81,21 @@ fn options(facts: &Facts<'_>, account: &Account, host: &HostName) -> Result<Vec<
 }
 
 /// A server of the profile by its name, and what findings about it have in common: nothing, where it is the only one.
-fn wanted<'p>(patient: &'p Patient<'_>) -> Vec<(HostName, String)> {
-    let hosts: Vec<&'p str> = patient.wanted_hosts();
+fn wanted<'p>(context: &'p DoctorContext<'_>) -> Vec<(HostName, String)> {
+    let hosts: Vec<&'p str> = context.wanted_hosts();
     let about = |host: &str| if hosts.len() == 1 { String::new() } else { host.to_owned() };
     hosts.iter().filter_map(|host| Some((HostName::parse(host).ok()?, about(host)))).collect()
 }
 
 /// Each server of the profile lets the account in.
-fn servers(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
-    for (host, about) in wanted(patient) {
-        let options = options(patient.facts, account, &host)?;
+fn servers(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = context.account else { return Ok(()) };
+    for (host, about) in wanted(context) {
+        let options = options(context.facts, account, &host)?;
         let (port, address) = (host.port().to_string(), format!("git@{}", host.host()));
         let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
         arguments.extend(["-T", "-p", &port, "--", &address]);
-        let Some(said) = patient.facts.ask(account, "ssh", &arguments, b"")? else {
+        let Some(said) = context.facts.ask(account, "ssh", &arguments, b"")? else {
             // The check of programs says so.
             return Ok(());
         };
@@ -153,28 +153,28 @@ fn refused(host: &HostName, about: &str, said: &Finished, findings: &mut Finding
 }
 
 /// Each project that the profile names can be fetched.
-fn projects(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = patient.account else { return Ok(()) };
-    let section = patient.wanted.root().get("gitlab").and_then(Item::as_table_like);
+fn projects(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(account) = context.account else { return Ok(()) };
+    let section = context.wanted.root().get("gitlab").and_then(Item::as_table_like);
     let url = section.and_then(|section| section.get("url")).and_then(Item::as_str);
     let server = url.map_or(Some(GITLAB), runner_config::host_of).unwrap_or_default();
     let projects = section.and_then(|section| section.get("project")).and_then(runner_config::tables);
     // By SSH it may have another port.
-    let known = wanted(patient).into_iter().find(|(host, _)| host.host() == server);
+    let known = wanted(context).into_iter().find(|(host, _)| host.host() == server);
     let Some((host, about)) = known.or_else(|| Some((HostName::parse(server).ok()?, server.to_owned())))
     else {
         return Ok(());
     };
     for project in projects.into_iter().flatten() {
         let Some(path) = project.get("path").and_then(Item::as_str) else { continue };
-        let own = patient.facts.ask(account, "git", &["config", "--get", "core.sshCommand"], b"")?;
+        let own = context.facts.ask(account, "git", &["config", "--get", "core.sshCommand"], b"")?;
         let own = own.filter(Finished::success).map(|said| said.stdout.trim().to_owned());
         let command = own.filter(|own| !own.is_empty()).unwrap_or_else(|| "ssh".to_owned());
-        let command = [vec![command], options(patient.facts, account, &host)?].concat().join(" ");
+        let command = [vec![command], options(context.facts, account, &host)?].concat().join(" ");
         let address = format!("ssh://git@{}:{}/{path}.git", bracketed(host.host()), host.port());
         let command = format!("core.sshCommand={command}");
         let arguments = ["-c", &command, "ls-remote", "--", &address, "HEAD"];
-        let Some(said) = patient.facts.ask(account, "git", &arguments, b"")? else { return Ok(()) };
+        let Some(said) = context.facts.ask(account, "git", &arguments, b"")? else { return Ok(()) };
         if said.success() {
             findings.fine(format!("{path} can be fetched"));
             continue;
@@ -210,15 +210,15 @@ fn bracketed(host: &str) -> String {
 }
 
 /// GitLab knows the token of each runner (`gitlab-runner verify`, which deletes nothing unless it is told to).
-fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    let runners = patient.all_runners()?;
+fn runners(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    let runners = context.all_runners()?;
     if runners.is_empty() {
         findings.fine("no runner is registered");
         return Ok(());
     }
     // `gitlab-runner verify` would make this file, which belongs to a gitlab-runner that has run.
-    if patient.facts.stat(&patient.config.path.with_file_name(".runner_system_id"))?.is_none() {
+    if context.facts.stat(&context.config.path.with_file_name(".runner_system_id"))?.is_none() {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner has not run with this file yet, so it was not asked about the tokens in it",
@@ -226,7 +226,7 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         );
         return Ok(());
     }
-    let Some(said) = machine.ask("gitlab-runner", &["verify", "--config", &patient.shown()], &[])? else {
+    let Some(said) = machine.ask("gitlab-runner", &["verify", "--config", &context.shown()], &[])? else {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner is not where programs are looked for, so it was not asked about tokens",
@@ -241,12 +241,12 @@ fn runners(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner verify does not say whether GitLab knows the runners",
-            mend!("see what it says: $ gitlab-runner verify --config {}", patient.shown()),
+            mend!("see what it says: $ gitlab-runner verify --config {}", context.shown()),
         );
         return Ok(());
     }
     for (runner, verdict) in runners.iter().zip(&verdicts) {
-        verified(runner, verdict, &patient.shown(), findings);
+        verified(runner, verdict, &context.shown(), findings);
     }
     Ok(())
 }
@@ -283,9 +283,9 @@ fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Find
 }
 
 /// Each registry that was named answers.
-fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    for registry in patient.registries {
+fn registries(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    for registry in context.registries {
         let address = match registry.split_once("://") {
             Some(_) => registry.trim_end_matches('/').to_owned(),
             None => format!("https://{}", registry.trim_end_matches('/')),
@@ -294,7 +294,7 @@ fn registries(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
         let arguments = [&CURL[..], &["--", &address]].concat();
         let Some(said) = machine.ask("curl", &arguments, &[])? else {
             let message = "curl is not installed, which would ask the registry";
-            findings.unknown("registry-unreachable", message, install(patient.facts, &["curl"])?);
+            findings.unknown("registry-unreachable", message, install(context.facts, &["curl"])?);
             continue;
         };
         let status = said.stdout.trim();

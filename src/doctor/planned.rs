@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use super::check::refuse;
 use super::config_keys;
 use crate::change::{AccountOp, Change, Harm, Meaning, Note, Op, Shown};
@@ -12,12 +12,12 @@ use crate::repair::Repair;
 use crate::text::toml_patch::Step;
 
 /// Hold every section of the profile against the host.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    for (kind, plan) in &patient.plans {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    for (kind, plan) in &context.plans {
         let mut own = Findings::of(&check_of(kind));
         match plan {
             Err(error) => refuse(&mut own, error),
-            Ok(plan) => tell(patient, plan, &mut own),
+            Ok(plan) => tell(context, plan, &mut own),
         }
         own.else_fine("as the profile wants it");
         findings.extend(own);
@@ -30,21 +30,21 @@ pub(super) fn check_of(kind: &str) -> String {
     kind.replace('_', "-")
 }
 
-fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
+fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
     let mut said = (String::new(), "");
     for change in &plan.changes {
         let mut known = plan.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
         if known.peek().is_some() {
             for Meaning { code, message, harm, .. } in known {
-                told(findings, *harm, code, message, &patient.apply());
+                told(findings, *harm, code, message, &context.apply());
             }
             continue;
         }
-        if let Some(identity) = made_up(patient, change) {
+        if let Some(identity) = made_up(context, change) {
             findings.note(
                 "git-identity-made-up",
                 format!("git has no identity and makes one up: {identity}"),
-                patient.apply(),
+                context.apply(),
             );
             continue;
         }
@@ -52,7 +52,7 @@ fn tell(patient: &Patient<'_>, plan: &Plan, findings: &mut Findings) {
             // Both halves of a key are missing for one reason.
             let again = said == (code.clone(), &change.why) && code.ends_with("-missing");
             if !again {
-                findings.about(subject).problem(&code, message, patient.apply());
+                findings.about(subject).problem(&code, message, context.apply());
             }
             said = (code, &change.why);
         }
@@ -72,9 +72,9 @@ fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: 
 }
 
 /// The identity with which git commits although none is set: where the host's name has a domain, it makes one up.
-fn made_up(patient: &Patient<'_>, change: &Change) -> Option<String> {
-    let account = patient.account.filter(|_| change.kind == "git" && patient.facts.is_host())?;
-    let said = patient.facts.ask(account, "git", &["var", "GIT_COMMITTER_IDENT"], b"").ok().flatten()?;
+fn made_up(context: &DoctorContext<'_>, change: &Change) -> Option<String> {
+    let account = context.account.filter(|_| change.kind == "git" && context.facts.is_host())?;
+    let said = context.facts.ask(account, "git", &["var", "GIT_COMMITTER_IDENT"], b"").ok().flatten()?;
     // The time follows.
     let identity = said.stdout.trim().rsplit_once('>')?.0.to_owned() + ">";
     said.success().then_some(identity)

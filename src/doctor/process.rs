@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 
-use super::patient::{Patient, Running};
+use super::context::{DoctorContext, Running};
 use crate::facts::machine::RunningRunner;
 use crate::facts::service::Service;
 use crate::fault::quoted;
 use crate::finding::Findings;
 
 /// gitlab-runner runs, and as its unit says.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let start = "$ systemctl start gitlab-runner; $ systemctl status gitlab-runner";
-    match patient.running()? {
-        Running::Service(process) => compare(patient, &process, findings),
+    match context.running()? {
+        Running::Service(process) => compare(context, &process, findings),
         Running::Own(RunningRunner { pid, uid, .. }) => findings.note(
             "runner-user-mode",
             format!("gitlab-runner (process {pid}) runs as uid {uid}, not as root: its shell jobs run as that user"),
@@ -39,24 +39,24 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 }
 
 /// The running service against what its unit says now, and where there is none, against what is looked at.
-fn compare(patient: &Patient<'_>, process: &RunningRunner, findings: &mut Findings) {
+fn compare(context: &DoctorContext<'_>, process: &RunningRunner, findings: &mut Findings) {
     let RunningRunner { pid, says, .. } = process;
     let differs = |one: &Service| says.user != one.user || says.config != one.config;
     let user = says.user.as_deref().unwrap_or("root");
-    match patient.service.filter(|service| !service.masked) {
+    match context.service.filter(|service| !service.masked) {
         Some(service) if differs(service) => findings.problem(
             "process-outdated",
             format!("gitlab-runner (process {pid}) was started with other --user or --config than its unit says now"),
             "when no job runs: $ systemctl daemon-reload && systemctl restart gitlab-runner",
         ),
-        None if user != patient.name => findings.problem(
+        None if user != context.name => findings.problem(
             "process-user",
-            format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", patient.name),
-            mend!("look at that account: $ runner-prep doctor --user {}; or start it with --user {}", user, patient.name),
+            format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", context.name),
+            mend!("look at that account: $ runner-prep doctor --user {}; or start it with --user {}", user, context.name),
         ),
-        None if says.config.as_ref().is_some_and(|path| *path != patient.config.path) => findings.problem(
+        None if says.config.as_ref().is_some_and(|path| *path != context.config.path) => findings.problem(
             "process-config",
-            format!("gitlab-runner (process {pid}) reads another file than {}", patient.shown()),
+            format!("gitlab-runner (process {pid}) reads another file than {}", context.shown()),
             mend!("look at that file: $ runner-prep doctor --config {}", says.config.as_deref().map(quoted).unwrap_or_default()),
         ),
         _ => findings.fine(format!("process {pid}, as root, jobs as {user}")),

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
+use super::context::{Login, Running};
 use super::login;
-use super::patient::{Login, Running};
 use crate::facts::programs::{DOCKERD, install, is_had, is_known, is_there, is_whole};
 use crate::finding::Findings;
 use crate::repair::{Repair, quoted};
@@ -20,7 +20,7 @@ const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin
 /// What jobs of the shell executor call.
 const OF_JOBS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
 
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let mut wanted = Vec::new();
     let mut want = |program: &'static str, is_wanted: bool| {
         if is_wanted {
@@ -28,34 +28,34 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         }
     };
     let commands = || {
-        let rules = patient.wanted_rules().into_iter().map(|(_, command)| command);
-        let simple = patient.wanted_strings("sudoers", "commands").into_iter().map(str::to_owned);
+        let rules = context.wanted_rules().into_iter().map(|(_, command)| command);
+        let simple = context.wanted_strings("sudoers", "commands").into_iter().map(str::to_owned);
         simple.chain(rules).filter_map(|command| command.split(' ').next().map(str::to_owned))
     };
     let calls = |name: &str| commands().any(|command| Path::new(&command).ends_with(name));
-    want("sudo", patient.wants("deploy") || commands().next().is_some());
-    want("rsync", patient.wants("deploy") || calls("rsync"));
-    want("git", patient.wants_any(super::check::SHELL));
-    want("ssh", patient.wants_any(&["ssh_key", "known_hosts"]));
-    want("docker", patient.account.is_some() && patient.is_in("docker")? || calls("docker"));
+    want("sudo", context.wants("deploy") || commands().next().is_some());
+    want("rsync", context.wants("deploy") || calls("rsync"));
+    want("git", context.wants_any(super::check::SHELL));
+    want("ssh", context.wants_any(&["ssh_key", "known_hosts"]));
+    want("docker", context.account.is_some() && context.is_in("docker")? || calls("docker"));
     want("gitlab-runner", true);
-    want(DOCKERD, needs_daemon(patient));
+    want(DOCKERD, needs_daemon(context));
     let mut missing = Vec::new();
     for program in wanted.iter().copied() {
         let is_missing = match program {
-            "gitlab-runner" | DOCKERD => !is_had(patient.facts, patient.service, program)?,
-            "docker" => patient.find(USUAL_PATH.split(':'), program).is_none(),
+            "gitlab-runner" | DOCKERD => !is_had(context.facts, context.service, program)?,
+            "docker" => context.find(USUAL_PATH.split(':'), program).is_none(),
             // The rule names a path.
             _ => match commands().find(|command| Path::new(command).ends_with(program)) {
-                Some(path) => !is_there(patient.facts, &path)?,
-                None => !is_there(patient.facts, program)?,
+                Some(path) => !is_there(context.facts, &path)?,
+                None => !is_there(context.facts, program)?,
             },
         };
         if is_missing && is_known(program) {
             missing.push(program);
         }
     }
-    let repair = if missing.is_empty() { Repair::default() } else { install(patient.facts, &missing)? };
+    let repair = if missing.is_empty() { Repair::default() } else { install(context.facts, &missing)? };
     for program in &missing {
         let code = match *program {
             "sudo" => "sudo-missing".to_owned(),
@@ -65,15 +65,15 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         findings.problem(&code, format!("{program} is not installed"), &repair);
     }
     let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
-    if let Login::Good(found) = login::tried(patient)? {
+    if let Login::Good(found) = login::tried(context)? {
         for name in of_jobs.filter(|name| !found.iter().any(|one| one == name)) {
-            let path = patient.find(USUAL_PATH.split(':'), name).unwrap_or_default();
+            let path = context.find(USUAL_PATH.split(':'), name).unwrap_or_default();
             findings.problem(
                 &format!("{name}-not-found"),
-                format!("{} does not find {name}, which is {}", patient.name, path.display()),
+                format!("{} does not find {name}, which is {}", context.name, path.display()),
                 mend!(
                     "correct PATH in the login files of {}, or: $ ln -s {} /usr/local/bin/{}",
-                    patient.name,
+                    context.name,
                     quoted(&path),
                     name
                 ),
@@ -81,7 +81,7 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         }
     }
     if findings.is_empty() {
-        let contained = matches!(patient.running()?, Running::Contained(_));
+        let contained = matches!(context.running()?, Running::Contained(_));
         let place = if contained { "; gitlab-runner is in a container's image" } else { "" };
         findings.fine(format!("all that jobs call is there{place}"));
     }
@@ -90,10 +90,10 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
 
 /// True when a runner of the profile starts containers with the usual daemon, or will once it is registered. What others
 /// lay over a part of a system is not known.
-fn needs_daemon(patient: &Patient<'_>) -> bool {
-    let needs = || match patient.docker_runners() {
+fn needs_daemon(context: &DoctorContext<'_>) -> bool {
+    let needs = || match context.docker_runners() {
         Ok(runners) if !runners.is_empty() => runners.iter().any(Runner::has_usual_daemon),
-        _ => patient.wants_usual_daemon(),
+        _ => context.wants_usual_daemon(),
     };
-    patient.wants("config") && needs() && is_whole(patient.facts)
+    context.wants("config") && needs() && is_whole(context.facts)
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::Patient;
-use super::patient::Running;
+use super::DoctorContext;
+use super::context::Running;
 use crate::facts::machine::Machine;
 use crate::fault::quoted;
 use crate::finding::Findings;
@@ -22,9 +22,9 @@ enum LoggedSince {
 }
 
 /// The running process works with the file as it is on disk. Only what is proven is called fine.
-pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
-    let process = match patient.running()? {
+pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
+    let process = match context.running()? {
         Running::Service(process) => process,
         Running::Own(process) if process.says.config.is_some() => process,
         Running::Contained(_) => {
@@ -40,8 +40,8 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
             return Ok(());
         }
     };
-    let path = process.says.config.as_ref().unwrap_or(&patient.config.path);
-    let Some(times) = patient.facts.times(path)? else {
+    let path = process.says.config.as_ref().unwrap_or(&context.config.path);
+    let Some(times) = context.facts.times(path)? else {
         findings.unknown("runner-not-registered", format!("{} does not exist", path.display()), "");
         return Ok(());
     };
@@ -64,7 +64,7 @@ pub(super) fn loaded(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
                 "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
                  that was put back), it is not loaded"
             ),
-            mend!("to be sure that it is: $ touch {}", quoted(&patient.config.path)),
+            mend!("to be sure that it is: $ touch {}", quoted(&context.config.path)),
         ),
         LoggedSince::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",

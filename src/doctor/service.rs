@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::check::refuse;
-use super::patient::{Patient, Running};
+use super::context::{DoctorContext, Running};
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;
 use crate::policy::SECURE_PATH;
@@ -14,9 +14,9 @@ use crate::runner_config::EXECUTORS;
 const KNOWN_BAD: &str = include_str!("known_bad.tsv");
 
 /// gitlab-runner is there.
-pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let program = patient.find(SECURE_PATH.split(':'), "gitlab-runner");
-    let version = match &patient.version {
+pub(super) fn installed(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let program = context.find(SECURE_PATH.split(':'), "gitlab-runner");
+    let version = match &context.version {
         Ok(version) => *version,
         Err(error) => {
             refuse(findings, error);
@@ -25,7 +25,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
     };
     match (version, program) {
         (Some(version), _) => {
-            known_bad(patient, &version.to_string(), findings)?;
+            known_bad(context, &version.to_string(), findings)?;
             findings.else_fine(format!("gitlab-runner {version}"));
         }
         (None, Some(path)) => {
@@ -36,7 +36,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
             );
         }
         // The check of the process tells it.
-        (None, None) if matches!(patient.running()?, Running::Contained(_)) => {
+        (None, None) if matches!(context.running()?, Running::Contained(_)) => {
             findings.fine("it is in a container's image, not on this machine");
         }
         (None, None) => {}
@@ -45,15 +45,15 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
 }
 
 /// A release with a known fault: a problem where jobs of this host meet the fault, a note where that can't be seen.
-fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> Result<()> {
+fn known_bad(context: &DoctorContext<'_>, version: &str, findings: &mut Findings) -> Result<()> {
     for line in KNOWN_BAD.lines().filter(|line| !line.starts_with('#')) {
         let [release, meets, what, mended] = line.split('\t').collect::<Vec<_>>()[..] else { continue };
         if release != version {
             continue;
         }
-        let runners = patient.all_runners()?;
+        let runners = context.all_runners()?;
         let message = format!("gitlab-runner {version}: {what}");
-        let repair = update_runner(patient.facts, mended)?;
+        let repair = update_runner(context.facts, mended)?;
         let is_met = runners.iter().any(|runner| runner.has_executor(meets));
         if is_met || runners.is_empty() || !EXECUTORS.contains(&meets) {
             findings.weigh(is_met, "runner-known-bad", message, repair);
@@ -63,13 +63,13 @@ fn known_bad(patient: &Patient<'_>, version: &str, findings: &mut Findings) -> R
 }
 
 /// The unit starts gitlab-runner for the right account, with the right file.
-pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let user = patient.name;
-    let home = patient.account.map_or_else(|| format!("/home/{user}"), |account| quoted(&account.home));
+pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let user = context.name;
+    let home = context.account.map_or_else(|| format!("/home/{user}"), |account| quoted(&account.home));
     let install =
         format!("gitlab-runner install --user {user} --working-directory {home} && gitlab-runner start");
-    let Some(service) = patient.service else {
-        match patient.running()? {
+    let Some(service) = context.service else {
+        match context.running()? {
             Running::Service(process) => findings.note(
                 "service-other",
                 format!("gitlab-runner runs (process {}), but not by a unit of systemd", process.pid),
@@ -94,7 +94,7 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         return Ok(());
     }
     let jobs_as = service.user.as_ref().or(service.run_as.as_ref()).filter(|user| *user != "root");
-    let runners = patient.all_runners().unwrap_or_default();
+    let runners = context.all_runners().unwrap_or_default();
     if jobs_as.is_none() && runners.iter().any(|runner| runner.has_executor("shell")) {
         findings.problem(
             "service-jobs-as-root",
@@ -103,28 +103,28 @@ pub(super) fn unit(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         );
     }
     if let Some(user) = &service.user {
-        if patient.facts.account(user)?.is_none() {
+        if context.facts.account(user)?.is_none() {
             findings.problem(
                 "service-user-missing",
                 format!("{unit} runs jobs as {user}, and there is no such account"),
-                if *user == patient.name {
-                    patient.apply()
+                if *user == context.name {
+                    context.apply()
                 } else {
-                    mend!("$ {} --user {}", patient.command, user)
+                    mend!("$ {} --user {}", context.command, user)
                 },
             );
-        } else if user != patient.name {
+        } else if user != context.name {
             findings.problem(
                 "service-user",
-                format!("{unit} runs jobs as {user}, not as {}", patient.name),
+                format!("{unit} runs jobs as {user}, not as {}", context.name),
                 mend!("correct --user in {}, or say --user {}", unit, user),
             );
         }
     }
-    if service.config.as_ref().is_some_and(|path| *path != patient.config.path) {
+    if service.config.as_ref().is_some_and(|path| *path != context.config.path) {
         findings.problem(
             "service-config",
-            format!("{unit} reads another file than {}", patient.shown()),
+            format!("{unit} reads another file than {}", context.shown()),
             mend!("correct --config in {}, or leave --config away here", unit),
         );
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::Patient;
+use super::DoctorContext;
 use crate::change::{FileKind, Harm};
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
@@ -17,13 +17,13 @@ use crate::policy::{EFFECT, SECURE_PATH, SUDOERS_DIRECTORY};
 const OURS: &str = "gitlab-runner";
 
 /// The program is there and can become root.
-pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(path) = patient.find(SECURE_PATH.split(':'), "sudo") else {
+pub(super) fn installed(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(path) = context.find(SECURE_PATH.split(':'), "sudo") else {
         return Ok(());
     };
     let shown = path.display();
-    let seen = patient.facts.stat(&path)?;
-    let (root, _) = patient.facts.ids(&crate::change::Owner::Root)?.unwrap_or_default();
+    let seen = context.facts.stat(&path)?;
+    let (root, _) = context.facts.ids(&crate::change::Owner::Root)?.unwrap_or_default();
     if seen.is_some_and(|seen| seen.mode & 0o4000 == 0 || seen.uid != root) {
         findings.problem(
             "sudo-not-setuid",
@@ -31,7 +31,7 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
             mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
         );
     }
-    let said = patient.machine.map(|machine| machine.ask("sudo", &["--version"], &[])).transpose()?.flatten();
+    let said = context.machine.map(|machine| machine.ask("sudo", &["--version"], &[])).transpose()?.flatten();
     // sudo-rs 0.2.5 says it on standard error.
     let first = |said: Finished| said.stdout.lines().chain(said.stderr.lines()).next().map(str::to_owned);
     let version = said.and_then(first);
@@ -42,16 +42,16 @@ pub(super) fn installed(patient: &Patient<'_>, findings: &mut Findings) -> Resul
 }
 
 /// Rules in files that sudo skips.
-pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
+pub(super) fn files(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let directory = Path::new(SUDOERS_DIRECTORY);
-    let mut names = patient.facts.names(directory)?;
+    let mut names = context.facts.names(directory)?;
     names.sort();
     let has_ours = names.iter().any(|name| name == OURS);
     for name in names.iter().filter(|name| name.contains('.') || name.ends_with('~')) {
         let path = directory.join(name);
         let shown = path.display();
-        let text = text(patient, &path)?;
-        if text.lines().any(|line| line.split_whitespace().next() == Some(patient.name)) {
+        let text = text(context, &path)?;
+        if text.lines().any(|line| line.split_whitespace().next() == Some(context.name)) {
             let message =
                 format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
             let live = directory.join(OURS);
@@ -63,25 +63,25 @@ pub(super) fn files(patient: &Patient<'_>, findings: &mut Findings) -> Result<()
     Ok(())
 }
 
-fn text(patient: &Patient<'_>, path: &Path) -> Result<String> {
-    let seen = match patient.facts.stat(path)? {
-        Some(seen) if seen.kind == FileKind::Regular => patient.facts.file(path, MOST_BYTES)?,
+fn text(context: &DoctorContext<'_>, path: &Path) -> Result<String> {
+    let seen = match context.facts.stat(path)? {
+        Some(seen) if seen.kind == FileKind::Regular => context.facts.file(path, MOST_BYTES)?,
         _ => None,
     };
     Ok(seen.map(|seen| seen.text().into_owned()).unwrap_or_default())
 }
 
 /// The whole policy, in visudo's own eyes.
-pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = patient.machine else { return Ok(()) };
+pub(super) fn policy(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let Some(machine) = context.machine else { return Ok(()) };
     match machine.ask("visudo", &["-c"], &[])? {
         None => findings.unknown(
             "visudo-missing",
             "visudo is not installed: nobody can judge the policy",
-            install(patient.facts, &["sudo"])?,
+            install(context.facts, &["sudo"])?,
         ),
         Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
-        Some(done) => match lax(patient, &done)? {
+        Some(done) => match lax(context, &done)? {
             Some(files) => findings.note(
                 "sudoers-lax",
                 format!("visudo wants another mode, and sudo reads them all the same: {files}"),
@@ -99,14 +99,14 @@ pub(super) fn policy(patient: &Patient<'_>, findings: &mut Findings) -> Result<(
 
 /// The files of whose mode alone visudo complains, where nobody else can write them and sudo reads them; `None` where there
 /// is more to it.
-fn lax(patient: &Patient<'_>, done: &Finished) -> Result<Option<String>> {
+fn lax(context: &DoctorContext<'_>, done: &Finished) -> Result<Option<String>> {
     let mut files: Vec<String> = Vec::new();
     for line in done.stdout.lines().chain(done.stderr.lines()).map(str::trim) {
         if line.is_empty() || line.ends_with(": parsed OK") {
             continue;
         }
         let Some(file) = line.strip_suffix(": bad permissions, should be mode 0440") else { return Ok(None) };
-        let seen = patient.facts.stat(Path::new(file))?;
+        let seen = context.facts.stat(Path::new(file))?;
         if seen.is_none_or(|seen| seen.uid != 0 || seen.mode & 0o022 != 0) {
             return Ok(None);
         }
@@ -122,23 +122,23 @@ fn lax(patient: &Patient<'_>, done: &Finished) -> Result<Option<String>> {
 ///
 /// # Errors
 /// When sudo does not list them.
-pub(super) fn listed(patient: &Patient<'_>) -> Result<String> {
-    let by_root = patient.facts.sudo(None, &["-n", "-ll", "-U", patient.name], &[])?;
+pub(super) fn listed(context: &DoctorContext<'_>) -> Result<String> {
+    let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", context.name], &[])?;
     let Some(by_root) = by_root else { return Ok(String::new()) };
     if by_root.success() {
         return Ok(by_root.stdout);
     }
     // Some policies let everybody use sudo but root.
-    let by_itself = patient.facts.sudo(patient.account, &["-n", "-ll"], &[])?.filter(Finished::success);
+    let by_itself = context.facts.sudo(context.account, &["-n", "-ll"], &[])?.filter(Finished::success);
     let said = by_root.complaint();
     by_itself
         .map(|said| said.stdout)
-        .with_context(|| format!("sudo does not list the rules of {}: {said}", patient.name))
+        .with_context(|| format!("sudo does not list the rules of {}: {said}", context.name))
 }
 
 /// The effect of rules that are as wanted, as their own resources asked it of sudo. What takes it away is told there.
-pub(super) fn effect(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    for plan in patient.sudo_plans().flatten() {
+pub(super) fn effect(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    for plan in context.sudo_plans().flatten() {
         for (_, what) in plan.right.iter().filter(|(kind, _)| *kind == EFFECT) {
             findings.fine(what);
         }

@@ -5,18 +5,18 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Patient;
+use super::DoctorContext;
 use super::sudo::listed;
 use crate::finding::{COULD_NOT_LOOK, Findings};
 use crate::policy::{OURS, way_to_root};
 use crate::text::sudo_list::{ListedCommand, Question, SudoVerdict, entries, verdict};
 
 /// Every rule that hands out root, in sudo's own words: also those of groups and aliases.
-pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()> {
-    let text = match listed(patient) {
+pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
+    let text = match listed(context) {
         Ok(text) => text,
         Err(error) => {
-            let name = patient.name;
+            let name = context.name;
             findings.unknown(
                 COULD_NOT_LOOK,
                 format!("{error:#}"),
@@ -27,10 +27,10 @@ pub(super) fn look(patient: &Patient<'_>, findings: &mut Findings) -> Result<()>
         }
     };
     // Whatever name it was given.
-    let identity = |path: &Path| patient.facts.stat(path).ok().flatten().map(|seen| seen.identity);
-    let own = patient.facts.program().and_then(|path| identity(&path));
+    let identity = |path: &Path| context.facts.stat(path).ok().flatten().map(|seen| seen.identity);
+    let own = context.facts.program().and_then(|path| identity(&path));
     let is_own = |program: &str| own.is_some() && identity(Path::new(program)) == own;
-    judge(patient.name, &patient.wanted_strings("sudoers", "commands"), &entries(&text), &is_own, findings);
+    judge(context.name, &context.wanted_strings("sudoers", "commands"), &entries(&text), &is_own, findings);
     findings.else_fine("no rule beside the profile's equals root");
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::looks::{Looks, unreadable};
-use super::shut::{shut, shut_by_mode};
+use super::home_reads::{HomeReads, unreadable};
+use super::shut::{closed_by_mode, shut};
 use super::{Account, Facts, MOST_BYTES, rights, seen};
 use crate::change::Seen;
 use crate::sys::dir::Dir;
@@ -24,9 +24,9 @@ impl Facts<'_> {
         let mut ahead: BTreeMap<OsString, Vec<Option<Seen>>> = BTreeMap::new();
         let mut readable = Vec::new();
         if let Ok(Some(home)) = self.home_of(account) {
-            if let Ok(_rights) = home.act() {
-                let mut looks =
-                    Looks { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
+            if let Ok(_rights) = home.enter_identity() {
+                let mut reads =
+                    HomeReads { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
                 // A directory after what lies in it: then it is open already.
                 for name in paths.iter().rev() {
                     let path = account.home.join(name).into_os_string();
@@ -40,7 +40,7 @@ impl Facts<'_> {
                         }
                     } else if let Some(known) = ahead.get_mut(&path) {
                         known.extend(known.first().cloned());
-                    } else if let Ok(seen) = looks.at(Path::new(name)) {
+                    } else if let Ok(seen) = reads.at(Path::new(name)) {
                         ahead.insert(path, vec![seen]);
                     }
                 }
@@ -60,10 +60,11 @@ impl Facts<'_> {
         }
         let Some(home) = self.home_of(account)? else { return Ok(vec![None; relative.len()]) };
         // One taking of the account's rights and one look at each directory for the whole batch.
-        let _rights = home.act()?;
-        let mut looks = Looks { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
+        let _rights = home.enter_identity()?;
+        let mut reads =
+            HomeReads { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
         let seen = relative.iter().zip(ahead);
-        seen.map(|(name, ahead)| ahead.map_or_else(|| looks.at(Path::new(name)), Ok)).collect()
+        seen.map(|(name, ahead)| ahead.map_or_else(|| reads.at(Path::new(name)), Ok)).collect()
     }
 
     /// The names in a directory below the account's home, no link followed; empty when it does not exist.
@@ -112,7 +113,7 @@ impl Facts<'_> {
             return Ok(None);
         }
         if self.root.owner().uid != 0 {
-            return shut_by_mode(self, account, path);
+            return closed_by_mode(self, account, path);
         }
         let look = || shut(self.root, path);
         let own = Guard::enter(rights(account)).map(|_rights| look());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::looks::unreadable;
+use super::home_reads::unreadable;
 use super::machine::Machine;
 use super::{
     ASKING, Account, Facts, MOST_BYTES, Supposed, Times, name_services, package, programs, rights, seen,

@@ -5,8 +5,8 @@
 
 pub mod before_rules;
 mod home;
+mod home_reads;
 mod live;
-mod looks;
 pub mod machine;
 mod package;
 pub mod programs;
@@ -34,7 +34,7 @@ use crate::sys::identity::Identity;
 use crate::sys::root::Root;
 pub use crate::sys::sudo::{INPUT, broken};
 pub use crate::sys::supposed::Supposed;
-pub use looks::unreadable;
+pub use home_reads::unreadable;
 pub use unit::UnitState;
 
 /// No file in a home or under `/etc` that we read is larger; a sparse one must not fill the memory.

@@ -24,7 +24,7 @@ pub(super) fn shut(root: &Root, path: &Path) -> Option<PathBuf> {
 }
 
 /// The same by what modes let an account do: what lies in its home is its own, where the owner of the tree has it.
-pub(super) fn shut_by_mode(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Option<PathBuf>> {
+pub(super) fn closed_by_mode(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Option<PathBuf>> {
     let mut way: Vec<&Path> = path.ancestors().filter(|path| path.parent().is_some()).collect();
     way.reverse();
     for part in way {

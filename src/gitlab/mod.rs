@@ -43,13 +43,13 @@ pub struct Asked<'a> {
 }
 
 /// What became of a change.
-struct Fate<'a> {
+struct ProjectOutcome<'a> {
     change: &'a ProjectChange,
     outcome: &'static str,
     undo: Vec<ApiCall>,
 }
 
-impl<'a> Fate<'a> {
+impl<'a> ProjectOutcome<'a> {
     fn of(change: &'a ProjectChange, outcome: &'static str) -> Self {
         Self { change, outcome, undo: Vec::new() }
     }
@@ -61,8 +61,8 @@ impl<'a> Fate<'a> {
 /// When GitLab can't be asked, or does not show what matters.
 pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
-    let fates: Vec<_> = changes.iter().map(|change| Fate::of(change, "planned")).collect();
-    Ok(report(asked, &fates, notes))
+    let outcomes: Vec<_> = changes.iter().map(|change| ProjectOutcome::of(change, "planned")).collect();
+    Ok(report(asked, &outcomes, notes))
 }
 
 /// Do it, and look again.
@@ -71,24 +71,24 @@ pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
 /// As [`plan()`]; from the first change on, an error is part of the report.
 pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
-    let (mut fates, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);
+    let (mut outcomes, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);
     for change in &changes {
         if has_stopped {
-            fates.push(Fate::of(change, "not-reached"));
+            outcomes.push(ProjectOutcome::of(change, "not-reached"));
             continue;
         }
-        let fate = match carry_out(gitlab, change) {
-            Ok(undo) => Fate { change, outcome: "applied", undo },
+        let made = match carry_out(gitlab, change) {
+            Ok(undo) => ProjectOutcome { change, outcome: "applied", undo },
             Err(Failure { error, stops }) => {
                 has_stopped = stops;
                 errors.push(error.context(format!("{}: {}", change.path, change.what)));
-                Fate::of(change, "failed")
+                ProjectOutcome::of(change, "failed")
             }
         };
-        fates.push(fate);
+        outcomes.push(made);
     }
     let mut report = match look(gitlab, asked).context("what was changed can't be looked at again") {
-        _ if changes.is_empty() || has_stopped => report(asked, &fates, notes),
+        _ if changes.is_empty() || has_stopped => report(asked, &outcomes, notes),
         Ok((left, mut after)) => {
             // Whose key a new one is, is known before it is there.
             let is_new = |note: &Note| !after.pending.contains(note);
@@ -96,7 +96,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             after.pending.extend(of_changes);
             after.warnings.extend(notes.warnings.into_iter().filter(|note| note.harm == Harm::Jobs));
             let has_failed = |left: &ProjectChange| {
-                fates.iter().any(|fate| fate.outcome == "failed" && fate.change.what == left.what)
+                outcomes.iter().any(|made| made.outcome == "failed" && made.change.what == left.what)
             };
             if let Some(left) = left.iter().find(|left| !has_failed(left)) {
                 errors.push(fault(
@@ -105,11 +105,11 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
                     "another program may be changing it back; look at it in GitLab, then run the same command again",
                 ));
             }
-            report(asked, &fates, after)
+            report(asked, &outcomes, after)
         }
         Err(error) => {
             errors.push(error);
-            report(asked, &fates, notes)
+            report(asked, &outcomes, notes)
         }
     };
     for error in errors.iter().rev() {
@@ -200,15 +200,15 @@ fn fingerprint(line: &str) -> String {
     line.map(|line| line.key().fingerprint()).unwrap_or_default()
 }
 
-fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
-    let changes = fates.iter().map(|fate| {
-        let ProjectChange { path, what, why, before, after, .. } = fate.change;
+fn report(asked: &Asked<'_>, outcomes: &[ProjectOutcome<'_>], notes: Notes) -> Report {
+    let changes = outcomes.iter().map(|made| {
+        let ProjectChange { path, what, why, before, after, .. } = made.change;
         Remote {
             kind: plan::KIND,
             id: format!("{path}: {what}"),
-            action: fate.change.action(),
+            action: made.change.action(),
             why: why.clone(),
-            outcome: fate.outcome,
+            outcome: made.outcome,
             value: ValueChange {
                 name: what.clone(),
                 path: Vec::new(),
@@ -218,9 +218,9 @@ fn report(asked: &Asked<'_>, fates: &[Fate<'_>], notes: Notes) -> Report {
             },
         }
     });
-    let undo = fates.iter().rev().flat_map(|fate| {
-        fate.undo.iter().map(|call| ManualStep {
-            what: format!("{}: {}: {} {}", fate.change.path, fate.change.what, call.method, call.path),
+    let undo = outcomes.iter().rev().flat_map(|made| {
+        made.undo.iter().map(|call| ManualStep {
+            what: format!("{}: {}: {} {}", made.change.path, made.change.what, call.method, call.path),
             command: call.glab(&asked.wanted.url),
         })
     });

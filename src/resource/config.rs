@@ -3,8 +3,8 @@
 //! Owns single values, never the file: what the profile does not name keeps its bytes. Nothing of the
 //! file but those values may ever be shown: it holds tokens.
 
+mod comparison;
 mod diff;
-mod work;
 
 use std::borrow::Cow;
 use std::cell::RefCell;

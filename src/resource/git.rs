@@ -2,9 +2,9 @@
 //!
 //! Never overrides a value, never touches other settings.
 
+mod effective;
 mod judge;
 mod reach;
-mod sight;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,8 @@ use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
+use effective::{EffectiveValue, invalid, is_shut};
 use judge::{JudgedSetting, judge, look_at_service};
-use sight::{Sight, invalid, is_shut};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
 const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
@@ -106,7 +106,7 @@ impl Resource for Git {
                 (target.home.join(name), seen.as_ref().filter(|seen| !is_shut(context, seen)))
             }))
             .collect();
-        let found = ["name", "email"].map(|key| Sight::of(context, &tops, key, notes));
+        let found = ["name", "email"].map(|key| EffectiveValue::of(context, &tops, key, notes));
         let [name, email] = found;
         let (name, email) = (name?, email?);
         judge(context, &name.settings, name.is_unclear, notes)?;
@@ -186,7 +186,7 @@ impl Resource for Git {
 
 impl Git {
     /// An address of somebody else's stays, also where the profile gives another one.
-    fn tell_kept(&self, context: &Context<'_>, email: &Sight, notes: &mut Notes) {
+    fn tell_kept(&self, context: &Context<'_>, email: &EffectiveValue, notes: &mut Notes) {
         let Some(Email(wanted)) = &self.email else { return };
         let found = email.value.as_ref().filter(|found| found.value.as_ref() != Some(wanted));
         if let Some(found) = found.filter(|_| email.is_sure) {

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::root_file::MARK;
-use super::sudo_whole::Whole;
+use super::sudo_text::PolicyText;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::broken;
 use crate::facts::{Facts, MOST_BYTES, close, programs};
@@ -54,7 +54,7 @@ pub(super) struct Policy {
     /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
     pub(super) doubt: Option<PolicyLine>,
     /// All of it but our own files.
-    whole: Whole,
+    whole: PolicyText,
     /// Where sudo looks for programs.
     pub(super) secure_path: String,
 }
@@ -201,7 +201,7 @@ impl<'a> PolicyWalk<'a> {
             terminal: Vec::new(),
             needs_terminal: false,
             doubt: None,
-            whole: Whole::default(),
+            whole: PolicyText::default(),
             secure_path: SECURE_PATH.to_owned(),
         };
         let mut walk = PolicyWalk {

@@ -12,7 +12,7 @@ use super::output::write;
 use super::place::Site;
 use super::store::NamedProfiles;
 use crate::cli::Environment;
-use crate::completion::{self, CompletionPoint, Wish, Word};
+use crate::completion::{self, CandidateKind, CompletionPoint, Word};
 use crate::profile::{self, ProfileStore as _};
 use crate::report::escape;
 use crate::resource::{self, Context, KINDS, Options, Target};
@@ -25,12 +25,12 @@ const MOST_CHARACTERS: usize = 100;
 pub fn complete(words: &[String], environment: Environment, streams: &mut Streams<'_>) -> Exit {
     let place = completion::place(words);
     // Who may not look gets less.
-    let known = match &place.wish {
-        Wish::Words(words) => words.clone(),
-        Wish::Profile => profiles(&place, environment).unwrap_or_default(),
-        Wish::Kind => KINDS.iter().map(|kind| Word::new(kind.name, kind.summary)).collect(),
-        Wish::Runner => runners(&place, environment).unwrap_or_default(),
-        Wish::File | Wish::Directory | Wish::Nothing => Vec::new(),
+    let known = match &place.candidates {
+        CandidateKind::Words(words) => words.clone(),
+        CandidateKind::Profile => profiles(&place, environment).unwrap_or_default(),
+        CandidateKind::Kind => KINDS.iter().map(|kind| Word::new(kind.name, kind.summary)).collect(),
+        CandidateKind::Runner => runners(&place, environment).unwrap_or_default(),
+        CandidateKind::File | CandidateKind::Directory | CandidateKind::Nothing => Vec::new(),
     };
     write(streams.out, &place.answer(&known));
     Exit::Converged

@@ -10,7 +10,7 @@ use super::place::Site;
 use super::reader;
 use super::store::{NamedProfiles, resolve, sections};
 use crate::cli::DoctorOptions;
-use crate::doctor::{self, ExaminedConfig, Patient};
+use crate::doctor::{self, DoctorContext, ExaminedConfig};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
 use crate::fault::{self, Nature, fault};
@@ -97,7 +97,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
         Some(version) => Ok(Some(version)),
         None => facts.runner_version(true),
     };
-    let patient = Patient {
+    let context = DoctorContext {
         facts: &facts,
         machine: machine.as_ref(),
         profiles: &names,
@@ -114,7 +114,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
         registries: &asked.registry,
         login: OnceCell::new(),
     };
-    let mut found = doctor::examine(&patient);
+    let mut found = doctor::examine(&context);
     if asked.online && root.is_host() {
         found.extend(super::gitlab::findings(asked, &profile, (root, &facts)));
     }

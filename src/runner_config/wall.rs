@@ -9,24 +9,24 @@ use super::{Item, strings_at};
 
 /// What jobs get, as the rest of a sentence that begins with "jobs".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gift {
+pub enum Grant {
     /// A way to root on the host, or to its files.
     Root(&'static str),
     /// One of several walls is gone, and the others stand.
     Layer(&'static str),
 }
-use Gift::{Layer, Root};
+use Grant::{Layer, Root};
 
 /// A value that gives jobs something.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hole {
+pub struct Exposure {
     /// Where it stands: `docker.volumes[1]`.
     pub place: String,
     /// What it gives.
-    pub gift: Gift,
+    pub grant: Grant,
 }
 
-type WallTest = fn(&str) -> Option<Gift>;
+type WallTest = fn(&str) -> Option<Grant>;
 
 /// The keys of `[runners.docker]`, and what one of their texts gives.
 const KEYS: &[(&str, WallTest)] = &[
@@ -48,12 +48,12 @@ const KEYS: &[(&str, WallTest)] = &[
 ];
 
 /// All of them in a `[runners.docker]`, and in what is wanted beside it: of each key the further texts.
-pub fn holes(docker: Option<&dyn TableLike>, wanted: &dyn Fn(&str) -> Vec<String>) -> Vec<Hole> {
+pub fn exposures(docker: Option<&dyn TableLike>, wanted: &dyn Fn(&str) -> Vec<String>) -> Vec<Exposure> {
     let mut found = Vec::new();
     for (key, judge) in KEYS {
         let item = docker.and_then(|docker| docker.get(key));
         let mut look = |place: String, text: &str| {
-            found.extend(judge(text).map(|gift| Hole { place, gift }));
+            found.extend(judge(text).map(|grant| Exposure { place, grant }));
         };
         // What the profile wants may stand there already, and is said in one way before and after.
         let wanted = wanted(key);
@@ -73,15 +73,15 @@ pub fn holes(docker: Option<&dyn TableLike>, wanted: &dyn Fn(&str) -> Vec<String
     }
     let devices = docker.and_then(|docker| docker.get("services_devices")).and_then(Item::as_table_like);
     for (pattern, _) in devices.into_iter().flat_map(|table| table.iter()) {
-        for gift in strings_at(devices, pattern).into_iter().filter_map(device) {
-            found.push(Hole { place: "docker.services_devices".to_owned(), gift });
+        for grant in strings_at(devices, pattern).into_iter().filter_map(device) {
+            found.push(Exposure { place: "docker.services_devices".to_owned(), grant });
         }
     }
     found
 }
 
-fn is_host(mode: &str, gift: Gift) -> Option<Gift> {
-    (mode == "host").then_some(gift)
+fn is_host(mode: &str, grant: Grant) -> Option<Grant> {
+    (mode == "host").then_some(grant)
 }
 
 /// Files of the host that nobody but root reads: who has a directory above one of them has it, too.
@@ -133,7 +133,7 @@ const HARMLESS: [&str; 8] = [
     "/etc/gitlab-runner/certs",
 ];
 
-fn volume(text: &str) -> Option<Gift> {
+fn volume(text: &str) -> Option<Grant> {
     let volume = Volume::parse(text);
     let path = volume.host_path()?;
     if path == "/" {
@@ -156,17 +156,17 @@ fn volume(text: &str) -> Option<Gift> {
             return Some(Layer("change a file of the host's /etc"));
         }
         let is_above_or_below = |place: &&(&str, &str)| holds(&path, place.0) || holds(place.0, &path);
-        if let Some((_, gift)) = OF_ROOT.iter().find(is_above_or_below) {
-            return Some(Root(gift));
+        if let Some((_, grant)) = OF_ROOT.iter().find(is_above_or_below) {
+            return Some(Root(grant));
         }
     }
     if is_home {
         return Some(Root("read the home of an account of the host"));
     }
-    SECRETS.iter().find(|(place, _)| holds(&path, place)).map(|(_, gift)| Root(gift))
+    SECRETS.iter().find(|(place, _)| holds(&path, place)).map(|(_, grant)| Root(grant))
 }
 
-fn capability(name: &str) -> Option<Gift> {
+fn capability(name: &str) -> Option<Grant> {
     let name = name.to_ascii_uppercase();
     match name.strip_prefix("CAP_").unwrap_or(&name) {
         "ALL" => Some(Root("have every capability, and with them the way out of the container")),
@@ -192,7 +192,7 @@ const DISKS: [(&str, usize, bool); 9] = [
     ("sg", 0, true),
 ];
 
-fn device(text: &str) -> Option<Gift> {
+fn device(text: &str) -> Option<Grant> {
     let name = text.split(':').next()?.strip_prefix("/dev")?.trim_matches('/');
     let is_disk = DISKS.iter().any(|(begin, letters, digits)| {
         let Some(rest) = name.strip_prefix(begin) else { return false };
@@ -209,7 +209,7 @@ fn device(text: &str) -> Option<Gift> {
 }
 
 /// `b 8:* rwm`: a job makes the device by itself and reads it.
-fn device_rule(text: &str) -> Option<Gift> {
+fn device_rule(text: &str) -> Option<Grant> {
     let mut words = text.split_whitespace();
     let (kind, numbers, rights) = (words.next()?, words.next()?, words.next()?);
     let is_used = rights.contains(['r', 'w']);
@@ -217,7 +217,7 @@ fn device_rule(text: &str) -> Option<Gift> {
     (is_used && is_wide).then_some(Root("reach disks or devices of the host by their numbers"))
 }
 
-fn security_option(text: &str) -> Option<Gift> {
+fn security_option(text: &str) -> Option<Grant> {
     let (name, value) = text.split_once(['=', ':'])?;
     match (name, value) {
         ("seccomp", "unconfined") => Some(Layer("may make every system call: there is no seccomp filter")),
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn other_values_are_judged_by_what_docker_makes_of_them() {
-        let is_root = |gift: Option<Gift>| matches!(gift, Some(Root(_)));
+        let is_root = |grant: Option<Grant>| matches!(grant, Some(Root(_)));
         for (name, way) in [
             ("SYS_ADMIN", true),
             ("cap_sys_module", true),

@@ -30,7 +30,7 @@ pub struct Dir {
     path: PathBuf,
     identity: Option<Identity>,
     /// In the account's home: what root keeps in it may be given to the account.
-    gives: bool,
+    adopts: bool,
 }
 
 /// An entry with the content of a regular file.
@@ -80,7 +80,7 @@ pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<NamedKind>> {
 impl Dir {
     /// Wrap an open directory. `path` is for messages.
     pub fn new(fd: OwnedFd, path: PathBuf, identity: Option<Identity>) -> Self {
-        Self { fd, path, identity, gives: false }
+        Self { fd, path, identity, adopts: false }
     }
 
     /// The path by which it was opened, for messages.
@@ -89,8 +89,8 @@ impl Dir {
     }
 
     /// The same directory, entered from now on with the rights of an account.
-    pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf, gives: bool) -> Self {
-        Self { path, identity, gives, ..self }
+    pub(super) fn with_identity(self, identity: Option<Identity>, path: PathBuf, adopts: bool) -> Self {
+        Self { path, identity, adopts, ..self }
     }
 
     /// The same directory by a handle of its own, as the top of a tree.
@@ -104,7 +104,7 @@ impl Dir {
     }
 
     /// Use the rights that belong to this directory as long as the value lives.
-    pub fn act(&self) -> io::Result<Option<Guard>> {
+    pub fn enter_identity(&self) -> io::Result<Option<Guard>> {
         self.identity.map(Guard::enter).transpose()
     }
 
@@ -115,7 +115,7 @@ impl Dir {
 
     /// Facts of an entry, not following it; `None` when there is none.
     pub fn stat_entry(&self, name: &OsStr) -> io::Result<Option<Stat>> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         self.stat_below(name.as_ref(), false)
     }
 
@@ -142,7 +142,7 @@ impl Dir {
 
     /// A directory of that name, which is open.
     fn inside(&self, name: &OsStr, fd: OwnedFd) -> Self {
-        Self { fd, path: self.path.join(name), identity: self.identity, gives: self.gives }
+        Self { fd, path: self.path.join(name), identity: self.identity, adopts: self.adopts }
     }
 
     /// Read an entry. Never blocks on a FIFO, never follows a link, never reads more than `cap` bytes
@@ -172,7 +172,7 @@ impl Dir {
     /// away: the account can move it to any name there. A directory of root's shows what it is, not what is in it.
     pub fn open(&self, name: &OsStr) -> io::Result<File> {
         let refused = {
-            let _rights = self.act()?;
+            let _rights = self.enter_identity()?;
             match openat(&self.fd, name, READ, Mode::empty()) {
                 Ok(fd) => return Ok(File::from(fd)),
                 Err(Errno::EACCES) => io::Error::from(Errno::EACCES),
@@ -186,13 +186,13 @@ impl Dir {
         let file = File::from(openat(&self.fd, name, READ, Mode::empty())?);
         let stat = Stat::from(fstat(&file)?);
         let single = stat.kind == FileKind::Directory || (stat.kind == FileKind::Regular && stat.links == 1);
-        let given = stat.uid == 0 && (self.gives || stat.kind == FileKind::Directory);
+        let given = stat.uid == 0 && (self.adopts || stat.kind == FileKind::Directory);
         if single && (stat.uid == identity.uid || given) { Ok(file) } else { Err(refused) }
     }
 
     /// The directory of that name; `None` when there is none, an error when it is something else.
     pub fn child(&self, name: &OsStr) -> io::Result<Option<Self>> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(self.inside(name, fd))),
@@ -208,7 +208,7 @@ impl Dir {
 
     /// Names of all entries with what each is, where the file system tells.
     pub(super) fn entries(&self) -> io::Result<Vec<NamedKind>> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         self.entries_quietly()
     }
 
@@ -240,13 +240,13 @@ impl Dir {
 
     /// Where a symbolic link points.
     pub fn read_link(&self, name: &OsStr) -> io::Result<PathBuf> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         Ok(nix::fcntl::readlinkat(&self.fd, name)?.into())
     }
 
     /// Make a directory with exactly this owner and mode.
     pub fn make_child(&self, name: &OsStr, owner: Option<Identity>, mode: u32) -> io::Result<()> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         mkdirat(&self.fd, name, Mode::from_bits_truncate(0o700))?;
         let done = (|| {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -308,7 +308,7 @@ impl Dir {
                 FileKind::Directory => self.inside(name, file.try_clone()?.into()).keeps_nothing_back(),
                 _ => Ok(false),
             };
-            if stat.uid != 0 || owner != Some(account) || !(self.gives || harmless()?) {
+            if stat.uid != 0 || owner != Some(account) || !(self.adopts || harmless()?) {
                 return Err(io::Error::other(format!("it belongs to uid {}", stat.uid)));
             }
             let _root = RootGuard::enter();
@@ -322,25 +322,25 @@ impl Dir {
             let _root = RootGuard::enter();
             return set_meta(file.as_fd(), owner, mode & 0o1777);
         }
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         set_meta(file.as_fd(), owner, mode)
     }
 
     /// Remove a file.
     pub fn unlink(&self, name: &OsStr) -> io::Result<()> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         Ok(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir)?)
     }
 
     /// Remove an empty directory.
     pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         Ok(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir)?)
     }
 
     /// Make what happened in this directory durable.
     pub fn sync(&self) -> io::Result<()> {
-        let _rights = self.act()?;
+        let _rights = self.enter_identity()?;
         Ok(fsync(openat(&self.fd, ".", LIST, Mode::empty())?)?)
     }
 }

@@ -58,7 +58,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Whom a lease keeps waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Against {
+pub(super) enum LeaseKind {
     /// Everybody who opens the file for writing, or truncates it.
     Writers,
     /// Everybody who opens the file.
@@ -81,12 +81,12 @@ impl Watch {
     pub(super) fn over(
         file: File,
         path: &Path,
-        against: Against,
+        kind: LeaseKind,
         waiting: &Waiting,
     ) -> io::Result<Option<Self>> {
-        let kind = match against {
-            Against::Writers => F_RDLCK,
-            Against::All => F_WRLCK,
+        let kind = match kind {
+            LeaseKind::Writers => F_RDLCK,
+            LeaseKind::All => F_WRLCK,
         };
         // Without leases on this file system the answer is none.
         let ask = || {

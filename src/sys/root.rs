@@ -42,7 +42,7 @@ pub struct Root {
     /// The tree's own path on the machine, for tools that need one.
     location: PathBuf,
     /// What root keeps in an account's home may be given to the account.
-    gives: bool,
+    adopts: bool,
     /// User ids whose directories are as good as root's: root, and in a tree its owner.
     trusted: [u32; 2],
     /// User ids whose files root may be pointed at: those, and whoever called root to work.
@@ -111,7 +111,7 @@ impl Root {
             host,
             owner,
             location,
-            gives: false,
+            adopts: false,
             trusted,
             owners,
             open,
@@ -121,8 +121,8 @@ impl Root {
     }
 
     /// Whether the administrator gives away what root keeps in an account's home.
-    pub fn give(&mut self, gives: bool) {
-        self.gives = gives;
+    pub fn set_adopts(&mut self, adopts: bool) {
+        self.adopts = adopts;
     }
 
     /// Where a path of the tree is on the machine.

@@ -23,7 +23,7 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use super::dir::{Dir, FileKind, Stat};
-use super::lease::{Against, Watch};
+use super::lease::{LeaseKind, Watch};
 use super::mounts;
 use super::root::Root;
 use super::staged::{self, Staged};
@@ -199,7 +199,7 @@ impl Shared {
     }
 
     /// The last look before the old file goes; the way back is open until then.
-    pub fn settle(&mut self) -> Result<()> {
+    pub fn final_check(&mut self) -> Result<()> {
         match &self.old {
             Some(old) if old.is_disturbed()? => Err(self.give_up()),
             _ => Ok(()),
@@ -233,7 +233,7 @@ impl Shared {
 
     fn watch(&self, file: File) -> Result<Watch> {
         let path = self.target.path();
-        let watch = Watch::over(file, &path, Against::Writers, &self.target.waiting)?;
+        let watch = Watch::over(file, &path, LeaseKind::Writers, &self.target.waiting)?;
         watch.ok_or_else(|| in_use(&path))
     }
 

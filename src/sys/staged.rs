@@ -93,7 +93,7 @@ impl Staged {
             state: StagedState::Waiting,
         };
         {
-            let _rights = dir.act()?;
+            let _rights = dir.enter_identity()?;
             // In the account's home the file is the account's already.
             let owner = owner.filter(|_| dir.identity().is_none());
             set_meta(file.as_fd(), owner, 0o600)?;
@@ -145,7 +145,7 @@ impl Staged {
 
     /// Exchange back after a commit, and keep the candidate for now.
     pub(super) fn retreat(&mut self) -> io::Result<()> {
-        let _rights = self.dir.act()?;
+        let _rights = self.dir.enter_identity()?;
         exchange(&self.dir, &self.temp, &self.name)?;
         self.state = StagedState::Waiting;
         Ok(())
@@ -158,7 +158,7 @@ impl Staged {
 
     /// Put the candidate in the place of the file with the identity `old`, or where nothing is.
     pub fn commit(&mut self, old: Option<(u64, u64)>) -> io::Result<()> {
-        let _rights = self.dir.act()?;
+        let _rights = self.dir.enter_identity()?;
         match old {
             None => {
                 appear(&self.dir, &self.temp, &self.name)?;
@@ -177,7 +177,7 @@ impl Staged {
 
     /// Put the candidate in the place of whatever is there, which is gone then: for files that only we write.
     pub fn replace(&mut self) -> io::Result<()> {
-        let _rights = self.dir.act()?;
+        let _rights = self.dir.enter_identity()?;
         renameat(&*self.dir, self.temp.as_os_str(), &*self.dir, self.name.as_os_str())?;
         self.state = StagedState::Done;
         Ok(())
@@ -185,7 +185,7 @@ impl Staged {
 
     /// Take the file with the identity `old` away.
     pub fn commit_removal(&mut self, old: (u64, u64)) -> io::Result<()> {
-        let _rights = self.dir.act()?;
+        let _rights = self.dir.enter_identity()?;
         appear(&self.dir, &self.name, &self.temp)?;
         self.state = StagedState::Removed;
         if self.identity_of(&self.temp)? == Some(old) { Ok(()) } else { Err(changed_meanwhile()) }
@@ -205,7 +205,7 @@ impl Staged {
 
     /// Put everything back as it was before [`Staged::create`].
     pub fn roll_back(&mut self) -> io::Result<()> {
-        let _rights = self.dir.act()?;
+        let _rights = self.dir.enter_identity()?;
         let state = std::mem::replace(&mut self.state, StagedState::Done);
         match state {
             StagedState::Waiting if self.keep => {}
@@ -296,7 +296,7 @@ fn temp_name(name: &OsStr) -> io::Result<OsString> {
 }
 
 fn open_temp(dir: &Dir, name: &OsStr) -> io::Result<(OsString, File)> {
-    let _rights = dir.act()?;
+    let _rights = dir.enter_identity()?;
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let temp = temp_name(name)?;
     let fd = openat(dir, temp.as_os_str(), flags, Mode::from_bits_truncate(0o600))?;

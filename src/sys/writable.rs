@@ -77,7 +77,7 @@ pub fn read_only(directory: &Path) -> anyhow::Error {
 /// # Errors
 /// When it can't be looked at.
 pub fn is_mount(dir: &Dir, name: &OsStr) -> io::Result<bool> {
-    let _rights = dir.act()?;
+    let _rights = dir.enter_identity()?;
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     let stat = rustix::fs::statx(dir, name, flags, rustix::fs::StatxFlags::empty())?;
     Ok(stat.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
@@ -90,7 +90,7 @@ pub fn is_mount(dir: &Dir, name: &OsStr) -> io::Result<bool> {
 fn check(dir: &Dir, name: &OsStr, confined: bool) -> Result<()> {
     let path = dir.path();
     let shown = path.display();
-    let _rights = dir.act().with_context(|| format!("cannot look at {shown}"))?;
+    let _rights = dir.enter_identity().with_context(|| format!("cannot look at {shown}"))?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     for (name, path) in [(OsStr::new("."), path.to_path_buf()), (name, path.join(name))] {
         // What can't be opened is told apart below, or does not matter.

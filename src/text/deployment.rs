@@ -70,7 +70,7 @@ pub struct Deployment {
     pub delete: bool,
     /// How long the reading side may say nothing before the deployment is given up.
     #[serde(default)]
-    pub timeout: Silence,
+    pub timeout: IdleTimeout,
 }
 
 /// What `runner-deploy` reads.
@@ -111,7 +111,7 @@ pub struct Modes(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
 #[schemars(inline, extend("minimum" = 5, "maximum" = 86_400))]
-pub struct Silence(u32);
+pub struct IdleTimeout(u32);
 
 /// A pattern of rsync's `--exclude`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -135,13 +135,13 @@ impl Default for Modes {
     }
 }
 
-impl Default for Silence {
+impl Default for IdleTimeout {
     fn default() -> Self {
         Self(300)
     }
 }
 
-impl Silence {
+impl IdleTimeout {
     /// As a span of time.
     pub fn duration(self) -> Duration {
         Duration::from_secs(self.0.into())
@@ -276,7 +276,7 @@ fn refuse_clause(clause: &str) -> Option<String> {
     others.then(|| format!("{clause:?} lets everybody write there"))
 }
 
-impl TryFrom<u32> for Silence {
+impl TryFrom<u32> for IdleTimeout {
     type Error = String;
     fn try_from(seconds: u32) -> Result<Self, String> {
         if (5..=86_400).contains(&seconds) {
@@ -286,9 +286,9 @@ impl TryFrom<u32> for Silence {
     }
 }
 
-impl From<Silence> for u32 {
-    fn from(silence: Silence) -> Self {
-        silence.0
+impl From<IdleTimeout> for u32 {
+    fn from(timeout: IdleTimeout) -> Self {
+        timeout.0
     }
 }
 

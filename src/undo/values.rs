@@ -4,10 +4,10 @@
 //! Shows of the file only the values that a profile named, and the names of keys.
 
 mod changes;
+mod runner_index;
 mod services;
 #[cfg(test)]
 mod tests;
-mod twins;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -19,8 +19,8 @@ use crate::runner_config::edits::{self, KnownRunner, RecordedEdit, RecordedEdits
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Difference, Patched, Step, Toml, View, dotted};
 use changes::Changes;
+use runner_index::{LiveEdit, LiveRunner, RunnerIndex};
 use services::Services;
-use twins::{LiveEdit, LiveRunner, Twins};
 
 /// A document with the values put back.
 pub(super) struct PutBack {
@@ -121,12 +121,12 @@ impl<'a> Reversal<'a> {
         for run in self.runs {
             let known = |(index, view): (usize, &View<'_>)| KnownRunner::of(index, *view, &run.salt);
             let known: Vec<KnownRunner> = runners.iter().enumerate().map(known).collect();
-            let twins = Twins::of(&known);
+            let runner_index = RunnerIndex::of(&known);
             for of in &run.runners {
                 let done = run.done.get(of.done).ok_or_else(other)?;
                 let (mut twin, mut places) = (None, HashMap::new());
                 if let Some(old) = &of.runner {
-                    twin = twins.twin(old).map_err(|()| {
+                    twin = runner_index.twin(old).map_err(|()| {
                         vec![format!("{}: several runners could be the one that was changed", old.title())]
                     })?;
                     let Some(twin) = twin else {

@@ -90,7 +90,7 @@ impl Bench {
 
     fn replace(&self, text: &str) -> anyhow::Result<()> {
         let mut shared = self.stage_on(self.before(), text)?;
-        match shared.commit().and_then(|()| shared.settle()) {
+        match shared.commit().and_then(|()| shared.final_check()) {
             Ok(()) => shared.keep().finish(),
             Err(error) => {
                 shared.roll_back().unwrap();

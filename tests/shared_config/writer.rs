@@ -65,7 +65,7 @@ fn no_update_of_a_writer_without_a_lock_is_lost() {
             let wanted = last + 1;
             let result = bench.stage_on(before, &format!("concurrent = {wanted}\ntoken = {token}\n"));
             let result = result.and_then(|mut shared| {
-                shared.commit().and_then(|()| shared.settle()).and_then(|()| shared.keep().finish())
+                shared.commit().and_then(|()| shared.final_check()).and_then(|()| shared.keep().finish())
             });
             match result {
                 Ok(()) => {
@@ -113,7 +113,7 @@ fn a_writer_who_found_the_old_file_gets_its_place_back() {
     // It waits in the kernel for the lease.
     thread::sleep(Duration::from_millis(100));
     assert!(!writer.is_finished());
-    assert_eq!(code(shared.settle()), "changed-meanwhile");
+    assert_eq!(code(shared.final_check()), "changed-meanwhile");
     writer.join().unwrap();
     assert_eq!(bench.text(), "theirs");
     shared.roll_back().unwrap();
@@ -131,7 +131,7 @@ fn when_both_files_were_written_both_are_kept() {
     let aside = bench.aside();
     let writer = thread::spawn(move || save(&aside, "of the other"));
     thread::sleep(Duration::from_millis(50));
-    assert_eq!(code(shared.settle()), "conflict");
+    assert_eq!(code(shared.final_check()), "conflict");
     writer.join().unwrap();
     assert_eq!(bench.text(), "of one");
     assert_eq!(bench.names("etc"), ["config.toml"]);

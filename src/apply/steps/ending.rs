@@ -47,11 +47,11 @@ impl Committed {
 
 impl Worker<'_> {
     /// The last look at the files that other programs write to; the way back is open until then.
-    pub(in crate::apply) fn settle(&mut self) -> Result<Settled> {
+    pub(in crate::apply) fn final_check(&mut self) -> Result<Settled> {
         for step in &mut self.steps {
             if let Rollback::Shared(shared) = &mut step.rollback {
                 self.reached = step.index;
-                shared.settle()?;
+                shared.final_check()?;
             }
         }
         Ok(Settled(()))

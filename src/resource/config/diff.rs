@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use toml_edit::Item;
 
-use super::work::Work;
+use super::comparison::ConfigComparison;
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
 use crate::repair::Repair;
@@ -116,17 +116,17 @@ impl ConfigDiff {
         self.is_meant |= !meant.is_empty();
         self.needs_daemon |= meant.iter().any(|runner| runner.has_usual_daemon());
         let Self { notes, values, .. } = self;
-        let mut work = Work { config, toml, file, notes, values, edits: Vec::new() };
-        work.plan_tables(config, None)?;
+        let mut comparison = ConfigComparison { config, toml, file, notes, values, edits: Vec::new() };
+        comparison.plan_tables(config, None)?;
         for runner in meant {
-            work.plan_runner(config, runner)?;
+            comparison.plan_runner(config, runner)?;
         }
         if config.trusts_authority {
             for runner in runners {
-                work.plan_authority(runner)?;
+                comparison.plan_authority(runner)?;
             }
         }
-        let edits = work.edits;
+        let edits = comparison.edits;
         for key in gate::ASKED {
             let is_on = |runner: &&&Runner<'_>| {
                 let value = runner.docker_table().and_then(|docker| docker.get(key));

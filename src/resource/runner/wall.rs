@@ -4,7 +4,7 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::Notes;
 use crate::resource::settings::{ConfigSection, Setting};
-use crate::runner_config::{DOCKER, Gift, Hole, Runner, Volume, allows_anybody, holes, strings_at};
+use crate::runner_config::{DOCKER, Exposure, Grant, Runner, Volume, allows_anybody, exposures, strings_at};
 use crate::text::glob;
 use crate::text::toml_patch::Scalar;
 
@@ -53,37 +53,37 @@ pub(super) fn warn(
     if !is_wanted(config) {
         return;
     }
-    let mut found = holes(docker, &|key| texts(config, key));
+    let mut found = exposures(docker, &|key| texts(config, key));
     let services = docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool);
     if config.wants("services_privileged", true) || services == Some(true) {
         for (index, element) in strings_at(docker, LIST).into_iter().enumerate() {
             if is_hole(element, config) {
-                let gift = Gift::Root(if allows_anybody(element) {
+                let grant = Grant::Root(if allows_anybody(element) {
                     "bring an image of their own as a privileged service"
                 } else {
                     "bring a privileged service that is root"
                 });
-                found.push(Hole { place: format!("docker.{LIST}[{index}]"), gift });
+                found.push(Exposure { place: format!("docker.{LIST}[{index}]"), grant });
             }
         }
     }
     let title = runner.title();
-    for Hole { place, gift } in found {
+    for Exposure { place, grant } in found {
         let repair = mend!(
             "take {} out; jobs that need it are trusted with the host, and get a runner of their own",
             place
         );
-        match gift {
-            Gift::Root(gift) => notes.harm(
+        match grant {
+            Grant::Root(grant) => notes.harm(
                 "wall-open",
                 format!(
-                    "{title}: by {place} jobs {gift}: the profile keeps nothing from a job that wants it"
+                    "{title}: by {place} jobs {grant}: the profile keeps nothing from a job that wants it"
                 ),
                 repair,
             ),
-            Gift::Layer(gift) => notes.warn(
+            Grant::Layer(grant) => notes.warn(
                 "wall-thinner",
-                format!("{title}: by {place} jobs {gift}: one wall less between them and the host"),
+                format!("{title}: by {place} jobs {grant}: one wall less between them and the host"),
                 repair,
             ),
         }

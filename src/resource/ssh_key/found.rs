@@ -103,11 +103,11 @@ pub(super) fn observe(
             continue;
         }
         refuse_mount(facts, &private, account, name)?;
-        match half_of(facts, account, &private, public.as_ref())? {
-            Half::Encrypted => found.encrypted.push(name.clone()),
+        match inspect_private(facts, account, &private, public.as_ref())? {
+            PrivateFile::Encrypted => found.encrypted.push(name.clone()),
             // Somebody has to touch a token for it.
-            Half::Public(line) if line.key().kind().starts_with("sk-") => {}
-            Half::Public(line) => {
+            PrivateFile::Public(line) if line.key().kind().starts_with("sk-") => {}
+            PrivateFile::Public(line) => {
                 let weakness = weakness(line.key(), &account.name, &path, public.is_some());
                 let usable = Usable { name: name.clone(), private, public, line };
                 match weakness {
@@ -115,7 +115,7 @@ pub(super) fn observe(
                     None => found.usable.push(usable),
                 }
             }
-            Half::No(reason) => found.broken.push(fault(
+            PrivateFile::No(reason) => found.broken.push(fault(
                 "ssh-key-unreadable",
                 format!("{} is not an SSH private key: {reason}", path.display()),
                 mended(&private.bytes, account, &path).unwrap_or_else(|| {
@@ -129,19 +129,24 @@ pub(super) fn observe(
 }
 
 /// What a private key file yields.
-enum Half {
+enum PrivateFile {
     Public(PublicLine),
     Encrypted,
     No(String),
 }
 
-fn half_of(facts: &Facts<'_>, account: &Account, private: &Seen, public: Option<&Seen>) -> Result<Half> {
+fn inspect_private(
+    facts: &Facts<'_>,
+    account: &Account,
+    private: &Seen,
+    public: Option<&Seen>,
+) -> Result<PrivateFile> {
     Ok(match key_pair::inspect(&private.bytes) {
         Inspection::OpenSsh { encrypted: true, .. } | Inspection::Foreign { encrypted: true, .. } => {
-            Half::Encrypted
+            PrivateFile::Encrypted
         }
-        Inspection::OpenSsh { public, .. } => Half::Public(public),
-        Inspection::NotAKey { reason } => Half::No(reason.to_owned()),
+        Inspection::OpenSsh { public, .. } => PrivateFile::Public(public),
+        Inspection::NotAKey { reason } => PrivateFile::No(reason.to_owned()),
         Inspection::Foreign { format, .. } => {
             let asked =
                 facts.ask(account, "ssh-keygen", &["-y", "-P", "", "-f", "/dev/stdin"], &private.bytes)?;
@@ -152,9 +157,11 @@ fn half_of(facts: &Facts<'_>, account: &Account, private: &Seen, public: Option<
             match line {
                 Some(line) => {
                     let comment = comment.map(|line| line.comment().to_owned()).unwrap_or_default();
-                    Half::Public(PublicLine::new(line.key().clone(), &comment))
+                    PrivateFile::Public(PublicLine::new(line.key().clone(), &comment))
                 }
-                None => Half::No(format!("ssh-keygen can't read it either ({})", format.to_lowercase())),
+                None => {
+                    PrivateFile::No(format!("ssh-keygen can't read it either ({})", format.to_lowercase()))
+                }
             }
         }
     })

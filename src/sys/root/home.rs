@@ -38,7 +38,7 @@ impl Root {
             return Err(unusable(&why, AtHome::Foreign));
         }
         let rights = (self.owner.uid == 0 && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.gives))))
+        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.adopts))))
     }
 
     /// The home at a path, opened anew: a handle that the tree keeps has no account's rights. The root directory can't be

@@ -266,13 +266,13 @@ fn refusal(at: &Path, what: Blame, why: String) -> Refusal {
 
 /// The path without `.` and `..`, for one whose directories are no links.
 fn without_dots(path: &Path) -> PathBuf {
-    let mut straight = PathBuf::from("/");
+    let mut normalized = PathBuf::from("/");
     for part in parts(path) {
         if part == ".." {
-            straight.pop();
+            normalized.pop();
         } else {
-            straight.push(part);
+            normalized.push(part);
         }
     }
-    straight
+    normalized
 }

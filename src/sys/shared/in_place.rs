@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::dir::{Dir, FileKind, Stat, read_all, set_meta};
 use super::super::identity::{Identity, is_root};
-use super::super::lease::{Against, Watch};
+use super::super::lease::{LeaseKind, Watch};
 use super::super::root::Root;
 use super::super::staged;
 use super::super::waiting::Waiting;
@@ -102,7 +102,7 @@ fn watch(target: &SharedTarget) -> Result<Watch> {
         return Err(target.changed());
     }
     let path = target.path();
-    Watch::over(file, &path, Against::All, &target.waiting)?.ok_or_else(|| in_use(&path))
+    Watch::over(file, &path, LeaseKind::All, &target.waiting)?.ok_or_else(|| in_use(&path))
 }
 
 /// Write `new` over `old`; on an error `old` again.

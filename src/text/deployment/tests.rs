@@ -12,7 +12,7 @@ fn a_description_is_read_as_it_was_written() {
     assert_eq!(Description::parse(&one.render()).as_ref(), Ok(&one));
     one.deployment.exclude = vec![Pattern("a \"quoted\" 'one'".to_owned()), Pattern("*.o".to_owned())];
     one.deployment.delete = true;
-    one.deployment.timeout = Silence(7);
+    one.deployment.timeout = IdleTimeout(7);
     assert_eq!(Description::parse(&one.render()), Ok(one));
 }
 
@@ -87,9 +87,9 @@ fn names_owners_and_patterns_are_checked() {
 
 #[test]
 fn a_timeout_is_neither_too_short_for_a_word_nor_endless() {
-    assert_eq!(Silence::default().duration(), Duration::from_secs(300));
+    assert_eq!(IdleTimeout::default().duration(), Duration::from_secs(300));
     for (seconds, possible) in [(0, false), (4, false), (5, true), (86_400, true), (86_401, false)] {
-        assert_eq!(Silence::try_from(seconds).is_ok(), possible, "{seconds}");
+        assert_eq!(IdleTimeout::try_from(seconds).is_ok(), possible, "{seconds}");
     }
 }
 

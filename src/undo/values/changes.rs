@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::twins::{LiveEdit, LiveRunner};
+use super::runner_index::{LiveEdit, LiveRunner};
 use crate::change::ValueChange;
 use crate::runner_config::edits::{TO_SERVICES, list_of, service, service_path};
 use crate::runner_config::identity;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::twins::LiveRunner;
+use super::runner_index::LiveRunner;
 use crate::runner_config::edits::{EditSet, FormerService, TO_SERVICES};
 use crate::text::toml_patch::Step;
 

@@ -17,14 +17,14 @@ use crate::sys::lease;
 use crate::sys::root::{Root, descend};
 
 /// A batch of looks at an account's home. Whoever makes it has taken the account's rights.
-pub(super) struct Looks<'a> {
+pub(super) struct HomeReads<'a> {
     pub(super) account: &'a Account,
     pub(super) machine: &'a Root,
     pub(super) home: &'a Rc<Dir>,
     pub(super) directories: BTreeMap<OsString, Option<Rc<Dir>>>,
 }
 
-impl Looks<'_> {
+impl HomeReads<'_> {
     pub(super) fn at(&mut self, relative: &Path) -> Result<Option<Seen>> {
         let path = self.account.home.join(relative);
         let cannot = |owner: Option<u32>, error| match self.home.identity() {

@@ -18,7 +18,7 @@ use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
 
 /// The host or tree, and what is wanted of it.
-pub struct Patient<'a> {
+pub struct DoctorContext<'a> {
     /// The host or tree.
     pub facts: &'a Facts<'a>,
     /// The running machine; `None` for a tree.
@@ -107,7 +107,7 @@ impl ExaminedConfig {
     }
 }
 
-impl<'a> Patient<'a> {
+impl<'a> DoctorContext<'a> {
     /// True when the profile has one of these sections; every profile has none of them.
     pub fn wants_any(&self, sections: &[&str]) -> bool {
         sections.is_empty() || sections.iter().any(|section| self.wants(section))

@@ -40,12 +40,12 @@ pub(super) struct LiveEdit<'a> {
 }
 
 /// Runners by the words that they are known by.
-pub(super) struct Twins<'k> {
+pub(super) struct RunnerIndex<'k> {
     all: &'k [KnownRunner],
     by_word: [HashMap<&'k Scalar, Vec<usize>>; 3],
 }
 
-impl<'k> Twins<'k> {
+impl<'k> RunnerIndex<'k> {
     pub(super) fn of(all: &'k [KnownRunner]) -> Self {
         let mut by_word: [HashMap<_, Vec<usize>>; 3] = Default::default();
         for (place, known) in all.iter().enumerate() {

@@ -18,7 +18,7 @@ const MOST_DEEP: usize = 10;
 
 /// What was seen of one key.
 #[derive(Debug, Default)]
-pub(super) struct Sight {
+pub(super) struct EffectiveValue {
     /// Every job finds a value.
     pub(super) is_sure: bool,
     /// The last one that every job finds.
@@ -33,9 +33,9 @@ pub(super) struct Sight {
 }
 
 /// The way to a file: what includes what.
-struct Way<'a> {
+struct IncludeChain<'a> {
     path: &'a Path,
-    above: Option<&'a Way<'a>>,
+    above: Option<&'a IncludeChain<'a>>,
     depth: usize,
     /// Every job comes to this file.
     is_sure: bool,
@@ -44,7 +44,7 @@ struct Way<'a> {
     top: usize,
 }
 
-impl Way<'_> {
+impl IncludeChain<'_> {
     /// True where root alone says what is read: in this file, and in those that lead to it.
     fn is_of_root(&self, context: &Context<'_>) -> bool {
         context.is_of_root(self.path) && self.above.is_none_or(|above| above.is_of_root(context))
@@ -56,7 +56,7 @@ impl Way<'_> {
     }
 }
 
-impl Sight {
+impl EffectiveValue {
     /// Look through git's own files, the strongest last.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Sight {
         key: &str,
         notes: &mut Notes,
     ) -> Result<Self> {
-        let mut sight = Self::default();
+        let mut effective = Self::default();
         for (top, (path, seen)) in tops.iter().enumerate() {
             let Some(seen) = seen else { continue };
             if let Some(harm) = harm(seen.kind, path) {
@@ -76,45 +76,45 @@ impl Sight {
             if !path.starts_with(&context.target.home) {
                 readable(context, path)?;
             }
-            let way = Way { path, above: None, depth: 0, is_sure: true, by_remote: false, top };
-            sight.file(context, &way, &seen.bytes, key, notes)?;
+            let chain = IncludeChain { path, above: None, depth: 0, is_sure: true, by_remote: false, top };
+            effective.file(context, &chain, &seen.bytes, key, notes)?;
         }
-        if sight.is_unclear && !sight.is_sure && context.facts.is_host() {
+        if effective.is_unclear && !effective.is_sure && context.facts.is_host() {
             if let Some(account) = &context.target.account {
                 let asked = ["config", "--includes", "--get", &format!("user.{key}")];
                 let said = context.facts.ask(account, "git", &asked, b"")?;
-                sight.is_sure = said.is_some_and(|said| said.success());
+                effective.is_sure = said.is_some_and(|said| said.success());
             }
         }
-        Ok(sight)
+        Ok(effective)
     }
 
     fn file(
         &mut self,
         context: &Context<'_>,
-        way: &Way<'_>,
+        chain: &IncludeChain<'_>,
         bytes: &[u8],
         key: &str,
         notes: &mut Notes,
     ) -> Result<()> {
-        let shown = way.path.display().to_string();
+        let shown = chain.path.display().to_string();
         let words = git_config::words(bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
         for (line, word) in words {
             match word {
-                ConfigLine::Value(Some(value)) if way.is_sure => {
+                ConfigLine::Value(Some(value)) if chain.is_sure => {
                     self.is_sure = true;
                     self.value = Some(JudgedSetting {
-                        path: way.path.to_path_buf(),
+                        path: chain.path.to_path_buf(),
                         line,
                         name: format!("user.{key}"),
                         value: Some(value),
-                        of_root: way.is_of_root(context),
+                        of_root: chain.is_of_root(context),
                     });
                 }
-                ConfigLine::Value(Some(_)) => self.perhaps[way.top] = true,
+                ConfigLine::Value(Some(_)) => self.perhaps[chain.top] = true,
                 ConfigLine::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
                 ConfigLine::Other(name, _)
-                    if way.by_remote
+                    if chain.by_remote
                         && name.starts_with("remote.")
                         && name.rsplit('.').next() == Some("url") =>
                 {
@@ -123,26 +123,26 @@ impl Sight {
                         format!(
                             "{shown}: line {line}: it names a remote, and is included on account of one (hasconfig): git gives up"
                         ),
-                        way.without(context, line),
+                        chain.without(context, line),
                     ));
                 }
                 ConfigLine::Other(name, value) => {
-                    let path = way.path.to_path_buf();
+                    let path = chain.path.to_path_buf();
                     let setting = JudgedSetting { path, line, name, value, of_root: false };
-                    if way.is_sure && (setting.is_doubtful() || setting.leads_elsewhere()) {
-                        self.settings.push(JudgedSetting { of_root: way.is_of_root(context), ..setting });
+                    if chain.is_sure && (setting.is_doubtful() || setting.leads_elsewhere()) {
+                        self.settings.push(JudgedSetting { of_root: chain.is_of_root(context), ..setting });
                     }
                 }
                 ConfigLine::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
                 ConfigLine::Include { path: Some(path), condition } => {
-                    let Some(is_sure) = holds(context, way.path, &condition) else { continue };
-                    let is_sure = is_sure && way.is_sure;
-                    let by_remote = way.by_remote || condition.starts_with("hasconfig:");
-                    let done = self.include(context, way, line, &path, (is_sure, by_remote), key, notes);
+                    let Some(is_sure) = holds(context, chain.path, &condition) else { continue };
+                    let is_sure = is_sure && chain.is_sure;
+                    let by_remote = chain.by_remote || condition.starts_with("hasconfig:");
+                    let done = self.include(context, chain, line, &path, (is_sure, by_remote), key, notes);
                     // Root changes nothing at a path that a file of the account names.
                     let done = done.map_err(|error| {
-                        if outside(context, way, &path) {
-                            fault::with_repair(error, way.without(context, line))
+                        if outside(context, chain, &path) {
+                            fault::with_repair(error, chain.without(context, line))
                         } else {
                             error
                         }
@@ -174,16 +174,16 @@ impl Sight {
     fn include(
         &mut self,
         context: &Context<'_>,
-        way: &Way<'_>,
+        chain: &IncludeChain<'_>,
         line: usize,
         written: &str,
         (is_sure, by_remote): (bool, bool),
         key: &str,
         notes: &mut Notes,
     ) -> Result<()> {
-        let from = way.path.display();
-        let without = || way.without(context, line);
-        let path = match place(context, way.path, written)? {
+        let from = chain.path.display();
+        let without = || chain.without(context, line);
+        let path = match place(context, chain.path, written)? {
             Written::At(path) => path,
             Written::Unclear => {
                 self.is_unclear = true;
@@ -199,13 +199,13 @@ impl Sight {
                 ));
             }
         };
-        let mut above = Some(way);
+        let mut above = Some(chain);
         let mut is_circle = false;
         while let Some(one) = above {
             is_circle |= one.path == path;
             above = one.above;
         }
-        if is_circle || way.depth + 1 > MOST_DEEP {
+        if is_circle || chain.depth + 1 > MOST_DEEP {
             let why = if is_circle { "which includes it in turn" } else { "more than ten files deep" };
             return Err(fault(
                 "git-config-circle",
@@ -213,7 +213,7 @@ impl Sight {
                     "{from}, line {line}: it includes {}, {why}: git gives up in every job",
                     path.display()
                 ),
-                run(context.command_at(&format!("sed -i '{line}d'"), way.path)),
+                run(context.command_at(&format!("sed -i '{line}d'"), chain.path)),
             ));
         }
         let relative = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
@@ -259,15 +259,15 @@ impl Sight {
                 without(),
             )),
             Some(seen) if seen.kind == FileKind::Regular => {
-                let way = Way {
+                let chain = IncludeChain {
                     path: &path,
-                    above: Some(way),
-                    depth: way.depth + 1,
+                    above: Some(chain),
+                    depth: chain.depth + 1,
                     is_sure,
                     by_remote,
-                    top: way.top,
+                    top: chain.top,
                 };
-                self.file(context, &way, &seen.bytes, key, notes)
+                self.file(context, &chain, &seen.bytes, key, notes)
             }
             Some(seen) => {
                 // git follows links.
@@ -288,11 +288,11 @@ impl Sight {
 }
 
 /// True for a file that lies outside the home, and that not root alone chose.
-fn outside(context: &Context<'_>, way: &Way<'_>, written: &str) -> bool {
+fn outside(context: &Context<'_>, chain: &IncludeChain<'_>, written: &str) -> bool {
     let is_own = |path: &Path| path.starts_with(&context.target.home);
-    let path = place(context, way.path, written);
+    let path = place(context, chain.path, written);
     let is_there = matches!(&path, Ok(Written::At(path)) if is_own(path));
-    !is_there && !way.is_of_root(context)
+    !is_there && !chain.is_of_root(context)
 }
 
 /// What git does where it is to read what is not a file, if that is not to pass over it.

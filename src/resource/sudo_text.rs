@@ -11,7 +11,7 @@ const MISSING: &str = "/proc/self/missing-";
 
 /// The text, and where each of its lines is from.
 #[derive(Default)]
-pub(super) struct Whole {
+pub(super) struct PolicyText {
     text: String,
     /// File and line, for each line of the text.
     places: Vec<(usize, usize)>,
@@ -25,7 +25,7 @@ pub(super) struct Whole {
     pub(super) is_odd: bool,
 }
 
-impl Whole {
+impl PolicyText {
     /// Begin a file that changed then; its number.
     pub(super) fn begin(&mut self, file: &Path, changed: (i64, i64)) -> usize {
         self.changed = self.changed.max(changed);

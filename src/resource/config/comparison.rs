@@ -17,7 +17,7 @@ use crate::runner_config::{
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
 /// One document being held against a profile: all its edits, and the same for people.
-pub(super) struct Work<'a> {
+pub(super) struct ConfigComparison<'a> {
     pub(super) config: &'a ConfigSection,
     pub(super) toml: &'a Toml,
     pub(super) file: &'a str,
@@ -55,7 +55,7 @@ impl WantedValue<'_, '_> {
     }
 }
 
-impl Work<'_> {
+impl ConfigComparison<'_> {
     fn push(
         &mut self,
         place: WantedValue<'_, '_>,
