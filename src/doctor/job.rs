@@ -1,6 +1,8 @@
 //! A job of the shell executor, gone through in the account's login shell: it writes, commits, and pushes as far as to
 //! ssh. Nothing of it stays, and no server hears of it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use super::context::{DoctorContext, Login};
@@ -26,6 +28,9 @@ const STEPS: [(&str, &str); 6] = [
 /// How many lines of login files are taken out to find the one that is at fault.
 const MOST_LINES: usize = 12;
 
+/// None is, where a job that does nothing takes longer than this.
+const QUICK: Duration = Duration::from_secs(2);
+
 /// One thing that a job can't do, or that is not known of it: its code, and what is so.
 type JobAnswer = (&'static str, String);
 
@@ -38,6 +43,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     if !has_home || !matches!(login::tried(context)?, Login::Good(_)) {
         return Ok(());
     }
+    let begun = Instant::now();
     let Some(said) = gone_through(context, account, shell, ":")? else {
         findings.unknown(
             "job-untried",
@@ -51,9 +57,10 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         );
         return Ok(());
     };
+    let is_quick = begun.elapsed() < QUICK;
     let mut at_fault = None;
     let is_of_login = |(code, _): &JobAnswer| *code != "ssh-config-unknown";
-    if said.iter().any(is_of_login) && shell == "bash" {
+    if said.iter().any(is_of_login) && shell == "bash" && is_quick {
         for line in login::own_lines(context).into_iter().take(MOST_LINES) {
             if gone_through(context, account, shell, &line.gone())?.is_some_and(|then| then.is_empty()) {
                 at_fault = Some(line);

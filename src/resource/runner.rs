@@ -249,11 +249,12 @@ fn warn_of_volumes(
     let tmpfs = tmpfs.into_iter().flat_map(|table| table.iter());
     let mut taken: BTreeSet<String> = tmpfs.map(|(path, _)| Volume::parse(path).mount_point()).collect();
     let (found, asked) = (volumes(docker), config.list(DOCKER, "volumes"));
-    let is_missing =
-        |wanted: &&str| !found.iter().any(|one| identity("volumes", one) == identity("volumes", wanted));
+    let known: BTreeSet<_> = found.iter().map(|one| identity("volumes", one)).collect();
+    let is_missing = |wanted: &&str| !known.contains(&identity("volumes", wanted));
+    let of_profile: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
     // What the profile wants is said in one way before and after.
     let place = |(index, text): (usize, &'_ str)| {
-        if asked.iter().any(|wanted| wanted == text) {
+        if of_profile.contains(text) {
             format!("the volume {text} of the profile")
         } else {
             format!("docker.volumes[{index}]")

@@ -209,10 +209,7 @@ fn a_wall_that_cannot_be_had_is_named_and_the_others_stand() {
     // As in a container without that power.
     let script =
         format!("cd {JOB}; setpriv --bounding-set=-sys_admin --inh-caps=-sys_admin runner-deploy app");
-    host.sh(&script)
-        .ok()
-        .says("goes without read-only file systems (no mount namespace")
-        .says_not("Landlock");
+    host.sh(&script).ok().says("goes without read-only file systems (no private mounts").says_not("Landlock");
     nothing_gained(&host);
     host.sh("test -e /srv/www/app/file").ok();
 }

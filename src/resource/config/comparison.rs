@@ -1,5 +1,6 @@
 //! One document held against a profile, value by value: what differs, as edits and for people.
 
+use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 use anyhow::Result;
@@ -150,9 +151,11 @@ impl ConfigComparison<'_> {
                 if let Some(runner) = runner.filter(|_| key.starts_with("allowed_privileged_")) {
                     runner::warn_of_extra(runner, key, &found, wanted, self.config, self.notes);
                 }
+                // Of two variables with one name the last one counts.
+                let known: BTreeMap<_, _> =
+                    found.iter().enumerate().map(|(index, old)| (identity(key, old), index)).collect();
                 for element in wanted {
-                    // Of two variables with one name the last one counts.
-                    let same = found.iter().rposition(|old| identity(key, old) == identity(key, element));
+                    let same = known.get(&identity(key, element)).copied();
                     let quoted = || Scalar::from(element.as_str()).to_string();
                     match same {
                         Some(index) if is_replaced(key, found[index], element) => {

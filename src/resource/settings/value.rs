@@ -1,5 +1,7 @@
 //! One wanted value: of the type that its key has, and something that gitlab-runner takes.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer};
 
@@ -141,8 +143,9 @@ fn objection_of_service(key: &str, setting: &Setting) -> Option<String> {
 
 /// Two elements that mean the same thing can't both be in a list: the host would never be as wanted.
 fn both(key: &str, list: &[String]) -> Option<String> {
-    list.iter().enumerate().find_map(|(index, element)| {
-        let other = list[..index].iter().find(|other| identity(key, other) == identity(key, element))?;
+    let mut known = BTreeMap::new();
+    list.iter().find_map(|element| {
+        let other = known.insert(identity(key, element), element)?;
         Some(format!(
             "`{key}` has both {other:?} and {element:?}, of which only one can be: they have the same name or path"
         ))
