@@ -139,16 +139,12 @@ fn a_tree_that_its_owner_may_not_write() {
         return support::skipped("root may write everywhere");
     }
     let tree = host();
-    for (path, repair) in [
-        ("etc/gitlab-runner", "run the same command with sudo"),
-        ("etc/sudoers.d", "run as that user or as root"),
-        ("home/gitlab-runner", "run as that user or as root"),
-    ] {
+    for path in ["etc/gitlab-runner", "etc/sudoers.d", "home/gitlab-runner"] {
         let (mode, ..) = tree.metadata(path);
         tree.chmod(path, 0o500);
         let before = without_state(tree.listing());
         let run = tree.run(&["apply", "--profile", "dind"]);
-        check_text(path, &run, &["no permission to write", path, repair]);
+        check_text(path, &run, &["no permission to write", path, "run as that user or as root"]);
         // What was staged before is gone again; only the directories it lay in know.
         assert_unchanged(&before, &without_state(tree.listing()));
         tree.chmod(path, mode);
