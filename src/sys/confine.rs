@@ -153,11 +153,9 @@ pub(super) fn mount_in_private() -> std::io::Result<()> {
     Ok(mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?)
 }
 
-/// Whose home it is in which nothing stays, and what stands in for a program.
+/// What stands in for a program where nothing stays.
 #[derive(Debug, Clone)]
 pub struct Rehearsal {
-    /// The account.
-    pub account: Identity,
     /// The program, and the text of a script that is called in its place. It finds the program itself at [`HIDDEN`].
     pub stand_in: Option<(PathBuf, String)>,
 }
@@ -172,7 +170,7 @@ pub const HIDDEN: &str = "/tmp/.hidden";
 /// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
 pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Result<()> {
     let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
-    let account = rehearsal.account;
+    let stat = nix::sys::stat::stat(home)?;
     mount_in_private()?;
     unshare(CloneFlags::CLONE_NEWNET)?;
     mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
@@ -180,7 +178,9 @@ pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Resu
     for directory in [upper, work] {
         nix::unistd::mkdir(directory, Mode::S_IRWXU)?;
     }
-    nix::unistd::chown(upper, Some(Uid::from_raw(account.uid)), Some(Gid::from_raw(account.gid)))?;
+    // The home is as open as it was, and as shut.
+    nix::unistd::chown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777))?;
     let layers = format!("lowerdir={},upperdir={upper},workdir={work}", home.display());
     mount(Some("overlay"), home, Some("overlay"), flags, Some(layers.as_str()))?;
     let home = CString::new(home.as_os_str().as_bytes())?;

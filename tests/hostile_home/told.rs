@@ -141,20 +141,59 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
     host.sh("rm /home/gitlab-runner/.gitconfig; printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig")
         .ok();
     assert!(told(git), "git, by its own word");
+    // A push is rehearsed as well, and the program in place of ssh may say anything of it.
+    put(".gitconfig", "0644", "[core]\n\tsshCommand = ~/talk");
+    let ssh = "runner-prep-step:ssh\nuser git\nhostname evil.example\nport 22\nrunner-prep-step:called";
+    for (of_system, said) in [
+        ("[core]\n\tautocrlf = input", "fatal: bad core.autocrlf"),
+        ("[protocol \"file\"]\n\tallow = never", "fatal: transport 'ssh' not allowed"),
+        ("[url \"ssh://git@gitlab.com/\"]\n\tinsteadOf = git@gitlab.com:", "fatal: not allowed"),
+        ("[url \"ssh://git@gitlab.com/\"]\n\tinsteadOf = git@gitlab.com:", ssh),
+    ] {
+        put("talk", "0755", &format!("#!/bin/sh\nprintf '%s\\n' \"{said}\" >&2; kill -9 $PPID"));
+        host.sh(&format!("printf '%s\n' '{of_system}' >/etc/gitconfig")).ok();
+        assert!(!told("/etc/gitconfig"), "{said}");
+    }
+    host.sh("rm /home/gitlab-runner/.gitconfig").ok();
+    for of_system in [
+        "[protocol \"ssh\"]\n\tallow = never",
+        "[url \"ssh://git@evil.example/\"]\n\tinsteadOf = git@gitlab.com:",
+    ] {
+        host.sh(&format!("printf '%s\n' '{of_system}' >/etc/gitconfig")).ok();
+        assert!(told("/etc/gitconfig"), "git, by its own word: {of_system}");
+    }
+    host.sh("printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig").ok();
     // Nor is it started by root, where it is root that names it.
     let is_root = "[ $(id -u) != 0 ] || { mount -o remount,bind,rw /run; touch /run/was-root; }";
     put(
         "talk",
         "0755",
-        &format!("#!/bin/sh\n{is_root}\necho 'fatal: bad core.fsmonitor' >&2; kill -9 $PPID"),
+        &format!(
+            "#!/bin/sh\n{is_root}\ncat /root/open >/srv/out\necho 'fatal: bad core.fsmonitor' >&2; kill -9 $PPID"
+        ),
     );
+    // Nor with more rights than nobody has, and root's home is shut.
+    host.sh("chmod 0700 /root; echo secret >/root/open; chmod 0644 /root/open; mkfifo -m 0666 /srv/out
+        timeout 120 sh -c 'exec cat <>/srv/out' >/run/leak 2>/dev/null &")
+        .ok();
     put("test", "0755", &format!("#!/bin/sh\n{is_root}"));
     host.sh(&format!("{git} core.fsmonitor /home/gitlab-runner/talk; {git} core.autocrlf no")).ok();
     assert!(told(git), "git, which root has start it");
     let ssh = "printf 'Match exec /home/gitlab-runner/test\nMisspelt yes\n' >/etc/ssh/ssh_config";
     host.sh(&format!("rm /etc/gitconfig; {ssh}")).ok();
     assert!(told(sed), "ssh, which root has start it");
-    host.sh("test ! -e /run/was-root; cp -a /root/ssh/. /etc/ssh/").ok();
+    host.sh("test ! -e /run/was-root; test ! -s /run/leak; cp -a /root/ssh/. /etc/ssh/").ok();
+    // What ssh can't read is opened to all where it is ssh that says so.
+    host.sh("mkdir -p /etc/ssh/ssh_config.d; echo secret >/etc/ssh/ssh_config.d/note; chmod 0600 /etc/ssh/ssh_config.d/note").ok();
+    for file in ["note", ".."] {
+        let said = format!("Can't open user config file /etc/ssh/ssh_config.d/{file}: Permission denied");
+        put("test", "0755", &format!("#!/bin/sh\necho \"{said}\" >&2"));
+        put(".ssh/config", "0600", "Match exec ~/test\nMisspelt yes");
+        host.sh("chmod 0700 /etc/ssh").ok();
+        assert!(!told("chmod 0644"), "{file}");
+        host.sh("chmod 0755 /etc/ssh").ok();
+    }
+    host.sh("rm /etc/ssh/ssh_config.d/note /home/gitlab-runner/.ssh/config").ok();
     // What the account names is looked at with its rights, and what it lays is moved by nobody else.
     host.sh("cp -a /home/gitlab-runner/.ssh /root/dot-ssh; truncate -s 2M /srv/large").ok();
     for (name, config, command) in [

@@ -38,7 +38,7 @@ const ELSEWHERE: [&str; 6] =
 
 /// True for a file that configures ssh of all accounts.
 pub fn is_system_config(file: &Path) -> bool {
-    file == Path::new(SYSTEM) || file.parent() == Some(Path::new(PARTS))
+    file == Path::new(SYSTEM) || file.file_name().is_some() && file.parent() == Some(Path::new(PARTS))
 }
 
 /// A file that configures ssh; `None` where only ssh can judge it.

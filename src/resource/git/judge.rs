@@ -3,6 +3,7 @@
 //!
 //! An identity and names of other places can't do either. Only where something else is set is git asked.
 
+use std::cell::LazyCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -145,22 +146,27 @@ pub(super) fn judge(
     let mut reaches_ssh = false;
     if let Some(account) = account.filter(|_| is_unclear || settings.iter().any(is_in_doubt)) {
         let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
-        let of_system = format!(
-            "export HOME=/tmp GIT_CONFIG_GLOBAL=/dev/null; git {} && {unsigned}",
-            JUDGES[1].join(" ")
-        );
+        // Programs and processes of the account talk as well: their word moves root to nothing.
+        let by_nobody = LazyCell::new(|| {
+            let script = format!(
+                "export HOME=/tmp GIT_CONFIG_GLOBAL=/dev/null; git {} && {{ {unsigned}; }} || exit 1\n{}",
+                JUDGES[1].join(" "),
+                pushes(servers)
+            );
+            let nobody = context.facts.nobody(account).ok()??;
+            let said = context.facts.rehearse(&nobody, &script).ok()??;
+            let all = pushed(context.facts, &nobody, servers, &said).ok()?;
+            Some((said, all))
+        });
         let answers = |said: &Finished| {
             if said.success() {
                 return Ok(());
             }
             let culprit = culprit(settings, &said.stderr);
-            // Programs and processes of the account talk as well: their word moves root to nothing.
-            let by_nobody = |culprit: &JudgedSetting| {
-                let nobody = context.facts.nobody(account).ok().flatten();
-                let said = nobody.and_then(|nobody| context.facts.rehearse(&nobody, &of_system).ok()?);
-                said.is_some_and(|said| !said.success() && names(&said.stderr, culprit))
+            let is_of_all = |culprit: &JudgedSetting| {
+                by_nobody.as_ref().is_some_and(|(said, _)| !said.success() && names(&said.stderr, culprit))
             };
-            let culprit = culprit.filter(|culprit| !culprit.of_root || by_nobody(culprit));
+            let culprit = culprit.filter(|culprit| !culprit.of_root || is_of_all(culprit));
             let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
             Err(refused(context, culprit, &complaint))
         };
@@ -175,7 +181,11 @@ pub(super) fn judge(
                 let all = pushed(context.facts, account, servers, &said)?;
                 reaches_ssh = !all.is_empty() && all.iter().all(|(_, one)| matches!(one, Pushed::ToSsh(_)));
                 for (host, one) in all {
-                    tell_push(context, settings, host, one, notes);
+                    let is_of_all = || {
+                        let all = by_nobody.as_ref().map(|(_, all)| all.as_slice()).unwrap_or_default();
+                        all.iter().any(|(of, other)| *of == host && one.is_like(other))
+                    };
+                    tell_push(context, settings, host, &one, &is_of_all, notes);
                 }
             }
         }
@@ -212,29 +222,32 @@ fn names(text: &str, setting: &JudgedSetting) -> bool {
     text.contains(&setting.name) || has(key) && has(&value)
 }
 
-/// Say where a push does not come to ssh, or to another server than the one that it is for.
+/// Say where a push does not come to ssh, or to another server than the one that it is for; `is_of_all` says whether so
+/// it is by root's files alone.
 fn tell_push(
     context: &Context<'_>,
     settings: &[JudgedSetting],
     host: &HostName,
-    pushed: Pushed,
+    pushed: &Pushed,
+    is_of_all: &dyn Fn() -> bool,
     notes: &mut Notes,
 ) {
     let (user, server) = (&context.target.name, host.host());
     let last = |is_it: &dyn Fn(&JudgedSetting) -> bool| settings.iter().rev().find(|setting| is_it(setting));
     let see = || mend!("see where it stands: $ {}", context.as_account(SHOW));
+    let is_movable = |setting: &&JudgedSetting| !setting.of_root || is_of_all();
     match pushed {
         Pushed::Nowhere(why) => {
             let by_protocol = |setting: &JudgedSetting| {
                 setting.name.starts_with("protocol.") && why.contains("not allowed")
             };
-            let setting = culprit(settings, &why)
+            let setting = culprit(settings, why)
                 .or_else(|| last(&by_protocol))
                 .or_else(|| last(&|setting| setting.leads(host)));
             notes.wait(
                 "git-push-refused",
                 format!("git of {user} can't push to git@{server}: {why}"),
-                setting.map_or_else(see, |setting| {
+                setting.filter(is_movable).map_or_else(see, |setting| {
                     if setting.leads_elsewhere() {
                         setting.gone(context)
                     } else {
@@ -253,7 +266,8 @@ fn tell_push(
                         "git of {user} pushes to {}, port {}, what is for git@{server}: whether it is let in there is not known",
                         does.server.0, does.server.1
                     ),
-                    Repair::from("unless that is meant: ") + setting.gone(context),
+                    Repair::from("unless that is meant: ")
+                        + Some(setting).filter(is_movable).map_or_else(see, |setting| setting.gone(context)),
                 );
             }
         }

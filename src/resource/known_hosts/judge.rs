@@ -168,13 +168,8 @@ impl JudgedFile<'_> {
                 .strip_suffix(": Permission denied")
                 .map(Path::new)
         };
-        // That it is so root sees itself.
-        let is_so = |file: &&Path| {
-            let seen = self.context.facts.stat(file).ok().flatten();
-            seen.is_some_and(|seen| seen.uid != 0 || seen.mode & 0o026 != 0o004)
-        };
-        let of_all = of_home.or_else(shut).filter(|file| ssh::is_system_config(file) && is_so(file));
-        if let Some(file) = of_all {
+        let is_of_all = |file: &Path| ssh::is_system_config(file) && self.is_of_all(why);
+        if let Some(file) = of_home.or_else(shut).filter(|file| is_of_all(file)) {
             let file = quoted(file);
             return run(format!("chown root:root {file} && chmod 0644 {file}"));
         }
@@ -186,7 +181,7 @@ impl JudgedFile<'_> {
             Some((Path::new(file.trim_end_matches([':', ' '])), digits.parse::<u32>().ok()?))
         });
         match found {
-            Some((file, line)) if file == own || (ssh::is_system_config(file) && self.is_of_all(why)) => {
+            Some((file, line)) if file == own || is_of_all(file) => {
                 // What stands below a condition is not for everything without it.
                 let mark = if why.contains("Match") { "s/.*/#&\\nHost !*/" } else { "s/^/#/" };
                 run(self.context.command_at(&format!("sed -i '{line}{mark}'"), file))
