@@ -25,6 +25,8 @@ pub enum Harm {
     None,
     /// They fail or leak.
     Jobs,
+    /// The same, where the program that reads the file reads this key of it, and does by it what it says.
+    JobsByKey(&'static str),
     /// Nobody can tell.
     Unknown,
     /// A check of `doctor` looks at it, too, and has more to say.
@@ -103,8 +105,19 @@ impl Notes {
         self.say(Note::new(code, message, repair, Harm::Examined));
     }
 
-    /// Several resources may see the same.
-    fn say(&mut self, note: Note) {
+    /// Add a warning of what makes jobs fail or leak where this key is read.
+    pub fn harm_by(
+        &mut self,
+        key: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+        repair: impl Into<Repair>,
+    ) {
+        self.say(Note::new(code, message, repair, Harm::JobsByKey(key)));
+    }
+
+    /// Add a warning. Several resources may see the same.
+    pub fn say(&mut self, note: Note) {
         if self.said.insert((note.code, note.message.clone())) {
             self.warnings.push(note);
         }

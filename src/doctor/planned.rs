@@ -64,7 +64,7 @@ fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
 
 fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: &Repair) {
     match harm {
-        Harm::Jobs => findings.problem(code, message, repair),
+        Harm::Jobs | Harm::JobsByKey(_) => findings.problem(code, message, repair),
         Harm::None => findings.note(code, message, repair),
         // Checks of their own say it.
         Harm::Unknown | Harm::Examined => {}

@@ -93,8 +93,7 @@ impl Resource for RunnerConfig {
         report_mode(&seen, &shown, notes);
         let mut diff = diff?;
         let after = diff.after.take();
-        gate::retain_read(&mut diff.notes.warnings, context)?;
-        notes.warnings.append(&mut diff.notes.warnings);
+        gate::say_read(std::mem::take(&mut diff.notes.warnings), context, notes)?;
         notes.executors = std::mem::take(&mut diff.executors);
         let at_last = after.as_ref().map_or(&diff, |after| &after.diff);
         gate::check_types(&at_last.wrong_types, context, &shown, notes)?;

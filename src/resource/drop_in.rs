@@ -122,7 +122,7 @@ impl DropIn {
         let effect = Effect { account, supposed, ..self.effect(context, policy) };
         effect.look(&self.allowed, in_doubt, &mut then)?;
         notes.pending.append(&mut then.pending);
-        notes.warnings.append(&mut then.warnings);
+        then.warnings.into_iter().for_each(|note| notes.say(note));
         Ok(())
     }
 
@@ -235,7 +235,7 @@ fn tell_broken(policy: &Policy, facts: &Facts<'_>, notes: &mut Notes) -> Result<
     let (message, repair) = (format!("{error:#}"), fault::repair(&error));
     // On a machine `doctor` asks visudo itself.
     let harm = if facts.is_host() { Harm::Examined } else { Harm::None };
-    notes.warnings.push(match fault::find(&error).map(|fault| fault.nature) {
+    notes.say(match fault::find(&error).map(|fault| fault.nature) {
         // Many a sudo goes on without the line: it is asked, where there is one.
         Some(Nature::Policy) => Note::new("policy-broken", message, repair, harm),
         Some(_) => Note::new(

@@ -10,8 +10,9 @@
 use anyhow::Result;
 
 use super::context::Context;
+use super::runner::DISABLE_CACHE;
 use super::settings::{ConfigSection, Setting};
-use crate::change::{Note, Notes};
+use crate::change::{Harm, Note, Notes};
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
@@ -88,27 +89,24 @@ fn version(context: &Context<'_>, is_needed: bool) -> Result<Option<Version>> {
     }
 }
 
-/// What is said of a value, and its key of `[runners.docker]`: a version that does not read it passes over it.
-const OF_KEYS: [(&str, &str); 3] = [
-    ("services-limit-low", "services_limit"),
-    ("services-unprivileged", "services_privileged"),
-    ("service-not-allowed", "allowed_privileged_services"),
-];
-
 /// From here on gitlab-runner makes volumes without a source where `disable_cache` is true, too, one for each job.
 const MAKES_VOLUMES: Version = Version(18, 11, 0);
 
-/// Take back what was said of values that the installed version does not read, or that do no harm there.
-pub(super) fn retain_read(warnings: &mut Vec<Note>, context: &Context<'_>) -> Result<()> {
-    let key = |note: &Note| OF_KEYS.iter().find(|(code, _)| *code == note.code).map(|(_, key)| *key);
-    let is_of_old = |note: &Note| note.code == "cache-disabled";
-    if !warnings.iter().any(|note| key(note).is_some() || is_of_old(note)) {
-        return Ok(());
+/// Say what was found in the file, but for what is so by a key that the installed version does not read, or that does no
+/// harm there.
+pub(super) fn say_read(found: Vec<Note>, context: &Context<'_>, notes: &mut Notes) -> Result<()> {
+    let is_needed = found.iter().any(|note| matches!(note.harm, Harm::JobsByKey(_)));
+    let version = if is_needed { version(context, true)? } else { None };
+    for mut note in found {
+        if let Harm::JobsByKey(key) = note.harm {
+            let is_harmless = key == DISABLE_CACHE && version.is_some_and(|version| version >= MAKES_VOLUMES);
+            if is_harmless || keys::find(DOCKER, key).is_some_and(|key| !key.is_read_by(version)) {
+                continue;
+            }
+            note.harm = Harm::Jobs;
+        }
+        notes.say(note);
     }
-    let version = version(context, true)?;
-    let is_read = |key: &str| keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(version));
-    let is_old = version.is_none_or(|version| version < MAKES_VOLUMES);
-    warnings.retain(|note| key(note).is_none_or(is_read) && (is_old || !is_of_old(note)));
     Ok(())
 }
 

@@ -149,15 +149,17 @@ pub(super) fn refuse_clash(
         && config.setting(DOCKER, "services_privileged").is_none()
         && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
     {
-        notes.harm(
+        notes.harm_by(
+            "services_privileged",
             "services-unprivileged",
             format!("{}: services_privileged = false keeps dind from starting", runner.title()),
             "take services_privileged out, or set it to true",
         );
     }
     let mut bare = asked.iter().filter(|volume| volume.is_for_dind() && volume.source.is_none());
-    if is_true(docker, "disable_cache") && bare.next().is_some() {
-        notes.harm(
+    if is_true(docker, DISABLE_CACHE) && bare.next().is_some() {
+        notes.harm_by(
+            DISABLE_CACHE,
             "cache-disabled",
             format!(
                 "{}: with disable_cache = true gitlab-runner before 18.11 makes no volume without a source: the job \
@@ -169,6 +171,9 @@ pub(super) fn refuse_clash(
     }
     Ok(())
 }
+
+/// What keeps gitlab-runner from making volumes without a source, before 18.11.
+pub(super) const DISABLE_CACHE: &str = "disable_cache";
 
 /// A volume that brings jobs another daemon than that of their service.
 struct Mounted {

@@ -104,7 +104,8 @@ pub(super) fn warn_of_limit(
     let has_dind = found.iter().any(|service| is_dind(*service)) || !config.services.is_empty();
     let needed = found.len() + usize::from(!has_dind);
     if limit < needed {
-        notes.harm(
+        notes.harm_by(
+            "services_limit",
             "services-limit-low",
             format!(
                 "{}: services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
@@ -136,7 +137,8 @@ pub(super) fn warn_of_unlisted_dind(
         let is_allowed = allowed.iter().any(|pattern| glob::matches(pattern, name) == Some(true));
         let is_dind = is_dind(service);
         if is_dind && !name.contains('$') && !is_replaced && !is_allowed {
-            notes.harm(
+            notes.harm_by(
+                KEY,
                 "service-not-allowed",
                 format!(
                     "{}: docker.services[{index}] is Docker-in-Docker, and no element of {KEY} matches its name as it \
