@@ -316,7 +316,8 @@ fn every_code_is_listed_and_every_listed_code_is_proven() {
         }
         let text = std::fs::read_to_string(path).unwrap();
         let code = support::without_tests(&text);
-        let of_notes = ["warn(", "harm(", "examined(", "wait(", "doubt("].map(|call| format!("notes.{call}"));
+        let of_notes = ["warn(", "harm(", "harm_by(", "examined(", "wait(", "doubt("]
+            .map(|call| format!("notes.{call}"));
         let calls = [" fault(", "(fault(", ".fault(", "Note::new("].map(str::to_owned);
         for call in calls.iter().chain(&of_notes) {
             for rest in code.split(call).skip(1) {

@@ -108,8 +108,8 @@ impl Notes {
     /// Add a warning of what makes jobs fail or leak where this key is read.
     pub fn harm_by(
         &mut self,
-        key: &'static str,
         code: &'static str,
+        key: &'static str,
         message: impl Into<String>,
         repair: impl Into<Repair>,
     ) {

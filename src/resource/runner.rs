@@ -150,8 +150,8 @@ pub(super) fn refuse_clash(
         && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
     {
         notes.harm_by(
-            "services_privileged",
             "services-unprivileged",
+            "services_privileged",
             format!("{}: services_privileged = false keeps dind from starting", runner.title()),
             "take services_privileged out, or set it to true",
         );
@@ -159,8 +159,8 @@ pub(super) fn refuse_clash(
     let mut bare = asked.iter().filter(|volume| volume.is_for_dind() && volume.source.is_none());
     if is_true(docker, DISABLE_CACHE) && bare.next().is_some() {
         notes.harm_by(
-            DISABLE_CACHE,
             "cache-disabled",
+            DISABLE_CACHE,
             format!(
                 "{}: with disable_cache = true gitlab-runner before 18.11 makes no volume without a source: the job \
                  then does not find what dind puts there",

@@ -64,10 +64,11 @@ struct Entry {
 }
 
 /// What is called with a code; what has a type before it may be called with that of another.
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
     "fault(",
     "notes.warn(",
     "notes.harm(",
+    "notes.harm_by(",
     "notes.examined(",
     "notes.wait(",
     "notes.doubt(",

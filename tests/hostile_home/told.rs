@@ -100,49 +100,75 @@ fn advice_that_is_followed_as_root_leads_nowhere() {
     advice(&["undo"], "if it must have it: ", "rm .ssh/id_ed25519; ln -s /root/.ssh/id_rsa .ssh/id_ed25519");
 }
 
-/// ssh and git of the account start programs that it names, and those can say what ssh and git would say.
-#[test]
-fn what_a_program_of_the_account_says_moves_root_to_nothing() {
-    let Some(host) = Host::or_skip() else { return };
-    if !have(&["ssh", "ssh-keygen", "git"]) {
-        return;
+/// A host whose account is made and has its key, and that has a git file and an ssh file of the
+/// system.
+struct Told {
+    host: Host,
+}
+
+const SELECT: [&str; 5] = ["--profile", "shell", "--only", "known_hosts,ssh_key,git", "--json"];
+
+impl Told {
+    fn or_skip() -> Option<Self> {
+        let host = Host::or_skip()?;
+        if !have(&["ssh", "ssh-keygen", "git"]) {
+            return None;
+        }
+        let host = host.start();
+        host.prep(&["apply", "--profile", "shell", "--only", "account,ssh_key", "--allow-pending"]).ok();
+        host.sh("cp -a /etc/ssh /root/ssh; printf '[core]\n\tautocrlf = input\n' >/etc/gitconfig").ok();
+        Some(Self { host })
     }
-    let host = host.start();
-    host.prep(&["apply", "--profile", "shell", "--only", "account,ssh_key", "--allow-pending"]).ok();
-    host.sh("cp -a /etc/ssh /root/ssh; printf '[core]\n\tautocrlf = input\n' >/etc/gitconfig").ok();
-    let select = ["--profile", "shell", "--only", "known_hosts,ssh_key,git", "--json"];
-    let told = |of_system: &str| {
-        let run = host.prep(&[&["plan"][..], &select].concat());
+
+    /// Whether root is told to do something to `of_system`.
+    fn tells(&self, of_system: &str) -> bool {
+        let run = self.host.prep(&[&["plan"][..], &SELECT].concat());
         let document = run.json();
         let remarks =
             ["pending", "warnings"].map(|list| document[list].as_array().cloned().unwrap_or_default());
         let mut repairs = remarks.iter().flatten().filter_map(|remark| remark["repair"].as_str());
         repairs.any(|repair| repair.contains(of_system) && !repair.contains("sudo -u"))
-    };
-    let put = |name: &str, mode: &str, text: &str| {
+    }
+
+    /// Puts a file of the account into its home.
+    fn put(&self, name: &str, mode: &str, text: &str) {
         let path = format!("/home/gitlab-runner/{name}");
         let install = format!("install -o gitlab-runner -g gitlab-runner -m {mode} /dev/stdin {path}");
-        host.sh(&format!("{install} <<'END'\n{text}\nEND")).ok();
-    };
-    let sed = "/etc/ssh/ssh_config";
-    put(
+        self.host.sh(&format!("{install} <<'END'\n{text}\nEND")).ok();
+    }
+}
+
+const GIT: &str = "git config --file /etc/gitconfig";
+const SSH: &str = "/etc/ssh/ssh_config";
+
+/// ssh and git of the account start programs that it names, and those can say what ssh and git would say.
+#[test]
+fn what_a_program_of_the_account_says_moves_root_to_nothing() {
+    let Some(scene) = Told::or_skip() else { return };
+    let host = &scene.host;
+    scene.put(
         ".ssh/config",
         "0600",
         "Match exec \"echo '/etc/ssh/ssh_config: line 1: Bad configuration option: x' >&2\"\nMisspelt yes",
     );
-    assert!(!told(sed), "ssh");
+    assert!(!scene.tells(SSH), "ssh");
     host.sh("rm /home/gitlab-runner/.ssh/config; sed -i '1iMisspelt yes' /etc/ssh/ssh_config").ok();
-    assert!(told(sed), "ssh, by its own word");
+    assert!(scene.tells(SSH), "ssh, by its own word");
     host.sh("cp -a /root/ssh/. /etc/ssh/").ok();
-    let git = "git config --file /etc/gitconfig";
-    put("talk", "0755", "#!/bin/sh\necho 'fatal: bad core.autocrlf' >&2; kill -9 $PPID");
-    put(".gitconfig", "0644", "[core]\n\tfsmonitor = ~/talk");
-    assert!(!told(git), "git");
+    scene.put("talk", "0755", "#!/bin/sh\necho 'fatal: bad core.autocrlf' >&2; kill -9 $PPID");
+    scene.put(".gitconfig", "0644", "[core]\n\tfsmonitor = ~/talk");
+    assert!(!scene.tells(GIT), "git");
     host.sh("rm /home/gitlab-runner/.gitconfig; printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig")
         .ok();
-    assert!(told(git), "git, by its own word");
-    // A push is rehearsed as well, and the program in place of ssh may say anything of it.
-    put(".gitconfig", "0644", "[core]\n\tsshCommand = ~/talk");
+    assert!(scene.tells(GIT), "git, by its own word");
+}
+
+/// A push is rehearsed as well, and the program in place of ssh may say anything of it.
+#[test]
+fn what_is_said_in_place_of_ssh_moves_root_to_nothing() {
+    let Some(scene) = Told::or_skip() else { return };
+    let host = &scene.host;
+    scene.put(".gitconfig", "0644", "[core]\n\tsshCommand = ~/talk");
     let ssh = "runner-prep-step:ssh\nuser git\nhostname evil.example\nport 22\nrunner-prep-step:called";
     for (of_system, said) in [
         ("[core]\n\tautocrlf = input", "fatal: bad core.autocrlf"),
@@ -150,9 +176,9 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
         ("[url \"ssh://git@gitlab.com/\"]\n\tinsteadOf = git@gitlab.com:", "fatal: not allowed"),
         ("[url \"ssh://git@gitlab.com/\"]\n\tinsteadOf = git@gitlab.com:", ssh),
     ] {
-        put("talk", "0755", &format!("#!/bin/sh\nprintf '%s\\n' \"{said}\" >&2; kill -9 $PPID"));
+        scene.put("talk", "0755", &format!("#!/bin/sh\nprintf '%s\\n' \"{said}\" >&2; kill -9 $PPID"));
         host.sh(&format!("printf '%s\n' '{of_system}' >/etc/gitconfig")).ok();
-        assert!(!told("/etc/gitconfig"), "{said}");
+        assert!(!scene.tells("/etc/gitconfig"), "{said}");
     }
     host.sh("rm /home/gitlab-runner/.gitconfig").ok();
     for of_system in [
@@ -160,12 +186,18 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
         "[url \"ssh://git@evil.example/\"]\n\tinsteadOf = git@gitlab.com:",
     ] {
         host.sh(&format!("printf '%s\n' '{of_system}' >/etc/gitconfig")).ok();
-        assert!(told("/etc/gitconfig"), "git, by its own word: {of_system}");
+        assert!(scene.tells("/etc/gitconfig"), "git, by its own word: {of_system}");
     }
+}
+
+/// Where it is root that names a program of the account, it is not started by root.
+#[test]
+fn a_program_of_the_account_that_root_names_is_started_without_rights() {
+    let Some(scene) = Told::or_skip() else { return };
+    let host = &scene.host;
     host.sh("printf '[core]\n\tautocrlf = perhaps\n' >/etc/gitconfig").ok();
-    // Nor is it started by root, where it is root that names it.
     let is_root = "[ $(id -u) != 0 ] || { mount -o remount,bind,rw /run; touch /run/was-root; }";
-    put(
+    scene.put(
         "talk",
         "0755",
         &format!(
@@ -176,25 +208,30 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
     host.sh("chmod 0700 /root; echo secret >/root/open; chmod 0644 /root/open; mkfifo -m 0666 /srv/out
         timeout 120 sh -c 'exec cat <>/srv/out' >/run/leak 2>/dev/null &")
         .ok();
-    put("test", "0755", &format!("#!/bin/sh\n{is_root}"));
-    host.sh(&format!("{git} core.fsmonitor /home/gitlab-runner/talk; {git} core.autocrlf no")).ok();
-    assert!(told(git), "git, which root has start it");
+    scene.put("test", "0755", &format!("#!/bin/sh\n{is_root}"));
+    host.sh(&format!("{GIT} core.fsmonitor /home/gitlab-runner/talk; {GIT} core.autocrlf no")).ok();
+    assert!(scene.tells(GIT), "git, which root has start it");
     let ssh = "printf 'Match exec /home/gitlab-runner/test\nMisspelt yes\n' >/etc/ssh/ssh_config";
     host.sh(&format!("rm /etc/gitconfig; {ssh}")).ok();
-    assert!(told(sed), "ssh, which root has start it");
+    assert!(scene.tells(SSH), "ssh, which root has start it");
     host.sh("test ! -e /run/was-root; test ! -s /run/leak; cp -a /root/ssh/. /etc/ssh/").ok();
     // What ssh can't read is opened to all where it is ssh that says so.
     host.sh("mkdir -p /etc/ssh/ssh_config.d; echo secret >/etc/ssh/ssh_config.d/note; chmod 0600 /etc/ssh/ssh_config.d/note").ok();
     for file in ["note", ".."] {
         let said = format!("Can't open user config file /etc/ssh/ssh_config.d/{file}: Permission denied");
-        put("test", "0755", &format!("#!/bin/sh\necho \"{said}\" >&2"));
-        put(".ssh/config", "0600", "Match exec ~/test\nMisspelt yes");
+        scene.put("test", "0755", &format!("#!/bin/sh\necho \"{said}\" >&2"));
+        scene.put(".ssh/config", "0600", "Match exec ~/test\nMisspelt yes");
         host.sh("chmod 0700 /etc/ssh").ok();
-        assert!(!told("chmod 0644"), "{file}");
+        assert!(!scene.tells("chmod a+r"), "{file}");
         host.sh("chmod 0755 /etc/ssh").ok();
     }
-    host.sh("rm /etc/ssh/ssh_config.d/note /home/gitlab-runner/.ssh/config").ok();
-    // What the account names is looked at with its rights, and what it lays is moved by nobody else.
+}
+
+/// What the account names is looked at with its rights, and what it lays is moved by nobody else.
+#[test]
+fn what_the_account_names_is_looked_at_with_its_rights() {
+    let Some(scene) = Told::or_skip() else { return };
+    let host = &scene.host;
     host.sh("cp -a /home/gitlab-runner/.ssh /root/dot-ssh; truncate -s 2M /srv/large").ok();
     for (name, config, command) in [
         ("a file of hosts", "Match exec \"rm -f ~/.ssh/config\"\nGlobalKnownHostsFile /tmp/evil", "sed"),
@@ -203,16 +240,16 @@ fn what_a_program_of_the_account_says_moves_root_to_nothing() {
         ("a way up", "IdentityFile ~/../../root/.ssh/id_rsa", "give"),
         ("no key", "Match exec \"rm -f ~/.ssh/config\"\nIdentityFile none", "sed"),
     ] {
-        put(".ssh/config", "0600", config);
-        let run = host.prep(&[&["apply", "--allow-pending"][..], &select].concat());
+        scene.put(".ssh/config", "0600", config);
+        let run = host.prep(&[&["apply", "--allow-pending"][..], &SELECT].concat());
         assert!(run.status == 0, "{name}: {run}");
-        put(".ssh/config", "0600", config);
-        assert!(!told(command), "{name}");
+        scene.put(".ssh/config", "0600", config);
+        assert!(!scene.tells(command), "{name}");
         host.sh("cp -aT /root/dot-ssh /home/gitlab-runner/.ssh; rm -f /home/gitlab-runner/.ssh/config").ok();
     }
     let odd = "cd ~/.ssh; rm id*; ssh-keygen -q -t rsa -N '' -f 'k\\nProxyCommand x'";
     host.sh("echo 'IdentityFile ~/.ssh/id_ed25519' >>/etc/ssh/ssh_config").ok();
     host.as_account("gitlab-runner", odd).ok();
-    let run = host.prep(&[&["plan"][..], &select].concat());
+    let run = host.prep(&[&["plan"][..], &SELECT].concat());
     assert!(!run.contains("ProxyCommand"), "{run}");
 }

@@ -169,9 +169,17 @@ impl JudgedFile<'_> {
                 .map(Path::new)
         };
         let is_of_all = |file: &Path| ssh::is_system_config(file) && self.is_of_all(why);
-        if let Some(file) = of_home.or_else(shut).filter(|file| is_of_all(file)) {
+        // Whose it is root sees itself; nobody may be that.
+        let is_theirs = |file: &Path| {
+            let seen = self.context.facts.stat(file).ok().flatten();
+            seen.is_some_and(|seen| seen.uid != 0 || seen.mode & 0o022 != 0)
+        };
+        if let Some(file) = of_home.filter(|file| ssh::is_system_config(file) && is_theirs(file)) {
             let file = quoted(file);
-            return run(format!("chown root:root {file} && chmod 0644 {file}"));
+            return run(format!("chown root:root {file} && chmod go-w {file}"));
+        }
+        if let Some(file) = shut().filter(|file| is_of_all(file)) {
+            return run(format!("chmod a+r {}", quoted(file)));
         }
         if why.contains("command-line and remote command") {
             return self.context.first_line("RemoteCommand none");

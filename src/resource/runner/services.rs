@@ -105,8 +105,8 @@ pub(super) fn warn_of_limit(
     let needed = found.len() + usize::from(!has_dind);
     if limit < needed {
         notes.harm_by(
-            "services_limit",
             "services-limit-low",
+            "services_limit",
             format!(
                 "{}: services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
                  requested\"",
@@ -138,8 +138,8 @@ pub(super) fn warn_of_unlisted_dind(
         let is_dind = is_dind(service);
         if is_dind && !name.contains('$') && !is_replaced && !is_allowed {
             notes.harm_by(
-                KEY,
                 "service-not-allowed",
+                KEY,
                 format!(
                     "{}: docker.services[{index}] is Docker-in-Docker, and no element of {KEY} matches its name as it \
                      is written there: it runs unprivileged and dies",
