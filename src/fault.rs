@@ -193,7 +193,9 @@ pub fn repair(error: &anyhow::Error) -> Repair {
         Some(Kind::StorageFull | Kind::QuotaExceeded) => "make room there: $ df -h; $ df -i",
         Some(Kind::ReadOnlyFilesystem) => "mount it writable; what is mounted where: $ findmnt",
         Some(Kind::PermissionDenied) => {
-            return Repair::from("run as root; root is refused by flags and security modules: ")
+            return Repair::from(
+                "run as root; root is refused by mounts of users and servers, flags and security modules: ",
+            ) + look("findmnt -T")
                 + look("lsattr -d")
                 + "$ dmesg";
         }

@@ -70,9 +70,10 @@ fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Er
     let name = &account.name;
     Nature::Foreign.fault(
         "foreign-owner",
-        format!("{} can't be used by {name}: a directory on the way shuts {name} out", path.display()),
+        format!("{} can't be looked at with the rights of {name}: a directory or a mount on the way refuses", path.display()),
         mend!(
-            "see whose that directory is, since {} may have moved it there: $ namei -l {}; give it away only if it is meant for jobs",
+            "see whose that directory is, since {0} may have moved it there, and what is mounted: $ namei -l {1}; findmnt -T {1}; \
+             give it away only if it is meant for jobs",
             name,
             quoted(path)
         ),
