@@ -3,6 +3,7 @@
 //! Knows what the values mean to gitlab-runner, not what is wanted of them. Shows of a value its kind and
 //! place, never the value itself.
 
+pub mod dind;
 mod duration;
 pub mod edits;
 mod notation;

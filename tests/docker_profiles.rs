@@ -523,6 +523,65 @@ fn what_keeps_jobs_from_the_daemon_of_their_service_is_named() {
     }
 }
 
+/// What keeps dind from working in every job is a problem; what keeps some images of it is worth knowing.
+#[test]
+fn a_dind_that_can_not_start_is_told_by_plan_and_doctor_alike() {
+    let privileged = |list: &str| format!("    allowed_privileged_services = [{list}]");
+    let of_job = |lists: &[&str]| privileged(&lists.join(", "));
+    let driver = "  environment = [\"DOCKER_DRIVER=overlay2\"]";
+    let service = |image: &str| format!("    services = [{{ name = \"{image}\" }}]");
+    let usual = ["\"docker:dind\"", "\"docker:*-dind\"", "\"docker.io/library/docker:*dind\""];
+    let (lists, place) = ("allow-list-one-spelling", "docker-sock-place");
+    for (runner, docker, profile, expected, is_problem) in [
+        ("", of_job(&usual), "dind", "", false),
+        ("", of_job(&usual[..2]), "dind", lists, false),
+        ("", privileged("\"docker:dind\""), "dind", lists, false),
+        ("", privileged("\"docker:*-dind-rootless\""), "dind", lists, false),
+        ("", privileged("\"registry.example.com/docker:28-dind\""), "dind", lists, false),
+        ("", privileged("\"docker:28.0.1-dind\""), "dind", lists, false),
+        ("", privileged("\"docker:2?\""), "dind", "allow-list-misses-dind", true),
+        ("", privileged("\"docker:28-dind\""), "dind-hardened", "", false),
+        ("", "    allowed_services = [\"postgres:*\"]".to_owned(), "dind", "allow-list-misses-dind", true),
+        (
+            "",
+            "    allowed_services = [\"docker:[\", \"**\"]".to_owned(),
+            "dind",
+            "allow-list-malformed",
+            true,
+        ),
+        ("", "    allowed_services = [\"postgres:*\"]".to_owned(), "docker-socket", "", false),
+        ("", "    wait_for_services_timeout = -1".to_owned(), "dind-no-tls", "wait-for-services-off", true),
+        ("", "    wait_for_services_timeout = 0".to_owned(), "dind", "", false),
+        (driver, service("docker:dind"), "dind", "storage-driver", true),
+        (driver, service("docker:28-dind"), "dind", "", false),
+        (driver, service("postgres:16"), "dind", "storage-driver", false),
+        (driver, String::new(), "docker-socket", "", false),
+        ("", service("docker:28-dind"), "docker-socket", place, false),
+        ("", service("docker:28-dind-rootless"), "docker-socket", "", false),
+        ("", service("dind.example.com/db:1"), "docker-socket", "", false),
+    ] {
+        let tree = host(runner, &docker);
+        let is_meant = |code: &&str| {
+            code.starts_with("allow-list-m")
+                || [lists, place, "wait-for-services-off", "storage-driver"].contains(code)
+        };
+        let expected = Vec::from_iter(Some(expected).filter(|code| !code.is_empty()));
+        for command in ["plan", "apply", "check"] {
+            let codes = codes(run(&tree, command, profile).ok());
+            let found: Vec<&str> = codes.iter().map(String::as_str).filter(is_meant).collect();
+            assert_eq!(found, expected, "{command} {runner} {docker} {profile}");
+        }
+        let document = tree.run(&["doctor", "--profile", profile, "--json"]).json();
+        let findings = document["findings"].as_array().unwrap();
+        let of =
+            |finding: &Value| Some((finding["code"].as_str()?.to_owned(), finding["status"] == "problem"));
+        let found: Vec<_> =
+            findings.iter().filter_map(of).filter(|(code, _)| is_meant(&code.as_str())).collect();
+        let expected: Vec<_> = expected.into_iter().map(|code| (code.to_owned(), is_problem)).collect();
+        assert_eq!(found, expected, "{runner} {docker} {profile}");
+    }
+}
+
 #[test]
 fn a_policy_that_there_is_not_is_reported() {
     for (line, is_odd) in [

@@ -16,6 +16,8 @@ pub struct Note {
     pub repair: Repair,
     /// What it means for jobs.
     pub harm: Harm,
+    /// The key of `[runners.docker]` that it stands on: it is so only where gitlab-runner reads that key.
+    pub key: Option<&'static str>,
 }
 
 /// What a note means for jobs: `doctor` says it so.
@@ -25,8 +27,6 @@ pub enum Harm {
     None,
     /// They fail or leak.
     Jobs,
-    /// The same, where the program that reads the file reads this key of it, and does by it what it says.
-    JobsByKey(&'static str),
     /// Nobody can tell.
     Unknown,
     /// A check of `doctor` looks at it, too, and has more to say.
@@ -113,7 +113,18 @@ impl Notes {
         message: impl Into<String>,
         repair: impl Into<Repair>,
     ) {
-        self.say(Note::new(code, message, repair, Harm::JobsByKey(key)));
+        self.say(Note { key: Some(key), ..Note::new(code, message, repair, Harm::Jobs) });
+    }
+
+    /// Add a warning of what does jobs no harm, where this key is read.
+    pub fn warn_by(
+        &mut self,
+        code: &'static str,
+        key: &'static str,
+        message: impl Into<String>,
+        repair: impl Into<Repair>,
+    ) {
+        self.say(Note { key: Some(key), ..Note::new(code, message, repair, Harm::None) });
     }
 
     /// Add a warning. Several resources may see the same.
@@ -142,7 +153,7 @@ impl Note {
         repair: impl Into<Repair>,
         harm: Harm,
     ) -> Self {
-        Self { code, message: message.into(), repair: repair.into(), harm }
+        Self { code, message: message.into(), repair: repair.into(), harm, key: None }
     }
 }
 

@@ -3,28 +3,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use toml_edit::{Item, TableLike};
+use toml_edit::Item;
 
 use super::DoctorContext;
 use crate::finding::Findings;
-use crate::keys;
 use crate::repair::Repair;
-use crate::runner_config::{DOCKER, Runner, strings_at};
-use crate::text::glob;
-
-/// Services as jobs name them, by both spellings of the image.
-const DIND: [&str; 8] = [
-    "docker:dind",
-    "docker:19.03-dind",
-    "docker:28.0.4-dind",
-    "docker:dind-rootless",
-    "docker:28-dind-rootless",
-    "docker.io/library/docker:dind",
-    "docker.io/library/docker:28-dind",
-    "docker.io/library/docker:dind-rootless",
-];
-/// How many of [`DIND`], the first ones, are the short spelling.
-const SHORT: usize = 5;
+use crate::runner_config::{Runner, strings_at};
 
 /// Files that `tls_verify` needs in `tls_cert_path`.
 const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
@@ -32,79 +16,14 @@ const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 /// Look at every runner that is meant.
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for runner in context.docker_runners()? {
-        let docker = runner.docker_table();
         let title = runner.title();
         if context.wants_dind() {
-            allow_lists(context, &title, docker, findings);
-            waiting(&title, docker, findings);
             environment(&title, &runner, findings);
         }
         link(context, &runner, findings)?;
     }
     findings.else_fine("nothing in [runners.docker] stands in the way");
     Ok(())
-}
-
-/// Lists that no usual dind image matches: the service then runs unprivileged, or not at all.
-fn allow_lists(
-    context: &DoctorContext<'_>,
-    title: &str,
-    docker: Option<&dyn TableLike>,
-    findings: &mut Findings,
-) {
-    for (key, effect) in [
-        ("allowed_privileged_services", "so that dind runs unprivileged and dies"),
-        ("allowed_services", "so that jobs with dind are refused"),
-    ] {
-        let patterns = strings_at(docker, key);
-        let is_read = keys::find(DOCKER, key).is_none_or(|key| key.is_read_by(context.version()));
-        if patterns.is_empty() || !is_read {
-            continue;
-        }
-        let is_malformed = |(_, pattern): &(usize, &&str)| glob::matches(pattern, "").is_none();
-        for (index, _) in patterns.iter().enumerate().filter(is_malformed) {
-            findings.problem(
-                "allow-list-malformed",
-                format!("{title}: element {index} of {key} is not a pattern and matches nothing"),
-                "correct its brackets; `*` stops at a `/`, `**` does not",
-            );
-        }
-        let is_allowed =
-            |image: &&str| patterns.iter().any(|pattern| glob::matches(pattern, image) == Some(true));
-        let allows = |images: &[&str]| images.iter().any(&is_allowed);
-        let (short, full) = DIND.split_at(SHORT);
-        if !allows(&DIND) {
-            findings.problem(
-                "allow-list-misses-dind",
-                format!("{title}: {key} matches no usual dind image, {effect}"),
-                mend!(
-                    "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {}",
-                    key
-                ),
-            );
-        } else if !allows(short) || !allows(full) {
-            findings.note(
-                "allow-list-one-spelling",
-                format!("{title}: {key} matches only one of docker:… and docker.io/library/docker:…"),
-                "the name counts as the job writes it; list both spellings",
-            );
-        }
-    }
-}
-
-/// Without the wait a job starts before dind has made its certificates.
-fn waiting(title: &str, docker: Option<&dyn TableLike>, findings: &mut Findings) {
-    let timeout =
-        docker.and_then(|docker| docker.get("wait_for_services_timeout")).and_then(Item::as_integer);
-    if timeout.is_some_and(|timeout| timeout < 0) {
-        findings.problem(
-            "wait-for-services-off",
-            format!(
-                "{title}: wait_for_services_timeout is negative: jobs start before dind has its certificates"
-            ),
-            "take it out (30 seconds), or give a positive number",
-        );
-    }
 }
 
 /// Variables of the client in the runner's environment reach jobs that did not ask for them.

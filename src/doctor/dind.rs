@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use anyhow::Result;
-use toml_edit::{Item, TableLike};
 
 use super::{DoctorContext, docker};
 use crate::finding::Findings;
 use crate::repair::Repair;
-use crate::runner_config::{self, Runner, strings_at};
+use crate::runner_config::dind::{CONTAINERD, DindService};
+use crate::runner_config::{Runner, strings_at};
 
 /// What dockerd takes for the size of packets where nobody says another.
 const USUAL_MTU: u32 = 1500;
@@ -17,66 +17,13 @@ const USUAL_MTU: u32 = 1500;
 /// The first kernel in which an ordinary user can mount an overlay.
 const KERNEL: (u32, u32) = (5, 11);
 
-/// The first release of Docker whose fresh installation keeps images with containerd.
-const CONTAINERD: u32 = 29;
-
-/// Storage drivers that containerd does not have by these names.
-const OLD_DRIVERS: [&str; 4] = ["overlay2", "overlay", "aufs", "devicemapper"];
-
-/// The release of Docker in an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Release {
-    Major(u32),
-    /// What a tag without a number means today.
-    Newest,
-    /// The image is somebody's own, or is named by its digest.
-    Unknown,
-}
-
-impl Release {
-    fn of(image: &str) -> Self {
-        let path = image.split('@').next().unwrap_or_default();
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let (name, tag) = name.split_once(':').unwrap_or((name, ""));
-        let number = tag.split(['.', '-']).next().unwrap_or_default();
-        match number.parse() {
-            _ if name != "docker" || (tag.is_empty() && image.contains('@')) => Self::Unknown,
-            Ok(major) => Self::Major(major),
-            Err(_) => Self::Newest,
-        }
-    }
-
-    /// True, false, or not known.
-    fn keeps_with_containerd(self) -> Option<bool> {
-        match self {
-            Self::Major(major) => Some(major >= CONTAINERD),
-            Self::Newest => Some(true),
-            Self::Unknown => None,
-        }
-    }
-}
-
-/// A service with a Docker daemon that config.toml gives jobs.
-struct DindService<'a> {
-    image: &'a str,
-    command: Vec<&'a str>,
-}
-
-fn services<'a>(runner: &Runner<'a>) -> Vec<DindService<'a>> {
-    let services = || runner_config::tables(runner.docker_table()?.get("services")?);
-    let of = |table: &'a dyn TableLike| {
-        let image = table.get("name").and_then(Item::as_str).filter(|name| name.contains("dind"))?;
-        Some(DindService { image, command: strings_at(Some(table), "command") })
-    };
-    services().into_iter().flatten().filter_map(of).collect()
-}
-
 /// The runners that start containers with a daemon of this machine, each with the daemons that it gives jobs. Where
 /// there are none, jobs bring their own, if the profile is for that.
 fn local<'p>(context: &'p DoctorContext<'_>) -> Result<Vec<(Runner<'p>, Vec<DindService<'p>>)>> {
     let is_local = |runner: &Runner<'_>| runner.has_executor("docker") && !runner.is_remote();
     let runners = context.docker_runners()?.into_iter().filter(is_local);
-    let with_services = runners.map(|runner| (runner, services(&runner)));
+    let with_services =
+        runners.map(|runner| (runner, DindService::of(runner.docker_table()).collect::<Vec<_>>()));
     Ok(with_services.filter(|(_, services)| context.wants_dind() || !services.is_empty()).collect())
 }
 
@@ -109,7 +56,8 @@ pub(super) fn packets(context: &DoctorContext<'_>, findings: &mut Findings) -> R
                 mend!("in the jobs: services: [{ name: \"docker:28-dind\", alias: docker, command: [\"--mtu={}\"] }]", mtu),
             );
         }
-        let sends_more = |service: &DindService<'_>| told_mtu(&service.command).is_none_or(|told| told > mtu);
+        let sends_more =
+            |service: &DindService<'_>| told_mtu(&service.strings("command")).is_none_or(|told| told > mtu);
         if services.iter().any(sends_more) {
             findings.problem(
                 "dind-mtu",
@@ -166,7 +114,7 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
     let repair = mend!("start the host with kernel {}.{} or later", wanted_major, wanted_minor);
     for (runner, services) in local(context)? {
         let title = runner.title();
-        let mut rootless = services.iter().filter(|service| service.image.contains("rootless")).peekable();
+        let mut rootless = services.iter().filter(|service| service.is_rootless()).peekable();
         if services.is_empty() && wants_rootless(context) {
             findings.note(
                 "dind-rootless-kernel",
@@ -174,7 +122,7 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
                 Repair::from("use docker:28-dind-rootless in jobs; or ") + &repair,
             );
         } else if rootless.peek().is_some() {
-            if rootless.all(|service| Release::of(service.image).keeps_with_containerd() == Some(false)) {
+            if rootless.all(|service| service.keeps_with_containerd() == Some(false)) {
                 findings.note(
                     "dind-rootless-kernel",
                     format!("{title}: with kernel {major}.{minor}, its rootless daemon keeps images in a slow way, and from release {CONTAINERD} on starts no container"),
@@ -197,40 +145,6 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
 fn wants_rootless(context: &DoctorContext<'_>) -> bool {
     let allowed = strings_at(context.wanted_docker(), "allowed_privileged_services");
     !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
-}
-
-/// A storage driver that `environment` gives the daemon in the service, and that this daemon may not have.
-pub(super) fn driver(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    for (runner, services) in local(context)? {
-        let environment = strings_at(Some(runner.table), "environment");
-        let driver = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_DRIVER="));
-        let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { continue };
-        let title = runner.title();
-        let repair = "take DOCKER_DRIVER out of `environment` in config.toml: each release finds the right one by itself";
-        let releases: Vec<_> =
-            services.iter().map(|service| Release::of(service.image).keeps_with_containerd()).collect();
-        if releases.contains(&Some(true)) {
-            findings.problem(
-                "storage-driver",
-                format!(
-                    "{title}: DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
-                     (\"snapshotter not loaded: {driver}\")"
-                ),
-                repair,
-            );
-        } else if releases.is_empty() || releases.contains(&None) {
-            findings.note(
-                "storage-driver",
-                format!(
-                    "{title}: DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
-                     {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
-                ),
-                repair,
-            );
-        }
-    }
-    findings.else_fine("no storage driver is forced on the daemons in services");
-    Ok(())
 }
 
 /// What a job leaves in a volume must be no way to root, where the profile is a wall.
@@ -280,22 +194,6 @@ pub(super) fn volumes(context: &DoctorContext<'_>, findings: &mut Findings) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_release_of_an_image() {
-        use Release::{Major, Newest, Unknown};
-        for (image, release) in [
-            ("docker:28-dind", Major(28)),
-            ("docker.io/library/docker:29.0.4-dind-rootless", Major(29)),
-            ("registry.example.com:5000/mirror/docker:19.03-dind", Major(19)),
-            ("docker:dind", Newest),
-            ("docker:dind-rootless@sha256:0123", Newest),
-            ("docker@sha256:0123", Unknown),
-            ("our/dind:1", Unknown),
-        ] {
-            assert_eq!(Release::of(image), release, "{image}");
-        }
-    }
 
     #[test]
     fn the_default_route_with_the_lowest_metric_counts() {

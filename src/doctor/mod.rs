@@ -77,7 +77,6 @@ pub const CHECKS: &[Check] = &[
     check("docker-images", CONFIG, &[ConfigFile, Machine], images::look),
     check("dind-network", CONFIG, &[ConfigFile, Machine], dind::packets),
     check("dind-kernel", CONFIG, &[ConfigFile, Machine], dind::rootless),
-    check("dind-storage", CONFIG, &[ConfigFile], dind::driver),
     check("docker-volumes", CONFIG, &[ConfigFile, Machine], dind::volumes),
     check("disk", ALL, &[ConfigFile, Machine], disk::look),
     check("kernel", CONFIG, &[ConfigFile, Machine], kernel::modules),

@@ -57,14 +57,14 @@ fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
             said = (code, &change.why);
         }
     }
-    for Note { code, message, repair, harm } in plan.pending.iter().chain(&plan.warnings) {
+    for Note { code, message, repair, harm, .. } in plan.pending.iter().chain(&plan.warnings) {
         told(findings, *harm, code, message, repair);
     }
 }
 
 fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: &Repair) {
     match harm {
-        Harm::Jobs | Harm::JobsByKey(_) => findings.problem(code, message, repair),
+        Harm::Jobs => findings.problem(code, message, repair),
         Harm::None => findings.note(code, message, repair),
         // Checks of their own say it.
         Harm::Unknown | Harm::Examined => {}

@@ -12,7 +12,7 @@ use anyhow::Result;
 use super::context::Context;
 use super::runner::DISABLE_CACHE;
 use super::settings::{ConfigSection, Setting};
-use crate::change::{Harm, Note, Notes};
+use crate::change::{Note, Notes};
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
@@ -95,15 +95,14 @@ const MAKES_VOLUMES: Version = Version(18, 11, 0);
 /// Say what was found in the file, but for what is so by a key that the installed version does not read, or that does no
 /// harm there.
 pub(super) fn say_read(found: Vec<Note>, context: &Context<'_>, notes: &mut Notes) -> Result<()> {
-    let is_needed = found.iter().any(|note| matches!(note.harm, Harm::JobsByKey(_)));
+    let is_needed = found.iter().any(|note| note.key.is_some());
     let version = if is_needed { version(context, true)? } else { None };
-    for mut note in found {
-        if let Harm::JobsByKey(key) = note.harm {
+    for note in found {
+        if let Some(key) = note.key {
             let is_harmless = key == DISABLE_CACHE && version.is_some_and(|version| version >= MAKES_VOLUMES);
             if is_harmless || keys::find(DOCKER, key).is_some_and(|key| !key.is_read_by(version)) {
                 continue;
             }
-            note.harm = Harm::Jobs;
         }
         notes.say(note);
     }

@@ -1,5 +1,6 @@
 //! A `[[runners]]` entry of `config.toml`: which ones are meant, and what in them stands in the way.
 
+mod allowed;
 mod daemon;
 mod services;
 mod wall;
@@ -222,7 +223,8 @@ pub(super) fn warn(
     config: &ConfigSection,
     notes: &mut Notes,
 ) {
-    services::warn_of_unlisted_dind(runner, docker, config, notes);
+    allowed::warn(runner, docker, config, notes);
+    services::warn_of_driver(runner, docker, config, notes);
     daemon::warn(runner, docker, config, notes);
     wall::warn(runner, docker, config, notes);
     for key in ["privileged", "volumes", "image", "tls_verify", "services_privileged"] {

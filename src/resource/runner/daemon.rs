@@ -99,6 +99,7 @@ pub(super) fn warn(
             services::warn_of_other_daemon(runner, docker, config, (directory, port), notes);
         }
         services::warn_of_limit(runner, docker, config, notes);
+        services::warn_of_no_wait(runner, docker, notes);
     }
 }
 
@@ -250,6 +251,22 @@ impl Case<'_> {
 
     /// A volume where the daemon of a service makes its socket: it can't remove what is there, and dies.
     fn warn_of_socket_place(&self, notes: &mut Notes) {
+        let brings_socket = |volume: &String| Volume::parse(volume).is_where_clients_look();
+        if self.config.list(DOCKER, "volumes").iter().any(brings_socket) {
+            let kept = services::kept(self.docker, self.config);
+            for service in kept.filter(|service| !service.is_rootless()) {
+                let title = self.runner.title();
+                notes.warn(
+                    "docker-sock-place",
+                    format!(
+                        "{title}: docker.services[{0}] is Docker-in-Docker, which dies where the host's socket is mounted: \
+                         each job waits for it, and one that asks for it by DOCKER_HOST fails",
+                        service.index
+                    ),
+                    mend!("take docker.services[{}] out: jobs have the host's daemon", service.index),
+                );
+            }
+        }
         if !self.config.brings_dind() || self.config.is_rootless() || self.daemon.port().is_none() {
             return;
         }

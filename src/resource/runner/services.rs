@@ -4,26 +4,22 @@ use toml_edit::{Item, TableLike};
 
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
+use crate::runner_config::dind::{CONTAINERD, DindService};
 use crate::runner_config::{DOCKER, Runner, host_names, strings_at, tables};
-use crate::text::glob;
 
-fn services(docker: Option<&dyn TableLike>) -> Vec<&dyn TableLike> {
-    docker.and_then(|docker| docker.get("services")).and_then(tables).unwrap_or_default()
-}
+/// Storage drivers that containerd does not have by these names.
+const OLD_DRIVERS: [&str; 4] = ["overlay2", "overlay", "aufs", "devicemapper"];
 
-fn text_of<'t>(service: &'t dyn TableLike, key: &str) -> &'t str {
-    service.get(key).and_then(Item::as_str).unwrap_or_default()
-}
-
-fn is_dind(service: &dyn TableLike) -> bool {
-    let image = text_of(service, "name").split('@').next().unwrap_or_default();
-    image.rsplit('/').next().is_some_and(|last| last.contains("dind"))
-}
-
-/// A service of the profile has one of these names, and takes the place of what had it.
-fn is_replaced(service: &dyn TableLike, config: &ConfigSection) -> bool {
-    let names = host_names(text_of(service, "name"), text_of(service, "alias"));
-    config.services.iter().any(|wanted| wanted.host_names().iter().any(|name| names.contains(name)))
+/// The services with a daemon that the profile does not replace by one of its own, with the same host name.
+pub(super) fn kept<'d>(
+    docker: Option<&'d dyn TableLike>,
+    config: &ConfigSection,
+) -> impl Iterator<Item = DindService<'d>> {
+    let is_replaced = |service: &DindService<'_>| {
+        let names = host_names(service.image, service.text("alias"));
+        config.services.iter().any(|wanted| wanted.host_names().iter().any(|name| names.contains(name)))
+    };
+    DindService::of(docker).filter(move |service| !is_replaced(service))
 }
 
 /// A daemon that serves another thing than the profile has jobs ask for.
@@ -35,12 +31,9 @@ pub(super) fn warn_of_other_daemon(
     notes: &mut Notes,
 ) {
     let title = runner.title();
-    for (index, service) in services(docker).into_iter().enumerate() {
-        if !is_dind(service) || is_replaced(service, config) {
-            continue;
-        }
-        let at = format!("docker.services[{index}]");
-        let variables = strings_at(Some(service), "environment");
+    for service in kept(docker, config) {
+        let at = format!("docker.services[{}]", service.index);
+        let variables = service.strings("environment");
         let own = variables.iter().rev().find_map(|element| element.strip_prefix("DOCKER_TLS_CERTDIR="));
         if let Some(own) = own.filter(|own| own.trim_end_matches('/') != directory && !own.contains('$')) {
             let harm = match (own.is_empty(), directory.is_empty()) {
@@ -54,8 +47,8 @@ pub(super) fn warn_of_other_daemon(
                 mend!("take DOCKER_TLS_CERTDIR out of `environment` of {}", at),
             );
         }
-        let command = strings_at(Some(service), "command");
-        let has_entry = !strings_at(Some(service), "entrypoint").is_empty();
+        let command = service.strings("command");
+        let has_entry = !service.strings("entrypoint").is_empty();
         let replaces = |command: &[&str]| {
             let says = |what: &str| command.iter().any(|word| word.contains(what));
             command.first().is_some_and(|first| !first.starts_with('-'))
@@ -100,9 +93,10 @@ pub(super) fn warn_of_limit(
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|_| !is_ours) else {
         return;
     };
-    let found = services(docker);
-    let has_dind = found.iter().any(|service| is_dind(*service)) || !config.services.is_empty();
-    let needed = found.len() + usize::from(!has_dind);
+    let count =
+        docker.and_then(|docker| docker.get("services")).and_then(tables).map_or(0, |found| found.len());
+    let has_dind = DindService::of(docker).next().is_some() || !config.services.is_empty();
+    let needed = count + usize::from(!has_dind);
     if limit < needed {
         notes.harm_by(
             "services-limit-low",
@@ -117,36 +111,56 @@ pub(super) fn warn_of_limit(
     }
 }
 
-/// A service of the file that is Docker-in-Docker and that no allow-list names runs unprivileged, and dies. The name
-/// counts as it is written there.
-pub(super) fn warn_of_unlisted_dind(
+/// A storage driver that `environment` gives the daemons in services, and that one of today may not have.
+pub(super) fn warn_of_driver(
     runner: &Runner<'_>,
     docker: Option<&dyn TableLike>,
     config: &ConfigSection,
     notes: &mut Notes,
 ) {
-    const KEY: &str = "allowed_privileged_services";
-    let asked = config.list(DOCKER, KEY).iter().map(String::as_str);
-    let allowed: Vec<&str> = strings_at(docker, KEY).into_iter().chain(asked).collect();
-    if allowed.is_empty() {
+    if !runner.has_executor("docker") || runner.is_remote() {
         return;
     }
-    for (index, service) in services(docker).into_iter().enumerate() {
-        let name = text_of(service, "name");
-        let is_replaced = is_replaced(service, config);
-        let is_allowed = allowed.iter().any(|pattern| glob::matches(pattern, name) == Some(true));
-        let is_dind = is_dind(service);
-        if is_dind && !name.contains('$') && !is_replaced && !is_allowed {
-            notes.harm_by(
-                "service-not-allowed",
-                KEY,
-                format!(
-                    "{}: docker.services[{index}] is Docker-in-Docker, and no element of {KEY} matches its name as it \
-                     is written there: it runs unprivileged and dies",
-                    runner.title()
-                ),
-                mend!("add its name to {}, which makes it privileged for every job; or take the service out", KEY),
-            );
-        }
+    let environment = strings_at(Some(runner.table), "environment");
+    let driver = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_DRIVER="));
+    let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { return };
+    let title = runner.title();
+    let repair =
+        "take DOCKER_DRIVER out of `environment` in config.toml: each release finds the right one by itself";
+    let keeps: Vec<_> = DindService::of(docker).map(|service| service.keeps_with_containerd()).collect();
+    if keeps.contains(&Some(true)) {
+        notes.harm(
+            "storage-driver",
+            format!(
+                "{title}: DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
+                 (\"snapshotter not loaded: {driver}\")"
+            ),
+            repair,
+        );
+    } else if keeps.contains(&None) || (keeps.is_empty() && config.brings_dind()) {
+        notes.warn(
+            "storage-driver",
+            format!(
+                "{title}: DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
+                 {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
+            ),
+            repair,
+        );
+    }
+}
+
+/// Without the wait a job starts before dind has made its certificates.
+pub(super) fn warn_of_no_wait(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &mut Notes) {
+    let timeout =
+        docker.and_then(|docker| docker.get("wait_for_services_timeout")).and_then(Item::as_integer);
+    if timeout.is_some_and(|timeout| timeout < 0) {
+        notes.harm(
+            "wait-for-services-off",
+            format!(
+                "{}: wait_for_services_timeout is negative: jobs start before dind has its certificates",
+                runner.title()
+            ),
+            "take it out (30 seconds), or give a positive number",
+        );
     }
 }
