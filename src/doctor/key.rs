@@ -22,7 +22,7 @@ const NAMES: [&str; 4] = ["id_ed25519", "id_ecdsa", "id_rsa", "id_dsa"];
 /// What `ssh-keygen` makes.
 const USUAL_RSA_BITS: u32 = 3072;
 
-/// Types and sizes that servers refuse.
+/// Types and sizes. What servers refuse is told with the profile's own key.
 pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = context.account else { return Ok(()) };
     let mut paths = Vec::new();
@@ -42,24 +42,20 @@ pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> 
             }
         };
         let aside = move_aside(&account.name, &path);
-        if *name == "id_dsa" || key.as_ref().is_some_and(|key| key.kind() == "ssh-dss") {
-            findings.problem(
+        if *name == "id_dsa" {
+            findings.note(
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
-                mend!("move it away, then make another: $ {}; $ {}", aside, context.command),
+                mend!("jobs do without it; to be rid of it: $ {}", aside),
             );
-        } else if let Some(key) = key {
-            weigh(&key, &account.name, &path, public.is_some(), findings);
+        } else if let Some(key) = key.filter(|key| weakness(key, &account.name, &path, false).is_none()) {
+            weigh(&key, &account.name, &path, findings);
         }
     }
     Ok(())
 }
 
-fn weigh(key: &PublicKey, account: &str, path: &Path, has_public: bool, findings: &mut Findings) {
-    if let Some((message, repair)) = weakness(key, account, path, has_public) {
-        findings.problem("ssh-key-weak", message, repair);
-        return;
-    }
+fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
     let (aside, path) = (move_aside(account, path), path.display());
     let bits = key.bits();
     if key.kind() != "ssh-rsa" || bits >= USUAL_RSA_BITS {
@@ -135,9 +131,9 @@ mod tests {
 
     #[test]
     fn short_keys_are_named() {
-        for (bits, code) in [(1024, "ssh-key-weak"), (2048, "ssh-key-short"), (3072, "ok"), (4096, "ok")] {
+        for (bits, code) in [(2048, "ssh-key-short"), (3072, "ok"), (4096, "ok")] {
             let mut findings = Findings::of("x");
-            weigh(&rsa(bits), "ci", Path::new("/k"), false, &mut findings);
+            weigh(&rsa(bits), "ci", Path::new("/k"), &mut findings);
             assert_eq!(findings.into_list()[0].code, code, "{bits}");
         }
     }

@@ -136,7 +136,8 @@ impl Resource for SshKey {
         tried.tell(context, used, self.name(), notes);
         if let Some((_, (message, repair))) = weak.into_iter().next() {
             if first.is_some() {
-                notes.examined("ssh-key-weak", message, repair);
+                // Servers are offered the next one.
+                notes.warn("ssh-key-weak", message, repair);
             } else {
                 notes.wait("ssh-key-weak", message, repair);
                 return Ok(changes);

@@ -242,7 +242,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         ],
         "git-identity-overridden",
     ),
-    problem("DSA key", &[Put("/home/gitlab-runner/.ssh/id_dsa", "x\n")], "ssh-key-dsa"),
+    note("DSA key", &[Put("/home/gitlab-runner/.ssh/id_dsa", "x\n")], "ssh-key-dsa"),
     problem("no known_hosts", &[Remove("/etc/ssh/ssh_known_hosts")], "host-key-missing"),
     problem("other host key", &[Put("/etc/ssh/ssh_known_hosts", OTHER_HOST_KEY)], "host-key-differs"),
     problem(
@@ -685,8 +685,8 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Remove("/home/gitlab-runner/.ssh"), Put("/home/gitlab-runner/.ssh", "")],
         "ssh-directory",
     ),
-    problem(
-        "short key",
+    note(
+        "short key beside a good one",
         &[
             Put("/home/gitlab-runner/.ssh/id_rsa", WEAK_KEY),
             Put("/home/gitlab-runner/.ssh/id_rsa.pub", RSA_1024),

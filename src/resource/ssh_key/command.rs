@@ -46,7 +46,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
     let name: Vec<String> = key.and_then(below).into_iter().collect();
     let found = observe(context.facts, account, false, &name)?;
     if let Some((_, (message, _))) = found.weak.first() {
-        notes.examined("ssh-key-weak", message.clone(), "make a stronger key, and let that command name it");
+        notes.harm("ssh-key-weak", message.clone(), "make a stronger key, and let that command name it");
     }
     let found = found.all().next();
     let see =

@@ -16,12 +16,14 @@ const LEAST_RSA_BITS: u32 = 2048;
 /// What is so of a key that servers refuse, and what to do about it; `None` where they take it.
 pub fn weakness(key: &PublicKey, account: &str, path: &Path, has_public: bool) -> Option<(String, Repair)> {
     let bits = key.bits();
-    if key.kind() != "ssh-rsa" || bits >= LEAST_RSA_BITS {
-        return None;
-    }
+    let what = match key.kind() {
+        "ssh-dss" => "a DSA key".to_owned(),
+        "ssh-rsa" if bits < LEAST_RSA_BITS => format!("an RSA key of only {bits} bits"),
+        _ => return None,
+    };
     let aside = both_aside(account, path, has_public);
     Some((
-        format!("{} is an RSA key of only {bits} bits, which servers refuse", path.display()),
+        format!("{} is {what}, which servers refuse", path.display()),
         Repair::from("move it away, then make another: ") + aside + "; $ runner-prep apply",
     ))
 }

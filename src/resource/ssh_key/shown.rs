@@ -35,7 +35,7 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<ShownKey>, Vec<Note>)
     tried.sort(&mut found.usable);
     if found.usable.is_empty() && !found.weak.is_empty() {
         let (usable, (message, repair)) = found.weak.swap_remove(0);
-        notes.examined("ssh-key-weak", message, repair);
+        notes.warn("ssh-key-weak", message, repair);
         found.usable.push(usable);
     }
     tried.tell(context, found.usable.first(), ED25519, &mut notes);
