@@ -150,6 +150,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "lint objects",
             "reload failed",
             "poor storage driver",
+            "a Docker that maps users",
             "started by something else",
             "runs in user mode",
             "runs in a container",
@@ -205,7 +206,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 140;
+const COUNT_BY_HAND: usize = 141;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -71,6 +71,7 @@ pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             Ok(info) => {
                 let version = info.get("ServerVersion").and_then(Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
+                mapped_users(context, &socket, &info, findings)?;
                 match machine.docker_version(&socket) {
                     Ok(served) => {
                         // A daemon that does not name the oldest API serves all.
@@ -131,6 +132,37 @@ fn judge_api(title: &str, text: &str, context: &DoctorContext<'_>, findings: &mu
             format!("{title}: the daemon serves API {text} and newer; whether gitlab-runner speaks it is not known"),
             "where a job says \"client version is too old\": update gitlab-runner",
         ),
+    }
+    Ok(())
+}
+
+/// A daemon that maps users (`userns-remap`) starts a privileged container only where that is told to do without.
+fn mapped_users(
+    context: &DoctorContext<'_>,
+    socket: &Path,
+    info: &Value,
+    findings: &mut Findings,
+) -> Result<()> {
+    let options = info.get("SecurityOptions").and_then(Value::as_array);
+    let is_mapping =
+        |option: &Value| option.as_str().is_some_and(|text| text.split(',').any(|one| one == "name=userns"));
+    if !context.wants_dind() || !options.is_some_and(|options| options.iter().any(is_mapping)) {
+        return Ok(());
+    }
+    for (runner, own) in runners(context)? {
+        let mode = runner.docker_table().and_then(|docker| docker.get("userns_mode")?.as_str());
+        if own.as_deref() == Some(socket) && mode != Some("host") {
+            findings.problem(
+                "docker-users-mapped",
+                format!(
+                    "{}: its Docker daemon maps users and refuses what is privileged: no dind starts (\"privileged mode is \
+                     incompatible with user namespaces\")",
+                    runner.title()
+                ),
+                "let [runners.docker] in config.toml have userns_mode = \"host\"; or take \"userns-remap\" out of \
+                 /etc/docker/daemon.json, and restart Docker",
+            );
+        }
     }
     Ok(())
 }

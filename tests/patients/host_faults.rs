@@ -174,6 +174,12 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
             "docker-api-old-images",
         )
     },
+    ill(
+        "a Docker that maps users",
+        "echo '{\"Driver\": \"overlay2\", \"SecurityOptions\": [\"name=seccomp,profile=builtin\", \"name=userns\"]}' > /run/docker.info",
+        "",
+        "docker-users-mapped",
+    ),
     unsure(
         "a Docker newer than is known",
         "echo '{\"Driver\": \"overlayfs\", \"MinAPIVersion\": \"1.99\"}' > /run/docker.info",
