@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -170,23 +171,15 @@ pub const HIDDEN: &str = "/tmp/.hidden";
 /// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
 pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Result<()> {
     let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
-    let stat = nix::sys::stat::stat(home)?;
     mount_in_private()?;
     unshare(CloneFlags::CLONE_NEWNET)?;
-    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
-    let [upper, work] = ["/tmp/.upper", "/tmp/.work"];
-    for directory in [upper, work] {
-        nix::unistd::mkdir(directory, Mode::S_IRWXU)?;
-    }
-    // The home is as open as it was, and as shut.
-    nix::unistd::chown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    let layers = format!("lowerdir={},upperdir={upper},workdir={work}", home.display());
-    mount(Some("overlay"), home, Some("overlay"), flags, Some(layers.as_str()))?;
-    let home = CString::new(home.as_os_str().as_bytes())?;
     raw::set_mounts_read_only(c"/", true)?;
-    raw::set_mounts_read_only(c"/tmp", false)?;
-    raw::set_mounts_read_only(&home, false)?;
+    // The account may have a hand in what is found at the path.
+    let open = nix::fcntl::open(home, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), flags, Some("mode=1777,size=16m"))?;
+    let [upper, work] = ["/tmp/.upper", "/tmp/.work"].map(Path::new);
+    nix::unistd::mkdir(upper, Mode::S_IRWXU)?;
+    lay_over(&open, Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), upper, work)?;
     let Some((program, script)) = &rehearsal.stand_in else { return Ok(()) };
     let stand_in = "/tmp/.stand-in";
     for (path, text) in [(HIDDEN, ""), (stand_in, script.as_str())] {
@@ -197,6 +190,19 @@ pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Resu
     let bind = |from: &Path, to: &Path| mount(Some(from), to, none, MsFlags::MS_BIND, none);
     bind(program, Path::new(HIDDEN))?;
     Ok(bind(Path::new(stand_in), program)?)
+}
+
+/// Let what is written to an open directory, which is found `at` a path, lie in `upper`, with what is there already. It is
+/// as open as it was, and as shut.
+pub(super) fn lay_over(open: &OwnedFd, at: &Path, upper: &Path, work: &Path) -> std::io::Result<()> {
+    let stat = nix::sys::stat::fstat(open)?;
+    nix::unistd::mkdir(work, Mode::S_IRWXU)?;
+    nix::unistd::chown(upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::chmod(upper, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    let (lower, upper, work) = (open.as_raw_fd(), upper.display(), work.display());
+    let layers = format!("lowerdir=/proc/self/fd/{lower},upperdir={upper},workdir={work}");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(Some("overlay"), at, Some("overlay"), flags, Some(layers.as_str()))?)
 }
 
 /// Let the process reach nothing but `target` for writing and what programs need for reading; no network,

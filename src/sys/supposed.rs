@@ -6,15 +6,14 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, fchmod, fstat};
-use nix::unistd::{Gid, Uid, chown, mkdir};
+use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::mkdir;
 
-use super::confine::mount_in_private;
+use super::confine::{lay_over, mount_in_private};
 
 /// A file of root's as it would be.
 #[derive(Debug, Clone)]
@@ -43,7 +42,6 @@ pub(super) fn suppose(files: &[Supposed]) -> io::Result<()> {
         let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
         let [upper, work] = ["upper", "work"].map(|kind| base.join(format!("{kind}-{number}")));
         mkdir(&upper, Mode::S_IRWXU)?;
-        mkdir(&work, Mode::S_IRWXU)?;
         let create = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let copy = open(&upper.join(name), create, Mode::S_IRUSR)?;
         fchmod(&copy, Mode::from_bits_truncate(*mode))?;
@@ -53,17 +51,7 @@ pub(super) fn suppose(files: &[Supposed]) -> io::Result<()> {
             continue;
         }
         let below = if number == 0 { first.try_clone()? } else { open(parent, directory, Mode::empty())? };
-        let stat = fstat(&below)?;
-        chown(&upper, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-        let handle = open(&upper, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
-        fchmod(&handle, Mode::from_bits_truncate(stat.st_mode & 0o7777))?;
-        let layers = format!(
-            "lowerdir=/proc/self/fd/{},upperdir={},workdir={}",
-            below.as_raw_fd(),
-            upper.display(),
-            work.display()
-        );
-        mount(Some("overlay"), parent, Some("overlay"), flags, Some(layers.as_str()))?;
+        lay_over(&below, parent, &upper, &work)?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod support;
 mod children;
 mod found;
 mod meanwhile;
+mod rehearsed;
 mod told;
 mod veto;
 
