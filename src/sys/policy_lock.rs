@@ -14,7 +14,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::libc;
 use nix::sys::stat::Mode;
 
-use super::dir::FileKind;
+use super::dir::{FileKind, Stat};
 use super::lock::try_lock;
 use super::root::Root;
 use crate::fault::fault;
@@ -26,7 +26,7 @@ pub struct PolicyLock {
 }
 
 impl PolicyLock {
-    /// Lock the file at `path`; `None` where there is none, or none that can be written.
+    /// Lock the file at `path`; `None` where there is none, or none that can be written, or where the lock says nothing.
     ///
     /// # Errors
     /// When somebody has it open in visudo. There is no waiting for a person.
@@ -35,9 +35,11 @@ impl PolicyLock {
         let Some(found) = root.walk(path, false).with_context(cannot)? else {
             return Ok(None);
         };
-        if found.stat().with_context(cannot)?.is_none_or(|stat| stat.kind != FileKind::Regular) {
-            return Ok(None);
-        }
+        let stat = found.stat().with_context(cannot)?.filter(|stat| stat.kind == FileKind::Regular);
+        let Some(Stat { mode, gid, .. }) = stat else { return Ok(None) };
+        // What others can open, any job can lock for ever.
+        let is_open = mode & 0o007 != 0 || mode & 0o070 != 0 && gid != 0;
+        let busy = || if is_open { Ok(None) } else { Err(busy(path)) };
         // A lock for writing wants a handle for writing.
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let name: &OsStr = &found.name;
@@ -48,7 +50,7 @@ impl PolicyLock {
             Err(error) => return Err(io::Error::from(error)).with_context(cannot),
         };
         if !try_lock(&handle).with_context(cannot)? {
-            return Err(busy(path));
+            return busy();
         }
         // Of the open file, not of the process: closing another handle of the same file must not drop it.
         let all = libc::flock {
@@ -60,7 +62,7 @@ impl PolicyLock {
         };
         match fcntl(&handle, FcntlArg::F_OFD_SETLK(&all)) {
             Ok(_) => Ok(Some(Self { _held: handle })),
-            Err(Errno::EAGAIN | Errno::EACCES) => Err(busy(path)),
+            Err(Errno::EAGAIN | Errno::EACCES) => busy(),
             Err(error) => Err(io::Error::from(error)).with_context(cannot),
         }
     }

@@ -67,6 +67,35 @@ fn no_job_keeps_a_rule_alive() {
     }
 }
 
+/// Whoever can read a file can lock it.
+#[test]
+fn no_lock_keeps_a_rule_alive() {
+    let Some(host) = Host::or_skip().filter(|_| have(&["sudo", "visudo", "flock"])) else { return };
+    let host = host
+        .account("gitlab-runner", ACCOUNT, HOME)
+        .file("/etc/runner-prep/profiles/narrow.toml", NARROW)
+        .start();
+    let apply = ["apply", "--profile", "narrow", "--only", "sudoers", "--json"];
+    for (mode, is_open) in [("0644", true), ("0640", false), ("0440", false)] {
+        host.prep(&["apply", "--profile", "shell", "--only", "sudoers"]).ok();
+        // Root's own visudo holds one that is shut.
+        let who = if is_open { "su -s /bin/sh gitlab-runner -c" } else { "sh -c" };
+        let lock = format!(
+            "{who} 'exec 9<{RULE}; flock -s 9; touch /tmp/held; exec sleep 60' >/dev/null 2>&1 & echo $! >/run/holder"
+        );
+        host.sh(&format!("chmod {mode} {RULE}; chmod 0755 /etc/sudoers.d; {lock}; until test -e /tmp/held; do sleep 0.02; done"))
+            .ok();
+        let run = host.prep(&apply);
+        if is_open {
+            run.ok();
+            host.sh("! sudo -n -l -U gitlab-runner | grep -q rsync").ok();
+        } else {
+            run.exit(2).says("open in visudo");
+        }
+        host.sh("kill $(cat /run/holder); pkill -x sleep || true; rm /tmp/held").ok();
+    }
+}
+
 /// A rule that only gives is not made while the rest fails.
 #[test]
 fn what_gives_rights_waits_for_the_rest() {
