@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::repair::Repair;
 
 /// What a check came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Fine; with another code than `ok`, fine and worth knowing.

@@ -22,11 +22,10 @@ use crate::repair::Reader;
 pub use difference::changed_lines;
 pub(crate) use document::SCHEMA;
 pub use document::{DetailLevel, Diff, ManualStep, Remark, Report, ReportedChange, ReportedKey, Status};
-use document::{plural, waits};
+use document::{fold, left_out, plural, waits};
 pub use documents::{Listed, Profiles, Run, RunChange, Runs, Text};
 pub use explanation::Explanation;
 pub use findings::Diagnosis;
-pub use remote::Remote;
 pub use text::{Style, escape};
 
 impl Report {
@@ -97,9 +96,19 @@ impl Report {
         report
     }
 
-    /// Let every repair be one for this reader.
+    /// Let every repair be one for this reader. What an account has a hand in can be said of each of thousands of lines.
     #[must_use]
     pub fn addressed(mut self, reader: Reader) -> Self {
+        let see = if reader.profiles.is_empty() { "-v shows them" } else { "$ runner-prep plan -v" };
+        let stand_for = |remark: &mut Remark, count| {
+            (remark.message, remark.repair) = (format!("{} ({})", left_out(count), remark.code), see.into());
+        };
+        let count = self.warnings.len();
+        for remarks in [&mut self.warnings, &mut self.pending].into_iter().filter(|_| !reader.wants_all) {
+            *remarks = fold(std::mem::take(remarks), |remark| remark.code.clone(), stand_for);
+        }
+        self.left_out = count - self.warnings.len();
+        self.repeated = self.repeated.saturating_sub(self.left_out);
         for remark in self.warnings.iter_mut().chain(&mut self.pending) {
             remark.repair = reader.address(&remark.repair);
         }
@@ -142,7 +151,7 @@ impl Report {
 
     fn with_key(mut self, key: Option<ShownKey>) -> Self {
         self.public_key = key.map(|ShownKey { account, server, path, line, fingerprint }| ReportedKey {
-            test: format!("sudo -H -u {account} ssh -T {server}"),
+            test: format!("sudo -H -u {account} setsid -w ssh -T {server}"),
             account,
             path: path.display().to_string(),
             line,

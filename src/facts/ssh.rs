@@ -19,6 +19,10 @@ use config::read;
 pub use config::{CONFIG, ConfigText, SYSTEM as SYSTEM_CONFIG, is_system_config, names_key, texts};
 pub use verdict::{HostKeyFiles, SshVerdict, is_taken};
 
+/// How a person calls ssh of an account: without their terminal, into which programs that its configuration names could
+/// type.
+pub const BY_HAND: &str = "setsid -w ssh";
+
 /// Where ssh of every account looks for host keys.
 pub const SYSTEM_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 /// Where ssh of this account does, below its home.
@@ -59,6 +63,10 @@ const OFFERED: [(&str, &str); 3] = [
          umac-64@openssh.com,umac-128@openssh.com,hmac-sha2-256,hmac-sha2-512",
     ),
 ];
+
+/// So many files of host keys, and so many keys, ssh takes (`SSH_MAX_HOSTS_FILES`, `SSH_MAX_IDENTITY_FILES`). What it says
+/// may be the account's word.
+const MOST_FILES: [usize; 2] = [32, 100];
 
 /// True for a file of host keys that ssh reads for every account, where nothing else is configured.
 pub fn is_usual_system(file: &Path) -> bool {
@@ -242,7 +250,7 @@ impl Settings {
                 ('u', account.name.clone()),
             ],
         };
-        let named = |key: &str| is_set(key).unwrap_or_default().split_whitespace();
+        let named = |key: &str| is_set(key).unwrap_or_default().split_whitespace().take(MOST_FILES[0]);
         let own = named("userknownhostsfile").map(|file| tokens.expand(file));
         // In these names ssh expands no token.
         let whole = |file: &str| whole_path(account, file).ok_or_else(|| file.to_owned());
@@ -266,7 +274,7 @@ impl Settings {
             name,
             without_port,
             files,
-            keys: keys.collect(),
+            keys: keys.take(MOST_FILES[1]).collect(),
             trust,
             command: is_set("knownhostscommand").is_some(),
             revoked: is_set("revokedhostkeys").map(str::to_owned),

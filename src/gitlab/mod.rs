@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use crate::change::{Harm, Note, Notes, ValueChange};
 use crate::fault::fault;
 use crate::repair::quoted;
-use crate::report::{DetailLevel, ManualStep, Remote, Report};
+use crate::report::{DetailLevel, ManualStep, Report, ReportedChange};
 use crate::text::public_key::PublicLine;
 use change::{ApiCall, Operation, ProjectChange};
 use connection::Connection;
@@ -203,20 +203,10 @@ fn fingerprint(line: &str) -> String {
 fn report(asked: &Asked<'_>, outcomes: &[ProjectOutcome<'_>], notes: Notes) -> Report {
     let changes = outcomes.iter().map(|made| {
         let ProjectChange { path, what, why, before, after, .. } = made.change;
-        Remote {
-            kind: plan::KIND,
-            id: format!("{path}: {what}"),
-            action: made.change.action(),
-            why: why.clone(),
-            outcome: made.outcome,
-            value: ValueChange {
-                name: what.clone(),
-                path: Vec::new(),
-                element: false,
-                before: before.clone(),
-                after: Some(after.clone()),
-            },
-        }
+        let (id, why, action) = (format!("{path}: {what}"), why.clone(), made.change.action());
+        let change = ReportedChange { kind: plan::KIND, id, action, path: None, why, outcome: made.outcome };
+        let (name, before, after) = (what.clone(), before.clone(), Some(after.clone()));
+        (change, ValueChange { name, path: Vec::new(), element: false, before, after })
     });
     let undo = outcomes.iter().rev().flat_map(|made| {
         made.undo.iter().map(|call| ManualStep {

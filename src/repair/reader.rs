@@ -15,6 +15,8 @@ pub struct Reader {
     pub tree: Option<PathBuf>,
     /// The profiles that are meant; empty where there are none.
     pub profiles: String,
+    /// The reader wants to see all, however many there are alike.
+    pub wants_all: bool,
     /// The options that let another command of this program work on the same, with a space before each.
     pub options: String,
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns no rule about what goes into it, and no text for people.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,7 +36,8 @@ pub struct Report {
     pub changes: Vec<ReportedChange>,
     /// What waits for a person or another program.
     pub pending: Vec<Remark>,
-    /// True and worth knowing; on failure also the errors with their repairs, which come first.
+    /// True and worth knowing; on failure also the errors with their repairs, which come first. Of many alike one says how
+    /// many more there are.
     pub warnings: Vec<Remark>,
     /// The account's public key, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +66,9 @@ pub struct Report {
     /// So many of the warnings, the first ones, people have seen before.
     #[serde(skip)]
     pub(super) repeated: usize,
+    /// So many warnings are told of by one.
+    #[serde(skip)]
+    pub(super) left_out: usize,
 }
 
 /// How much a report holds of each change. What nobody will see is not put together: with many runners it takes longer
@@ -180,6 +186,34 @@ impl From<&Note> for Remark {
         let Note { code, message, repair, .. } = note.clone();
         Self { code: code.to_owned(), message, repair }
     }
+}
+
+/// So many alike are shown.
+const MOST_ALIKE: usize = 20;
+
+/// Of those with the same key the first ones; the last of these then stands for itself and all others, so many.
+pub(super) fn fold<T, K: Ord>(
+    all: Vec<T>,
+    key: impl Fn(&T) -> K,
+    stand_for: impl Fn(&mut T, usize),
+) -> Vec<T> {
+    let (mut known, mut kept) = (BTreeMap::<K, (usize, usize)>::new(), Vec::new());
+    for one in all {
+        let (count, last) = known.entry(key(&one)).or_default();
+        *count += 1;
+        if *count <= MOST_ALIKE {
+            *last = kept.len();
+            kept.push(one);
+        }
+    }
+    for (count, last) in known.into_values().filter(|(count, _)| *count > MOST_ALIKE) {
+        stand_for(&mut kept[last], count - MOST_ALIKE + 1);
+    }
+    kept
+}
+
+pub(super) fn left_out(count: usize) -> String {
+    format!("{count} more like it are left out here")
 }
 
 pub(super) fn plural(count: usize, noun: &str) -> String {

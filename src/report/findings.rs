@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::document::{Remark, Report, SCHEMA, Status, plural};
+use super::document::{Remark, Report, SCHEMA, Status, fold, left_out, plural};
 use super::text::{BOLD, DIM, Details, GREEN, RED, Style, YELLOW, escape, problem, repair as tell_repair};
 use super::wrap::wrap;
 use crate::finding::{COULD_NOT_LOOK, FINE, Finding, NEEDS_HOST, Verdict};
@@ -34,6 +34,9 @@ pub struct Diagnosis {
     /// Why these profiles, when nobody named one.
     #[serde(skip)]
     pub chosen: Option<String>,
+    /// What there is besides problems, and is shown on request.
+    #[serde(skip)]
+    more: String,
 }
 
 impl Diagnosis {
@@ -49,6 +52,16 @@ impl Diagnosis {
         if unknown > 0 {
             let _ = write!(msg, ", {} could not be looked at", plural(unknown, "thing"));
         }
+        let well = |fine| {
+            let well = causes(&findings).filter(|cause| follows.weight(cause) == Verdict::Ok);
+            well.filter(|cause| is_said(cause, fine)).count()
+        };
+        let more = match (well(false), well(true)) {
+            (0, 0) => String::new(),
+            (0, fine) => format!("; {fine} fine (-v)"),
+            (remarks, 0) => format!("; {} (-v)", plural(remarks, "remark")),
+            (remarks, fine) => format!("; {}, {fine} fine (-v)", plural(remarks, "remark")),
+        };
         let status = if problems > 0 { Status::Differs } else { Status::Converged };
         Self {
             changed: false,
@@ -60,6 +73,7 @@ impl Diagnosis {
             findings,
             warnings: Vec::new(),
             chosen,
+            more,
         }
     }
 
@@ -70,9 +84,18 @@ impl Diagnosis {
         Self { failed: true, msg, status: Status::Failed, warnings, ..document }
     }
 
-    /// Let every repair be one for this reader.
+    /// Let every repair be one for this reader, as [`Report::addressed`] does.
     #[must_use]
     pub fn addressed(mut self, reader: &Reader) -> Self {
+        if !reader.wants_all {
+            let key = |finding: &Finding| {
+                (finding.check.clone(), finding.code.clone(), finding.status, finding.because_of.is_some())
+            };
+            self.findings = fold(self.findings, key, |finding, count| {
+                finding.message = left_out(count);
+                finding.repair = "$ runner-prep doctor -v".into();
+            });
+        }
         for finding in &mut self.findings {
             finding.repair = reader.address(&finding.repair);
         }
@@ -94,10 +117,7 @@ impl Diagnosis {
         let with_checks = style.details == Details::Checks;
         let follows = &Consequences::of(&self.findings);
         let is = |wanted: Verdict, fine: bool| {
-            move |finding: &&Finding| {
-                let is_said = (finding.code == FINE) == fine && finding.code != NEEDS_HOST;
-                is_said && follows.weight(finding) == wanted
-            }
+            move |finding: &&Finding| is_said(finding, fine) && follows.weight(finding) == wanted
         };
         self.block(&mut out, style, follows, ("✗", RED), true, is(Verdict::Problem, false));
         if self.failed || style.quiet {
@@ -120,18 +140,8 @@ impl Diagnosis {
         }
         let why = self.chosen.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         let color = if self.status == Status::Differs { RED } else { BOLD };
-        let count = |fine| causes(&self.findings).filter(is(Verdict::Ok, fine)).count();
-        // Both have more to them than was shown.
-        let more = [(count(false), "remark"), (count(true), "")].into_iter().filter(|(count, _)| *count > 0);
-        let more: Vec<String> = more
-            .map(|(count, what)| if what.is_empty() { format!("{count} fine") } else { plural(count, what) })
-            .collect();
-        let rest = if with_checks || more.is_empty() {
-            String::new()
-        } else {
-            format!("; {} (-v)", more.join(", "))
-        };
-        let summary = escape(&format!("{}{why}: {}{rest}", self.profiles.join(","), self.msg));
+        let more = if with_checks { "" } else { &self.more };
+        let summary = escape(&format!("{}{why}: {}{more}", self.profiles.join(","), self.msg));
         for line in wrap(&summary, style.width(), style.width()) {
             let _ = writeln!(out, "{}", style.paint(color, &line));
         }
@@ -178,6 +188,11 @@ impl Diagnosis {
         }
         out
     }
+}
+
+/// Whether a finding is one that is fine, or another one; what needs a running host is neither.
+fn is_said(finding: &Finding, fine: bool) -> bool {
+    (finding.code == FINE) == fine && finding.code != NEEDS_HOST
 }
 
 /// The findings that stand for themselves.

@@ -6,33 +6,16 @@ use super::document::{
 };
 use crate::change::{Notes, ValueChange};
 
-/// A change somewhere else than on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remote {
-    /// Kind of change.
-    pub kind: &'static str,
-    /// What is changed.
-    pub id: String,
-    /// `create` or `update`.
-    pub action: &'static str,
-    /// The reason.
-    pub why: String,
-    /// As of [`ReportedChange`].
-    pub outcome: &'static str,
-    /// Before and after.
-    pub value: ValueChange,
-}
-
 impl Report {
-    /// A report of changes in GitLab, planned or made, with what takes them back.
+    /// A report of changes in GitLab, planned or made, each with its value before and after, and of what takes them back.
     pub fn remote(
         profiles: &[String],
-        changes: Vec<Remote>,
+        changes: Vec<(ReportedChange, ValueChange)>,
         undo: Vec<ManualStep>,
         notes: Notes,
         extent: DetailLevel,
     ) -> Self {
-        let count = |outcome| changes.iter().filter(|change| change.outcome == outcome).count();
+        let count = |outcome| changes.iter().filter(|(change, _)| change.outcome == outcome).count();
         let (to_make, made, waiting) = (count("planned"), count("applied"), notes.pending.len());
         let what = if made > 0 { format!("{} made", plural(made, "change")) } else { String::new() };
         let (status, msg) = match (to_make, made, waiting) {
@@ -43,8 +26,8 @@ impl Report {
             _ => (Status::Differs, format!("{} to make", plural(to_make, "change"))),
         };
         let remarks = |notes: &[_]| notes.iter().map(Remark::from).collect();
-        let shown = |change: &Remote| {
-            if extent == DetailLevel::Differences { difference::value(&change.value) } else { Vec::new() }
+        let shown = |(_, value): &(_, ValueChange)| {
+            if extent == DetailLevel::Differences { difference::value(value) } else { Vec::new() }
         };
         let diff = changes.iter().filter(|_| extent == DetailLevel::Diff).map(diff).collect();
         Self {
@@ -55,7 +38,7 @@ impl Report {
             profiles: profiles.to_vec(),
             diff,
             shown: changes.iter().map(shown).collect(),
-            changes: changes.into_iter().map(line).collect(),
+            changes: changes.into_iter().map(|(change, _)| change).collect(),
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
             right: notes.right,
@@ -79,14 +62,9 @@ impl Report {
     }
 }
 
-fn line(change: Remote) -> ReportedChange {
-    let Remote { kind, id, action, why, outcome, .. } = change;
-    ReportedChange { kind, id, action, path: None, why, outcome }
-}
-
-fn diff(change: &Remote) -> Diff {
+fn diff((change, value): &(ReportedChange, ValueChange)) -> Diff {
     let side = |value: &Option<String>| value.as_ref().map(|value| format!("{value}\n")).unwrap_or_default();
     let header = change.id.clone();
-    let (before, after) = (side(&change.value.before), side(&change.value.after));
+    let (before, after) = (side(&value.before), side(&value.after));
     Diff { before_header: header.clone(), after_header: header, before, after }
 }

@@ -140,7 +140,7 @@ impl Report {
         if !repeated.is_empty() && !style.quiet {
             let mut codes: Vec<&str> = repeated.iter().map(|remark| remark.code.as_str()).collect();
             codes.dedup();
-            let count = plural(repeated.len(), "warning");
+            let count = plural(repeated.len() + self.left_out, "warning");
             let rest = format!(
                 ": {}; -v shows {}",
                 codes.join(", "),

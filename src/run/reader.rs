@@ -9,6 +9,7 @@ use crate::cli::Selection;
 use crate::fault::Nature;
 use crate::keys::Version;
 use crate::repair::{Reader, quoted};
+use crate::report::text::Details;
 use crate::sys::identity::is_root;
 use crate::sys::root::Root;
 
@@ -22,7 +23,8 @@ pub(super) fn reader(call: Call<'_>, profiles: &[String], options: Vec<(&str, St
     let options = words.map(|(option, value)| [" ", option, " ", &quoted(&value)].concat()).collect();
     let by_sudo = call.environment.sudo_uid.is_some_and(|uid| uid != 0);
     let chroots_by_sudo = tree.is_some() && !is_root();
-    Reader { by_sudo, chroots_by_sudo, tree, profiles: profiles.join(","), options }
+    let (profiles, wants_all) = (profiles.join(","), call.style.details == Details::Checks);
+    Reader { by_sudo, chroots_by_sudo, tree, profiles, wants_all, options }
 }
 
 /// The options that let another command work on the same.

@@ -16,6 +16,7 @@ mod children;
 mod found;
 mod meanwhile;
 mod rehearsed;
+mod slow;
 mod told;
 mod veto;
 

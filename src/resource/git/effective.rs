@@ -16,6 +16,9 @@ use crate::text::git_config::{self, ConfigLine};
 /// How deep git includes files before it gives up.
 const MOST_DEEP: usize = 10;
 
+/// What a file counts for at least, each time that it is read. When all together are beyond `MOST_BYTES`, git itself is asked.
+const BLOCK: u64 = 4096;
+
 /// What was seen of one key.
 #[derive(Debug, Default)]
 pub(super) struct EffectiveValue {
@@ -28,6 +31,8 @@ pub(super) struct EffectiveValue {
     pub(super) perhaps: [bool; 3],
     /// A file could not be followed as git does.
     pub(super) is_unclear: bool,
+    /// So much was read.
+    read: u64,
     /// What else is set for every job, and may be more than git can take.
     pub(super) settings: Vec<JudgedSetting>,
 }
@@ -97,6 +102,7 @@ impl EffectiveValue {
         key: &str,
         notes: &mut Notes,
     ) -> Result<()> {
+        self.read += BLOCK.max(bytes.len() as u64);
         let shown = chain.path.display().to_string();
         let words = git_config::words(bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
         for (line, word) in words {
@@ -133,6 +139,7 @@ impl EffectiveValue {
                         self.settings.push(JudgedSetting { of_root: chain.is_of_root(context), ..setting });
                     }
                 }
+                ConfigLine::Include { .. } if self.read > MOST_BYTES => self.is_unclear = true,
                 ConfigLine::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
                 ConfigLine::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, chain.path, &condition) else { continue };

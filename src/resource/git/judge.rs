@@ -4,6 +4,7 @@
 //! An identity and names of other places can't do either. Only where something else is set is git asked.
 
 use std::cell::LazyCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -25,14 +26,17 @@ const PLAIN: [&str; 6] =
 const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && cd job && \
     git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q --allow-empty -m x";
 
-/// What shows which file a setting is from.
-const SHOW: &str = "-H git config --list --show-origin";
+/// What shows which file a setting is from. A pager is a program that the account names.
+const SHOW: &str = "-H git --no-pager config --list --show-origin";
 
 /// What makes git run programs that may refuse a commit, or lead a push elsewhere.
 const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
 
 /// What git calls in place of ssh.
 const SSH_COMMAND: &str = "core.sshcommand";
+
+/// A complaint of git's is shorter.
+const MOST_COMPLAINT: usize = 4096;
 
 /// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
 /// compare go by what the second does.
@@ -164,10 +168,10 @@ pub(super) fn judge(
             }
             let culprit = culprit(settings, &said.stderr);
             let is_of_all = |culprit: &JudgedSetting| {
-                by_nobody.as_ref().is_some_and(|(said, _)| !said.success() && names(&said.stderr, culprit))
+                by_nobody.as_ref().is_some_and(|(said, _)| !said.success() && naming(&said.stderr)(culprit))
             };
             let culprit = culprit.filter(|culprit| !culprit.of_root || is_of_all(culprit));
-            let complaint = said.complaint_about(|line| culprit.is_some_and(|culprit| names(line, culprit)));
+            let complaint = said.complaint_about(|line| culprit.is_some_and(naming(line)));
             Err(refused(context, culprit, &complaint))
         };
         for asked in JUDGES {
@@ -210,16 +214,21 @@ pub(super) fn judge(
 
 /// The last setting that a complaint of git's is about.
 fn culprit<'s>(settings: &'s [JudgedSetting], complaint: &str) -> Option<&'s JudgedSetting> {
-    settings.iter().rev().find(|setting| names(complaint, setting))
+    let names = naming(complaint);
+    settings.iter().rev().find(|setting| names(setting))
 }
 
-fn names(text: &str, setting: &JudgedSetting) -> bool {
-    let text = text.to_lowercase();
-    let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
-    let has =
-        |word: &str| text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).any(|other| other == word);
-    let key = setting.name.rsplit('.').next().unwrap_or_default();
-    text.contains(&setting.name) || has(key) && has(&value)
+/// Which settings a complaint names. What ends git it says last; before that programs of the account may say anything.
+fn naming(complaint: &str) -> impl Fn(&JudgedSetting) -> bool {
+    let end = complaint.len().saturating_sub(MOST_COMPLAINT);
+    let text = String::from_utf8_lossy(&complaint.as_bytes()[end..]).to_lowercase();
+    let words = text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).map(str::to_owned);
+    let words: BTreeSet<String> = words.collect();
+    move |setting| {
+        let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
+        let key = setting.name.rsplit('.').next().unwrap_or_default();
+        text.contains(&setting.name) || words.contains(key) && words.contains(&value)
+    }
 }
 
 /// Say where a push does not come to ssh, or to another server than the one that it is for; `is_of_all` says whether so
