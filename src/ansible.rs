@@ -15,6 +15,7 @@ use crate::cli::{Cli, Command, Environment};
 use crate::facts::MOST_BYTES;
 use crate::fault::{self, fault};
 use crate::profile::suggest;
+use crate::report::text::escape_json;
 use crate::report::{DetailLevel, Remark, Report};
 use crate::resource;
 use crate::run::{self, Call, Exit, Streams};
@@ -40,7 +41,7 @@ pub fn called(mut arguments: impl Iterator<Item = OsString>) -> Option<Vec<OsStr
 pub fn module(arguments: &[OsString], environment: Environment, streams: &mut Streams<'_>) -> Exit {
     let document = answer(arguments, environment).unwrap_or_else(|error| failure(&error));
     let failed = document["failed"] == Value::Bool(true);
-    run::write(streams.out, &format!("{document}\n"));
+    run::write(streams.out, &(escape_json(&document.to_string()) + "\n"));
     // Every failure is 1 to Ansible.
     if failed { Exit::Differs } else { Exit::Converged }
 }

@@ -141,19 +141,19 @@ pub fn make_home(account: &str, gid: u32, home: &std::path::Path, found: AtHome)
     if is_elsewhere || is_anothers {
         let own = format!("/home/{account}");
         return mend!(
-            "give it a home of its own: $ mkdir -p {0} && chown {1}: {0} && usermod --home {0} {1}",
+            "give it a home of its own: $ mkdir -p {0} && chown -h {1}: {0} && usermod --home {0} {1}",
             own,
             account
         );
     }
     let aside = mv_aside(home);
     let home = quoted(home);
-    // By number: the account may be half made, without a group of its name.
-    let make = format!("install -d -m 0755 -o {account} -g {gid} {home}");
+    // By number: the account may be half made, without a group of its name. Through no link, which it may lay there.
+    let make = format!("mkdir -p -m 0755 {home} && chown -h {account}:{gid} {home}");
     match found {
         AtHome::Nothing => mend!("make it: $ {}", make),
         AtHome::Other => mend!("move it away and make a home: $ {}; $ {}", aside, make),
-        AtHome::Foreign => mend!("give it to {0}: $ chown {0}: {1}", account, home),
+        AtHome::Foreign => mend!("give it to {0}: $ chown -h {0}: {1}", account, home),
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert!(look_and_move(path.as_ref()).text().contains(expected), "{path}");
         }
-        let own = "mkdir -p /home/ci && chown ci: /home/ci && usermod --home /home/ci ci";
+        let own = "mkdir -p /home/ci && chown -h ci: /home/ci && usermod --home /home/ci ci";
         for (home, found, expected) in [
             ("/", AtHome::Foreign, own),
             ("/home", AtHome::Foreign, own),
@@ -239,9 +239,9 @@ mod tests {
             ("/var/lib/docker", AtHome::Foreign, own),
             ("/srv/file", AtHome::Other, own),
             ("", AtHome::Foreign, own),
-            ("/var/lib/ci", AtHome::Foreign, "chown ci: /var/lib/ci"),
-            ("/srv/a b/ci", AtHome::Foreign, "chown ci: '/srv/a b/ci'"),
-            ("/srv/builds", AtHome::Nothing, "install -d -m 0755 -o ci -g 9 /srv/builds"),
+            ("/var/lib/ci", AtHome::Foreign, "chown -h ci: /var/lib/ci"),
+            ("/srv/a b/ci", AtHome::Foreign, "chown -h ci: '/srv/a b/ci'"),
+            ("/srv/builds", AtHome::Nothing, "mkdir -p -m 0755 /srv/builds && chown -h ci:9 /srv/builds"),
         ] {
             let told = make_home("ci", 9, home.as_ref(), found).text();
             assert!(told.ends_with(expected), "{home}: {told}");

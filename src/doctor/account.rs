@@ -46,7 +46,7 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         findings.problem(
             "home-writable",
             format!("others than {user} can write in its home {path}: mode {:04o}", seen.mode),
-            mend!("$ chmod go-w {}", quoted(&account.home)),
+            mend!("$ sudo -u {} chmod go-w {}", user, quoted(&account.home)),
         );
     }
     let inside = [".ssh", "builds", "cache"];
@@ -58,7 +58,11 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
                 findings.problem(
                     "builds-unusable",
                     format!("jobs of {user} can't make {path}/builds: the home has mode {home_mode:04o}"),
-                    mend!("let it write in its home: $ chmod u+rwx {}", quoted(&account.home)),
+                    mend!(
+                        "let it write in its home: $ sudo -u {} chmod u+rwx {}",
+                        user,
+                        quoted(&account.home)
+                    ),
                 );
             }
             continue;

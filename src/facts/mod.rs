@@ -24,9 +24,9 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use crate::change::{FileKind, Owner, Seen};
+use crate::change::Seen;
 use crate::fault::{self, Fault, Nature};
-use crate::repair::{Repair, run};
+use crate::repair::Repair;
 pub use crate::sys::accounts::Account;
 use crate::sys::dir::{Dir, DirEntry, Stat};
 pub use crate::sys::exec::Finished;
@@ -110,51 +110,12 @@ pub fn caller() -> u32 {
     crate::sys::identity::user()
 }
 
-/// The commands after which only root can change what is found at a path: the thing itself, the directories above it and
-/// those that links lead to.
+/// The commands after which only root can change what is found at a path.
 ///
 /// # Errors
 /// When it can't be looked at.
 pub fn close(facts: &Facts<'_>, path: &Path) -> Result<Repair> {
-    let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);
-    let (mut steps, mut todo) = (Vec::new(), vec![path.to_path_buf()]);
-    while let Some(path) = todo.pop() {
-        for part in path.ancestors() {
-            let shown = fault::quoted(part);
-            let Some(seen) = facts.entry(part)? else { continue };
-            let is_link = seen.kind == FileKind::Link;
-            if seen.mode & 0o1002 == 0o1002 && !is_link {
-                // Where it is everybody's, as /tmp, programs need that.
-                return Ok(mend!("{} is there for everybody: put it into a directory of root's", shown));
-            }
-            if Some(seen.uid) != root {
-                let option = if is_link { "-h " } else { "" };
-                steps.push(format!("chown {option}root:root {shown}"));
-            }
-            if seen.mode & 0o022 != 0 && !is_link {
-                steps.push(format!("chmod go-w {shown}"));
-            }
-            let led =
-                if is_link { facts.file(part, MOST_BYTES)?.and_then(|seen| seen.resolved) } else { None };
-            todo.extend(led.filter(|led| !path.starts_with(led)));
-        }
-    }
-    let mut told = Vec::new();
-    steps.retain(|step| {
-        !told.contains(step) && {
-            told.push(step.clone());
-            true
-        }
-    });
-    if steps.is_empty() {
-        let shown = path.display();
-        return Ok(mend!(
-            "let nobody but root change {} and the directories above it: $ namei -l {}",
-            shown,
-            fault::quoted(path)
-        ));
-    }
-    Ok(Repair::all(steps.into_iter().map(run)))
+    facts.root.close(path).map_err(|error| unreadable(Some(facts.root), path, 0, error))
 }
 
 /// What in a home belongs to somebody else and can't be used. It is never given to the account: whoever moved it

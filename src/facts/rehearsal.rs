@@ -9,7 +9,7 @@ use super::live::or_forbidden;
 use super::ssh::Settings;
 use super::{ASKING, Account, Facts, Finished, rights};
 use crate::sys::confine::HIDDEN;
-use crate::sys::exec::{Rehearsal, Tool};
+use crate::sys::exec::{Rehearsal, Tool, short};
 use crate::sys::identity;
 use crate::text::known_hosts::HostName;
 
@@ -158,6 +158,5 @@ pub fn complaint(told: &str) -> String {
     let last = || told.lines().map(str::trim).rfind(|line| !line.is_empty());
     let line =
         told.lines().find(|line| line.starts_with("fatal: ")).or_else(last).unwrap_or("it said nothing");
-    let stderr = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').to_owned();
-    Finished { code: Some(1), stdout: String::new(), stderr }.complaint()
+    short(line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '))
 }

@@ -8,7 +8,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -65,25 +64,23 @@ impl Finished {
     /// The first line of complaint that is meant, else the first one at all, as [`Self::complaint`] has it.
     pub fn complaint_about(&self, is_meant: impl Fn(&str) -> bool) -> String {
         let meant = self.stderr.lines().find(|line| is_meant(line));
-        meant.map_or_else(
-            || self.complaint(),
-            |line| Self { stderr: line.to_owned(), ..self.clone() }.complaint(),
-        )
+        meant.map_or_else(|| self.complaint(), short)
     }
 
-    /// The first line of complaint, for messages: the tool's own words, control characters escaped.
+    /// The first line of complaint, for messages: the tool's own words, as they are. A report shows what is in them.
     pub fn complaint(&self) -> String {
         // sudo says this of a host that does not know its own name, and goes on.
         let is_notice = |line: &str| line.contains("unable to resolve host");
         let said = || self.stderr.lines().chain(self.stdout.lines()).filter(|line| !line.trim().is_empty());
         let line = said().find(|line| !is_notice(line)).or_else(|| said().next());
         let silent = if self.code.is_none() { "it was killed" } else { "it said nothing" };
-        let line = line.unwrap_or(silent).trim().trim_end_matches('.');
-        let line: String = line.chars().take(300).collect();
-        line.chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
-            .collect()
+        short(line.unwrap_or(silent))
     }
+}
+
+/// A line of a tool's, for messages.
+pub fn short(line: &str) -> String {
+    line.trim().trim_end_matches('.').chars().take(300).collect()
 }
 
 /// A call of a tool.
@@ -92,8 +89,7 @@ pub struct Tool<'a> {
     program: &'a Path,
     arguments: Vec<OsString>,
     input: &'a [u8],
-    directory: Option<&'a Dir>,
-    lock: Option<&'a Lock>,
+    stdin: Option<io::Result<OwnedFd>>,
     identity: Option<Identity>,
     groups: Vec<Gid>,
     environment: Vec<(&'static str, OsString)>,
@@ -111,8 +107,7 @@ impl<'a> Tool<'a> {
             program,
             arguments: Vec::new(),
             input: &[],
-            directory: None,
-            lock: None,
+            stdin: None,
             identity: None,
             groups: Vec::new(),
             environment: Vec::new(),
@@ -147,33 +142,27 @@ impl<'a> Tool<'a> {
 
     /// Give it this directory as `/proc/self/fd/0`, which leads there whatever becomes of the path.
     #[must_use]
-    pub fn directory(mut self, directory: &'a Dir) -> Self {
-        self.directory = Some(directory);
+    pub fn directory(mut self, directory: &Dir) -> Self {
+        self.stdin = Some(directory.as_fd().try_clone_to_owned());
         self
     }
 
     /// Let it hold this lock until it ends, even if we are killed before: what it does must not be done again beside it.
     /// The lock's empty file is its standard input.
     #[must_use]
-    pub fn holding(mut self, lock: &'a Lock) -> Self {
-        self.lock = Some(lock);
+    pub fn holding(mut self, lock: &Lock) -> Self {
+        self.stdin = Some(lock.handle());
         self
     }
 
-    /// Run it with the rights of an account. It can be traced and stopped by that account, so what it
-    /// says is the account's word.
+    /// Run it with the rights of an account and with all its groups, as a job has them. It can be traced and stopped by
+    /// that account, so what it says is the account's word.
     #[must_use]
-    pub fn identity(mut self, identity: Option<Identity>) -> Self {
-        self.identity = identity;
-        self
-    }
-
-    /// Run it with the rights of an account and with all its groups, as a job has them.
-    #[must_use]
-    pub fn account(self, name: &str, identity: Identity) -> Self {
+    pub fn account(mut self, name: &str, identity: Identity) -> Self {
         let name = std::ffi::CString::new(name).unwrap_or_default();
-        let groups = nix::unistd::getgrouplist(&name, Gid::from_raw(identity.gid)).unwrap_or_default();
-        Self { groups, ..self.identity(Some(identity)) }
+        self.groups = nix::unistd::getgrouplist(&name, Gid::from_raw(identity.gid)).unwrap_or_default();
+        self.identity = Some(identity);
+        self
     }
 
     /// Add a variable to its otherwise clean environment.
@@ -231,11 +220,8 @@ impl<'a> Tool<'a> {
             .current_dir(if self.rehearses.is_some() { Path::new("/") } else { self.within })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let input = if let Some(directory) = self.directory {
-            command.stdin(directory.as_fd().try_clone_to_owned().context("cannot pass a directory on")?);
-            None
-        } else if let Some(lock) = self.lock {
-            command.stdin(lock.handle().context("cannot pass the lock on")?);
+        let input = if let Some(handle) = self.stdin {
+            command.stdin(handle.context("cannot pass a handle on")?);
             None
         } else if self.input.is_empty() {
             command.stdin(Stdio::null());
@@ -254,14 +240,9 @@ impl<'a> Tool<'a> {
         if !self.supposed.is_empty() {
             raw::before_rights(&mut command, move || suppose(&self.supposed));
         }
-        match self.identity {
-            Some(Identity { uid, gid }) if self.groups.is_empty() => {
-                command.uid(uid).gid(gid);
-            }
-            Some(Identity { uid, gid }) => {
-                raw::with_groups(&mut command, Uid::from_raw(uid), Gid::from_raw(gid), self.groups);
-            }
-            None => {}
+        // After what only root can do.
+        if let Some(Identity { uid, gid }) = self.identity {
+            raw::with_groups(&mut command, Uid::from_raw(uid), Gid::from_raw(gid), self.groups);
         }
         let adopted = (self.leaves_nothing || self.identity.is_some()).then(Adopted::begin);
         let child = start(&mut command).with_context(|| format!("cannot start {name}"));

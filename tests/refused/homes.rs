@@ -112,7 +112,10 @@ fn homes_that_are_none() {
         "missing",
         &passwd("/home/none"),
         &dind,
-        ("home-missing", &["the home directory /home/none of gitlab-runner does not exist", "install -d"]),
+        (
+            "home-missing",
+            &["the home directory /home/none of gitlab-runner does not exist", "mkdir -p -m 0755"],
+        ),
     );
     if is_root() {
         // What is the system's is not given away.

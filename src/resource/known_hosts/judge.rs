@@ -84,7 +84,7 @@ impl JudgedFile<'_> {
             if keys.is_empty() {
                 continue;
             }
-            let command = format!("ssh -G git@{}", host.host());
+            let command = format!("{} -G git@{}", ssh::BY_HAND, host.host());
             let settings = match self.context.target.ssh(facts, host)? {
                 Client::Does(settings) => settings,
                 Client::Refuses(why) => {
@@ -233,8 +233,9 @@ impl JudgedFile<'_> {
                 self.context.target.name
             ),
             mend!(
-                "see what it reads on the running host: $ sudo -u {} ssh -G git@{}",
+                "see what it reads on the running host: $ sudo -u {} {} -G git@{}",
                 self.context.target.name,
+                ssh::BY_HAND,
                 host.host()
             ),
         );

@@ -49,9 +49,11 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
         notes.harm("ssh-key-weak", message.clone(), "make a stronger key, and let that command name it");
     }
     let found = found.all().next();
-    let see =
-        if by == "core.sshCommand" { "git config --show-origin --get core.sshCommand" } else { "-i env" };
-    let see = mend!("see what git calls: $ {}", context.as_account(see));
+    let see = match by {
+        "core.sshCommand" => context.as_account("git config --show-origin --get core.sshCommand"),
+        _ => format!("su -l {} -c env", account.name),
+    };
+    let see = mend!("see what git calls: $ {}", see);
     match &found {
         Some(usable) => {
             notes.warn("ssh-key-configured", format!("{by} names the key: ~/{}", usable.name), see);

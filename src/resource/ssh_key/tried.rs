@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::found::Usable;
 use crate::change::{FileKind, Notes};
-use crate::facts::ssh::{Client, Settings, USUAL_KEYS, is_taken};
+use crate::facts::ssh::{self, Client, Settings, USUAL_KEYS, is_taken};
 use crate::fault::quoted;
 use crate::resource::Context;
 use crate::text::known_hosts::HostName;
@@ -137,7 +137,7 @@ impl Tried {
                 mend!("see the public line of the key: $ {}", show)
             }
             _ => {
-                let ask = context.as_account(&format!("ssh -G {}", self.server.for_ssh()));
+                let ask = context.as_account(&format!("{} -G {}", ssh::BY_HAND, self.server.for_ssh()));
                 mend!("see which keys ssh offers: $ {}", ask)
             }
         };

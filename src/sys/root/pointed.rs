@@ -11,7 +11,6 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
-use nix::sys::stat::fstat;
 
 use super::{Dir, DirEntry, FileKind, Root, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
@@ -133,21 +132,8 @@ impl Root {
         if found.name.is_empty() {
             return Ok(Some((DirEntry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
         }
-        let file = match found.dir.open(&found.name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // What can't be opened for reading: a socket.
-            Err(error) => {
-                return match found.dir.stat_entry(&found.name)? {
-                    Some(stat) if stat.kind != FileKind::Regular => {
-                        Ok(Some((DirEntry { stat, bytes: Vec::new() }, false)))
-                    }
-                    _ => Err(error.into()),
-                };
-            }
-        };
-        let at = found.dir.path().join(&found.name);
-        let stat = Stat::from(fstat(&file).map_err(io::Error::from)?);
+        let Some(entry) = found.dir.read(&found.name, cap)? else { return Ok(None) };
+        let (at, stat) = (found.dir.path().join(&found.name), entry.stat);
         // In a directory where everybody makes names, one may be a second name of a file of root's.
         let shared = found.dir.stat()?.mode & 0o002 != 0;
         let why = match self.distrusts(&at, stat) {
@@ -158,7 +144,7 @@ impl Root {
             Some(why) if stat.kind == FileKind::Regular => {
                 Err(refusal(&at, if shared { Blame::Place } else { Blame::File }, why))
             }
-            _ => Ok(Some((DirEntry::of(&file, cap)?, found.is_open && stat.mode & 0o004 != 0))),
+            _ => Ok(Some((entry, found.is_open && stat.mode & 0o004 != 0))),
         }
     }
 

@@ -6,12 +6,9 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::{Dir, FileKind, Root};
+use super::{Dir, FileKind, Root, Stat};
 use crate::fault::{fault, quoted};
-use crate::repair::Repair;
-
-/// Where any program may write, and has to.
-const FOR_EVERYBODY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/lock"];
+use crate::repair::{Repair, run};
 
 impl Root {
     /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
@@ -29,30 +26,51 @@ impl Root {
             return Err(fault(
                 "directory-untrusted",
                 format!("{} can be changed by others than root: {reason}", path.display()),
-                self.close(&dir).with_context(cannot)?,
+                self.close(dir.path()).with_context(cannot)?,
             ));
         }
         Ok(dir)
     }
 
-    /// The commands after which only root can change an open directory. What is there for everybody stays as it is.
-    fn close(&self, dir: &Dir) -> io::Result<Repair> {
-        let mut steps = Vec::new();
-        for path in dir.path().ancestors() {
-            let Some(stat) = self.known(path).map(|open| open.stat()).transpose()? else { continue };
-            if self.distrust(path, stat).is_none() {
-                continue;
+    /// The commands after which only root can change what is found at a path: the thing itself, the directories above it
+    /// and those that links lead to. From the top down, and through no link: until a directory is closed, others lay
+    /// there what they like.
+    pub fn close(&self, path: &Path) -> io::Result<Repair> {
+        let (mut steps, mut todo) = (Vec::new(), vec![path.to_path_buf()]);
+        while let Some(path) = todo.pop() {
+            let mut way: Vec<&Path> = path.ancestors().collect();
+            way.reverse();
+            for part in way {
+                let shown = quoted(part);
+                let Some(stat) = self.stat(part, false)? else { continue };
+                let is_link = stat.kind == FileKind::Link;
+                if stat.mode & 0o1002 == 0o1002 && !is_link {
+                    // Where it is everybody's, as /tmp, programs need that.
+                    return Ok(mend!("{} is there for everybody: put it into a directory of root's", shown));
+                }
+                let stat = Stat { mode: if is_link { 0 } else { stat.mode }, ..stat };
+                let is_foreign = !self.trusted.contains(&stat.uid);
+                let is_open = self.distrust(part, Stat { uid: self.owner.uid, ..stat }).is_some();
+                let chown = is_foreign.then(|| format!("chown -h root:root {shown}"));
+                let chmod = is_open.then(|| format!("chmod go-w {shown}"));
+                for step in chown.into_iter().chain(chmod) {
+                    if !steps.contains(&step) {
+                        steps.push(step);
+                    }
+                }
+                let led = if is_link { self.walk(part, true)?.map(|led| led.path()) } else { None };
+                todo.extend(led.filter(|led| !path.starts_with(led)));
             }
-            let shown = quoted(path);
-            if FOR_EVERYBODY.contains(&path.to_string_lossy().as_ref()) {
-                return Ok(mend!("{} is there for everybody: name a directory of root's", shown));
-            }
-            if !self.trusted.contains(&stat.uid) {
-                steps.push(mend!("$ chown root:root {}", shown));
-            }
-            steps.push(mend!("$ chmod go-w {}", shown));
         }
-        Ok(Repair::all(steps))
+        if steps.is_empty() {
+            let (path, shown) = (path.display(), quoted(path));
+            return Ok(mend!(
+                "let nobody but root change {} and the directories above it: $ namei -l {}",
+                path,
+                shown
+            ));
+        }
+        Ok(Repair::all(steps.into_iter().map(run)))
     }
 
     /// Checks that nobody but root has a hand in the directories above a path, as far as they are there.
