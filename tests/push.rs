@@ -17,8 +17,9 @@ fn job(host: &Host, script: &str) -> Run {
     ))
 }
 
-const PUSH: &str = r#"cd "$(mktemp -d)"
+const PUSH: &str = r#"cd $(mktemp -d)
 git clone -q ssh://git@git.example.com/srv/git/project.git .
+git fetch -q origin
 echo "image: app:$RANDOM$RANDOM" >pod.yaml
 git add pod.yaml
 git commit -qm "Change the tag"
@@ -36,7 +37,8 @@ fn server(host: &Host) {
         "useradd --system --create-home --shell /bin/sh --password '*' git
          install -d -o git -g git /srv/git /srv/www
          chown root:root /srv/www
-         su git -c 'git init -q --bare -b main /srv/git/project.git'
+         su git -c 'git init -q --bare -b main /srv/git/project.git
+             git -C /srv/git/project.git config receive.advertisePushOptions true'
          grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
          mkdir -p /run/sshd /etc/ssh /etc/runner-prep/profiles
          ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
@@ -187,12 +189,67 @@ const JOBS: &[(&str, bool, i32, &str)] = &[
     ("mine url.ssh://git@git.example.com/.insteadOf https://git.example.com/", true, 0, "ok"),
     ("mine core.sshCommand 'ssh -o BatchMode=yes'", true, 0, "ok"),
     ("mine core.sshCommand false", false, 0, "git-hooks-unknown"),
+    ("echo 'IFS=/' | own .bash_profile", false, 0, "job-fails"),
+    ("mkdir -p /etc/profile.d; echo 'IFS=$IFS:' >/etc/profile.d/ours.sh", true, 0, "ok"),
+    (
+        "echo 'export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=push.gpgSign GIT_CONFIG_VALUE_0=true' | own .profile",
+        false,
+        0,
+        "job-fails",
+    ),
+    ("echo 'export GIT_DEFAULT_HASH=sha256' | own .profile", false, 0, "job-fails"),
     ("echo 'Ciphers 3des-cbc' | own .ssh/config", false, 0, "ssh-config-unknown"),
     ("echo 'Ciphers aes256-ctr' | own .ssh/config", true, 0, "ok"),
 ];
 
+/// The same of git's own settings. Where something waits for a person, it is done as it is told, and jobs push then.
+const SETTINGS: &[(&str, bool, i32, &str)] = &[
+    ("mine push.gpgSign true", false, 3, "git-push-refused"),
+    ("git config -f /etc/gitconfig push.gpgSign true", false, 3, "git-push-refused"),
+    ("mine push.gpgSign if-asked", true, 0, "ok"),
+    ("mine push.pushOption ci.skip", true, 0, "ok"),
+    ("mine push.recurseSubmodules only", false, 3, "git-push-refused"),
+    ("mine remote.origin.mirror true", false, 3, "git-push-refused"),
+    ("mine remote.origin.pushurl ssh://git@git.example.com/nowhere.git", false, 0, "push-elsewhere"),
+    (
+        "git config -f /etc/gitconfig remote.origin.url ssh://git@git.example.com/x.git",
+        false,
+        0,
+        "push-elsewhere",
+    ),
+    ("git config -f /etc/gitconfig remote.origin.uploadpack /nowhere", false, 3, "git-push-refused"),
+    ("mine remote.origin.vcs nothing", false, 3, "git-push-refused"),
+    ("mine pack.threads -1", false, 3, "git-push-refused"),
+    ("mine fetch.parallel -1", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -n'", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -o GlobalKnownHostsFile=none'", false, 3, "git-push-refused"),
+    ("mine core.sshCommand plink", false, 3, "git-push-refused"),
+    (
+        "printf '[push]\n\tgpgSign = true\n' | own inc; mine includeIf.hasconfig:remote.*.url:ssh://**.path ~gitlab-runner/inc",
+        false,
+        3,
+        "git-push-refused",
+    ),
+    ("mine core.autocrlf true; mine core.safecrlf true", false, 2, "git-config-refused"),
+    (
+        "mine url.ssh://git@git.example.com/nowhere/.insteadOf ssh://git@git.example.com/",
+        false,
+        0,
+        "git-push-elsewhere",
+    ),
+];
+
 #[test]
 fn doctor_says_what_a_job_can_not_do() {
+    hold(JOBS);
+}
+
+#[test]
+fn plan_says_what_git_can_not_do_and_what_helps() {
+    hold(SETTINGS);
+}
+
+fn hold(jobs: &[(&str, bool, i32, &str)]) {
     if !have(&["sudo", "sshd", "ssh", "git", "rsync"]) {
         return;
     }
@@ -203,7 +260,7 @@ fn doctor_says_what_a_job_can_not_do() {
     allow_key(&host);
     host.sh("cp -a /etc /home /srv /opt").ok();
     let mut wrong = Vec::new();
-    for (before, is_green, exit, code) in JOBS {
+    for (before, is_green, exit, code) in jobs {
         host.sh(&format!(
             "for d in etc home srv; do rsync -a --delete --checksum /opt/$d/ /$d/; done; cd /home/gitlab-runner
              own() {{ install -D -o gitlab-runner -m 0644 /dev/stdin $1; }}
@@ -212,11 +269,17 @@ fn doctor_says_what_a_job_can_not_do() {
         ))
         .ok();
         // Whatever a limit on sizes is, the streams of the job are none of it.
-        let pushed = host.sh(&format!(
-            "printf '%s\n' 'set -eo pipefail' '{PUSH}' 'exit 0' >/run/job; chmod 644 /run/job; cd /home/gitlab-runner
-             {{ su -s /bin/bash gitlab-runner -c 'bash -l' </run/job && echo runner-prep-pushed; }} 2>&1 | cat"
-        ));
-        if pushed.contains("runner-prep-pushed") != *is_green {
+        let push = || {
+            host.sh(&format!(
+                "printf '%s\n' 'set -eo pipefail' '{PUSH}' 'exit 0' >/run/job; chmod 644 /run/job; cd /home/gitlab-runner
+                 old=$(cat /srv/git/project.git/refs/heads/main || true)
+                 {{ su -s /bin/bash gitlab-runner -c 'bash -l' </run/job && echo runner-prep-ended; }} 2>&1 | cat
+                 [ \"$old\" = \"$(cat /srv/git/project.git/refs/heads/main || true)\" ] || echo runner-prep-pushed"
+            ))
+        };
+        let is_pushed = |run: &Run| run.contains("runner-prep-ended") && run.contains("runner-prep-pushed");
+        let pushed = push();
+        if is_pushed(&pushed) != *is_green {
             wrong.push(format!("{before}: green should be {is_green}: {pushed}"));
         }
         let check = host.prep(&["check", "--profile", "ours"]);
@@ -231,6 +294,16 @@ fn doctor_says_what_a_job_can_not_do() {
         let codes: Vec<&str> = of_push.filter_map(|one| one["code"].as_str()).collect();
         if !codes.contains(code) || *is_green && codes != ["ok"] && codes != ["job-untried"] {
             wrong.push(format!("{before}: doctor says {codes:?}"));
+        }
+        if *exit == 3 {
+            let run = host.prep(&["apply", "--json", "--profile", "ours"]);
+            for waits in run.json()["pending"].as_array().unwrap() {
+                host.sh(waits["repair"].as_str().unwrap());
+            }
+            let pushed = push();
+            if !is_pushed(&pushed) {
+                wrong.push(format!("{before}: what is told does not help: {run}\n{pushed}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));

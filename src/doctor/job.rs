@@ -7,18 +7,19 @@ use anyhow::Result;
 
 use super::context::{DoctorContext, Login};
 use super::login::{self, job_shell};
-use crate::change::FileKind;
+use crate::change::{FileKind, Note};
 use crate::facts::Account;
-use crate::facts::rehearsal::{GIT, Pushed, STEP, complaint, pushed, pushes, step, steps};
-use crate::facts::ssh::{self, Client, HostKeyFiles, SshVerdict};
+use crate::facts::rehearsal::{GIT, PushAnswer, Pushed, STEP, complaint, pushed, pushes, step, steps};
+use crate::facts::ssh::{self, Client};
 use crate::finding::{Findings, Verdict};
 use crate::repair::Repair;
 use crate::text::known_hosts::HostName;
 
 /// What is done, and how it is told where it fails.
-const STEPS: [(&str, &str); 6] = [
+const STEPS: [(&str, &str); 7] = [
     ("begin", "begin"),
     ("write", "write files"),
+    ("words", "name a path without quotes"),
     ("repository", "make a repository"),
     ("add", "add a file to it"),
     ("commit", "commit"),
@@ -103,14 +104,18 @@ fn gone_through(
         ));
     }
     let plans = context.plans.iter().filter_map(|(_, plan)| plan.as_ref().ok());
-    let mut told = plans.flat_map(|plan| &plan.warnings).map(|note| note.code);
-    if steps.iter().any(|(name, _)| *name == "hook") && !told.any(|code| code == "git-hooks-unknown") {
+    let told: Vec<&Note> = plans.flat_map(|plan| plan.pending.iter().chain(&plan.warnings)).collect();
+    let is_told = told.iter().any(|note| note.code == "git-hooks-unknown");
+    if steps.iter().any(|(name, _)| *name == "hook") && !is_told {
         let what = "whether they let it commit and push is not known";
         all.push(("git-hooks-unknown", format!("git runs hooks in every job of {user}: {what}")));
     }
     for (host, pushed) in pushed(context.facts, account, &hosts, &said)? {
-        let Some((code, why)) = judged(context, account, host, pushed)? else { continue };
-        all.push((code, format!("a push of {user} to git@{} {why}", host.host())));
+        let Some((code, why)) = judged(context, account, host, &pushed)? else { continue };
+        // By git's own files.
+        if !told.iter().any(|note| note.code == "git-push-refused" && note.message.ends_with(&why)) {
+            all.push((code, format!("what git of {user} does with git@{} {why}", host.host())));
+        }
     }
     Ok(Some(all))
 }
@@ -126,7 +131,7 @@ fn see(account: &Account, shell: &str) -> Repair {
 }
 
 fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[HostName]) -> String {
-    let place = account.home.join("builds/runner-prep/0/job").display().to_string();
+    let place = account.home.join("builds/runner-prep/0/group/project").display().to_string();
     let mut text = vec![step("begin"), "d=/tmp/job\n".to_owned()];
     // Where jobs have theirs, if that is in the home.
     if !place.contains(['\'', '\\', '"', '$', '`']) {
@@ -135,6 +140,9 @@ fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[
     text.extend([
         step("write"),
         "mkdir -p \"$d\"\ncd \"$d\"\necho x >file\ncat file >/dev/null\n".to_owned(),
+        step("words"),
+        "p=/srv/www/app\nset -- $p/\ntest $# = 1 || { echo \"IFS takes it apart\" >&2; exit 1; }\n"
+            .to_owned(),
     ]);
     if context.wants("git") {
         text.extend([
@@ -142,7 +150,7 @@ fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[
             format!("{GIT} init -q .\nfor h in \"$(git rev-parse --git-path hooks)\"/*; do\n"),
             "case $h in *.sample) ;; *) if test -f \"$h\" && test -x \"$h\"; then\n".to_owned(),
             step("hook") + "fi ;; esac; done\n",
-            step("add") + GIT + " add file\n",
+            step("add") + GIT + " add -f file\n",
             step("commit") + GIT + " commit -q -m x\n",
             pushes(hosts),
         ]);
@@ -164,35 +172,19 @@ fn judged(
     context: &DoctorContext<'_>,
     account: &Account,
     host: &HostName,
-    pushed: Pushed,
+    pushed: &Pushed,
 ) -> Result<Option<JobAnswer>> {
-    let job = match pushed {
-        Pushed::Nowhere(why) => return Ok(Some(("job-fails", format!("does not come to ssh: {why}")))),
-        Pushed::Elsewhere(why) => {
-            return Ok(Some(("push-elsewhere", format!("does not go by the ssh that was looked at: {why}"))));
-        }
-        Pushed::ToSsh(job) => job,
-    };
     let texts = ssh::texts(context.facts, Some(account))?;
     let client = Client::of(context.facts, Some(account), &account.home, &texts, host)?;
     let Client::Does(known) = client else { return Ok(None) };
-    let (server, port) = &job.server;
-    let verdict = || job.verdict(context.facts, account, &mut HostKeyFiles::default(), &[], None);
-    let is_as_known = (&job.files, &job.name) == (&known.files, &known.name);
-    Ok(if job.server != known.server {
-        let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
-        Some(("push-elsewhere", why))
-    } else if let (Some((keyword, _)), None) = (job.refuses_keys, known.refuses_keys) {
-        Some(("job-fails", format!("goes by an ssh that uses no key ({keyword})")))
-    } else if !is_as_known && verdict()? == SshVerdict::Missing {
-        Some(("job-fails", "goes by an ssh that reads no file with the server's keys".to_owned()))
-    } else if !job.ways.is_empty() {
-        let why = format!(
-            "takes a way of which only a connection tells whether it leads there ({})",
-            job.ways.join(", ")
-        );
-        Some(("ssh-config-unknown", why))
-    } else {
-        None
+    Ok(match (pushed.answer(context.facts, account, &known)?, pushed) {
+        (Some(PushAnswer::Fails(why)), _) => Some(("job-fails", why)),
+        (Some(PushAnswer::Unclear(why)), _) => Some(("push-elsewhere", why)),
+        (None, Pushed::ToSsh(job)) if !job.ways.is_empty() => {
+            let ways = job.ways.join(", ");
+            let why = format!("takes a way of which only a connection tells whether it leads there ({ways})");
+            Some(("ssh-config-unknown", why))
+        }
+        (None, _) => None,
     })
 }

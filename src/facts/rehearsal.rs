@@ -1,12 +1,12 @@
-//! What a job does, gone through so that nothing of it stays and no server hears of it: git comes as far as to ssh, and
-//! ssh says how it was called.
+//! What a job does, gone through so that nothing of it stays and no server hears of it: ssh says how it was called, and
+//! git pushes to an empty project beside it.
 //!
 //! So the tools themselves say what comes of settings, login files and limits, whatever form these have.
 
 use anyhow::Result;
 
 use super::live::or_forbidden;
-use super::ssh::Settings;
+use super::ssh::{HostKeyFiles, Settings, SshVerdict};
 use super::{ASKING, Account, Facts, Finished, rights};
 use crate::sys::confine::HIDDEN;
 use crate::sys::exec::{Rehearsal, Tool, short};
@@ -18,8 +18,42 @@ pub const STEP: &str = "runner-prep-step:";
 
 /// How git is called. Left out are hooks, whose answer depends on what is committed, the web, and what git does in the
 /// background.
-pub const GIT: &str = "git -c maintenance.auto=false -c gc.auto=0 -c core.hooksPath=/dev/null -c commit.gpgSign=false -c push.gpgSign=false \
+pub const GIT: &str = "git -c maintenance.auto=false -c gc.auto=0 -c core.hooksPath=/dev/null -c commit.gpgSign=false \
     -c protocol.http.allow=never -c protocol.https.allow=never -c protocol.git.allow=never";
+
+/// The project that is pushed to.
+const PROJECT: &str = "group/project.git";
+
+/// What jobs do with a project of a server, which has this address and is the remote `origin`.
+const CALLS: [&str; 3] = [
+    "jgit push -q ADDRESS HEAD:main",
+    "{ jgit remote add origin ADDRESS 2>/dev/null || jgit remote set-url origin ADDRESS; } && jgit push -q origin HEAD:main",
+    "rm -rf .fresh && jgit init -q .fresh && cd .fresh && jgit remote add origin ADDRESS && jgit fetch -q origin main && \
+     jgit checkout -q -f FETCH_HEAD",
+];
+
+/// What stands in for ssh: it says what ssh would do, and then is the server, with a project of one file or, for a push, none.
+const SERVER: &str = r#"#!/bin/sh
+for last; do :; done
+case $1$last in
+-G*) exec HIDDEN "$@" ;;
+esac
+echo STEPssh >&2
+HIDDEN -G "$@" >&2 || exit
+echo "project $last" >&2
+echo STEPcalled >&2
+case $last in
+"git-receive-pack '"*) to=receive-pack ;;
+"git-upload-pack '"*) to=upload-pack ;;
+*) exit 1 ;;
+esac
+env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'cd /tmp; umask 022; rm -rf .server
+    git init -q --bare --template= .server && cd .server && if [ "$0" = upload-pack ]; then
+        tree=$(printf "100644 blob %s\tfile\n" $(echo x | git hash-object -w --stdin) | git mktree)
+        git update-ref refs/heads/main $(git -c user.name=x -c user.email=x commit-tree -m x "$tree")
+    fi; git -c receive.advertisePushOptions=true "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
+echo STEPserved >&2
+"#;
 
 /// What git's push to a server comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +66,51 @@ pub enum Pushed {
     Nowhere(String),
 }
 
+/// How a push is something else than what a plain ssh of the account would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushAnswer {
+    /// It does not come to its end, because of this.
+    Fails(String),
+    /// Whether it does is not known, because of this.
+    Unclear(String),
+}
+
 impl Pushed {
-    /// Whether both come to the same server, or are refused with the same words.
-    pub fn is_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::ToSsh(one), Self::ToSsh(other)) => one.server == other.server,
-            _ => self == other,
-        }
+    /// Hold it against what ssh is `known` to do for that server.
+    ///
+    /// # Errors
+    /// When a file with host keys can't be looked at.
+    pub fn answer(
+        &self,
+        facts: &Facts<'_>,
+        account: &Account,
+        known: &Settings,
+    ) -> Result<Option<PushAnswer>> {
+        let job = match self {
+            Self::Nowhere(why) => {
+                return Ok(Some(PushAnswer::Fails(format!("does not come to its end: {why}"))));
+            }
+            Self::Elsewhere(why) => {
+                let why = format!("does not go by the ssh that was looked at: {why}");
+                return Ok(Some(PushAnswer::Unclear(why)));
+            }
+            Self::ToSsh(job) => job,
+        };
+        let (server, port) = &job.server;
+        let is_as_known = (&job.files, &job.name) == (&known.files, &known.name);
+        let verdict = || job.verdict(facts, account, &mut HostKeyFiles::default(), &[], None);
+        Ok(if job.server != known.server {
+            let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
+            Some(PushAnswer::Unclear(why))
+        } else if let (Some((keyword, _)), None) = (job.refuses_keys, known.refuses_keys) {
+            Some(PushAnswer::Fails(format!("goes by an ssh that uses no key ({keyword})")))
+        } else if let (Some((keyword, _)), None) = (job.refuses_git, known.refuses_git) {
+            Some(PushAnswer::Fails(format!("goes by an ssh that does not hand on what git says ({keyword})")))
+        } else if !is_as_known && verdict()? == SshVerdict::Missing {
+            Some(PushAnswer::Fails("goes by an ssh that reads no file with the server's keys".to_owned()))
+        } else {
+            None
+        })
     }
 }
 
@@ -76,9 +148,8 @@ impl Facts<'_> {
         if !self.root.is_host() || !identity::is_root() {
             return Ok(None);
         }
-        let says =
-            format!("#!/bin/sh\necho {STEP}ssh >&2\n{HIDDEN} -G \"$@\" >&2\necho {STEP}called >&2\nexit 1\n");
-        let stand_in = self.tool("ssh").map(|ssh| (ssh, says));
+        let stand_in =
+            self.tool("ssh").map(|ssh| (ssh, SERVER.replace("HIDDEN", HIDDEN).replace("STEP", STEP)));
         let tool = tool.within(&account.home).patience(ASKING).rehearsing(Rehearsal { stand_in });
         or_forbidden(tool.run(), true)
     }
@@ -86,17 +157,25 @@ impl Facts<'_> {
 
 /// The ways in which a job may name a project of a server.
 pub fn addresses(host: &HostName) -> Vec<String> {
-    let (name, path) = (host.host(), "group/project.git");
+    let name = host.host();
     match host.port() {
-        22 => vec![format!("git@{name}:{path}"), format!("ssh://git@{name}/{path}")],
-        port => vec![format!("ssh://git@{name}:{port}/{path}")],
+        22 => vec![format!("git@{name}:{PROJECT}"), format!("ssh://git@{name}/{PROJECT}")],
+        port => vec![format!("ssh://git@{name}:{port}/{PROJECT}")],
     }
 }
 
-/// The lines of a script that push what is committed where it stands to each of these servers.
+/// The lines of a script that push what is committed where it stands to each of these servers, and fetch it from there.
 pub fn pushes(hosts: &[HostName]) -> String {
-    let push = |address| format!("{}{GIT} push -q \"{address}\" HEAD:main || true\n", step("push"));
-    hosts.iter().flat_map(addresses).map(push).collect()
+    let calls = hosts.iter().flat_map(|host| CALLS.map(|one| call(host, one)));
+    format!("jgit() {{ {GIT} \"$@\"; }}\n{}", calls.collect::<String>())
+}
+
+/// The lines of a script that do something with a project of a server, by each of its addresses.
+pub fn call(host: &HostName, call: &str) -> String {
+    let (begin, failed) = (step("push"), step("failed"));
+    let line =
+        |address| format!("{begin}( {} ) || {failed}", call.replace("ADDRESS", &format!("\"{address}\"")));
+    addresses(host).into_iter().map(line).collect()
 }
 
 /// The line of a script that says which step begins. A shell that is ended repeats what it read: that is no step.
@@ -122,31 +201,36 @@ pub fn pushed<'h>(
     let (steps, local) = (steps(said), facts.host_name()?);
     let begins = steps.iter().enumerate().filter(|(_, (name, _))| *name == "push").map(|(at, _)| at);
     let of = |(at, host): (usize, &'h HostName)| {
-        let is_of_it =
-            |(at, (name, _)): &(usize, &(&str, &str))| *at == 0 || ["ssh", "called"].contains(name);
-        let (mut told, mut called) = (String::new(), None);
-        for (_, (name, text)) in steps[at..].iter().enumerate().take_while(is_of_it) {
-            if *name == "ssh" && text.lines().any(|line| line.starts_with("hostname ")) {
-                called = Some(Settings::told(text, account, host, &local));
-            } else {
+        let (mut told, mut called, mut failed, mut served) = (steps[at].1.to_owned(), None, false, false);
+        let usual = Settings::usual(&account.home, host).server;
+        for (name, text) in steps[at + 1..].iter().take_while(|(name, _)| *name != "push") {
+            failed |= *name == "failed";
+            served |= *name == "served";
+            if *name != "ssh" || !text.lines().any(|line| line.starts_with("hostname ")) {
                 told.push_str(text);
+            } else if called.as_ref().is_none_or(|settings: &Settings| settings.server == usual) {
+                let mut settings = Settings::told(text, account, host, &local);
+                let project = text.lines().find_map(|line| line.strip_prefix("project "));
+                let path = project.and_then(|project| project.split('\'').nth(1)).unwrap_or_default();
+                if path.trim_start_matches('/') != PROJECT {
+                    settings.server.0 = format!("{}:{path}", settings.server.0);
+                }
+                called = Some(settings);
             }
         }
         let why = complaint(&told);
-        let is_open = told.trim().is_empty()
-            || ["fatal: Could not read from remote", "fatal: transport 'http"]
-                .iter()
-                .any(|start| why.starts_with(start));
+        let is_way = ["fatal: Could not read from remote", "fatal: transport 'http"];
+        let is_open = !failed || is_way.iter().any(|start| why.starts_with(start));
         (
             host,
             match called {
-                Some(settings) => Pushed::ToSsh(Box::new(settings)),
+                Some(settings) if served && !failed => Pushed::ToSsh(Box::new(settings)),
                 None if is_open => Pushed::Elsewhere(why),
-                None => Pushed::Nowhere(why),
+                _ => Pushed::Nowhere(why),
             },
         )
     };
-    let hosts = hosts.iter().flat_map(|host| vec![host; addresses(host).len()]);
+    let hosts = hosts.iter().flat_map(|host| vec![host; addresses(host).len() * CALLS.len()]);
     let mut all: Vec<_> = begins.zip(hosts).map(of).collect();
     all.dedup();
     Ok(all)

@@ -196,7 +196,8 @@ impl Client {
 }
 
 impl Settings {
-    fn usual(home: &Path, host: &HostName) -> Self {
+    /// What it does where nothing is configured.
+    pub(super) fn usual(home: &Path, host: &HostName) -> Self {
         let own = OWN_HOSTS.iter().map(|name| home.join(name));
         let system = [SYSTEM_HOSTS, SYSTEM_HOSTS_2].into_iter().map(PathBuf::from);
         Self {

@@ -109,6 +109,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// The servers that jobs push to; gitlab.com where nobody names one.
+    pub(super) fn pushed_to(&self) -> Vec<HostName> {
+        let usual = || HostName::parse("gitlab.com").into_iter().collect();
+        if self.servers.is_empty() { usual() } else { self.servers.clone() }
+    }
+
     /// The name of the server in addresses of the web.
     pub(super) fn url(&self) -> &str {
         let name = self.server.rsplit('@').next().unwrap_or_default();

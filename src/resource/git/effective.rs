@@ -44,8 +44,6 @@ struct IncludeChain<'a> {
     depth: usize,
     /// Every job comes to this file.
     is_sure: bool,
-    /// git comes to it by the address of a remote.
-    by_remote: bool,
     top: usize,
 }
 
@@ -81,7 +79,7 @@ impl EffectiveValue {
             if !path.starts_with(&context.target.home) {
                 readable(context, path)?;
             }
-            let chain = IncludeChain { path, above: None, depth: 0, is_sure: true, by_remote: false, top };
+            let chain = IncludeChain { path, above: None, depth: 0, is_sure: true, top };
             effective.file(context, &chain, &seen.bytes, key, notes)?;
         }
         if effective.is_unclear && !effective.is_sure && context.facts.is_host() {
@@ -115,27 +113,16 @@ impl EffectiveValue {
                         name: format!("user.{key}"),
                         value: Some(value),
                         of_root: chain.is_of_root(context),
+                        is_sure: true,
                     });
                 }
                 ConfigLine::Value(Some(_)) => self.perhaps[chain.top] = true,
                 ConfigLine::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
-                ConfigLine::Other(name, _)
-                    if chain.by_remote
-                        && name.starts_with("remote.")
-                        && name.rsplit('.').next() == Some("url") =>
-                {
-                    return Err(fault(
-                        "git-config-invalid",
-                        format!(
-                            "{shown}: line {line}: it names a remote, and is included on account of one (hasconfig): git gives up"
-                        ),
-                        chain.without(context, line),
-                    ));
-                }
                 ConfigLine::Other(name, value) => {
                     let path = chain.path.to_path_buf();
-                    let setting = JudgedSetting { path, line, name, value, of_root: false };
-                    if chain.is_sure && (setting.is_doubtful() || setting.leads_elsewhere()) {
+                    let setting =
+                        JudgedSetting { path, line, name, value, of_root: false, is_sure: chain.is_sure };
+                    if setting.is_doubtful() || setting.leads_elsewhere() {
                         self.settings.push(JudgedSetting { of_root: chain.is_of_root(context), ..setting });
                     }
                 }
@@ -144,8 +131,7 @@ impl EffectiveValue {
                 ConfigLine::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, chain.path, &condition) else { continue };
                     let is_sure = is_sure && chain.is_sure;
-                    let by_remote = chain.by_remote || condition.starts_with("hasconfig:");
-                    let done = self.include(context, chain, line, &path, (is_sure, by_remote), key, notes);
+                    let done = self.include(context, chain, line, &path, is_sure, key, notes);
                     // Root changes nothing at a path that a file of the account names.
                     let done = done.map_err(|error| {
                         if outside(context, chain, &path) {
@@ -184,7 +170,7 @@ impl EffectiveValue {
         chain: &IncludeChain<'_>,
         line: usize,
         written: &str,
-        (is_sure, by_remote): (bool, bool),
+        is_sure: bool,
         key: &str,
         notes: &mut Notes,
     ) -> Result<()> {
@@ -271,7 +257,6 @@ impl EffectiveValue {
                     above: Some(chain),
                     depth: chain.depth + 1,
                     is_sure,
-                    by_remote,
                     top: chain.top,
                 };
                 self.file(context, &chain, &seen.bytes, key, notes)

@@ -3,15 +3,16 @@
 //!
 //! An identity and names of other places can't do either. Only where something else is set is git asked.
 
-use std::cell::LazyCell;
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::SYSTEM;
 use crate::change::Notes;
-use crate::facts::Finished;
-use crate::facts::rehearsal::{Pushed, addresses, pushed, pushes};
+use crate::facts::rehearsal::{PushAnswer, addresses, complaint, pushed, pushes};
+use crate::facts::ssh::{self, Client};
+use crate::facts::{Account, Finished};
 use crate::fault::{fault, quoted};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
@@ -23,29 +24,26 @@ const PLAIN: [&str; 6] =
     ["user.name", "user.email", "user.signingkey", "credential.", "url.", "safe.directory"];
 
 /// A commit as a job makes it. Whether its hooks let it pass depends on what is committed: none is run.
-const COMMIT: &str = "cd /tmp && git -c core.hooksPath=/dev/null init -q job && cd job && \
-    git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q --allow-empty -m x";
+const COMMIT: &str = "d=~/builds/runner-prep/0/group/project; { mkdir -p \"$d\" && cd \"$d\"; } || cd /tmp; \
+    git -c core.hooksPath=/dev/null init -q job && cd job && echo x >file && git add -f file && \
+    git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q -m x";
 
-/// What shows which file a setting is from. A pager is a program that the account names.
-const SHOW: &str = "-H git --no-pager config --list --show-origin";
+/// How many settings are left out to find the one that is at fault.
+const MOST_TRIED: usize = 12;
 
-/// What makes git run programs that may refuse a commit, or lead a push elsewhere.
-const HOOKS: [&str; 2] = ["core.hookspath", "init.templatedir"];
+/// Where nobody has a copy of root's file.
+const OF_NOBODY: &str = "/tmp/.gitconfig";
 
-/// What git calls in place of ssh.
-const SSH_COMMAND: &str = "core.sshcommand";
+/// What shows which file a setting is from.
+const SHOW: &str = "-H git config --list --show-origin";
 
-/// A complaint of git's is shorter.
-const MOST_COMPLAINT: usize = 4096;
+/// What makes git run programs that may refuse a commit, or lead a push elsewhere. The last one a rehearsal judges.
+const PROGRAMS: [&str; 3] = ["core.hookspath", "init.templatedir", "core.sshcommand"];
 
-/// What judges settings without a repository, and changes nothing: all commands go by what the first reads, those that
-/// compare go by what the second does.
-const JUDGES: [&[&str]; 2] = [
-    &["-c", "user.name=x", "-c", "user.email=x", "var", "GIT_COMMITTER_IDENT"],
-    &["diff", "--no-index", "--quiet", "/dev/null", "/dev/null"],
-];
+/// What judges settings without a repository, and changes nothing.
+const DIFF: [&str; 5] = ["diff", "--no-index", "--quiet", "/dev/null", "/dev/null"];
 
-/// A setting that every job comes to.
+/// A setting that jobs come to.
 #[derive(Debug)]
 pub(super) struct JudgedSetting {
     pub(super) path: PathBuf,
@@ -55,6 +53,8 @@ pub(super) struct JudgedSetting {
     pub(super) value: Option<String>,
     /// Nobody but root says that it is read.
     pub(super) of_root: bool,
+    /// Every job comes to it.
+    pub(super) is_sure: bool,
 }
 
 impl JudgedSetting {
@@ -77,29 +77,34 @@ impl JudgedSetting {
         [".insteadof", ".pushinsteadof"].iter().any(|end| self.name.ends_with(end))
     }
 
-    /// True where git takes another address for that of a server.
-    fn leads(&self, host: &HostName) -> bool {
-        let is_begin = |value| addresses(host).iter().any(|address| address.starts_with(value));
+    /// True where git takes another address for that of one of the servers.
+    fn leads(&self, servers: &[HostName]) -> bool {
+        let is_begin = |value| servers.iter().flat_map(addresses).any(|address| address.starts_with(value));
         self.leads_elsewhere() && self.value.as_deref().is_some_and(is_begin)
     }
 
-    /// The command that takes its line away, whose name may hold a password.
-    fn gone(&self, context: &Context<'_>) -> Repair {
-        if self.of_root || !context.is_of_root(&self.path) {
-            run(context.command_at(&format!("sed -i {}d", self.line), &self.path))
-        } else {
-            mend!("see which file of the account includes it: $ {}", context.as_account(SHOW))
+    /// What takes it out of a file, or gives it another value there; its name may hold a password.
+    fn edit(&self, path: &Path, value: Option<&str>) -> String {
+        let (path, name) = (quoted(path), quoted(&self.name));
+        // git stumbles over its settings also where it is to change them.
+        let git = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {path}");
+        match value {
+            None if self.leads_elsewhere() => format!("sed -i {}d {path}", self.line),
+            None => format!("{git} --unset-all {name}"),
+            Some(value) => format!("{git} --replace-all {name} {value}"),
         }
     }
 
-    /// The command that takes it away, or gives it another value.
+    /// The command that does that, with the rights of whoever says that the file is read.
     fn changed(&self, context: &Context<'_>, value: Option<&str>) -> Repair {
-        let name = quoted(&self.name);
-        let what = value
-            .map_or_else(|| format!("--unset-all {name}"), |value| format!("--replace-all {name} {value}"));
-        // git stumbles over its settings also where it is to change them.
-        let command = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {} {what}", quoted(&self.path));
-        run(if self.of_root { command } else { context.as_account(&format!("env HOME=/ {command}")) })
+        let command = self.edit(&self.path, value);
+        if self.of_root {
+            run(command)
+        } else if context.is_of_root(&self.path) {
+            mend!("see which file of the account includes it: $ {}", context.as_account(SHOW))
+        } else {
+            run(context.as_account(&format!("env HOME=/ {command}")))
+        }
     }
 }
 
@@ -130,7 +135,7 @@ pub(super) fn judge(
     is_unclear: bool,
     notes: &mut Notes,
 ) -> Result<()> {
-    for setting in settings.iter().filter(|setting| setting.leads_past_ssh()) {
+    for setting in settings.iter().filter(|setting| setting.is_sure && setting.leads_past_ssh()) {
         let (path, line) = (&setting.path, setting.line);
         notes.warn(
             "git-url-rewritten",
@@ -140,63 +145,25 @@ pub(super) fn judge(
                 path.display(),
                 setting.value.as_deref().unwrap_or_default()
             ),
-            setting.gone(context),
+            setting.changed(context, None),
         );
     }
     let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
-    let servers = &context.options.servers;
-    let is_in_doubt =
-        |setting: &JudgedSetting| setting.is_doubtful() || servers.iter().any(|host| setting.leads(host));
-    let mut reaches_ssh = false;
+    let servers = context.options.pushed_to();
+    let is_in_doubt = |setting: &JudgedSetting| setting.is_doubtful() || setting.leads(&servers);
+    let mut is_tried = false;
     if let Some(account) = account.filter(|_| is_unclear || settings.iter().any(is_in_doubt)) {
-        let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
-        // Programs and processes of the account talk as well: their word moves root to nothing.
-        let by_nobody = LazyCell::new(|| {
-            let script = format!(
-                "export HOME=/tmp GIT_CONFIG_GLOBAL=/dev/null; git {} && {{ {unsigned}; }} || exit 1\n{}",
-                JUDGES[1].join(" "),
-                pushes(servers)
-            );
-            let nobody = context.facts.nobody(account).ok()??;
-            let said = context.facts.rehearse(&nobody, &script).ok()??;
-            let all = pushed(context.facts, &nobody, servers, &said).ok()?;
-            Some((said, all))
-        });
-        let answers = |said: &Finished| {
-            if said.success() {
-                return Ok(());
-            }
-            let culprit = culprit(settings, &said.stderr);
-            let is_of_all = |culprit: &JudgedSetting| {
-                by_nobody.as_ref().is_some_and(|(said, _)| !said.success() && naming(&said.stderr)(culprit))
-            };
-            let culprit = culprit.filter(|culprit| !culprit.of_root || is_of_all(culprit));
-            let complaint = said.complaint_about(|line| culprit.is_some_and(naming(line)));
-            Err(refused(context, culprit, &complaint))
-        };
-        for asked in JUDGES {
-            let Some(said) = context.facts.ask(account, "git", asked, b"")? else { break };
-            answers(&said)?;
-        }
-        if settings.iter().any(is_in_doubt) {
-            let script = format!("{{ {unsigned}; }} || exit 1\n{}", pushes(servers));
-            if let Some(said) = context.facts.rehearse(account, &script)? {
-                answers(&said)?;
-                let all = pushed(context.facts, account, servers, &said)?;
-                reaches_ssh = !all.is_empty() && all.iter().all(|(_, one)| matches!(one, Pushed::ToSsh(_)));
-                for (host, one) in all {
-                    let is_of_all = || {
-                        let all = by_nobody.as_ref().map(|(_, all)| all.as_slice()).unwrap_or_default();
-                        all.iter().any(|(of, other)| *of == host && one.is_like(other))
-                    };
-                    tell_push(context, settings, host, &one, &is_of_all, notes);
-                }
-            }
+        let rehearsals = Rehearsals::new(context, account, settings);
+        if let Some((said, all)) = rehearsals.rehearsed(account, "")? {
+            rehearsals.accept(&said)?;
+            rehearsals.tell(&all, notes);
+            is_tried = true;
+        } else if let Some(said) = context.facts.ask(account, "git", &DIFF, b"")? {
+            rehearsals.accept(&said)?;
         }
     }
-    let is_open = |setting: &&JudgedSetting| {
-        HOOKS.contains(&setting.name.as_str()) || setting.name == SSH_COMMAND && !reaches_ssh
-    };
+    let open = if is_tried { &PROGRAMS[..2] } else { &PROGRAMS[..] };
+    let is_open = |setting: &&JudgedSetting| setting.is_sure && open.contains(&setting.name.as_str());
     for setting in settings.iter().filter(is_open) {
         notes.warn(
             "git-hooks-unknown",
@@ -212,107 +179,142 @@ pub(super) fn judge(
     sign(context, settings, notes)
 }
 
-/// The last setting that a complaint of git's is about.
-fn culprit<'s>(settings: &'s [JudgedSetting], complaint: &str) -> Option<&'s JudgedSetting> {
-    let names = naming(complaint);
-    settings.iter().rev().find(|setting| names(setting))
+/// What became of a commit, and what is to be said of what follows it.
+type Rehearsed = (Finished, Vec<(HostName, Option<PushAnswer>)>);
+
+/// A job's commit and pushes, with all settings and without some.
+struct Rehearsals<'a> {
+    context: &'a Context<'a>,
+    account: &'a Account,
+    settings: &'a [JudgedSetting],
+    script: String,
+    /// Without each of the settings, the last one first.
+    without: Vec<OnceCell<Option<Rehearsed>>>,
+    /// By root's file alone.
+    of_all: OnceCell<Option<Rehearsed>>,
 }
 
-/// Which settings a complaint names. What ends git it says last; before that programs of the account may say anything.
-fn naming(complaint: &str) -> impl Fn(&JudgedSetting) -> bool {
-    let end = complaint.len().saturating_sub(MOST_COMPLAINT);
-    let text = String::from_utf8_lossy(&complaint.as_bytes()[end..]).to_lowercase();
-    let words = text.split(|c: char| c.is_whitespace() || "'\"".contains(c)).map(str::to_owned);
-    let words: BTreeSet<String> = words.collect();
-    move |setting| {
-        let value = setting.value.as_deref().unwrap_or_default().to_lowercase();
-        let key = setting.name.rsplit('.').next().unwrap_or_default();
-        text.contains(&setting.name) || words.contains(key) && words.contains(&value)
+impl<'a> Rehearsals<'a> {
+    fn new(context: &'a Context<'a>, account: &'a Account, settings: &'a [JudgedSetting]) -> Self {
+        let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
+        let (diff, pushes) = (DIFF.join(" "), pushes(&context.options.pushed_to()));
+        let script = format!("git {diff} && {{ {unsigned}; }} || exit 1\n{pushes}");
+        let without = settings.iter().rev().take(MOST_TRIED).map(|_| OnceCell::new()).collect();
+        Self { context, account, settings, script, without, of_all: OnceCell::new() }
     }
-}
 
-/// Say where a push does not come to ssh, or to another server than the one that it is for; `is_of_all` says whether so
-/// it is by root's files alone.
-fn tell_push(
-    context: &Context<'_>,
-    settings: &[JudgedSetting],
-    host: &HostName,
-    pushed: &Pushed,
-    is_of_all: &dyn Fn() -> bool,
-    notes: &mut Notes,
-) {
-    let (user, server) = (&context.target.name, host.host());
-    let last = |is_it: &dyn Fn(&JudgedSetting) -> bool| settings.iter().rev().find(|setting| is_it(setting));
-    let see = || mend!("see where it stands: $ {}", context.as_account(SHOW));
-    let is_movable = |setting: &&JudgedSetting| !setting.of_root || is_of_all();
-    match pushed {
-        Pushed::Nowhere(why) => {
-            let by_protocol = |setting: &JudgedSetting| {
-                setting.name.starts_with("protocol.") && why.contains("not allowed")
-            };
-            let setting = culprit(settings, why)
-                .or_else(|| last(&by_protocol))
-                .or_else(|| last(&|setting| setting.leads(host)));
-            notes.wait(
-                "git-push-refused",
-                format!("git of {user} can't push to git@{server}: {why}"),
-                setting.filter(is_movable).map_or_else(see, |setting| {
-                    if setting.leads_elsewhere() {
-                        setting.gone(context)
-                    } else {
-                        setting.changed(context, None)
-                    }
-                }),
-            );
-        }
-        Pushed::ToSsh(does) => {
-            let Some(setting) = last(&|setting| setting.leads(host)) else { return };
-            let [usual, port] = [format!("git@{server}"), host.port().to_string()];
-            if does.server != (usual, port) {
-                notes.warn(
-                    "git-push-elsewhere",
-                    format!(
-                        "git of {user} pushes to {}, port {}, what is for git@{server}: whether it is let in there is not known",
-                        does.server.0, does.server.1
-                    ),
-                    Repair::from("unless that is meant: ")
-                        + Some(setting).filter(is_movable).map_or_else(see, |setting| setting.gone(context)),
-                );
+    /// What becomes of it after some command.
+    fn rehearsed(&self, account: &Account, before: &str) -> Result<Option<Rehearsed>> {
+        let (facts, servers) = (self.context.facts, self.context.options.pushed_to());
+        let script = format!("{before}\n{}", self.script);
+        let Some(said) = facts.rehearse(account, &script)? else { return Ok(None) };
+        let texts = ssh::texts(facts, Some(account))?;
+        let mut all = Vec::new();
+        for (host, pushed) in pushed(facts, account, &servers, &said)? {
+            // What ssh refuses is told with the host keys.
+            if let Client::Does(known) = Client::of(facts, Some(account), &account.home, &texts, host)? {
+                all.push((host.clone(), pushed.answer(facts, account, &known)?));
             }
         }
-        Pushed::Elsewhere(_) => {}
+        Ok(Some((said, all)))
+    }
+
+    /// The same of nobody, who goes by root's file alone. Programs and processes of the account talk as well: their word
+    /// moves root to nothing.
+    fn by_nobody(&self, before: &str) -> Option<Rehearsed> {
+        let nobody = self.context.facts.nobody(self.account).ok()??;
+        let own =
+            format!("export HOME=/tmp GIT_CONFIG_NOSYSTEM=1; cp {SYSTEM} {OF_NOBODY} || exit 1; {before}");
+        self.rehearsed(&nobody, &own).ok()?
+    }
+
+    /// The last setting without which it is not `so` any more.
+    fn at_fault(&self, so: &dyn Fn(&Rehearsed) -> bool) -> Option<&'a JudgedSetting> {
+        let all = self.settings.iter().rev().zip(&self.without);
+        let is_it = |(setting, known): &(&JudgedSetting, &OnceCell<_>)| {
+            let without = || match setting.of_root {
+                true if setting.path == Path::new(SYSTEM) => {
+                    self.by_nobody(&setting.edit(Path::new(OF_NOBODY), None))
+                }
+                true => None,
+                false => {
+                    let edit = format!("env HOME=/ {}", setting.edit(&setting.path, None));
+                    self.rehearsed(self.account, &edit).ok()?
+                }
+            };
+            let is_so = |said: &Option<_>| said.as_ref().map(so);
+            is_so(known.get_or_init(without)) == Some(false)
+                && (!setting.of_root || is_so(self.of_all.get_or_init(|| self.by_nobody(""))) == Some(true))
+        };
+        all.into_iter().find(is_it).map(|(setting, _)| setting)
+    }
+
+    /// Refuse settings with which git ends.
+    fn accept(&self, said: &Finished) -> Result<()> {
+        if said.success() {
+            return Ok(());
+        }
+        let why = complaint(&said.stderr);
+        let setting = self.at_fault(&|(then, _)| complaint(&then.stderr) == why);
+        Err(ends(self.context, setting, &why))
+    }
+
+    /// Say where something does not come to its end, or to another server than the one that it is for: each cause once.
+    fn tell(&self, all: &[(HostName, Option<PushAnswer>)], notes: &mut Notes) {
+        let (context, user) = (self.context, &self.context.target.name);
+        let mut told = Vec::new();
+        for (host, answer) in all {
+            let Some(answer) = answer else { continue };
+            let setting =
+                self.at_fault(&|(_, then)| then.iter().any(|(_, other)| other.as_ref() == Some(answer)));
+            let cause = (setting.map(|one| &one.name), Some(answer).filter(|_| setting.is_none()));
+            if told.contains(&cause) {
+                continue;
+            }
+            told.push(cause);
+            let (at, repair) = place_of(context, setting);
+            let what = |why| format!("{at}what git of {user} does with git@{} {why}", host.host());
+            match answer {
+                PushAnswer::Fails(why) => notes.wait("git-push-refused", what(why), repair),
+                // Said already.
+                PushAnswer::Unclear(_) if setting.is_some_and(JudgedSetting::leads_past_ssh) => {}
+                PushAnswer::Unclear(why) => notes.warn(
+                    "git-push-elsewhere",
+                    what(why),
+                    Repair::from("unless that is meant: ") + repair,
+                ),
+            }
+        }
     }
 }
 
-fn refused(context: &Context<'_>, culprit: Option<&JudgedSetting>, complaint: &str) -> anyhow::Error {
-    let ends = format!("git ends with this in every job: {complaint}");
-    let Some(setting) = culprit else {
-        let see = mend!("see where it stands: $ {}", context.as_account(SHOW));
-        return fault("git-config-refused", ends, see);
-    };
-    fault(
-        "git-config-refused",
-        format!("{}: line {}: {ends}", setting.path.display(), setting.line),
-        mend!("take {} out: ", setting.name) + setting.changed(context, None),
-    )
+/// Where a setting stands, and what takes it out; what shows all of them where nobody knows which one it is.
+fn place_of(context: &Context<'_>, setting: Option<&JudgedSetting>) -> (String, Repair) {
+    match setting {
+        Some(one) => (format!("{}: line {}: ", one.path.display(), one.line), one.changed(context, None)),
+        None => (String::new(), mend!("see where it stands: $ {}", context.as_account(SHOW))),
+    }
+}
+
+fn ends(context: &Context<'_>, setting: Option<&JudgedSetting>, why: &str) -> anyhow::Error {
+    let (at, repair) = place_of(context, setting);
+    fault("git-config-refused", format!("{at}git ends with this in every job: {why}"), repair)
 }
 
 /// Where commits are to be signed there has to be a key.
 fn sign(context: &Context<'_>, settings: &[JudgedSetting], notes: &mut Notes) -> Result<()> {
-    let last = |name: &str| settings.iter().rev().find(|setting| setting.name == name);
+    let last = |name: &str| settings.iter().rev().find(|setting| setting.is_sure && setting.name == name);
     let Some(setting) = last("commit.gpgsign") else { return Ok(()) };
     let value = setting.value.as_deref().unwrap_or("true").to_lowercase();
-    match value.as_str() {
-        "true" | "yes" | "on" => {}
-        "false" | "no" | "off" | "" => return Ok(()),
-        number => match number.parse::<i64>() {
-            Ok(0) => return Ok(()),
-            Ok(_) => {}
-            Err(_) => {
-                let complaint = format!("{} is {value:?}, and not true or false", setting.name);
-                return Err(refused(context, Some(setting), &complaint));
-            }
-        },
+    if ["false", "no", "off", "0", ""].contains(&value.as_str()) {
+        return Ok(());
+    }
+    if !["true", "yes", "on"].contains(&value.as_str()) && value.parse::<i64>().is_err() {
+        return Err(ends(
+            context,
+            Some(setting),
+            &format!("{} is {value:?}, and not true or false", setting.name),
+        ));
     }
     let (path, line) = (setting.path.display(), setting.line);
     let repair = setting.changed(context, Some("false"));

@@ -38,17 +38,16 @@ pub(super) struct Tried {
 impl Tried {
     /// Ask for the server that jobs push to: of several the first one for which there is a key, else gitlab.com.
     pub(super) fn of(context: &Context<'_>) -> Result<Self> {
-        let gitlab_com = || HostName::parse("gitlab.com").map_err(|error| anyhow::anyhow!("{error}"));
-        let servers = &context.options.servers;
-        let mut first = None;
-        for server in servers {
+        let servers = context.options.pushed_to();
+        let mut all = Vec::new();
+        for server in &servers {
             let tried = Self::at(context, server)?;
             if servers.len() == 1 || tried.finds_one(context)? {
                 return Ok(tried);
             }
-            first.get_or_insert(tried);
+            all.push(tried);
         }
-        first.map_or_else(|| Self::at(context, &gitlab_com()?), Ok)
+        Ok(all.swap_remove(0))
     }
 
     fn finds_one(&self, context: &Context<'_>) -> Result<bool> {
