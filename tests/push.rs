@@ -188,7 +188,7 @@ const JOBS: &[(&str, bool, i32, &str)] = &[
     ),
     ("mine url.ssh://git@git.example.com/.insteadOf https://git.example.com/", true, 0, "ok"),
     ("mine core.sshCommand 'ssh -o BatchMode=yes'", true, 0, "ok"),
-    ("mine core.sshCommand false", false, 0, "git-hooks-unknown"),
+    ("mine core.sshCommand false", false, 0, "git-push-elsewhere"),
     ("echo 'IFS=/' | own .bash_profile", false, 0, "job-fails"),
     ("mkdir -p /etc/profile.d; echo 'IFS=$IFS:' >/etc/profile.d/ours.sh", true, 0, "ok"),
     (
