@@ -1347,15 +1347,15 @@ const GIT: &[Case] = &[
     case(
         "a remote in what is included on account of one",
         "printf '[includeIf \"hasconfig:remote.*.url:ssh://**\"]\\n\\tpath = id\\n' | own .gitconfig; printf '[remote \"x\"]\\n\\turl = y\\n' | own id",
-        0,
-        "git-include-broken",
+        2,
+        "git-config-refused",
         false,
     ),
     case(
         "another command in place of ssh",
         "printf '[core]\\n\\tsshCommand = false\\n' | own .gitconfig",
         0,
-        "git-hooks-unknown",
+        "git-push-elsewhere",
         true,
     ),
     case(
@@ -1540,7 +1540,7 @@ const PUSHES: &[(&str, &str, i32, &str)] = &[
         "a program of its own",
         "deploy; printf '#!/bin/sh\nexec ssh -i ~/.ssh/deploy \"$@\"\n' >/srv/hosts/ssh; chmod 0755 /srv/hosts/ssh; printf '[core]\n\tsshCommand = /srv/hosts/ssh\n' | own ../.gitconfig",
         0,
-        "ssh-config-unknown",
+        "",
     ),
     (
         "a key outside the home",

@@ -19,11 +19,10 @@ use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
 use effective::{EffectiveValue, invalid, is_shut};
-use judge::{JudgedSetting, judge, look_at_service};
+use judge::{JudgedSetting, SYSTEM, judge, look_at_service};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
 const FILES: [&str; 2] = [".config/git/config", ".gitconfig"];
-const SYSTEM: &str = "/etc/gitconfig";
 
 /// The `[git]` section.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

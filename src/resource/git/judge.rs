@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::SYSTEM;
 use crate::change::Notes;
 use crate::facts::rehearsal::{PushAnswer, addresses, complaint, pushed, pushes};
 use crate::facts::ssh::{self, Client};
@@ -30,6 +29,9 @@ const COMMIT: &str = "d=~/builds/runner-prep/0/group/project; { mkdir -p \"$d\" 
 
 /// How many settings are left out to find the one that is at fault.
 const MOST_TRIED: usize = 12;
+
+/// What git reads for every account.
+pub(super) const SYSTEM: &str = "/etc/gitconfig";
 
 /// Where nobody has a copy of root's file.
 const OF_NOBODY: &str = "/tmp/.gitconfig";
