@@ -138,16 +138,12 @@ pub(super) fn judge(
     notes: &mut Notes,
 ) -> Result<()> {
     for setting in settings.iter().filter(|setting| setting.is_sure && setting.leads_past_ssh()) {
-        let (path, line) = (&setting.path, setting.line);
+        let (at, out) = place_of(context, Some(setting));
+        let value = setting.value.as_deref().unwrap_or_default();
         notes.warn(
             "git-url-rewritten",
-            format!(
-                "{}: line {line}: git takes an address of the web for those that begin with {}: jobs push there without \
-                 the SSH key",
-                path.display(),
-                setting.value.as_deref().unwrap_or_default()
-            ),
-            setting.changed(context, None),
+            format!("{at}git takes an address of the web for those that begin with {value}: jobs push there without the SSH key"),
+            out,
         );
     }
     let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
@@ -167,15 +163,11 @@ pub(super) fn judge(
     let open = if is_tried { &PROGRAMS[..2] } else { &PROGRAMS[..] };
     let is_open = |setting: &&JudgedSetting| setting.is_sure && open.contains(&setting.name.as_str());
     for setting in settings.iter().filter(is_open) {
+        let (at, out) = place_of(context, Some(setting));
         notes.warn(
             "git-hooks-unknown",
-            format!(
-                "{}: line {}: by {} git runs other programs in every job; whether they let it commit and push is not known here",
-                setting.path.display(),
-                setting.line,
-                setting.name
-            ),
-            mend!("see what it is, and unless jobs need it, take it out: ") + setting.changed(context, None),
+            format!("{at}by {} git runs other programs in every job; whether they let it commit and push is not known here", setting.name),
+            mend!("see what it is, and unless jobs need it, take it out: ") + out,
         );
     }
     sign(context, settings, notes)
@@ -234,15 +226,11 @@ impl<'a> Rehearsals<'a> {
     fn at_fault(&self, so: &dyn Fn(&Rehearsed) -> bool) -> Option<&'a JudgedSetting> {
         let all = self.settings.iter().rev().zip(&self.without);
         let is_it = |(setting, known): &(&JudgedSetting, &OnceCell<_>)| {
+            let edit = |path| setting.edit(path, None);
             let without = || match setting.of_root {
-                true if setting.path == Path::new(SYSTEM) => {
-                    self.by_nobody(&setting.edit(Path::new(OF_NOBODY), None))
-                }
-                true => None,
-                false => {
-                    let edit = format!("env HOME=/ {}", setting.edit(&setting.path, None));
-                    self.rehearsed(self.account, &edit).ok()?
-                }
+                true if setting.path != Path::new(SYSTEM) => None,
+                true => self.by_nobody(&edit(Path::new(OF_NOBODY))),
+                false => self.rehearsed(self.account, &format!("env HOME=/ {}", edit(&setting.path))).ok()?,
             };
             let is_so = |said: &Option<_>| said.as_ref().map(so);
             is_so(known.get_or_init(without)) == Some(false)

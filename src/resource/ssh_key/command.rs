@@ -1,6 +1,8 @@
 //! What git of the jobs calls instead of plain `ssh`: `GIT_SSH_COMMAND` of a login, or git's `core.sshCommand`. With `-i`
 //! it names the key itself, and ssh then tries no other.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::found::{Usable, observe};
@@ -37,11 +39,8 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
         if matches!(target.ssh(facts, &servers[0])?, Client::Does(known) if known.keys == job.keys) {
             return Ok(ByCommand::Nothing);
         }
-        let below = job.keys.into_iter().flatten().filter_map(|key| {
-            let below = key.strip_prefix(&target.home).ok()?.to_str()?;
-            Some(below.to_owned())
-        });
-        names.extend(below);
+        let below = |key: PathBuf| Some(key.strip_prefix(&target.home).ok()?.to_str()?.to_owned());
+        names.extend(job.keys.into_iter().flatten().filter_map(below));
     }
     let found = observe(facts, account, false, &names)?;
     if let Some((_, (message, _))) = found.weak.first() {
