@@ -36,8 +36,8 @@ pub(super) const SYSTEM: &str = "/etc/gitconfig";
 /// Where nobody has a copy of root's file.
 const OF_NOBODY: &str = "/tmp/.gitconfig";
 
-/// What shows which file a setting is from.
-const SHOW: &str = "-H git config --list --show-origin";
+/// What shows which file a setting is from. A pager is a program that the account names.
+const SHOW: &str = "-H git --no-pager config --list --show-origin";
 
 /// What makes git run programs that may refuse a commit, or lead a push elsewhere. The last one a rehearsal judges.
 const PROGRAMS: [&str; 3] = ["core.hookspath", "init.templatedir", "core.sshcommand"];
