@@ -33,7 +33,8 @@ ioctl(T, 0x5412, $_) for split //, "typed\n"; sleep 1; exit 1
     ))
     .ok();
     let ssh = "printf 'Match exec ~/type\\nHost *\\n\\tProxyCommand ~/type\\n' >.ssh/config; chmod 0600 .ssh/config";
-    let git = "printf '[core]\\n\\tpager = ~/type\\n\\tfsmonitor = ~/odd\\n' >.gitconfig";
+    // More settings than are tried one by one.
+    let git = "{ printf '[core]\\n\\tpager = ~/type\\n\\tfsmonitor = ~/odd\\n[a]\\n'; seq -f 'b%.0f=c' 20; } >.gitconfig";
     let login = "printf '~/type\\nexport GIT_SSH_COMMAND=x\\n' >.bash_profile";
     for (prepare, only, mark) in [
         (ssh, "known_hosts", "ssh -G"),
