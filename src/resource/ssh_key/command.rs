@@ -22,7 +22,7 @@ pub(super) enum ByCommand {
     /// Nothing: ssh does what its configuration says.
     Nothing,
     /// It names this one.
-    Key(Usable),
+    Key(Box<Usable>),
     /// It decides, and only the command itself can tell, or jobs can't use the key.
     Unknown,
 }
@@ -62,7 +62,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
             see,
         ),
     }
-    Ok(found.map_or(ByCommand::Unknown, ByCommand::Key))
+    Ok(found.map_or(ByCommand::Unknown, |usable| ByCommand::Key(Box::new(usable))))
 }
 
 /// Where a command is set.
