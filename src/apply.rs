@@ -31,12 +31,12 @@ use crate::sys::sudo::PolicyCheckers;
 use crate::sys::waiting::Waiting;
 use crate::sys::{shared, staged};
 use crate::text::key_pair::{self, KeyKind, KeyPair};
-use crate::text::sudo_include;
 use explain::of_change;
 pub use narrow::takes_rights_away;
 use steps::{Committed, Settled, Worker};
 
 use crate::facts::Facts;
+use crate::facts::sudo_policy::{self, NO_RULE};
 pub use crate::plan::STATE;
 use crate::plan::check_state;
 
@@ -281,14 +281,14 @@ impl<'a> Session<'a> {
             let Some(file) = change.op.sudoers() else { continue };
             worker.reach(index);
             let path = file.place.path();
-            let name = path.file_name().context("a sudoers file has a name")?;
             let lock = PolicyLock::take(self.root, &path)?;
-            let mut judge = PolicyCheckers::find(self.root, self.machine, |bytes, beside, place| {
-                sudo_include::redirect(bytes, beside, place)
-            })?;
-            judge.keep_content(&self.state, name)?;
+            let mut judge = PolicyCheckers::find(self.root, self.machine)?;
+            let facts = Facts::new(self.root, self.machine);
+            judge.keep_content(&self.state, &sudo_policy::whole(&facts, &path, NO_RULE)?)?;
             if let Some(content) = &file.after {
-                judge.check(&self.state, name, content.bytes()?)?;
+                let bytes = content.bytes()?;
+                let alone = sudo_policy::merged(&facts, &path, bytes, &path, bytes);
+                judge.check(&self.state, &alone, &sudo_policy::whole(&facts, &path, bytes)?)?;
             }
             let before = judge.live()?;
             judges.push(Judged { index, judge, before, _lock: lock });

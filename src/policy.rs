@@ -19,12 +19,6 @@ pub const EFFECT: &str = "sudo-effect";
 /// sudo's own default where no `secure_path` is set.
 pub const SECURE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The main files of sudo: the administrator's, and where there is none the distribution's (openSUSE).
-pub const SUDOERS: [&str; 2] = ["/etc/sudoers", "/usr/etc/sudoers"];
-
-/// What sudo-rs reads instead of `/etc/sudoers` when it is there.
-pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
-
 /// Of runner-prep itself.
 pub const OURS: &str = "it carries out any profile, and a profile gives the account sudo rules";
 

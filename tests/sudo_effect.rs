@@ -117,6 +117,13 @@ const CASES: &[(At, &str, Say)] = &[
     (At::LaterFile, "Defaults:gitlab-runner secure_path=/usr/sbin\nDefaults secure_path=/usr/bin", NOT_FOUND),
     (At::LaterFile, "Defaults:daemon, root secure_path=/usr/sbin", NOT_FOUND),
     (At::LaterFile, "Defaults exempt_group=gitlab-runner, secure_path=/usr/sbin", NOT_FOUND),
+    (At::LaterFile, "Defaults>root requiretty", Code("sudo-requiretty")),
+    (At::LaterFile, "Defaults requiretty\nDefaults!/usr/bin/rsync !requiretty", ASKS),
+    (At::LaterFile, "Defaults requiretty\nDefaults!/usr/bin/rsync !requiretty\ngitlab-runner ALL=(ALL) ALL", CodeOrUnknown("rule-without-effect")),
+    (At::LaterFile, "Defaults runas_default=nobody-has-it", ASKS),
+    (At::LaterFile, "Defaults log_output, iolog_dir=/proc/x\nDefaults pam_service=su", DENIED),
+    (At::LaterFile, "@include /etc/sudoers.more", ASKS),
+    (At::LaterFile, "@includedir /etc/more.d", ASKS),
 ];
 
 fn lay_out(host: HostBuilder) -> HostBuilder {
@@ -197,8 +204,12 @@ fn answers(sudo: &Sudo, host: &Host, case: &str, say: Say, all: bool) {
 /// Where `all`, every command is asked, and the repair carried out.
 fn table(sudos: &'static [Sudo], all: bool) {
     with_each(sudos, lay_out, |sudo, host| {
-        host.sh(&format!("cp /etc/sudoers /etc/sudoers.first; groupadd more; usermod -aG more {ACCOUNT}"))
-            .ok();
+        host.sh(&format!(
+            "cp /etc/sudoers /etc/sudoers.first; groupadd more; usermod -aG more {ACCOUNT}; mkdir /etc/more.d
+             echo '{ACCOUNT} ALL=(ALL) ALL' | tee /etc/sudoers.more >/etc/more.d/x
+             chmod 0440 /etc/sudoers.more /etc/more.d/x"
+        ))
+        .ok();
         for (at, text, say) in CASES {
             put(host, *at, text);
             // What this sudo does not read at all is not a policy.
@@ -661,6 +672,10 @@ const UNTRIED: &[&str] = &[
     "Defaults!/usr/bin/true requiretty",
     "Defaults!/usr/bin/true !closefrom_override, requiretty, !log_input\nDefaults!/usr/bin/id !closefrom_override, !requiretty",
     "Defaults>daemon requiretty",
+    "Defaults>root requiretty",
+    "Defaults requiretty\nDefaults>daemon !requiretty",
+    "Defaults requiretty\nDefaults!/usr/bin/id !requiretty",
+    "gitlab-runner ALL=(ALL) TIMEOUT=1h NOPASSWD: ALL",
     "Defaults!/usr/bin/id requiretty\nDefaults!/usr/bin/id !requiretty",
     "gitlab-runner ALL=(ALL) ALL\nDefaults!/usr/local/sbin/runner-deploy !authenticate",
     "gitlab-runner ALL=(root) /usr/local/sbin/runner-deploy",
@@ -697,6 +712,11 @@ fn what_is_not_tried_is_told_as_it_is_or_not_known() {
                 assert_eq!(plan.json()[key], check.json()[key], "{name}");
             }
             let pending = check.json()["pending"].as_array().cloned().unwrap_or_default();
+            let warnings = check.json()["warnings"].as_array().cloned().unwrap_or_default();
+            let is_unknown = |shown: &str| {
+                let begin = format!("whether {shown} does");
+                warnings.iter().any(|one| one["message"].as_str().unwrap().starts_with(&begin))
+            };
             let codes = |text: &str| -> Vec<String> {
                 let about = pending.iter().filter(|one| one["message"].as_str().unwrap().contains(text));
                 about.map(|one| one["code"].as_str().unwrap().to_owned()).collect()
@@ -707,15 +727,141 @@ fn what_is_not_tried_is_told_as_it_is_or_not_known() {
             for (shown, sudo) in calls {
                 let run = host.as_account(ACCOUNT, &format!("{sudo} {shown}"));
                 if run.contains("must have a tty") {
-                    without_terminal += 1;
+                    without_terminal += usize::from(!is_unknown(shown));
                     continue;
                 }
                 let works = !run.contains("sudo") && !run.contains("Sorry");
                 let said = codes(shown);
-                let is_so = said.is_empty() == works || said == ["sudo-effect-unknown"];
+                let is_so = said.is_empty() == works || said == ["sudo-effect-unknown"] || is_unknown(shown);
                 assert!(is_so, "{name}: {said:?}: {run}");
             }
-            assert_eq!(codes("requiretty").len(), without_terminal, "{name}: {check}");
+            assert_eq!(codes("`Defaults requiretty`").len(), without_terminal, "{name}: {check}");
+        }
+    });
+}
+
+/// A job's own call, and the codes of what is said of it before and after `apply`.
+fn whole_call(host: &Host, text: &str) -> (bool, Vec<String>) {
+    put(host, At::LaterFile, text);
+    let call = |command| host.prep(&["--json", command, "--profile", "site", "--only", "sudoers"]).json();
+    let codes = |document: &serde_json::Value| -> Vec<String> {
+        let all = ["pending", "warnings"].map(|key| document[key].as_array().cloned().unwrap_or_default());
+        let codes = all.concat().into_iter().map(|one| one["code"].as_str().unwrap().to_owned());
+        codes.filter(|code| code != "root-equivalent-command").collect()
+    };
+    let plan = codes(&call("plan"));
+    call("apply");
+    assert!(works(host), "{text}");
+    host.sh("rm -rf /srv/app; mkdir /srv/app").ok();
+    let job = host.as_account(ACCOUNT, "sudo -n rsync -a checkout/ /srv/app/");
+    assert_eq!(plan, codes(&call("check")), "{text}");
+    let doctor = host.prep(&["doctor", "--profile", "site", "-v"]);
+    assert_eq!(doctor.contains("without a password (tried"), plan.is_empty(), "{text}: {doctor}");
+    (job.status == 0, plan)
+}
+
+/// Rules and settings under which a call that does nothing goes well, and a job's own does not.
+#[test]
+fn what_only_a_whole_call_would_tell_is_not_known_either() {
+    with_each([&SUDOS[0], &SUDOS[1], &SUDOS[3]], lay_out, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first").ok();
+        host.as_account(ACCOUNT, "mkdir -m 0700 checkout; head -c 100000 /dev/zero >checkout/big").ok();
+        for (text, code) in [
+            ("Defaults rlimit_fsize=1000", Some("sudo-effect-unknown")),
+            ("Defaults:%gitlab-runner rlimit_fsize=\"1000,infinity\"", Some("sudo-effect-unknown")),
+            ("Defaults>root rlimit_nofile=6", Some("sudo-effect-unknown")),
+            ("Defaults!/usr/bin/rsync rlimit_fsize=1000", Some("sudo-effect-unknown")),
+            ("Defaults rlimit_fsize=1000\nDefaults pam_service=su", Some("sudo-effect-unknown")),
+            ("gitlab-runner ALL=() ALL", Some("sudo-effect-unknown")),
+            ("gitlab-runner ALL=(ALL) NOPASSWD: ALL, !/usr/bin/rsync -a *", Some("sudo-some-arguments")),
+            ("Defaults runas_default=daemon", Some("rule-without-effect")),
+            ("Defaults!/usr/bin/rsync runas_default=daemon", Some("rule-without-effect")),
+            ("Defaults>root runas_default=daemon", Some("rule-without-effect")),
+            ("Defaults rlimit_core=0", None),
+            ("Defaults rlimit_fsize=infinity", None),
+            ("Defaults rlimit_fsize=1000\nDefaults !rlimit_fsize", None),
+            ("Defaults pam_service=su\nDefaults runas_default=root", None),
+        ] {
+            host.sh(&format!("printf '{text}\n' >/root/text")).ok();
+            if host.sh("visudo -c -f /root/text || exit 9").status == 9 {
+                eprintln!("{}: not its language: {text}", sudo.name);
+                continue;
+            }
+            let (goes_well, said) = whole_call(host, text);
+            // Newer ones become root by a rule that names nobody.
+            let is_so = goes_well == code.is_none() || goes_well && text.contains("()");
+            assert!(is_so, "{}: {text}", sudo.name);
+            assert_eq!(said, Vec::from_iter(code), "{}: {text}", sudo.name);
+        }
+    });
+}
+
+/// What a rule says of the arguments of the call that is tried says nothing of others.
+#[test]
+fn a_rule_about_the_call_that_is_tried_decides_nothing_else() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["sudo", "visudo", "rsync"]) {
+        return;
+    }
+    let host = lay_out(host).start();
+    host.sh("cp /etc/sudoers /etc/sudoers.first").ok();
+    for text in [
+        "gitlab-runner ALL=(ALL) /usr/bin/rsync --version",
+        "gitlab-runner ALL=(ALL) !/usr/bin/rsync --version",
+    ] {
+        put(&host, At::LaterFile, text);
+        apply(&host).exit(0);
+        assert!(!works(&host), "{text}");
+        host.as_account(ACCOUNT, "touch x; sudo -n rsync x /srv").ok();
+        let check = host.prep(&["check", "--profile", "site", "--only", "sudoers", "-v"]);
+        check.exit(0).says("decides where /usr/bin/rsync has the arguments of");
+    }
+}
+
+/// `visudo` finds nothing wrong with it that it could name, and sudo works.
+#[test]
+fn a_locale_that_the_host_lacks_breaks_no_policy() {
+    with_each([&SUDOS[0], &SUDOS[1], &SUDOS[3]], lay_out, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first").ok();
+        for at in [At::EarlierFile, At::MainEnd] {
+            put(host, at, "Defaults sudoers_locale=xx_YY");
+            host.prep(&["plan", "--profile", "site", "--only", "sudoers"]).exit(0);
+            apply(host).exit(0);
+            assert!(works(host), "{}", sudo.name);
+            host.prep(&["check", "--profile", "site", "--only", "sudoers"]).exit(0);
+            host.prep(&["doctor", "--profile", "site"]).says_not("visudo objects");
+            // It still tells what is wrong.
+            put(host, at, "Defaults sudoers_locale=xx_YY\nops ALL = (");
+            apply(host).exit(2).says("policy-broken");
+        }
+    });
+}
+
+/// A group that the account is given by the same run, and a later rule about it.
+#[test]
+fn what_a_new_group_brings_is_said_before_it_is_there() {
+    let profile =
+        "summary = \"test\"\n[account]\ngroups = [\"late\"]\n[sudoers]\ncommands = [\"/usr/bin/rsync\"]\n";
+    let layout = |host| lay_out(host).file("/etc/runner-prep/profiles/join.toml", profile);
+    with_each([&SUDOS[0], &SUDOS[3], &SUDOS[5]], layout, |sudo, host| {
+        host.sh("cp /etc/sudoers /etc/sudoers.first; groupadd late").ok();
+        let call =
+            |command| host.prep(&["--json", command, "--profile", "join", "--only", "account,sudoers"]);
+        for text in ["%late ALL=(ALL) ALL", "Defaults:%late !authenticate", "%late ALL=(ALL) NOPASSWD: ALL"] {
+            put(host, At::LaterFile, text);
+            if host.sh("visudo -c || exit 9").status == 9 {
+                eprintln!("{}: not its language: {text}", sudo.name);
+                continue;
+            }
+            // With the rule, and with a rule that is there already.
+            for _ in 0..2 {
+                let plan = call("plan").json()["pending"].clone();
+                call("apply");
+                let check = call("check");
+                assert_eq!(check.status == 0, works(host), "{}: {text}: {check}", sudo.name);
+                assert_eq!(plan, check.json()["pending"], "{}: {text}", sudo.name);
+                host.sh("gpasswd -d gitlab-runner late").ok();
+            }
         }
     });
 }

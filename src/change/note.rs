@@ -48,6 +48,8 @@ pub struct Notes {
     pub calls: Vec<String>,
     /// Those that were looked for and are missing, so that something of the profile waits for them.
     pub lacks: Vec<String>,
+    /// Groups that the account is to join.
+    pub joins: Vec<String>,
     /// A runner is to be registered by `apply`, and what is wanted of it need not wait for a person.
     pub registers: bool,
     /// The executors of the runners that are registered.

@@ -1,12 +1,11 @@
 //! The account that jobs run as: its home and its groups.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::DoctorContext;
 use crate::change::{FileKind, Owner, Seen};
-use crate::facts::{Account, MOST_BYTES};
+use crate::facts::Account;
+use crate::facts::before_rules::barred;
 use crate::fault::{AtHome, make_home, move_aside, quoted};
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
@@ -123,36 +122,12 @@ fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
     seen.mode & 0o002 != 0 || (seen.mode & 0o020 != 0 && seen.gid != account.gid && seen.gid != 0)
 }
 
-/// The dates of shadow(5), as PAM goes by them: past one of them su starts nothing as the account, and sudo
-/// refuses it whatever its rules say.
+/// The dates of shadow(5): past one of them su starts nothing as the account.
 pub(super) fn expiry(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let (Some(machine), Some(account)) = (context.machine, context.account) else { return Ok(()) };
-    let Some(file) = context.facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(()) };
-    let (name, text, today) = (&account.name, file.text(), machine.now() / 86_400);
-    let fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let Some(fields) = fields.into_iter().find(|fields| fields.first() == Some(&name.as_str())) else {
-        return Ok(());
-    };
-    let day = |at: usize| fields.get(at).and_then(|field| field.parse::<i64>().ok()).filter(|day| *day >= 0);
-    let (changed, most_days, expires) = (day(2), day(4), day(7));
-    if expires.is_some_and(|expires| today >= expires) {
-        findings.problem(
-            "account-expired",
-            format!("{name} has expired by its line in /etc/shadow: su starts no job, and sudo refuses every command"),
-            mend!("$ chage --expiredate -1 {}", name),
-        );
+    for (code, what, repair) in barred(context.facts, context.name)? {
+        findings.problem(code, what, repair);
     }
-    let is_old = |(changed, most): (i64, i64)| today - changed > most;
-    if changed == Some(0) || changed.zip(most_days).is_some_and(is_old) {
-        findings.problem(
-            "password-expired",
-            format!(
-                "{name} would have to change its password, by its line in /etc/shadow: su starts no job, and sudo refuses every command"
-            ),
-            mend!("$ chage --lastday -1 --maxdays -1 {}", name),
-        );
-    }
-    findings.else_fine(format!("{name} has no date after which it ends"));
+    findings.else_fine(format!("{} has no date after which it ends", context.name));
     Ok(())
 }
 

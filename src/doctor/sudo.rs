@@ -80,7 +80,7 @@ pub(super) fn policy(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             "visudo is not installed: nobody can judge the policy",
             install(context.facts, &["sudo"])?,
         ),
-        Some(done) if done.success() => findings.fine("visudo finds nothing wrong"),
+        Some(done) if done.success() || done.is_silent() => findings.fine("visudo finds nothing wrong"),
         Some(done) => match lax(context, &done)? {
             Some(files) => findings.note(
                 "sudoers-lax",
@@ -142,7 +142,7 @@ pub(super) fn effect(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         for (_, what) in plan.right.iter().filter(|(kind, _)| *kind == EFFECT) {
             findings.fine(what);
         }
-        for note in plan.pending.iter().filter(|note| note.harm == Harm::Unknown) {
+        for note in plan.pending.iter().chain(&plan.warnings).filter(|note| note.harm == Harm::Unknown) {
             findings.unknown(note.code, &note.message, &note.repair);
         }
     }

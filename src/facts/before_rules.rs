@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Facts, MOST_BYTES};
+use crate::repair::Repair;
 
 /// What every sudo does where its file says nothing.
 const USUAL: &str = "sudoers_policy sudoers.so, sudoers_io sudoers.so, sudoers_audit sudoers.so";
@@ -36,6 +37,37 @@ pub fn may_refuse(facts: &Facts<'_>) -> Result<bool> {
         return Ok(facts.stat(Path::new("/etc/pam.d"))?.is_some());
     };
     Ok(pam.text().lines().any(turns_away))
+}
+
+/// Why the account is let in no more: the dates of shadow(5), as PAM goes by them. With codes and repairs.
+///
+/// # Errors
+/// When the file can't be read.
+pub fn barred(facts: &Facts<'_>, account: &str) -> Result<Vec<(&'static str, String, Repair)>> {
+    let mut found = Vec::new();
+    let Some(file) = facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(found) };
+    let text = file.text();
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let Some(fields) = lines.find(|fields| fields.first() == Some(&account)) else { return Ok(found) };
+    let day = |at: usize| fields.get(at).and_then(|field| field.parse::<i64>().ok()).filter(|day| *day >= 0);
+    let (changed, most_days, expires) = (day(2), day(4), day(7));
+    let today = crate::sys::waiting::now().0 / 86_400;
+    if expires.is_some_and(|expires| today >= expires) {
+        found.push((
+            "account-expired",
+            format!("{account} has expired by its line in /etc/shadow: su starts no job, and sudo refuses every command"),
+            mend!("$ chage --expiredate -1 {}", account),
+        ));
+    }
+    let is_old = |(changed, most): (i64, i64)| today - changed > most;
+    if changed == Some(0) || changed.zip(most_days).is_some_and(is_old) {
+        found.push((
+            "password-expired",
+            format!("{account} would have to change its password, by its line in /etc/shadow: su starts no job, and sudo refuses every command"),
+            mend!("$ chage --lastday -1 --maxdays -1 {}", account),
+        ));
+    }
+    Ok(found)
 }
 
 /// Whether a line may turn an account away. What it includes su goes by as well.

@@ -18,7 +18,7 @@ use crate::sys::dir::{DirEntry, NamedKind};
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::descend;
-use crate::sys::sudo;
+use crate::sys::sudo::{self, PolicyText};
 use crate::sys::writable;
 
 impl Facts<'_> {
@@ -322,12 +322,11 @@ impl Facts<'_> {
         or_forbidden(tool.run(), !supposed.is_empty())
     }
 
-    /// What every `visudo` of the machine objects to in a text, which it calls [`INPUT`](super::INPUT); `None` when one is
-    /// content. No line of the text may include a file.
+    /// What every `visudo` of the machine objects to in a text; `None` when one is content.
     ///
     /// # Errors
     /// When none is installed, or one does not end in time.
-    pub fn policy_objection(&self, text: &[u8]) -> Result<Option<String>> {
+    pub fn policy_objection(&self, text: &PolicyText) -> Result<Option<String>> {
         sudo::objection(self.root, self.machine, text)
     }
 

@@ -14,6 +14,7 @@ pub mod rehearsal;
 pub mod service;
 mod shut;
 pub mod ssh;
+pub mod sudo_policy;
 mod unit;
 
 use std::cell::RefCell;
@@ -32,7 +33,7 @@ use crate::sys::dir::{Dir, DirEntry, Stat};
 pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
-pub use crate::sys::sudo::{INPUT, broken};
+pub use crate::sys::sudo::broken;
 pub use crate::sys::supposed::Supposed;
 pub use home_reads::unreadable;
 pub use unit::UnitState;

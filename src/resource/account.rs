@@ -182,6 +182,7 @@ impl Resource for AccountSection {
             if members.contains(name) {
                 notes.right("account", format!("{name} is in the group {group}"));
             } else {
+                notes.joins.push(group.to_owned());
                 changes.push(Change {
                     kind: "account",
                     id: format!("{name}:{group}"),

@@ -55,25 +55,33 @@ impl DropIn {
         };
         let facts = context.facts;
         match policy {
-            Some(policy) if !changes.is_empty() => {
-                policy.check_whole(facts)?;
-                if self.works(context, Some(policy), notes) {
-                    let what =
-                        format!("{} runs the commands of the profile by another rule", context.target.name);
-                    notes.means(self.kind, "sudoers-other-rule", what, Harm::None);
-                } else {
-                    self.foresee(context, policy, notes)?;
-                }
-            }
             Some(policy) if !self.rules.is_empty() => {
-                let is_broken = policy.is_unchecked(written) && tell_broken(policy, facts, notes)?;
+                let is_broken = if changes.is_empty() {
+                    policy.is_unchecked(written)
+                        && tell_broken(&policy.check_whole(facts, self.path), facts, notes)
+                } else {
+                    policy.check_whole(facts, self.path)?;
+                    if self.works(context, Some(policy), notes) {
+                        let name = &context.target.name;
+                        let what = format!("{name} runs the commands of the profile by another rule");
+                        notes.means(self.kind, "sudoers-other-rule", what, Harm::None);
+                        return Ok(changes);
+                    }
+                    false
+                };
                 let in_doubt = is_broken || before_rules::may_refuse(facts)?;
-                self.effect(context, policy).look(&self.allowed, in_doubt, notes)?;
+                let mut effect = self.effect(context, policy);
+                self.foresee(&mut effect, !changes.is_empty(), &notes.joins)?;
+                let right = notes.right.len();
+                effect.look(&self.allowed, in_doubt, notes)?;
+                if !effect.supposed.is_empty() {
+                    notes.right.truncate(right);
+                }
             }
             None if !changes.is_empty() => {
                 // To take a file away no policy is needed, but one that is broken is not touched.
                 if let Ok(policy) = Policy::read(context, self.path, &mut Notes::default()) {
-                    policy.check_whole(facts)?;
+                    policy.check_whole(facts, self.path)?;
                 }
             }
             _ => {}
@@ -101,28 +109,25 @@ impl DropIn {
         works
     }
 
-    /// Say what will be said once the rules are there: sudo is asked as if they were.
-    fn foresee(&self, context: &Context<'_>, policy: &Policy, notes: &mut Notes) -> Result<()> {
-        let facts = context.facts;
+    /// Let sudo be asked as if this run had made its changes, `is_new` ones of this file among them.
+    fn foresee(&self, effect: &mut Effect<'_>, is_new: bool, joins: &[String]) -> Result<()> {
+        let facts = effect.context.facts;
         let file = |path: &Path, bytes, mode| Supposed { path: path.into(), bytes, mode };
-        let mut account = context.target.account.clone();
-        let mut supposed = vec![file(Path::new(self.path), self.text().into_bytes(), MODE)];
+        let is_changed = facts.is_host() && (effect.account.is_none() || !joins.is_empty());
+        if !is_new && !is_changed {
+            return Ok(());
+        }
+        let supposed = &mut effect.supposed;
+        supposed.push(file(Path::new(self.path), self.text().into_bytes(), MODE));
         for program in self.allowed.iter().filter_map(|one| one.command.first()).map(Path::new) {
             if facts.stat(program)?.is_none() && !supposed.iter().any(|known| known.path == program) {
                 supposed.push(file(program, Vec::new(), 0o755));
             }
         }
-        if account.is_none() && facts.is_host() {
-            let (made, files) = account_to_be(context)?;
-            account = Some(made);
+        if is_changed {
+            let files = account_to_be(effect.context, &mut effect.account, joins)?;
             supposed.extend(files.map(|(path, text)| file(Path::new(path), text.into_bytes(), 0o644)));
         }
-        let in_doubt = before_rules::may_refuse(facts)?;
-        let mut then = Notes::default();
-        let effect = Effect { account, supposed, ..self.effect(context, policy) };
-        effect.look(&self.allowed, in_doubt, &mut then)?;
-        notes.pending.append(&mut then.pending);
-        then.warnings.into_iter().for_each(|note| notes.say(note));
         Ok(())
     }
 
@@ -213,40 +218,56 @@ impl DropIn {
     }
 }
 
-/// The account as `useradd` will make it, and the files that then have it. Which number it gets no rule can know.
-fn account_to_be(context: &Context<'_>) -> Result<(Account, [(&'static str, String); 2])> {
+/// The databases that have the account as it will be: as `useradd` makes it where there is none, and in these groups. Which
+/// number it gets no rule can know.
+fn account_to_be(
+    context: &Context<'_>,
+    account: &mut Option<Account>,
+    joins: &[String],
+) -> Result<[(&'static str, String); 2]> {
     let (name, home) = (&context.target.name, &context.target.home);
     let read = |path| Ok::<_, anyhow::Error>(context.facts.text(Path::new(path))?.trim_end().to_owned());
     let (users, groups) = (read("/etc/passwd")?, read("/etc/group")?);
-    let has = |text: &str, id: u32| text.lines().any(|line| line.split(':').nth(2) == Some(&id.to_string()));
-    let id = (1..1000).rev().find(|id| !has(&users, *id) && !has(&groups, *id)).unwrap_or(1000);
-    let shell = PathBuf::from("/bin/bash");
-    // Without the `x` no other file is asked for the password.
-    let users = format!("{users}\n{name}:*:{id}:{id}::{}:{}\n", home.display(), shell.display());
-    let groups = format!("{groups}\n{name}:x:{id}:\n");
-    let account = Account { name: name.clone(), uid: id, gid: id, home: home.clone(), shell, alias: None };
-    Ok((account, [("/etc/passwd", users), ("/etc/group", groups)]))
+    let [mut users, mut groups] =
+        [&users, &groups].map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+    for line in
+        groups.iter_mut().filter(|line| joins.iter().any(|group| line.split(':').next() == Some(group)))
+    {
+        // An empty member is none.
+        line.push_str(&[",", name].concat());
+    }
+    if account.is_none() {
+        let has =
+            |id: u32| users.iter().chain(&groups).any(|line| line.split(':').nth(2) == Some(&id.to_string()));
+        let id = (1..1000).rev().find(|id| !has(*id)).unwrap_or(1000);
+        let shell = PathBuf::from("/bin/bash");
+        // Without the `x` no other file is asked for the password.
+        users.push(format!("{name}:*:{id}:{id}::{}:{}", home.display(), shell.display()));
+        groups.push(format!("{name}:x:{id}:"));
+        let made = Account { name: name.clone(), uid: id, gid: id, home: home.clone(), shell, alias: None };
+        *account = Some(made);
+    }
+    Ok([("/etc/passwd", users), ("/etc/group", groups)].map(|(path, lines)| (path, lines.join("\n") + "\n")))
 }
 
 /// Say what is wrong with the policy although the rule is there, and nothing is to be written: true where it may be that
 /// sudo does not read it.
-fn tell_broken(policy: &Policy, facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
-    let Err(error) = policy.check_whole(facts) else { return Ok(false) };
-    let (message, repair) = (format!("{error:#}"), fault::repair(&error));
+fn tell_broken(checked: &Result<()>, facts: &Facts<'_>, notes: &mut Notes) -> bool {
+    let Err(error) = checked else { return false };
+    let (message, repair) = (format!("{error:#}"), fault::repair(error));
     // On a machine `doctor` asks visudo itself.
     let harm = if facts.is_host() { Harm::Examined } else { Harm::None };
-    notes.say(match fault::find(&error).map(|fault| fault.nature) {
+    notes.say(match fault::find(error).map(|fault| fault.nature) {
         // Many a sudo goes on without the line: it is asked, where there is one.
         Some(Nature::Policy) => Note::new("policy-broken", message, repair, harm),
-        Some(_) => Note::new(
+        _ => Note::new(
             "policy-unknown",
             format!("whether sudo can read its policy as it is now is not known: {message}"),
             repair,
             harm,
         ),
-        None => return Err(error),
     });
-    Ok(true)
+    true
 }
 
 fn file(account: String, place: Place, before: Option<Seen>, text: Option<String>, meta: Meta) -> Op {

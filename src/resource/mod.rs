@@ -21,7 +21,6 @@ mod settings;
 mod ssh_key;
 mod sudo_effect;
 mod sudo_policy;
-mod sudo_text;
 mod sudoers;
 pub mod target;
 

@@ -13,13 +13,14 @@ use anyhow::Result;
 use super::context::Context;
 use super::sudo_policy::{Policy, PolicyLine, places};
 use crate::change::Notes;
+use crate::facts::before_rules::barred;
 use crate::facts::machine::Finished;
 use crate::facts::{Account, Supposed};
 use crate::fault::quoted;
 use crate::policy::EFFECT;
 use crate::repair::{Repair, run};
 use crate::text::sudo_list::{
-    ListedCommand, Question, SudoVerdict, entries, settings, special_words, verdict,
+    ListedCommand, Question, ShownBy, SudoVerdict, entries, settings, special_words, verdict,
 };
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
@@ -29,6 +30,10 @@ const BY_PAM: [&str; 4] = [
     "Account or password is expired",
     "Account expired or PAM config",
 ];
+
+fn wants_terminal(said: &Finished) -> bool {
+    said.stderr.contains("must have a tty")
+}
 
 /// A command that the account may run through sudo without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +68,8 @@ impl Effect<'_> {
             return Ok(());
         };
         let is_asked = context.options.ask_sudo && self.supposed.is_empty();
-        let doubt = in_doubt || !policy.later.is_empty() || policy.needs_terminal || policy.doubt.is_some();
+        let doubt =
+            in_doubt || !policy.later.is_empty() || policy.needs_terminal || !policy.doubts.is_empty();
         if !doubt && !is_asked && !self.has_other_sources()? {
             return Ok(());
         }
@@ -71,13 +77,11 @@ impl Effect<'_> {
             self.read_files(notes);
             return Ok(());
         };
-        if said.stderr.contains("must have a tty") {
-            self.demand_terminal(notes);
-            return Ok(());
-        }
         let complaint = said.complaint();
         let by_pam = BY_PAM.iter().any(|words| complaint.contains(words));
-        let mut listing = said.success().then_some(said.stdout.clone());
+        // A terminal for the list is none for each command.
+        let list = said.success() || wants_terminal(&said);
+        let mut listing = list.then_some(said.stdout.clone());
         if listing.is_none() && !by_pam {
             // A password for the list is none for the command.
             let by_root = self.ask(None, &["-n", "-ll", "-U", &account.name])?;
@@ -89,7 +93,10 @@ impl Effect<'_> {
                 notes.wait(
                     "sudo-account-refused",
                     format!("sudo refuses {name} before it looks at a rule: {complaint}"),
-                    mend!("correct /etc/pam.d/sudo, or the dates of the account; see what a job sees: $ su -s /bin/sh {} -c 'sudo -n -ll'", name),
+                    match barred(context.facts, name)?.pop() {
+                        Some((_, _, repair)) => repair,
+                        None => mend!("correct /etc/pam.d/sudo; see what a job sees: $ su -s /bin/sh {} -c 'sudo -n -ll'", name),
+                    },
                 );
                 return Ok(());
             }
@@ -104,24 +111,11 @@ impl Effect<'_> {
         };
         let rules = entries(&listing);
         for one in allowed {
-            match self.try_out(one, &rules)? {
-                Some(said) if said.stderr.contains("must have a tty") => {
-                    self.demand_terminal(notes);
-                    continue;
-                }
-                Some(said) => {
-                    self.tell_trial(one, &said, &rules, &listing, notes)?;
-                    continue;
-                }
-                None => {}
+            match self.try_out(one, !rules.is_empty() || listing.is_empty())? {
+                Some(said) if wants_terminal(&said) => self.demand_terminal(notes),
+                Some(said) => self.tell_trial(one, &said, &rules, &listing, notes)?,
+                None => self.judge(one, &rules, &listing, notes)?,
             }
-            // For a command, or for whoever is become.
-            let special = self.question(one, |question| special_words(&listing, question));
-            if special.iter().rfind(|word| word.ends_with("requiretty")) == Some(&"requiretty") {
-                self.demand_terminal(notes);
-                continue;
-            }
-            self.judge(one, &rules, &listing, notes)?;
         }
         Ok(())
     }
@@ -157,7 +151,7 @@ impl Effect<'_> {
         if self.policy.needs_terminal {
             self.demand_terminal(notes);
         }
-        let spots: Vec<&PolicyLine> = self.policy.later.iter().chain(&self.policy.doubt).collect();
+        let spots: Vec<&PolicyLine> = self.policy.later.iter().chain(&self.policy.doubts).collect();
         if !spots.is_empty() && self.context.facts.is_host() {
             notes.doubt(
                 "sudo-effect-unknown",
@@ -227,9 +221,15 @@ impl Effect<'_> {
         let name = &self.context.target.name;
         let shown = command.join(" ");
         let run_as = run_as.as_deref().unwrap_or("root");
+        // For a command, or for whoever is become.
         let special = self.question(allowed, |question| special_words(listing, question));
+        if special.iter().rfind(|word| word.ends_with("requiretty")) == Some(&"requiretty") {
+            self.demand_terminal(notes);
+            return Ok(());
+        }
         let by_setting = special.iter().any(|word| word.ends_with("authenticate"));
-        let is_unclear = |entry: &ListedCommand| entry.special || by_setting && !entry.own_word;
+        let is_unclear =
+            |entry: &ListedCommand| entry.shown_by > ShownBy::Text || by_setting && !entry.own_word;
         let mut verdict = match self.verdict(allowed, rules) {
             SudoVerdict::Free(entry) | SudoVerdict::Asks(entry) if is_unclear(entry) => {
                 SudoVerdict::Unclear(entry)
@@ -237,20 +237,40 @@ impl Effect<'_> {
             verdict => verdict,
         };
         let decided;
-        if matches!(verdict, SudoVerdict::Unclear(_)) {
-            decided = self.ask_rule(run_as, command, listing)?;
+        if matches!(verdict, SudoVerdict::Unclear(_)) || listing.is_empty() {
+            let words: Vec<&str> =
+                ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
+            let said = self.ask(self.account.as_ref(), &words)?.filter(|said| !wants_terminal(said));
+            let Some(said) = said else {
+                // What a setting for the command says of a terminal only a call tells.
+                match self.doubts(|spot| spot.line.text.contains("!requiretty"))[..] {
+                    [] => self.demand_terminal(notes),
+                    ref spots => self.tell_untried(&shown, spots, notes),
+                }
+                return Ok(());
+            };
+            // Newer versions of sudo name the rule that decides.
+            decided = entries(&[settings(listing), &said.stdout].concat()).pop();
             verdict = match &decided {
-                Some(entry) if entry.command.is_empty() => SudoVerdict::Unknown,
+                _ if !said.success() => SudoVerdict::Unknown,
                 Some(entry) if is_unclear(entry) => SudoVerdict::Unclear(entry),
                 Some(entry) if entry.free => SudoVerdict::Free(entry),
                 Some(entry) => SudoVerdict::Asks(entry),
+                None if listing.is_empty() => {
+                    self.tell_untried(&shown, &self.policy.terminal.iter().collect::<Vec<_>>(), notes);
+                    return Ok(());
+                }
                 None => verdict,
             };
         }
         match verdict {
             SudoVerdict::Asks(_) if self.is_exempt(listing)? => return self.find(run_as, command, notes),
             SudoVerdict::Free(_) => {
-                self.tell_untried(&shown, notes);
+                let mut spots = self.doubts(|spot| !spot.is_about_paths());
+                if let Some(entry) = self.by_itself(allowed, rules) {
+                    spots.extend(self.spots(Some(entry)));
+                }
+                self.tell_untried(&shown, &spots, notes);
                 return self.find(run_as, command, notes);
             }
             SudoVerdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
@@ -295,18 +315,6 @@ impl Effect<'_> {
         (what, self.repair(&spots))
     }
 
-    /// Newer versions of sudo name the rule that decides. An empty one: none allows it.
-    fn ask_rule(&self, run_as: &str, command: &[String], listing: &str) -> Result<Option<ListedCommand>> {
-        let words: Vec<&str> =
-            ["-n", "-ll", "-u", run_as].into_iter().chain(command.iter().map(String::as_str)).collect();
-        let said = self.ask(self.account.as_ref(), &words)?;
-        let Some(said) = said else { return Ok(None) };
-        if !said.success() {
-            return Ok(Some(ListedCommand::default()));
-        }
-        Ok(entries(&[settings(listing), &said.stdout].concat()).pop())
-    }
-
     /// sudo asks the members of one group for no password.
     fn is_exempt(&self, listing: &str) -> Result<bool> {
         let facts = self.context.facts;
@@ -325,7 +333,8 @@ impl Effect<'_> {
         let Some((program, arguments)) = command.split_first() else { return Ok(()) };
         let fine =
             format!("{name} runs {} as {run_as} without a password (asked: sudo -n -ll)", command.join(" "));
-        let Some(spot) = &self.policy.doubt else {
+        let by_setting = self.doubts(PolicyLine::is_about_paths);
+        let Some(spot) = by_setting.last() else {
             notes.right(EFFECT, fine);
             return Ok(());
         };
@@ -346,7 +355,7 @@ impl Effect<'_> {
                 format!(
                     "`sudo {short}` does not find {program} for {name}: sudo says {}; see {}",
                     said.complaint(),
-                    places(&[spot])
+                    places(&[*spot])
                 ),
                 mend!(
                     "jobs can call it by its path: sudo {}; or see that line's secure_path: $ sed -n {}p {}",

@@ -9,14 +9,14 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::root_file::MARK;
-use super::sudo_text::PolicyText;
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::broken;
+use crate::facts::sudo_policy::{NO_RULE, RUST_SUDOERS, SUDOERS, names, path_of, whole};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, quoted};
-use crate::policy::{RUST_SUDOERS, SECURE_PATH, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::policy::{SECURE_PATH, SUDOERS_DIRECTORY as DIRECTORY};
 use crate::text::sudo_line::{Defaults, LineKind, SudoLine, is_harmless, lines};
-use files::{include_it, look_around, names, not_included, rules_by_rust, wait_for_main};
+use files::{include_it, look_around, not_included, rules_by_rust, wait_for_main};
 
 /// The file of `[sudoers]`.
 pub(super) const RULES: &str = "/etc/sudoers.d/gitlab-runner";
@@ -35,6 +35,19 @@ pub(super) struct PolicyLine {
     pub(super) line: SudoLine,
     /// The last line of the main file that this one is read by or is.
     pub(super) by: usize,
+    /// The file of the usual directory that this one is in or is read by.
+    pub(super) through: Option<PathBuf>,
+}
+
+impl PolicyLine {
+    /// Whether a setting is about where programs are looked for: what it comes to is asked.
+    pub(super) fn is_about_paths(&self) -> bool {
+        ["secure_path", "exempt_group"].iter().any(|word| self.line.text.contains(word))
+    }
+
+    fn is_at(&self, other: &Self) -> bool {
+        (&self.file, self.line.first) == (&other.file, other.line.first)
+    }
 }
 
 /// The parts of sudo's policy that decide whether a drop-in means anything.
@@ -51,10 +64,12 @@ pub(super) struct Policy {
     pub(super) terminal: Vec<PolicyLine>,
     /// Whether they hold for the account, as far as the files show it.
     pub(super) needs_terminal: bool,
-    /// The setting that leaves open where sudo looks for programs, or whether it wants a terminal.
-    pub(super) doubt: Option<PolicyLine>,
-    /// All of it but our own files.
-    whole: PolicyText,
+    /// Settings that leave open where sudo looks for programs, whether it wants a terminal, or what else it does.
+    pub(super) doubts: Vec<PolicyLine>,
+    /// When the last of its files changed.
+    changed: (i64, i64),
+    /// A line has no form that sudo reads, as it seems, or names a file that is not there.
+    is_odd: bool,
     /// Where sudo looks for programs.
     pub(super) secure_path: String,
 }
@@ -147,17 +162,20 @@ impl Policy {
     }
 
     /// Refuse to plan a change of a policy that is broken: `apply` would not write it. visudo is asked.
-    pub(super) fn check_whole(&self, facts: &Facts<'_>) -> Result<()> {
-        match facts.policy_objection(self.whole.text().as_bytes())? {
-            Some(said) => Err(broken(&self.whole.as_seen(&said, &self.main), &self.main)),
-            None => Ok(()),
+    pub(super) fn check_whole(&self, facts: &Facts<'_>, ours: &str) -> Result<()> {
+        let whole = whole(facts, Path::new(ours), NO_RULE)?;
+        for text in whole.iter().filter(|text| text.main() == self.main) {
+            if let Some(said) = facts.policy_objection(text)? {
+                return Err(broken(&said, &self.main));
+            }
         }
+        Ok(())
     }
 
     /// Whether nobody has said yet that sudo can read the policy as it is: a line looks odd, or a file has changed since
     /// ours was written, which visudo had accepted with all that was there.
     pub(super) fn is_unchecked(&self, ours: (i64, i64)) -> bool {
-        self.whole.is_odd || self.whole.changed >= ours
+        self.is_odd || self.changed >= ours
     }
 
     /// What to type for a program: its name where sudo finds it by that, else its path.
@@ -180,6 +198,8 @@ struct PolicyWalk<'a> {
     /// The line of the main file that is being read.
     by: usize,
     is_one_line: bool,
+    /// The file of the usual directory that is being read, or by which another one is.
+    through: Option<PathBuf>,
     files: usize,
 }
 
@@ -200,8 +220,9 @@ impl<'a> PolicyWalk<'a> {
             later: Vec::new(),
             terminal: Vec::new(),
             needs_terminal: false,
-            doubt: None,
-            whole: PolicyText::default(),
+            doubts: Vec::new(),
+            changed: (0, 0),
+            is_odd: false,
             secure_path: SECURE_PATH.to_owned(),
         };
         let mut walk = PolicyWalk {
@@ -213,6 +234,7 @@ impl<'a> PolicyWalk<'a> {
             is_met: false,
             by: 0,
             is_one_line: true,
+            through: None,
             files: 0,
         };
         walk.read(main, file);
@@ -223,17 +245,13 @@ impl<'a> PolicyWalk<'a> {
     fn read(&mut self, file: &Path, seen: &Seen) {
         let text = seen.text();
         let beside = file.parent().unwrap_or(Path::new("/"));
-        let raw: Vec<&str> = text.lines().collect();
-        let at = self.found.whole.begin(file, seen.changed);
+        self.found.changed = self.found.changed.max(seen.changed);
         for line in lines(&text) {
             if file == self.found.main {
                 (self.by, self.is_one_line) = (line.last, line.first == line.last);
             }
             let kind = line.kind(beside);
-            self.found.whole.is_odd |= kind == LineKind::Rule && line.looks_odd();
-            if !matches!(kind, LineKind::Include(_)) {
-                self.found.whole.add(at, &raw, line.first..=line.last);
-            }
+            self.found.is_odd |= kind == LineKind::Rule && line.looks_odd();
             match kind {
                 LineKind::Include(it) if it.is_directory => {
                     let is_usual = it.path == Path::new(DIRECTORY);
@@ -249,14 +267,18 @@ impl<'a> PolicyWalk<'a> {
                             names.insert(place, name);
                         }
                     }
-                    for name in names {
-                        self.include(&it.path.join(name));
+                    let outer = self.through.clone();
+                    for path in names.into_iter().map(|name| it.path.join(name)) {
+                        if is_usual && outer.is_none() {
+                            self.through = Some(path.clone());
+                        }
+                        self.include(&path);
                     }
+                    self.through = outer;
                 }
                 LineKind::Include(it) => {
-                    if !self.include(&it.path) {
-                        self.found.whole.lack(at, line.first, &it.path);
-                    }
+                    let is_there = self.include(&it.path);
+                    self.found.is_odd |= !is_there;
                 }
                 LineKind::Defaults(defaults) => self.take(&defaults, file, line),
                 LineKind::Rule if self.is_met && line.may_be_about(self.account) => {
@@ -277,13 +299,7 @@ impl<'a> PolicyWalk<'a> {
         }
         if self.files < MOST_FILES && file != self.ours {
             self.files += 1;
-            // `%h` is the host's short name.
-            let name = || Some(self.facts.host_name().ok()?.split('.').next()?.to_owned());
-            let name = file
-                .to_str()
-                .filter(|path| path.contains("%h"))
-                .and_then(|path| Some(path.replace("%h", &name()?)));
-            let file = name.map_or_else(|| file.to_path_buf(), PathBuf::from);
+            let file = path_of(self.facts, file);
             match self.facts.file(&file, MOST_BYTES) {
                 // Our other file is about other commands and sets nothing.
                 Ok(Some(seen))
@@ -299,7 +315,7 @@ impl<'a> PolicyWalk<'a> {
     }
 
     fn spot(&self, file: &Path, line: SudoLine) -> PolicyLine {
-        PolicyLine { file: file.to_path_buf(), line, by: self.by }
+        PolicyLine { file: file.to_path_buf(), line, by: self.by, through: self.through.clone() }
     }
 
     fn take(&mut self, defaults: &Defaults, file: &Path, line: SudoLine) {
@@ -323,7 +339,8 @@ impl<'a> PolicyWalk<'a> {
                 }
                 ("requiretty", Some(true)) => self.found.needs_terminal = is_on,
                 // For a group, by an alias, or one of many that can keep a job from running what its rule allows.
-                _ => self.found.doubt = Some(spot.clone()),
+                _ if self.found.doubts.last().is_some_and(|known| known.is_at(&spot)) => {}
+                _ => self.found.doubts.push(spot.clone()),
             }
         }
     }

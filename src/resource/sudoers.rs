@@ -211,7 +211,7 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
         ));
     }
     // Where sudo looks is then asked of sudo itself.
-    if policy.doubt.is_some() {
+    if !policy.doubts.is_empty() {
         return Ok(());
     }
     let secure_path = &policy.secure_path;

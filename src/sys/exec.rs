@@ -61,6 +61,11 @@ impl Finished {
         self.code == Some(0)
     }
 
+    /// True where it printed nothing.
+    pub fn is_silent(&self) -> bool {
+        [&self.stdout, &self.stderr].iter().all(|text| text.trim().is_empty())
+    }
+
     /// The first line of complaint that is meant, else the first one at all, as [`Self::complaint`] has it.
     pub fn complaint_about(&self, is_meant: impl Fn(&str) -> bool) -> String {
         let meant = self.stderr.lines().find(|line| is_meant(line));
@@ -159,8 +164,16 @@ impl<'a> Tool<'a> {
     /// that account, so what it says is the account's word.
     #[must_use]
     pub fn account(mut self, name: &str, identity: Identity) -> Self {
-        let name = std::ffi::CString::new(name).unwrap_or_default();
-        self.groups = nix::unistd::getgrouplist(&name, Gid::from_raw(identity.gid)).unwrap_or_default();
+        let words = std::ffi::CString::new(name).unwrap_or_default();
+        self.groups = nix::unistd::getgrouplist(&words, Gid::from_raw(identity.gid)).unwrap_or_default();
+        // Those of the files that it is to find, too.
+        for file in self.supposed.iter().filter(|file| file.path.ends_with("group")) {
+            for line in String::from_utf8_lossy(&file.bytes).lines() {
+                let [_, _, gid, members] = line.split(':').collect::<Vec<_>>()[..] else { continue };
+                let is_in = members.split(',').any(|member| member == name);
+                self.groups.extend(gid.parse().ok().filter(|_| is_in).map(Gid::from_raw));
+            }
+        }
         self.identity = Some(identity);
         self
     }

@@ -1,26 +1,26 @@
 //! sudo's own word on a policy: every `visudo` that is installed.
 //!
-//! Owns how they are called and the scratch copy of a merged policy. Must not write to `/etc`.
+//! Owns how they are called and what they read. Must not write to `/etc`.
 
-mod stage;
+mod text;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-pub use self::stage::Redirect;
-use self::stage::Stage;
+pub use self::text::PolicyText;
 use super::dir::Dir;
 use super::exec::{Finished, Tool, find_all, is_program};
 use super::root::Root;
+use super::staged::write;
 use crate::fault::{Nature, quoted};
 
 /// Where `visudo` of sudo and of sudo-rs are, beside the usual directories.
 const CHECKERS: [&str; 3] = ["visudo", "visudo-rs", "visudo.ws"];
 /// What a judge calls a text that has no file. Of a tree that is only being made, `/dev` may have no names for it.
-pub const INPUT: &str = "/proc/self/fd/0";
+const INPUT: &str = "/proc/self/fd/0";
 const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
 
 /// The tools that judge the policy of a host or tree.
@@ -28,7 +28,6 @@ const RUST_CHECKER: &str = "/usr/lib/cargo/bin/visudo";
 pub struct PolicyCheckers<'a> {
     root: &'a Root,
     asked: Vec<Visudo>,
-    redirect: Redirect,
 }
 
 /// One `visudo`.
@@ -36,7 +35,7 @@ pub struct PolicyCheckers<'a> {
 struct Visudo {
     program: PathBuf,
     /// The main files with which it found the policy good as it was. With none it still judges a file of ours alone.
-    content: Vec<&'static str>,
+    content: Vec<PathBuf>,
 }
 
 impl<'a> PolicyCheckers<'a> {
@@ -44,7 +43,7 @@ impl<'a> PolicyCheckers<'a> {
     ///
     /// # Errors
     /// When there is none: an unchecked rule is never written.
-    pub fn find(root: &'a Root, machine: &'a Root, redirect: Redirect) -> Result<Self> {
+    pub fn find(root: &'a Root, machine: &'a Root) -> Result<Self> {
         let named = CHECKERS.iter().flat_map(|name| find_all(machine, name));
         let rust = Some(PathBuf::from(RUST_CHECKER)).filter(|path| is_program(machine, path));
         let mut judges: Vec<Visudo> = Vec::new();
@@ -63,49 +62,49 @@ impl<'a> PolicyCheckers<'a> {
                 "install sudo on the machine itself, also for a tree, as with `apt-get install sudo`",
             ));
         }
-        Ok(Self { root, asked: judges, redirect })
+        Ok(Self { root, asked: judges })
     }
 
     /// Learn which judges find the policy good as it is. One that is not content with any file at all is dismissed.
     ///
     /// # Errors
     /// When none is content with the policy: it is broken already, and not by us.
-    pub fn keep_content(&mut self, scratch: &Rc<Dir>, name: &OsStr) -> Result<()> {
-        let stage = Stage::build(self.root, self.redirect, scratch, name, b"# No rule at all.\n")?;
-        let mut complaints = vec![None; stage.mains.len()];
+    pub fn keep_content(&mut self, scratch: &Rc<Dir>, mains: &[PolicyText]) -> Result<()> {
+        let mut complaints = vec![None; mains.len()];
         let mut kept = Vec::new();
         for mut judge in std::mem::take(&mut self.asked) {
-            for (main, complaint) in stage.mains.iter().zip(&mut complaints) {
-                match self.ask(&judge.program, &stage.copy(main))? {
-                    None => judge.content.push(main),
-                    Some(said) => *complaint = Some(stage.as_seen(&said)),
+            for (main, complaint) in mains.iter().zip(&mut complaints) {
+                match self.ask(&judge.program, scratch, main)? {
+                    None => judge.content.push(main.main().to_path_buf()),
+                    Some(said) => *complaint = Some(said),
                 }
             }
-            if !judge.content.is_empty() || self.ask(&judge.program, &stage.drop_in(name))?.is_none() {
+            if !judge.content.is_empty()
+                || self.ask(&judge.program, scratch, &PolicyText::default())?.is_none()
+            {
                 kept.push(judge);
             }
         }
         self.asked = kept;
-        for (main, complaint) in stage.mains.iter().zip(complaints) {
-            let is_good = self.asked.iter().any(|judge| judge.content.contains(main));
+        for (main, complaint) in mains.iter().zip(complaints) {
+            let is_good = self.asked.iter().any(|judge| judge.content.iter().any(|good| good == main.main()));
             if let Some(said) = complaint.filter(|_| !is_good) {
-                return Err(broken(&said, Path::new(main)));
+                return Err(broken(&said, main.main()));
             }
         }
         Ok(())
     }
 
-    /// The candidate alone, and merged into a copy of the whole policy.
+    /// The candidate alone, and merged into the whole policy.
     ///
     /// # Errors
     /// When a judge does not accept it.
-    pub fn check(&self, scratch: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
-        let stage = Stage::build(self.root, self.redirect, scratch, name, bytes)?;
+    pub fn check(&self, scratch: &Rc<Dir>, candidate: &PolicyText, mains: &[PolicyText]) -> Result<()> {
         for judge in &self.asked {
-            let mains = judge.content.iter().map(|main| stage.copy(main));
-            for file in [stage.drop_in(name)].into_iter().chain(mains) {
-                if let Some(said) = self.ask(&judge.program, &file)? {
-                    return Err(rejected(&judge.program, &stage.as_seen(&said)));
+            let mains = mains.iter().filter(|main| judge.content.iter().any(|good| good == main.main()));
+            for text in [candidate].into_iter().chain(mains) {
+                if let Some(said) = self.ask(&judge.program, scratch, text)? {
+                    return Err(rejected(&judge.program, &said));
                 }
             }
         }
@@ -134,11 +133,18 @@ impl<'a> PolicyCheckers<'a> {
         Ok(())
     }
 
-    fn ask(&self, checker: &Path, file: &Path) -> Result<Option<String>> {
-        let path = self.root.on_machine(file);
-        let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run()?;
-        let said = answer(checker, &done)?;
-        Ok(said.map(|said| said.replace(&path.display().to_string(), &file.display().to_string())))
+    /// What a judge objects to in a text, which it reads in a directory that only root can enter.
+    fn ask(&self, checker: &Path, scratch: &Rc<Dir>, text: &PolicyText) -> Result<Option<String>> {
+        let (cannot, name) = ("cannot copy sudo's policy to check it", OsStr::new("policy"));
+        scratch.remove_scratch(name).context(cannot)?;
+        let directory = scratch.make_scratch(name).context(cannot)?;
+        write(&directory, name, text.text().as_bytes(), 0o440).context(cannot)?;
+        let path = self.root.on_machine(&directory.path().join(name));
+        let done = Tool::new(checker).arg("-c").arg("-f").arg(&path).run();
+        // What can't be removed now is removed by the next check.
+        scratch.remove_scratch(name).ok();
+        let said = answer(checker, &done?)?;
+        Ok(said.map(|said| text.as_seen(&said.replace(&path.display().to_string(), INPUT))))
     }
 }
 
@@ -149,28 +155,31 @@ impl<'a> PolicyCheckers<'a> {
 fn answer(checker: &Path, done: &Finished) -> Result<Option<String>> {
     match done.code {
         Some(0) => Ok(None),
+        // So it is with a `sudoers_locale` that the host lacks, of which sudo makes nothing. Whatever is wrong is said.
+        Some(1) if done.is_silent() => Ok(None),
         Some(1) => Ok(Some(done.complaint())),
         _ => bail!("{} came to no judgement: {}", checker.display(), done.complaint()),
     }
 }
 
-/// What the judges object to in a text, which they call [`INPUT`]; `None` when one of them is content.
+/// What the judges object to in a text; `None` when one of them is content.
 ///
 /// # Errors
 /// When there is no judge, or one can't be started.
-pub fn objection(root: &Root, machine: &Root, text: &[u8]) -> Result<Option<String>> {
-    let judges = PolicyCheckers::find(root, machine, |bytes, _, _| Ok(bytes.to_vec()))?;
+pub fn objection(root: &Root, machine: &Root, text: &PolicyText) -> Result<Option<String>> {
+    let judges = PolicyCheckers::find(root, machine)?;
     let mut complaint = None;
     for judge in &judges.asked {
         // Not the files themselves: what they include would be read on the machine, as root, whatever it is.
-        let done = Tool::new(&judge.program).args(["-c", "-f", INPUT]).input(text).run()?;
-        if done.success() {
-            return Ok(None);
+        let done = Tool::new(&judge.program).args(["-c", "-f", INPUT]).input(text.text().as_bytes()).run()?;
+        complaint = answer(&judge.program, &done)?;
+        if complaint.is_none() {
+            break;
         }
-        complaint = Some(done.complaint());
     }
     // Without /proc nobody can be asked; `apply` asks of copies.
-    Ok(complaint.filter(|said| !said.contains(&format!("unable to open {INPUT}"))))
+    let complaint = complaint.filter(|said| !said.contains(&format!("unable to open {INPUT}")));
+    Ok(complaint.map(|said| text.as_seen(&said)))
 }
 
 /// The error for a policy that is broken, but not by us.

@@ -45,43 +45,6 @@ fn word(written: &str) -> Option<(String, &str)> {
     }
 }
 
-/// A copy of a file of the directory `beside` that reads other places: `place` gives one for each line that reads
-/// something, by its number, whether it reads a directory, and the absolute path.
-///
-/// # Errors
-/// The errors of `place`.
-pub fn redirect<E>(
-    bytes: &[u8],
-    beside: &Path,
-    mut place: impl FnMut(usize, bool, &Path) -> Result<PathBuf, E>,
-) -> Result<Vec<u8>, E> {
-    let mut copy = Vec::with_capacity(bytes.len());
-    for (index, text) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        match include(&String::from_utf8_lossy(text), beside) {
-            Some(it) => {
-                let path = place(index + 1, it.is_directory, &it.path)?;
-                copy.extend_from_slice(line(it.is_directory, &path, &it.rest).as_bytes());
-            }
-            None => copy.extend_from_slice(text),
-        }
-    }
-    Ok(copy)
-}
-
-/// The line that reads this, as every sudo understands it.
-fn line(is_directory: bool, path: &Path, rest: &str) -> String {
-    let kind = if is_directory { "@includedir" } else { "@include" };
-    let path = path.display().to_string().replace('\\', "\\\\").replace(' ', "\\ ");
-    format!("{kind} {path}{rest}\n")
-}
-
-/// A text without the lines that include other files; the other lines keep their numbers.
-pub fn without_includes(text: &str, beside: &Path) -> String {
-    text.lines()
-        .map(|line| if include(line, beside).is_some() { "\n".to_owned() } else { format!("{line}\n") })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,12 +73,5 @@ mod tests {
         {
             assert_eq!(read(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let path = Path::new("/var/a b\\c");
-        let found = include(&line(true, path, " # ours"), Path::new("/")).unwrap();
-        assert_eq!((found.is_directory, found.path.as_path(), found.rest.as_str()), (true, path, " # ours"));
     }
 }

@@ -1,5 +1,7 @@
 //! What `sudo -ll` prints, as rules in sudo's order: of original sudo and of sudo-rs.
 
+use std::collections::BTreeMap;
+
 use super::glob::matches;
 
 /// One command of a rule.
@@ -7,16 +9,30 @@ use super::glob::matches;
 pub struct ListedCommand {
     /// As whom: `ALL`, `root`, …
     pub run_as: Vec<String>,
+    /// It says with which groups, too.
+    pub with_groups: bool,
     /// True when sudo asks for no password.
     pub free: bool,
     /// Whether it asks is its own word (`PASSWD`, `NOPASSWD`), and no setting's.
     pub own_word: bool,
     /// The command as it stands in the rule.
     pub command: String,
-    /// It holds at some times only, or runs the command elsewhere: only a call can tell.
-    pub special: bool,
+    /// What shows its effect.
+    pub shown_by: ShownBy,
     /// The file with the rule, where sudo says it (from 1.9.14 on).
     pub file: Option<String>,
+}
+
+/// What shows what a rule comes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShownBy {
+    /// Its own text.
+    #[default]
+    Text,
+    /// A call: it holds at some times only.
+    Call,
+    /// A call that does its work: it runs the command elsewhere, or not to its end.
+    WholeCall,
 }
 
 /// What stands between a rule and a command without a password.
@@ -75,6 +91,31 @@ pub fn special_words<'a>(text: &'a str, question: &Question<'_>) -> Vec<&'a str>
     special.split("Defaults").skip(1).filter(is_about).flat_map(words).collect()
 }
 
+/// The words of all settings that hold for this call, in the order in which sudo goes by them.
+pub fn words<'a>(text: &'a str, question: &Question<'_>) -> Vec<&'a str> {
+    let words = settings(text).split([' ', '\t', '\n', ',']);
+    words.filter(|word| !word.is_empty()).chain(special_words(text, question)).collect()
+}
+
+/// Settings that may stop a command in its work, or have it done elsewhere, however well it begins.
+const LIMITS: &str =
+    "apparmor_profile command_timeout intercept limitprivs noexec privs role runchroot runcwd type";
+
+/// One of these words that limits what a command can do; of two about the same the later one counts.
+pub fn limit<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut limits = BTreeMap::new();
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let plain = name.trim_start_matches('!');
+        let is_resource = plain.starts_with("rlimit_") && plain != "rlimit_core";
+        if is_resource || LIMITS.split(' ').any(|limit| limit == plain) {
+            let is_none = name != plain || ["infinity", "default", "user", "*"].contains(&value);
+            limits.insert(plain, Some(word).filter(|_| !is_none));
+        }
+    }
+    limits.into_values().flatten().next()
+}
+
 /// Read all rules: blocks that begin with `Sudoers entry:`.
 pub fn entries(text: &str) -> Vec<ListedCommand> {
     let mut found = Vec::new();
@@ -97,14 +138,21 @@ pub fn entries(text: &str) -> Vec<ListedCommand> {
         } else if let Some(options) = word.strip_prefix("Options:") {
             entry.free = is_free_after(entry.free, options);
             entry.own_word = options.split(',').any(|option| option.trim().ends_with("authenticate"));
-        } else if ["NotBefore:", "NotAfter:", "Cwd:", "Chroot:"].iter().any(|it| word.starts_with(it)) {
-            entry.special = true;
+            if limit(options.split([',', ' '])).is_some() {
+                entry.shown_by = ShownBy::WholeCall;
+            }
         } else if word == "Commands:" {
             in_commands = true;
         } else if word.starts_with("Matched:") {
             in_commands = false;
         } else if in_commands && !word.is_empty() {
             found.push(ListedCommand { command: word.to_owned(), ..entry.clone() });
+        } else if word.starts_with("RunAsGroups:") {
+            entry.with_groups = true;
+        } else if !in_commands && !word.is_empty() {
+            // Where it is done, for how long, when.
+            let by = if word.starts_with("Not") { ShownBy::Call } else { ShownBy::WholeCall };
+            entry.shown_by = entry.shown_by.max(by);
         }
     }
     found
@@ -216,7 +264,8 @@ fn split(command: &str) -> (String, Option<String>) {
     }
 }
 
-fn is_pattern(text: &str) -> bool {
+/// Whether a word of a rule may stand for several.
+pub fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[']) || text.starts_with('^')
 }
 
@@ -226,8 +275,8 @@ fn match_program(program: &str, question: &Question<'_>) -> About {
     let wanted = question.program;
     let yes = |is_it: bool| if is_it { About::Yes } else { About::No };
     let Some((directory, name)) = wanted.rsplit_once('/') else { return About::Maybe };
-    if let Some(expression) = program.strip_prefix('^') {
-        return match_expression(expression, wanted);
+    if program.starts_with('^') {
+        return About::Maybe;
     }
     if program == "ALL" || program == wanted {
         return About::Yes;
@@ -249,28 +298,6 @@ fn match_program(program: &str, question: &Question<'_>) -> About {
         return yes(above == directory || (question.same)(&format!("{above}/{name}"), wanted));
     }
     yes(last == name && (question.same)(program, wanted))
-}
-
-/// An expression behind its `^`: plain letters, then anything or the end. Of others only sudo can tell, unless
-/// their plain beginning is another one.
-fn match_expression(expression: &str, wanted: &str) -> About {
-    let end =
-        expression.find(['.', '*', '[', '(', '\\', '?', '+', '{', '|', '$']).unwrap_or(expression.len());
-    let (begin, rest) = expression.split_at(end);
-    match rest {
-        "$" if begin == wanted => About::Yes,
-        ".*$" if wanted.starts_with(begin) => About::Yes,
-        _ if expression.contains('|') => About::Maybe,
-        _ => {
-            // The last letter may be there many times, or not at all.
-            let begin = if rest.starts_with(['*', '?', '{']) {
-                &begin[..begin.len().saturating_sub(1)]
-            } else {
-                begin
-            };
-            if wanted.starts_with(begin) && rest != "$" { About::Maybe } else { About::No }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,18 +6,17 @@ use anyhow::Result;
 
 use crate::change::{Change, CheckedBy, Harm, Note, Op};
 use crate::facts::Facts;
-use crate::facts::INPUT;
+use crate::facts::sudo_policy::merged;
 use crate::fault::quoted;
-use crate::text::sudo_include::without_includes;
 
 /// What sudo's own tool objects to in the file that would be put back.
 pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
     let Op::File(file) = &change.op else { return Ok(()) };
     let (CheckedBy::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
     let path = file.place.path();
-    let text = without_includes(&String::from_utf8_lossy(content.bytes()?), path.parent().unwrap_or(&path));
-    match live.policy_objection(text.as_bytes())? {
-        Some(said) => Err(anyhow::Error::msg(said.replace(INPUT, &path.display().to_string()))),
+    let bytes = content.bytes()?;
+    match live.policy_objection(&merged(live, &path, bytes, &path, bytes))? {
+        Some(said) => Err(anyhow::Error::msg(said)),
         None => Ok(()),
     }
 }

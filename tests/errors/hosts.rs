@@ -144,7 +144,7 @@ pub(super) const CASES: &[Case] = &[
     }),
     case("policy-broken", "a policy that visudo does not read", || {
         let host = host(|host| host)?;
-        visudo(&host, "echo \"$3:7:9: syntax error\" >&2; exit 1");
+        visudo(&host, "echo \"$3:5:9: syntax error\" >&2; exit 1");
         apply(&host, "mount --bind /usr/local/sbin/visudo $(PATH=/usr/sbin:/sbin command -v visudo)", RULE)
     }),
     case("policy-unknown", "sudo's files have changed, and there is no visudo", || {
@@ -176,8 +176,8 @@ pub(super) const CASES: &[Case] = &[
         let rule = "gitlab-runner ALL=(ALL) ALL\n";
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
     }),
-    case("sudo-effect-unknown", "a later rule that only sudo can judge", || {
-        let rule = "gitlab-runner ALL=(%root) /usr/bin/rsync\n";
+    case("sudo-effect-unknown", "a limit of which only a whole call would tell", || {
+        let rule = "Defaults command_timeout=1h\n";
         apply(&host(|host| host.file_mode("/etc/sudoers.d/zz", rule, 0o440))?, "", RULE)
     }),
     case("sudo-account-refused", "PAM lets the account not use sudo", || {

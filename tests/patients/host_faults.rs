@@ -106,8 +106,8 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "sudo-some-arguments",
     ),
     unsure(
-        "later rule that only sudo can judge",
-        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'gitlab-runner ALL=(%root) /usr/bin/rsync' > /etc/sudoers.d/zz",
+        "limit of which only a whole call would tell",
+        "install -m 0440 /dev/null /etc/sudoers.d/zz; echo 'Defaults command_timeout=1h' > /etc/sudoers.d/zz",
         "sudo-effect-unknown",
     ),
     ill(

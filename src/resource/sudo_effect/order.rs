@@ -39,15 +39,18 @@ impl Effect<'_> {
         let mut steps: Vec<Repair> = Vec::new();
         let mut last = 0;
         for spot in spots {
-            let name = spot.file.file_name().unwrap_or_default().to_string_lossy();
             // Read by the same line as ours.
             let is_twice =
                 self.policy.later.iter().any(|other| other.file == spot.file && other.by != spot.by);
-            let step = if spot.by == *by && !is_twice && spot.file.parent() == Some(Path::new(DIRECTORY)) {
-                mend!("$ mv -n {} {}", quoted(&spot.file), quoted(self.free(&name)))
-            } else {
-                last = last.max(spot.by);
-                continue;
+            let step = match &spot.through {
+                Some(file) if spot.by == *by && !is_twice && file != Path::new(self.ours) => {
+                    let name = file.file_name().unwrap_or_default().to_string_lossy();
+                    mend!("$ mv -n {} {}", quoted(file), quoted(self.free(&name)))
+                }
+                _ => {
+                    last = last.max(spot.by);
+                    continue;
+                }
             };
             if !steps.contains(&step) {
                 steps.push(step);

@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use crate::change::{FileKind, Notes, Owner, Seen};
 use crate::facts::Facts;
+use crate::facts::sudo_policy::{RUST_SUDOERS, SUDOERS, is_read, names};
 use crate::fault::{fault, look_and_move};
-use crate::policy::{RUST_SUDOERS, SUDOERS, SUDOERS_DIRECTORY as DIRECTORY};
+use crate::policy::SUDOERS_DIRECTORY as DIRECTORY;
 use crate::repair::Repair;
 
 /// sudo reads nothing where somebody else could write its main file.
@@ -57,18 +58,6 @@ pub(super) fn not_included(main: &Path) -> anyhow::Error {
 pub(super) fn include_it(main: &Path) -> Repair {
     let main = main.display();
     mend!("add that line at its end: $ echo '@includedir {0}' >> {1}; $ visudo -c -f {1}", DIRECTORY, main)
-}
-
-/// Every sudo skips the other names (sudoers(5), "Including other files").
-fn is_read(name: &str) -> bool {
-    !name.contains('.') && !name.ends_with('~')
-}
-
-/// The names that sudo reads in a directory, in its order.
-pub(super) fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
-    entries.retain(|(name, _)| is_read(name));
-    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-    entries.into_iter().map(|(name, _)| name).collect()
 }
 
 /// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.

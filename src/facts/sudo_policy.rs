@@ -1,0 +1,142 @@
+//! sudo's policy, read as sudo reads it: every file that one of it includes, at any depth, links resolved inside a tree.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Facts, MOST_BYTES};
+use crate::change::FileKind;
+pub use crate::sys::sudo::PolicyText;
+use crate::text::sudo_line::{LineKind, lines};
+
+/// More that is included is taken for a circle with ever longer paths.
+const MOST_FILES: usize = 1000;
+
+/// The main files of sudo: the administrator's, and where there is none the distribution's (openSUSE).
+pub const SUDOERS: [&str; 2] = ["/etc/sudoers", "/usr/etc/sudoers"];
+
+/// What sudo-rs reads instead of `/etc/sudoers` when it is there.
+pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
+
+/// What stands for a file of ours that is not there.
+pub const NO_RULE: &[u8] = b"# No rule at all.\n";
+
+/// What each sudo begins with, where it is there, and all that follows from it, as if `ours` said this.
+///
+/// # Errors
+/// When a main file can't be read.
+pub fn whole(facts: &Facts<'_>, ours: &Path, candidate: &[u8]) -> Result<Vec<PolicyText>> {
+    let mut found = Vec::new();
+    for main in [SUDOERS[0], SUDOERS[1], RUST_SUDOERS].map(Path::new) {
+        let is_second = main == Path::new(SUDOERS[1]) && !found.is_empty();
+        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular && !is_second);
+        found.extend(file.map(|file| merged(facts, main, &file.bytes, ours, candidate)));
+    }
+    Ok(found)
+}
+
+/// A file with these bytes and all that it includes.
+pub fn merged(facts: &Facts<'_>, file: &Path, bytes: &[u8], ours: &Path, candidate: &[u8]) -> PolicyText {
+    let found = PolicyText::default();
+    let mut walk = PolicyFiles { facts, ours, candidate, found, open: Vec::new(), files: 0 };
+    walk.read(file, bytes);
+    walk.found
+}
+
+/// The names that sudo reads in a directory, in its order: every sudo skips others (sudoers(5), "Including other files").
+pub fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
+    entries.retain(|(name, _)| is_read(name));
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    entries.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Whether sudo reads a file of this name in a directory.
+pub fn is_read(name: &str) -> bool {
+    !name.contains('.') && !name.ends_with('~')
+}
+
+/// A path of a line that reads files: `%h` is the host's short name.
+pub fn path_of(facts: &Facts<'_>, path: &Path) -> PathBuf {
+    let Some(text) = path.to_str().filter(|text| text.contains("%h")) else { return path.to_path_buf() };
+    let name = facts.host_name().unwrap_or_default();
+    PathBuf::from(text.replace("%h", name.split('.').next().unwrap_or_default()))
+}
+
+struct PolicyFiles<'a> {
+    facts: &'a Facts<'a>,
+    ours: &'a Path,
+    candidate: &'a [u8],
+    found: PolicyText,
+    /// The files that are being read.
+    open: Vec<PathBuf>,
+    files: usize,
+}
+
+impl PolicyFiles<'_> {
+    fn read(&mut self, file: &Path, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let beside = file.parent().unwrap_or(Path::new("/"));
+        let raw: Vec<&str> = text.lines().collect();
+        let at = self.found.begin(file);
+        self.open.push(file.to_path_buf());
+        for line in lines(&text) {
+            let LineKind::Include(it) = line.kind(beside) else {
+                for number in line.first..=line.last {
+                    self.found.push(at, number, raw.get(number - 1).copied().unwrap_or_default());
+                }
+                // What goes on behind the end of its file goes on nowhere.
+                if line.last == raw.len() && raw.last().is_some_and(|last| last.ends_with('\\')) {
+                    self.found.push(at, line.last, "");
+                }
+                continue;
+            };
+            if !it.rest.trim().is_empty() {
+                self.found.rest(at, line.first, &it.rest);
+            }
+            let mut paths = vec![path_of(self.facts, &it.path)];
+            if it.is_directory {
+                let directory = paths.remove(0);
+                let mut all = self.facts.entries(&directory).unwrap_or_default();
+                let name = self.ours.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if self.ours.parent() == Some(&*directory) && !all.iter().any(|(known, _)| *known == name) {
+                    all.push((name, None));
+                }
+                paths.extend(names(all).iter().map(|name| directory.join(name)));
+            }
+            for path in paths {
+                if let Some(why) = self.include(&path).filter(|why| !it.is_directory || *why == CIRCLE) {
+                    self.found.lack(
+                        at,
+                        line.first,
+                        format!("it includes {}, which {why}", it.path.display()),
+                    );
+                    break;
+                }
+            }
+        }
+        self.open.pop();
+    }
+
+    /// Read it in, or say why that can't be.
+    fn include(&mut self, path: &Path) -> Option<String> {
+        self.files += 1;
+        if self.files > MOST_FILES || self.open.iter().any(|open| open == path) {
+            return Some(CIRCLE.to_owned());
+        }
+        if path == self.ours {
+            self.read(path, self.candidate);
+            return None;
+        }
+        match self.facts.file(path, MOST_BYTES) {
+            Ok(Some(seen)) if seen.kind == FileKind::Regular => {
+                self.read(path, &seen.bytes);
+                None
+            }
+            Ok(Some(seen)) => Some(format!("is {} and no file", seen.kind)),
+            Ok(None) => Some("is not there".to_owned()),
+            Err(error) => Some(format!("can't be read: {error:#}")),
+        }
+    }
+}
+
+const CIRCLE: &str = "leads back to it";
