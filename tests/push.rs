@@ -199,6 +199,7 @@ const JOBS: &[(&str, bool, i32, &str)] = &[
     ),
     ("echo 'export GIT_DEFAULT_HASH=sha256' | own .profile", false, 0, "job-fails"),
     ("echo 'Ciphers 3des-cbc' | own .ssh/config", false, 0, "ssh-config-unknown"),
+    ("echo 'KnownHostsCommand /bin/false' | own .ssh/config", false, 0, "ssh-config-unknown"),
     ("echo 'Ciphers aes256-ctr' | own .ssh/config", true, 0, "ok"),
 ];
 

@@ -180,8 +180,10 @@ fn judged(
     Ok(match (pushed.answer(context.facts, account, &known)?, pushed) {
         (Some(PushAnswer::Fails(why)), _) => Some(("job-fails", why)),
         (Some(PushAnswer::Unclear(why)), _) => Some(("push-elsewhere", why)),
-        (None, Pushed::ToSsh(job)) if !job.ways.is_empty() => {
-            let ways = job.ways.join(", ");
+        (None, Pushed::ToSsh(job)) if job.command || !job.ways.is_empty() => {
+            let command = job.command.then_some("KnownHostsCommand");
+            let ways: Vec<&str> = job.ways.iter().copied().chain(command).collect();
+            let ways = ways.join(", ");
             let why = format!("takes a way of which only a connection tells whether it leads there ({ways})");
             Some(("ssh-config-unknown", why))
         }
