@@ -9,7 +9,7 @@ use crate::change::FileKind;
 pub use crate::sys::sudo::PolicyText;
 use crate::text::sudo_line::{LineKind, lines};
 
-/// More that is included is taken for a circle with ever longer paths.
+/// More than anybody includes.
 const MOST_FILES: usize = 1000;
 
 /// The main files of sudo: the administrator's, and where there is none the distribution's (openSUSE).
@@ -67,8 +67,8 @@ struct PolicyFiles<'a> {
     ours: &'a Path,
     candidate: &'a [u8],
     found: PolicyText,
-    /// The files that are being read.
-    open: Vec<PathBuf>,
+    /// The files by which the one that is being read is included: a circle has ever other paths.
+    open: Vec<(u64, u64)>,
     files: usize,
 }
 
@@ -78,7 +78,6 @@ impl PolicyFiles<'_> {
         let beside = file.parent().unwrap_or(Path::new("/"));
         let raw: Vec<&str> = text.lines().collect();
         let at = self.found.begin(file);
-        self.open.push(file.to_path_buf());
         for line in lines(&text) {
             let LineKind::Include(it) = line.kind(beside) else {
                 for number in line.first..=line.last {
@@ -104,7 +103,10 @@ impl PolicyFiles<'_> {
                 paths.extend(names(all).iter().map(|name| directory.join(name)));
             }
             for path in paths {
-                if let Some(why) = self.include(&path).filter(|why| !it.is_directory || *why == CIRCLE) {
+                if let Some(why) = self
+                    .include(&path)
+                    .filter(|why| !it.is_directory || [CIRCLE, TOO_MANY].contains(&why.as_str()))
+                {
                     self.found.lack(
                         at,
                         line.first,
@@ -114,14 +116,13 @@ impl PolicyFiles<'_> {
                 }
             }
         }
-        self.open.pop();
     }
 
     /// Read it in, or say why that can't be.
     fn include(&mut self, path: &Path) -> Option<String> {
         self.files += 1;
-        if self.files > MOST_FILES || self.open.iter().any(|open| open == path) {
-            return Some(CIRCLE.to_owned());
+        if self.files > MOST_FILES {
+            return Some(TOO_MANY.to_owned());
         }
         if path == self.ours {
             self.read(path, self.candidate);
@@ -129,7 +130,12 @@ impl PolicyFiles<'_> {
         }
         match self.facts.file(path, MOST_BYTES) {
             Ok(Some(seen)) if seen.kind == FileKind::Regular => {
+                if self.open.contains(&seen.identity) {
+                    return Some(CIRCLE.to_owned());
+                }
+                self.open.push(seen.identity);
                 self.read(path, &seen.bytes);
+                self.open.pop();
                 None
             }
             Ok(Some(seen)) => Some(format!("is {} and no file", seen.kind)),
@@ -140,3 +146,4 @@ impl PolicyFiles<'_> {
 }
 
 const CIRCLE: &str = "leads back to it";
+const TOO_MANY: &str = "is one of more files than are read";

@@ -10,6 +10,9 @@ use super::{Dir, FileKind, Root, Stat};
 use crate::fault::{fault, quoted};
 use crate::repair::{Repair, run};
 
+/// Where any program may write, and has to.
+const FOR_EVERYBODY: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run/lock"];
+
 impl Root {
     /// The directory at `path`, for writing: it must exist, and nobody but root may have a hand in it.
     pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
@@ -44,8 +47,7 @@ impl Root {
                 let shown = quoted(part);
                 let Some(stat) = self.stat(part, false)? else { continue };
                 let is_link = stat.kind == FileKind::Link;
-                if stat.mode & 0o1002 == 0o1002 && !is_link {
-                    // Where it is everybody's, as /tmp, programs need that.
+                if FOR_EVERYBODY.iter().any(|place| part == Path::new(place)) {
                     return Ok(mend!("{} is there for everybody: put it into a directory of root's", shown));
                 }
                 let stat = Stat { mode: if is_link { 0 } else { stat.mode }, ..stat };
