@@ -81,7 +81,7 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
             "kernel-overlay",
             "the kernel has no overlay file system: dind falls back to vfs, or dies",
             "install the modules of the running kernel, on Ubuntu: $ apt-get install -y linux-modules-extra-$(uname -r); \
-             or start the kernel that is installed: uname -r; $ ls /lib/modules",
+             or start the kernel that is installed: $ uname -r; $ ls /lib/modules",
         ),
         Module::Unknown => findings.unknown(
             "kernel-overlay",
@@ -95,7 +95,7 @@ fn judge_modules(overlay: Module, legacy: Module, new: Module, findings: &mut Fi
             "kernel-packet-filter",
             "the kernel has neither ip_tables nor nf_tables: dockerd in dind can't make its network",
             "install the package with the modules of the running kernel, or start the kernel that is installed: \
-             uname -r; $ ls /lib/modules",
+             $ uname -r; $ ls /lib/modules",
         ),
         (_, Module::Here) => findings.note(
             "kernel-ip-tables",

@@ -68,15 +68,16 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     if let Login::Good(found) = login::tried(context)? {
         for name in of_jobs.filter(|name| !found.iter().any(|one| one == name)) {
             let path = context.find(USUAL_PATH.split(':'), name).unwrap_or_default();
+            let link = Path::new("/usr/local/bin").join(name);
+            let correct = mend!("correct PATH in the login files of {}", context.name);
             findings.problem(
                 &format!("{name}-not-found"),
                 format!("{} does not find {name}, which is {}", context.name, path.display()),
-                mend!(
-                    "correct PATH in the login files of {}, or: $ ln -s {} /usr/local/bin/{}",
-                    context.name,
-                    quoted(&path),
-                    name
-                ),
+                if path == link {
+                    correct
+                } else {
+                    correct + mend!(", or: $ ln -s {} {}", quoted(&path), link.display())
+                },
             );
         }
     }
