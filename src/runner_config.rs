@@ -6,6 +6,7 @@
 pub mod dind;
 mod duration;
 pub mod edits;
+mod hosts;
 mod notation;
 mod types;
 mod volume;
@@ -17,6 +18,7 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
 pub use duration::{duration, nanoseconds};
+pub use hosts::{host_names, host_of, own_server};
 pub use notation::{Notation, notations};
 pub use types::{POLICIES, POLICY_KEYS, WrongType, odd_policies, slots, wrong_type, wrong_types};
 pub use volume::Volume;
@@ -152,15 +154,6 @@ pub fn tables(item: &Item) -> Option<Vec<&dyn TableLike>> {
     }
 }
 
-/// The name of the server in a runner's address, as gitlab-runner takes it for the name of a file with certificates.
-/// `None` where it needs none of its own: `http://`, GitLab.com; and where a variable is in it.
-pub fn own_server(url: &str) -> Option<&str> {
-    let server = url.strip_prefix("https://")?.split(['/', ':']).next()?;
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    let is_own = !server.is_empty() && !server.starts_with('.') && server != "gitlab.com";
-    (is_own && server.chars().all(is_name)).then_some(server)
-}
-
 /// The key of a runner that names the file with the certificates to trust.
 pub const AUTHORITY: &str = "tls-ca-file";
 
@@ -179,11 +172,6 @@ pub fn strings_at<'a>(table: Option<&'a dyn TableLike>, key: &str) -> Vec<&'a st
     table.and_then(|table| table.get(key)).and_then(strings).unwrap_or_default()
 }
 
-/// The volumes of a `[runners.docker]`.
-pub fn volumes(docker: Option<&dyn TableLike>) -> Vec<&str> {
-    strings_at(docker, "volumes")
-}
-
 /// What makes two elements of a list the same one: a volume is known by its path in the container, a variable by its
 /// name.
 pub fn identity<'e>(key: &str, element: &'e str) -> Cow<'e, str> {
@@ -192,24 +180,6 @@ pub fn identity<'e>(key: &str, element: &'e str) -> Cow<'e, str> {
         "volumes" => Volume::parse(element).place().into(),
         _ => element.into(),
     }
-}
-
-/// The host names that jobs reach a service by: what gitlab-runner makes of the image's name (without registry port,
-/// tag and digest; `__` and `-` for each `/`), and the words of its `alias`. Of two services with one host name only
-/// the first has it.
-pub fn host_names(name: &str, alias: &str) -> Vec<String> {
-    let image = name.split('@').next().unwrap_or_default();
-    let tag = image.rfind(':').filter(|at| !image[*at..].contains('/'));
-    let image = &image[..tag.unwrap_or(image.len())];
-    let (registry, path) = image.find('/').map_or((image, ""), |at| image.split_at(at));
-    let image = format!("{}{path}", registry.split(':').next().unwrap_or_default());
-    let mut names = vec![image.replace('/', "__")];
-    if image.contains('/') {
-        names.push(image.replace('/', "-"));
-    }
-    let aliases = alias.split([' ', '\t', '\n', ',']).filter(|alias| !alias.is_empty());
-    names.extend(aliases.map(str::to_owned));
-    names
 }
 
 impl<'a> Runner<'a> {
@@ -259,27 +229,44 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The `[runners.docker]` table, when there is one.
-    ///
-    /// # Errors
-    /// When `docker` is something else.
-    pub fn docker(&self, toml: &Toml, shown: &str) -> Result<Option<&'a dyn TableLike>> {
-        let Some(item) = self.table.get("docker") else { return Ok(None) };
-        match item.as_table_like() {
-            Some(table) => Ok(Some(table)),
-            None => Err(wrong_shape(Some(self), toml, item, "docker", "a table", shown)),
-        }
-    }
-
     /// The `[runners.docker]` table; what is not a table counts as none.
     pub fn docker_table(&self) -> Option<&'a dyn TableLike> {
         self.table.get("docker").and_then(Item::as_table_like)
     }
 
+    /// What stands at a key of `[runners.docker]`.
+    pub fn docker_item(&self, key: &str) -> Option<&'a Item> {
+        self.docker_table()?.get(key)
+    }
+
+    /// The text there.
+    pub fn docker_text(&self, key: &str) -> Option<&'a str> {
+        self.docker_item(key)?.as_str()
+    }
+
+    /// The number there.
+    pub fn docker_number(&self, key: &str) -> Option<i64> {
+        self.docker_item(key)?.as_integer()
+    }
+
+    /// The truth value there.
+    pub fn docker_flag(&self, key: &str) -> Option<bool> {
+        self.docker_item(key)?.as_bool()
+    }
+
+    /// The elements of a list of texts there.
+    pub fn docker_strings(&self, key: &str) -> Vec<&'a str> {
+        strings_at(self.docker_table(), key)
+    }
+
+    /// The variables that it gives jobs.
+    pub fn environment(&self) -> Vec<&'a str> {
+        strings_at(Some(self.table), "environment")
+    }
+
     /// The address of the daemon that it starts containers with; nothing means that of the service, or the usual one.
     pub fn daemon(&self) -> Option<&'a str> {
-        let host = self.docker_table()?.get("host")?.as_str()?;
-        Some(host).filter(|host| !host.is_empty())
+        self.docker_text("host").filter(|host| !host.is_empty())
     }
 
     /// True when it starts containers with the usual daemon of this machine, unless the service says otherwise. Machines
@@ -325,16 +312,6 @@ pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown:
     )
 }
 
-/// The host in an address like `https://user@git.example.com:8443/path`.
-pub fn host_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
-    let host =
-        if host.starts_with('[') { host.split_inclusive(']').next()? } else { host.split(':').next()? };
-    Some(host.trim_matches(['[', ']'])).filter(|host| !host.is_empty())
-}
-
 /// `line L, column C: `, never the line itself.
 pub fn place(toml: &Toml, item: &Item) -> String {
     item.span().map(|span| place_at(toml, span.start)).unwrap_or_default()
@@ -357,42 +334,5 @@ pub fn kind(item: &Item) -> &'static str {
         Item::Value(value) if value.is_bool() => "a truth value",
         Item::Value(_) => "a number or a time",
         Item::None => "nothing",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_service_has_the_host_names_that_gitlab_runner_gives_it() {
-        for (name, alias, names) in [
-            ("docker:28-dind-rootless", "", &["docker"][..]),
-            ("docker", "dind,  x", &["docker", "dind", "x"]),
-            ("docker@sha256:0123", "", &["docker"]),
-            ("a/b:1@sha256:0123", "b", &["a__b", "a-b", "b"]),
-            (
-                "registry.example.com:5000/a/b",
-                "",
-                &["registry.example.com__a__b", "registry.example.com-a-b"],
-            ),
-            ("registry.example.com:5000/b:1", "", &["registry.example.com__b", "registry.example.com-b"]),
-        ] {
-            assert_eq!(host_names(name, alias), names, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_host_of_an_address() {
-        for (url, host) in [
-            ("https://gitlab.com/", Some("gitlab.com")),
-            ("https://gitlab.com", Some("gitlab.com")),
-            ("http://u:p@git.example.com:8443/ci?x", Some("git.example.com")),
-            ("http://[2001:db8::1]:80/", Some("2001:db8::1")),
-            ("gitlab.com", None),
-            ("https:///x", None),
-        ] {
-            assert_eq!(host_of(url), host, "{url}");
-        }
     }
 }

@@ -36,6 +36,8 @@ pub enum Harm {
 /// What resources have to say beside their changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
+    /// What the next warnings are about, as the beginning of a line; empty where they say so themselves.
+    pub about: String,
     /// True and worth knowing, asks for nothing.
     pub warnings: Vec<Note>,
     /// What the warnings say.
@@ -118,19 +120,9 @@ impl Notes {
         self.say(Note { key: Some(key), ..Note::new(code, message, repair, Harm::Jobs) });
     }
 
-    /// Add a warning of what does jobs no harm, where this key is read.
-    pub fn warn_by(
-        &mut self,
-        code: &'static str,
-        key: &'static str,
-        message: impl Into<String>,
-        repair: impl Into<Repair>,
-    ) {
-        self.say(Note { key: Some(key), ..Note::new(code, message, repair, Harm::None) });
-    }
-
     /// Add a warning. Several resources may see the same.
-    pub fn say(&mut self, note: Note) {
+    pub fn say(&mut self, mut note: Note) {
+        note.message.insert_str(0, &self.about);
         if self.said.insert((note.code, note.message.clone())) {
             self.warnings.push(note);
         }

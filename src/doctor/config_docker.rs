@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
-use toml_edit::Item;
 
 use super::DoctorContext;
 use crate::finding::Findings;
 use crate::repair::Repair;
-use crate::runner_config::{Runner, strings_at};
+use crate::runner_config::Runner;
 
 /// Files that `tls_verify` needs in `tls_cert_path`.
 const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
@@ -28,7 +27,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 
 /// Variables of the client in the runner's environment reach jobs that did not ask for them.
 fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
-    let names = strings_at(Some(runner.table), "environment");
+    let names = runner.environment();
     for name in ["DOCKER_TLS_VERIFY", "DOCKER_HOST"] {
         if names.iter().any(|element| element.split_once('=').is_some_and(|(key, _)| key == name)) {
             findings.note(
@@ -50,10 +49,9 @@ fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
 
 /// `tls_verify` is about gitlab-runner's own link to the daemon, not about dind.
 fn link(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Findings) -> Result<()> {
-    let (title, docker) = (runner.title(), runner.docker_table());
+    let title = runner.title();
     let value = format!("runners.{}.docker.tls_verify", runner.index);
-    let get = |key: &str| docker.and_then(|docker| docker.get(key));
-    if !get("tls_verify").and_then(Item::as_bool).unwrap_or_default() {
+    if runner.docker_flag("tls_verify") != Some(true) {
         return Ok(());
     }
     let is_wanted_off =
@@ -62,7 +60,7 @@ fn link(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Finding
         let to_dind = "; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
         if is_wanted_off { context.apply() } else { Repair::from(by_hand) + to_dind }
     };
-    let host = get("host").and_then(Item::as_str).unwrap_or_default();
+    let host = runner.docker_text("host").unwrap_or_default();
     if host.is_empty() {
         // gitlab-runner then takes the address and TLS from its own environment, and neither from here.
         findings.about(value).note(
@@ -86,8 +84,7 @@ fn link(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Finding
         );
         return Ok(());
     }
-    let Some(directory) = get("tls_cert_path").and_then(Item::as_str).filter(|path| path.starts_with('/'))
-    else {
+    let Some(directory) = runner.docker_text("tls_cert_path").filter(|path| path.starts_with('/')) else {
         findings.about(&title).problem(
             "tls-cert-path",
             format!("{title}: tls_verify needs tls_cert_path, the directory of {}", CERTIFICATES.join(", ")),

@@ -8,7 +8,7 @@ use super::DoctorContext;
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::quoted;
-use crate::runner_config::{self, EXECUTORS, Runner, strings_at};
+use crate::runner_config::{self, EXECUTORS, Runner};
 use crate::text::{git_config, time};
 
 /// Executors that not all versions have: the first that has it, and the first that no longer does.
@@ -22,7 +22,7 @@ const NEVER: Version = Version(u32::MAX, 0, 0);
 
 /// Variables in a runner's environment by which git of its jobs goes.
 fn git_environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
-    let elements = strings_at(Some(runner.table), "environment");
+    let elements = runner.environment();
     let names = elements.iter().filter_map(|element| Some(element.split_once('=')?.0));
     for name in names.filter(|name| git_config::goes_by(name)) {
         let message = format!(

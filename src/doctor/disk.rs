@@ -8,7 +8,7 @@ use super::{DoctorContext, docker};
 use crate::facts::machine::{FileSystem, Machine, Room};
 use crate::finding::Findings;
 use crate::repair::{Repair, quoted};
-use crate::runner_config::{Volume, volumes};
+use crate::runner_config::Volume;
 
 /// What gitlab-runner's package has against full disks.
 const CLEAR: &str = "/usr/share/gitlab-runner/clear-docker-cache";
@@ -80,7 +80,7 @@ fn of_volumes(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
     let mut found = Vec::new();
     for (runner, socket) in docker::runners(context)? {
         let of_jobs = ["/builds", "/cache", runner.text("builds_dir").unwrap_or_default()];
-        for volume in volumes(runner.docker_table()).into_iter().map(Volume::parse) {
+        for volume in runner.docker_strings("volumes").into_iter().map(Volume::parse) {
             let source = volume.source.filter(|source| source.starts_with('/') && !source.contains('$'));
             if let Some(source) = source.filter(|_| socket.is_some() && of_jobs.contains(&volume.path)) {
                 let what = format!("the directory that {} mounts at {}", runner.title(), volume.path);

@@ -11,7 +11,7 @@ use crate::facts::programs::{DOCKERD, is_had, update_runner};
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::Repair;
-use crate::runner_config::{Runner, SOCKET, Volume, volumes};
+use crate::runner_config::{Runner, SOCKET, Volume};
 
 /// Storage drivers that are slow, or gone from Docker of today.
 const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
@@ -150,8 +150,7 @@ fn mapped_users(
         return Ok(());
     }
     for (runner, own) in runners(context)? {
-        let mode = runner.docker_table().and_then(|docker| docker.get("userns_mode")?.as_str());
-        if own.as_deref() == Some(socket) && mode != Some("host") {
+        if own.as_deref() == Some(socket) && runner.docker_text("userns_mode") != Some("host") {
             findings.problem(
                 "docker-users-mapped",
                 format!(
@@ -178,7 +177,7 @@ fn old_images(
         return Ok(());
     }
     let has_socket = |runner: &Runner<'_>| {
-        volumes(runner.docker_table()).iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
+        runner.docker_strings("volumes").iter().any(|volume| Volume::parse(volume).daemon_socket().is_some())
     };
     for (runner, own) in runners(context)? {
         if own.as_deref() == Some(socket) && has_socket(&runner) {

@@ -75,7 +75,7 @@ impl Resource for RunnerConfig {
         let shown = path.display().to_string();
         let look = |bytes: &[u8]| match &*self.settled.borrow() {
             Some((planned, diff)) if planned.peek() == Some(bytes) => Ok(Ok(diff.clone())),
-            _ => diff::diff(config, bytes, &context.options.runners, &shown),
+            _ => Toml::parse(bytes).map(|toml| diff::diff(config, &toml, &context.options.runners, &shown)),
         };
         let Some((seen, diff)) = read(context, &path, &look)? else {
             if config.is_empty() {

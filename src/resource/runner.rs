@@ -8,13 +8,13 @@ mod wall;
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use toml_edit::{Item, TableLike};
+use toml_edit::Item;
 
 use super::settings::{ConfigSection, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, identity, sections, table_of, volumes};
+use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, identity, sections, table_of};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -83,16 +83,16 @@ pub(super) fn check_reads(runner: &Runner<'_>, section: &str, shown: &str) -> Re
 /// `docker` in the job prefers the socket. It does not matter which of them the profile brings, or both.
 pub(super) fn refuse_clash(
     runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
     config: &ConfigSection,
     shown: &str,
     notes: &mut Notes,
 ) -> Result<()> {
-    let found: Vec<Volume<'_>> = volumes(docker).into_iter().map(Volume::parse).collect();
+    let found: Vec<Volume<'_>> = runner.docker_strings("volumes").into_iter().map(Volume::parse).collect();
     let asked: Vec<Volume<'_>> =
         config.list(DOCKER, "volumes").iter().map(|element| Volume::parse(element)).collect();
     let asks_dind = config.brings_dind() || asked.iter().any(Volume::is_for_dind);
-    let has_dind = is_true(docker, "services_privileged") || found.iter().any(Volume::is_for_dind);
+    let has_dind =
+        runner.docker_flag("services_privileged") == Some(true) || found.iter().any(Volume::is_for_dind);
     let clash = if asks_dind {
         socket_among(&found, "docker.volumes")
             .or_else(|| socket_among(&asked, "docker.volumes of the profile"))
@@ -142,31 +142,28 @@ pub(super) fn refuse_clash(
             if is_of_user { "has the rights of the user whose daemon it is" } else { "is root on the host" };
         notes.warn(
             "root-equivalent-socket",
-            format!("{}: a job that reaches {socket} {who} (docker run -v /:/host)", runner.title()),
+            format!("a job that reaches {socket} {who} (docker run -v /:/host)"),
             "keep such a runner for jobs that you would let administer the host",
         );
     }
     if config.wants("privileged", true)
         && config.setting(DOCKER, "services_privileged").is_none()
-        && docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool) == Some(false)
+        && runner.docker_flag("services_privileged") == Some(false)
     {
         notes.harm_by(
             "services-unprivileged",
             "services_privileged",
-            format!("{}: services_privileged = false keeps dind from starting", runner.title()),
+            "services_privileged = false keeps dind from starting",
             "take services_privileged out, or set it to true",
         );
     }
     let mut bare = asked.iter().filter(|volume| volume.is_for_dind() && volume.source.is_none());
-    if is_true(docker, DISABLE_CACHE) && bare.next().is_some() {
+    if runner.docker_flag(DISABLE_CACHE) == Some(true) && bare.next().is_some() {
         notes.harm_by(
             "cache-disabled",
             DISABLE_CACHE,
-            format!(
-                "{}: with disable_cache = true gitlab-runner before 18.11 makes no volume without a source: the job \
-                 then does not find what dind puts there",
-                runner.title()
-            ),
+            "with disable_cache = true gitlab-runner before 18.11 makes no volume without a source: the job then does \
+             not find what dind puts there",
             "set disable_cache = false; the job's log says \"cache volumes creation is disabled\" where it does harm",
         );
     }
@@ -209,31 +206,21 @@ fn socket_among(volumes: &[Volume<'_>], key: &str) -> Option<Mounted> {
     volumes.iter().enumerate().filter_map(judge).max_by_key(|(rank, _)| *rank).map(|(_, mounted)| mounted)
 }
 
-fn is_true(docker: Option<&dyn TableLike>, key: &str) -> bool {
-    docker.and_then(|docker| docker.get(key)).and_then(Item::as_bool).unwrap_or_default()
-}
-
 /// The form of the volume that keeps jobs apart.
 const BARE: &str = "use the bare /certs/client: one volume for each project and job slot";
 
 /// Values that have no effect where they stand, or share what should not be shared.
-pub(super) fn warn(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
-    allowed::warn(runner, docker, config, notes);
-    services::warn_of_driver(runner, docker, config, notes);
-    daemon::warn(runner, docker, config, notes);
-    wall::warn(runner, docker, config, notes);
+pub(super) fn warn(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
+    allowed::warn(runner, config, notes);
+    services::warn_of_driver(runner, config, notes);
+    daemon::warn(runner, config, notes);
+    wall::warn(runner, config, notes);
     for key in ["privileged", "volumes", "image", "tls_verify", "services_privileged"] {
         if runner.table.contains_key(key) {
-            let is_there = docker.is_some_and(|docker| docker.contains_key(key));
             notes.examined(
                 "config-misplaced",
-                format!("{}: `{key}` under [[runners]] has no effect", runner.title()),
-                if is_there {
+                format!("`{key}` under [[runners]] has no effect"),
+                if runner.docker_item(key).is_some() {
                     mend!("take `{}` out: it stands below [runners.docker] already", key)
                 } else {
                     mend!("move `{}` below [runners.docker]", key)
@@ -241,21 +228,15 @@ pub(super) fn warn(
             );
         }
     }
-    warn_of_volumes(runner, docker, config, notes);
+    warn_of_volumes(runner, config, notes);
 }
 
 /// Volumes on which every job fails, and those that dind can't use or should not share.
-fn warn_of_volumes(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
-    let title = || runner.title();
-    let tmpfs = docker.and_then(|docker| docker.get("tmpfs")).and_then(Item::as_table_like);
+fn warn_of_volumes(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
+    let tmpfs = runner.docker_item("tmpfs").and_then(Item::as_table_like);
     let tmpfs = tmpfs.into_iter().flat_map(|table| table.iter());
     let mut taken: BTreeSet<String> = tmpfs.map(|(path, _)| Volume::parse(path).mount_point()).collect();
-    let (found, asked) = (volumes(docker), config.list(DOCKER, "volumes"));
+    let (found, asked) = (runner.docker_strings("volumes"), config.list(DOCKER, "volumes"));
     let known: BTreeSet<_> = found.iter().map(|one| identity("volumes", one)).collect();
     let is_missing = |wanted: &&str| !known.contains(&identity("volumes", wanted));
     let of_profile: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
@@ -277,7 +258,7 @@ fn warn_of_volumes(
         if !Volume::is_readable(text) {
             notes.harm(
                 "volume-refused",
-                format!("{}: {at} is no volume to gitlab-runner: every job fails with \"invalid volume specification\"", title()),
+                format!("{at} is no volume to gitlab-runner: every job fails with \"invalid volume specification\""),
                 mend!("write {} as /path, /source:/path or name:/path, with nothing but :ro, :rw or :z behind it", at),
             );
             continue;
@@ -286,27 +267,24 @@ fn warn_of_volumes(
         if !taken.insert(place.clone()) {
             notes.harm(
                 "volume-refused",
-                format!("{}: {at} has the path of another mount: every job fails", title()),
+                format!("{at} has the path of another mount: every job fails"),
                 mend!("take one of the two out: {}, or what else has that path in `volumes` or `tmpfs`", at),
             );
         }
         match place.as_str() {
             "/certs" | "/certs/ca" => notes.harm(
                 "certs-ca-shared",
-                format!("{}: the volume {place} hands the certificate authority's key to jobs", title()),
+                format!("the volume {place} hands the certificate authority's key to jobs"),
                 mend!("take {} out; all that jobs need of it is the volume /certs/client", at),
             ),
             "/certs/client" if volume.is_read_only => notes.harm(
                 "certs-read-only",
-                format!("{}: /certs/client is read-only: dind can't put its certificates there", title()),
+                "/certs/client is read-only: dind can't put its certificates there",
                 BARE,
             ),
             "/certs/client" if volume.source.is_some() => notes.harm(
                 "certs-shared",
-                format!(
-                    "{}: /certs/client comes from one place for all jobs, which share certificates",
-                    title()
-                ),
+                "/certs/client comes from one place for all jobs, which share certificates",
                 BARE,
             ),
             _ => {}
@@ -318,18 +296,15 @@ fn warn_of_volumes(
 /// every job fails.
 pub(super) fn check_limit(
     runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    wanted: &[(String, Setting)],
+    config: &ConfigSection,
     count: usize,
     shown: &str,
 ) -> Result<()> {
-    let asked = wanted.iter().find_map(|(key, setting)| match setting {
-        Setting::Scalar(Scalar::Integer(limit)) if key == "services_limit" => Some(*limit),
-        _ => None,
-    });
-    let found = || docker.and_then(|docker| docker.get("services_limit")).and_then(Item::as_integer);
-    let limit = asked.or_else(found).and_then(|limit| usize::try_from(limit).ok());
-    match limit.filter(|limit| count > *limit) {
+    let asked = match config.setting(DOCKER, "services_limit") {
+        Some(Setting::Scalar(Scalar::Integer(limit))) => Some(*limit),
+        _ => runner.docker_number("services_limit"),
+    };
+    match asked.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| count > *limit) {
         None => Ok(()),
         Some(limit) => Err(fault(
             "services-limit",
@@ -345,23 +320,16 @@ pub(super) fn check_limit(
 
 /// An allow-list of privileged images is only as narrow as its widest element, and elements that are
 /// there stay.
-pub(super) fn warn_of_extra(
-    runner: &Runner<'_>,
-    key: &str,
-    found: &[&str],
-    wanted: &[String],
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn_of_extra(runner: &Runner<'_>, key: &str, config: &ConfigSection, notes: &mut Notes) {
+    let wanted = config.list(DOCKER, key);
     // Those that open the wall are said by themselves.
     let is_hole = |element: &str| key == wall::LIST && wall::is_hole(element, config);
     let is_extra = |element: &&str| !wanted.iter().any(|wanted| wanted == element) && !is_hole(element);
-    let extra: Vec<&str> = found.iter().copied().filter(is_extra).collect();
+    let extra: Vec<&str> = runner.docker_strings(key).into_iter().filter(is_extra).collect();
     if !extra.is_empty() {
-        let (title, extra) = (runner.title(), extra.join(", "));
         notes.warn(
             "allow-list-wider",
-            format!("{title}: {key} also allows {extra}, which the profile does not ask for"),
+            format!("{key} also allows {}, which the profile does not ask for", extra.join(", ")),
             mend!("take those elements out of {} by hand if nobody needs them", key),
         );
     }

@@ -22,8 +22,8 @@ pub(super) struct ConfigComparison<'a> {
     pub(super) config: &'a ConfigSection,
     pub(super) toml: &'a Toml,
     pub(super) file: &'a str,
-    pub(super) notes: &'a mut Notes,
-    pub(super) values: &'a mut Vec<ValueChange>,
+    pub(super) notes: Notes,
+    pub(super) values: Vec<ValueChange>,
     pub(super) edits: Vec<Edit>,
 }
 
@@ -149,7 +149,7 @@ impl ConfigComparison<'_> {
             Setting::List(wanted) => {
                 let found = list()?;
                 if let Some(runner) = runner.filter(|_| key.starts_with("allowed_privileged_")) {
-                    runner::warn_of_extra(runner, key, &found, wanted, self.config, self.notes);
+                    runner::warn_of_extra(runner, key, self.config, &mut self.notes);
                 }
                 // Of two variables with one name the last one counts.
                 let known: BTreeMap<_, _> =
@@ -188,18 +188,13 @@ impl ConfigComparison<'_> {
     }
 
     /// Hold the services against the file. One that has a host name of a wanted one is that one.
-    fn plan_services(
-        &mut self,
-        config: &ConfigSection,
-        runner: &Runner<'_>,
-        docker: Option<&dyn TableLike>,
-    ) -> Result<()> {
-        let is_asked = config.of(DOCKER).iter().any(|(key, _)| key == "services_limit");
-        if config.services.is_empty() && !is_asked {
+    fn plan_services(&mut self, runner: &Runner<'_>) -> Result<()> {
+        let config = self.config;
+        if config.services.is_empty() && config.setting(DOCKER, "services_limit").is_none() {
             return Ok(());
         }
         let step = ["docker", "services"].map(Step::from);
-        let found = match docker.and_then(|docker| docker.get("services")) {
+        let found = match runner.docker_item("services") {
             None => Vec::new(),
             Some(item) => tables(item).ok_or_else(|| {
                 wrong_shape(Some(runner), self.toml, item, &dotted(&step), "a list of tables", self.file)
@@ -227,19 +222,24 @@ impl ConfigComparison<'_> {
                 self.plan_value(at, item, setting)?;
             }
         }
-        runner::check_limit(runner, docker, config.of(DOCKER), count, self.file)
+        runner::check_limit(runner, config, count, self.file)
     }
 
     /// Hold one runner against the profile.
-    pub(super) fn plan_runner(&mut self, config: &ConfigSection, runner: &Runner<'_>) -> Result<()> {
-        let docker = runner.docker(self.toml, self.file)?;
-        if config.is_for_docker() {
-            runner::check_reads(runner, DOCKER, self.file)?;
-            runner::refuse_clash(runner, docker, config, self.file, self.notes)?;
-            runner::warn(runner, docker, config, self.notes);
+    pub(super) fn plan_runner(&mut self, runner: &Runner<'_>) -> Result<()> {
+        if let Some(item) = runner.table.get("docker").filter(|item| !item.is_table_like()) {
+            return Err(wrong_shape(Some(runner), self.toml, item, "docker", "a table", self.file));
         }
-        self.plan_tables(config, Some(runner))?;
-        self.plan_services(config, runner, docker)
+        self.notes.about = format!("{}: ", runner.title());
+        if self.config.is_for_docker() {
+            runner::check_reads(runner, DOCKER, self.file)?;
+            runner::refuse_clash(runner, self.config, self.file, &mut self.notes)?;
+            runner::warn(runner, self.config, &mut self.notes);
+        }
+        self.plan_tables(Some(runner))?;
+        self.plan_services(runner)?;
+        self.notes.about.clear();
+        Ok(())
     }
 
     /// The certificates of `[ca]`, by the name that they have for the server of this runner.
@@ -253,12 +253,12 @@ impl ConfigComparison<'_> {
     }
 
     /// Hold the tables of one runner against the profile, or those outside of all runners.
-    pub(super) fn plan_tables(&mut self, config: &ConfigSection, runner: Option<&Runner<'_>>) -> Result<()> {
+    pub(super) fn plan_tables(&mut self, runner: Option<&Runner<'_>>) -> Result<()> {
         let top: &dyn TableLike = match runner {
             Some(runner) => runner.table,
             None => self.toml.root(),
         };
-        for (section, settings) in config.tables(runner.is_some()) {
+        for (section, settings) in self.config.tables(runner.is_some()) {
             let path = if *section == GLOBAL { None } else { Some(section.split('.')) };
             let steps: Vec<&str> = path.into_iter().flatten().skip(usize::from(runner.is_some())).collect();
             if let Some(runner) = runner {
@@ -314,10 +314,9 @@ impl ConfigComparison<'_> {
     fn leave_tls_verify(&mut self, place: WantedValue<'_, '_>, item: Option<&Item>, setting: &Setting) {
         let is_on = item.and_then(Item::as_bool).unwrap_or_default();
         if is_on && setting.is_default(place.section, place.key) {
-            let keys = ["tls_verify".into()];
             self.notes.warn(
                 "tls-verify-remote",
-                format!("{} is left alone, `host` is an address of a network", place.name(&keys)),
+                "tls_verify is left alone, `host` is an address of a network",
                 "it is about the link from gitlab-runner to that daemon, not about dind",
             );
         }
@@ -326,8 +325,7 @@ impl ConfigComparison<'_> {
 
 /// True where gitlab-runner reaches its daemon by a network: another machine's, or one to which it has certificates.
 fn has_link(runner: &Runner<'_>) -> bool {
-    let path = runner.docker_table().and_then(|docker| docker.get("tls_cert_path")).and_then(Item::as_str);
-    let has_path = path.is_some_and(|path| !path.is_empty());
+    let has_path = runner.docker_text("tls_cert_path").is_some_and(|path| !path.is_empty());
     runner.is_remote() || (has_path && runner.daemon().is_some_and(|host| host.starts_with("tcp://")))
 }
 

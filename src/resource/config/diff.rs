@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use toml_edit::Item;
 
 use super::comparison::ConfigComparison;
 use crate::change::{Notes, ValueChange};
@@ -16,11 +15,10 @@ use crate::resource::settings::ConfigSection;
 use crate::resource::{gate, runner};
 use crate::runner_config::edits::RecordedEdits;
 use crate::runner_config::{self, Notation, Runner, WrongType};
-use crate::text::position::TextError;
 use crate::text::toml_patch::{Edit, Patched, Toml};
 
 /// What was found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct ConfigDiff {
     /// The profile is about at least one of the runners.
     pub(super) is_meant: bool,
@@ -55,33 +53,40 @@ pub(super) struct EditedConfig {
     pub(super) diff: Box<ConfigDiff>,
 }
 
-/// Look at the bytes of a file that people know as `shown`. `names` are those that the command line has.
+/// Look at a file that people know as `shown`. `names` are those that the command line has.
 ///
 /// # Errors
-/// The outer one when the bytes are no TOML, the inner one when something in them can't be.
-pub(super) fn diff(
-    config: &ConfigSection,
-    bytes: &[u8],
-    names: &[String],
-    shown: &str,
-) -> Result<Result<ConfigDiff>, TextError> {
-    let toml = Toml::parse(bytes)?;
-    Ok(whole(config, &toml, names, shown))
-}
-
-fn whole(config: &ConfigSection, toml: &Toml, names: &[String], shown: &str) -> Result<ConfigDiff> {
+/// When something in it can't be.
+pub(super) fn diff(config: &ConfigSection, toml: &Toml, names: &[String], shown: &str) -> Result<ConfigDiff> {
     let look = |toml: &Toml| -> Result<(ConfigDiff, Vec<Edit>)> {
         let runners = runner_config::list(toml, shown)?;
         let meant = runner::select(&runners, &config.executors, names, shown)?;
-        let mut found = ConfigDiff {
+        let (notes, values, edits) = Default::default();
+        let mut comparison = ConfigComparison { config, toml, file: shown, notes, values, edits };
+        comparison.plan_tables(None)?;
+        for runner in &meant {
+            comparison.plan_runner(runner)?;
+        }
+        for runner in runners.iter().filter(|_| config.trusts_authority) {
+            comparison.plan_authority(runner)?;
+        }
+        let is_on = |key: &&str| meant.iter().any(|runner| runner.docker_flag(key) == Some(true));
+        let executor = |runner: &Runner<'_>| runner.text("executor").map(str::to_owned);
+        let ConfigComparison { notes, values, edits, .. } = comparison;
+        let found = ConfigDiff {
+            is_meant: !meant.is_empty(),
             executors: runners.iter().filter_map(executor).collect(),
+            needs_daemon: meant.iter().any(|runner| runner.has_usual_daemon()),
+            on: gate::ASKED.into_iter().filter(is_on).collect(),
+            notes,
+            values,
+            edits: None,
             wrong_types: runner_config::wrong_types(toml),
             policies: runner_config::odd_policies(toml),
             has_no_slot: runner_config::slots(toml) < 1,
             notations: runner_config::notations(toml, shown),
-            ..ConfigDiff::default()
+            after: None,
         };
-        let edits = found.hold(config, toml, &runners, &meant, shown)?;
         Ok((found, edits))
     };
     let (mut diff, edits) = look(toml)?;
@@ -97,45 +102,4 @@ fn whole(config: &ConfigSection, toml: &Toml, names: &[String], shown: &str) -> 
         diff.after = Some(EditedConfig { text, diff: Box::new(look(new.as_ref().unwrap_or(toml))?.0) });
     }
     Ok(diff)
-}
-
-fn executor(runner: &Runner<'_>) -> Option<String> {
-    runner.text("executor").map(str::to_owned)
-}
-
-impl ConfigDiff {
-    /// Hold runners of a document against the profile, and what stands outside of them.
-    fn hold(
-        &mut self,
-        config: &ConfigSection,
-        toml: &Toml,
-        runners: &[Runner<'_>],
-        meant: &[&Runner<'_>],
-        file: &str,
-    ) -> Result<Vec<Edit>> {
-        self.is_meant |= !meant.is_empty();
-        self.needs_daemon |= meant.iter().any(|runner| runner.has_usual_daemon());
-        let Self { notes, values, .. } = self;
-        let mut comparison = ConfigComparison { config, toml, file, notes, values, edits: Vec::new() };
-        comparison.plan_tables(config, None)?;
-        for runner in meant {
-            comparison.plan_runner(config, runner)?;
-        }
-        if config.trusts_authority {
-            for runner in runners {
-                comparison.plan_authority(runner)?;
-            }
-        }
-        let edits = comparison.edits;
-        for key in gate::ASKED {
-            let is_on = |runner: &&&Runner<'_>| {
-                let value = runner.docker_table().and_then(|docker| docker.get(key));
-                value.and_then(Item::as_bool).unwrap_or_default()
-            };
-            if meant.iter().any(|runner| is_on(&runner)) {
-                self.on.insert(key);
-            }
-        }
-        Ok(edits)
-    }
 }

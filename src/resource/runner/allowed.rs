@@ -1,12 +1,10 @@
 //! The allow-lists of a runner's services, held against Docker-in-Docker as jobs bring it, and as the file has it.
 
-use toml_edit::TableLike;
-
 use super::services;
-use crate::change::Notes;
+use crate::change::{Harm, Note, Notes};
 use crate::resource::settings::ConfigSection;
 use crate::runner_config::dind::is_dind;
-use crate::runner_config::{DOCKER, IMAGE, Runner, strings_at};
+use crate::runner_config::{DOCKER, IMAGE, Runner};
 use crate::text::glob;
 
 /// The list of services that may be privileged.
@@ -16,35 +14,29 @@ const PRIVILEGED: &str = "allowed_privileged_services";
 const SPELLINGS: [&str; 2] = ["", "docker.io/library/"];
 
 /// Say which dind the lists keep from jobs. What the profile adds to them is in them.
-pub(super) fn warn(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
     for (key, effect) in [
         (PRIVILEGED, "so that dind runs unprivileged and dies"),
         ("allowed_services", "so that jobs with dind are refused"),
     ] {
-        let found = strings_at(docker, key);
+        let found = runner.docker_strings(key);
         let asked = config.list(DOCKER, key).iter().map(String::as_str);
         let all: Vec<&str> = found.iter().copied().chain(asked).collect();
         if all.is_empty() {
             continue;
         }
-        let list = AllowList { title: runner.title(), key, effect, patterns: all };
+        let list = AllowList { key, effect, patterns: all };
         if config.brings_dind() {
             list.warn_of_malformed(found.len(), notes);
             list.warn_of_usual(config.is_rootless(), notes);
         }
         if key == PRIVILEGED {
-            list.warn_of_unlisted(docker, config, notes);
+            list.warn_of_unlisted(runner, config, notes);
         }
     }
 }
 
 struct AllowList<'a> {
-    title: String,
     key: &'static str,
     /// What becomes of a dind that it does not match.
     effect: &'static str,
@@ -57,13 +49,13 @@ impl AllowList<'_> {
     }
 
     fn warn_of_malformed(&self, of_file: usize, notes: &mut Notes) {
-        let Self { title, key, .. } = self;
+        let key = self.key;
         for (index, pattern) in self.patterns.iter().enumerate().take(of_file) {
             if glob::matches(pattern, "").is_none() {
                 notes.harm_by(
                     "allow-list-malformed",
                     key,
-                    format!("{title}: element {index} of {key} is not a pattern and matches nothing"),
+                    format!("element {index} of {key} is not a pattern and matches nothing"),
                     "correct its brackets; `*` stops at a `/`, `**` does not",
                 );
             }
@@ -72,7 +64,7 @@ impl AllowList<'_> {
 
     /// The images that jobs usually name, of the kind that the profile is for.
     fn warn_of_usual(&self, is_rootless: bool, notes: &mut Notes) {
-        let Self { title, key, effect, .. } = self;
+        let Self { key, effect, .. } = self;
         let images = |kind: &str| -> Vec<String> {
             let names = ["docker:dind".to_owned(), format!("{IMAGE}-dind")];
             let spelt = SPELLINGS
@@ -94,26 +86,30 @@ impl AllowList<'_> {
             notes.harm_by(
                 "allow-list-misses-dind",
                 key,
-                format!("{title}: {key} matches no usual dind image, {effect}"),
+                format!("{key} matches no usual dind image, {effect}"),
                 mend!(
                     "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {}",
                     key
                 ),
             );
         } else {
-            notes.warn_by(
+            let note = Note::new(
                 "allow-list-one-spelling",
-                key,
-                format!("{title}: {key} does not match {}, {effect} where a job brings one of these", missed.join(", ")),
+                format!(
+                    "{key} does not match {}, {effect} where a job brings one of these",
+                    missed.join(", ")
+                ),
                 "the name counts as the job writes it, with docker.io/library/ or without: list what jobs bring",
+                Harm::None,
             );
+            notes.say(Note { key: Some(key), ..note });
         }
     }
 
     /// A service of the file that the list does not name, as it is written there.
-    fn warn_of_unlisted(&self, docker: Option<&dyn TableLike>, config: &ConfigSection, notes: &mut Notes) {
-        let Self { title, key, .. } = self;
-        for service in services::kept(docker, config) {
+    fn warn_of_unlisted(&self, runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
+        let key = self.key;
+        for service in services::kept(runner, config) {
             if service.image.contains('$') || self.allows(service.image) {
                 continue;
             }
@@ -121,11 +117,14 @@ impl AllowList<'_> {
                 "service-not-allowed",
                 key,
                 format!(
-                    "{title}: docker.services[{}] is Docker-in-Docker, and no element of {key} matches its name as it \
+                    "docker.services[{}] is Docker-in-Docker, and no element of {key} matches its name as it \
                      is written there: it runs unprivileged and dies",
                     service.index
                 ),
-                mend!("add its name to {}, which makes it privileged for every job; or take the service out", key),
+                mend!(
+                    "add its name to {}, which makes it privileged for every job; or take the service out",
+                    key
+                ),
             );
         }
     }

@@ -1,11 +1,9 @@
 //! The daemon that a profile gives jobs, and what in a runner's values keeps them from it.
 
-use toml_edit::{Item, TableLike};
-
 use super::services;
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
-use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume, strings_at};
+use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume};
 use crate::text::script::handed_on;
 
 /// Where a job's `docker` finds the daemon that a profile gives it.
@@ -74,20 +72,14 @@ impl<'p> Daemon<'p> {
 /// A runner, and the daemon that its jobs are to have.
 struct Case<'c> {
     runner: &'c Runner<'c>,
-    docker: Option<&'c dyn TableLike>,
     config: &'c ConfigSection,
     daemon: Daemon<'c>,
 }
 
 /// Say what keeps jobs from the daemon: nothing else would.
-pub(super) fn warn(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
     let Some(daemon) = Daemon::of(config) else { return };
-    let case = Case { runner, docker, config, daemon };
+    let case = Case { runner, config, daemon };
     if !case.warn_of_network(notes) {
         case.warn_of_docker_host(notes);
     }
@@ -96,25 +88,21 @@ pub(super) fn warn(
     case.warn_of_socket_place(notes);
     if case.config.brings_dind() {
         if let (Daemon::Service(directory), Some(port)) = (&case.daemon, case.daemon.port()) {
-            services::warn_of_other_daemon(runner, docker, config, (directory, port), notes);
+            services::warn_of_other_daemon(runner, config, (directory, port), notes);
         }
-        services::warn_of_limit(runner, docker, config, notes);
-        services::warn_of_no_wait(runner, docker, notes);
+        services::warn_of_limit(runner, config, notes);
+        services::warn_of_no_wait(runner, notes);
     }
 }
 
 impl Case<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
-        self.docker.and_then(|docker| docker.get(key)).and_then(Item::as_str)
-    }
-
     /// A variable of every job, as it will be.
     fn variable(&self, name: &str) -> Option<&str> {
         let value = |element: &'_ str| {
             element.split_once('=').is_some_and(|(key, _)| key == name).then_some(name.len() + 1)
         };
         let asked = self.config.list(RUNNERS, "environment").iter().map(String::as_str);
-        let found = strings_at(Some(self.runner.table), "environment").into_iter();
+        let found = self.runner.environment().into_iter();
         // Of several the last one counts, and the profile's replaces it.
         found.chain(asked).rev().find_map(|element| value(element).and_then(|at| element.get(at..)))
     }
@@ -122,19 +110,18 @@ impl Case<'_> {
     /// A network in which a service has no address of its own, so that no name leads there. True where the job shares
     /// the network of its service, whose address is then its own.
     fn warn_of_network(&self, notes: &mut Notes) -> bool {
-        let Some(mode) = self.text("network_mode") else { return false };
-        let title = self.runner.title();
+        let Some(mode) = self.runner.docker_text("network_mode") else { return false };
         if mode == "none" {
             notes.harm(
                 "network-none",
-                format!("{title}: network_mode = \"none\": jobs reach no server, not even GitLab for their sources"),
+                "network_mode = \"none\": jobs reach no server, not even GitLab for their sources",
                 "take network_mode out",
             );
             return true;
         }
         let is_shared = mode == "host" || mode.starts_with("container:");
         let Some(port) = self.daemon.port().filter(|_| is_shared) else { return false };
-        let names = strings_at(self.docker, "extra_hosts");
+        let names = self.runner.docker_strings("extra_hosts");
         let is_own =
             |host: &str| ["tcp://localhost", "tcp://127.0.0.1"].iter().any(|own| host.starts_with(own));
         let has_way = names.iter().any(|name| name.starts_with("docker:"))
@@ -142,10 +129,7 @@ impl Case<'_> {
         if !has_way {
             notes.harm(
                 "dind-network",
-                format!(
-                    "{title}: with this network_mode services have no address of their own: the name `docker` leads jobs \
-                     nowhere"
-                ),
+                "with this network_mode services have no address of their own: the name `docker` leads jobs nowhere",
                 mend!("take network_mode out; or, for one job at a time, let `environment` have \
                      \"DOCKER_HOST=tcp://localhost:{}\"", port),
             );
@@ -167,9 +151,8 @@ impl Case<'_> {
             notes.harm(
                 "docker-host-wrong",
                 format!(
-                    "{}: DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
-                     themselves can't connect",
-                    self.runner.title()
+                    "DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
+                     themselves can't connect"
                 ),
                 mend!("take DOCKER_HOST out of `{}`, or say {}", key, right),
             );
@@ -209,7 +192,7 @@ impl Case<'_> {
         };
         notes.harm(
             "docker-tls-wrong",
-            format!("{}: {what}. Jobs that do not set it themselves can't connect", self.runner.title()),
+            format!("{what}. Jobs that do not set it themselves can't connect"),
             repair,
         );
     }
@@ -232,16 +215,15 @@ impl Case<'_> {
         if !wanted.any(|volume| volume.daemon_socket().is_some()) {
             return;
         }
-        for (index, volume) in strings_at(self.docker, "volumes").into_iter().enumerate() {
+        for (index, volume) in self.runner.docker_strings("volumes").into_iter().enumerate() {
             let volume = Volume::parse(volume);
             let is_other = volume.host_path().is_some() && volume.daemon_socket().is_none();
             if volume.takes_socket_place() && is_other {
                 notes.warn(
                     "docker-sock-other",
                     format!(
-                        "{}: docker.volumes[{index}] has another path of the host than a daemon's usual socket where jobs \
-                         look for it: they reach one only if a daemon listens there, and have its rights",
-                        self.runner.title()
+                        "docker.volumes[{index}] has another path of the host than a daemon's usual socket where jobs \
+                         look for it: they reach one only if a daemon listens there, and have its rights"
                     ),
                     mend!("where none does: take docker.volumes[{}] out, and run apply again", index),
                 );
@@ -253,13 +235,12 @@ impl Case<'_> {
     fn warn_of_socket_place(&self, notes: &mut Notes) {
         let brings_socket = |volume: &String| Volume::parse(volume).is_where_clients_look();
         if self.config.list(DOCKER, "volumes").iter().any(brings_socket) {
-            let kept = services::kept(self.docker, self.config);
+            let kept = services::kept(self.runner, self.config);
             for service in kept.filter(|service| !service.is_rootless()) {
-                let title = self.runner.title();
                 notes.warn(
                     "docker-sock-place",
                     format!(
-                        "{title}: docker.services[{0}] is Docker-in-Docker, which dies where the host's socket is mounted: \
+                        "docker.services[{}] is Docker-in-Docker, which dies where the host's socket is mounted: \
                          each job waits for it, and one that asks for it by DOCKER_HOST fails",
                         service.index
                     ),
@@ -270,16 +251,15 @@ impl Case<'_> {
         if !self.config.brings_dind() || self.config.is_rootless() || self.daemon.port().is_none() {
             return;
         }
-        for (index, volume) in strings_at(self.docker, "volumes").into_iter().enumerate() {
+        for (index, volume) in self.runner.docker_strings("volumes").into_iter().enumerate() {
             let volume = Volume::parse(volume);
             // What is of the host is refused before.
             if volume.takes_socket_place() && volume.host_path().is_none() {
                 notes.harm(
                     "docker-sock-place",
                     format!(
-                        "{}: docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \
-                         dies with \"can't create unix socket\"",
-                        self.runner.title()
+                        "docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \
+                         dies with \"can't create unix socket\""
                     ),
                     mend!("take docker.volumes[{}] out", index),
                 );

@@ -1,37 +1,30 @@
 //! The services that `config.toml` gives jobs: those with a daemon, and how many there may be.
 
-use toml_edit::{Item, TableLike};
-
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
 use crate::runner_config::dind::{CONTAINERD, DindService};
-use crate::runner_config::{DOCKER, Runner, host_names, strings_at, tables};
+use crate::runner_config::{DOCKER, Runner, host_names, tables};
 
 /// Storage drivers that containerd does not have by these names.
 const OLD_DRIVERS: [&str; 4] = ["overlay2", "overlay", "aufs", "devicemapper"];
 
 /// The services with a daemon that the profile does not replace by one of its own, with the same host name.
-pub(super) fn kept<'d>(
-    docker: Option<&'d dyn TableLike>,
-    config: &ConfigSection,
-) -> impl Iterator<Item = DindService<'d>> {
+pub(super) fn kept<'r>(runner: &Runner<'r>, config: &ConfigSection) -> impl Iterator<Item = DindService<'r>> {
     let is_replaced = |service: &DindService<'_>| {
         let names = host_names(service.image, service.text("alias"));
         config.services.iter().any(|wanted| wanted.host_names().iter().any(|name| names.contains(name)))
     };
-    DindService::of(docker).filter(move |service| !is_replaced(service))
+    DindService::of(runner.docker_table()).filter(move |service| !is_replaced(service))
 }
 
 /// A daemon that serves another thing than the profile has jobs ask for.
 pub(super) fn warn_of_other_daemon(
     runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
     config: &ConfigSection,
     (directory, port): (&str, u16),
     notes: &mut Notes,
 ) {
-    let title = runner.title();
-    for service in kept(docker, config) {
+    for service in kept(runner, config) {
         let at = format!("docker.services[{}]", service.index);
         let variables = service.strings("environment");
         let own = variables.iter().rev().find_map(|element| element.strip_prefix("DOCKER_TLS_CERTDIR="));
@@ -43,7 +36,7 @@ pub(super) fn warn_of_other_daemon(
             };
             notes.harm(
                 "dind-service-tls",
-                format!("{title}: {at} has another DOCKER_TLS_CERTDIR than the profile: {harm}"),
+                format!("{at} has another DOCKER_TLS_CERTDIR than the profile: {harm}"),
                 mend!("take DOCKER_TLS_CERTDIR out of `environment` of {}", at),
             );
         }
@@ -59,7 +52,7 @@ pub(super) fn warn_of_other_daemon(
             notes.harm(
                 "dind-service-command",
                 format!(
-                    "{title}: `command` of {at} takes the place of what the image does by itself, and names no port \
+                    "`command` of {at} takes the place of what the image does by itself, and names no port \
                      {port}: jobs can't connect"
                 ),
                 mend!("let `command` of {} have options of dockerd alone, which begin with -", at),
@@ -70,7 +63,7 @@ pub(super) fn warn_of_other_daemon(
             notes.harm(
                 "dind-service-tls",
                 format!(
-                    "{title}: by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
+                    "by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
                      jobs' network commands it"
                 ),
                 mend!("take --tlsverify=false out of `command` of {}", at),
@@ -81,30 +74,23 @@ pub(super) fn warn_of_other_daemon(
 
 /// gitlab-runner counts the services of `config.toml` with those of the job, which brings Docker-in-Docker where the
 /// file does not.
-pub(super) fn warn_of_limit(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn_of_limit(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
     let is_ours = config.setting(DOCKER, "services_limit").is_some();
-    let limit = docker.and_then(|docker| docker.get("services_limit")).and_then(Item::as_integer);
+    let limit = runner.docker_number("services_limit");
     // A profile's own number is held against the services where they are planned; below 0 there is no limit.
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|_| !is_ours) else {
         return;
     };
-    let count =
-        docker.and_then(|docker| docker.get("services")).and_then(tables).map_or(0, |found| found.len());
-    let has_dind = DindService::of(docker).next().is_some() || !config.services.is_empty();
+    let count = runner.docker_item("services").and_then(tables).map_or(0, |found| found.len());
+    let has_dind = DindService::of(runner.docker_table()).next().is_some() || !config.services.is_empty();
     let needed = count + usize::from(!has_dind);
     if limit < needed {
         notes.harm_by(
             "services-limit-low",
             "services_limit",
             format!(
-                "{}: services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
-                 requested\"",
-                runner.title()
+                "services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
+                 requested\""
             ),
             mend!("let services_limit be {} or more, or take it out", needed),
         );
@@ -112,27 +98,22 @@ pub(super) fn warn_of_limit(
 }
 
 /// A storage driver that `environment` gives the daemons in services, and that one of today may not have.
-pub(super) fn warn_of_driver(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn_of_driver(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
     if !runner.has_executor("docker") || runner.is_remote() {
         return;
     }
-    let environment = strings_at(Some(runner.table), "environment");
+    let environment = runner.environment();
     let driver = environment.iter().rev().find_map(|element| element.strip_prefix("DOCKER_DRIVER="));
     let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { return };
-    let title = runner.title();
     let repair =
         "take DOCKER_DRIVER out of `environment` in config.toml: each release finds the right one by itself";
-    let keeps: Vec<_> = DindService::of(docker).map(|service| service.keeps_with_containerd()).collect();
+    let keeps: Vec<_> =
+        DindService::of(runner.docker_table()).map(|service| service.keeps_with_containerd()).collect();
     if keeps.contains(&Some(true)) {
         notes.harm(
             "storage-driver",
             format!(
-                "{title}: DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
+                "DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
                  (\"snapshotter not loaded: {driver}\")"
             ),
             repair,
@@ -141,7 +122,7 @@ pub(super) fn warn_of_driver(
         notes.warn(
             "storage-driver",
             format!(
-                "{title}: DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
+                "DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
                  {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
             ),
             repair,
@@ -150,16 +131,11 @@ pub(super) fn warn_of_driver(
 }
 
 /// Without the wait a job starts before dind has made its certificates.
-pub(super) fn warn_of_no_wait(runner: &Runner<'_>, docker: Option<&dyn TableLike>, notes: &mut Notes) {
-    let timeout =
-        docker.and_then(|docker| docker.get("wait_for_services_timeout")).and_then(Item::as_integer);
-    if timeout.is_some_and(|timeout| timeout < 0) {
+pub(super) fn warn_of_no_wait(runner: &Runner<'_>, notes: &mut Notes) {
+    if runner.docker_number("wait_for_services_timeout").is_some_and(|timeout| timeout < 0) {
         notes.harm(
             "wait-for-services-off",
-            format!(
-                "{}: wait_for_services_timeout is negative: jobs start before dind has its certificates",
-                runner.title()
-            ),
+            "wait_for_services_timeout is negative: jobs start before dind has its certificates",
             "take it out (30 seconds), or give a positive number",
         );
     }

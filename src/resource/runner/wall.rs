@@ -1,10 +1,8 @@
 //! Values that take away what a profile keeps from jobs: `privileged = false` alone is no wall.
 
-use toml_edit::{Item, TableLike};
-
 use crate::change::Notes;
 use crate::resource::settings::{ConfigSection, Setting};
-use crate::runner_config::{DOCKER, Exposure, Grant, Runner, Volume, allows_anybody, exposures, strings_at};
+use crate::runner_config::{DOCKER, Exposure, Grant, Runner, Volume, allows_anybody, exposures};
 use crate::text::glob;
 use crate::text::toml_patch::Scalar;
 
@@ -44,19 +42,13 @@ pub(super) fn is_hole(element: &str, config: &ConfigSection) -> bool {
 }
 
 /// Say what of a runner's values opens the wall that the profile is.
-pub(super) fn warn(
-    runner: &Runner<'_>,
-    docker: Option<&dyn TableLike>,
-    config: &ConfigSection,
-    notes: &mut Notes,
-) {
+pub(super) fn warn(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
     if !is_wanted(config) {
         return;
     }
-    let mut found = exposures(docker, &|key| texts(config, key));
-    let services = docker.and_then(|docker| docker.get("services_privileged")).and_then(Item::as_bool);
-    if config.wants("services_privileged", true) || services == Some(true) {
-        for (index, element) in strings_at(docker, LIST).into_iter().enumerate() {
+    let mut found = exposures(runner.docker_table(), &|key| texts(config, key));
+    if config.wants("services_privileged", true) || runner.docker_flag("services_privileged") == Some(true) {
+        for (index, element) in runner.docker_strings(LIST).into_iter().enumerate() {
             if is_hole(element, config) {
                 let grant = Grant::Root(if allows_anybody(element) {
                     "bring an image of their own as a privileged service"
@@ -67,7 +59,6 @@ pub(super) fn warn(
             }
         }
     }
-    let title = runner.title();
     for Exposure { place, grant } in found {
         let repair = mend!(
             "take {} out; jobs that need it are trusted with the host, and get a runner of their own",
@@ -76,14 +67,12 @@ pub(super) fn warn(
         match grant {
             Grant::Root(grant) => notes.harm(
                 "wall-open",
-                format!(
-                    "{title}: by {place} jobs {grant}: the profile keeps nothing from a job that wants it"
-                ),
+                format!("by {place} jobs {grant}: the profile keeps nothing from a job that wants it"),
                 repair,
             ),
             Grant::Layer(grant) => notes.warn(
                 "wall-thinner",
-                format!("{title}: by {place} jobs {grant}: one wall less between them and the host"),
+                format!("by {place} jobs {grant}: one wall less between them and the host"),
                 repair,
             ),
         }
