@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Facts, MOST_BYTES};
-use crate::change::FileKind;
-pub use crate::sys::sudo::PolicyText;
+use crate::change::{FileKind, Seen};
+pub use crate::sys::sudo::{PolicyFile, PolicyText};
 use crate::text::sudo_line::{LineKind, lines};
 
 /// More than anybody includes.
@@ -21,42 +21,53 @@ pub const RUST_SUDOERS: &str = "/etc/sudoers-rs";
 /// What stands for a file of ours that is not there.
 pub const NO_RULE: &[u8] = b"# No rule at all.\n";
 
-/// What each sudo begins with, where it is there, and all that follows from it, as if `ours` said this.
+/// What each sudo begins with, where it is there.
+///
+/// # Errors
+/// When one can't be read.
+pub fn mains(facts: &Facts<'_>) -> Result<Vec<(&'static Path, Seen)>> {
+    let mut found = Vec::new();
+    for main in [SUDOERS[0], SUDOERS[1], RUST_SUDOERS].map(Path::new) {
+        if main == Path::new(SUDOERS[1]) && !found.is_empty() {
+            continue;
+        }
+        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
+        found.extend(file.map(|file| (main, file)));
+    }
+    Ok(found)
+}
+
+/// All that follows from each of them, as if `ours` said this.
 ///
 /// # Errors
 /// When a main file can't be read.
 pub fn whole(facts: &Facts<'_>, ours: &Path, candidate: &[u8]) -> Result<Vec<PolicyText>> {
-    let mut found = Vec::new();
-    for main in [SUDOERS[0], SUDOERS[1], RUST_SUDOERS].map(Path::new) {
-        let is_second = main == Path::new(SUDOERS[1]) && !found.is_empty();
-        let file = facts.file(main, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular && !is_second);
-        found.extend(file.map(|file| merged(facts, main, &file.bytes, ours, candidate)));
-    }
-    Ok(found)
+    let mains = mains(facts)?.into_iter();
+    Ok(mains.map(|(main, file)| merged(facts, main, &file.bytes, ours, candidate)).collect())
 }
 
 /// A file with these bytes and all that it includes.
 pub fn merged(facts: &Facts<'_>, file: &Path, bytes: &[u8], ours: &Path, candidate: &[u8]) -> PolicyText {
     let found = PolicyText::default();
     let mut walk = PolicyFiles { facts, ours, candidate, found, open: Vec::new(), files: 0 };
-    walk.read(file, bytes);
+    walk.read(file, bytes, (0, 0), None);
     walk.found
 }
 
 /// The names that sudo reads in a directory, in its order: every sudo skips others (sudoers(5), "Including other files").
-pub fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
+fn names(mut entries: Vec<(String, Option<FileKind>)>) -> Vec<String> {
     entries.retain(|(name, _)| is_read(name));
     entries.sort_by(|(one, _), (other, _)| one.cmp(other));
     entries.into_iter().map(|(name, _)| name).collect()
 }
 
 /// Whether sudo reads a file of this name in a directory.
-pub fn is_read(name: &str) -> bool {
+fn is_read(name: &str) -> bool {
     !name.contains('.') && !name.ends_with('~')
 }
 
 /// A path of a line that reads files: `%h` is the host's short name.
-pub fn path_of(facts: &Facts<'_>, path: &Path) -> PathBuf {
+fn path_of(facts: &Facts<'_>, path: &Path) -> PathBuf {
     let Some(text) = path.to_str().filter(|text| text.contains("%h")) else { return path.to_path_buf() };
     let name = facts.host_name().unwrap_or_default();
     PathBuf::from(text.replace("%h", name.split('.').next().unwrap_or_default()))
@@ -73,11 +84,11 @@ struct PolicyFiles<'a> {
 }
 
 impl PolicyFiles<'_> {
-    fn read(&mut self, file: &Path, bytes: &[u8]) {
+    fn read(&mut self, file: &Path, bytes: &[u8], changed: (i64, i64), by: Option<(usize, usize, usize)>) {
         let text = String::from_utf8_lossy(bytes);
         let beside = file.parent().unwrap_or(Path::new("/"));
         let raw: Vec<&str> = text.lines().collect();
-        let at = self.found.begin(file);
+        let at = self.found.begin(PolicyFile { path: file.to_path_buf(), changed, by });
         for line in lines(&text) {
             let LineKind::Include(it) = line.kind(beside) else {
                 for number in line.first..=line.last {
@@ -97,35 +108,36 @@ impl PolicyFiles<'_> {
                 let directory = paths.remove(0);
                 let mut all = self.facts.entries(&directory).unwrap_or_default();
                 let name = self.ours.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if self.ours.parent() == Some(&*directory) && !all.iter().any(|(known, _)| *known == name) {
-                    all.push((name, None));
+                if self.ours.parent() == Some(&*directory) {
+                    match all.iter().find(|(known, _)| *known == name) {
+                        None => all.push((name, None)),
+                        Some((_, Some(FileKind::Regular))) => {}
+                        Some(_) => self.found.passed.push(self.ours.to_path_buf()),
+                    }
                 }
                 paths.extend(names(all).iter().map(|name| directory.join(name)));
             }
+            let by = Some((at, line.first, line.last));
             for path in paths {
-                if let Some(why) = self
-                    .include(&path)
-                    .filter(|why| !it.is_directory || [CIRCLE, TOO_MANY].contains(&why.as_str()))
-                {
-                    self.found.lack(
-                        at,
-                        line.first,
-                        format!("it includes {}, which {why}", it.path.display()),
-                    );
-                    break;
+                let Some(why) = self.include(&path, by) else { continue };
+                if it.is_directory && ![CIRCLE, TOO_MANY].contains(&why.as_str()) {
+                    self.found.passed.push(path);
+                    continue;
                 }
+                self.found.lack(at, line.first, format!("it includes {}, which {why}", it.path.display()));
+                break;
             }
         }
     }
 
     /// Read it in, or say why that can't be.
-    fn include(&mut self, path: &Path) -> Option<String> {
+    fn include(&mut self, path: &Path, by: Option<(usize, usize, usize)>) -> Option<String> {
         self.files += 1;
         if self.files > MOST_FILES {
             return Some(TOO_MANY.to_owned());
         }
         if path == self.ours {
-            self.read(path, self.candidate);
+            self.read(path, self.candidate, (0, 0), by);
             return None;
         }
         match self.facts.file(path, MOST_BYTES) {
@@ -134,7 +146,7 @@ impl PolicyFiles<'_> {
                     return Some(CIRCLE.to_owned());
                 }
                 self.open.push(seen.identity);
-                self.read(path, &seen.bytes);
+                self.read(path, &seen.bytes, seen.changed, by);
                 self.open.pop();
                 None
             }

@@ -58,9 +58,9 @@ impl DropIn {
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = if changes.is_empty() {
                     policy.is_unchecked(written)
-                        && tell_broken(&policy.check_whole(facts, self.path), facts, notes)
+                        && tell_broken(&policy.check_whole(facts), facts, notes)
                 } else {
-                    policy.check_whole(facts, self.path)?;
+                    policy.check_whole(facts)?;
                     if self.works(context, Some(policy), notes) {
                         let name = &context.target.name;
                         let what = format!("{name} runs the commands of the profile by another rule");
@@ -81,7 +81,7 @@ impl DropIn {
             None if !changes.is_empty() => {
                 // To take a file away no policy is needed, but one that is broken is not touched.
                 if let Ok(policy) = Policy::read(context, self.path, &mut Notes::default()) {
-                    policy.check_whole(facts, self.path)?;
+                    policy.check_whole(facts)?;
                 }
             }
             _ => {}

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 
-pub use self::text::PolicyText;
+pub use self::text::{PolicyFile, PolicyText};
 use super::dir::Dir;
 use super::exec::{Finished, Tool, find_all, is_program};
 use super::root::Root;

@@ -1,12 +1,12 @@
 //! What lies in sudo's directory, and what is wrong with a file of sudo's whatever it says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use crate::change::{FileKind, Notes, Owner, Seen};
 use crate::facts::Facts;
-use crate::facts::sudo_policy::{RUST_SUDOERS, SUDOERS, is_read, names};
+use crate::facts::sudo_policy::{RUST_SUDOERS, SUDOERS};
 use crate::fault::{fault, look_and_move};
 use crate::policy::SUDOERS_DIRECTORY as DIRECTORY;
 use crate::repair::Repair;
@@ -60,17 +60,16 @@ pub(super) fn include_it(main: &Path) -> Repair {
     mend!("add that line at its end: $ echo '@includedir {0}' >> {1}; $ visudo -c -f {1}", DIRECTORY, main)
 }
 
-/// Tell what lies in the directory and is not a file, where sudo looks for files; returns the names that it reads.
-pub(super) fn look_around(facts: &Facts<'_>, notes: &mut Notes) -> Result<Vec<String>> {
-    let entries = facts.entries(Path::new(DIRECTORY))?;
-    for (name, kind) in entries.iter().filter(|(name, _)| is_read(name)) {
-        if *kind == Some(FileKind::Regular) {
-            continue;
-        }
-        let path = Path::new(DIRECTORY).join(name);
+/// Tell what lies in the directory and is not a file, where sudo looks for files.
+pub(super) fn look_around<'a>(
+    facts: &Facts<'_>,
+    passed: impl Iterator<Item = &'a PathBuf>,
+    notes: &mut Notes,
+) -> Result<()> {
+    for path in passed.filter(|path| path.parent() == Some(Path::new(DIRECTORY))) {
         let shown = path.display();
-        let repair = look_and_move(&path);
-        match facts.stat(&path)?.map(|seen| seen.kind) {
+        let repair = look_and_move(path);
+        match facts.stat(path)?.map(|seen| seen.kind) {
             Some(FileKind::Regular) => {}
             Some(kind @ (FileKind::Fifo | FileKind::Socket | FileKind::Device)) => {
                 let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
@@ -88,5 +87,5 @@ pub(super) fn look_around(facts: &Facts<'_>, notes: &mut Notes) -> Result<Vec<St
             ),
         }
     }
-    Ok(names(entries))
+    Ok(())
 }

@@ -7,6 +7,17 @@ use super::INPUT;
 /// A name under which nobody ever finds a file, for one that can't be read in.
 const MISSING: &str = "/proc/self/missing-";
 
+/// A file of the policy.
+#[derive(Debug)]
+pub struct PolicyFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// When it changed last.
+    pub changed: (i64, i64),
+    /// The file that includes it, with the numbers of the first and the last line that say so; `None` for the main one.
+    pub by: Option<(usize, usize, usize)>,
+}
+
 /// The text, and where each of its lines is from.
 #[derive(Debug, Default)]
 pub struct PolicyText {
@@ -14,16 +25,28 @@ pub struct PolicyText {
     /// File and line, for each line of the text.
     places: Vec<(usize, usize)>,
     /// The files that were read, the main one first.
-    files: Vec<PathBuf>,
+    pub files: Vec<PolicyFile>,
+    /// What lies in a directory that is read, and could not be read in.
+    pub passed: Vec<PathBuf>,
     /// What is wrong with lines that read others, each by its line of the text.
     lacks: Vec<(usize, String)>,
 }
 
 impl PolicyText {
     /// Begin a file; its number.
-    pub fn begin(&mut self, file: &Path) -> usize {
-        self.files.push(file.to_path_buf());
+    pub fn begin(&mut self, file: PolicyFile) -> usize {
+        self.files.push(file);
         self.files.len() - 1
+    }
+
+    /// The number of the file that a line of the text is from, which counts from 1, and its number there.
+    pub fn place(&self, line: usize) -> Option<(usize, usize)> {
+        self.places.get(line.checked_sub(1)?).copied()
+    }
+
+    /// Whether a line reads what can't be read.
+    pub fn lacks_any(&self) -> bool {
+        !self.lacks.is_empty()
     }
 
     /// Add a line of a file.
@@ -52,7 +75,7 @@ impl PolicyText {
 
     /// The file in which it begins.
     pub fn main(&self) -> &Path {
-        self.files.first().map_or(Path::new("/"), PathBuf::as_path)
+        self.files.first().map_or(Path::new("/"), |file| &file.path)
     }
 
     /// A complaint with the file and the line that the administrator knows.
@@ -77,7 +100,7 @@ impl PolicyText {
 
     /// File and line of a line of the text, which counts from 1.
     fn at(&self, line: usize) -> Option<String> {
-        let (file, number) = self.places.get(line.checked_sub(1)?)?;
-        Some(format!("{}:{number}", self.files.get(*file)?.display()))
+        let (file, number) = self.place(line)?;
+        Some(format!("{}:{number}", self.files.get(file)?.path.display()))
     }
 }
