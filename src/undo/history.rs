@@ -23,17 +23,6 @@ fn is_private_key(seen: &Seen) -> bool {
     seen.kind == FileKind::Regular && seen.bytes.windows(MARK.len()).any(|part| part == MARK)
 }
 
-/// The mode that a thing gets back: a private key stays its owner's alone, what lies in a home lends nobody the
-/// rights of its owner or group, and what sudo reads is root's alone to write.
-fn kept_mode(seen: &Seen, link: &HistoryEntry<'_>, side: &FileVersion) -> u32 {
-    let mode = match (&link.thing.place, link.record.kind.as_str()) {
-        (Place::Home { .. }, _) => side.mode & 0o1777,
-        (_, "sudoers" | "deploy") => side.mode & !0o022,
-        _ => side.mode,
-    };
-    if mode & 0o077 != 0 && is_private_key(seen) { mode & !0o077 } else { mode }
-}
-
 /// Where the way back leads.
 pub(super) enum Rewound {
     /// To this; `None` is nothing at all.
@@ -84,6 +73,54 @@ pub(super) fn all<'a>(
     histories
 }
 
+impl HistoryEntry<'_> {
+    fn is_file(&self) -> bool {
+        matches!(self.record.op, RecordedOp::File(_))
+    }
+
+    fn kind(&self) -> FileKind {
+        match self.record.op {
+            RecordedOp::Directory(_) => FileKind::Directory,
+            _ => FileKind::Regular,
+        }
+    }
+
+    /// The mode that a thing gets back: a private key stays its owner's alone, what lies in a home lends nobody the
+    /// rights of its owner or group, and what sudo reads is root's alone to write.
+    fn kept_mode(&self, seen: &Seen, side: &FileVersion) -> u32 {
+        let mode = match (&self.thing.place, self.record.kind.as_str()) {
+            (Place::Home { .. }, _) => side.mode & 0o1777,
+            (_, "sudoers" | "deploy") => side.mode & !0o022,
+            _ => side.mode,
+        };
+        if mode & 0o077 != 0 && is_private_key(seen) { mode & !0o077 } else { mode }
+    }
+
+    /// In a home files are made with the account's rights, and what root gave away stays given: both come back as the
+    /// account's own, whoever's they were.
+    fn restored_owner(&self, side: &FileVersion) -> Owner {
+        match &self.thing.place {
+            Place::Home { account, .. } if self.is_file() || matches!(side.owner, Owner::Ids(0, _)) => {
+                Owner::Account(account.clone())
+            }
+            _ => side.owner.clone(),
+        }
+    }
+
+    /// True when a thing is as the run found or left it.
+    fn fits(&self, live: &Facts<'_>, state: Option<&Seen>, side: Option<&FileVersion>) -> Result<bool> {
+        let (Some(thing), Some(side)) = (state, side) else {
+            return Ok(state.is_none() && side.is_none());
+        };
+        let owner = Some((thing.uid, thing.gid));
+        let modes = [side.mode, self.kept_mode(thing, side)];
+        Ok(thing.kind == self.kind()
+            && modes.contains(&thing.mode)
+            && (live.ids(&side.owner)? == owner || live.ids(&self.restored_owner(side))? == owner)
+            && side.digest.as_ref().is_none_or(|digest| *digest == journal::digest(&thing.bytes)))
+    }
+}
+
 impl PathHistory<'_> {
     /// The kind of resource that changed it.
     pub(super) fn kind(&self) -> &str {
@@ -118,7 +155,7 @@ impl PathHistory<'_> {
 
     /// What may be shown of it: as little as the strictest of the runs.
     pub(super) fn shown(&self) -> KeptShown {
-        let files = self.links.iter().filter(|link| matches!(link.record.op, RecordedOp::File(_)));
+        let files = self.links.iter().filter(|link| link.is_file());
         let mut shown = files.map(|link| link.thing.shown);
         let first = shown.next().unwrap_or_default();
         if shown.all(|other| other == first) { first } else { KeptShown::Label }
@@ -128,7 +165,7 @@ impl PathHistory<'_> {
     pub(super) fn refused_mode(&self, state: &Seen) -> Option<u32> {
         let oldest = self.links.last()?;
         let side = oldest.thing.before.as_ref()?;
-        (side.mode != kept_mode(state, oldest, side)).then_some(side.mode)
+        (side.mode != oldest.kept_mode(state, side)).then_some(side.mode)
     }
 
     /// The file in the journal with the bytes from before the oldest run.
@@ -181,15 +218,12 @@ impl PathHistory<'_> {
     }
 
     /// Go back from what is there now.
-    pub(super) fn rewind(&self, place: &Place, now: Option<&Seen>) -> Result<Rewound> {
+    pub(super) fn rewind(&self, now: Option<&Seen>) -> Result<Rewound> {
         let mut state = now.cloned();
-        let fits = |state: Option<&Seen>, link: &HistoryEntry<'_>, side: Option<&FileVersion>| {
-            fits(self.live, place, state, link, side)
-        };
         let mut at = 0;
         while let Some(link) = self.links.get(at) {
             let before = link.thing.before.as_ref();
-            if fits(state.as_ref(), link, link.thing.after.as_ref())? {
+            if link.fits(self.live, state.as_ref(), link.thing.after.as_ref())? {
                 state = self.former(link, state)?;
                 at += 1;
                 continue;
@@ -197,13 +231,13 @@ impl PathHistory<'_> {
             // Never done, or undone already: by hand, or by an undo that was killed, perhaps one of several runs.
             let mut done = None;
             for (index, older) in self.links.iter().enumerate().skip(at) {
-                if fits(state.as_ref(), older, older.thing.before.as_ref())? {
+                if older.fits(self.live, state.as_ref(), older.thing.before.as_ref())? {
                     done = Some(index);
                     break;
                 }
             }
             // What was repaired is gone, and there is nothing to put back.
-            let is_repair = !matches!(link.record.op, RecordedOp::File(_)) && before.is_some();
+            let is_repair = !link.is_file() && before.is_some();
             match done {
                 Some(index) => {
                     // What can't be relied on is said, also where it is not needed today.
@@ -245,7 +279,7 @@ impl PathHistory<'_> {
     }
 
     fn files(&self, from: usize) -> impl Iterator<Item = &HistoryEntry<'_>> {
-        self.links.iter().skip(from).filter(|link| matches!(link.record.op, RecordedOp::File(_)))
+        self.links.iter().skip(from).filter(|link| link.is_file())
     }
 
     /// What the runs did to single values; `None` when one did more.
@@ -279,7 +313,7 @@ impl PathHistory<'_> {
                 if state.is_some() { "it is there again, and runner-prep removed it" } else { "it is gone" };
             return Ok(vec![word.to_owned()]);
         };
-        let expected = kind(link);
+        let expected = link.kind();
         if thing.kind != expected {
             return Ok(vec![format!("it is {} now, runner-prep left {expected}", thing.kind)]);
         }
@@ -325,68 +359,11 @@ impl PathHistory<'_> {
             (_, Some(now)) => now.bytes,
             (_, None) => Vec::new(),
         };
-        let restored_owner = restored_owner(&link.thing.place, link, side);
-        let owner =
-            restored_owner.map_or_else(|| side.owner.clone(), |account| Owner::Account(account.clone()));
-        let (uid, gid) = self.live.ids(&owner)?.unwrap_or_default();
-        let (kind, mode) = (kind(link), side.mode);
+        let (uid, gid) = self.live.ids(&link.restored_owner(side))?.unwrap_or_default();
+        let (kind, mode) = (link.kind(), side.mode);
         let thing =
             Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
-        let mode = kept_mode(&thing, link, side);
+        let mode = link.kept_mode(&thing, side);
         Ok(Some(Seen { mode, ..thing }))
-    }
-}
-
-fn kind(link: &HistoryEntry<'_>) -> FileKind {
-    match link.record.op {
-        RecordedOp::Directory(_) => FileKind::Directory,
-        _ => FileKind::Regular,
-    }
-}
-
-/// True when a thing is as a run found or left it.
-fn fits(
-    live: &Facts<'_>,
-    place: &Place,
-    state: Option<&Seen>,
-    link: &HistoryEntry<'_>,
-    side: Option<&FileVersion>,
-) -> Result<bool> {
-    let (Some(thing), Some(side)) = (state, side) else {
-        return Ok(state.is_none() && side.is_none());
-    };
-    let modes = [side.mode, kept_mode(thing, link, side)];
-    if thing.kind != kind(link) || !modes.contains(&thing.mode) {
-        return Ok(false);
-    }
-    let owner = Some((thing.uid, thing.gid));
-    if live.ids(&side.owner)? != owner && !is_own(live, place, link, side, owner)? {
-        return Ok(false);
-    }
-    Ok(side.digest.as_ref().is_none_or(|digest| *digest == journal::digest(&thing.bytes)))
-}
-
-/// In a home files are made with the account's rights, and what root gave away stays given: both come back as the
-/// account's own, whoever's they were.
-fn restored_owner<'p>(place: &'p Place, link: &HistoryEntry<'_>, side: &FileVersion) -> Option<&'p String> {
-    match place {
-        Place::Home { account, .. } => {
-            let is_file = matches!(link.record.op, RecordedOp::File(_));
-            (is_file || matches!(side.owner, Owner::Ids(0, _))).then_some(account)
-        }
-        Place::System(_) => None,
-    }
-}
-
-fn is_own(
-    live: &Facts<'_>,
-    place: &Place,
-    link: &HistoryEntry<'_>,
-    side: &FileVersion,
-    ids: Option<(u32, u32)>,
-) -> Result<bool> {
-    match restored_owner(place, link, side) {
-        Some(account) => Ok(live.ids(&Owner::Account(account.clone()))? == ids),
-        None => Ok(false),
     }
 }

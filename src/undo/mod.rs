@@ -77,7 +77,7 @@ pub fn plan(
             continue;
         };
         let now = look(live, &place, history)?;
-        match history.rewind(&place, now.as_ref())? {
+        match history.rewind(now.as_ref())? {
             Rewound::Refused(lines) => refused.push((history, lines, history.by_hand(now.as_ref()))),
             Rewound::To { state, shown, gone } => {
                 for runner in gone {
