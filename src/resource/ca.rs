@@ -109,8 +109,9 @@ impl Resource for Ca {
                 text,
                 mode: 0o644,
                 directories: 0o700,
-                why: &why,
-                meaning: Some(meaning),
+                why: [&why; 2],
+                meaning,
+                of_sudo: None,
             }
             .plan(context, &mut changes)?;
             for runner in

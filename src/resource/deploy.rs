@@ -112,7 +112,8 @@ impl Resource for Deployments {
 }
 
 fn file<'a>(path: &'a Path, text: String, mode: u32, why: &'a str) -> RootFile<'a> {
-    RootFile { kind: "deploy", path, text: Some(text), mode, directories: 0o755, why, meaning: None }
+    let (text, why, meaning) = (Some(text), [why; 2], str::to_owned);
+    RootFile { kind: "deploy", path, text, mode, directories: 0o755, why, meaning, of_sudo: None }
 }
 
 /// The target must be its owner's alone, and what leads to it root's.

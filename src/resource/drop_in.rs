@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
-use super::root_file::MARK;
+use super::root_file::{MARK, RefusedFile, RootFile};
 use super::sudo_effect::{Allowed, Effect};
 use super::sudo_policy::Policy;
-use crate::change::{
-    Change, CheckedBy, Content, FileKind, FileOp, Harm, Meta, Note, Notes, Op, Owner, Place, Seen,
-};
-use crate::facts::{Account, Facts, MOST_BYTES, Supposed, before_rules};
+use crate::change::{Change, Harm, Note, Notes};
+use crate::facts::{Account, Facts, Supposed, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
@@ -44,21 +42,37 @@ impl DropIn {
         policy: Option<&Policy>,
         notes: &mut Notes,
     ) -> Result<Vec<Change>> {
-        let mut written = (0, 0);
-        let changes = match self.plan_file(context, &mut written) {
+        let refuse = |refused: RefusedFile<'_>| match refused {
+            RefusedFile::Kind(kind) => {
+                let repair = look_and_move(Path::new(self.path));
+                fault("sudoers-kind", format!("{} is {kind}", self.path), repair)
+            }
+            RefusedFile::Foreign(found) => self.foreign(context, found),
+        };
+        let file = RootFile {
+            kind: self.kind,
+            path: Path::new(self.path),
+            text: (!self.rules.is_empty()).then(|| self.text()),
+            mode: MODE,
+            directories: 0o750,
+            why: [&self.missing, "its rules are not the ones of the profile"],
+            meaning: rules,
+            of_sudo: Some(&refuse),
+        };
+        let mut changes = Vec::new();
+        let written = match file.plan(context, &mut changes) {
             // Whose rule it is does not matter to jobs.
             Err(error) if fault::is(&error, Nature::Foreign) && self.works(context, policy, notes) => {
                 notes.warn("sudoers-foreign", format!("{error:#}"), fault::repair(&error));
                 return Ok(Vec::new());
             }
-            changes => changes?,
+            written => written?,
         };
         let facts = context.facts;
         match policy {
             Some(policy) if !self.rules.is_empty() => {
                 let is_broken = if changes.is_empty() {
-                    policy.is_unchecked(written)
-                        && tell_broken(&policy.check_whole(facts), facts, notes)
+                    policy.is_unchecked(written) && tell_broken(&policy.check_whole(facts), facts, notes)
                 } else {
                     policy.check_whole(facts)?;
                     if self.works(context, Some(policy), notes) {
@@ -140,66 +154,6 @@ impl DropIn {
         format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"))
     }
 
-    /// `written` becomes the time at which the file changed last.
-    fn plan_file(&self, context: &Context<'_>, written: &mut (i64, i64)) -> Result<Vec<Change>> {
-        let facts = context.facts;
-        let path = Path::new(self.path);
-        let place = Place::System(path.into());
-        let meta = Meta { owner: Owner::Root, mode: MODE };
-        let text = self.text();
-        // The file first, which tells all; what is there instead of one, or behind a link, is looked at by itself.
-        let is_file = |seen: &Seen| seen.kind == FileKind::Regular && seen.resolved.is_none();
-        let before = facts.file(path, MOST_BYTES)?;
-        if !before.as_ref().is_some_and(is_file) {
-            let entry = facts.entry(path)?.filter(|entry| entry.kind != FileKind::Regular);
-            if let Some(entry) = entry {
-                return Err(fault(
-                    "sudoers-kind",
-                    format!("{} is {}", self.path, entry.kind),
-                    look_and_move(path),
-                ));
-            }
-        }
-        let account = || context.target.name.clone();
-        let change = |why: String, op: Op| vec![Change::of(self.kind, why, op)];
-        let Some(seen) = before else {
-            if self.rules.is_empty() {
-                return Ok(Vec::new());
-            }
-            return Ok(change(self.missing.clone(), file(account(), place, None, Some(text), meta)));
-        };
-        *written = seen.changed;
-        let found = seen.text().into_owned();
-        // Nothing but comments is nobody's loss.
-        let is_ours = found.starts_with(MARK) || context.options.adopt || rules(&found).is_empty();
-        if self.rules.is_empty() {
-            if !found.starts_with(MARK) && rules(&found).is_empty() {
-                return Ok(Vec::new());
-            }
-            if !is_ours {
-                return Err(self.foreign(context, &found));
-            }
-            let why = "the profile allows nothing of it".to_owned();
-            return Ok(change(why, file(account(), place, Some(seen), None, meta)));
-        }
-        if rules(&found) != rules(&text) {
-            if !is_ours {
-                return Err(self.foreign(context, &found));
-            }
-            let why = "its rules are not the ones of the profile".to_owned();
-            return Ok(change(why, file(account(), place, Some(seen), Some(text), meta)));
-        }
-        let root = facts.ids(&Owner::Root)?;
-        if seen.mode == MODE && root == Some((seen.uid, seen.gid)) {
-            return Ok(Vec::new());
-        }
-        let why = format!(
-            "it has mode {:04o} and owner {}:{}; sudo wants 0440 and root",
-            seen.mode, seen.uid, seen.gid
-        );
-        Ok(change(why, Op::Metadata { place, before: seen, after: meta }))
-    }
-
     fn foreign(&self, context: &Context<'_>, found: &str) -> anyhow::Error {
         let lines = found.lines().take(40);
         let lines: Vec<String> =
@@ -270,15 +224,9 @@ fn tell_broken(checked: &Result<()>, facts: &Facts<'_>, notes: &mut Notes) -> bo
     true
 }
 
-fn file(account: String, place: Place, before: Option<Seen>, text: Option<String>, meta: Meta) -> Op {
-    let after = text.map(|text| Content::ready(text.into_bytes()));
-    FileOp { after, check: CheckedBy::Sudoers { account }, ..FileOp::new(place, before, Vec::new(), meta) }
-        .into()
-}
-
 /// What a sudoers file says, without comments and blanks at the ends. A carriage return is not a blank: sudo
 /// refuses the line that has one.
-fn rules(text: &str) -> Vec<&str> {
+fn rules(text: &str) -> String {
     let lines = text.split('\n').map(|line| line.trim_matches([' ', '\t']));
-    lines.filter(|line| !line.is_empty() && !is_comment(line)).collect()
+    lines.filter(|line| !line.is_empty() && !is_comment(line)).collect::<Vec<_>>().join("\n")
 }

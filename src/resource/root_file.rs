@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Context;
-use crate::change::{Change, FileKind, FileOp, Meta, Op, Owner, Place, Seen};
+use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Meta, Op, Owner, Place, Seen};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{fault, look_and_move};
 
@@ -24,91 +24,102 @@ pub(super) struct RootFile<'a> {
     pub(super) mode: u32,
     /// The permission bits of missing directories above it.
     pub(super) directories: u32,
-    /// Why it is written.
-    pub(super) why: &'a str,
-    /// What of a text counts; `None` for all of it.
-    pub(super) meaning: Option<fn(&str) -> String>,
+    /// Why it is made, and why it is written anew.
+    pub(super) why: [&'a str; 2],
+    /// What of a text counts.
+    pub(super) meaning: fn(&str) -> String,
+    /// For a file of sudo's rules: how it is refused.
+    pub(super) of_sudo: Option<&'a dyn Fn(RefusedFile<'_>) -> anyhow::Error>,
+}
+
+/// What is not replaced without a word.
+pub(super) enum RefusedFile<'f> {
+    /// It is no file.
+    Kind(FileKind),
+    /// Somebody else wrote it, and it says this.
+    Foreign(&'f str),
 }
 
 impl RootFile<'_> {
-    /// Make it what it must be. One that somebody else wrote is refused without `--adopt`.
-    pub(super) fn plan(self, context: &Context<'_>, changes: &mut Vec<Change>) -> Result<()> {
-        let Self { kind, path, text, mode, directories, why, meaning } = self;
+    /// Make it what it must be. One that somebody else wrote is refused without `--adopt`. Returns when it changed last.
+    pub(super) fn plan(self, context: &Context<'_>, changes: &mut Vec<Change>) -> Result<(i64, i64)> {
+        let Self { kind, path, text, mode, directories, why: [missing, differs], meaning, of_sudo } = self;
         let facts = context.facts;
         let shown = path.display();
-        let before = match facts.entry(path)? {
-            None => None,
-            Some(seen) if seen.kind == FileKind::Regular => facts.file(path, MOST_BYTES)?,
-            Some(seen) => {
+        // The file first, which tells all; what is there instead of one, or behind a link, is looked at by itself.
+        let is_file = |seen: &Seen| seen.kind == FileKind::Regular && seen.resolved.is_none();
+        let before = facts.file(path, MOST_BYTES)?;
+        if !before.as_ref().is_some_and(is_file) {
+            if let Some(seen) = facts.entry(path)?.filter(|entry| entry.kind != FileKind::Regular) {
                 let (what, repair) = (format!("{shown} is {}", seen.kind), look_and_move(path));
-                return Err(match kind {
-                    "deploy" => fault("deploy-file-kind", what, repair),
-                    _ => fault("file-kind", what, repair),
+                return Err(match (of_sudo, kind) {
+                    (Some(refuse), _) => refuse(RefusedFile::Kind(seen.kind)),
+                    (None, "deploy") => fault("deploy-file-kind", what, repair),
+                    (None, _) => fault("file-kind", what, repair),
                 });
             }
-        };
-        let means = |text: &str| meaning.map_or_else(|| text.to_owned(), |meaning| meaning(text));
-        let meta = Meta { owner: Owner::Root, mode };
-        let place = Place::System(path.into());
+        }
+        let written = before.as_ref().map(|seen| seen.changed).unwrap_or_default();
         let found = before.as_ref().map(|seen| seen.text().into_owned());
-        let is_same = match (&found, &text) {
-            (None, None) => true,
-            (Some(found), Some(text)) => means(found) == means(text),
-            _ => false,
-        };
+        let is_same = found.as_deref().map(meaning) == text.as_deref().map(meaning);
         if let (Some(found), false) = (&found, is_same) {
-            let is_ours = found.starts_with(MARK) || kind == "deploy" || found.trim().is_empty();
-            if text.is_none() && !is_ours {
-                return Ok(());
+            let (is_marked, says_nothing) = (found.starts_with(MARK), meaning(found).trim().is_empty());
+            if text.is_none() && !is_marked && (says_nothing || of_sudo.is_none()) {
+                return Ok(written);
             }
+            // Nothing but comments is nobody's loss.
+            let is_ours = is_marked || says_nothing || (kind == "deploy" && of_sudo.is_none());
             if !is_ours && !context.options.adopt {
-                return Err(fault(
-                    "file-foreign",
-                    format!("{shown} was written by somebody else, and differs from what the profile wants"),
-                    mend!(
-                        "look at it: $ cat {}; to replace it: $ {} --adopt --only {}",
-                        shown,
-                        context.options.command,
-                        kind
+                return Err(match of_sudo {
+                    Some(refuse) => refuse(RefusedFile::Foreign(found)),
+                    None => fault(
+                        "file-foreign",
+                        format!(
+                            "{shown} was written by somebody else, and differs from what the profile wants"
+                        ),
+                        mend!(
+                            "look at it: $ cat {}; to replace it: $ {} --adopt --only {}",
+                            shown,
+                            context.options.command,
+                            kind
+                        ),
                     ),
-                ));
+                });
             }
         }
+        let (place, meta) = (Place::System(path.into()), Meta { owner: Owner::Root, mode });
         match (before, text) {
-            (Some(seen), Some(_)) if is_same => changes.extend(set_meta(facts, kind, place, seen, meta)?),
-            (before, Some(text)) => {
-                if let Some(directory) = path.parent() {
+            (None, None) => {}
+            (Some(seen), Some(_)) if is_same => {
+                if seen.mode != mode || facts.ids(&Owner::Root)? != Some((seen.uid, seen.gid)) {
+                    let wanted = match of_sudo {
+                        Some(_) => format!("; sudo wants {mode:04o} and root"),
+                        None => format!(" instead of {mode:04o} and root"),
+                    };
+                    let why =
+                        format!("it has mode {:04o} and owner {}:{}{wanted}", seen.mode, seen.uid, seen.gid);
+                    changes.push(Change::of(kind, why, Op::Metadata { place, before: seen, after: meta }));
+                }
+            }
+            (before, text) => {
+                if let (Some(_), Some(directory)) = (&text, path.parent()) {
                     plan_directories(facts, kind, directory, directories, changes)?;
                 }
-                changes.push(Change::of(kind, why, FileOp::new(place, before, text.into_bytes(), meta)));
+                let why = match (&before, &text, of_sudo) {
+                    (_, None, Some(_)) => "the profile allows nothing of it",
+                    (_, None, None) => "the profile wants nothing of it",
+                    (None, Some(_), _) => missing,
+                    (Some(_), Some(_), _) => differs,
+                };
+                let after = text.map(|text| Content::ready(text.into_bytes()));
+                let account = context.target.name.clone();
+                let check = of_sudo.map_or(CheckedBy::None, |_| CheckedBy::Sudoers { account });
+                let file = FileOp { after, check, ..FileOp::new(place, before, Vec::new(), meta) };
+                changes.push(Change::of(kind, why, file));
             }
-            (Some(seen), None) => {
-                let file = FileOp { after: None, ..FileOp::new(place, Some(seen), Vec::new(), meta) };
-                changes.push(Change::of(kind, "the profile wants nothing of it", file));
-            }
-            (None, None) => {}
         }
-        Ok(())
+        Ok(written)
     }
-}
-
-/// Owner and mode of a file whose bytes stay.
-fn set_meta(
-    facts: &Facts<'_>,
-    kind: &'static str,
-    place: Place,
-    seen: Seen,
-    after: Meta,
-) -> Result<Option<Change>> {
-    let mode = after.mode;
-    if seen.mode == mode && facts.ids(&Owner::Root)? == Some((seen.uid, seen.gid)) {
-        return Ok(None);
-    }
-    let why = format!(
-        "it has mode {:04o} and owner {}:{} instead of {mode:04o} and root",
-        seen.mode, seen.uid, seen.gid
-    );
-    Ok(Some(Change::of(kind, why, Op::Metadata { place, before: seen, after })))
 }
 
 /// Make the missing ones of a directory and those above it, root's.

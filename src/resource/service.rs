@@ -159,8 +159,9 @@ impl Resource for ServiceSection {
             text,
             mode: 0o644,
             directories: 0o755,
-            why,
-            meaning: Some(lines),
+            why: [why; 2],
+            meaning: lines,
+            of_sudo: None,
         }
         .plan(context, &mut changes)?;
         if changes.is_empty() && is_wanted {
