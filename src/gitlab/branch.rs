@@ -32,14 +32,14 @@ struct Pusher {
 ///
 /// # Errors
 /// When GitLab can't be asked.
-pub(super) fn read(gitlab: &Connection, project: u64, name: String) -> Result<Option<Branch>> {
+pub(super) fn read(gitlab: &Connection, project: u64, name: &str) -> Result<Option<Branch>> {
     // Some roles may not see them.
     let rules = gitlab.list::<BranchRule>(&format!("projects/{project}/protected_branches"), &[403, 404])?;
     let mut rules = rules.unwrap_or_default();
-    rules.retain(|rule| matches(&rule.name, &name));
+    rules.retain(|rule| matches(&rule.name, name));
     let is_protected = !rules.is_empty();
     let pushers = rules.into_iter().flat_map(|rule| rule.push_access_levels).collect();
-    Ok(is_protected.then_some(Branch { name, pushers }))
+    Ok(is_protected.then(|| Branch { name: name.to_owned(), pushers }))
 }
 
 impl Branch {

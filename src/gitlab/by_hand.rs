@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::change::{ApiCall, Operation, ProjectChange, encoded};
+use super::change::{Operation, encoded};
 use super::plan::{role_of, title};
 use super::section::{Access, GitlabSection, Project, Url};
 use crate::repair::quoted;
@@ -20,7 +20,7 @@ fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<ManualStep> {
     let mut add = |clicks: String, command: String| {
         steps.push(ManualStep { what: format!("in {path}: Settings > {clicks}"), command });
     };
-    let glab = |operation: Operation| call(path, operation).glab(url);
+    let glab = |operation: Operation| operation.call(&encoded(path)).glab(url);
     for (access, key) in
         project.deploy_key.iter().flat_map(|access| keys.iter().map(move |key| (access, key)))
     {
@@ -54,11 +54,4 @@ fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<ManualStep> {
         );
     }
     steps
-}
-
-/// The call for a project whose number nobody knows.
-fn call(path: &str, operation: Operation) -> ApiCall {
-    let (what, why, after) = (String::new(), String::new(), String::new());
-    ProjectChange { path: path.to_owned(), project: encoded(path), what, why, before: None, after, operation }
-        .call()
 }

@@ -78,10 +78,6 @@ pub struct ApiCall {
 }
 
 impl ApiCall {
-    fn new(method: &'static str, path: String, body: Option<Value>) -> Self {
-        Self { method, path, body }
-    }
-
     /// The call as a line for a shell.
     pub fn glab(&self, url: &Url) -> String {
         let mut line = format!("{} -X {} {}", url.glab(), self.method, self.path);
@@ -101,55 +97,55 @@ impl ProjectChange {
     pub fn action(&self) -> &'static str {
         if self.before.is_none() { "create" } else { "update" }
     }
+}
 
-    /// The call that does it.
-    pub fn call(&self) -> ApiCall {
-        let project = &self.project;
-        match &self.operation {
-            Operation::AddKey { line, title, push } => ApiCall::new(
-                "POST",
-                format!("projects/{project}/deploy_keys"),
-                Some(json!({ "title": title, "key": line, "can_push": push })),
-            ),
-            Operation::EnableKey { id, .. } => {
-                ApiCall::new("POST", format!("projects/{project}/deploy_keys/{id}/enable"), None)
+impl Operation {
+    /// The call that does it in a project.
+    pub fn call(&self, project: &str) -> ApiCall {
+        let of_project = |method, path: &str, body| {
+            let path = format!("projects/{project}{path}");
+            ApiCall { method, path, body }
+        };
+        match self {
+            Self::AddKey { line, title, push } => {
+                let key = json!({ "title": title, "key": line, "can_push": push });
+                of_project("POST", "/deploy_keys", Some(key))
             }
-            Operation::RaiseKey { id } => may_push(project, *id, true),
-            Operation::Allow { id, group } => {
+            Self::EnableKey { id, .. } => of_project("POST", &format!("/deploy_keys/{id}/enable"), None),
+            Self::RaiseKey { id } => may_push(project, *id, true),
+            Self::Allow { id, group } => {
                 let (list, target) = allowlist(*group);
-                let path = format!("projects/{project}/job_token_scope/{list}");
-                ApiCall::new("POST", path, Some(json!({ target: id })))
+                of_project("POST", &format!("/job_token_scope/{list}"), Some(json!({ target: id })))
             }
-            Operation::Set { name, after, .. } => set(project, name, after),
+            Self::Set { name, after, .. } => of_project("PUT", "", Some(json!({ *name: after }))),
         }
     }
 
     /// The call that takes it back. `made` is the number that GitLab gave what was added.
-    pub fn undo(&self, made: Option<u64>) -> Option<ApiCall> {
-        let project = &self.project;
-        let delete = |path: String| ApiCall::new("DELETE", format!("projects/{project}/{path}"), None);
-        Some(match &self.operation {
-            Operation::AddKey { .. } => delete(format!("deploy_keys/{}", made?)),
-            Operation::EnableKey { id, .. } => delete(format!("deploy_keys/{id}")),
-            Operation::RaiseKey { id } => may_push(project, *id, false),
-            Operation::Allow { id, group } => delete(format!("job_token_scope/{}/{id}", allowlist(*group).0)),
-            Operation::Set { name, before, .. } => set(project, name, before),
-        })
+    pub fn undo(&self, project: &str, made: Option<u64>) -> Option<ApiCall> {
+        let path = match self {
+            Self::AddKey { .. } => format!("deploy_keys/{}", made?),
+            Self::EnableKey { id, .. } => format!("deploy_keys/{id}"),
+            Self::Allow { id, group } => format!("job_token_scope/{}/{id}", allowlist(*group).0),
+            Self::RaiseKey { id } => return Some(may_push(project, *id, false)),
+            Self::Set { name, before, .. } => {
+                let former = Self::Set { name, before: Value::Null, after: before.clone() };
+                return Some(former.call(project));
+            }
+        };
+        Some(ApiCall { method: "DELETE", path: format!("projects/{project}/{path}"), body: None })
     }
 }
 
 /// Whether a key may push from now on.
 pub(super) fn may_push(project: &str, id: u64, can_push: bool) -> ApiCall {
-    ApiCall::new("PUT", format!("projects/{project}/deploy_keys/{id}"), Some(json!({ "can_push": can_push })))
+    let (path, body) = (format!("projects/{project}/deploy_keys/{id}"), json!({ "can_push": can_push }));
+    ApiCall { method: "PUT", path, body: Some(body) }
 }
 
 /// The list that projects, or groups, are on, and what a new entry calls them.
 fn allowlist(group: bool) -> (&'static str, &'static str) {
     if group { ("groups_allowlist", "target_group_id") } else { ("allowlist", "target_project_id") }
-}
-
-fn set(project: &str, name: &str, value: &Value) -> ApiCall {
-    ApiCall::new("PUT", format!("projects/{project}"), Some(json!({ name: value })))
 }
 
 /// A path as one part of an address: `group%2Fname`.

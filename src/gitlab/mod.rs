@@ -11,7 +11,7 @@ pub mod by_hand;
 pub mod change;
 pub mod connection;
 pub mod plan;
-mod project;
+pub mod project;
 mod proxy;
 pub mod public_keys;
 pub mod section;
@@ -139,7 +139,8 @@ struct Failure {
 /// Make one change. Returns the calls that take it back: none where somebody else made it meanwhile.
 fn carry_out(gitlab: &Connection, change: &ProjectChange) -> Result<Vec<ApiCall>, Failure> {
     let stopped = |error| Failure { error, stops: true };
-    let answer = gitlab.write(&change.call()).map_err(stopped)?;
+    let undo = |made| change.operation.undo(&change.project, made).into_iter().collect();
+    let answer = gitlab.write(&change.operation.call(&change.project)).map_err(stopped)?;
     if answer.status >= 400 {
         let said = &answer.said;
         let is_there =
@@ -151,7 +152,7 @@ fn carry_out(gitlab: &Connection, change: &ProjectChange) -> Result<Vec<ApiCall>
         };
     }
     let (Operation::AddKey { push, .. } | Operation::EnableKey { push, .. }) = change.operation else {
-        return Ok(change.undo(None).into_iter().collect());
+        return Ok(undo(None));
     };
     let key: DeployKey = answer.content().context(connection::UNSURE).map_err(stopped)?;
     // A key that somebody else added meanwhile, or that was enabled, is given back as it is.
@@ -161,7 +162,7 @@ fn carry_out(gitlab: &Connection, change: &ProjectChange) -> Result<Vec<ApiCall>
             .and_then(|answer| answer.check())
             .map_err(stopped)?;
     }
-    Ok(change.undo(Some(key.id)).into_iter().collect())
+    Ok(undo(Some(key.id)))
 }
 
 /// What a refusal of this change means.

@@ -47,7 +47,7 @@ pub fn plan(
         plan.push_by_job_token(notes)?;
     }
     let is_push = wanted.push_by_job_token || wanted.deploy_key == Some(Access::Push);
-    if state.archived && (is_push || !plan.changes.is_empty()) {
+    if state.project.archived && (is_push || !plan.changes.is_empty()) {
         let path = plan.path;
         return Err(fault(
             "gitlab-refused",
@@ -71,7 +71,7 @@ impl Planned<'_> {
     fn add(&mut self, what: String, why: &str, (before, after): (Option<&str>, &str), operation: Operation) {
         self.changes.push(ProjectChange {
             path: self.path.to_owned(),
-            project: self.state.id.to_string(),
+            project: self.state.project.id.to_string(),
             what,
             why: why.to_owned(),
             before: before.map(str::to_owned),
@@ -126,7 +126,7 @@ impl Planned<'_> {
             );
         }
         let Some(branch) = self.state.branch.as_ref().filter(|_| push) else { return };
-        let role = self.state.role.filter(|_| known.is_none());
+        let role = self.state.project.role().filter(|_| known.is_none());
         let Some(why) = branch.objection(here.map(|key| key.id), role) else { return };
         let name = &branch.name;
         notes.wait(
@@ -166,9 +166,9 @@ impl Planned<'_> {
     }
 
     fn variables(&mut self, wanted: Role, notes: &mut Notes) -> Result<()> {
-        let (path, state) = (self.path, self.state);
-        let is_old = state.version.is_some_and(|version| version < Version(17, 1, 0));
-        let (name, before, after) = match (state.variables.as_deref(), state.restricted) {
+        let (path, project) = (self.path, &self.state.project);
+        let is_old = self.state.version.is_some_and(|version| version < Version(17, 1, 0));
+        let (name, before, after) = match (project.variables.as_deref(), project.restricted) {
             // Then GitLab asks for no role.
             (Some(_), Some(false)) => (LEAST_ROLE, json!("developer"), json!(role_of(wanted))),
             (Some(now), _) => (LEAST_ROLE, json!(now), json!(role_of(wanted))),
@@ -195,7 +195,7 @@ impl Planned<'_> {
             notes.right(KIND, format!("{path}: pipeline variables from {shown} on{wider}"));
             return Ok(());
         }
-        if now >= 2 && state.role == Some(40) {
+        if now >= 2 && project.role() == Some(40) {
             notes.warn(
                 "gitlab-owner",
                 format!("the least role for pipeline variables of {path} is {shown}, and the token's user is Maintainer there: from GitLab 18 on only an Owner may change that"),
@@ -211,7 +211,7 @@ impl Planned<'_> {
 
     fn push_by_job_token(&mut self, notes: &mut Notes) -> Result<()> {
         let what = "pushes by job tokens".to_owned();
-        match self.state.push_by_job_token {
+        match self.state.project.push_by_job_token {
             Some(true) => notes.right(KIND, format!("{}: {what} are allowed", self.path)),
             Some(false) => self.add(
                 what,
@@ -230,8 +230,13 @@ impl Planned<'_> {
 
     /// What only a Maintainer sees.
     fn hidden(&self, what: &str) -> anyhow::Error {
-        let role =
-            self.state.role.and_then(role_name).map(|role| format!(" (role: {role})")).unwrap_or_default();
+        let role = self
+            .state
+            .project
+            .role()
+            .and_then(role_name)
+            .map(|role| format!(" (role: {role})"))
+            .unwrap_or_default();
         fault(
             "gitlab-refused",
             format!("GitLab does not show to the token's user{role} {what}: {}", self.path),

@@ -10,32 +10,41 @@ use super::section::FullPath;
 use crate::fault::fault;
 
 /// A project.
-#[derive(Deserialize)]
-pub(super) struct ProjectAnswer {
-    pub(super) id: u64,
+#[derive(Debug, Deserialize)]
+pub struct ProjectAnswer {
+    /// Its number.
+    pub id: u64,
     path_with_namespace: String,
-    pub(super) default_branch: Option<String>,
+    /// The branch that pushes go to by default.
+    pub default_branch: Option<String>,
+    /// Nobody changes it or pushes to it.
     #[serde(default)]
-    pub(super) archived: bool,
+    pub archived: bool,
     permissions: Option<Permissions>,
-    pub(super) ci_pipeline_variables_minimum_override_role: Option<String>,
-    pub(super) restrict_user_defined_variables: Option<bool>,
-    pub(super) ci_push_repository_for_job_token_allowed: Option<bool>,
+    /// The least role for variables, in GitLab's words; `None` where GitLab does not show it.
+    #[serde(rename = "ci_pipeline_variables_minimum_override_role")]
+    pub variables: Option<String>,
+    /// Whether that counts; before 17.1: true from Maintainer on.
+    #[serde(rename = "restrict_user_defined_variables")]
+    pub restricted: Option<bool>,
+    /// Jobs may push to it; `None` where GitLab does not show it.
+    #[serde(rename = "ci_push_repository_for_job_token_allowed")]
+    pub push_by_job_token: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Permissions {
     project_access: Option<Level>,
     group_access: Option<Level>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Level {
     access_level: u64,
 }
 
 impl ProjectAnswer {
-    /// The role of the token's user in it.
+    /// The role of the token's user in it: 30 is Developer, 40 Maintainer, 50 Owner. An administrator may have none.
     pub(super) fn role(&self) -> Option<u64> {
         let levels = self.permissions.iter().flat_map(|all| [&all.project_access, &all.group_access]);
         levels.flatten().map(|level| level.access_level).max()

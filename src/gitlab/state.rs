@@ -6,29 +6,19 @@ use serde::Deserialize;
 use super::allowlist::{self, Allowlist};
 use super::branch::{self, Branch, role_name};
 use super::connection::Connection;
-use super::project;
+use super::project::{self, ProjectAnswer};
 use super::section::{Access, Project};
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::text::public_key::{PublicKey, PublicLine, public_line};
 
 /// A project as it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ProjectState {
-    /// Its number.
-    pub id: u64,
-    /// The role of the token's user in it: 30 is Developer, 40 Maintainer, 50 Owner. An administrator may have none.
-    pub role: Option<u64>,
-    /// Nobody changes it or pushes to it.
-    pub archived: bool,
+    /// What it says of itself.
+    pub project: ProjectAnswer,
     /// The version of GitLab.
     pub version: Option<Version>,
-    /// The least role for variables, in GitLab's words; `None` where GitLab does not show it.
-    pub variables: Option<String>,
-    /// Whether that counts; before 17.1: true from Maintainer on.
-    pub restricted: Option<bool>,
-    /// Jobs may push to it; `None` where GitLab does not show it.
-    pub push_by_job_token: Option<bool>,
     /// Its deploy keys.
     pub keys: Vec<DeployKey>,
     /// Deploy keys of other projects that the token's user may enable here.
@@ -99,29 +89,23 @@ pub fn read(
     let path = &wanted.path;
     check_version(version, wanted)?;
     let cannot = || format!("cannot look at the project {path}");
-    let found = project::find(gitlab, path).with_context(cannot)?;
-    let role = found.role().and_then(role_name).map(|role| format!(", where the token's user is {role}"));
+    let project = project::find(gitlab, path).with_context(cannot)?;
+    let role = project.role().and_then(role_name).map(|role| format!(", where the token's user is {role}"));
     let cannot = || cannot() + role.as_deref().unwrap_or_default();
-    let mut state = ProjectState {
-        id: found.id,
-        role: found.role(),
-        archived: found.archived,
-        version,
-        variables: found.ci_pipeline_variables_minimum_override_role,
-        restricted: found.restrict_user_defined_variables,
-        push_by_job_token: found.ci_push_repository_for_job_token_allowed,
-        ..ProjectState::default()
+    let (keys, elsewhere, is_bot) = match wanted.deploy_key {
+        Some(_) => read_keys(gitlab, project.id, keys).with_context(cannot)?,
+        None => Default::default(),
     };
-    if wanted.deploy_key.is_some() {
-        state.read_keys(gitlab, keys).with_context(cannot)?;
-    }
-    if let (Some(Access::Push), Some(name)) = (wanted.deploy_key, found.default_branch) {
-        state.branch = branch::read(gitlab, found.id, name).with_context(cannot)?;
-    }
-    if !wanted.job_tokens_from.is_empty() {
-        state.allowlist = allowlist::read(gitlab, found.id, version, wanted).with_context(cannot)?;
-    }
-    Ok(state)
+    let branch = match (wanted.deploy_key, &project.default_branch) {
+        (Some(Access::Push), Some(name)) => branch::read(gitlab, project.id, name).with_context(cannot)?,
+        _ => None,
+    };
+    let allowlist = if wanted.job_tokens_from.is_empty() {
+        Allowlist::default()
+    } else {
+        allowlist::read(gitlab, project.id, version, wanted).with_context(cannot)?
+    };
+    Ok(ProjectState { project, version, keys, elsewhere, is_bot, allowlist, branch })
 }
 
 /// What a GitLab of this version can't do at all.
@@ -142,18 +126,20 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
     Ok(())
 }
 
-impl ProjectState {
-    fn read_keys(&mut self, gitlab: &Connection, keys: &[PublicLine]) -> Result<()> {
-        self.keys = gitlab.list(&format!("projects/{}/deploy_keys", self.id), &[])?.unwrap_or_default();
-        let is_here = |key: &PublicLine| self.keys.iter().any(|known| known.is(key.key()));
-        if keys.iter().all(is_here) {
-            return Ok(());
-        }
-        // Those of all projects in which the token's user is a maintainer; none where GitLab is too old to say.
-        let Some(user) = gitlab.find::<User>("user", &[403, 404])? else { return Ok(()) };
-        let found = gitlab.list(&format!("users/{}/project_deploy_keys", user.id), &[403, 404])?;
-        self.elsewhere = found.unwrap_or_default();
-        self.is_bot = user.bot;
-        Ok(())
+/// The deploy keys of a project, those of others that may be enabled there, and whether the token's user is a bot.
+fn read_keys(
+    gitlab: &Connection,
+    project: u64,
+    wanted: &[PublicLine],
+) -> Result<(Vec<DeployKey>, Vec<DeployKey>, bool)> {
+    let here: Vec<DeployKey> =
+        gitlab.list(&format!("projects/{project}/deploy_keys"), &[])?.unwrap_or_default();
+    let is_here = |key: &PublicLine| here.iter().any(|known| known.is(key.key()));
+    if wanted.iter().all(is_here) {
+        return Ok((here, Vec::new(), false));
     }
+    // Those of all projects in which the token's user is a maintainer; none where GitLab is too old to say.
+    let Some(user) = gitlab.find::<User>("user", &[403, 404])? else { return Ok((here, Vec::new(), false)) };
+    let found = gitlab.list(&format!("users/{}/project_deploy_keys", user.id), &[403, 404])?;
+    Ok((here, found.unwrap_or_default(), user.bot))
 }
