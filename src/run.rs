@@ -104,11 +104,9 @@ pub fn host(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLe
 /// What the command line says to the resources.
 fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> Result<Options> {
     let names = &selection.profile;
-    let (registers, ca) = resource::registers(profile)?;
+    let of_profile = resource::options(profile)?;
     Ok(Options {
-        registers,
-        ca,
-        trusts_authority: chosen::kinds(selection)?("config") && resource::trusts_authority(profile)?,
+        trusts_authority: chosen::kinds(selection)?("config") && of_profile.trusts_authority,
         adopt: selection.adopt,
         config: selection.config.clone(),
         runners: selection.runner.clone(),
@@ -117,10 +115,8 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
         accept_new_host_keys: selection.accept_new_host_keys,
         scan_host_keys: selection.scan_host_keys,
         runner_version: selection.runner_version,
-        template: resource::template(profile)?,
         confined: matches!(call.cli.command, Command::Check(_)),
-        ask_sudo: false,
-        ..resource::servers(profile)?
+        ..of_profile
     })
 }
 
@@ -137,8 +133,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     }
     require_root(root, if write { "apply" } else { "plan" })?;
     let options = wanted_options(call, selection, profile)?;
-    let name =
-        selection.user.clone().map_or_else(|| resource::account_name(profile), |name| Ok(Some(name)))?;
+    let name = resource::account_name(profile, selection.user.as_ref())?;
     let plan_of = |wanted: &Wanted| -> Result<Plan> {
         let target = Target::find(facts, name.clone())?;
         let context = Context { facts, target: &target, options: &options };

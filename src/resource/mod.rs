@@ -82,47 +82,33 @@ fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str
     Ok(profile.section::<T>(name)?.map(|resource| Box::new(resource) as Box<dyn Resource>))
 }
 
-/// The account's name as the profile gives it.
+/// The account's name: the one that was asked for, or as the profile gives it.
 ///
 /// # Errors
 /// When the section is not valid.
-pub fn account_name(profile: &Profile) -> Result<Option<String>> {
-    Ok(profile
-        .section::<account::AccountSection>("account")?
-        .and_then(|section| section.name)
-        .map(String::from))
+pub fn account_name(profile: &Profile, asked: Option<&String>) -> Result<Option<String>> {
+    let section = profile.section::<account::AccountSection>("account")?;
+    Ok(asked.cloned().or_else(|| section?.name.map(String::from)))
 }
 
-/// The servers that jobs push to, and of them the one for which ssh is called: of several the first that is not
-/// gitlab.com, which profiles take over from the built-in ones.
+/// What a profile says to all resources: the servers that jobs push to, and of them the one for which ssh is called (of
+/// several the first that is not gitlab.com, which profiles take over from the built-in ones); what registering a runner
+/// needs; and whether `[config]` gives runners the certificates of `[ca]`, as it does unless it names a file itself.
 ///
 /// # Errors
-/// When the section is not valid.
-pub fn servers(profile: &Profile) -> Result<Options> {
+/// When a section is not valid.
+pub fn options(profile: &Profile) -> Result<Options> {
     let hosts = profile.section::<known_hosts::KnownHosts>("known_hosts")?;
     let server = hosts.as_ref().map_or_else(|| "git@gitlab.com".to_owned(), known_hosts::KnownHosts::server);
     let mut servers: Vec<_> = hosts.map(|hosts| hosts.servers().cloned().collect()).unwrap_or_default();
     servers.sort_by_key(|server: &crate::text::known_hosts::HostName| server.host() == "gitlab.com");
-    Ok(Options { server, servers, ..Options::default() })
-}
-
-/// What the sections say that registering a runner needs: its servers, and the certificates to trust.
-///
-/// # Errors
-/// When a section is not valid.
-pub fn registers(profile: &Profile) -> Result<(Vec<String>, Option<std::path::PathBuf>)> {
     let registers = profile.section::<register::Registrations>("register")?;
+    let registers = registers.map(|all| all.addresses()).unwrap_or_default();
     let ca = profile.section::<ca::Ca>("ca")?.map(ca::Ca::file);
-    Ok((registers.map(|all| all.addresses()).unwrap_or_default(), ca))
-}
-
-/// True when `[config]` gives runners the certificates of `[ca]`, and does not name a file itself.
-///
-/// # Errors
-/// When a section is not valid.
-pub fn trusts_authority(profile: &Profile) -> Result<bool> {
     let config = profile.section::<settings::ConfigSection>("config")?;
-    Ok(profile.section::<ca::Ca>("ca")?.is_some() && !config.is_some_and(|config| config.names_authority()))
+    let trusts_authority = ca.is_some() && !config.is_some_and(|config| config.names_authority());
+    let template = template(profile)?;
+    Ok(Options { server, template, registers, trusts_authority, ca, servers, ..Options::default() })
 }
 
 /// The text for `gitlab-runner register --template-config`; `None` when the profile has nothing to say

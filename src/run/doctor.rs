@@ -75,11 +75,10 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     options.command = reader_of(call, asked, &names).apply();
     let store = NamedProfiles::of(&site, &facts, call.environment);
     let profile = Profile::load(&names, &sections(), &store)?;
-    let Options { server, servers, .. } = resource::servers(&profile)?;
-    (options.server, options.servers) = (server, servers);
-    options.trusts_authority = resource::trusts_authority(&profile)?;
+    let Options { server, servers, trusts_authority, .. } = resource::options(&profile)?;
+    (options.server, options.servers, options.trusts_authority) = (server, servers, trusts_authority);
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
-    let name = asked.user.clone().map_or_else(|| resource::account_name(&profile), |name| Ok(Some(name)))?;
+    let name = resource::account_name(&profile, asked.user.as_ref())?;
     let target = match Target::find(&facts, name) {
         Ok(target) => target,
         Err(error) => return no_account(&names, chosen, error),
