@@ -275,8 +275,8 @@ fn match_program(program: &str, question: &Question<'_>) -> About {
     let wanted = question.program;
     let yes = |is_it: bool| if is_it { About::Yes } else { About::No };
     let Some((directory, name)) = wanted.rsplit_once('/') else { return About::Maybe };
-    if program.starts_with('^') {
-        return About::Maybe;
+    if let Some(expression) = program.strip_prefix('^') {
+        return match_expression(expression, wanted);
     }
     if program == "ALL" || program == wanted {
         return About::Yes;
@@ -298,6 +298,28 @@ fn match_program(program: &str, question: &Question<'_>) -> About {
         return yes(above == directory || (question.same)(&format!("{above}/{name}"), wanted));
     }
     yes(last == name && (question.same)(program, wanted))
+}
+
+/// An expression behind its `^`: plain letters, then anything or the end. Of others only sudo can tell, unless
+/// their plain beginning is another one.
+fn match_expression(expression: &str, wanted: &str) -> About {
+    let end =
+        expression.find(['.', '*', '[', '(', '\\', '?', '+', '{', '|', '$']).unwrap_or(expression.len());
+    let (begin, rest) = expression.split_at(end);
+    match rest {
+        "$" if begin == wanted => About::Yes,
+        ".*$" if wanted.starts_with(begin) => About::Yes,
+        _ if expression.contains('|') => About::Maybe,
+        _ => {
+            // The last letter may be there many times, or not at all.
+            let begin = if rest.starts_with(['*', '?', '{']) {
+                &begin[..begin.len().saturating_sub(1)]
+            } else {
+                begin
+            };
+            if wanted.starts_with(begin) && rest != "$" { About::Maybe } else { About::No }
+        }
+    }
 }
 
 #[cfg(test)]
