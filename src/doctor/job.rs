@@ -9,7 +9,9 @@ use super::context::{DoctorContext, Login};
 use super::login::{self, job_shell};
 use crate::change::{FileKind, Note};
 use crate::facts::Account;
-use crate::facts::rehearsal::{GIT, PushAnswer, Pushed, STEP, complaint, pushed, pushes, step, steps};
+use crate::facts::rehearsal::{
+    GIT, PushAnswer, Pushed, STEP, ServerCall, complaint, pushed, pushes, script, step, steps,
+};
 use crate::facts::ssh::{self, Client};
 use crate::finding::{Findings, Verdict};
 use crate::repair::Repair;
@@ -89,8 +91,9 @@ fn gone_through(
 ) -> Result<Option<Vec<JobAnswer>>> {
     let hosts: Vec<HostName> =
         context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let script = script(context, account, shell, &hosts);
-    let said = context.facts.rehearse_job(account, shell, before, &script)?;
+    let calls = pushes(&hosts);
+    let job = job(context, account, shell, &calls);
+    let said = context.facts.rehearse_job(account, shell, before, &job)?;
     let Some(said) = said.filter(|said| said.stderr.contains(STEP)) else { return Ok(None) };
     let user = &account.name;
     let steps = steps(&said);
@@ -110,11 +113,14 @@ fn gone_through(
         let what = "whether they let it commit and push is not known";
         all.push(("git-hooks-unknown", format!("git runs hooks in every job of {user}: {what}")));
     }
-    for (host, pushed) in pushed(context.facts, account, &hosts, &said)? {
+    for (call, pushed) in pushed(context.facts, account, &calls, &said)? {
+        let host = call.host;
         let Some((code, why)) = judged(context, account, host, &pushed)? else { continue };
+        let what = (code, format!("what git of {user} does with git@{} {why}", host.host()));
         // By git's own files.
-        if !told.iter().any(|note| note.code == "git-push-refused" && note.message.ends_with(&why)) {
-            all.push((code, format!("what git of {user} does with git@{} {why}", host.host())));
+        let is_of_git = |note: &&Note| note.code == "git-push-refused" && note.message.ends_with(&why);
+        if !told.iter().any(is_of_git) && !all.contains(&what) {
+            all.push(what);
         }
     }
     Ok(Some(all))
@@ -130,7 +136,8 @@ fn see(account: &Account, shell: &str) -> Repair {
     )
 }
 
-fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[HostName]) -> String {
+/// The script of the whole job.
+fn job(context: &DoctorContext<'_>, account: &Account, shell: &str, calls: &[ServerCall<'_>]) -> String {
     let place = account.home.join("builds/runner-prep/0/group/project").display().to_string();
     let mut text = vec![step("begin"), "d=/tmp/job\n".to_owned()];
     // Where jobs have theirs, if that is in the home.
@@ -152,7 +159,7 @@ fn script(context: &DoctorContext<'_>, account: &Account, shell: &str, hosts: &[
             step("hook") + "fi ;; esac; done\n",
             step("add") + GIT + " add -f file\n",
             step("commit") + GIT + " commit -q -m x\n",
-            pushes(hosts),
+            script(calls),
         ]);
     }
     if !context.wanted_strings("sudoers", "commands").is_empty() {

@@ -45,7 +45,7 @@ pub const MOST_BYTES: u64 = 1024 * 1024;
 pub const MOST_CONFIG_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long a program may take that only answers a question.
-const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
+pub const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// When a file last changed, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

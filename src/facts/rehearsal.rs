@@ -47,11 +47,14 @@ case $last in
 "git-upload-pack '"*) to=upload-pack ;;
 *) exit 1 ;;
 esac
-env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'cd /tmp; umask 022; rm -rf .server
-    git init -q --bare --template= .server && cd .server && if [ "$0" = upload-pack ]; then
-        tree=$(printf "100644 blob %s\tfile\n" $(echo x | git hash-object -w --stdin) | git mktree)
-        git update-ref refs/heads/main $(git -c user.name=x -c user.email=x commit-tree -m x "$tree")
-    fi; git -c receive.advertisePushOptions=true "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
+env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'umask 022; project=/tmp/.$0
+    [ "$0" = upload-pack ] || rm -rf "$project"
+    if ! [ -e "$project" ]; then
+        git init -q --bare --template= "$project" && cd "$project" || exit
+        [ "$0" = receive-pack ] || git update-ref refs/heads/main $(git -c user.name=x -c user.email=x commit-tree -m x \
+            $(printf "100644 blob %s\tfile\n" $(echo x | git hash-object -w --stdin) | git mktree)) || exit
+    fi
+    cd "$project" && git -c receive.advertisePushOptions=true "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
 echo STEPserved >&2
 "#;
 
@@ -164,18 +167,31 @@ pub fn addresses(host: &HostName) -> Vec<String> {
     }
 }
 
-/// The lines of a script that push what is committed where it stands to each of these servers, and fetch it from there.
-pub fn pushes(hosts: &[HostName]) -> String {
-    let calls = hosts.iter().flat_map(|host| CALLS.map(|one| call(host, one)));
-    format!("jgit() {{ {GIT} \"$@\"; }}\n{}", calls.collect::<String>())
+/// One thing that a job does with a project of a server.
+#[derive(Debug)]
+pub struct ServerCall<'h> {
+    /// The server.
+    pub host: &'h HostName,
+    line: String,
 }
 
-/// The lines of a script that do something with a project of a server, by each of its addresses.
-pub fn call(host: &HostName, call: &str) -> String {
+/// A push of what is committed where the script stands to each of these servers, and a fetch from there, each in every
+/// way in which a job may say it.
+pub fn pushes(hosts: &[HostName]) -> Vec<ServerCall<'_>> {
+    hosts.iter().flat_map(|host| CALLS.into_iter().flat_map(|call| calls(host, call))).collect()
+}
+
+/// Something that is done with a project of a server, by each of its addresses.
+pub fn calls<'h>(host: &'h HostName, call: &str) -> Vec<ServerCall<'h>> {
+    let line = |address| call.replace("ADDRESS", &format!("\"{address}\""));
+    addresses(host).into_iter().map(|address| ServerCall { host, line: line(address) }).collect()
+}
+
+/// The lines of a script that make these calls, one after the other.
+pub fn script(calls: &[ServerCall<'_>]) -> String {
     let (begin, failed) = (step("push"), step("failed"));
-    let line =
-        |address| format!("{begin}( {} ) || {failed}", call.replace("ADDRESS", &format!("\"{address}\"")));
-    addresses(host).into_iter().map(line).collect()
+    let line = |call: &ServerCall<'_>| format!("{begin}( {} ) || {failed}", call.line);
+    format!("jgit() {{ {GIT} \"$@\"; }}\n{}", calls.iter().map(line).collect::<String>())
 }
 
 /// The line of a script that says which step begins. A shell that is ended repeats what it read: that is no step.
@@ -188,19 +204,20 @@ pub fn steps(said: &Finished) -> Vec<(&str, &str)> {
     said.stderr.split(STEP).skip(1).map(|step| step.split_once('\n').unwrap_or((step, ""))).collect()
 }
 
-/// What the [`pushes`] came to, each answer once.
+/// What each of the calls of a [`script`] came to, as far as it went.
 ///
 /// # Errors
 /// When the name of this host can't be read.
-pub fn pushed<'h>(
+pub fn pushed<'c, 'h>(
     facts: &Facts<'_>,
     account: &Account,
-    hosts: &'h [HostName],
+    calls: &'c [ServerCall<'h>],
     said: &Finished,
-) -> Result<Vec<(&'h HostName, Pushed)>> {
+) -> Result<Vec<(&'c ServerCall<'h>, Pushed)>> {
     let (steps, local) = (steps(said), facts.host_name()?);
     let begins = steps.iter().enumerate().filter(|(_, (name, _))| *name == "push").map(|(at, _)| at);
-    let of = |(at, host): (usize, &'h HostName)| {
+    let of = |(at, call): (usize, &'c ServerCall<'h>)| {
+        let host = call.host;
         let (mut told, mut called, mut failed, mut served) = (steps[at].1.to_owned(), None, false, false);
         let usual = Settings::usual(&account.home, host).server;
         for (name, text) in steps[at + 1..].iter().take_while(|(name, _)| *name != "push") {
@@ -222,7 +239,7 @@ pub fn pushed<'h>(
         let is_way = ["fatal: Could not read from remote", "fatal: transport 'http"];
         let is_open = !failed || is_way.iter().any(|start| why.starts_with(start));
         (
-            host,
+            call,
             match called {
                 Some(settings) if served && !failed => Pushed::ToSsh(Box::new(settings)),
                 None if is_open => Pushed::Elsewhere(why),
@@ -230,10 +247,7 @@ pub fn pushed<'h>(
             },
         )
     };
-    let hosts = hosts.iter().flat_map(|host| vec![host; addresses(host).len() * CALLS.len()]);
-    let mut all: Vec<_> = begins.zip(hosts).map(of).collect();
-    all.dedup();
-    Ok(all)
+    Ok(begins.zip(calls).map(of).collect())
 }
 
 /// Why a step failed: what ends git, else the last word before the shell repeats what it read.

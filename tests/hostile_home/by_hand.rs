@@ -1,7 +1,7 @@
 //! What root is told to do, carried out by the letter where the account has its hand in.
 
 use super::ACCOUNT;
-use crate::support::{Host, Run, have};
+use crate::support::{Host, Run, have, skipped};
 
 /// Every repair that was told, in lines.
 fn repairs(run: &Run) -> Vec<String> {
@@ -18,6 +18,7 @@ fn no_program_of_the_account_types_into_roots_terminal() {
     let needed = ["sudo", "su", "ssh", "git", "perl", "script", "setsid"];
     let Some(host) = Host::or_skip().filter(|_| have(&needed)) else { return };
     if std::fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").is_ok_and(|text| text.trim() == "0") {
+        skipped("this kernel lets nobody type into a terminal");
         return;
     }
     let host = host.account("gitlab-runner", ACCOUNT, "/home/gitlab-runner").start();
@@ -128,4 +129,22 @@ fn what_is_closed_is_closed_from_the_top_down() {
         host.sh(command).ok();
     }
     host.sh("test $(stat -c %u /srv/other) = 4321; test $(stat -c %u /srv/ci) = 0").ok();
+}
+
+/// Repairs of one file are told together, and carried out one after the other.
+#[test]
+fn a_repair_moves_no_line_that_another_one_names() {
+    let Some(host) = Host::or_skip().filter(|_| have(&["git", "ssh", "sudo"])) else { return };
+    let host = host.account("gitlab-runner", ACCOUNT, "/home/gitlab-runner").start();
+    let lines = "[url \"https://one/\"]\ninsteadOf = git@one\n[url \"https://two/\"]\ninsteadOf = git@two\n\
+        insteadOf = git@three\n[user]\nname = x\nemail = x\n";
+    host.as_account("gitlab-runner", &format!("cd; printf '{lines}' >.gitconfig")).ok();
+    let run = host.prep(&["plan", "--profile", "shell", "--only", "git", "--json"]);
+    let told: Vec<_> = repairs(&run).into_iter().filter(|line| line.contains(".gitconfig")).collect();
+    assert_eq!(told.len(), 3, "{run}");
+    for line in told {
+        host.sh(&line[line.find("sudo ").unwrap()..]).ok();
+    }
+    host.prep(&["plan", "--profile", "shell", "--only", "git"]).ok().says_not("git-url-rewritten");
+    host.as_account("gitlab-runner", "git config user.name").ok();
 }

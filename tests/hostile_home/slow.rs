@@ -48,6 +48,18 @@ fn a_long_complaint_is_held_against_many_settings_once() {
     soon(&host, &PLAN).exit(2).says("git ends with this in every job");
 }
 
+/// git ends soon with all settings, and without one of them never.
+#[test]
+fn settings_are_left_out_in_turn_until_one_is_waited_for() {
+    let Some(host) = host(
+        "cd; printf '#!/bin/sh\\ngrep -c \"=c\" ~/.gitconfig | grep -q 20 || exec sleep 600\\necho fatal: odd >&2; kill -9 $PPID\\n' >talk
+         chmod 0755 talk; { printf '[core]\\nfsmonitor = ~/talk\\n[a]\\n'; seq -f 'b%.0f=c' 20; } >.gitconfig",
+    ) else {
+        return;
+    };
+    soon(&host, &PLAN).exit(2).says("git ends with this in every job");
+}
+
 /// What git calls in place of ssh names more files of host keys than fit into memory.
 #[test]
 fn no_more_files_are_read_than_ssh_takes() {

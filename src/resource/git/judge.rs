@@ -3,15 +3,15 @@
 //!
 //! An identity and names of other places can't do either. Only where something else is set is git asked.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::change::Notes;
-use crate::facts::rehearsal::{PushAnswer, addresses, complaint, pushed, pushes};
+use crate::facts::rehearsal::{PushAnswer, ServerCall, addresses, complaint, pushed, pushes, script};
 use crate::facts::ssh::{self, Client};
-use crate::facts::{Account, Finished};
+use crate::facts::{ASKING, Account, Finished};
 use crate::fault::{fault, quoted};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
@@ -91,7 +91,8 @@ impl JudgedSetting {
         // git stumbles over its settings also where it is to change them.
         let git = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {path}");
         match value {
-            None if self.leads_elsewhere() => format!("sed -i {}d {path}", self.line),
+            // The line stays, as a comment: others that are named with it keep their numbers.
+            None if self.leads_elsewhere() => format!("sed -i '{}s/^/#/' {path}", self.line),
             None => format!("{git} --unset-all {name}"),
             Some(value) => format!("{git} --replace-all {name} {value}"),
         }
@@ -151,10 +152,11 @@ pub(super) fn judge(
     let is_in_doubt = |setting: &JudgedSetting| setting.is_doubtful() || setting.leads(&servers);
     let mut is_tried = false;
     if let Some(account) = account.filter(|_| is_unclear || settings.iter().any(is_in_doubt)) {
-        let rehearsals = Rehearsals::new(context, account, settings);
-        if let Some((said, all)) = rehearsals.rehearsed(account, "")? {
+        let rehearsals = Rehearsals { context, account, settings, begun: Instant::now() };
+        let calls = pushes(&servers);
+        if let Some((said, all)) = rehearsals.rehearsed(account, "", &calls)? {
             rehearsals.accept(&said)?;
-            rehearsals.tell(&all, notes);
+            rehearsals.tell(&calls, &all, notes);
             is_tried = true;
         } else if let Some(said) = context.facts.ask(account, "git", &DIFF, b"")? {
             rehearsals.accept(&said)?;
@@ -173,70 +175,76 @@ pub(super) fn judge(
     sign(context, settings, notes)
 }
 
-/// What became of a commit, and what is to be said of what follows it.
-type Rehearsed = (Finished, Vec<(HostName, Option<PushAnswer>)>);
+/// What became of a commit, and of what follows it: to which server it was said, and how it is not as it should be.
+type Rehearsed<'c> = (Finished, Vec<(&'c HostName, Option<PushAnswer>)>);
 
 /// A job's commit and pushes, with all settings and without some.
 struct Rehearsals<'a> {
     context: &'a Context<'a>,
     account: &'a Account,
     settings: &'a [JudgedSetting],
-    script: String,
-    /// Without each of the settings, the last one first.
-    without: Vec<OnceCell<Option<Rehearsed>>>,
-    /// By root's file alone.
-    of_all: OnceCell<Option<Rehearsed>>,
+    /// What is tried runs programs of the account: when they take long, no other try begins.
+    begun: Instant,
 }
 
 impl<'a> Rehearsals<'a> {
-    fn new(context: &'a Context<'a>, account: &'a Account, settings: &'a [JudgedSetting]) -> Self {
+    /// What becomes of a commit and these calls after some command.
+    fn rehearsed<'c>(
+        &self,
+        account: &Account,
+        before: &str,
+        calls: &'c [ServerCall<'_>],
+    ) -> Result<Option<Rehearsed<'c>>> {
+        let facts = self.context.facts;
         let unsigned = COMMIT.replace(" commit ", " -c commit.gpgsign=false commit ");
-        let (diff, pushes) = (DIFF.join(" "), pushes(&context.options.pushed_to()));
-        let script = format!("git {diff} && {{ {unsigned}; }} || exit 1\n{pushes}");
-        let without = settings.iter().rev().take(MOST_TRIED).map(|_| OnceCell::new()).collect();
-        Self { context, account, settings, script, without, of_all: OnceCell::new() }
-    }
-
-    /// What becomes of it after some command.
-    fn rehearsed(&self, account: &Account, before: &str) -> Result<Option<Rehearsed>> {
-        let (facts, servers) = (self.context.facts, self.context.options.pushed_to());
-        let script = format!("{before}\n{}", self.script);
+        let (diff, calls_made) = (DIFF.join(" "), script(calls));
+        let script = format!("{before}\ngit {diff} && {{ {unsigned}; }} || exit 1\n{calls_made}");
         let Some(said) = facts.rehearse(account, &script)? else { return Ok(None) };
         let texts = ssh::texts(facts, Some(account))?;
         let mut all = Vec::new();
-        for (host, pushed) in pushed(facts, account, &servers, &said)? {
+        for (call, pushed) in pushed(facts, account, calls, &said)? {
             // What ssh refuses is told with the host keys.
-            if let Client::Does(known) = Client::of(facts, Some(account), &account.home, &texts, host)? {
-                all.push((host.clone(), pushed.answer(facts, account, &known)?));
-            }
+            let client = Client::of(facts, Some(account), &account.home, &texts, call.host)?;
+            let answer = match client {
+                Client::Does(known) => pushed.answer(facts, account, &known)?,
+                _ => None,
+            };
+            all.push((call.host, answer));
         }
         Ok(Some((said, all)))
     }
 
     /// The same of nobody, who goes by root's file alone. Programs and processes of the account talk as well: their word
     /// moves root to nothing.
-    fn by_nobody(&self, before: &str) -> Option<Rehearsed> {
+    fn by_nobody<'c>(&self, before: &str, calls: &'c [ServerCall<'_>]) -> Option<Rehearsed<'c>> {
         let nobody = self.context.facts.nobody(self.account).ok()??;
         let own =
             format!("export HOME=/tmp GIT_CONFIG_NOSYSTEM=1; cp {SYSTEM} {OF_NOBODY} || exit 1; {before}");
-        self.rehearsed(&nobody, &own).ok()?
+        self.rehearsed(&nobody, &own, calls).ok()?
     }
 
-    /// The last setting without which it is not `so` any more.
-    fn at_fault(&self, so: &dyn Fn(&Rehearsed) -> bool) -> Option<&'a JudgedSetting> {
-        let all = self.settings.iter().rev().zip(&self.without);
-        let is_it = |(setting, known): &(&JudgedSetting, &OnceCell<_>)| {
+    /// The last setting without which it is not `so` any more that these calls are made.
+    fn at_fault(
+        &self,
+        calls: &[ServerCall<'_>],
+        so: &dyn Fn(&Rehearsed<'_>) -> bool,
+    ) -> Option<&'a JudgedSetting> {
+        let without = |setting: &JudgedSetting| {
             let edit = |path| setting.edit(path, None);
-            let without = || match setting.of_root {
+            match setting.of_root {
                 true if setting.path != Path::new(SYSTEM) => None,
-                true => self.by_nobody(&edit(Path::new(OF_NOBODY))),
-                false => self.rehearsed(self.account, &format!("env HOME=/ {}", edit(&setting.path))).ok()?,
-            };
-            let is_so = |said: &Option<_>| said.as_ref().map(so);
-            is_so(known.get_or_init(without)) == Some(false)
-                && (!setting.of_root || is_so(self.of_all.get_or_init(|| self.by_nobody(""))) == Some(true))
+                true => self.by_nobody(&edit(Path::new(OF_NOBODY)), calls),
+                false => self
+                    .rehearsed(self.account, &format!("env HOME=/ {}", edit(&setting.path)), calls)
+                    .ok()?,
+            }
         };
-        all.into_iter().find(is_it).map(|(setting, _)| setting)
+        let is_it = |setting: &&JudgedSetting| {
+            self.begun.elapsed() < ASKING
+                && without(setting).is_some_and(|said| !so(&said))
+                && (!setting.of_root || self.by_nobody("", calls).is_some_and(|said| so(&said)))
+        };
+        self.settings.iter().rev().take(MOST_TRIED).find(is_it)
     }
 
     /// Refuse settings with which git ends.
@@ -245,18 +253,22 @@ impl<'a> Rehearsals<'a> {
             return Ok(());
         }
         let why = complaint(&said.stderr);
-        let setting = self.at_fault(&|(then, _)| complaint(&then.stderr) == why);
+        let setting = self.at_fault(&[], &|(then, _)| complaint(&then.stderr) == why);
         Err(ends(self.context, setting, &why))
     }
 
     /// Say where something does not come to its end, or to another server than the one that it is for: each cause once.
-    fn tell(&self, all: &[(HostName, Option<PushAnswer>)], notes: &mut Notes) {
+    fn tell(&self, calls: &[ServerCall<'_>], all: &[(&HostName, Option<PushAnswer>)], notes: &mut Notes) {
         let (context, user) = (self.context, &self.context.target.name);
         let mut told = Vec::new();
-        for (host, answer) in all {
+        for (at, (host, answer)) in all.iter().enumerate() {
             let Some(answer) = answer else { continue };
-            let setting =
-                self.at_fault(&|(_, then)| then.iter().any(|(_, other)| other.as_ref() == Some(answer)));
+            if all[..at].iter().any(|before| *before == (*host, Some(answer.clone()))) {
+                continue;
+            }
+            let is_so =
+                |(_, then): &Rehearsed<'_>| then.iter().any(|(_, other)| other.as_ref() == Some(answer));
+            let setting = self.at_fault(&calls[at..=at], &is_so);
             let cause = (setting.map(|one| &one.name), Some(answer).filter(|_| setting.is_none()));
             if told.contains(&cause) {
                 continue;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::found::{Usable, observe};
 use crate::change::{FileKind, Notes, Seen};
-use crate::facts::rehearsal::{Pushed, call, pushed};
+use crate::facts::rehearsal::{Pushed, calls, pushed, script};
 use crate::facts::ssh::Client;
 use crate::facts::{Finished, MOST_BYTES};
 use crate::resource::Context;
@@ -32,8 +32,9 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
     let (facts, target) = (context.facts, context.target);
     let (Some(account), Some(by)) = (&target.account, set(context)?) else { return Ok(ByCommand::Nothing) };
     let servers = context.options.pushed_to();
-    let said = facts.rehearse_job(account, "bash", ":", &call(&servers[0], "git ls-remote -q ADDRESS"))?;
-    let answer = said.map(|said| pushed(facts, account, &servers, &said)).transpose()?.unwrap_or_default();
+    let asked = calls(&servers[0], "git ls-remote -q ADDRESS");
+    let said = facts.rehearse_job(account, "bash", ":", &script(&asked))?;
+    let answer = said.map(|said| pushed(facts, account, &asked, &said)).transpose()?.unwrap_or_default();
     let mut names = Vec::new();
     if let Some((_, Pushed::ToSsh(job))) = answer.into_iter().next() {
         if matches!(target.ssh(facts, &servers[0])?, Client::Does(known) if known.keys == job.keys) {
