@@ -32,6 +32,10 @@ const CALLS: [&str; 3] = [
      jgit checkout -q -f FETCH_HEAD",
 ];
 
+/// What is done by a further address: a push, and more only where a fetch goes elsewhere.
+const ALIKE: &str = "jgit config remote.other.url ADDRESS && jgit push -q other HEAD:main && \
+    { test \"$(jgit ls-remote --get-url other)\" = ADDRESS || jgit ls-remote -q other; }";
+
 /// What stands in for ssh: it says what ssh would do, and then is the server, with a project of one file or, for a push, none.
 const SERVER: &str = r#"#!/bin/sh
 for last; do :; done
@@ -54,7 +58,7 @@ env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'umask 022; proj
         [ "$0" = receive-pack ] || git update-ref refs/heads/main $(git -c user.name=x -c user.email=x commit-tree -m x \
             $(printf "100644 blob %s\tfile\n" $(echo x | git hash-object -w --stdin) | git mktree)) || exit
     fi
-    cd "$project" && git -c receive.advertisePushOptions=true "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
+    cd "$project" && git -c receive.advertisePushOptions=true -c receive.autogc=false "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
 echo STEPserved >&2
 "#;
 
@@ -175,10 +179,15 @@ pub struct ServerCall<'h> {
     line: String,
 }
 
-/// A push of what is committed where the script stands to each of these servers, and a fetch from there, each in every
-/// way in which a job may say it.
+/// A push of what is committed where the script stands, and a fetch, in every way in which a job may say it. What git
+/// makes of the address is all that differs from one server to the next.
 pub fn pushes(hosts: &[HostName]) -> Vec<ServerCall<'_>> {
-    hosts.iter().flat_map(|host| CALLS.into_iter().flat_map(|call| calls(host, call))).collect()
+    let mut all: Vec<_> = hosts.iter().flat_map(|host| calls(host, ALIKE)).collect();
+    if let Some(first) = hosts.first() {
+        let whole = CALLS.iter().filter_map(|call| calls(first, call).into_iter().next());
+        all.splice(..1, whole);
+    }
+    all
 }
 
 /// Something that is done with a project of a server, by each of its addresses.
