@@ -317,7 +317,7 @@ impl<'a> Worker<'a> {
                     let what = format!("the home directory {} does not exist", home.display());
                     fault("home-missing", what, repair)
                 };
-                let home_dir = self.root.home(&account.name, home, rights)?.ok_or_else(missing)?;
+                let (home_dir, _) = self.root.home(&account.name, home, rights)?.ok_or_else(missing)?;
                 below(&home_dir, relative)?
                     .with_context(|| format!("the directory of {place} does not exist"))
             }

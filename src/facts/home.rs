@@ -148,15 +148,27 @@ impl Facts<'_> {
         }
     }
 
+    /// The mode of the account's home; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it can't be opened, or is somebody else's.
+    pub fn home_mode(&self, account: &Account) -> Result<Option<u32>> {
+        Ok(self.opened_home(account)?.map(|(_, mode)| mode))
+    }
+
     pub(super) fn home_of(&self, account: &Account) -> Result<Option<Rc<Dir>>> {
-        if let Some((path, home)) = self.opened.borrow().as_ref() {
+        Ok(self.opened_home(account)?.map(|(home, _)| home))
+    }
+
+    fn opened_home(&self, account: &Account) -> Result<Option<(Rc<Dir>, u32)>> {
+        if let Some((path, home, mode)) = self.opened.borrow().as_ref() {
             if *path == account.home {
-                return Ok(Some(Rc::clone(home)));
+                return Ok(Some((Rc::clone(home), *mode)));
             }
         }
         let rights = self.owner_in_tree(rights(account));
         let home = self.root.home(&account.name, &account.home, rights)?;
-        *self.opened.borrow_mut() = home.clone().map(|home| (account.home.clone(), home));
+        *self.opened.borrow_mut() = home.clone().map(|(home, mode)| (account.home.clone(), home, mode));
         Ok(home)
     }
 }

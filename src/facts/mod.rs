@@ -64,8 +64,8 @@ pub struct Facts<'a> {
     machine: &'a Root,
     /// Asked of NSS once; only accounts that exist, since a missing one may be made.
     known: RefCell<Vec<Account>>,
-    /// The account's home, opened once; only one that exists.
-    opened: RefCell<Option<(PathBuf, Rc<Dir>)>>,
+    /// The account's home and its mode, opened once; only one that exists.
+    opened: RefCell<Option<(PathBuf, Rc<Dir>, u32)>>,
     /// What was read because it will be asked for, by its path as bytes, as often as it will be.
     ahead: RefCell<BTreeMap<OsString, Vec<Option<Seen>>>>,
     /// What was found readable for the account because it will be asked for.

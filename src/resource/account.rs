@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::{AccountName, USUAL_NAMES};
 use crate::change::{AccountOp, Change, FileKind, Notes, Op};
+use crate::facts::Account;
 use crate::facts::programs::{DOCKERD, is_there, is_whole};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
@@ -101,6 +102,29 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
+/// A home in which its account can't write, where jobs would make the directory of their checkouts.
+fn check_home(context: &Context<'_>, account: &Account, notes: &mut Notes) -> Result<()> {
+    let directory = context.target.service.as_ref().and_then(|service| service.directory.as_ref());
+    // What keeps anybody from opening it is told by those that look into it.
+    let Some(mode) = context.facts.home_mode(account).ok().flatten() else { return Ok(()) };
+    if mode & 0o300 == 0o300
+        || directory.is_some_and(|directory| *directory != account.home)
+        || context.facts.home(account, &["builds"])?.iter().any(Option::is_some)
+    {
+        return Ok(());
+    }
+    let (name, home) = (&account.name, account.home.display());
+    notes.examined(
+        "builds-unusable",
+        format!(
+            "{name} can't make {home}/builds, where jobs of the shell executor check out unless their runner has another \
+             `builds_dir`: the home has mode {mode:04o}"
+        ),
+        mend!("let it write in its home: $ sudo -u {} chmod u+rwx {}", name, quoted(&account.home)),
+    );
+    Ok(())
+}
+
 impl Resource for AccountSection {
     fn in_home(&self) -> &'static [&'static str] {
         &[super::login_shell::FILE]
@@ -155,6 +179,7 @@ impl Resource for AccountSection {
             let (uid, home) = (account.uid, account.home.display());
             notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
             check_way(context, notes)?;
+            check_home(context, account, notes)?;
         }
         let lacks_docker =
             || -> Result<bool> { Ok(is_whole(context.facts) && !is_there(context.facts, DOCKERD)?) };

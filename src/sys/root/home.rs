@@ -10,11 +10,12 @@ use super::Root;
 use crate::fault::{AtHome, fault, make_home};
 use crate::sys::dir::Dir;
 use crate::sys::identity::Identity;
+use crate::sys::stat::Stat;
 
 impl Root {
     /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's
     /// and are followed; the home itself must belong to the account.
-    pub fn home(&self, account: &str, path: &Path, identity: Identity) -> Result<Option<Rc<Dir>>> {
+    pub fn home(&self, account: &str, path: &Path, identity: Identity) -> Result<Option<(Rc<Dir>, u32)>> {
         let unusable = |why: &str, found| {
             fault(
                 "home-unusable",
@@ -32,13 +33,13 @@ impl Root {
             _ => Err(error).with_context(cannot),
         })?;
         let Some(home) = home else { return Ok(None) };
-        let owner = home.stat().with_context(cannot)?.uid;
+        let Stat { uid: owner, mode, .. } = home.stat().with_context(cannot)?;
         if owner != identity.uid {
             let why = format!("it belongs to uid {owner}, the account is uid {}", identity.uid);
             return Err(unusable(&why, AtHome::Foreign));
         }
         let rights = (self.owner.uid == 0 && identity.uid != 0).then_some(identity);
-        Ok(Some(Rc::new(home.with_identity(rights, path.to_path_buf(), self.adopts))))
+        Ok(Some((Rc::new(home.with_identity(rights, path.to_path_buf(), self.adopts)), mode)))
     }
 
     /// The home at a path, opened anew: a handle that the tree keeps has no account's rights. The root directory can't be
