@@ -1,20 +1,20 @@
 //! A job of the shell executor, gone through in the account's login shell: it writes, commits, and pushes as far as to
 //! ssh. Nothing of it stays, and no server hears of it.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::context::{DoctorContext, Login};
 use super::login::{self, job_shell};
 use crate::change::{FileKind, Note};
-use crate::facts::Account;
 use crate::facts::rehearsal::{
-    GIT, PushAnswer, Pushed, STEP, ServerCall, complaint, pushed, pushes, script, step, steps,
+    FILES, GIT, PushAnswer, Pushed, STEP, ServerCall, complaint, pushed, pushes, script, step, steps,
 };
 use crate::facts::ssh::{self, Client};
+use crate::facts::{Account, Finished};
 use crate::finding::{Findings, Verdict};
-use crate::repair::Repair;
+use crate::repair::{Repair, quoted};
 use crate::text::known_hosts::HostName;
 
 /// What is done, and how it is told where it fails.
@@ -28,12 +28,6 @@ const STEPS: [(&str, &str); 7] = [
     ("sudo", "start sudo"),
 ];
 
-/// How many lines of login files are taken out to find the one that is at fault.
-const MOST_LINES: usize = 12;
-
-/// None is, where a job that does nothing takes longer than this.
-const QUICK: Duration = Duration::from_secs(2);
-
 /// One thing that a job can't do, or that is not known of it: its code, and what is so.
 type JobAnswer = (&'static str, String);
 
@@ -46,11 +40,15 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     if !has_home || !matches!(login::tried(context)?, Login::Good(_)) {
         return Ok(());
     }
-    let begun = Instant::now();
-    let Some(said) = gone_through(context, account, shell, ":")? else {
+    let hosts: Vec<HostName> =
+        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
+    let calls = pushes(&hosts);
+    let job = job(context, account, shell, &calls);
+    let rehearsed = context.facts.rehearse_job(account, (shell, &format!("{shell} -l")), ":", &job)?;
+    let Some(said) = rehearsed.filter(|said| said.stderr.contains(STEP)) else {
         findings.unknown(
             "job-untried",
-            "no job was gone through: here what it writes would stay, or its shell needs to write elsewhere",
+            "no job was gone through: here what it writes would stay, its shell needs to write elsewhere, or nobody hears what it says",
             mend!(
                 "see whether one can write and commit: $ su -s /bin/{} {} -c '{} -l'",
                 shell,
@@ -60,16 +58,18 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         );
         return Ok(());
     };
-    let is_quick = begun.elapsed() < QUICK;
+    let all = |said: &Finished| answers(context, account, &calls, said);
+    tell_ignored(account, &said, findings);
+    let said = all(&said)?;
     let mut at_fault = None;
-    let is_of_login = |(code, _): &JobAnswer| *code != "ssh-config-unknown";
-    if said.iter().any(is_of_login) && shell == "bash" && is_quick {
-        for line in login::own_lines(context).into_iter().take(MOST_LINES) {
-            if gone_through(context, account, shell, &line.gone())?.is_some_and(|then| then.is_empty()) {
-                at_fault = Some(line);
-                break;
-            }
-        }
+    let plans = context.plans.iter().filter(|(kind, _)| *kind == "git").map(|(_, plan)| plan.as_ref());
+    // What is by git's own files is told with them.
+    let is_git_well = plans
+        .into_iter()
+        .all(|plan| plan.is_ok_and(|plan| plan.changes.is_empty() && plan.pending.is_empty()));
+    if is_git_well && said.iter().any(|(code, _)| *code != "ssh-config-unknown") {
+        let is_well = |then: &Finished| Ok(then.stderr.contains(STEP) && all(then)?.is_empty());
+        at_fault = login::at_fault(context, &job, &is_well)?;
     }
     for (code, what) in said {
         let verdict = if code == "job-fails" { Verdict::Problem } else { Verdict::Unknown };
@@ -82,25 +82,18 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     Ok(())
 }
 
-/// What is said of a job, after the account did something; `None` where there was none.
-fn gone_through(
+/// What is said of a job that was gone through.
+fn answers(
     context: &DoctorContext<'_>,
     account: &Account,
-    shell: &str,
-    before: &str,
-) -> Result<Option<Vec<JobAnswer>>> {
-    let hosts: Vec<HostName> =
-        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let calls = pushes(&hosts);
-    let job = job(context, account, shell, &calls);
-    let said = context.facts.rehearse_job(account, shell, before, &job)?;
-    let Some(said) = said.filter(|said| said.stderr.contains(STEP)) else { return Ok(None) };
+    calls: &[ServerCall<'_>],
+    said: &Finished,
+) -> Result<Vec<JobAnswer>> {
     let user = &account.name;
-    let steps = steps(&said);
+    let steps = steps(said);
     let mut all = Vec::new();
-    let last =
-        steps.last().and_then(|(last, told)| Some((STEPS.iter().find(|(name, _)| name == last)?.1, told)));
-    if let Some((what, told)) = last {
+    if let Some((last, told)) = steps.last().filter(|(last, _)| *last != "end") {
+        let what = STEPS.iter().find(|(name, _)| name == last).map_or("come to its end", |(_, what)| what);
         all.push((
             "job-fails",
             format!("a job of {user} can't {what} in its login shell: {}", complaint(told)),
@@ -113,7 +106,7 @@ fn gone_through(
         let what = "whether they let it commit and push is not known";
         all.push(("git-hooks-unknown", format!("git runs hooks in every job of {user}: {what}")));
     }
-    for (call, pushed) in pushed(context.facts, account, &calls, &said)? {
+    for (call, pushed) in pushed(context.facts, account, calls, said)? {
         let host = call.host;
         let Some((code, why)) = judged(context, account, host, &pushed)? else { continue };
         let what = (code, format!("what git of {user} does with git@{} {why}", host.host()));
@@ -123,7 +116,30 @@ fn gone_through(
             all.push(what);
         }
     }
-    Ok(Some(all))
+    Ok(all)
+}
+
+/// Say which new file `git add` would pass over, as git tells it: `PLACE:LINE:PATTERN`, a tab, and the file. What is in a
+/// project already is added all the same.
+fn tell_ignored(account: &Account, said: &Finished, findings: &mut Findings) {
+    let ignored = |told: &str| {
+        let (why, file) = told.lines().find_map(|line| line.split_once('\t'))?;
+        let (place, line) = why.rsplit_once(':')?.0.rsplit_once(':')?;
+        Some((place.to_owned(), line.parse::<u32>().ok()?, file.to_owned()))
+    };
+    let found = steps(said).into_iter().find_map(|(name, told)| ignored(told).filter(|_| name == "ignore"));
+    let Some((place, line, file)) = found else { return };
+    let user = &account.name;
+    let out = if Path::new(&place).starts_with(&account.home) {
+        mend!("take that line out: $ sudo -u {} sed -i '{}d' {}", user, line, quoted(&place))
+    } else {
+        Repair::from("let them say so: git add -f")
+    };
+    findings.note(
+        "git-ignores-files",
+        format!("git add of {user} passes over new files such as {file}, by {place}, line {line}"),
+        Repair::from("if jobs add such files: ") + out,
+    );
 }
 
 /// What shows the values by which a job goes.
@@ -139,26 +155,30 @@ fn see(account: &Account, shell: &str) -> Repair {
 /// The script of the whole job.
 fn job(context: &DoctorContext<'_>, account: &Account, shell: &str, calls: &[ServerCall<'_>]) -> String {
     let place = account.home.join("builds/runner-prep/0/group/project").display().to_string();
-    let mut text = vec![step("begin"), "d=/tmp/job\n".to_owned()];
+    let mut text = vec![step("begin"), "job_dir=/tmp/job\n".to_owned()];
     // Where jobs have theirs, if that is in the home.
     if !place.contains(['\'', '\\', '"', '$', '`']) {
-        text.push(format!("mkdir -p \"{place}\" && d=\"{place}\" || true\n"));
+        text.push(format!("mkdir -p \"{place}\" && job_dir=\"{place}\" || true\n"));
     }
     text.extend([
         step("write"),
-        "mkdir -p \"$d\"\ncd \"$d\"\necho x >file\ncat file >/dev/null\n".to_owned(),
+        format!("mkdir -p \"$job_dir\"\ncd \"$job_dir\"\nfor job_file in {FILES}; do echo x >$job_file; done\ncat {FILES} >/dev/null\n"),
         step("words"),
-        "p=/srv/www/app\nset -- $p/\ntest $# = 1 || { echo \"IFS takes it apart\" >&2; exit 1; }\n"
+        "job_path=/srv/www/app\nset -- $job_path/\ntest $# = 1 || { echo \"IFS takes it apart\" >&2; exit 1; }\n"
             .to_owned(),
     ]);
     if context.wants("git") {
         text.extend([
             step("repository"),
-            format!("{GIT} init -q .\nfor h in \"$(git rev-parse --git-path hooks)\"/*; do\n"),
-            "case $h in *.sample) ;; *) if test -f \"$h\" && test -x \"$h\"; then\n".to_owned(),
+            format!(
+                "{GIT} init -q .\nfor job_hook in \"$(git rev-parse --git-path hooks || echo hooks)\"/*; do\n"
+            ),
+            "case $job_hook in *.sample) ;; *) if test -f \"$job_hook\" && test -x \"$job_hook\"; then\n"
+                .to_owned(),
             step("hook") + "fi ;; esac; done\n",
-            step("add") + GIT + " add -f file\n",
+            step("add") + GIT + " add -f " + FILES + "\n",
             step("commit") + GIT + " commit -q -m x\n",
+            step("ignore") + "git check-ignore -v --no-index " + FILES + " >&2 || :\n",
             script(calls),
         ]);
     }

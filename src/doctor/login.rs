@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -25,8 +26,21 @@ const MARK: &str = "runner-prep-finds:";
 /// What the script says at its end, as if it were a program.
 const END: &str = "/";
 
+/// What says that.
+const SAY_END: &str = "printf \"\\nrunner-prep-finds:/\\n\"";
+
 /// Marks the places in what a shell tells of its way.
 const AT: &str = "runner-prep-at:";
+
+/// What GitLab sets for every job, and the first that a job does: a login file may keep it from that.
+const EXPORTS: &str = "export CI=true GITLAB_CI=true CI_SERVER=yes CI_JOB_ID=1 GIT_DEPTH=20";
+
+/// The code with which a script ends that can't be heard, and more by one bit for each program that it finds.
+const UNHEARD: i32 = 64;
+
+/// How many lines of login files are taken out to find the one that is at fault, and for how long.
+const MOST_LINES: usize = 12;
+const SEARCH: Duration = Duration::from_secs(20);
 
 /// `su -s /bin/bash ACCOUNT -c "bash -l"`, as the shell executor has it. Its scripts begin with
 /// `set -eo pipefail`, so that a command that fails in `~/.bash_logout` fails the job; this one says
@@ -40,31 +54,23 @@ pub(super) fn tried<'p>(context: &'p DoctorContext<'_>) -> Result<&'p Login> {
     let Some(machine) = context.machine else {
         return Ok(context.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
     };
-    // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
     let name = job_shell(context).unwrap_or("bash");
-    let (begin, text) = if name == "sh" {
-        ("set -e", format!("'printf \"\\n{MARK}{END}\\n\"'"))
-    } else {
-        ("set -eo pipefail\nset +o noclobber", format!("$'printf \"\\\\n{MARK}{END}\\\\n\"\\n'"))
-    };
-    // What stands for a program need not be one: that every job begins with is called.
-    let script = format!(
-        "{begin}\nfor p in {}; do\nif command -v \"$p\" >/dev/null; then \
-         printf '\\n{MARK}%s\\n' \"$p\"; fi\ndone\n\
-         if command -v git >/dev/null; then git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
-        PROGRAMS.join(" ")
-    );
-    let ask = |command: &str| {
+    let ask = |command: &str, script: &str| {
         machine.ask("su", &["-s", &format!("/bin/{name}"), context.name, "-c", command], script.as_bytes())
     };
-    let way = || (name == "bash").then(|| ask(&telling()).ok().flatten()).flatten();
+    let (plain, said) = (format!("{name} -l"), script(name, SAY_END));
+    let way = || (name == "bash").then(|| ask(&telling(), &said).ok().flatten()).flatten();
     let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &context.account?.home);
-    let login = match ask(&format!("{name} -l")) {
+    let login = match ask(&plain, &said) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
             let found = done.stdout.lines().filter_map(|line| line.strip_prefix(MARK));
             let found: Vec<String> = found.map(str::to_owned).collect();
-            if found.iter().any(|name| name == END) { Login::Good(found) } else { Login::Skips(spot(way())) }
+            let unheard = || ask(&plain, &script(name, "exit $runner_prep_found")).ok().flatten()?.code;
+            match programs(&found, unheard) {
+                Some(found) => Login::Good(found),
+                None => Login::Skips(spot(way())),
+            }
         }
         Ok(Some(done)) => match way() {
             // Nothing of the account's has run.
@@ -77,25 +83,68 @@ pub(super) fn tried<'p>(context: &'p DoctorContext<'_>) -> Result<&'p Login> {
     Ok(context.login.get_or_init(|| login))
 }
 
+/// A job that says which programs it finds, and does this then.
+fn script(shell: &str, then: &str) -> String {
+    // `$'…'` is how a job's script stands there: of the usual shells bash, ksh and zsh read it.
+    let (begin, text) = match shell {
+        "sh" => ("set -e", format!("'{then}'")),
+        _ => ("set -eo pipefail\nset +o noclobber", format!("$'{}\\n'", then.replace('\\', "\\\\"))),
+    };
+    // What stands for a program need not be one: that every job begins with is called.
+    format!(
+        "{begin}\n{EXPORTS}\necho\nrunner_prep_found={UNHEARD} runner_prep_bit=1\nfor runner_prep_name in {}; do\n\
+         if command -v \"$runner_prep_name\" >/dev/null; then\nprintf '\\n{MARK}%s\\n' \"$runner_prep_name\"\n\
+         runner_prep_found=$((runner_prep_found + runner_prep_bit))\nfi\n\
+         runner_prep_bit=$((runner_prep_bit * 2))\ndone\n\
+         if command -v git >/dev/null; then git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
+        PROGRAMS.join(" ")
+    )
+}
+
+/// The programs that a job finds, which said them or, where nobody hears it, ends with their code; `None` where it does
+/// not come to its end.
+fn programs(said: &[String], code: impl FnOnce() -> Option<i32>) -> Option<Vec<String>> {
+    if said.iter().any(|name| name == END) {
+        return Some(said.to_vec());
+    }
+    let bits = code()?.checked_sub(UNHEARD).filter(|bits| (0..1 << PROGRAMS.len()).contains(bits))?;
+    let found = PROGRAMS.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
+    Some(found.map(|(_, name)| (*name).to_owned()).collect())
+}
+
 /// The login shell that tells its way. Only bash tells the file.
 fn telling() -> String {
     format!("PS4='+{AT}${{BASH_SOURCE}}:${{LINENO}}:' bash -lx")
 }
 
-/// The lines of the account's own files that its login shell comes to, the last one first.
-pub(super) fn own_lines(context: &DoctorContext<'_>) -> Vec<LoginLine> {
-    let (Some(machine), Some(account)) = (context.machine, context.account) else { return Vec::new() };
-    let arguments = ["-s", "/bin/bash", context.name, "-c", &telling()];
-    let told = machine.ask("su", &arguments, b"exit 0\n").ok().flatten().map(|said| said.stderr);
-    let told = told.unwrap_or_default();
-    let own = LoginLine::all(&told, &account.home).filter(|spot| spot.file.starts_with(&account.home));
+/// The line of the account's own login files without which all is well with a job of bash, the last one that it comes to.
+pub(super) fn at_fault(
+    context: &DoctorContext<'_>,
+    job: &str,
+    is_well: &dyn Fn(&Finished) -> Result<bool>,
+) -> Result<Option<LoginLine>> {
+    let begun = Instant::now();
+    let (Some(account), Some("bash")) = (context.account, job_shell(context)) else { return Ok(None) };
+    let rehearse =
+        |command: &str, before: &str| context.facts.rehearse_job(account, ("bash", command), before, job);
+    let Some(told) = rehearse(&telling(), ":")? else { return Ok(None) };
     let mut lines = Vec::new();
-    for line in own.rev() {
-        if !lines.contains(&line) {
+    for line in LoginLine::all(&told.stderr, &account.home).rev() {
+        if line.file.starts_with(&account.home) && !lines.contains(&line) {
             lines.push(line);
         }
     }
-    lines
+    for line in lines.into_iter().take(MOST_LINES) {
+        if begun.elapsed() > SEARCH {
+            break;
+        }
+        if let Some(then) = rehearse("bash -l", &line.gone())? {
+            if is_well(&then)? {
+                return Ok(Some(line));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
@@ -120,6 +169,10 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
     };
     let user = context.name;
     let command = format!("su -s /bin/{name} {user} -c '{name} -lx'");
+    let job = script(name, SAY_END);
+    let is_well = |said: &Finished| Ok(said.success() && said.stdout.contains(&format!("{MARK}{END}")));
+    let without = |line: Option<LoginLine>| line.and_then(|line| Some((line.without(context)?, line)));
+    let by_line = || without(at_fault(context, &job, &is_well).ok().flatten());
     let (what, spot) = match tried(context)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");
@@ -134,13 +187,16 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
             return Ok(());
         }
         Login::Skips(spot) => {
-            let at = spot.as_ref().map(|spot| format!(", at {spot}")).unwrap_or_default();
+            let found = by_line().or_else(|| without(spot.clone()));
+            let line = found.as_ref().map(|(_, line)| line).or(spot.as_ref());
+            let at = line.map(|line| format!(", at {line}")).unwrap_or_default();
             findings.problem(
                 "login-shell-skips",
                 format!("the login shell of {user} ends with 0 before it reads a job's script{at}: every job does nothing, and is green"),
-                spot.as_ref().and_then(|spot| spot.without(context)).unwrap_or_else(|| {
-                    mend!("see which login file ends it, and correct that: $ printf 'echo here\\n' | {}", command)
-                }),
+                found.map_or_else(
+                    || mend!("see which login file ends it, and correct that: $ printf 'echo here\\n' | {}", command),
+                    |(repair, _)| repair,
+                ),
             );
             return Ok(());
         }
@@ -160,6 +216,14 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
         Login::Ended(None, spot) => ("was ended by a signal".to_owned(), spot.as_ref()),
         Login::Hangs => ("does not end".to_owned(), None),
     };
+    if let Some((repair, line)) = by_line() {
+        findings.problem(
+            "login-shell-fails",
+            format!("the login shell of {user} {what}; so it is by {line}"),
+            repair,
+        );
+        return Ok(());
+    }
     let see = mend!("see why: $ printf 'set -e\\ngit --version\\nexit 0\\n' | {}; then correct", command);
     if let Some(spot) = spot {
         let message =

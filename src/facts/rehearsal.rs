@@ -21,45 +21,58 @@ pub const STEP: &str = "runner-prep-step:";
 pub const GIT: &str = "git -c maintenance.auto=false -c gc.auto=0 -c core.hooksPath=/dev/null -c commit.gpgSign=false \
     -c protocol.http.allow=never -c protocol.https.allow=never -c protocol.git.allow=never";
 
+/// Files as jobs write them: what is set for files of such names counts.
+pub const FILES: &str = "file pod.yaml index.html";
+
 /// The project that is pushed to.
 const PROJECT: &str = "group/project.git";
 
 /// What jobs do with a project of a server, which has this address and is the remote `origin`.
-const CALLS: [&str; 3] = [
+const CALLS: [&str; 4] = [
     "jgit push -q ADDRESS HEAD:main",
     "{ jgit remote add origin ADDRESS 2>/dev/null || jgit remote set-url origin ADDRESS; } && jgit push -q origin HEAD:main",
     "rm -rf .fresh && jgit init -q .fresh && cd .fresh && jgit remote add origin ADDRESS && jgit fetch -q origin main && \
      jgit checkout -q -f FETCH_HEAD",
+    "rm -rf .fresh && jgit clone -q ADDRESS .fresh && cd .fresh && jgit fetch -q origin && \
+     jgit -c user.name=x -c user.email=x commit -q --allow-empty -m x && jgit push -q origin HEAD:main",
 ];
 
 /// What is done by a further address: a push, and more only where a fetch goes elsewhere.
 const ALIKE: &str = "jgit config remote.other.url ADDRESS && jgit push -q other HEAD:main && \
     { test \"$(jgit ls-remote --get-url other)\" = ADDRESS || jgit ls-remote -q other; }";
 
-/// What stands in for ssh: it says what ssh would do, and then is the server, with a project of one file or, for a push, none.
+/// What stands in for ssh: it says what ssh would do, and then is the server, with a project of some files;
+/// what is pushed is a new branch of it.
 const SERVER: &str = r#"#!/bin/sh
 for last; do :; done
 case $1$last in
 -G*) exec HIDDEN "$@" ;;
 esac
-echo STEPssh >&2
+echo "
+STEPssh" >&2
 HIDDEN -G "$@" >&2 || exit
 echo "project $last" >&2
-echo STEPcalled >&2
+echo "
+STEPcalled" >&2
 case $last in
 "git-receive-pack '"*) to=receive-pack ;;
 "git-upload-pack '"*) to=upload-pack ;;
 *) exit 1 ;;
 esac
-env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'umask 022; project=/tmp/.$0
-    [ "$0" = upload-pack ] || rm -rf "$project"
-    if ! [ -e "$project" ]; then
-        git init -q --bare --template= "$project" && cd "$project" || exit
-        [ "$0" = receive-pack ] || git update-ref refs/heads/main $(git -c user.name=x -c user.email=x commit-tree -m x \
-            $(printf "100644 blob %s\tfile\n" $(echo x | git hash-object -w --stdin) | git mktree)) || exit
+env -i PATH="$PATH" HOME=/tmp/.none GIT_CONFIG_NOSYSTEM=1 sh -c 'umask 022; project=/tmp/.$0 whole=/tmp/.upload-pack
+    if ! [ -e $whole ]; then
+        git init -q --bare --template= $whole && cd $whole || exit
+        blob=$(echo x | git hash-object -w --stdin) by="x <x> 1 +0000"
+        tree=$(for file in FILES; do printf "100644 blob $blob\t$file\n"; done | git mktree)
+        git update-ref refs/heads/other $(printf "tree $tree\nauthor $by\ncommitter $by\n\nx\n" | git hash-object -t commit -w --stdin)
+        git update-ref refs/heads/main refs/heads/other && git symbolic-ref HEAD refs/heads/main || exit
     fi
-    cd "$project" && git -c receive.advertisePushOptions=true -c receive.autogc=false "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
-echo STEPserved >&2
+    if [ "$0" = receive-pack ]; then
+        rm -rf $project && cp -r $whole $project && git -C $project update-ref -d refs/heads/main || exit
+    fi
+    cd $project && git -c receive.advertisePushOptions=true -c receive.autogc=false "$0" . && git show-ref -q main' "$to" 2>/dev/null || exit
+echo "
+STEPserved" >&2
 "#;
 
 /// What git's push to a server comes to.
@@ -134,20 +147,21 @@ impl Facts<'_> {
         self.rehearsed(tool.env("LOGNAME", account.name.as_ref()), account)
     }
 
-    /// The same of what its login shell reads, as gitlab-runner starts it for a job, after the account did something else.
+    /// The same of what its login shell reads, as gitlab-runner starts it for a job by this command, after the account did
+    /// something else.
     ///
     /// # Errors
     /// When it does not end in time.
     pub fn rehearse_job(
         &self,
         account: &Account,
-        shell: &str,
+        (shell, command): (&str, &str),
         before: &str,
         job: &str,
     ) -> Result<Option<Finished>> {
         let (Some(sh), true) = (self.tool("sh"), self.tool("su").is_some()) else { return Ok(None) };
-        let calls = "su -s /bin/sh \"$1\" -c \"$3\" </dev/null >/dev/null 2>&1; exec su -s \"/bin/$2\" \"$1\" -c \"$2 -l\"";
-        let tool = Tool::new(&sh).args(["-c", calls, "sh", &account.name, shell, before]);
+        let calls = "su -s /bin/sh \"$1\" -c \"$3\" </dev/null >/dev/null 2>&1; exec su -s \"/bin/$2\" \"$1\" -c \"$4\"";
+        let tool = Tool::new(&sh).args(["-c", calls, "sh", &account.name, shell, before, command]);
         self.rehearsed(tool.input(job.as_bytes()).leaving_nothing(), account)
     }
 
@@ -155,8 +169,9 @@ impl Facts<'_> {
         if !self.root.is_host() || !identity::is_root() {
             return Ok(None);
         }
-        let stand_in =
-            self.tool("ssh").map(|ssh| (ssh, SERVER.replace("HIDDEN", HIDDEN).replace("STEP", STEP)));
+        let stand_in = self
+            .tool("ssh")
+            .map(|ssh| (ssh, SERVER.replace("HIDDEN", HIDDEN).replace("STEP", STEP).replace("FILES", FILES)));
         let tool = tool.within(&account.home).patience(ASKING).rehearsing(Rehearsal { stand_in });
         or_forbidden(tool.run(), true)
     }
@@ -203,14 +218,17 @@ pub fn script(calls: &[ServerCall<'_>]) -> String {
     format!("jgit() {{ {GIT} \"$@\"; }}\n{}", calls.iter().map(line).collect::<String>())
 }
 
-/// The line of a script that says which step begins. A shell that is ended repeats what it read: that is no step.
+/// The line of a script that says which step begins. A shell that is ended repeats what it read, and one with `set -x` what
+/// it does: that is no step.
 pub fn step(name: &str) -> String {
-    format!("echo {}{name} >&2\n", STEP.replacen('-', "-\"\"", 1))
+    format!("printf \"\\n%s\\n\" {}{name} >&2\n", STEP.replacen('-', "-\"\"", 1))
 }
 
 /// What was said in each step, with its name, where a script that says its steps was rehearsed.
 pub fn steps(said: &Finished) -> Vec<(&str, &str)> {
-    said.stderr.split(STEP).skip(1).map(|step| step.split_once('\n').unwrap_or((step, ""))).collect()
+    let begin = format!("\n{STEP}");
+    let parts: Vec<&str> = said.stderr.split(begin.as_str()).skip(1).collect();
+    parts.into_iter().map(|step| step.split_once('\n').unwrap_or((step, ""))).collect()
 }
 
 /// What each of the calls of a [`script`] came to, as far as it went.

@@ -145,6 +145,14 @@ impl EffectiveValue {
                             let repair = fault::repair(&error);
                             // Both keys come by here.
                             if key == "name" {
+                                self.settings.push(JudgedSetting {
+                                    path: chain.path.to_path_buf(),
+                                    line,
+                                    name: format!("includeif.{condition}.path"),
+                                    value: Some(path),
+                                    of_root: chain.is_of_root(context),
+                                    is_sure,
+                                });
                                 notes.warn(
                                     "git-include-broken",
                                     format!("{error:#}; jobs that it is included for fail"),

@@ -23,8 +23,9 @@ const PLAIN: [&str; 6] =
     ["user.name", "user.email", "user.signingkey", "credential.", "url.", "safe.directory"];
 
 /// A commit as a job makes it. Whether its hooks let it pass depends on what is committed: none is run.
-const COMMIT: &str = "d=~/builds/runner-prep/0/group/project; { mkdir -p \"$d\" && cd \"$d\"; } || cd /tmp; \
-    git -c core.hooksPath=/dev/null init -q job && cd job && echo x >file && git add -f file && \
+const COMMIT: &str = "d=~/builds/runner-prep/0/group/project; { mkdir -p \"$d\" || { d=/tmp/job; mkdir $d; }; } && \
+    cd \"$d\" && git -c core.hooksPath=/dev/null init -q . && for f in file pod.yaml index.html; do echo x >$f; done && \
+    git add -f file pod.yaml index.html && \
     git -c core.hooksPath=/dev/null -c user.name=x -c user.email=x commit -q -m x";
 
 /// How many settings are left out to find the one that is at fault.

@@ -33,7 +33,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
     let (Some(account), Some(by)) = (&target.account, set(context)?) else { return Ok(ByCommand::Nothing) };
     let servers = context.options.pushed_to();
     let asked = calls(&servers[0], "git ls-remote -q ADDRESS");
-    let said = facts.rehearse_job(account, "bash", ":", &script(&asked))?;
+    let said = facts.rehearse_job(account, ("bash", "bash -l"), ":", &script(&asked))?;
     let answer = said.map(|said| pushed(facts, account, &asked, &said)).transpose()?.unwrap_or_default();
     let mut names = Vec::new();
     if let Some((_, Pushed::ToSsh(job))) = answer.into_iter().next() {
