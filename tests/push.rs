@@ -229,6 +229,9 @@ const SETTINGS: &[(&str, bool, i32, &str)] = &[
     ("mine core.sshCommand 'ssh -n'", false, 3, "git-push-refused"),
     ("mine core.sshCommand 'ssh -o GlobalKnownHostsFile=none'", false, 3, "git-push-refused"),
     ("mine core.sshCommand plink", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -o IdentityFile=none'", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -o IdentityFile=~/.ssh/nothing'", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -o IdentityFile=~/.ssh/id_ed25519'", true, 0, "ok"),
     (
         "printf '[push]\n\tgpgSign = true\n' | own inc; mine includeIf.hasconfig:remote.*.url:ssh://**.path ~gitlab-runner/inc",
         false,

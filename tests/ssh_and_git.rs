@@ -615,6 +615,13 @@ const HOSTS: &[Case] = &[
         false,
     ),
     case(
+        "a socket with a name that is too long",
+        "echo \"ControlPath ~/.ssh/$(printf %0110d 0)\" | own config",
+        0,
+        "ssh-config-unknown",
+        false,
+    ),
+    case(
         "by a proxy",
         "printf 'exec 3<>/dev/tcp/127.0.0.1/$1; cat <&3 & cat >&3; kill %%1' >/srv/hosts/proxy; printf 'Host git.example.com\\n  ProxyCommand bash /srv/hosts/proxy %%p\\n' | own config",
         0,

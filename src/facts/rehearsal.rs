@@ -3,6 +3,8 @@
 //!
 //! So the tools themselves say what comes of settings, login files and limits, whatever form these have.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 
 use super::live::or_forbidden;
@@ -118,6 +120,14 @@ impl Pushed {
         };
         let (server, port) = &job.server;
         let is_as_known = (&job.files, &job.name) == (&known.files, &known.name);
+        let is_missing = |key: &Result<PathBuf, String>| {
+            let Ok(path) = key else { return false };
+            let seen = match path.strip_prefix(&account.home).ok().and_then(Path::to_str) {
+                Some(below) => facts.home(account, &[below]).map(|seen| seen.into_iter().next().flatten()),
+                None => facts.stat(path),
+            };
+            seen.is_ok_and(|seen| seen.is_none())
+        };
         let verdict = || job.verdict(facts, account, &mut HostKeyFiles::default(), &[], None);
         Ok(if job.server != known.server {
             let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
@@ -126,6 +136,10 @@ impl Pushed {
             Some(PushAnswer::Fails(format!("goes by an ssh that uses no key ({keyword})")))
         } else if let (Some((keyword, _)), None) = (job.refuses_git, known.refuses_git) {
             Some(PushAnswer::Fails(format!("goes by an ssh that does not hand on what git says ({keyword})")))
+        } else if job.keys != known.keys && !job.has_provider && job.keys.iter().all(is_missing) {
+            Some(PushAnswer::Fails(
+                "goes by an ssh that tries no key which is there (IdentityFile)".to_owned(),
+            ))
         } else if !is_as_known && verdict()? == SshVerdict::Missing {
             Some(PushAnswer::Fails("goes by an ssh that reads no file with the server's keys".to_owned()))
         } else {

@@ -64,6 +64,9 @@ const OFFERED: [(&str, &str); 3] = [
     ),
 ];
 
+/// So long is the name of a socket with its end (`sun_path` of unix(7)): ssh ends at a longer one.
+const MOST_SOCKET: usize = 108;
+
 /// So many files of host keys, and so many keys, ssh takes (`SSH_MAX_HOSTS_FILES`, `SSH_MAX_IDENTITY_FILES`). What it says
 /// may be the account's word.
 const MOST_FILES: [usize; 2] = [32, 100];
@@ -297,6 +300,7 @@ impl Settings {
                 })
                 .chain(OFFERED.iter().filter(offers_none).map(|(keyword, _)| *keyword))
                 .chain((port != host.port().to_string()).then_some("Port"))
+                .chain(is_set("controlpath").filter(|path| path.len() >= MOST_SOCKET).map(|_| "ControlPath"))
                 .collect(),
             // Before OpenSSH 8.5 by another name.
             key_algorithms: words("pubkeyacceptedalgorithms")

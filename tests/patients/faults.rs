@@ -677,6 +677,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Remove("/etc/gitlab-runner"), Put("/etc/gitlab-runner", "")],
         "path-unusable",
     ),
+    problem(
+        "key behind a link",
+        &[Rename(KEY, "/home/gitlab-runner/.ssh/real"), Link(KEY, "real")],
+        "ssh-key-kind",
+    ),
     problem("key is a directory", &[Remove(KEY), Make(KEY)], "ssh-key-kind"),
     problem("key with two names", &[Hard(KEY, "/home/gitlab-runner/.ssh/other")], "ssh-key-links"),
     problem("public half alone", &[Remove(KEY)], "ssh-key-half"),

@@ -50,15 +50,20 @@ pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<(
         return Err(fault(
             "ssh-key-links",
             format!("{shown} has {} names (hard links): changing it would change another file", seen.links),
-            mend!(
-                "see the other names: $ find / -xdev -samefile {0}; then give it a file of its own: $ sudo -u {1} cp -p \
-                 {0} {0}.new && sudo -u {1} mv -T {0}.new {0}",
-                quoted(path),
-                account
-            ),
+            mend!("see the other names: $ find / -xdev -samefile {}; then ", quoted(path))
+                + own_file(account, path),
         ));
     }
     Ok(())
+}
+
+/// What puts a copy in the place of a link or of a further name.
+pub(super) fn own_file(account: &str, path: &Path) -> Repair {
+    mend!(
+        "give it a file of its own: $ sudo -u {1} cp -p {0} {0}.new && sudo -u {1} mv -T {0}.new {0}",
+        quoted(path),
+        account
+    )
 }
 
 /// What belongs to others is not ours to give away, what belongs to root least of all: in its home the account

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::fit::{both_aside, check_owner, check_regular, refuse_mount, weakness};
+use super::fit::{both_aside, check_owner, check_regular, own_file, refuse_mount, weakness};
 use crate::change::{FileKind, Seen};
 use crate::facts::{Account, Facts, Finished};
 use crate::fault::{self, Nature, fault, look_and_move_aside, quoted};
@@ -86,15 +86,21 @@ pub(super) fn observe(
             }
             Err(error) => return Err(error),
         };
+        let public = facts.home(account, &[&public_name])?.into_iter().next().flatten();
         if let Err(error) = check_regular(&private, &account.name, &path) {
             // What a directory is called ssh passes over.
-            if private.kind != FileKind::Directory {
-                return Err(error);
+            if private.kind == FileKind::Directory {
+                let aside = both_aside(&account.name, &path, public.is_some());
+                found.broken.push(fault::with_repair(error, Repair::from("move it away: ") + aside));
+                continue;
             }
-            found.broken.push(error);
-            continue;
+            // With the key that it leads to jobs do well.
+            let is_key = || facts.file_for(account, &path).is_ok_and(|end| end.is_some());
+            return Err(match private.kind {
+                FileKind::Link if is_key() => fault::with_repair(error, own_file(&account.name, &path)),
+                _ => error,
+            });
         }
-        let public = facts.home(account, &[&public_name])?.into_iter().next().flatten();
         if let Some(public) = &public {
             check_regular(public, &account.name, &account.home.join(&public_name))?;
         }
