@@ -18,7 +18,7 @@ pub(super) fn compare(
     wanted: &Node<'_>,
 ) -> Result<(), PatchError> {
     let mut check = Verification { text, path: Vec::new() };
-    check.view(View::Table(before), View::Table(after), Some(wanted))
+    check.view([View::Table(before), View::Table(after)], Some(wanted))
 }
 
 struct Verification<'c> {
@@ -28,19 +28,14 @@ struct Verification<'c> {
 
 impl<'c> Verification<'c> {
     /// Compares a value before and after, and everything below it.
-    fn view(
-        &mut self,
-        before: View<'c>,
-        after: View<'c>,
-        node: Option<&'c Node<'c>>,
-    ) -> Result<(), PatchError> {
+    fn view(&mut self, [before, after]: [View<'c>; 2], node: Option<&'c Node<'c>>) -> Result<(), PatchError> {
         if let Some(target) = node.and_then(|node| node.target.as_ref()) {
             let met = target_met(before, after, target);
             return self.unless(met, before, "is not what was asked for");
         }
         let is_list = before.length().is_some() || after.length().is_some();
         if is_list || node.is_some_and(|node| !node.indexes.is_empty()) {
-            return self.lists(before, after, node);
+            return self.lists([before, after], node);
         }
         match (before, after) {
             (View::Value(old), View::Value(new)) => self.unless(same(old, new), before, "is another value"),
@@ -48,7 +43,7 @@ impl<'c> Verification<'c> {
                 // Dotted keys make a table by being there, and the last one that goes takes it along.
                 let wanted = before.is_there() == after.is_there() || node.is_some();
                 self.unless(wanted, before, "is there only before or only after")?;
-                self.tables(before, after, node)
+                self.tables([before, after], node)
             }
             _ if before.is_there() && after.is_there() => self.unless(false, before, "has another type"),
             _ => self.unless(false, before, "is there only before or only after"),
@@ -58,8 +53,7 @@ impl<'c> Verification<'c> {
     /// Compares lists: of the elements before, some tables go, and others come behind the rest.
     fn lists(
         &mut self,
-        before: View<'c>,
-        after: View<'c>,
+        [before, after]: [View<'c>; 2],
         node: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
         let length = |view: View<'_>| if view.is_there() { view.length() } else { Some(0) };
@@ -78,7 +72,7 @@ impl<'c> Verification<'c> {
         self.unless(there && kept.len() + come == new, before, "has another length")?;
         for (place, index) in kept.into_iter().chain(old..old + come).enumerate() {
             self.path.push(Step::Index(index));
-            self.view(before.element(index), after.element(place), asked(index))?;
+            self.view([before.element(index), after.element(place)], asked(index))?;
             self.path.pop();
         }
         Ok(())
@@ -86,8 +80,7 @@ impl<'c> Verification<'c> {
 
     fn tables(
         &mut self,
-        before: View<'c>,
-        after: View<'c>,
+        [before, after]: [View<'c>; 2],
         node: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
         let items = |view: View<'c>| {
@@ -99,17 +92,17 @@ impl<'c> Verification<'c> {
         for (key, old) in items(before) {
             let new = after.key(key);
             both += usize::from(new.is_there());
-            self.key(key, View::item(Some(old)), new, node)?;
+            self.key(key, [View::item(Some(old)), new], node)?;
         }
         // Nearly always there is nothing new in a table, and its keys need not be looked for.
         if items(after).count() > both {
             for (key, new) in items(after).filter(|(key, _)| !has(before, key)) {
-                self.key(key, View::Nothing, View::item(Some(new)), node)?;
+                self.key(key, [View::Nothing, View::item(Some(new))], node)?;
             }
         }
         for (key, _) in node.into_iter().flat_map(|node| node.keys.iter()) {
             if !has(before, key) && !has(after, key) {
-                self.key(key, View::Nothing, View::Nothing, node)?;
+                self.key(key, [View::Nothing; 2], node)?;
             }
         }
         Ok(())
@@ -119,12 +112,11 @@ impl<'c> Verification<'c> {
     fn key(
         &mut self,
         key: &'c str,
-        old: View<'c>,
-        new: View<'c>,
-        table: Option<&'c Node<'c>>,
+        sides: [View<'c>; 2],
+        node: Option<&'c Node<'c>>,
     ) -> Result<(), PatchError> {
         self.path.push(Step::from(key));
-        self.view(old, new, table.and_then(|node| node.key(key)))?;
+        self.view(sides, node.and_then(|node| node.key(key)))?;
         self.path.pop();
         Ok(())
     }
