@@ -19,7 +19,6 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
 use super::root_file::{RootFile, plan_directories};
-use super::sudo_effect::Allowed;
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
@@ -55,13 +54,7 @@ impl Resource for Deployments {
         let account = &context.target.name;
         super::target::check_name(account)?;
         let mut changes = Vec::new();
-        let mut drop_in = DropIn {
-            kind: "deploy",
-            path: DEPLOYMENTS,
-            rules: Vec::new(),
-            allowed: Vec::new(),
-            missing: String::new(),
-        };
+        let mut drop_in = DropIn { kind: "deploy", path: DEPLOYMENTS, ..DropIn::default() };
         if self.0.is_empty() {
             return drop_in.plan(context, None, notes);
         }
@@ -96,9 +89,7 @@ impl Resource for Deployments {
         for deployment in &self.0 {
             let name = deployment.name.as_str();
             let command = CommandLine::try_from(format!("{ENTRY} {name}")).map_err(anyhow::Error::msg)?;
-            drop_in.allowed.push(Allowed { run_as: None, command: command.words() });
-            let rule = Rule { account, run_as: RunAs::Account("root"), commands: &[command] };
-            drop_in.rules.push(rule.to_string());
+            drop_in.add(&Rule { account, run_as: RunAs::Account("root"), commands: &[command] });
             lines.push(format!("`sudo {} {name}`", policy.name_of(Path::new(ENTRY))));
         }
         drop_in.missing = format!("jobs deploy with {} in their checkout", lines.join(", "));

@@ -16,10 +16,12 @@ use crate::facts::{Account, Facts, Supposed, before_rules};
 use crate::fault::{self, Nature, fault, look_and_move};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
+use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
 const MODE: u32 = 0o440;
 
 /// A file of rules below `/etc/sudoers.d`.
+#[derive(Default)]
 pub(super) struct DropIn {
     /// The kind of the resource that it belongs to.
     pub(super) kind: &'static str,
@@ -34,6 +36,17 @@ pub(super) struct DropIn {
 }
 
 impl DropIn {
+    /// Add a rule, and what it must allow.
+    pub(super) fn add(&mut self, rule: &Rule<'_>) {
+        self.rules.push(rule.to_string());
+        let run_as = match rule.run_as {
+            RunAs::Anyone | RunAs::Account("root") => None,
+            RunAs::Account(name) => Some(name.to_owned()),
+        };
+        let allowed = |command: &CommandLine| Allowed { run_as: run_as.clone(), command: command.words() };
+        self.allowed.extend(rule.commands.iter().map(allowed));
+    }
+
     /// The change that makes the file what it must be; none when it is, and then whether sudo does what it says.
     /// Without a rule no policy is needed.
     pub(super) fn plan(

@@ -152,26 +152,17 @@ impl Effect<'_> {
             self.demand_terminal(notes);
         }
         let spots: Vec<&PolicyLine> = self.policy.later.iter().chain(&self.policy.doubts).collect();
-        if !spots.is_empty() && self.context.facts.is_host() {
-            notes.doubt(
-                "sudo-effect-unknown",
-                format!(
-                    "whether jobs can use {} is unknown, because only sudo can judge {}, and here not before that file is there",
-                    self.ours,
-                    places(&spots)
-                ),
-                self.repair(&self.policy.later.iter().collect::<Vec<_>>()),
-            );
-        } else if !spots.is_empty() {
-            notes.warn(
-                "sudo-later-rule",
-                format!(
-                    "whether jobs can use {} is unknown, because only sudo on the running host can judge {}",
-                    self.ours,
-                    places(&spots)
-                ),
-                self.repair(&self.policy.later.iter().collect::<Vec<_>>()),
-            );
+        if spots.is_empty() {
+            return;
+        }
+        let repair = self.repair(&self.policy.later.iter().collect::<Vec<_>>());
+        let what = format!("whether jobs can use {} is unknown, because only sudo", self.ours);
+        let places = places(&spots);
+        if self.context.facts.is_host() {
+            let what = format!("{what} can judge {places}, and here not before that file is there");
+            notes.doubt("sudo-effect-unknown", what, repair);
+        } else {
+            notes.warn("sudo-later-rule", format!("{what} on the running host can judge {places}"), repair);
         }
     }
 

@@ -12,7 +12,6 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
-use super::sudo_effect::Allowed;
 use super::sudo_policy::{Policy, RULES};
 use super::target::{AccountName, check_name};
 use crate::change::{Change, FileKind, Notes, Seen};
@@ -48,19 +47,14 @@ impl Resource for Sudoers {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let account = &context.target.name;
         check_name(account)?;
-        let mut drop_in = DropIn {
-            kind: "sudoers",
-            path: RULES,
-            rules: Vec::new(),
-            allowed: Vec::new(),
-            missing: format!("the rule is missing that lets {account} use sudo without a password"),
-        };
+        let missing = format!("the rule is missing that lets {account} use sudo without a password");
+        let mut drop_in = DropIn { kind: "sudoers", path: RULES, missing, ..DropIn::default() };
         let simple: Vec<CommandLine> = self.commands.iter().cloned().map(CommandLine::from).collect();
         if !simple.is_empty() {
             for command in &simple {
                 warn_of_root(command.program().as_str(), notes);
             }
-            add(&mut drop_in, &Rule { account, run_as: RunAs::Anyone, commands: &simple });
+            drop_in.add(&Rule { account, run_as: RunAs::Anyone, commands: &simple });
         }
         for AsAccount { run_as, commands } in &self.rule {
             let name = run_as.as_str();
@@ -75,7 +69,7 @@ impl Resource for Sudoers {
             for command in commands.iter().filter(|command| command.arguments().len() > 1) {
                 warn_of_merging(command, name, notes);
             }
-            add(&mut drop_in, &Rule { account, run_as: RunAs::Account(name), commands });
+            drop_in.add(&Rule { account, run_as: RunAs::Account(name), commands });
         }
         let mut policy = None;
         if !drop_in.rules.is_empty() {
@@ -94,16 +88,6 @@ impl Resource for Sudoers {
         }
         Ok(changes)
     }
-}
-
-fn add(drop_in: &mut DropIn, rule: &Rule<'_>) {
-    drop_in.rules.push(rule.to_string());
-    let run_as = match rule.run_as {
-        RunAs::Anyone => None,
-        RunAs::Account(name) => Some(name.to_owned()),
-    };
-    let allowed = |command: &CommandLine| Allowed { run_as: run_as.clone(), command: command.words() };
-    drop_in.allowed.extend(rule.commands.iter().map(allowed));
 }
 
 /// The account must be there and must not be root by any name.
