@@ -285,23 +285,6 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// A value of another type than gitlab-runner wants, of a runner or outside of all.
-pub fn wrong_shape(
-    runner: Option<&Runner<'_>>,
-    toml: &Toml,
-    item: &Item,
-    keys: &str,
-    want: &str,
-    shown: &str,
-) -> anyhow::Error {
-    let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
-    fault(
-        "config-shape",
-        format!("{shown}: {}{title}`{keys}` is {}, not {want}", place(toml, item), kind(item)),
-        mend!("let `{}` be {}, then run again", keys, want),
-    )
-}
-
 /// A key that gitlab-runner finds although it is not written as usual.
 pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown: &str) -> anyhow::Error {
     let at = place(toml, item);

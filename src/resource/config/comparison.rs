@@ -13,7 +13,7 @@ use crate::resource::runner;
 use crate::resource::settings::{ConfigSection, Setting};
 use crate::runner_config::{
     self, AUTHORITY, DOCKER, RUNNERS, Runner, SERVICES, Volume, host_names, identity, strings, tables,
-    unusual_case, wrong_shape,
+    unusual_case,
 };
 use crate::text::toml_patch::{Action, Edit, Scalar, Step, Toml, dotted};
 
@@ -57,22 +57,12 @@ impl WantedValue<'_, '_> {
 }
 
 impl ConfigComparison<'_> {
-    fn push(
-        &mut self,
-        place: WantedValue<'_, '_>,
-        keys: &[Step],
-        before: Option<String>,
-        after: String,
-        action: Action,
-    ) {
+    /// What is done to the document, with the value before and after.
+    fn push(&mut self, at: WantedValue<'_, '_>, before: Option<String>, after: String, action: Action) {
         let element = matches!(action, Action::Insert(_) | Action::Replace { .. });
-        self.edit(place, keys, action);
-        self.show(place, keys, element, [before, Some(after)]);
-    }
-
-    /// What is done to the document.
-    fn edit(&mut self, place: WantedValue<'_, '_>, keys: &[Step], action: Action) {
-        self.edits.push(Edit::new(place.path(keys), action));
+        let keys = (at.keys)();
+        self.edits.push(Edit::new(at.path(&keys), action));
+        self.show(at, &keys, element, [before, Some(after)]);
     }
 
     /// The same for people and for `undo`: before and after.
@@ -87,14 +77,24 @@ impl ConfigComparison<'_> {
         self.values.push(ValueChange { name, path, element, before, after });
     }
 
+    /// A value of another type than gitlab-runner wants, of a runner or outside of all.
+    fn wrong_shape(&self, runner: Option<&Runner<'_>>, item: &Item, keys: &str, want: &str) -> anyhow::Error {
+        let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+        let (at, is) = (runner_config::place(self.toml, item), runner_config::kind(item));
+        fault(
+            "config-shape",
+            format!("{}: {at}{title}`{keys}` is {is}, not {want}", self.file),
+            mend!("let `{}` be {}, then run again", keys, want),
+        )
+    }
+
     /// Hold one value against the file.
     fn plan_value(&mut self, at: WantedValue<'_, '_>, item: Option<&Item>, setting: &Setting) -> Result<()> {
         let WantedValue { runner, section, key, keys } = at;
         let list = || match item {
             None => Ok(Vec::new()),
-            Some(item) => strings(item).ok_or_else(|| {
-                wrong_shape(runner, self.toml, item, &dotted(&keys()), "a list of strings", self.file)
-            }),
+            Some(item) => strings(item)
+                .ok_or_else(|| self.wrong_shape(runner, item, &dotted(&keys()), "a list of strings")),
         };
         // gitlab-runner takes a text for a list with this one element, where it takes both.
         let takes_both = || at.kind() == Some(Type::Strings);
@@ -144,7 +144,7 @@ impl ConfigComparison<'_> {
                 let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);
                 let shown = now.as_ref().filter(is_alike).map(ToString::to_string);
                 let before = item.map(|_| shown.unwrap_or_else(|| "(of another type)".to_owned()));
-                self.push(at, &keys(), before, wanted.to_string(), Action::Set(wanted.clone()));
+                self.push(at, before, wanted.to_string(), Action::Set(wanted.clone()));
             }
             Setting::List(wanted) => {
                 let found = list()?;
@@ -161,10 +161,10 @@ impl ConfigComparison<'_> {
                         Some(index) if is_replaced(key, found[index], element) => {
                             let before = Some(Scalar::from(found[index]).to_string());
                             let action = Action::Replace { index, value: element.clone() };
-                            self.push(at, &keys(), before, quoted(), action);
+                            self.push(at, before, quoted(), action);
                         }
                         Some(_) => {}
-                        None => self.push(at, &keys(), None, quoted(), Action::Insert(element.clone())),
+                        None => self.push(at, None, quoted(), Action::Insert(element.clone())),
                     }
                 }
             }
@@ -180,7 +180,7 @@ impl ConfigComparison<'_> {
                             self.show(at, &word, false, sides.map(|side| side.map(shown)));
                         }
                     }
-                    self.edit(at, &keys, Action::SetList(wanted.clone()));
+                    self.edits.push(Edit::new(at.path(&keys), Action::SetList(wanted.clone())));
                 }
             }
         }
@@ -196,9 +196,8 @@ impl ConfigComparison<'_> {
         let step = ["docker", "services"].map(Step::from);
         let found = match runner.docker_item("services") {
             None => Vec::new(),
-            Some(item) => tables(item).ok_or_else(|| {
-                wrong_shape(Some(runner), self.toml, item, &dotted(&step), "a list of tables", self.file)
-            })?,
+            Some(item) => tables(item)
+                .ok_or_else(|| self.wrong_shape(Some(runner), item, &dotted(&step), "a list of tables"))?,
         };
         let text = |table: &dyn TableLike, key: &str| {
             table.get(key).and_then(Item::as_str).unwrap_or_default().to_owned()
@@ -228,7 +227,7 @@ impl ConfigComparison<'_> {
     /// Hold one runner against the profile.
     pub(super) fn plan_runner(&mut self, runner: &Runner<'_>) -> Result<()> {
         if let Some(item) = runner.table.get("docker").filter(|item| !item.is_table_like()) {
-            return Err(wrong_shape(Some(runner), self.toml, item, "docker", "a table", self.file));
+            return Err(self.wrong_shape(Some(runner), item, "docker", "a table"));
         }
         self.notes.about = format!("{}: ", runner.title());
         if self.config.is_for_docker() {
@@ -269,7 +268,7 @@ impl ConfigComparison<'_> {
                 let item = self.look(table, step, runner, false)?;
                 let wrong = |item: &Item| {
                     let name = steps[..=depth].join(".");
-                    wrong_shape(runner, self.toml, item, &name, "a table", self.file)
+                    self.wrong_shape(runner, item, &name, "a table")
                 };
                 table = item.map(|item| item.as_table_like().ok_or_else(|| wrong(item))).transpose()?;
             }
