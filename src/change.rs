@@ -261,6 +261,13 @@ pub struct Meta {
     pub mode: u32,
 }
 
+impl Seen {
+    /// Owner and mode.
+    pub fn meta(&self) -> Meta {
+        Meta { owner: Owner::Ids(self.uid, self.gid), mode: self.mode }
+    }
+}
+
 /// The owner of a file, by role: numbers are known only when the account exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
-use crate::change::{FileKind, Seen};
+use crate::change::FileKind;
 use crate::facts::machine::{Machine, RunningRunner};
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
 use crate::plan::Plan;
 use crate::repair::{Repair, run};
+use crate::resource::ExaminedConfig;
 use crate::runner_config::{self, Runner};
 use crate::text::deployment::ENTRY;
 use crate::text::toml_patch::Toml;
@@ -90,21 +91,6 @@ pub(super) enum Running {
     Stranger(RunningRunner),
     /// None.
     Nowhere,
-}
-
-/// The configuration file of gitlab-runner.
-pub struct ExaminedConfig {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What was found there.
-    pub found: Result<Option<(Seen, Toml)>>,
-}
-
-impl ExaminedConfig {
-    /// Its values, when it could be read.
-    pub fn toml(&self) -> Option<&Toml> {
-        self.found.as_ref().ok()?.as_ref().map(|(_, toml)| toml)
-    }
 }
 
 impl<'a> DoctorContext<'a> {
@@ -223,15 +209,12 @@ impl<'a> DoctorContext<'a> {
 
     /// The path of the configuration, for messages.
     pub(super) fn shown(&self) -> String {
-        self.config.path.display().to_string()
+        self.config.shown()
     }
 
     /// All runners.
     pub(super) fn all_runners(&self) -> Result<Vec<Runner<'_>>> {
-        match self.config.toml() {
-            Some(toml) => runner_config::list(toml, &self.shown()),
-            None => Ok(Vec::new()),
-        }
+        self.config.runners()
     }
 
     /// The runners that the profile means.

@@ -42,7 +42,7 @@ use crate::policy::SECURE_PATH;
 use check::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
 use check::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
 pub use check::{Check, Need};
-pub use context::{DoctorContext, ExaminedConfig};
+pub use context::DoctorContext;
 
 /// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[

@@ -8,9 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::former::FormerValue;
 use super::stamp::Id;
-use crate::change::{
-    AccountOp, Change, CheckedBy, Content, FileOp, Meta, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{AccountOp, Change, CheckedBy, Content, FileOp, Meta, Op, Owner, Place, Shown, Swap};
 
 /// The version of this format. A reader takes the earlier ones, too, and refuses another one.
 pub const SCHEMA: u32 = 2;
@@ -220,7 +218,7 @@ pub(super) fn record<'c>(index: usize, change: &'c Change, blobs: &mut Vec<Blob<
             RecordedOp::Directory(RecordedFile::plain(place, Some(side(before)), None))
         }
         Op::Metadata { place, before, after } => {
-            RecordedOp::Metadata(RecordedFile::plain(place, Some(seen_side(before)), Some(side(after))))
+            RecordedOp::Metadata(RecordedFile::plain(place, Some(side(&before.meta())), Some(side(after))))
         }
         Op::File(file) => RecordedOp::File(recorded_file(index, file, blobs)?),
     };
@@ -240,10 +238,6 @@ fn side(meta: &Meta) -> FileVersion {
     FileVersion { owner: meta.owner.clone(), mode: meta.mode, digest: None, bytes: None }
 }
 
-fn seen_side(seen: &Seen) -> FileVersion {
-    FileVersion { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode, digest: None, bytes: None }
-}
-
 fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) -> Result<RecordedFile> {
     let fresh = file.swap == Swap::Fresh;
     let mut keep = |name: String, bytes: &'c [u8]| {
@@ -253,7 +247,7 @@ fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) 
     let before = file.before.as_ref().map(|seen| FileVersion {
         digest: Some(digest(&seen.bytes)),
         bytes: keep(format!("{index}.before"), &seen.bytes),
-        ..seen_side(seen)
+        ..side(&seen.meta())
     });
     let bytes = file.after.as_ref().map(Content::bytes).transpose()?;
     let after = bytes.map(|bytes| FileVersion {
@@ -285,7 +279,7 @@ fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::ValueChange;
+    use crate::change::{Seen, ValueChange};
 
     /// The format on disk: a change here needs another [`SCHEMA`].
     #[test]

@@ -11,12 +11,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::root_file::{MARK, RootFile};
-use super::{Context, Resource};
+use super::{Context, ExaminedConfig, Resource};
 use crate::change::{Change, FileKind, Notes};
 use crate::facts::MOST_BYTES;
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
-use crate::runner_config::{self, AUTHORITY, certificates_of, own_server};
+use crate::runner_config::{AUTHORITY, certificates_of, own_server};
 use crate::text::certificates::{self, NoCertificates};
 
 /// The `[ca]` section.
@@ -80,13 +80,8 @@ impl Ca {
 impl Resource for Ca {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let certificates = self.certificates(context)?;
-        let (config, found) = super::config_file(context);
-        let shown = config.display().to_string();
-        let found = found?;
-        let runners = match &found {
-            Some((_, toml)) => runner_config::list(toml, &shown)?,
-            None => Vec::new(),
-        };
+        let config = ExaminedConfig::of(context).checked()?;
+        let (shown, runners) = (config.shown(), config.runners()?);
         let registered = runners.iter().filter_map(|runner| runner.text("url"));
         let urls = registered.chain(context.options.registers.iter().map(String::as_str));
         let hosts: BTreeSet<&str> = urls.filter_map(own_server).collect();

@@ -17,15 +17,15 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::gate;
 use super::settings::{ConfigSection, GivenService, Setting};
-use crate::change::{
-    Change, CheckedBy, Content, FileKind, FileOp, Meta, Notes, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Notes, Place, Seen, Shown, Swap};
 use crate::facts::programs::DOCKERD;
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::keys::GLOBAL;
 use crate::repair::Registration;
-use crate::runner_config::{AUTHORITY, DOCKER, IMAGE, RUNNERS, SERVICES, USUAL_PATH, is_usual_daemon};
+use crate::runner_config::{
+    self, AUTHORITY, DOCKER, IMAGE, RUNNERS, Runner, SERVICES, USUAL_PATH, is_usual_daemon,
+};
 use crate::text::position::TextError;
 use crate::text::toml_patch::{self, Scalar, Toml};
 use diff::ConfigDiff;
@@ -130,7 +130,7 @@ impl Resource for RunnerConfig {
         let planned = Content::ready(after.text.into_bytes());
         *self.settled.borrow_mut() = Some((planned.clone(), *after.diff));
         let place = Place::System(seen.resolved.clone().unwrap_or(path));
-        let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
+        let meta = seen.meta();
         let mut names: Vec<&str> = Vec::new();
         for name in diff.values.iter().map(|value| value.name.rsplit(' ').next().unwrap_or_default()) {
             if !names.contains(&name) {
@@ -199,11 +199,40 @@ fn path(context: &Context<'_>) -> PathBuf {
     context.options.config.clone().or(by_service).unwrap_or_else(|| USUAL_PATH.into())
 }
 
-/// Where the configuration file is, and what was found there: `None` when nothing is.
-pub fn look(context: &Context<'_>) -> (PathBuf, Result<Option<(Seen, Toml)>>) {
-    let path = path(context);
-    let found = read(context, &path, &Toml::parse);
-    (path, found)
+/// The configuration file of gitlab-runner as it is.
+pub struct ExaminedConfig {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What was found there: `None` when nothing is.
+    pub found: Result<Option<(Seen, Toml)>>,
+}
+
+impl ExaminedConfig {
+    /// Look at the one that is meant.
+    pub fn of(context: &Context<'_>) -> Self {
+        let path = path(context);
+        Self { found: read(context, &path, &Toml::parse), path }
+    }
+
+    /// The same, unless it could not be read.
+    pub(super) fn checked(self) -> Result<Self> {
+        Ok(Self { found: Ok(self.found?), ..self })
+    }
+
+    /// Its values, when it could be read.
+    pub fn toml(&self) -> Option<&Toml> {
+        self.found.as_ref().ok()?.as_ref().map(|(_, toml)| toml)
+    }
+
+    /// Its runners; none where it has no values.
+    pub fn runners(&self) -> Result<Vec<Runner<'_>>> {
+        self.toml().map_or(Ok(Vec::new()), |toml| runner_config::list(toml, &self.shown()))
+    }
+
+    /// Its path, for messages.
+    pub fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
 }
 
 /// Read the file and what it says; what can't be a configuration is refused.

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::change::{Change, Notes};
 use crate::profile::Profile;
-pub use config::look as config_file;
+pub use config::ExaminedConfig;
 pub use context::{Context, Options, Resource};
 pub use ssh_key::{ROTATED, Rotated, Rotation, public_key, rotation, weakness};
 pub use target::Target;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::ExaminedConfig;
 use super::context::{Context, Resource};
 use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
 use crate::facts::{Facts, MOST_BYTES};
@@ -144,12 +145,8 @@ impl WantedRunner {
 impl Resource for Registrations {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let facts = context.facts;
-        let (config, found) = super::config_file(context);
-        let (found, shown) = (found?, config.display().to_string());
-        let runners = match &found {
-            Some((_, toml)) => runner_config::list(toml, &shown)?,
-            None => Vec::new(),
-        };
+        let examined = ExaminedConfig::of(context).checked()?;
+        let (shown, runners) = (examined.shown(), examined.runners()?);
         let mut changes = Vec::new();
         for wanted in &self.0 {
             let WantedRunner { name, executor, image, token_file, .. } = wanted;
@@ -193,7 +190,7 @@ impl Resource for Registrations {
                     token_file: token_file.clone(),
                     token: wanted.token(facts)?,
                     template: context.options.template.clone(),
-                    config: config.clone(),
+                    config: examined.path.clone(),
                     ca: context
                         .options
                         .ca

@@ -10,7 +10,6 @@ mod shown;
 mod tried;
 
 use std::cell::OnceCell;
-use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -111,9 +110,7 @@ impl Resource for SshKey {
         tried.sort(&mut usable);
         let mut usable = usable.into_iter();
         let (first, others): (Option<Usable>, Vec<Usable>) = (usable.next(), usable.collect());
-        notes.public_key = first
-            .as_ref()
-            .map(|usable| usable.shown(target.name.clone(), &target.home, &context.options.server));
+        notes.public_key = first.as_ref().map(|usable| usable.shown(context));
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
@@ -125,8 +122,7 @@ impl Resource for SshKey {
             match by_command(context, notes)? {
                 ByCommand::Nothing => {}
                 ByCommand::Key(usable) => {
-                    let server = &context.options.server;
-                    notes.public_key = Some(usable.shown(target.name.clone(), &target.home, server));
+                    notes.public_key = Some(usable.shown(context));
                     return Ok(changes);
                 }
                 ByCommand::Unknown => return Ok(changes),
@@ -332,11 +328,11 @@ fn warn(
 }
 
 impl Usable {
-    fn shown(&self, account: String, home: &Path, server: &str) -> ShownKey {
+    fn shown(&self, context: &Context<'_>) -> ShownKey {
         ShownKey {
-            account,
-            server: server.to_owned(),
-            path: home.join(format!("{}.pub", self.name)),
+            account: context.target.name.clone(),
+            server: context.options.server.clone(),
+            path: context.target.home.join(format!("{}.pub", self.name)),
             fingerprint: self.line.key().fingerprint(),
             line: self.line.to_string(),
         }
@@ -371,7 +367,6 @@ fn directory_change(
         return Some(change("the account has no directory for SSH keys", operation(None)));
     };
     let is_open = seen.mode & 0o077 != 0 || seen.mode & 0o700 != 0o700;
-    let before = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
     (is_open || Some((seen.uid, seen.gid)) != ids)
-        .then(|| change(wrong_meta(seen, "0700"), operation(Some(before))))
+        .then(|| change(wrong_meta(seen, "0700"), operation(Some(seen.meta()))))
 }

@@ -15,8 +15,8 @@ use crate::cli::Environment;
 use crate::completion::{self, CandidateKind, CompletionPoint, Word};
 use crate::profile::{self, ProfileStore as _};
 use crate::report::escape;
-use crate::resource::{self, Context, KINDS, Options, Target};
-use crate::runner_config::{self, EXECUTORS, Runner};
+use crate::resource::{Context, ExaminedConfig, KINDS, Options, Target};
+use crate::runner_config::{EXECUTORS, Runner};
 
 /// Longer names are no help to anybody who completes them.
 const MOST_CHARACTERS: usize = 100;
@@ -58,9 +58,8 @@ fn runners(place: &CompletionPoint, environment: Environment) -> Result<Vec<Word
     let facts = site.facts();
     let target = Target::find(&facts, None)?;
     let options = Options { config: place.config.clone(), ..Options::default() };
-    let (_, found) = resource::config_file(&Context { facts: &facts, target: &target, options: &options });
-    let Some((_, toml)) = found? else { return Ok(Vec::new()) };
-    let runners = runner_config::list(&toml, "")?;
+    let config = ExaminedConfig::of(&Context { facts: &facts, target: &target, options: &options });
+    let runners = config.runners()?;
     // Counted once, because there may be thousands.
     let mut called: HashMap<String, usize> = HashMap::new();
     for runner in &runners {

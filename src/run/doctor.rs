@@ -10,7 +10,7 @@ use super::place::Site;
 use super::reader;
 use super::store::{NamedProfiles, resolve, sections};
 use crate::cli::DoctorOptions;
-use crate::doctor::{self, DoctorContext, ExaminedConfig};
+use crate::doctor::{self, DoctorContext};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
 use crate::fault::{self, Nature, fault};
@@ -19,8 +19,8 @@ use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::repair::Reader;
 use crate::report::{Diagnosis, Status};
-use crate::resource::{self, Context, Options, Target, Wanted};
-use crate::runner_config::{self, Runner};
+use crate::resource::{self, Context, ExaminedConfig, Options, Target, Wanted};
+use crate::runner_config::Runner;
 use crate::sys::identity;
 use crate::text::toml_patch::Toml;
 
@@ -91,7 +91,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
         fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
     })?;
     let machine = root.is_host().then(|| Machine::new(root));
-    let (path, found) = resource::config_file(&context);
+    let config = ExaminedConfig::of(&context);
     let version = match asked.runner_version {
         Some(version) => Ok(Some(version)),
         None => facts.runner_version(true),
@@ -106,7 +106,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
         name: &target.name,
         account: target.account.as_ref(),
         service: target.service.as_ref(),
-        config: ExaminedConfig { path, found },
+        config,
         runners: &asked.runner,
         version,
         online: asked.online,
@@ -134,10 +134,8 @@ fn choose(
         }
         Err(error) => return Err(error),
     };
-    let (path, found) = resource::config_file(&Context { facts, target: &target, options });
-    let toml = found.ok().flatten().map(|(_, toml)| toml);
-    let runners = toml.as_ref().and_then(|toml| runner_config::list(toml, &path.display().to_string()).ok());
-    if runners.iter().flatten().any(Runner::starts_containers) {
+    let config = ExaminedConfig::of(&Context { facts, target: &target, options });
+    if config.runners().is_ok_and(|runners| runners.iter().any(Runner::starts_containers)) {
         answer("dind", "no profile was named, and a runner starts containers")
     } else {
         answer("shell", "no profile was named, and no runner starts containers")

@@ -14,8 +14,8 @@ use crate::facts::MOST_BYTES;
 use crate::facts::ssh::SYSTEM_HOSTS;
 use crate::fault::{Nature, quoted};
 use crate::report::{Report, escape};
-use crate::resource::{self, Context, Options, Target};
-use crate::runner_config::{Runner, list};
+use crate::resource::{self, Context, ExaminedConfig, Options, Target};
+use crate::runner_config::Runner;
 use crate::sys::root::Root;
 use crate::text::known_hosts::{HostName, hosts};
 
@@ -75,10 +75,9 @@ pub(super) fn options(facts: &Facts<'_>, target: &Target) -> Options {
 /// The servers that jobs most likely push to: those that the runners are registered with, or else those whose host keys
 /// are known here. What can't be read names none.
 fn servers(context: &Context<'_>) -> Vec<HostName> {
-    let (path, config) = resource::config_file(context);
-    let config = config.ok().flatten();
-    let runners = config.as_ref().and_then(|(_, toml)| list(toml, &path.display().to_string()).ok());
-    let mut servers: Vec<HostName> = runners.iter().flatten().filter_map(Runner::server).collect();
+    let config = ExaminedConfig::of(context);
+    let runners = config.runners().unwrap_or_default();
+    let mut servers: Vec<HostName> = runners.iter().filter_map(Runner::server).collect();
     servers.dedup();
     if servers.is_empty() {
         let known = context.facts.file(Path::new(SYSTEM_HOSTS), MOST_BYTES).ok().flatten();

@@ -14,7 +14,6 @@ use crate::cli::UndoOptions as Command;
 use crate::fault::fault;
 use crate::journal::{Entry, Id, Journal, NamedEntry, RunState};
 use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, escape};
-use crate::resource;
 use crate::undo::{self, Documents, Undo};
 
 pub(super) fn run(call: Call<'_>, command: &Command, streams: &mut Streams<'_>) -> Exit {
@@ -43,10 +42,9 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
     let root = &site.root;
     require_root(root, "undo")?;
     let facts = site.facts();
-    let kinds = resource::names();
     let (to, documents) = (command.to.as_deref(), Documents::default());
     let plan = |journal: &Journal<'_>, in_detail: bool| {
-        undo::plan(&facts, journal, &documents, to, &kinds, command.dry_run, in_detail)
+        undo::plan(&facts, journal, &documents, to, command.dry_run, in_detail)
     };
     if Leftovers::find(root).broken.is_some() && !command.dry_run {
         // Repairs what was left half written, before it is held against the journal.

@@ -12,14 +12,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{
-    Change, CheckedBy, Content, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Notes, Op, Place, Seen, Shown, Swap};
 use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
 use crate::journal::{Entry, Id, Journal, KeptShown, ReadBy, RecordedOp, RunState};
 use crate::plan::{Plan, check_places};
 use crate::repair::Repair;
+use crate::resource;
 use history::{PathHistory, Rewound};
 pub use values::Documents;
 
@@ -48,7 +47,6 @@ pub fn plan(
     journal: &Journal<'_>,
     documents: &Documents,
     to: Option<&str>,
-    kinds: &[&'static str],
     would: bool,
     in_detail: bool,
 ) -> Result<Undo> {
@@ -102,7 +100,8 @@ pub fn plan(
                         },
                     );
                 }
-                let kind = kinds.iter().find(|kind| **kind == history.kind()).copied().unwrap_or("other");
+                let kind =
+                    resource::names().into_iter().find(|kind| *kind == history.kind()).unwrap_or("other");
                 let why = format!("as it was before {}", history.oldest());
                 if let (Some(ReadBy::Sudo { .. }), Some(path)) = (history.reader(), history.kept()) {
                     undo.kept.push((place.to_string(), path));
@@ -274,24 +273,20 @@ fn operation(
     shown: Option<Shown>,
     would: bool,
 ) -> Result<Option<Op>> {
-    let meta = |seen: &Seen| Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
     Ok(match (now, wanted) {
         (None, None) => None,
-        (Some(seen), Some(thing)) if meta(&seen) == meta(&thing) && seen.bytes == thing.bytes => None,
+        (Some(seen), Some(thing)) if seen.meta() == thing.meta() && seen.bytes == thing.bytes => None,
         (Some(seen), None) if seen.kind == FileKind::Directory => {
-            Some(Op::RemoveDirectory { before: meta(&seen), place })
+            Some(Op::RemoveDirectory { before: seen.meta(), place })
         }
-        (Some(seen), Some(thing)) if seen.kind == FileKind::Directory => {
-            Some(Op::Directory { place, before: Some(meta(&seen)), after: meta(&thing) })
+        (now, Some(thing)) if now.as_ref().unwrap_or(&thing).kind == FileKind::Directory => {
+            Some(Op::Directory { place, before: now.as_ref().map(Seen::meta), after: thing.meta() })
         }
         (Some(seen), Some(thing)) if seen.bytes == thing.bytes => {
-            Some(Op::Metadata { place, before: seen, after: meta(&thing) })
-        }
-        (None, Some(thing)) if thing.kind == FileKind::Directory => {
-            Some(Op::Directory { place, before: None, after: meta(&thing) })
+            Some(Op::Metadata { place, before: seen, after: thing.meta() })
         }
         (now, wanted) => {
-            let Some(meta) = wanted.as_ref().or(now.as_ref()).map(meta) else { return Ok(None) };
+            let Some(meta) = wanted.as_ref().or(now.as_ref()).map(Seen::meta) else { return Ok(None) };
             let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
             let aside = history.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
             let (check, is_config) = match history.reader() {

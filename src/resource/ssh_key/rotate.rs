@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::change;
 use super::found::{ROTATED, observe};
 use super::tried::Tried;
-use crate::change::{Change, FileOp, Meta, Owner, Seen, Shown, Swap};
+use crate::change::{Change, FileOp, Seen, Shown, Swap};
 use crate::fault::quoted;
 use crate::repair::{Repair, run};
 use crate::resource::Context;
@@ -103,7 +103,7 @@ impl Rotation {
 fn moved(context: &Context<'_>, from: &str, to: &str, seen: Seen) -> Change {
     // In the same directory.
     let to = to.rsplit('/').next().unwrap_or(to).to_owned();
-    let meta = Meta { owner: Owner::Ids(seen.uid, seen.gid), mode: seen.mode };
+    let meta = seen.meta();
     let file = FileOp {
         after: None,
         shown: Shown::Label(format!("moved to {to}")),

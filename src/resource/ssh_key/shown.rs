@@ -23,10 +23,7 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<ShownKey>, Vec<Note>)
     match by_command(context, &mut notes)? {
         ByCommand::Nothing => {}
         ByCommand::Key(usable) => {
-            return Ok((
-                Some(usable.shown(account.name.clone(), &account.home, &context.options.server)),
-                notes.warnings,
-            ));
+            return Ok((Some(usable.shown(context)), notes.warnings));
         }
         ByCommand::Unknown => return Err(decided(notes)),
     }
@@ -71,10 +68,7 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<ShownKey>, Vec<Note>)
             );
         }
     }
-    let key = found
-        .usable
-        .first()
-        .map(|usable| usable.shown(account.name.clone(), &account.home, &context.options.server));
+    let key = found.usable.first().map(|usable| usable.shown(context));
     Ok((key, notes.warnings.into_iter().chain(notes.pending).collect()))
 }
 
