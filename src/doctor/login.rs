@@ -147,6 +147,14 @@ pub(super) fn at_fault(
     Ok(None)
 }
 
+/// What mends that a job does not find these programs, and the line that hides them.
+pub(super) fn hides(context: &DoctorContext<'_>, names: &[&str]) -> Result<Option<(Repair, LoginLine)>> {
+    let finds = |said: &Finished, name| said.stdout.lines().any(|line| line.strip_prefix(MARK) == Some(name));
+    let is_well = |said: &Finished| Ok(said.success() && names.iter().all(|name| finds(said, *name)));
+    let line = at_fault(context, &script("bash", SAY_END), &is_well)?;
+    Ok(line.and_then(|line| Some((line.without(context)?, line))))
+}
+
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
 pub(super) fn job_shell(context: &DoctorContext<'_>) -> Option<&'static str> {
     let runners = context.all_runners().unwrap_or_default();

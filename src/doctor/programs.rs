@@ -66,17 +66,20 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     }
     let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
     if let Login::Good(found) = login::tried(context)? {
-        for name in of_jobs.filter(|name| !found.iter().any(|one| one == name)) {
+        let hidden: Vec<&str> = of_jobs.filter(|name| !found.iter().any(|one| one == name)).collect();
+        let by_line = if hidden.is_empty() { None } else { login::hides(context, &hidden)? };
+        for name in hidden {
             let path = context.find(USUAL_PATH.split(':'), name).unwrap_or_default();
             let link = Path::new("/usr/local/bin").join(name);
-            let correct = mend!("correct PATH in the login files of {}", context.name);
+            let correct = || mend!("correct PATH in the login files of {}", context.name);
+            let by = by_line.as_ref().map(|(_, line)| format!("; so it is by {line}")).unwrap_or_default();
             findings.problem(
                 &format!("{name}-not-found"),
-                format!("{} does not find {name}, which is {}", context.name, path.display()),
-                if path == link {
-                    correct
-                } else {
-                    correct + mend!(", or: $ ln -s {} {}", quoted(&path), link.display())
+                format!("{} does not find {name}, which is {}{by}", context.name, path.display()),
+                match &by_line {
+                    Some((repair, _)) => repair.clone(),
+                    None if path == link => correct(),
+                    None => correct() + mend!(", or: $ ln -s {} {}", quoted(&path), link.display()),
                 },
             );
         }

@@ -29,6 +29,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "printf 'git() {\\n  false\\n}\\n' > /home/gitlab-runner/.profile", "",
         "login-shell-fails",
     ),
+    ill("a PATH without programs", "echo 'PATH=/nowhere' > /home/gitlab-runner/.profile", "", "git-not-found"),
     ill("a trap at the end", "echo 'trap \"exit 1\" EXIT' > /home/gitlab-runner/.profile", "", "login-shell-fails"),
     ill("a function in place of cd", "echo 'cd() { builtin cd \"$@\"; false; }' > /home/gitlab-runner/.profile", "", "job-fails"),
     ill("a function in place of sudo", "echo 'sudo() { false; }' > /home/gitlab-runner/.profile", "", "job-fails"),
