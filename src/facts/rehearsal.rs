@@ -30,9 +30,8 @@ pub const FILES: &str = "file pod.yaml index.html";
 const PROJECT: &str = "group/project.git";
 
 /// What jobs do with a project of a server, which has this address and is the remote `origin`.
-const CALLS: [&str; 4] = [
+const CALLS: [&str; 3] = [
     "jgit push -q ADDRESS HEAD:main",
-    "{ jgit remote add origin ADDRESS 2>/dev/null || jgit remote set-url origin ADDRESS; } && jgit push -q origin HEAD:main",
     "rm -rf .fresh && jgit init -q .fresh && cd .fresh && jgit remote add origin ADDRESS && jgit fetch -q origin main && \
      jgit checkout -q -f FETCH_HEAD",
     "rm -rf .fresh && jgit clone -q ADDRESS .fresh && cd .fresh && jgit fetch -q origin && \
@@ -128,6 +127,8 @@ impl Pushed {
             };
             seen.is_ok_and(|seen| seen.is_none())
         };
+        // What this run makes is not there yet.
+        let has_none = |keys: &[Result<PathBuf, String>]| keys.iter().all(is_missing);
         let verdict = || job.verdict(facts, account, &mut HostKeyFiles::default(), &[], None);
         Ok(if job.server != known.server {
             let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
@@ -136,7 +137,7 @@ impl Pushed {
             Some(PushAnswer::Fails(format!("goes by an ssh that uses no key ({keyword})")))
         } else if let (Some((keyword, _)), None) = (job.refuses_git, known.refuses_git) {
             Some(PushAnswer::Fails(format!("goes by an ssh that does not hand on what git says ({keyword})")))
-        } else if job.keys != known.keys && !job.has_provider && job.keys.iter().all(is_missing) {
+        } else if !job.has_provider && has_none(&job.keys) && !has_none(&known.keys) {
             Some(PushAnswer::Fails(
                 "goes by an ssh that tries no key which is there (IdentityFile)".to_owned(),
             ))
