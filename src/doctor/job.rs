@@ -69,7 +69,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         .all(|plan| plan.is_ok_and(|plan| plan.changes.is_empty() && plan.pending.is_empty()));
     if is_git_well && said.iter().any(|(code, _)| *code != "ssh-config-unknown") {
         let is_well = |then: &Finished| Ok(then.stderr.contains(STEP) && all(then)?.is_empty());
-        at_fault = login::at_fault(context, &job, &is_well)?;
+        at_fault = login::at_fault(context, &job, &is_well);
     }
     for (code, what) in said {
         let verdict = if code == "job-fails" { Verdict::Problem } else { Verdict::Unknown };

@@ -118,41 +118,37 @@ fn telling() -> String {
 }
 
 /// The line of the account's own login files without which all is well with a job of bash, the last one that it comes to.
+/// What is known already is told, whatever becomes of a job without some line: one that does not end is not well.
 pub(super) fn at_fault(
     context: &DoctorContext<'_>,
     job: &str,
     is_well: &dyn Fn(&Finished) -> Result<bool>,
-) -> Result<Option<LoginLine>> {
+) -> Option<LoginLine> {
     let begun = Instant::now();
-    let (Some(account), Some("bash")) = (context.account, job_shell(context)) else { return Ok(None) };
-    let rehearse =
-        |command: &str, before: &str| context.facts.rehearse_job(account, ("bash", command), before, job);
-    let Some(told) = rehearse(&telling(), ":")? else { return Ok(None) };
+    let account = context.account.filter(|_| job_shell(context) == Some("bash"))?;
+    let rehearse = |command: &str, before: &str| {
+        context.facts.rehearse_job(account, ("bash", command), before, job).ok().flatten()
+    };
+    let told = rehearse(&telling(), ":")?;
     let mut lines = Vec::new();
     for line in LoginLine::all(&told.stderr, &account.home).rev() {
         if line.file.starts_with(&account.home) && !lines.contains(&line) {
             lines.push(line);
         }
     }
-    for line in lines.into_iter().take(MOST_LINES) {
-        if begun.elapsed() > SEARCH {
-            break;
-        }
-        if let Some(then) = rehearse("bash -l", &line.gone())? {
-            if is_well(&then)? {
-                return Ok(Some(line));
-            }
-        }
-    }
-    Ok(None)
+    let is_it = |line: &LoginLine| {
+        begun.elapsed() < SEARCH
+            && rehearse("bash -l", &line.gone()).is_some_and(|then| is_well(&then).unwrap_or_default())
+    };
+    lines.into_iter().take(MOST_LINES).find(is_it)
 }
 
 /// What mends that a job does not find these programs, and the line that hides them.
-pub(super) fn hides(context: &DoctorContext<'_>, names: &[&str]) -> Result<Option<(Repair, LoginLine)>> {
+pub(super) fn hides(context: &DoctorContext<'_>, names: &[&str]) -> Option<(Repair, LoginLine)> {
     let finds = |said: &Finished, name| said.stdout.lines().any(|line| line.strip_prefix(MARK) == Some(name));
     let is_well = |said: &Finished| Ok(said.success() && names.iter().all(|name| finds(said, *name)));
     let line = at_fault(context, &script("bash", SAY_END), &is_well)?;
-    Ok(line.and_then(|line| Some((line.without(context)?, line))))
+    Some((line.without(context)?, line))
 }
 
 /// The shell of jobs of the shell executor, as `shell` of the runners has it; `None` where all have PowerShell.
@@ -180,7 +176,7 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
     let job = script(name, SAY_END);
     let is_well = |said: &Finished| Ok(said.success() && said.stdout.contains(&format!("{MARK}{END}")));
     let without = |line: Option<LoginLine>| line.and_then(|line| Some((line.without(context)?, line)));
-    let by_line = || without(at_fault(context, &job, &is_well).ok().flatten());
+    let by_line = || without(at_fault(context, &job, &is_well));
     let (what, spot) = match tried(context)? {
         Login::Good(_) => {
             findings.fine("it starts and ends as jobs need it");

@@ -67,7 +67,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
     if let Login::Good(found) = login::tried(context)? {
         let hidden: Vec<&str> = of_jobs.filter(|name| !found.iter().any(|one| one == name)).collect();
-        let by_line = if hidden.is_empty() { None } else { login::hides(context, &hidden)? };
+        let by_line = if hidden.is_empty() { None } else { login::hides(context, &hidden) };
         for name in hidden {
             let path = context.find(USUAL_PATH.split(':'), name).unwrap_or_default();
             let link = Path::new("/usr/local/bin").join(name);

@@ -48,6 +48,18 @@ fn a_long_complaint_is_held_against_many_settings_once() {
     soon(&host, &PLAN).exit(2).says("git ends with this in every job");
 }
 
+/// A line that hangs where the one before it is left out takes nothing from what is known of a job.
+#[test]
+fn a_line_is_looked_for_beside_one_that_hangs() {
+    let Some(host) = host("cd; printf 'umask 777\\nwait=no\\ntest \"$wait\" || sleep 600\\n' >.bash_profile")
+    else {
+        return;
+    };
+    host.prep(&["apply", "--profile", "shell", "--only", "git"]).ok();
+    let run = host.sh("timeout 120 runner-prep doctor --profile shell || test $? = 1");
+    run.ok().says("job-fails").says(".bash_profile, line 1").says_not("could-not-look");
+}
+
 /// git ends soon with all settings, and without one of them never.
 #[test]
 fn settings_are_left_out_in_turn_until_one_is_waited_for() {
