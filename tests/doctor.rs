@@ -5,63 +5,23 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use patients::{Fault, HOST_FAULTS, Patient, infect, tree, tree_faults};
-use serde_json::Value;
+use patients::{
+    Fault, HOST_FAULTS, Patient, TO_LIST, codes, findings, has, infect, listed, text, tree, tree_faults,
+};
 use support::judge::{Cases, have_judge, judge};
 use support::{Run, Tree, assert_unchanged, fixture, have, is_root, skip};
 
 /// Codes of the resources that no test can bring about: what a kernel without Landlock would show.
 const UNPROVEN: [&str; 1] = ["deploy-without-landlock"];
 
-/// What a new code needs.
-const TO_LIST: &str = "add its row to src/doctor/codes.tsv, whose head says how, and for `tree` or `host` a fault to \
-                       tests/patients";
-
 /// Checks that look at the machine's kernel, which no test can make good or bad.
 const KERNEL: [&str; 2] = ["kernel", "cgroup"];
-
-fn findings(run: &Run) -> Vec<Value> {
-    let document = run.json();
-    assert_eq!(document["changed"], false, "{run}");
-    assert_eq!(document["schema"], 1, "{run}");
-    document["findings"].as_array().cloned().unwrap_or_default()
-}
-
-fn text<'v>(finding: &'v Value, key: &str) -> &'v str {
-    finding[key].as_str().unwrap_or_default()
-}
-
-fn has(findings: &[Value], status: &str, code: &str) -> bool {
-    findings.iter().any(|finding| text(finding, "status") == status && text(finding, "code") == code)
-}
 
 fn doctor(tree: &Tree) -> Run {
     tree.run(&["doctor", "--profile", "dind", "--json"])
 }
 
-/// The list of all codes, which users may rely on: code, check, where it is proven, meaning.
-fn codes() -> Vec<[&'static str; 4]> {
-    let lines = include_str!("../src/doctor/codes.tsv")
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
-    let row = |line: &'static str| -> [&'static str; 4] {
-        let fields: Vec<&str> = line.split('\t').collect();
-        // For some, what mends it in general follows.
-        fields[..fields.len().min(4)].try_into().unwrap_or([line, "", "no four fields", ""])
-    };
-    lines.map(row).collect()
-}
-
-/// Demands that a finding is one of the list.
-fn listed(finding: &Value) -> Result<(), String> {
-    let (check, code) = (text(finding, "check"), text(finding, "code"));
-    let is_listed =
-        codes().iter().any(|[known, checks, ..]| *known == code && checks.split(',').any(|one| one == check));
-    let is_common = ["ok", "needs-host", "could-not-look"].contains(&code);
-    if is_listed || is_common { Ok(()) } else { Err(format!("not in codes.tsv: {code}\t{check}")) }
-}
-
-/// Demands that the documents of all patients meet the schema.
+/// Demands that the documents of all trees meet the schema.
 fn held_to_the_schema(documents: &Cases) {
     if have_judge() {
         judge(&["doctor"], documents);
@@ -207,36 +167,6 @@ fn a_host_that_lacks_nothing_has_no_problem() {
         assert!(is_kernel || text(&finding, "status") == "ok", "{finding}");
     }
     assert_unchanged(&before, &host.stamps());
-}
-
-#[test]
-fn every_fault_of_a_host_is_found() {
-    if !is_root() {
-        return skip("a throwaway host needs root");
-    }
-    if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
-        return;
-    }
-    let (mut wrong, mut documents) = (Vec::new(), Cases::new());
-    for fault in HOST_FAULTS {
-        let Some(Patient { host }) = Patient::admit(Some(fault)) else { return };
-        let before = host.processes();
-        let run = host.prep(&[&["doctor", "--json"], fault.args].concat());
-        let left: Vec<_> = host.processes().into_iter().filter(|one| !before.contains(one)).collect();
-        if !left.is_empty() {
-            wrong.push(format!("{}: left behind: {left:?}", fault.name));
-        }
-        let found = findings(&run);
-        documents.push((fault.name.to_owned(), "doctor", run.json(), true));
-        wrong.extend(found.iter().filter_map(|finding| listed(finding).err()));
-        if !has(&found, fault.status, fault.code) {
-            let codes: Vec<&str> =
-                found.iter().map(|finding| text(finding, "code")).filter(|code| *code != "ok").collect();
-            wrong.push(format!("{}: no {} among {codes:?}", fault.name, fault.code));
-        }
-    }
-    held_to_the_schema(&documents);
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Scene {
              grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
              mkdir -p /run/sshd /etc/ssh /etc/runner-prep/profiles
              ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
-             printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nPidFile /run/sshd.pid\\n' >/etc/ssh/sshd_config
+             printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nKexAlgorithms curve25519-sha256\\nPidFile /run/sshd.pid\\n' >/etc/ssh/sshd_config
              /usr/sbin/sshd -f /etc/ssh/sshd_config",
         )
         .ok();

@@ -42,7 +42,7 @@ fn server(host: &Host) {
          grep -q '^sshd:' /etc/passwd || useradd --system --no-create-home --shell /usr/sbin/nologin sshd
          mkdir -p /run/sshd /etc/ssh /etc/runner-prep/profiles
          ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
-         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\n' >/etc/ssh/sshd_config
+         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nKexAlgorithms curve25519-sha256\\n' >/etc/ssh/sshd_config
          echo '127.0.0.1 git.example.com' >>/etc/hosts
          { printf 'extends = [\"shell\"]\\n[known_hosts]\\nhosts = [{ host = \"git.example.com\", keys = [\"'
            cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub | tr -d '\\n'

@@ -1,4 +1,5 @@
-//! Every repair that `doctor` prints is carried out as it stands, and what it repairs is gone after.
+//! Whatever is wrong with a host is found by `doctor`; every repair that it prints is carried out as it stands, and what
+//! it repairs is gone after.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has to stop")]
 
@@ -8,7 +9,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use patients::{DPKG, Do, Fault, HOST_FAULTS, HostFault, Patient, STATUS, tree_faults};
+use patients::{
+    DPKG, Do, Fault, HOST_FAULTS, HostFault, Patient, STATUS, findings, has, listed, text, tree_faults,
+};
+use support::judge::{Cases, have_judge, judge};
 use support::repairs::{commands, has_gap, wrong_with};
 use support::{Tree, have, is_root, run_limited, skip, tool};
 
@@ -344,35 +348,63 @@ impl Row {
         Some((patient, code, args))
     }
 
-    /// Carries the repair out; what is wrong with it.
-    fn treat(&self) -> Option<String> {
-        let (Patient { host }, code, args) = self.admit()?;
-        let look = || {
-            let document = host.prep(&[&["doctor", "--json"], args].concat()).json();
-            let findings = document["findings"].as_array().unwrap().clone();
-            (findings.iter().find(|one| one["code"] == code).cloned(), findings)
+    /// The host as it was, for what nobody mends by a command.
+    fn admit_by_hand(&self) -> Option<(Patient, &'static str, &'static [&'static str])> {
+        match self {
+            Self::Tree(_) => None,
+            Self::Host(fault) => Some((Patient::admit(Some(fault))?, fault.code, fault.args)),
+        }
+    }
+
+    /// Holds what doctor says of it to what it has to say, and carries the repair out; what is wrong.
+    fn treat(&self, is_by_hand: bool, documents: &Mutex<Cases>) -> Vec<String> {
+        let admitted = if is_by_hand { self.admit_by_hand() } else { self.admit() };
+        let Some((Patient { host }, code, args)) = admitted else { return Vec::new() };
+        let look = || host.prep(&[&["doctor", "--json"], args].concat());
+        let before = host.processes();
+        let run = look();
+        let left: Vec<_> = host.processes().into_iter().filter(|one| !before.contains(one)).collect();
+        let all = findings(&run);
+        let mut wrong: Vec<String> = all.iter().filter_map(|finding| listed(finding).err()).collect();
+        if !left.is_empty() {
+            wrong.push(format!("{}: left behind: {left:?}", self.name()));
+        }
+        if let Self::Host(fault) = self {
+            documents.lock().unwrap().push((fault.name.to_owned(), "doctor", run.json(), true));
+            if !has(&all, fault.status, code) {
+                let codes: Vec<&str> =
+                    all.iter().map(|finding| text(finding, "code")).filter(|code| *code != "ok").collect();
+                wrong.push(format!("{}: no {} {code} among {codes:?}", fault.name, fault.status));
+            }
+        }
+        if is_by_hand {
+            return wrong;
+        }
+        let Some(found) = all.iter().find(|one| text(one, "code") == code) else {
+            wrong.push(format!("{}: not sick: {all:?}", self.name()));
+            return wrong;
         };
-        let (found, all) = look();
-        let Some(found) = found else { return Some(format!("{}: not sick: {all:?}", self.name())) };
-        let repair = found["repair"].as_str().unwrap();
+        let repair = text(found, "repair");
         let mut said = format!("{} ({code}): {repair}\n", self.name());
         let commands = commands(repair);
         for command in &commands {
             let run = run_limited(host.command("/bin/sh").args(["-c", command]));
             said.extend([run.to_string(), "\n".to_owned()]);
         }
-        (commands.is_empty() || look().0.is_some()).then_some(said)
+        if commands.is_empty() || findings(&look()).iter().any(|one| text(one, "code") == code) {
+            wrong.push(format!("does not repair: {said}"));
+        }
+        wrong
     }
 }
 
 #[test]
-fn every_repair_repairs() {
+fn what_is_wrong_is_found_and_every_repair_repairs() {
     let by_hand: BTreeSet<&str> = BY_HAND.iter().flat_map(|(_, names)| *names).copied().collect();
     assert_eq!(by_hand.len(), COUNT_BY_HAND);
     let mut rows: Vec<Row> = tree_faults().map(Row::Tree).chain(HOST_FAULTS.iter().map(Row::Host)).collect();
     let names: BTreeSet<&str> = rows.iter().map(Row::name).collect();
-    let listed: Vec<&str> = by_hand.iter().copied().collect();
-    let gone: Vec<_> = listed.iter().filter(|name| !names.contains(*name)).collect();
+    let gone: Vec<_> = by_hand.iter().filter(|name| !names.contains(*name)).collect();
     assert!(gone.is_empty(), "no such rows: {gone:?}");
     if !is_root() {
         return skip("a throwaway host needs root");
@@ -380,21 +412,25 @@ fn every_repair_repairs() {
     if !have(&["sudo", "visudo", "su", "git", "ssh", "rsync"]) {
         return;
     }
-    rows.retain(|row| !listed.contains(&row.name()));
+    rows.retain(|row| matches!(row, Row::Host(_)) || !by_hand.contains(row.name()));
     let (rows, wrong) = (Mutex::new(rows.into_iter()), Mutex::new(Vec::new()));
+    let documents = Mutex::new(Cases::new());
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 loop {
                     let Some(row) = rows.lock().unwrap().next() else { return };
-                    let said = row.treat();
+                    let said = row.treat(by_hand.contains(row.name()), &documents);
                     wrong.lock().unwrap().extend(said);
                 }
             });
         }
     });
+    if have_judge() {
+        judge(&["doctor"], &documents.into_inner().unwrap());
+    }
     let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} repairs do not repair:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} answers or repairs are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// A tree is never asked by a command that acts on the machine, and nothing is left to fill in.

@@ -840,7 +840,7 @@ fn served() -> Option<Host> {
          mkdir -p /run/sshd /etc/ssh/ssh_config.d /etc/runner-prep/profiles
          ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
          ssh-keygen -q -t ed25519 -N '' -f /root/other
-         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nPort 22\\nPort 2222\\n' >/etc/ssh/sshd_config
+         printf 'HostKey /etc/ssh/ssh_host_ed25519_key\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\nUsePAM no\\nKexAlgorithms curve25519-sha256\\nPort 22\\nPort 2222\\n' >/etc/ssh/sshd_config
          echo '127.0.0.1 git.example.com' >>/etc/hosts
          cp /etc/ssh/ssh_config /root/ssh_config
          { printf '[account]\\nname = \"gitlab-runner\"\\n[ssh_key]\\n[known_hosts]\\nhosts = [{ host = \"git.example.com\", keys = [\"'

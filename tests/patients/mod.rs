@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file uses another part of it")]
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests lay out their hosts themselves")]
 
+mod codes;
 mod faults;
 mod host_faults;
 mod other_profiles;
@@ -16,6 +17,7 @@ use runner_prep::text::known_hosts::GITLAB_COM;
 
 use crate::support::{Host, Tree};
 
+pub(crate) use codes::{TO_LIST, codes, findings, has, listed, text};
 pub(crate) use faults::STATUS;
 pub(crate) use host_faults::HOST_FAULTS;
 
