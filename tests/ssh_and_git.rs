@@ -340,6 +340,20 @@ const HOSTS: &[Case] = &[
         false,
     ),
     case(
+        "a part that reads itself",
+        "printf 'HashKnownHosts no\\nInclude ~/.ssh/config\\n' | own config",
+        3,
+        "ssh-config-refused",
+        false,
+    ),
+    case(
+        "a number that ssh does not take",
+        "echo 'ConnectionAttempts 0' | own config",
+        3,
+        "ssh-config-refused",
+        false,
+    ),
+    case(
         "configuration that others can write",
         "echo 'HashKnownHosts no' | own config; chmod 0666 .ssh/config",
         3,
@@ -592,6 +606,20 @@ const HOSTS: &[Case] = &[
         3,
         "ssh-config-refused",
         false,
+    ),
+    case(
+        "a part behind a link to what is shut",
+        "mkdir -m 0700 /srv/keys; echo 'HashKnownHosts no' >/srv/keys/a; chmod 0644 /srv/keys/a; ln -s /srv/keys/a /etc/ssh/ssh_config.d/a.conf",
+        3,
+        "ssh-config-refused",
+        false,
+    ),
+    case(
+        "a part behind a link",
+        "echo 'HashKnownHosts no' >/srv/hosts/a; chmod 0644 /srv/hosts/a; ln -s /srv/hosts/a /etc/ssh/ssh_config.d/a.conf",
+        0,
+        "",
+        true,
     ),
     case(
         "configuration of another account",

@@ -78,12 +78,18 @@ pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<ConfigT
         let is_clear = |seen: &Seen| {
             let is_own =
                 file == Path::new(SYSTEM) || seen.mode & 0o022 == 0 && users.contains(&Some(seen.uid));
-            !facts.is_host() || is_own && seen.mode & 0o004 != 0
+            !facts.is_host() || is_own && seen.mode & 0o004 != 0 && is_reached(facts, seen)
         };
         let seen = facts.file(&file, MOST_BYTES)?;
         texts.extend(seen.map(|seen| is_clear(&seen).then(|| seen.text().into_owned())));
     }
     Ok(texts)
+}
+
+/// Whether everybody comes to where a link leads; ssh ends at a part of its configuration that it can't read.
+fn is_reached(facts: &Facts<'_>, seen: &Seen) -> bool {
+    let mut above = seen.resolved.iter().flat_map(|file| file.ancestors().skip(1));
+    above.all(|directory| facts.lets_through(directory).unwrap_or(false))
 }
 
 /// What a file of `ssh_config(5)` says of a host: whether it has a line that may matter, or that ssh may refuse; and which

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{Harm, Notes, Place};
+use crate::change::{FileKind, Harm, Notes, Place};
 use crate::facts::ssh::{self, Client, HostKeyFiles, Settings, SshVerdict, Trust};
 use crate::fault::{move_aside, quoted};
 use crate::repair::{Repair, run};
@@ -155,6 +155,7 @@ impl JudgedFile<'_> {
     /// What makes a configuration right that ssh refuses. What ssh said is the account's word, which may have had a program
     /// speak: what is everybody's is changed where ssh of nobody says the same of everybody's configuration alone.
     fn correct(&self, why: &str, command: &str) -> Repair {
+        let facts = self.context.facts;
         let own = self.context.target.home.join(ssh::CONFIG);
         // With the account's rights, whichever file it says.
         let of_home = why.rsplit_once("Bad owner or permissions on ").map(|(_, file)| Path::new(file));
@@ -171,7 +172,7 @@ impl JudgedFile<'_> {
         let is_of_all = |file: &Path| ssh::is_system_config(file) && self.is_of_all(why);
         // Whose it is root sees itself; nobody may be that.
         let is_theirs = |file: &Path| {
-            let seen = self.context.facts.stat(file).ok().flatten();
+            let seen = facts.stat(file).ok().flatten();
             seen.is_some_and(|seen| seen.uid != 0 || seen.mode & 0o022 != 0)
         };
         if let Some(file) = of_home.filter(|file| ssh::is_system_config(file) && is_theirs(file)) {
@@ -179,7 +180,11 @@ impl JudgedFile<'_> {
             return run(format!("chown root:root {file} && chmod go-w {file}"));
         }
         if let Some(file) = shut().filter(|file| is_of_all(file)) {
-            return run(format!("chmod a+r {}", quoted(file)));
+            let (here, new) = (quoted(file), quoted(format!("{}.new", file.display())));
+            // Where a link leads, others may have good reasons.
+            let is_link = facts.entry(file).ok().flatten().is_some_and(|seen| seen.kind == FileKind::Link);
+            let copy = || format!("install -m 0644 {here} {new} && mv -T {new} {here}");
+            return run(if is_link { copy() } else { format!("chmod a+r {here}") });
         }
         if why.contains("command-line and remote command") {
             return self.context.first_line("RemoteCommand none");
@@ -197,6 +202,10 @@ impl JudgedFile<'_> {
             _ if self.line_with_token(why).is_some() => {
                 let line = self.line_with_token(why).unwrap_or_default();
                 run(self.context.command_at(&format!("sed -i '{line}s/^/#/'"), &own))
+            }
+            // It names no line, and everybody's configuration is not at fault.
+            _ if self.own_text().is_some() && !self.is_of_all(why) => {
+                run(move_aside(&self.context.target.name, &own))
             }
             _ => mend!(
                 "correct what it complains of in ~/.ssh/config or {}; see it: $ {}",
@@ -219,10 +228,14 @@ impl JudgedFile<'_> {
     /// The line of the account's own configuration with the token or variable that ssh does not know.
     fn line_with_token(&self, why: &str) -> Option<usize> {
         let token = why.split_whitespace().find(|word| word.starts_with(['%', '$']))?;
-        let seen =
-            self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
-        let at = seen.text().lines().position(|line| line.contains(token))?;
+        let at = self.own_text()?.lines().position(|line| line.contains(token))?;
         Some(at + 1)
+    }
+
+    /// The account's own configuration.
+    fn own_text(&self) -> Option<String> {
+        let seen = self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
+        Some(seen.text().into_owned())
     }
 
     fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {
