@@ -148,6 +148,12 @@ const JOBS: &[(&str, bool, i32, &str)] = &[
         0,
         "job-fails",
     ),
+    (
+        "echo 'export GIT_SSH_COMMAND=\"ssh -o PubkeyAcceptedAlgorithms=rsa-sha2-512\"' | own .profile",
+        false,
+        0,
+        "push-elsewhere",
+    ),
     ("echo 'export GIT_SSH_COMMAND=\"ssh -v -o Compression=yes\"' | own .profile", true, 0, "ok"),
     (
         "install -d -o gitlab-runner /srv/x; echo 'touch /srv/x/x || exit 3' | own .profile",
@@ -228,6 +234,7 @@ const SETTINGS: &[(&str, bool, i32, &str)] = &[
     ("mine fetch.parallel -1", false, 3, "git-push-refused"),
     ("mine core.sshCommand 'ssh -n'", false, 3, "git-push-refused"),
     ("mine core.sshCommand 'ssh -o GlobalKnownHostsFile=none'", false, 3, "git-push-refused"),
+    ("mine core.sshCommand 'ssh -o PubkeyAcceptedAlgorithms=rsa-sha2-512'", false, 0, "git-push-elsewhere"),
     ("mine core.sshCommand plink", false, 3, "git-push-refused"),
     ("mine core.sshCommand 'ssh -o IdentityFile=none'", false, 3, "git-push-refused"),
     ("mine core.sshCommand 'ssh -o IdentityFile=~/.ssh/nothing'", false, 3, "git-push-refused"),

@@ -76,6 +76,9 @@ echo "
 STEPserved" >&2
 "#;
 
+/// The kinds of keys that ssh uses where nothing is configured, and servers take.
+const KEY_KINDS: [&str; 3] = ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"];
+
 /// What git's push to a server comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
@@ -129,6 +132,7 @@ impl Pushed {
         };
         // What this run makes is not there yet.
         let has_none = |keys: &[Result<PathBuf, String>]| keys.iter().all(is_missing);
+        let takes = |settings: &Settings, kind| is_taken(&settings.key_algorithms, kind);
         let verdict = || job.verdict(facts, account, &mut HostKeyFiles::default(), &[], None);
         Ok(if job.server != known.server {
             let why = format!("goes to {server}, port {port}, and whether it is let in there is not known");
@@ -141,6 +145,9 @@ impl Pushed {
             Some(PushAnswer::Fails(
                 "goes by an ssh that tries no key which is there (IdentityFile)".to_owned(),
             ))
+        } else if let Some(kind) = KEY_KINDS.into_iter().find(|kind| takes(known, kind) && !takes(job, kind)) {
+            let why = format!("goes by an ssh that uses no {kind} key (PubkeyAcceptedAlgorithms)");
+            Some(PushAnswer::Unclear(format!("{why}, and whether it has another is not known")))
         } else if !is_as_known && verdict()? == SshVerdict::Missing {
             Some(PushAnswer::Fails("goes by an ssh that reads no file with the server's keys".to_owned()))
         } else {
