@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::target::{AccountName, USUAL_NAMES};
-use crate::change::{AccountOp, Change, FileKind, Notes, Op};
+use crate::change::{AccountOp, Change, FileKind, Harm, Note, Notes, Op};
 use crate::facts::Account;
+use crate::facts::before_rules::barred;
 use crate::facts::programs::{DOCKERD, is_there, is_whole};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
@@ -102,6 +103,13 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
+/// Dates past which no job begins. Who may not read them is not told.
+fn check_dates(context: &Context<'_>, account: &Account, notes: &mut Notes) {
+    let found = context.facts.is_host().then(|| barred(context.facts, &account.name).ok()).flatten();
+    let dates = found.into_iter().flatten();
+    notes.pending.extend(dates.map(|(code, what, repair)| Note::new(code, what, repair, Harm::Examined)));
+}
+
 /// A home in which its account can't write, where jobs would make the directory of their checkouts.
 fn check_home(context: &Context<'_>, account: &Account, notes: &mut Notes) -> Result<()> {
     let directory = context.target.service.as_ref().and_then(|service| service.directory.as_ref());
@@ -180,6 +188,7 @@ impl Resource for AccountSection {
             notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
             check_way(context, notes)?;
             check_home(context, account, notes)?;
+            check_dates(context, account, notes);
         }
         let lacks_docker =
             || -> Result<bool> { Ok(is_whole(context.facts) && !is_there(context.facts, DOCKERD)?) };
