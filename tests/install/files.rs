@@ -202,6 +202,7 @@ fn the_scripts_pass_shellcheck() {
             "install.sh",
             ".ci/run",
             "tests/run.sh",
+            "tests/tools.sh",
             "tests/sudos.sh",
             "tests/oldest-rust.sh",
             "tests/bare.sh",
