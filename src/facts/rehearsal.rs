@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::live::or_forbidden;
-use super::ssh::{HostKeyFiles, Settings, SshVerdict};
+use super::ssh::{HostKeyFiles, Settings, SshVerdict, is_taken};
 use super::{ASKING, Account, Facts, Finished, rights};
 use crate::sys::confine::HIDDEN;
 use crate::sys::exec::{Rehearsal, Tool, short};
@@ -145,7 +145,8 @@ impl Pushed {
             Some(PushAnswer::Fails(
                 "goes by an ssh that tries no key which is there (IdentityFile)".to_owned(),
             ))
-        } else if let Some(kind) = KEY_KINDS.into_iter().find(|kind| takes(known, kind) && !takes(job, kind)) {
+        } else if let Some(kind) = KEY_KINDS.into_iter().find(|kind| takes(known, kind) && !takes(job, kind))
+        {
             let why = format!("goes by an ssh that uses no {kind} key (PubkeyAcceptedAlgorithms)");
             Some(PushAnswer::Unclear(format!("{why}, and whether it has another is not known")))
         } else if !is_as_known && verdict()? == SshVerdict::Missing {

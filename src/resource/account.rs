@@ -103,7 +103,7 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     Ok(())
 }
 
-/// Dates past which no job begins. Who may not read them is not told.
+/// Dates past which no job begins. Where the file can't be read, doctor says so.
 fn check_dates(context: &Context<'_>, account: &Account, notes: &mut Notes) {
     let found = context.facts.is_host().then(|| barred(context.facts, &account.name).ok()).flatten();
     let dates = found.into_iter().flatten();

@@ -234,7 +234,8 @@ impl JudgedFile<'_> {
 
     /// The account's own configuration.
     fn own_text(&self) -> Option<String> {
-        let seen = self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
+        let seen =
+            self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
         Some(seen.text().into_owned())
     }
 
