@@ -162,9 +162,8 @@ impl Host {
         {
             command.arg(format!("--{option}=/proc/{}/ns/{file}", self.namespaces.id()));
         }
-        // The caller's umask and environment are not those of a service.
-        let begin = format!("umask 022; exec env -i HOME=/root LC_ALL=C PATH={PATH}:/opt/under-test \"$@\"");
-        command.args(["--", "/bin/sh", "-c", &begin, "sh", name]);
+        command.args(["--", name]).env_clear().envs([("HOME", "/root"), ("LC_ALL", "C")]);
+        command.env("PATH", format!("{PATH}:/opt/under-test"));
         command
     }
 
@@ -278,6 +277,8 @@ impl HostBuilder {
 
     /// Makes the host run.
     pub(crate) fn start(self) -> Host {
+        // The caller's is not that of a service.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         let Self { place, layers, kept } = self;
         let layers = layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":");
         let program = program();

@@ -83,12 +83,11 @@ impl std::fmt::Display for Run {
     }
 }
 
-/// The program under test: the one that somebody names, as `.ci/run` does with that of a release, or the one that was
-/// built with the tests. An archived test run may lie elsewhere than it was compiled.
+/// The program under test. The variable is asked first, because an archived test run may lie elsewhere than
+/// it was compiled.
 pub(crate) fn program() -> PathBuf {
-    let named = ["RUNNER_PREP_UNDER_TEST", "NEXTEST_BIN_EXE_runner-prep"];
-    let named = named.iter().find_map(std::env::var_os);
-    named.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runner-prep")), PathBuf::from)
+    std::env::var_os("NEXTEST_BIN_EXE_runner-prep")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_runner-prep")), PathBuf::from)
 }
 
 /// Runs a command to its end, without input, and kills it after [`LIMIT`].
