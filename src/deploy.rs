@@ -299,8 +299,10 @@ fn trust(root: &Root, path: &Path) -> Result<()> {
     let cannot = || format!("cannot look at {}", path.display());
     let found = root.walk(path, true).with_context(cannot)?.with_context(cannot)?;
     let stat = found.dir.stat_entry(&found.name).with_context(cannot)?.with_context(cannot)?;
-    let reason =
-        root.untrusted(&found.dir).with_context(cannot)?.or_else(|| root.distrust(&found.path(), stat));
+    let reason = root
+        .untrusted(&found.dir)
+        .with_context(cannot)?
+        .or_else(|| root.distrust(&found.path(), (stat.uid, stat.gid, stat.mode)));
     match reason {
         None => Ok(()),
         Some(reason) => Err(fault(

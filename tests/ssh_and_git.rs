@@ -1155,6 +1155,20 @@ const GIT: &[Case] = &[
         false,
     ),
     case(
+        "a header without its end, and what stands below it",
+        "printf '[user\\n\\tname = x\\n\\temail = x@example.com\\n[core]\\n\\tx = \\\\q\\n[alias]\\n\\tx = y\\n' | own .gitconfig",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
+        "a broken file that the account chose outside its home",
+        "printf '# x\\n[user\\n' >/srv/id; chmod 0644 /srv/id; printf '[include]\\n\\tpath = /srv/id\\n' | own .gitconfig",
+        2,
+        "git-config-invalid",
+        false,
+    ),
+    case(
         "an include of itself",
         "printf '[include]\\n\\tpath = .gitconfig\\n' | own .gitconfig",
         2,

@@ -180,6 +180,12 @@ impl Facts<'_> {
         self.root.change_by_others(path).map_err(|error| unreadable(Some(self.root), path, 0, error))
     }
 
+    /// The same of something that was seen there itself, which is no link.
+    pub fn distrust_seen(&self, path: &Path, seen: &Seen) -> Result<Option<String>> {
+        let above = path.parent().map_or(Ok(None), |parent| self.distrust(parent))?;
+        Ok(above.or_else(|| self.root.distrust(path, (seen.uid, seen.gid, seen.mode))))
+    }
+
     /// A program of the machine (not of a tree), found where distributions install programs.
     pub fn tool(&self, name: &str) -> Option<PathBuf> {
         exec::find(self.machine, name)

@@ -84,7 +84,10 @@ pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
 /// the stronger directory's counts.
 pub(super) fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
-    for directory in UNIT_DIRECTORIES.iter().rev() {
+    // The last one is another name of the one before it, but on old systems.
+    let [all @ .., last] = &UNIT_DIRECTORIES;
+    let is_other = facts.entry(Path::new("/lib"))?.is_some_and(|seen| seen.kind == FileKind::Directory);
+    for directory in is_other.then_some(last).into_iter().chain(all.iter().rev()) {
         let directory = Path::new(directory).join(format!("{UNIT}.d"));
         for name in facts.names(&directory)? {
             if Path::new(&name).extension().is_some_and(|end| end == "conf") {

@@ -297,7 +297,7 @@ impl<'a> Journal<'a> {
 
     /// Only what nobody else could have written is put back.
     fn check(&self, file: &File, path: &Path) -> Result<()> {
-        let why = match self.root.distrust(path, file.stat) {
+        let why = match self.root.distrust(path, (file.stat.uid, file.stat.gid, file.stat.mode)) {
             _ if file.stat.kind != FileKind::Regular => "it is not a regular file".to_owned(),
             Some(reason) => reason,
             None => return Ok(()),

@@ -154,7 +154,7 @@ impl Resource for Git {
         let before = seen.into_iter().nth(at).flatten();
         let text = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
         let after = git_config::set_missing(text, "user", &missing)
-            .map_err(|error| invalid(&place.to_string(), &error))?;
+            .map_err(|error| invalid(context, &target.home.join(FILES[at]), text, &error))?;
         let meta = Meta {
             owner: Owner::Account(target.name.clone()),
             mode: before.as_ref().map_or(0o644, |seen| seen.mode & 0o644 | 0o600),

@@ -91,11 +91,11 @@ impl Policy {
         };
         let texts: Vec<_> = mains.iter().map(read).collect();
         let make = format!("install -d -m 0750 -o root -g root {DIRECTORY}");
-        // Said last.
-        let distrust = facts.distrust(Path::new(DIRECTORY));
         let entry = facts.entry(Path::new(DIRECTORY))?;
-        let is_directory = entry.as_ref().is_some_and(|seen| seen.kind == FileKind::Directory);
-        if is_directory && matches!(distrust, Ok(None)) {
+        // Said last; what is no directory is told before.
+        let directory = entry.as_ref().filter(|seen| seen.kind == FileKind::Directory);
+        let distrust = directory.map(|seen| facts.distrust_seen(Path::new(DIRECTORY), seen)).transpose();
+        if directory.is_some() && matches!(distrust, Ok(Some(None))) {
             look_around(facts, texts.iter().flat_map(|(text, _)| &text.passed), notes)?;
         }
         let mut found = None;
@@ -146,7 +146,7 @@ impl Policy {
                 ));
             }
         }
-        if let Some(reason) = distrust? {
+        if let Some(reason) = distrust?.flatten() {
             return Err(fault(
                 "sudoers-directory",
                 format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),

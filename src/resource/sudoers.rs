@@ -74,12 +74,19 @@ impl Resource for Sudoers {
         let mut policy = None;
         if !drop_in.rules.is_empty() {
             let all = || self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
-            if programs::lacks(context.facts, all().map(|command| command.program().as_str()), notes)? {
+            if programs::lacks(context.facts, std::iter::empty(), notes)? {
                 return Ok(Vec::new());
             }
             let policy = policy.insert(Policy::read(context, RULES, notes)?);
+            let mut lacks = false;
             for command in all() {
-                check_command(context.facts, policy, Path::new(command.program().as_str()))?;
+                let program = command.program().as_str();
+                if !check_command(context.facts, policy, Path::new(program))? {
+                    lacks |= programs::lacks(context.facts, std::iter::once(program), notes)?;
+                }
+            }
+            if lacks {
+                return Ok(Vec::new());
             }
         }
         let changes = drop_in.plan(context, policy.as_ref(), notes)?;
@@ -161,17 +168,21 @@ fn warn_of_root(command: &str, notes: &mut Notes) {
     }
 }
 
-/// The program must be root's own, and the one that `sudo NAME` finds.
-fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> {
+/// The program must be root's own, and the one that `sudo NAME` finds. False: it is missing, and can be installed.
+fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool> {
     let shown = path.display();
     let name = path.file_name().context("a checked path names a file")?.to_string_lossy();
-    let seen = facts.stat(path)?.ok_or_else(|| {
-        fault(
+    let itself = facts.entry(path)?.filter(|seen| seen.kind != FileKind::Link);
+    let Some(seen) = itself.clone().map_or_else(|| facts.stat(path), |seen| Ok(Some(seen)))? else {
+        if programs::is_known(&name) {
+            return Ok(false);
+        }
+        return Err(fault(
             "command-missing",
             format!("the command {shown} does not exist"),
             "correct it in sudoers.commands of the profile, or install the program that it means",
-        )
-    })?;
+        ));
+    };
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
         return Err(fault(
             "command-kind",
@@ -185,7 +196,8 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
             },
         ));
     }
-    if let Some(reason) = facts.distrust(path)? {
+    let distrust = itself.map_or_else(|| facts.distrust(path), |seen| facts.distrust_seen(path, &seen))?;
+    if let Some(reason) = distrust {
         return Err(fault(
             "command-untrusted",
             format!(
@@ -196,21 +208,21 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<()> 
     }
     // Where sudo looks is then asked of sudo itself.
     if !policy.doubts.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let secure_path = &policy.secure_path;
     let found =
         secure_path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(&*name));
     for candidate in found {
         if candidate == path {
-            return Ok(());
+            return Ok(true);
         }
         let is_program = |seen: &Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
         let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
             continue;
         };
         if first.identity == seen.identity {
-            return Ok(());
+            return Ok(true);
         }
         return Err(shadowed(path, &candidate));
     }

@@ -12,12 +12,16 @@ use crate::fault::{self, fault, look_and_move, look_and_move_aside};
 use crate::repair::{Repair, run};
 use crate::resource::Context;
 use crate::text::git_config::{self, ConfigLine};
+use crate::text::position::TextError;
 
 /// How deep git includes files before it gives up.
 const MOST_DEEP: usize = 10;
 
 /// What a file counts for at least, each time that it is read. When all together are beyond `MOST_BYTES`, git itself is asked.
 const BLOCK: u64 = 4096;
+
+/// So many lines of a file are made comments to let git read it; with more of them it is no configuration.
+const MOST_COMMENTED: usize = 20;
 
 /// What was seen of one key.
 #[derive(Debug, Default)]
@@ -101,8 +105,9 @@ impl EffectiveValue {
         notes: &mut Notes,
     ) -> Result<()> {
         self.read += BLOCK.max(bytes.len() as u64);
-        let shown = chain.path.display().to_string();
-        let words = git_config::words(bytes, "user", key).map_err(|error| invalid(&shown, &error))?;
+        let words = git_config::words(bytes, "user", key);
+        let words = words.map_err(|error| invalid(context, chain.path, bytes, &error))?;
+        let no_value = |line, key: &str| no_value(context, chain.path, line, key);
         for (line, word) in words {
             match word {
                 ConfigLine::Value(Some(value)) if chain.is_sure => {
@@ -117,7 +122,7 @@ impl EffectiveValue {
                     });
                 }
                 ConfigLine::Value(Some(_)) => self.perhaps[chain.top] = true,
-                ConfigLine::Value(None) => return Err(no_value(&shown, line, &format!("user.{key}"))),
+                ConfigLine::Value(None) => return Err(no_value(line, &format!("user.{key}"))),
                 ConfigLine::Other(name, value) => {
                     let path = chain.path.to_path_buf();
                     let setting =
@@ -127,7 +132,7 @@ impl EffectiveValue {
                     }
                 }
                 ConfigLine::Include { .. } if self.read > MOST_BYTES => self.is_unclear = true,
-                ConfigLine::Include { path: None, .. } => return Err(no_value(&shown, line, "include.path")),
+                ConfigLine::Include { path: None, .. } => return Err(no_value(line, "include.path")),
                 ConfigLine::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, chain.path, &condition) else { continue };
                     let is_sure = is_sure && chain.is_sure;
@@ -337,19 +342,38 @@ fn shut(context: &Context<'_>, path: &Path) -> Result<Option<PathBuf>> {
     account.map_or(Ok(None), |account| context.facts.shut_out(account, path))
 }
 
-fn no_value(path: &str, line: usize, key: &str) -> anyhow::Error {
+fn no_value(context: &Context<'_>, path: &Path, line: usize, key: &str) -> anyhow::Error {
     fault(
         "git-config-invalid",
-        format!("{path}: line {line}: {key} has no value, which git takes for an error"),
-        mend!("give it one, or take the line out: {}", path),
+        format!("{}: line {line}: {key} has no value, which git takes for an error", path.display()),
+        run(context.command_at(&format!("sed -i '{line}s/^/#/'"), path)),
     )
 }
 
-/// The error where git can't read one of its files.
-pub(super) fn invalid(path: &str, error: &crate::text::position::TextError) -> anyhow::Error {
-    fault(
-        "git-config-invalid",
-        format!("{path}: {error}"),
-        mend!("git can't read it either; correct it by hand: {}", path),
-    )
+/// The error where git can't read one of its files with these bytes.
+pub(super) fn invalid(context: &Context<'_>, path: &Path, bytes: &[u8], error: &TextError) -> anyhow::Error {
+    let repair = match unreadable_lines(bytes) {
+        Some(lines) => {
+            let marks: Vec<String> = lines.iter().map(|line| format!("{line}s/^/#/")).collect();
+            run(context.command_at(&format!("sed -i '{}'", marks.join(";")), path))
+        }
+        None => mend!("git can't read it either; correct it by hand: {}", path.display()),
+    };
+    fault("git-config-invalid", format!("{}: {error}", path.display()), repair)
+}
+
+/// The lines without which git can read a text.
+fn unreadable_lines(bytes: &[u8]) -> Option<Vec<usize>> {
+    let mut lines: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    let mut found = Vec::new();
+    while found.len() < MOST_COMMENTED {
+        let Err(error) = git_config::words(&lines.join(&b'\n'), "user", "name") else { return Some(found) };
+        let line = lines.get_mut(error.line.checked_sub(1)?)?;
+        if line.is_empty() || line.starts_with(b"#") {
+            return None;
+        }
+        line.insert(0, b'#');
+        found.push(error.line);
+    }
+    None
 }

@@ -10,14 +10,14 @@ use nix::errno::Errno;
 use super::{Dir, FileKind, MOST_LINKS, Root, Stat, parts};
 
 impl Root {
-    /// Why somebody but root could change the thing at `path`; `None` when nobody could.
-    pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
-        if !self.trusted.contains(&stat.uid) {
-            return Some(format!("{} belongs to uid {}", path.display(), stat.uid));
+    /// Why somebody but root could change the thing at `path`, of this owner, group and mode; `None` when nobody could.
+    pub fn distrust(&self, path: &Path, (uid, gid, mode): (u32, u32, u32)) -> Option<String> {
+        if !self.trusted.contains(&uid) {
+            return Some(format!("{} belongs to uid {uid}", path.display()));
         }
-        let by_group = stat.mode & 0o020 != 0 && stat.gid != 0 && stat.gid != self.owner().gid;
-        if by_group || stat.mode & 0o002 != 0 {
-            return Some(format!("{} has mode {:04o}", path.display(), stat.mode));
+        let by_group = mode & 0o020 != 0 && gid != 0 && gid != self.owner().gid;
+        if by_group || mode & 0o002 != 0 {
+            return Some(format!("{} has mode {mode:04o}", path.display()));
         }
         None
     }
@@ -29,7 +29,8 @@ impl Root {
             path.push(part);
             // Whoever comes to a directory has opened those above.
             let open = self.known(&path).ok_or(io::ErrorKind::NotFound)?;
-            if let Some(reason) = self.distrust(&path, open.stat()?) {
+            let Stat { uid, gid, mode, .. } = open.stat()?;
+            if let Some(reason) = self.distrust(&path, (uid, gid, mode)) {
                 return Ok(Some(reason));
             }
         }
@@ -54,7 +55,7 @@ impl Root {
                 let Some(stat) = self.stat(&here, false)? else { return Ok(None) };
                 // The mode of a link says nothing.
                 let mode = if stat.kind == FileKind::Link { 0 } else { stat.mode };
-                let why = self.distrust(&here, Stat { mode, ..stat });
+                let why = self.distrust(&here, (stat.uid, stat.gid, mode));
                 match stat.kind {
                     FileKind::Directory | FileKind::Link if why.is_some() => return Ok(why),
                     FileKind::Directory => {
