@@ -277,3 +277,44 @@ fn the_way_to_a_key_names_the_account_that_was_asked_for() {
     tree.run(&["key", "--user", "deploy"]).exit(2).says("--only account,ssh_key --user deploy");
     tree.run(&["key"]).exit(2).says("--only account,ssh_key").says_not("--user");
 }
+
+/// As it comes out of a mail, of a file of YAML, or from Windows: ssh reads none of it, and a command makes it right.
+#[test]
+fn a_key_that_was_pasted_gets_the_form_that_ssh_wants() {
+    if !have(&["sudo", "visudo", "useradd", "ssh-keygen", "rsync"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    host.prep(&["apply", "--profile", "shell"]).ok();
+    host.sh("cp -a /home/gitlab-runner/.ssh /root/dot-ssh").ok();
+    let reads = "su -s /bin/sh gitlab-runner -c 'ssh-keygen -y -P \"\" -f ~/.ssh/id_ed25519'";
+    let public = host.sh(reads).ok().stdout.clone();
+    let mut unread = 0;
+    for damage in [
+        "sed -i '1i here is the key:\\n' $key",
+        "sed -i 's/^/    /' $key",
+        "sed -i '1i \\ \\ ssh_private_key: |' $key; sed -i 's/^/  /' $key",
+        "sed -i 's/$/\\r/' $key",
+        "truncate -s -1 $key",
+    ] {
+        host.sh("rm -rf /home/gitlab-runner/.ssh; cp -a /root/dot-ssh /home/gitlab-runner/.ssh").ok();
+        host.sh(&format!(
+            "key=/home/gitlab-runner/.ssh/id_ed25519; {damage}; chown gitlab-runner: $key; chmod 0600 $key"
+        ))
+        .ok();
+        if host.sh(reads).status == 0 {
+            // This ssh reads it.
+            continue;
+        }
+        unread += 1;
+        let run = host.prep(&["apply", "--json", "--profile", "shell"]);
+        let said = run.exit(2).json()["warnings"][0].clone();
+        assert_eq!(said["code"], "ssh-key-unreadable", "{damage}: {run}");
+        let (_, command) = said["repair"].as_str().unwrap().split_once(": ").unwrap();
+        host.sh(command).ok();
+        assert_eq!(host.sh(reads).ok().stdout, public, "{damage}");
+        host.prep(&["check", "--profile", "shell"]).ok();
+    }
+    assert!(unread >= 3, "this ssh reads all but {unread}");
+}

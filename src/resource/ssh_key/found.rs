@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use zeroize::Zeroizing;
 
 use super::fit::{both_aside, check_owner, check_regular, own_file, refuse_mount, weakness};
 use crate::change::{FileKind, Seen};
@@ -173,15 +174,22 @@ fn inspect_private(
     })
 }
 
-/// The command after which the text of a key is one that ssh reads, where only its line ends are not.
+/// The command after which the text of a key is one that ssh reads, where only the ends or the beginnings of its lines, or
+/// what stands before it, are not.
 fn mended(bytes: &[u8], account: &Account, path: &Path) -> Option<Repair> {
-    let mut text: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'\r').collect();
+    let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let lines: Vec<_> = lines.skip_while(|line| !line.starts_with(b"-----BEGIN ")).collect();
+    let mut text = Zeroizing::new(lines.join(&b'\n'));
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
     let is_key = matches!(key_pair::inspect(&text), Inspection::OpenSsh { .. } | Inspection::Foreign { .. });
-    let sed = format!("sudo -u {} sed -i -e 's/\\r$//' -e '$a\\' {}", account.name, quoted(path));
-    is_key.then(|| mend!("give its lines the ends that ssh wants: $ {}", sed))
+    let sed = format!(
+        "sudo -u {} sed -i -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^-----BEGIN /,$!d' -e '$a\\' {}",
+        account.name,
+        quoted(path)
+    );
+    is_key.then(|| mend!("give it the form that ssh wants: $ {}", sed))
 }
 
 /// What is so, and what to do about it.
