@@ -245,16 +245,21 @@ impl ServiceSection {
 
     /// The variables that a process was started without.
     fn lacking(&self, facts: &Facts<'_>, pid: Option<u32>) -> Result<Vec<String>> {
-        let mut variables = self.variables();
-        let path =
-            pid.filter(|_| !variables.is_empty()).map(|pid| PathBuf::from(format!("/proc/{pid}/environ")));
-        let file = path.map(|path| facts.file(&path, MOST_BYTES)).transpose()?.flatten();
-        let Some(file) = file else { return Ok(Vec::new()) };
-        let environment = file.text();
-        variables.retain(|(name, value)| {
-            !environment.split('\0').any(|one| one.split_once('=') == Some((name.as_str(), *value)))
-        });
-        Ok(variables.into_iter().map(|(name, _)| name).collect())
+        let variables = self.variables();
+        let Some(pid) = pid.filter(|_| !variables.is_empty()) else { return Ok(Vec::new()) };
+        let missing = |bytes: &[u8]| -> Vec<String> {
+            let has = |wanted: String| bytes.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes());
+            let missing = variables.iter().filter(|(name, value)| !has(format!("{name}={value}")));
+            missing.map(|(name, _)| name.clone()).collect()
+        };
+        // `systemctl restart` ends before the new process is the program: until then it has the environment of systemd,
+        // which lacks this one of every service (systemd.exec(5)).
+        let is_begun = |bytes: &[u8]| {
+            let mut all = bytes.split(|byte| *byte == 0);
+            all.any(|one| one.starts_with(b"INVOCATION_ID=")) || missing(bytes).is_empty()
+        };
+        let file = facts.settled(&PathBuf::from(format!("/proc/{pid}/environ")), MOST_BYTES, &is_begun)?;
+        Ok(file.map(|file| missing(&file.bytes)).unwrap_or_default())
     }
 }
 
