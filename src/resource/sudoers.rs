@@ -74,13 +74,14 @@ impl Resource for Sudoers {
         let mut policy = None;
         if !drop_in.rules.is_empty() {
             let all = || self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
-            if programs::lacks(context.facts, std::iter::empty(), notes)? {
+            let names = || all().map(|command| command.program().as_str());
+            if !programs::is_there(context.facts, "sudo")? {
+                programs::lacks(context.facts, names(), notes)?;
                 return Ok(Vec::new());
             }
             let policy = policy.insert(Policy::read(context, RULES, notes)?);
             let mut lacks = false;
-            for command in all() {
-                let program = command.program().as_str();
+            for program in names() {
                 if !check_command(context.facts, policy, Path::new(program))? {
                     lacks |= programs::lacks(context.facts, std::iter::once(program), notes)?;
                 }
