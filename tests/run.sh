@@ -42,7 +42,7 @@ run() {
 log=${CARGO_TARGET_DIR:-target}/tests.log
 if cargo nextest --version >/dev/null 2>&1; then
     # More than there are cores: many tests wait for something to give up. `.config/nextest.toml` says which do not.
-    export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 4))}"
+    export NEXTEST_TEST_THREADS="${NEXTEST_TEST_THREADS:-$(($(nproc) * 3))}"
     # The examples in the documentation first, which nextest does not run: its closing line is to be the last.
     cargo test --locked --doc
     run cargo nextest run --locked --no-fail-fast "$@" | tee "$log"
