@@ -253,3 +253,25 @@ fn what_the_account_names_is_looked_at_with_its_rights() {
     let run = host.prep(&[&["plan"][..], &SELECT].concat());
     assert!(!run.contains("ProxyCommand"), "{run}");
 }
+
+/// A part of everybody's ssh configuration that leads through the home: what is told opens nothing of root's for others.
+#[test]
+fn what_the_account_chose_is_opened_for_nobody() {
+    let Some(host) = Host::or_skip().filter(|_| have(&["sudo", "ssh", "ssh-keygen", "su", "rsync"])) else {
+        return;
+    };
+    let host = host
+        .account("gitlab-runner", ACCOUNT, "/home/gitlab-runner")
+        .file("/etc/ssh/ssh_config", "Include /etc/ssh/ssh_config.d/*.conf\n")
+        .link("/etc/ssh/ssh_config.d/a.conf", "/home/gitlab-runner/part")
+        .file_mode("/root/own", "# CANARY\n", 0o600)
+        .link("/home/gitlab-runner/part", "/root/own")
+        .start();
+    let document = host.prep(&["plan", "--json", "--profile", "shell"]).ok().json();
+    let pending = document["pending"].as_array().unwrap();
+    assert!(pending.iter().any(|one| one["code"] == "ssh-config-refused"), "{document}");
+    for one in pending {
+        host.sh(one["repair"].as_str().unwrap());
+    }
+    host.sh("test $(stat -c %a /root/own) = 600; ! grep -rqs CANARY /etc /home").ok();
+}

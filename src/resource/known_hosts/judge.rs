@@ -179,7 +179,8 @@ impl JudgedFile<'_> {
             let file = quoted(file);
             return run(format!("chown root:root {file} && chmod go-w {file}"));
         }
-        if let Some(file) = shut().filter(|file| is_of_all(file)) {
+        // Root opens for everybody what root alone put there: on the way of a link may be what the account chose.
+        if let Some(file) = shut().filter(|file| is_of_all(file) && self.context.is_of_root(file)) {
             let (here, new) = (quoted(file), quoted(format!("{}.new", file.display())));
             // Where a link leads, others may have good reasons.
             let is_link = facts.entry(file).ok().flatten().is_some_and(|seen| seen.kind == FileKind::Link);
