@@ -8,6 +8,7 @@ mod duration;
 pub mod edits;
 mod hosts;
 mod notation;
+mod refused;
 mod types;
 mod volume;
 mod wall;
@@ -20,7 +21,8 @@ use toml_edit::{Item, TableLike};
 pub use duration::{duration, nanoseconds};
 pub use hosts::{host_names, host_of, own_server};
 pub use notation::{Notation, notations};
-pub use types::{POLICIES, POLICY_KEYS, WrongType, odd_policies, slots, wrong_type, wrong_types};
+pub use refused::{POLICIES, POLICY_KEYS, refused_values};
+pub use types::{RefusedValue, slots, wrong_type};
 pub use volume::Volume;
 pub use wall::{Exposure, Grant, allows_anybody, exposures};
 
@@ -35,6 +37,12 @@ pub const IMAGE: &str = "docker:28";
 
 /// Where GitLab's package has the file.
 pub const USUAL_PATH: &str = "/etc/gitlab-runner/config.toml";
+
+/// What keeps a runner from asking for jobs: [`Runner::has_odd_address`], [`Runner::has_token`].
+pub const NO_ADDRESS: &str = "its `url` is no address with https:// or http://, where it could ask for jobs";
+
+/// The same.
+pub const NO_TOKEN: &str = "it has no token: it can't ask for jobs";
 
 /// The section of the runners.
 pub const RUNNERS: &str = "runners";
@@ -191,6 +199,24 @@ impl<'a> Runner<'a> {
     /// The server that it is registered with.
     pub fn server(&self) -> Option<HostName> {
         self.text("url").and_then(host_of).and_then(|host| HostName::parse(host).ok())
+    }
+
+    /// True for an address that gitlab-runner can't ask for jobs, as far as is seen: what a variable in it holds is not.
+    pub fn has_odd_address(&self) -> bool {
+        self.text("url").filter(|url| !url.contains('$')).is_some_and(|url| {
+            let scheme = url.split_once("://").unwrap_or_default().0.to_ascii_lowercase();
+            !["http", "https"].contains(&&*scheme) || host_of(url).is_none()
+        })
+    }
+
+    /// True when it has a token to ask with.
+    pub fn has_token(&self) -> bool {
+        self.text("token").is_some_and(|token| !token.is_empty())
+    }
+
+    /// True when its executor is one that some version has.
+    pub fn has_some_executor(&self) -> bool {
+        self.text("executor").is_some_and(|name| EXECUTORS.contains(&name) || name.starts_with("docker-ssh"))
     }
 
     /// The number that GitLab gave it.

@@ -316,6 +316,11 @@ const ROWS: &[Row] = &[
         "pull-policy-unknown",
         "no policy",
     ],
+    ["docker", "shell = \"zsh\"", "", "19.4.0", "problem", "config-value-refused", "bash, sh or pwsh"],
+    ["shell", "shell = \"fish\"", "", "", "problem", "config-value-refused", "every job fails"],
+    ["shell", "shell = \"bash\"\nbuilds_dir = \"builds\"", "", "19.4.0", "", "", ""],
+    ["docker", "builds_dir = \"/\"", "", "19.4.0", "problem", "config-value-refused", "absolute path"],
+    ["docker", "builds_dir = \"$HOME/b\"", "", "19.4.0", "", "", ""],
     // Executors by version.
     ["docker-ssh", "", "", "15.11.0", "", "", ""],
     ["docker-ssh", "", "", "16.0.0", "problem", "executor-unknown", "gitlab-runner 16.0.0"],
@@ -480,6 +485,103 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
     let tree = with(&format!("\"{sock}:{sock}\""));
     for command in ["apply", "check"] {
         tree.run(&[command, "--only", "config", "--profile", "docker-socket"]).ok();
+    }
+}
+
+/// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
+/// said to be refused.
+const REFUSED: [(&str, &str, &str); 17] = [
+    ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
+    ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
+    ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
+    ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.0.0", ""),
+    ("pull_policy = [\"never\", \"always\"]\nallowed_pull_policies = [\"always\"]", "19.4.0", ""),
+    ("pull_policy = \"never\"\nallowed_pull_policies = []", "19.4.0", ""),
+    ("user = \"1000\"\nallowed_users = [\"root\"]", "19.4.0", "allowed_users"),
+    ("user = \"1000\"\nallowed_users = [\"root\", \"1000\"]", "19.4.0", ""),
+    ("allowed_users = [\"root\"]", "19.4.0", ""),
+    ("cpus = \"two\"", "19.4.0", "cpus"),
+    ("cpus = \"1/2\"\nservice_cpus = \"0.5\"", "19.4.0", ""),
+    ("service_cpus = \"50%\"", "19.4.0", "service_cpus"),
+    ("isolation = \"hyper-v\"", "19.4.0", "isolation"),
+    ("isolation = \"process\"", "19.4.0", ""),
+    ("dns = [\"192.0.2.1\", \"2001:db8::1\"]", "19.4.0", ""),
+    ("dns = [\"192.0.2.1\", \"ns.example.com\"]", "19.4.0", "dns"),
+    ("dns = []", "19.4.0", ""),
+];
+
+#[test]
+fn what_every_job_fails_on_is_told_by_all() {
+    for (lines, version, refused) in REFUSED {
+        let tree = tree(&file("docker", "", &format!("[runners.docker]\n{lines}")));
+        let profile = own(&tree, "limit = 1");
+        for command in ["plan", "apply", "check", "doctor"] {
+            let mut arguments = vec![command, "--profile", &profile, "--json"];
+            if !version.is_empty() {
+                arguments.extend(["--runner-version", version]);
+            }
+            let document = tree.run(&arguments).json();
+            let list = if command == "doctor" { "findings" } else { "warnings" };
+            let is_meant = |note: &&Value| note["code"] == "config-value-refused";
+            let found: Vec<&Value> = document[list].as_array().unwrap().iter().filter(is_meant).collect();
+            let said = found.first().and_then(|note| note["message"].as_str()).unwrap_or_default();
+            assert_eq!(
+                found.len(),
+                usize::from(!refused.is_empty()),
+                "{command} {lines} {version}: {document}"
+            );
+            assert!(
+                said.contains(&format!("`{refused}`")) || refused.is_empty(),
+                "{command} {lines}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_runner_that_can_not_ask_for_jobs_is_told_by_all() {
+    let usual = file("docker", "", "");
+    let address = "\"https://gitlab.com/\"";
+    for (config, code) in [
+        (usual.replace(address, "\"gitlab.com\""), "runner-url"),
+        (usual.replace(address, "\"https:gitlab.com\""), "runner-url"),
+        (usual.replace(address, "\"ssh://git@gitlab.com\""), "runner-url"),
+        (usual.replace(address, "\"https:///\""), "runner-url"),
+        (usual.replace(address, "\"HTTPS://GitLab.com\""), ""),
+        (usual.replace(address, "\"http://[2001:db8::1]:8080/gitlab\""), ""),
+        (usual.replace(address, "\"$GITLAB\""), ""),
+        (usual.replace("glrt-CANARY-1", ""), "token-missing"),
+        (usual.replace("token = \"glrt-CANARY-1\"\n", ""), "token-missing"),
+        (usual.clone(), ""),
+    ] {
+        let tree = tree(&config);
+        let profile = own(&tree, "limit = 1");
+        for command in ["plan", "apply", "check", "doctor"] {
+            let run = tree.run(&[command, "--profile", &profile, "--json"]);
+            for known in ["runner-url", "token-missing"] {
+                assert_eq!(run.stdout.contains(known), known == code, "{command} {config}: {run}");
+            }
+        }
+    }
+}
+
+/// Where the runner that is meant has no executor that there is, a second one is no help.
+#[test]
+fn a_misspelt_executor_is_corrected_and_not_registered_again() {
+    for (executor, is_misspelt) in [("dcoker", true), ("Docker", true), ("", true), ("shell", false)] {
+        let config = file(executor, "", "").replace("executor = \"\"\n", "");
+        let tree = tree(&config);
+        let profile = own(&tree, "limit = 1");
+        for command in ["plan", "apply", "check", "doctor"] {
+            let run = tree.run(&[command, "--profile", &profile, "--json"]);
+            assert_eq!(run.contains("gitlab-runner register"), !is_misspelt, "{command} {executor}: {run}");
+            let says = if command == "doctor" {
+                "`executor` is one of"
+            } else {
+                "let `executor` of the one that is meant be docker"
+            };
+            assert_eq!(run.contains(says), is_misspelt, "{command} {executor}: {run}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Keys of `config.toml` that gitlab-runner does not read, in silence: misspelt, in the wrong place, of
-//! another version. Values of a type that it refuses are [`runner_config::wrong_types`]'s.
+//! another version. Values that it refuses are [`runner_config::refused_values`].
 //!
 //! What a gitlab-runner newer than the table of keys reads, or one whose version is not known, nobody here knows: a key
 //! that the table lacks is then `unknown`, never a problem.
@@ -31,12 +31,9 @@ const HELD_BY_GITLAB: [&str; 10] = [
 /// Hold every key against the table of keys.
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(toml) = context.config.toml() else { return Ok(()) };
-    for wrong in runner_config::wrong_types(toml).into_iter().filter(|wrong| wrong.is_for(context.version()))
-    {
-        findings.problem("config-type", wrong.what, wrong.repair);
-    }
-    for (message, repair) in runner_config::odd_policies(toml) {
-        findings.problem("pull-policy-unknown", message, repair);
+    let refused = runner_config::refused_values(toml).into_iter();
+    for value in refused.filter(|value| value.is_for(context.version())) {
+        findings.problem(value.code, value.what, value.repair);
     }
     let mut walk = KeyWalk { context, toml, findings, count: 0 };
     walk.table(toml.root(), GLOBAL, None);

@@ -8,7 +8,7 @@ use super::DoctorContext;
 use crate::finding::Findings;
 use crate::keys::Version;
 use crate::repair::quoted;
-use crate::runner_config::{self, EXECUTORS, Runner};
+use crate::runner_config::{self, EXECUTORS, NO_ADDRESS, NO_TOKEN, Runner};
 use crate::text::{git_config, time};
 
 /// Executors that not all versions have: the first that has it, and the first that no longer does.
@@ -134,13 +134,20 @@ pub(super) fn tokens(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
     for runner in &runners {
         let title = runner.title();
         let token = runner.text("token").unwrap_or_default();
-        if token.is_empty() {
+        if !runner.has_token() {
             findings.problem(
                 "token-missing",
-                format!("{title} has no token: it can't ask for jobs"),
+                format!("{title}: {NO_TOKEN}"),
                 "register it again: $ gitlab-runner register",
             );
             continue;
+        }
+        if runner.has_odd_address() {
+            findings.problem(
+                "runner-url",
+                format!("{title}: {NO_ADDRESS}"),
+                "let its `url` be that of GitLab, as https://gitlab.com",
+            );
         }
         if is_placeholder(token) {
             findings.note(

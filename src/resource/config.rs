@@ -17,7 +17,9 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::gate;
 use super::settings::{ConfigSection, GivenService, Setting};
-use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Notes, Place, Seen, Shown, Swap};
+use crate::change::{
+    Change, CheckedBy, Content, FileKind, FileOp, Harm, Note, Notes, Place, Seen, Shown, Swap,
+};
 use crate::facts::programs::DOCKERD;
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
@@ -87,6 +89,7 @@ impl Resource for RunnerConfig {
                 notes,
                 &shown,
                 &format!("{shown} does not exist: no runner is registered yet"),
+                &[],
             );
             return Ok(Vec::new());
         };
@@ -96,10 +99,7 @@ impl Resource for RunnerConfig {
         gate::say_read(std::mem::take(&mut diff.notes.warnings), context, notes)?;
         notes.executors = std::mem::take(&mut diff.executors);
         let at_last = after.as_ref().map_or(&diff, |after| &after.diff);
-        gate::check_types(&at_last.wrong_types, context, &shown, notes)?;
-        for (what, repair) in &at_last.policies {
-            notes.examined("pull-policy-unknown", format!("{shown}: {what}"), repair.clone());
-        }
+        gate::check_values(&at_last.refused, context, &shown, notes)?;
         if at_last.has_no_slot {
             let what = format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting");
             notes.examined("concurrent-zero", what, "let `concurrent` be 1, or more");
@@ -118,7 +118,7 @@ impl Resource for RunnerConfig {
             } else {
                 format!("{shown} has no runner with executor {executors}")
             };
-            config.wait(context, notes, &shown, &missing);
+            config.wait(context, notes, &shown, &missing, &diff.without_executor);
         }
         let Some(after) = after else {
             if !waits {
@@ -168,14 +168,21 @@ impl ConfigSection {
         self.executors.iter().any(|name| name == "docker") && host.is_none_or(is_usual_daemon)
     }
 
-    /// No runner is there to be configured: say how to register one that is right from the start.
-    fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str) {
+    /// No runner is there to be configured: say how to register one that is right from the start. Where the one that is
+    /// meant may only be misspelt, a second one would not help it.
+    fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str, misspelt: &[String]) {
         let is_docker = self.is_for_docker();
         notes.call("gitlab-runner");
         if is_docker && self.wants_usual_daemon() {
             notes.call(DOCKERD);
         }
         if notes.registers {
+            return;
+        }
+        if !misspelt.is_empty() && !self.executors.is_empty() {
+            let message = format!("{why}; {} has none that gitlab-runner knows", misspelt.join(", "));
+            let repair = mend!("let `executor` of the one that is meant be {}", self.executors.join(", or "));
+            notes.pending.push(Note::new("executor-unknown", message, repair, Harm::Examined));
             return;
         }
         let options = context.options;

@@ -12,12 +12,12 @@ use anyhow::Result;
 use super::context::Context;
 use super::runner::DISABLE_CACHE;
 use super::settings::{ConfigSection, Setting};
-use crate::change::{Note, Notes};
+use crate::change::{Harm, Note, Notes};
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
 use crate::repair::Repair;
-use crate::runner_config::{DOCKER, Notation, SERVICES, WrongType};
+use crate::runner_config::{DOCKER, Notation, RefusedValue, SERVICES};
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -109,19 +109,19 @@ pub(super) fn say_read(found: Vec<Note>, context: &Context<'_>, notes: &mut Note
     Ok(())
 }
 
-/// Warn of values of another type than the installed version wants.
-pub(super) fn check_types(
-    wrong: &[WrongType],
+/// Warn of values that the installed version refuses.
+pub(super) fn check_values(
+    refused: &[RefusedValue],
     context: &Context<'_>,
     shown: &str,
     notes: &mut Notes,
 ) -> Result<()> {
-    if wrong.is_empty() {
+    if refused.is_empty() {
         return Ok(());
     }
     let version = version(context, true)?;
-    for WrongType { what, repair, .. } in wrong.iter().filter(|wrong| wrong.is_for(version)) {
-        notes.examined("config-type", format!("{shown}: {what}"), repair.clone());
+    for RefusedValue { code, what, repair, .. } in refused.iter().filter(|value| value.is_for(version)) {
+        notes.say(Note::new(code, format!("{shown}: {what}"), repair.clone(), Harm::Examined));
     }
     Ok(())
 }
@@ -141,12 +141,7 @@ pub(super) fn check_notations(
         let Some(who) = notation.who_refuses(version) else { continue };
         let Notation { code, what, repair, .. } = notation;
         let message = format!("{shown} has {what}, which {who} refuses to read");
-        match *code {
-            "config-bom" => notes.examined("config-bom", message, repair.clone()),
-            "config-toml-1-0" => notes.examined("config-toml-1-0", message, repair.clone()),
-            "config-dotted-keys" => notes.examined("config-dotted-keys", message, repair.clone()),
-            _ => notes.examined("config-toml-1-1", message, repair.clone()),
-        }
+        notes.say(Note::new(code, message, repair.clone(), Harm::Examined));
     }
     Ok(())
 }

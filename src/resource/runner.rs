@@ -14,7 +14,9 @@ use super::settings::{ConfigSection, Setting};
 use crate::change::Notes;
 use crate::fault::fault;
 use crate::profile::suggest;
-use crate::runner_config::{DOCKER, EXECUTORS, Runner, Volume, identity, sections, table_of};
+use crate::runner_config::{
+    DOCKER, EXECUTORS, NO_ADDRESS, NO_TOKEN, Runner, Volume, identity, sections, table_of,
+};
 use crate::text::toml_patch::Scalar;
 
 /// The runners that are meant: those that were named, else those with one of the executors.
@@ -62,6 +64,17 @@ pub(super) fn select<'r, 'a>(
     meant.sort_by_key(|runner| runner.index);
     meant.dedup_by_key(|runner| runner.index);
     Ok(meant)
+}
+
+/// A runner that can't ask GitLab for jobs gets none, whatever else is right. An entry without an address is one that
+/// something else will complete.
+pub(super) fn check_asks(runner: &Runner<'_>, notes: &mut Notes) {
+    if runner.has_token() && runner.has_odd_address() {
+        notes.examined("runner-url", NO_ADDRESS, "let its `url` be that of GitLab, as https://gitlab.com");
+    }
+    if !runner.has_token() && runner.table.contains_key("url") {
+        notes.examined("token-missing", NO_TOKEN, "register it again: $ gitlab-runner register");
+    }
 }
 
 /// A table that is for other executors means nothing to this runner: what a profile puts there would have no effect.

@@ -81,8 +81,10 @@ impl NotationWalk<'_> {
     }
 
     fn newer(&mut self, offset: usize, refused: Range<Version>, what: &'static str, repair: &'static str) {
-        let code = if refused.end == READS_TOML_1_0 { "config-toml-1-0" } else { "config-toml-1-1" };
-        self.newer.push(Notation { code, what, offset: Some(offset), repair: repair.into(), refused });
+        let is_1_0 = refused.end == READS_TOML_1_0;
+        let newest =
+            Notation { code: "config-toml-1-1", what, offset: Some(offset), repair: repair.into(), refused };
+        self.newer.push(if is_1_0 { Notation { code: "config-toml-1-0", ..newest } } else { newest });
     }
 
     fn item(&mut self, item: &Item) {

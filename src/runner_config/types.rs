@@ -2,23 +2,25 @@
 
 use toml_edit::{Datetime, Item, TableLike};
 
-use super::{Runner, duration, kind, place, strings, tables};
+use super::{Runner, duration, kind, place, tables};
 use crate::keys::{self, FLAGS, GLOBAL, Key, Type, Version};
 use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
-/// A value of another type than gitlab-runner wants.
+/// A value that gitlab-runner refuses.
 #[derive(Debug, Clone)]
-pub struct WrongType {
+pub struct RefusedValue {
+    /// Stable identifier, in `kebab-case`.
+    pub code: &'static str,
     /// What is wrong, without the value.
     pub what: String,
     /// What to do.
     pub repair: Repair,
     /// Its key; `None` for a flag.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
 }
 
-impl WrongType {
+impl RefusedValue {
     /// True where this version minds: what it does not read it passes over.
     pub fn is_for(&self, version: Option<Version>) -> bool {
         self.key.is_none_or(|key| key.is_read_by(version))
@@ -26,10 +28,8 @@ impl WrongType {
 }
 
 /// Values whose type makes gitlab-runner refuse the whole file, or pass over the value.
-pub fn wrong_types(toml: &Toml) -> Vec<WrongType> {
-    let mut found = Vec::new();
-    wrong_below(toml, toml.root(), GLOBAL, None, &mut found);
-    found
+pub(super) fn wrong_types(toml: &Toml, found: &mut Vec<RefusedValue>) {
+    wrong_below(toml, toml.root(), GLOBAL, None, found);
 }
 
 /// How many jobs run at once.
@@ -37,44 +37,12 @@ pub fn slots(toml: &Toml) -> i64 {
     toml.root().get("concurrent").and_then(Item::as_integer).unwrap_or(1)
 }
 
-/// The words for how an image is pulled.
-pub const POLICIES: [&str; 3] = ["always", "if-not-present", "never"];
-
-/// The keys that hold them.
-pub const POLICY_KEYS: [&str; 2] = ["pull_policy", "allowed_pull_policies"];
-
-/// Policies that gitlab-runner does not have, on which it fails each job: of each what is wrong, and what to do.
-pub fn odd_policies(toml: &Toml) -> Vec<(String, Repair)> {
-    let mut found = Vec::new();
-    let runners = toml.root().get("runners").and_then(tables).unwrap_or_default();
-    for (index, table) in runners.into_iter().enumerate() {
-        for kind in ["docker", "kubernetes"] {
-            let below = table.get(kind).and_then(Item::as_table_like);
-            for (key, item) in POLICY_KEYS.into_iter().filter_map(|key| Some((key, below?.get(key)?))) {
-                let words = strings(item).unwrap_or_else(|| item.as_str().into_iter().collect());
-                // To the cluster an empty word is its own policy.
-                let is_policy =
-                    |word: &str| POLICIES.contains(&word) || (word.is_empty() && kind == "kubernetes");
-                if words.into_iter().all(is_policy) {
-                    continue;
-                }
-                let (at, title) = (place(toml, item), Runner { index, table }.title());
-                found.push((
-                    format!("{at}{title}: `{key}` has a word that is no policy, and every job fails"),
-                    mend!("let `{}` have {} alone", key, POLICIES.join(", ")),
-                ));
-            }
-        }
-    }
-    found
-}
-
 fn wrong_below(
     toml: &Toml,
     table: &dyn TableLike,
     section: &'static str,
     runner: Option<Runner<'_>>,
-    found: &mut Vec<WrongType>,
+    found: &mut Vec<RefusedValue>,
 ) {
     for (name, item) in table.iter() {
         let key = keys::find_ignoring_case(section, name).filter(|_| section != FLAGS);
@@ -91,7 +59,8 @@ fn wrong_below(
             let is_free = of == Type::Map || of.of_free_names().is_some() || is_flags(section, name);
             let harm = if is_free && !item.is_table_like() { "ignores it" } else { "refuses the whole file" };
             let what = format!("{at}{title}`{name}` is {is}, gitlab-runner wants {wanted} and {harm}");
-            found.push(WrongType { what, repair: mend!("give `{}` {}", name, wanted), key });
+            let repair = mend!("give `{}` {}", name, wanted);
+            found.push(RefusedValue { code: "config-type", what, repair, key });
             continue;
         }
         let Some(below) = keys::below(section, name) else { continue };

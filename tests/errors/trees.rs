@@ -332,6 +332,9 @@ pub(super) const CASES: &[Case] = &[
         let tree = edited("    image =", "    wait_for_services_timeout = \"60\"\n    image =");
         on(&tree, &["plan", "--profile", "dind"])
     }),
+    case("executor-unknown", "a misspelt executor", || {
+        on(&edited("executor = \"docker\"", "executor = \"dcoker\""), &["plan", "--profile", "dind"])
+    }),
     case("config-key-removed", "a value that this gitlab-runner no longer reads", || {
         let profile = "summary = \"x\"\n[config]\nexecutors = [\"docker\"]\npre_clone_script = \"true\"\n";
         let arguments = ["plan", "--profile", "mine", "--runner-version", "17.0.0"];

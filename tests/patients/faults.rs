@@ -499,6 +499,16 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(TOML, "    volumes", "    pull_policy = [\"always\", \"sometimes\"]\n    volumes")],
         "pull-policy-unknown",
     ),
+    problem(
+        "no policy that is allowed",
+        &[Edit(TOML, "    volumes", "    allowed_pull_policies = [\"never\"]\n    volumes")],
+        "config-value-refused",
+    ),
+    problem(
+        "a directory for builds that is no path",
+        &[Edit(TOML, "executor = \"docker\"", "executor = \"docker\"\n  builds_dir = \"builds\"")],
+        "config-value-refused",
+    ),
     note(
         "key that GitLab holds",
         &[Edit(TOML, "  executor", "  tag_list = [\"CANARY\"]\n  executor")],
@@ -622,6 +632,7 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     note("no shell runner", &[Edit(TOML, "\"shell\"", "\"ssh\"")], "no-shell-runner"),
     note("too few slots", &[Edit(TOML, "concurrent = 2", "concurrent = 1")], "concurrent-low"),
     problem("no slot at all", &[Edit(TOML, "concurrent = 2", "concurrent = 0")], "concurrent-zero"),
+    problem("an address without https", &[Edit(TOML, "https://gitlab.com", "gitlab.com")], "runner-url"),
     problem("no token", &[Edit(TOML, "glrt-CANARY-patient-1", "")], "token-missing"),
     note("registered twice", &[Edit(TOML, "glrt-CANARY-patient-2", "glrt-CANARY-patient-1")], "runner-twice"),
     problem(

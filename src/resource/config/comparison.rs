@@ -230,6 +230,7 @@ impl ConfigComparison<'_> {
             return Err(self.wrong_shape(Some(runner), item, "docker", "a table"));
         }
         self.notes.about = format!("{}: ", runner.title());
+        runner::check_asks(runner, &mut self.notes);
         if self.config.is_for_docker() {
             runner::check_reads(runner, DOCKER, self.file)?;
             runner::refuse_clash(runner, self.config, self.file, &mut self.notes)?;

@@ -10,11 +10,10 @@ use anyhow::Result;
 use super::comparison::ConfigComparison;
 use crate::change::{Notes, ValueChange};
 use crate::fault::fault;
-use crate::repair::Repair;
 use crate::resource::settings::ConfigSection;
 use crate::resource::{gate, runner};
 use crate::runner_config::edits::RecordedEdits;
-use crate::runner_config::{self, Notation, Runner, WrongType};
+use crate::runner_config::{self, Notation, RefusedValue, Runner};
 use crate::text::toml_patch::{Edit, Patched, Toml};
 
 /// What was found.
@@ -24,6 +23,8 @@ pub(super) struct ConfigDiff {
     pub(super) is_meant: bool,
     /// The executors of all runners, meant or not.
     pub(super) executors: BTreeSet<String>,
+    /// Runners whose executor is none, as `runners[0] "name"`.
+    pub(super) without_executor: Vec<String>,
     /// One of those starts containers with the usual daemon of the host.
     pub(super) needs_daemon: bool,
     /// The truth values that [`gate`] asks for and that are true for one of those.
@@ -34,10 +35,8 @@ pub(super) struct ConfigDiff {
     pub(super) values: Vec<ValueChange>,
     /// The same as the journal keeps it; `None` when it can't be put back value by value.
     pub(super) edits: Option<Vec<u8>>,
-    /// What makes gitlab-runner refuse the whole file.
-    pub(super) wrong_types: Vec<WrongType>,
-    /// What makes it fail every job of a runner: what is wrong, and what to do.
-    pub(super) policies: Vec<(String, Repair)>,
+    /// What gitlab-runner refuses.
+    pub(super) refused: Vec<RefusedValue>,
     /// There is no slot for a job, and gitlab-runner ends where it sees that.
     pub(super) has_no_slot: bool,
     /// What older versions of it refuse.
@@ -76,13 +75,15 @@ pub(super) fn diff(config: &ConfigSection, toml: &Toml, names: &[String], shown:
         let found = ConfigDiff {
             is_meant: !meant.is_empty(),
             executors: runners.iter().filter_map(executor).collect(),
+            without_executor: (runners.iter().filter(|runner| !runner.has_some_executor()))
+                .map(Runner::title)
+                .collect(),
             needs_daemon: meant.iter().any(|runner| runner.has_usual_daemon()),
             on: gate::ASKED.into_iter().filter(is_on).collect(),
             notes,
             values,
             edits: None,
-            wrong_types: runner_config::wrong_types(toml),
-            policies: runner_config::odd_policies(toml),
+            refused: runner_config::refused_values(toml),
             has_no_slot: runner_config::slots(toml) < 1,
             notations: runner_config::notations(toml, shown),
             after: None,
