@@ -143,6 +143,13 @@ pub static TABLE: LazyLock<Version> = LazyLock::new(|| {
         .unwrap_or(Version(0, 0, 0))
 });
 
+/// What is to be said beside what the table knows, where that version is newer: what it does is not known here.
+pub fn doubt(version: Option<Version>) -> Option<String> {
+    let Version(major, minor, _) = *TABLE;
+    let newer = version.filter(|version| (version.0, version.1) > (major, minor))?;
+    Some(format!("; that is so up to gitlab-runner {major}.{minor}, and {newer} is newer"))
+}
+
 /// All keys.
 pub fn all() -> impl Iterator<Item = Key> {
     KEYS.iter().copied()

@@ -73,6 +73,25 @@ const ROWS: &[Row] = &[
     ["docker", "privileged = true", "", "20.0.0", "unknown", "config-key-unjudged", "manual"],
     ["docker", "quite_new = 1", "", "", "unknown", "config-key-unjudged", "--runner-version"],
     ["docker", "", "[quite.new]\na = 1", "19.5.0", "unknown", "config-key-unjudged", "19.5.0"],
+    ["nomad", "", "", "20.0.0", "unknown", "executor-unknown", "20.0.0 is newer"],
+    [
+        "docker",
+        "shell = \"zsh\"",
+        "",
+        "20.0.0",
+        "unknown",
+        "config-value-refused",
+        "up to gitlab-runner 19.4",
+    ],
+    [
+        "docker",
+        "",
+        "[runners.docker]\nshm_size = \"60\"",
+        "20.0.0",
+        "problem",
+        "config-type",
+        "a whole number",
+    ],
     // Slips and places.
     [
         "docker",

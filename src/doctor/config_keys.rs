@@ -33,7 +33,10 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let Some(toml) = context.config.toml() else { return Ok(()) };
     let refused = runner_config::refused_values(toml).into_iter();
     for value in refused.filter(|value| value.is_for(context.version())) {
-        findings.problem(value.code, value.what, value.repair);
+        match value.doubt(context.version()) {
+            Some(doubt) => findings.unknown(value.code, value.what + &doubt, value.repair),
+            None => findings.problem(value.code, value.what, value.repair),
+        }
     }
     let mut walk = KeyWalk { context, toml, findings, count: 0 };
     walk.table(toml.root(), GLOBAL, None);

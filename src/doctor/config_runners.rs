@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::DoctorContext;
 use crate::finding::Findings;
-use crate::keys::Version;
+use crate::keys::{self, Version};
 use crate::repair::quoted;
 use crate::runner_config::{self, EXECUTORS, NO_ADDRESS, NO_TOKEN, Runner};
 use crate::text::{git_config, time};
@@ -71,11 +71,14 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
                 format!("{title}: newer versions of gitlab-runner have no executor of that name, and which one runs is not known here"),
                 "say with --runner-version which version runs",
             ),
-            _ => findings.problem(
-                "executor-unknown",
-                format!("{title}: gitlab-runner{} has no executor of that name", version.map(|version| format!(" {version}")).unwrap_or_default()),
-                known,
-            ),
+            _ => {
+                let who = version.map(|version| format!(" {version}")).unwrap_or_default();
+                let message = format!("{title}: gitlab-runner{who} has no executor of that name");
+                match keys::doubt(version) {
+                    Some(doubt) => findings.unknown("executor-unknown", message + &doubt, known),
+                    None => findings.problem("executor-unknown", message, known),
+                }
+            }
         }
     }
     let concurrent = runner_config::slots(toml);

@@ -120,8 +120,9 @@ pub(super) fn check_values(
         return Ok(());
     }
     let version = version(context, true)?;
-    for RefusedValue { code, what, repair, .. } in refused.iter().filter(|value| value.is_for(version)) {
-        notes.say(Note::new(code, format!("{shown}: {what}"), repair.clone(), Harm::Examined));
+    for value in refused.iter().filter(|value| value.is_for(version)) {
+        let message = format!("{shown}: {}{}", value.what, value.doubt(version).unwrap_or_default());
+        notes.say(Note::new(value.code, message, value.repair.clone(), Harm::Examined));
     }
     Ok(())
 }

@@ -53,7 +53,8 @@ impl<'t> RunnerValues<'t, '_> {
     fn value(&self, section: &str, key: &str, item: &Item, why: &str, repair: Repair) -> RefusedValue {
         let (at, title) = (place(self.toml, item), self.runner.title());
         let what = format!("{at}{title}: {why}, and every job fails");
-        RefusedValue { code: "config-value-refused", what, repair, key: keys::find(section, key) }
+        let key = keys::find(section, key);
+        RefusedValue { code: "config-value-refused", what, repair, key, is_word: true }
     }
 
     /// Policies that gitlab-runner does not have, and those of which it may use none.

@@ -18,12 +18,19 @@ pub struct RefusedValue {
     pub repair: Repair,
     /// Its key; `None` for a flag.
     pub(super) key: Option<Key>,
+    /// It is a word that a newer version may have, and not a type.
+    pub(super) is_word: bool,
 }
 
 impl RefusedValue {
     /// True where this version minds: what it does not read it passes over.
     pub fn is_for(&self, version: Option<Version>) -> bool {
         self.key.is_none_or(|key| key.is_read_by(version))
+    }
+
+    /// What is to be said beside it where this version is newer than what is known here.
+    pub fn doubt(&self, version: Option<Version>) -> Option<String> {
+        keys::doubt(version).filter(|_| self.is_word)
     }
 }
 
@@ -60,7 +67,7 @@ fn wrong_below(
             let harm = if is_free && !item.is_table_like() { "ignores it" } else { "refuses the whole file" };
             let what = format!("{at}{title}`{name}` is {is}, gitlab-runner wants {wanted} and {harm}");
             let repair = mend!("give `{}` {}", name, wanted);
-            found.push(RefusedValue { code: "config-type", what, repair, key });
+            found.push(RefusedValue { code: "config-type", what, repair, key, is_word: false });
             continue;
         }
         let Some(below) = keys::below(section, name) else { continue };
