@@ -67,6 +67,11 @@ impl Facts<'_> {
         seen.map(|(name, ahead)| ahead.map_or_else(|| reads.at(Path::new(name)), Ok)).collect()
     }
 
+    /// One thing below the account's home, no link followed.
+    pub fn home_file(&self, account: &Account, relative: &str) -> Result<Option<Seen>> {
+        Ok(self.home(account, &[relative])?.into_iter().next().flatten())
+    }
+
     /// The names in a directory below the account's home, no link followed; empty when it does not exist.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ impl Pushed {
         let is_missing = |key: &Result<PathBuf, String>| {
             let Ok(path) = key else { return false };
             let seen = match path.strip_prefix(&account.home).ok().and_then(Path::to_str) {
-                Some(below) => facts.home(account, &[below]).map(|seen| seen.into_iter().next().flatten()),
+                Some(below) => facts.home_file(account, below),
                 None => facts.stat(path),
             };
             seen.is_ok_and(|seen| seen.is_none())

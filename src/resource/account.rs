@@ -117,7 +117,7 @@ fn check_home(context: &Context<'_>, account: &Account, notes: &mut Notes) -> Re
     let Some(mode) = context.facts.home_mode(account).ok().flatten() else { return Ok(()) };
     if mode & 0o300 == 0o300
         || directory.is_some_and(|directory| *directory != account.home)
-        || context.facts.home(account, &["builds"])?.iter().any(Option::is_some)
+        || context.facts.home_file(account, "builds")?.is_some()
     {
         return Ok(());
     }

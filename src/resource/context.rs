@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::target::Target;
-use crate::change::{Change, FileKind, Notes};
+use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::Facts;
 use crate::facts::ssh::CONFIG;
 use crate::keys::Version;
@@ -38,6 +38,17 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Files of the account; all missing when the account is.
+    pub(super) fn home(&self, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
+        let Some(account) = &self.target.account else { return Ok(vec![None; relative.len()]) };
+        self.facts.home(account, relative)
+    }
+
+    /// One of them.
+    pub(super) fn home_file(&self, relative: &str) -> Result<Option<Seen>> {
+        self.target.account.as_ref().map_or(Ok(None), |account| self.facts.home_file(account, relative))
+    }
+
     /// A command with the rights of the account.
     pub(super) fn as_account(&self, command: &str) -> String {
         format!("sudo -u {} {command}", self.target.name)
@@ -58,7 +69,7 @@ impl Context<'_> {
     /// The command that puts a line first in the account's configuration of ssh, where the first word on a thing counts.
     /// What ssh said may be the account's word: it is put where only the account goes by it.
     pub(super) fn first_line(&self, line: &str) -> Repair {
-        let seen = self.target.home(self.facts, &[CONFIG]).unwrap_or_default().into_iter().next().flatten();
+        let seen = self.home_file(CONFIG).ok().flatten();
         let [file, directory] = [CONFIG, ".ssh"].map(|name| quoted(self.target.home.join(name)));
         let sed = self.as_account(&format!("sed -i {} {file}", quoted(format!("1i {line}"))));
         if seen.is_some_and(|seen| seen.kind == FileKind::Link || !seen.bytes.is_empty()) {

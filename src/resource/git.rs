@@ -18,7 +18,7 @@ use crate::facts::MOST_BYTES;
 use crate::fault::{fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
-use effective::{EffectiveValue, invalid, is_shut};
+use effective::{EffectiveConfig, EffectiveValue, invalid, is_shut};
 use judge::{JudgedSetting, SYSTEM, judge, look_at_service};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
@@ -79,7 +79,7 @@ impl Resource for Git {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         notes.call("git");
         let target = context.target;
-        let mut seen = target.home(context.facts, &FILES)?;
+        let mut seen = context.home(&FILES)?;
         for (name, seen) in FILES.iter().zip(&seen) {
             if let Some(seen) = seen.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1)
             {
@@ -105,10 +105,9 @@ impl Resource for Git {
                 (target.home.join(name), seen.as_ref().filter(|seen| !is_shut(context, seen)))
             }))
             .collect();
-        let found = ["name", "email"].map(|key| EffectiveValue::of(context, &tops, key, notes));
-        let [name, email] = found;
-        let (name, email) = (name?, email?);
-        judge(context, &name.settings, name.is_unclear, notes)?;
+        let EffectiveConfig { identity: [name, email], settings, is_unclear, .. } =
+            EffectiveConfig::of(context, &tops, notes)?;
+        judge(context, &settings, is_unclear, notes)?;
         look_at_service(context, notes)?;
         let (mut missing, mut made) = (Vec::new(), None);
         if !name.is_sure {

@@ -242,7 +242,7 @@ impl KnownHosts {
             }
             HostsFile::Account => {
                 let place = target.place(HOME);
-                (place, target.home(context.facts, &[HOME])?.into_iter().next().flatten())
+                (place, context.home_file(HOME)?)
             }
         };
         match seen {
@@ -275,7 +275,7 @@ impl KnownHosts {
                 (Place::System(path.into()), Meta { owner: Owner::Root, mode: 0o755 }, exists)
             }
             HostsFile::Account => {
-                let exists = context.target.home(context.facts, &[".ssh"])?.iter().any(Option::is_some);
+                let exists = context.home_file(".ssh")?.is_some();
                 (context.target.place(".ssh"), Meta { owner: own, mode: 0o700 }, exists)
             }
         };

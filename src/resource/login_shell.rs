@@ -28,7 +28,7 @@ const SUSPICIOUS: [&str; 3] = ["clear_console", "/usr/bin/clear", "tput "];
 /// The repair of the login shell, if it is needed and safe.
 pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Change>> {
     let target = context.target;
-    let Some(seen) = target.home(context.facts, &[FILE])?.into_iter().next().flatten() else {
+    let Some(seen) = context.home_file(FILE)? else {
         return Ok(None);
     };
     let place = target.place(FILE);

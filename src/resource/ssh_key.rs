@@ -242,7 +242,7 @@ impl SshKey {
         };
         let place = |name: &str| context.target.place(name);
         let public = format!("{name}.pub");
-        if context.target.home(context.facts, &[&public])?.iter().any(Option::is_some) {
+        if context.home_file(&public)?.is_some() {
             let public = place(&public);
             return Err(fault(
                 "ssh-key-half",
@@ -282,7 +282,7 @@ fn check_publics(context: &Context<'_>, names: &[String]) -> Result<()> {
     let target = context.target;
     for name in names {
         let public = format!("{name}.pub");
-        for seen in target.home(context.facts, &[&public])?.into_iter().flatten() {
+        if let Some(seen) = context.home_file(&public)? {
             check_regular(&seen, &target.name, &target.home.join(&public))?;
         }
     }

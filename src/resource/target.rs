@@ -9,7 +9,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::change::{Notes, Place, Seen};
+use crate::change::{Notes, Place};
 use crate::facts::ssh::{self, Client};
 use crate::facts::{Account, Facts, service};
 use crate::fault::Nature;
@@ -115,15 +115,6 @@ impl Target {
             self.ssh.set(ssh::texts(facts, self.account.as_ref())?).ok();
         }
         Ok(self.ssh.get().map(Vec::as_slice).unwrap_or_default())
-    }
-
-    /// Files of the account; all missing when the account is.
-    ///
-    /// # Errors
-    /// When something in the home can't be read with the account's rights.
-    pub fn home(&self, facts: &Facts<'_>, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
-        let Some(account) = &self.account else { return Ok(vec![None; relative.len()]) };
-        facts.home(account, relative)
     }
 }
 

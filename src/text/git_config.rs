@@ -10,20 +10,19 @@ mod place;
 /// The value of a key, as `git config --file FILE --get SECTION.KEY` prints it. The last one wins; a key without `=` has an empty one.
 ///
 /// A subsection follows its section after a dot, such as `branch.main`. Bytes that are not UTF-8 come as replacement characters.
-/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`words`]. A file that git would refuse is an error.
+/// Tabs within a value are kept, as since git 2.45; older ones make them spaces. Includes are not followed: see [`lines`]. A file that git would refuse is an error.
 pub fn get(text: &[u8], section: &str, key: &str) -> Result<Option<String>, TextError> {
     let items = parse(text)?;
     let value = find(&items, section, key);
     Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
 }
 
-/// One line of a file that counts for whoever looks for a value: git reads them in this order.
+/// One line of a file that counts for whoever looks for values: git reads them in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigLine {
-    /// The key that was looked for has this value; `None` without a `=`, which git takes for an error where it wants text.
-    Value(Option<String>),
-    /// Another key: its whole name as git compares it, and its value.
-    Other(String, Option<String>),
+    /// A key: its whole name as git compares it, and its value; `None` without a `=`, which git takes for an error where it
+    /// wants text.
+    Setting(String, Option<String>),
     /// Another file is read here (`[include]`, `[includeIf "…"]`).
     Include {
         /// What stands in the quotation marks; empty: always.
@@ -33,41 +32,34 @@ pub enum ConfigLine {
     },
 }
 
-/// The values of a key, the other keys and the files that are included, in their order, each with its line. Bytes that are not UTF-8
+/// The keys and the files that are included, in their order, each with its line. Bytes that are not UTF-8
 /// come as replacement characters. A file that git would refuse is an error.
-pub fn words(text: &[u8], section: &str, key: &str) -> Result<Vec<(usize, ConfigLine)>, TextError> {
-    let section = canonical(section);
-    let mut words = Vec::new();
-    let (mut inside, mut condition, mut header) = (false, None, String::new());
+pub fn lines(text: &[u8]) -> Result<Vec<(usize, ConfigLine)>, TextError> {
+    let mut lines = Vec::new();
+    let (mut condition, mut header) = (None, String::new());
     let (mut line, mut counted) = (1, 0);
     for item in parse(text)? {
         match item {
             Item::Section { name, .. } => {
-                inside = name == section;
                 condition = condition_of(&name);
                 header = String::from_utf8_lossy(&name).into_owned();
             }
-            Item::Variable { key: name, value, start, .. } => {
+            Item::Variable { key, value, start, .. } => {
                 let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
                 let since = text.get(counted..start).unwrap_or_default();
                 line += since.split(|byte| *byte == b'\n').count() - 1;
                 counted = start;
-                match &condition {
-                    Some(condition) if name == b"path" => {
-                        words.push((line, ConfigLine::Include { condition: condition.clone(), path: value }));
+                let found = match &condition {
+                    Some(condition) if key == b"path" => {
+                        ConfigLine::Include { condition: condition.clone(), path: value }
                     }
-                    _ if inside && name.eq_ignore_ascii_case(key.as_bytes()) => {
-                        words.push((line, ConfigLine::Value(value)));
-                    }
-                    _ => {
-                        let name = format!("{header}.{}", String::from_utf8_lossy(&name));
-                        words.push((line, ConfigLine::Other(name, value)));
-                    }
-                }
+                    _ => ConfigLine::Setting(format!("{header}.{}", String::from_utf8_lossy(&key)), value),
+                };
+                lines.push((line, found));
             }
         }
     }
-    Ok(words)
+    Ok(lines)
 }
 
 /// On which condition the files of a section are included; `None` for every other section.
@@ -259,14 +251,16 @@ mod tests {
             condition: condition.to_owned(),
             path: path.map(str::to_owned),
         };
+        let setting =
+            |name: &str, value: Option<&str>| ConfigLine::Setting(name.to_owned(), value.map(str::to_owned));
         let expected = [
             (2, include("", Some("x"))),
-            (4, ConfigLine::Other("core.path".to_owned(), Some("y".to_owned()))),
-            (6, ConfigLine::Value(None)),
-            (7, ConfigLine::Value(Some("a".to_owned()))),
+            (4, setting("core.path", Some("y"))),
+            (6, setting("user.name", None)),
+            (7, setting("user.name", Some("a"))),
             (8, include("gitdir:~/", None)),
         ];
-        assert_eq!(words(text, "user", "name").unwrap(), expected);
+        assert_eq!(lines(text).unwrap(), expected);
     }
 
     #[test]

@@ -252,7 +252,7 @@ fn look(live: &Facts<'_>, place: &Place, history: &PathHistory<'_>) -> Result<Op
             let Some(account) = live.account(account)? else {
                 return Ok(None);
             };
-            Ok(live.home(&account, &[&relative.to_string_lossy()])?.into_iter().next().flatten())
+            Ok(live.home_file(&account, &relative.to_string_lossy())?)
         }
         Place::System(path) => match live.entry(path)? {
             Some(seen) if seen.kind == FileKind::Regular => {

@@ -170,7 +170,7 @@ pub fn sudoers(data: &[u8]) {
 
 /// A git configuration gets what is missing; all else stays, and the second time nothing is missing.
 pub fn git(data: &[u8]) {
-    git_config::words(data, "user", "name").ok();
+    git_config::lines(data).ok();
     let wanted = [("name", "a \"b\" \\ # c"), ("email", "ci@example.com")];
     let before = wanted.map(|(key, _)| git_config::get(data, "user", key));
     let Ok(Some(new)) = git_config::set_missing(data, "user", &wanted) else { return };

@@ -51,7 +51,7 @@ pub type ConfigText = Option<String>;
 pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<ConfigText>> {
     let mut texts = Vec::new();
     if let Some(account) = account {
-        match facts.home(account, &[CONFIG]).map(|seen| seen.into_iter().next().flatten()) {
+        match facts.home_file(account, CONFIG) {
             Ok(None) => {}
             // ssh refuses one of somebody else, and one that others can write.
             Ok(Some(seen))

@@ -215,7 +215,7 @@ fn content(facts: &Facts<'_>, account: &Account, path: &Path) -> Result<Readable
     let own = path.strip_prefix(&account.home).ok().and_then(Path::to_str);
     let usual = is_usual_system(path);
     let looked = match own {
-        Some(own) => facts.home(account, &[own]).map(|seen| seen.into_iter().next().flatten()),
+        Some(own) => facts.home_file(account, own),
         None if usual => facts.file(path, MOST_BYTES),
         None => Ok(None),
     };

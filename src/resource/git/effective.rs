@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::judge::JudgedSetting;
+use super::judge::{JudgedSetting, is_doubtful, leads_elsewhere};
 use super::reach::{Written, holds, place};
 use crate::change::{FileKind, Notes, Seen};
 use crate::facts::{Account, MOST_BYTES};
@@ -33,6 +33,17 @@ pub(super) struct EffectiveValue {
     /// Some repositories have one, by a file that is included on a condition: from the system's file, the second and the
     /// first one of the account.
     pub(super) perhaps: [bool; 3],
+}
+
+/// The keys of an identity, as git compares them.
+const IDENTITY: [&str; 2] = ["user.name", "user.email"];
+
+/// What git finds where jobs stand.
+pub(super) struct EffectiveConfig<'a> {
+    context: &'a Context<'a>,
+    notes: &'a mut Notes,
+    /// The name and the address.
+    pub(super) identity: [EffectiveValue; 2],
     /// A file could not be followed as git does.
     pub(super) is_unclear: bool,
     /// So much was read.
@@ -63,18 +74,18 @@ impl IncludeChain<'_> {
     }
 }
 
-impl EffectiveValue {
+impl<'a> EffectiveConfig<'a> {
     /// Look through git's own files, the strongest last.
     ///
     /// # Errors
     /// When git refuses one of them, and with it every job.
     pub(super) fn of(
-        context: &Context<'_>,
+        context: &'a Context<'a>,
         tops: &[(PathBuf, Option<&Seen>)],
-        key: &str,
-        notes: &mut Notes,
+        notes: &'a mut Notes,
     ) -> Result<Self> {
-        let mut effective = Self::default();
+        let (identity, settings) = Default::default();
+        let mut effective = Self { context, notes, identity, is_unclear: false, read: 0, settings };
         for (top, (path, seen)) in tops.iter().enumerate() {
             let Some(seen) = seen else { continue };
             if let Some(harm) = harm(seen.kind, path) {
@@ -84,109 +95,71 @@ impl EffectiveValue {
                 readable(context, path)?;
             }
             let chain = IncludeChain { path, above: None, depth: 0, is_sure: true, top };
-            effective.file(context, &chain, &seen.bytes, key, notes)?;
+            effective.file(&chain, &seen.bytes)?;
         }
-        if effective.is_unclear && !effective.is_sure && context.facts.is_host() {
-            if let Some(account) = &context.target.account {
-                let asked = ["config", "--includes", "--get", &format!("user.{key}")];
-                let said = context.facts.ask(account, "git", &asked, b"")?;
-                effective.is_sure = said.is_some_and(|said| said.success());
+        let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
+        if let Some(account) = account.filter(|_| effective.is_unclear) {
+            for (key, found) in
+                IDENTITY.iter().zip(&mut effective.identity).filter(|(_, found)| !found.is_sure)
+            {
+                let said = context.facts.ask(account, "git", &["config", "--includes", "--get", key], b"")?;
+                found.is_sure = said.is_some_and(|said| said.success());
             }
         }
         Ok(effective)
     }
 
-    fn file(
-        &mut self,
-        context: &Context<'_>,
-        chain: &IncludeChain<'_>,
-        bytes: &[u8],
-        key: &str,
-        notes: &mut Notes,
-    ) -> Result<()> {
+    fn file(&mut self, chain: &IncludeChain<'_>, bytes: &[u8]) -> Result<()> {
+        let context = self.context;
         self.read += BLOCK.max(bytes.len() as u64);
-        let words = git_config::words(bytes, "user", key);
-        let words = words.map_err(|error| invalid(context, chain.path, bytes, &error))?;
-        let no_value = |line, key: &str| no_value(context, chain.path, line, key);
-        for (line, word) in words {
-            match word {
-                ConfigLine::Value(Some(value)) if chain.is_sure => {
-                    self.is_sure = true;
-                    self.value = Some(JudgedSetting {
-                        path: chain.path.to_path_buf(),
-                        line,
-                        name: format!("user.{key}"),
-                        value: Some(value),
-                        of_root: chain.is_of_root(context),
-                        is_sure: true,
-                    });
-                }
-                ConfigLine::Value(Some(_)) => self.perhaps[chain.top] = true,
-                ConfigLine::Value(None) => return Err(no_value(line, &format!("user.{key}"))),
-                ConfigLine::Other(name, value) => {
-                    let path = chain.path.to_path_buf();
-                    let setting =
-                        JudgedSetting { path, line, name, value, of_root: false, is_sure: chain.is_sure };
-                    if setting.is_doubtful() || setting.leads_elsewhere() {
-                        self.settings.push(JudgedSetting { of_root: chain.is_of_root(context), ..setting });
+        let lines = git_config::lines(bytes).map_err(|error| invalid(context, chain.path, bytes, &error))?;
+        for (line, found) in lines {
+            let setting = |name, value, is_sure| {
+                let (path, of_root) = (chain.path.to_path_buf(), chain.is_of_root(context));
+                JudgedSetting { path, line, name, value, of_root, is_sure }
+            };
+            match found {
+                ConfigLine::Setting(name, value) => match IDENTITY.iter().position(|key| *key == name) {
+                    Some(_) if value.is_none() => return Err(no_value(context, chain.path, line, &name)),
+                    Some(at) if chain.is_sure => {
+                        self.identity[at].is_sure = true;
+                        self.identity[at].value = Some(setting(name, value, true));
                     }
-                }
+                    Some(at) => self.identity[at].perhaps[chain.top] = true,
+                    None if is_doubtful(&name) || leads_elsewhere(&name) => {
+                        self.settings.push(setting(name, value, chain.is_sure));
+                    }
+                    None => {}
+                },
                 ConfigLine::Include { .. } if self.read > MOST_BYTES => self.is_unclear = true,
-                ConfigLine::Include { path: None, .. } => return Err(no_value(line, "include.path")),
+                ConfigLine::Include { path: None, .. } => {
+                    return Err(no_value(context, chain.path, line, "include.path"));
+                }
                 ConfigLine::Include { path: Some(path), condition } => {
                     let Some(is_sure) = holds(context, chain.path, &condition) else { continue };
                     let is_sure = is_sure && chain.is_sure;
-                    let done = self.include(context, chain, line, &path, is_sure, key, notes);
+                    let Err(error) = self.include(chain, line, &path, is_sure) else { continue };
                     // Root changes nothing at a path that a file of the account names.
-                    let done = done.map_err(|error| {
-                        if outside(context, chain, &path) {
-                            fault::with_repair(error, chain.without(context, line))
-                        } else {
-                            error
-                        }
-                    });
-                    match done {
-                        Err(error) if !is_sure => {
-                            let repair = fault::repair(&error);
-                            // Both keys come by here.
-                            if key == "name" {
-                                self.settings.push(JudgedSetting {
-                                    path: chain.path.to_path_buf(),
-                                    line,
-                                    name: format!("includeif.{condition}.path"),
-                                    value: Some(path),
-                                    of_root: chain.is_of_root(context),
-                                    is_sure,
-                                });
-                                notes.warn(
-                                    "git-include-broken",
-                                    format!("{error:#}; jobs that it is included for fail"),
-                                    repair,
-                                );
-                            }
-                        }
-                        done => done?,
+                    let error = if outside(context, chain, &path) {
+                        fault::with_repair(error, chain.without(context, line))
+                    } else {
+                        error
+                    };
+                    if is_sure {
+                        return Err(error);
                     }
+                    let name = format!("includeif.{condition}.path");
+                    self.settings.push(setting(name, Some(path), is_sure));
+                    let what = format!("{error:#}; jobs that it is included for fail");
+                    self.notes.warn("git-include-broken", what, fault::repair(&error));
                 }
             }
         }
         Ok(())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the line and its meaning, where it stands, and what is looked for"
-    )]
-    fn include(
-        &mut self,
-        context: &Context<'_>,
-        chain: &IncludeChain<'_>,
-        line: usize,
-        written: &str,
-        is_sure: bool,
-        key: &str,
-        notes: &mut Notes,
-    ) -> Result<()> {
+    fn include(&mut self, chain: &IncludeChain<'_>, line: usize, written: &str, is_sure: bool) -> Result<()> {
+        let context = self.context;
         let from = chain.path.display();
         let without = || chain.without(context, line);
         let path = match place(context, chain.path, written)? {
@@ -205,12 +178,7 @@ impl EffectiveValue {
                 ));
             }
         };
-        let mut above = Some(chain);
-        let mut is_circle = false;
-        while let Some(one) = above {
-            is_circle |= one.path == path;
-            above = one.above;
-        }
+        let is_circle = std::iter::successors(Some(chain), |one| one.above).any(|one| one.path == path);
         if is_circle || chain.depth + 1 > MOST_DEEP {
             let why = if is_circle { "which includes it in turn" } else { "more than ten files deep" };
             return Err(fault(
@@ -222,17 +190,15 @@ impl EffectiveValue {
                 run(context.command_at(&format!("sed -i '{line}d'"), chain.path)),
             ));
         }
-        let relative = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
-        let seen = match relative.filter(|relative| !relative.is_empty()) {
-            Some(relative) => context.target.home(context.facts, &[relative])?.into_iter().next().flatten(),
-            None => match context.facts.file(&path, MOST_BYTES)? {
-                None => None,
-                Some(seen) => {
-                    readable(context, &path)?;
-                    Some(seen)
-                }
-            },
+        let in_home = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
+        let in_home = in_home.filter(|relative| !relative.is_empty());
+        let seen = match in_home {
+            Some(relative) => context.home_file(relative)?,
+            None => context.facts.file(&path, MOST_BYTES)?,
         };
+        if in_home.is_none() && seen.is_some() {
+            readable(context, &path)?;
+        }
         match &seen {
             // The account locked itself out of it.
             Some(seen) if is_shut(context, seen) => readable(context, &path)?,
@@ -272,7 +238,7 @@ impl EffectiveValue {
                     is_sure,
                     top: chain.top,
                 };
-                self.file(context, &chain, &seen.bytes, key, notes)
+                self.file(&chain, &seen.bytes)
             }
             Some(seen) => {
                 // git follows links.
@@ -367,7 +333,7 @@ fn unreadable_lines(bytes: &[u8]) -> Option<Vec<usize>> {
     let mut lines: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let mut found = Vec::new();
     while found.len() < MOST_COMMENTED {
-        let Err(error) = git_config::words(&lines.join(&b'\n'), "user", "name") else { return Some(found) };
+        let Err(error) = git_config::lines(&lines.join(&b'\n')) else { return Some(found) };
         let line = lines.get_mut(error.line.checked_sub(1)?)?;
         if line.is_empty() || line.starts_with(b"#") {
             return None;

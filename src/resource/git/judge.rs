@@ -61,29 +61,19 @@ pub(super) struct JudgedSetting {
 }
 
 impl JudgedSetting {
-    /// True where git may end at it.
-    pub(super) fn is_doubtful(&self) -> bool {
-        !PLAIN.iter().any(|plain| self.name == *plain || plain.ends_with('.') && self.name.starts_with(plain))
-    }
-
     /// True where git takes an address of the web for one that ssh would reach: `url.HTTPS.insteadOf = git@…`. The
     /// address may hold a password, and is never shown.
     fn leads_past_ssh(&self) -> bool {
         let is_ssh = |value: &str| value.starts_with("git@") || value.starts_with("ssh://");
-        self.leads_elsewhere()
+        leads_elsewhere(&self.name)
             && self.name.starts_with("url.http")
             && self.value.as_deref().is_some_and(is_ssh)
-    }
-
-    /// True where git takes another address for one that begins so.
-    pub(super) fn leads_elsewhere(&self) -> bool {
-        [".insteadof", ".pushinsteadof"].iter().any(|end| self.name.ends_with(end))
     }
 
     /// True where git takes another address for that of one of the servers.
     fn leads(&self, servers: &[HostName]) -> bool {
         let is_begin = |value| servers.iter().flat_map(addresses).any(|address| address.starts_with(value));
-        self.leads_elsewhere() && self.value.as_deref().is_some_and(is_begin)
+        leads_elsewhere(&self.name) && self.value.as_deref().is_some_and(is_begin)
     }
 
     /// What takes it out of a file, or gives it another value there; its name may hold a password.
@@ -93,7 +83,7 @@ impl JudgedSetting {
         let git = format!("GIT_CONFIG_NOSYSTEM=1 git config --file {path}");
         match value {
             // The line stays, as a comment: others that are named with it keep their numbers.
-            None if self.leads_elsewhere() => format!("sed -i '{}s/^/#/' {path}", self.line),
+            None if leads_elsewhere(&self.name) => format!("sed -i '{}s/^/#/' {path}", self.line),
             None => format!("{git} --unset-all {name}"),
             Some(value) => format!("{git} --replace-all {name} {value}"),
         }
@@ -110,6 +100,16 @@ impl JudgedSetting {
             run(context.as_account(&format!("env HOME=/ {command}")))
         }
     }
+}
+
+/// True for the name of a setting at which git may end.
+pub(super) fn is_doubtful(name: &str) -> bool {
+    !PLAIN.iter().any(|plain| *plain == name || plain.ends_with('.') && name.starts_with(plain))
+}
+
+/// True for the name of a setting by which git takes another address for one that begins with its value.
+pub(super) fn leads_elsewhere(name: &str) -> bool {
+    [".insteadof", ".pushinsteadof"].iter().any(|end| name.ends_with(end))
 }
 
 /// Say which variables of the service git goes by in jobs: su hands them on.
@@ -150,7 +150,7 @@ pub(super) fn judge(
     }
     let account = context.target.account.as_ref().filter(|_| context.facts.is_host());
     let servers = context.options.pushed_to();
-    let is_in_doubt = |setting: &JudgedSetting| setting.is_doubtful() || setting.leads(&servers);
+    let is_in_doubt = |setting: &JudgedSetting| is_doubtful(&setting.name) || setting.leads(&servers);
     let mut is_tried = false;
     if let Some(account) = account.filter(|_| is_unclear || settings.iter().any(is_in_doubt)) {
         let rehearsals = Rehearsals { context, account, settings, begun: Instant::now() };
@@ -354,7 +354,7 @@ fn has_key(context: &Context<'_>) -> Result<bool> {
     if context.facts.is_host() && context.facts.tool("gpg").is_none() {
         return Ok(false);
     }
-    let old = context.target.home(context.facts, &[".gnupg/secring.gpg"])?.into_iter().next().flatten();
+    let old = context.home_file(".gnupg/secring.gpg")?;
     let new = context.facts.home_names(account, Path::new(".gnupg/private-keys-v1.d"))?;
     Ok(old.is_some() || new.iter().any(|name| Path::new(name).extension() == Some("key".as_ref())))
 }

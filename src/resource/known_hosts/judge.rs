@@ -235,9 +235,7 @@ impl JudgedFile<'_> {
 
     /// The account's own configuration.
     fn own_text(&self) -> Option<String> {
-        let seen =
-            self.context.target.home(self.context.facts, &[ssh::CONFIG]).ok()?.into_iter().next()??;
-        Some(seen.text().into_owned())
+        Some(self.context.home_file(ssh::CONFIG).ok()??.text().into_owned())
     }
 
     fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {

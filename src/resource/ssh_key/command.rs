@@ -69,8 +69,7 @@ pub(super) fn by_command(context: &Context<'_>, notes: &mut Notes) -> Result<ByC
 /// Where a command is set.
 fn set(context: &Context<'_>) -> Result<Option<&'static str>> {
     let Some(account) = &context.target.account else { return Ok(None) };
-    let mut texts: Vec<Seen> =
-        context.target.home(context.facts, &LOGIN)?.into_iter().flatten().take(1).collect();
+    let mut texts: Vec<Seen> = context.home(&LOGIN)?.into_iter().flatten().take(1).collect();
     texts.extend(context.facts.file("/etc/profile".as_ref(), MOST_BYTES)?);
     let sets = |line: &str| !line.trim_start().starts_with('#') && line.contains("GIT_SSH");
     if texts.iter().any(|text| text.text().lines().any(sets)) {
@@ -80,7 +79,7 @@ fn set(context: &Context<'_>) -> Result<Option<&'static str>> {
         return Ok(None);
     }
     // What git can't read to its end is for those to tell who look at git.
-    let own = context.target.home(context.facts, &GIT)?;
+    let own = context.home(&GIT)?;
     if own.iter().flatten().any(|seen| seen.kind != FileKind::Regular) {
         return Ok(None);
     }

@@ -56,7 +56,7 @@ pub(super) fn observe(
     names: &[String],
 ) -> Result<FoundKeys> {
     // Without a real directory the paths below it would fail with less to say.
-    let directory = facts.home(account, &[SSH])?.into_iter().next().flatten();
+    let directory = facts.home_file(account, SSH)?;
     let path = account.home.join(SSH);
     if let Some(directory) = &directory {
         if directory.kind != FileKind::Directory {
@@ -78,7 +78,7 @@ pub(super) fn observe(
     for name in names {
         let public_name = format!("{name}.pub");
         let path = account.home.join(name);
-        let private = match facts.home(account, &[name]).map(|seen| seen.into_iter().next().flatten()) {
+        let private = match facts.home_file(account, name) {
             Ok(Some(private)) => private,
             Ok(None) => continue,
             Err(error) if fault::is(&error, Nature::Foreign) => {
@@ -87,7 +87,7 @@ pub(super) fn observe(
             }
             Err(error) => return Err(error),
         };
-        let public = facts.home(account, &[&public_name])?.into_iter().next().flatten();
+        let public = facts.home_file(account, &public_name)?;
         if let Err(error) = check_regular(&private, &account.name, &path) {
             // What a directory is called ssh passes over.
             if private.kind == FileKind::Directory {

@@ -38,11 +38,8 @@ pub(super) fn other_key(context: &Context<'_>, tried: &Tried) -> Result<Option<S
     for name in all.iter().filter(is_other).take(50) {
         let name = format!("{SSH}/{name}");
         // What the account can't read, ssh can't either.
-        let Ok(seen) = facts.home(account, &[&name]) else { continue };
-        let Some(seen) = seen.into_iter().next().flatten().filter(|seen| seen.kind == FileKind::Regular)
-        else {
-            continue;
-        };
+        let Ok(seen) = facts.home_file(account, &name) else { continue };
+        let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else { continue };
         let usual = match key_pair::inspect(&seen.bytes) {
             Inspection::NotAKey { .. } => continue,
             Inspection::OpenSsh { public, .. } => match public.key().kind() {

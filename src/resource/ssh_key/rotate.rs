@@ -77,7 +77,7 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
 fn free(context: &Context<'_>, name: &str) -> Result<String> {
     for number in 1_u32.. {
         let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
-        if context.target.home(context.facts, &[&name])?.iter().all(Option::is_none) {
+        if context.home_file(&name)?.is_none() {
             return Ok(name);
         }
     }
@@ -92,7 +92,7 @@ impl Rotation {
     pub fn back(&self, context: &Context<'_>) -> Result<Vec<Change>> {
         let mut changes = Vec::new();
         for (aside, name) in &self.names {
-            for seen in context.target.home(context.facts, &[aside])?.into_iter().flatten() {
+            if let Some(seen) = context.home_file(aside)? {
                 changes.push(moved(context, aside, name, seen));
             }
         }

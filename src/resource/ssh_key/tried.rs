@@ -52,7 +52,7 @@ impl Tried {
 
     fn finds_one(&self, context: &Context<'_>) -> Result<bool> {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        Ok(context.target.home(context.facts, &names)?.iter().any(Option::is_some))
+        Ok(context.home(&names)?.iter().any(Option::is_some))
     }
 
     fn at(context: &Context<'_>, server: &HostName) -> Result<Self> {
