@@ -13,7 +13,7 @@ use crate::runner_config::Runner;
 
 /// The home exists, belongs to the account, and nobody else can put anything into it.
 pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = context.account else { return Ok(()) };
+    let Some(account) = context.account() else { return Ok(()) };
     let (user, path) = (&account.name, account.home.display().to_string());
     let repair = |found| make_home(user, account.gid, &account.home, found);
     let Some(seen) = context.facts.stat(&account.home)? else {
@@ -93,7 +93,7 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 /// Whether jobs have their checkouts or caches in this directory of the home, as far as is known: where the service
 /// has no other working directory, and a runner of the shell executor names no other place.
 fn is_used(context: &DoctorContext<'_>, account: &Account, name: &str) -> bool {
-    let directory = context.service.and_then(|service| service.directory.as_ref());
+    let directory = context.service().and_then(|service| service.directory.as_ref());
     if directory.is_some_and(|directory| *directory != account.home) {
         return false;
     }
@@ -124,21 +124,25 @@ fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {
 
 /// The dates of shadow(5): past one of them su starts nothing as the account.
 pub(super) fn expiry(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    for (code, what, repair) in barred(context.facts, context.name)? {
+    for (code, what, repair) in barred(context.facts, context.name())? {
         findings.problem(code, what, repair);
     }
-    findings.else_fine(format!("{} has no date after which it ends", context.name));
+    findings.else_fine(format!("{} has no date after which it ends", context.name()));
     Ok(())
 }
 
 /// Names the groups of the account that make every job root.
 pub(super) fn groups(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for (group, way) in ROOT_GROUPS {
-        if context.is_in(group)? {
+        if context.target.is_in(context.facts, group)? {
             findings.note(
                 "root-equivalent-group",
-                format!("{} is in the group {group}, which makes every job root: {way}", context.name),
-                mend!("unless the jobs are trusted like root: $ gpasswd --delete {} {}", context.name, group),
+                format!("{} is in the group {group}, which makes every job root: {way}", context.name()),
+                mend!(
+                    "unless the jobs are trusted like root: $ gpasswd --delete {} {}",
+                    context.name(),
+                    group
+                ),
             );
         }
     }

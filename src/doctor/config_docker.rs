@@ -16,7 +16,7 @@ const CERTIFICATES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for runner in context.docker_runners()? {
         let title = runner.title();
-        if context.wants_dind() {
+        if context.wanted.brings_dind() {
             environment(&title, &runner, findings);
         }
         link(context, &runner, findings)?;
@@ -54,8 +54,7 @@ fn link(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Finding
     if runner.docker_flag("tls_verify") != Some(true) {
         return Ok(());
     }
-    let is_wanted_off =
-        context.wanted_docker().and_then(|docker| docker.get("tls_verify")?.as_bool()) == Some(false);
+    let is_wanted_off = context.wanted.wants("tls_verify", false);
     let off = |by_hand: &'static str| {
         let to_dind = "; TLS to dind is /certs/client and DOCKER_TLS_CERTDIR";
         if is_wanted_off { context.apply() } else { Repair::from(by_hand) + to_dind }

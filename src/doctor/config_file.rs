@@ -30,7 +30,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
                     config: Some(shown.as_str()).filter(|path| *path != USUAL_PATH),
                     executor: "shell",
                     image: None,
-                    then: &context.command,
+                    then: &context.options.command,
                 };
                 findings.problem(
                     "runner-not-registered",

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::{DoctorContext, docker};
 use crate::finding::Findings;
 use crate::repair::Repair;
+use crate::runner_config::Runner;
 use crate::runner_config::dind::{CONTAINERD, DindService};
-use crate::runner_config::{Runner, strings_at};
 
 /// What dockerd takes for the size of packets where nobody says another.
 const USUAL_MTU: u32 = 1500;
@@ -24,7 +24,7 @@ fn local<'p>(context: &'p DoctorContext<'_>) -> Result<Vec<(Runner<'p>, Vec<Dind
     let runners = context.docker_runners()?.into_iter().filter(is_local);
     let with_services =
         runners.map(|runner| (runner, DindService::of(runner.docker_table()).collect::<Vec<_>>()));
-    Ok(with_services.filter(|(_, services)| context.wants_dind() || !services.is_empty()).collect())
+    Ok(with_services.filter(|(_, services)| context.wanted.brings_dind() || !services.is_empty()).collect())
 }
 
 /// Packets that the way out of the machine carries.
@@ -115,7 +115,7 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
     for (runner, services) in local(context)? {
         let title = runner.title();
         let mut rootless = services.iter().filter(|service| service.is_rootless()).peekable();
-        if services.is_empty() && wants_rootless(context) {
+        if services.is_empty() && context.wanted.is_rootless() {
             findings.note(
                 "dind-rootless-kernel",
                 format!("{title}: with kernel {major}.{minor}, docker:{CONTAINERD}-dind-rootless and later start no container"),
@@ -141,17 +141,11 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
     Ok(())
 }
 
-/// True when no other service is privileged than one whose daemon is an ordinary user's.
-fn wants_rootless(context: &DoctorContext<'_>) -> bool {
-    let allowed = strings_at(context.wanted_docker(), "allowed_privileged_services");
-    !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
-}
-
 /// What a job leaves in a volume must be no way to root, where the profile is a wall.
 pub(super) fn volumes(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(machine) = context.machine else { return Ok(()) };
-    let is_closed = context.wanted_docker().is_some_and(|docker| docker.get("services_limit").is_some());
-    if !is_closed || !wants_rootless(context) {
+    let is_closed = context.wanted.names("services_limit");
+    if !is_closed || !context.wanted.is_rootless() {
         findings.fine("the profile relies on no mount of volumes");
         return Ok(());
     }
@@ -176,7 +170,7 @@ pub(super) fn volumes(context: &DoctorContext<'_>, findings: &mut Findings) -> R
                 format!(
                     "the file system of {shown} is mounted without nosuid,nodev: what a job leaves in a volume can make \
                      the next one root, and {} is no wall",
-                    context.profiles.join(",")
+                    context.options.profiles.join(",")
                 ),
                 if is_plain {
                     mend!("mount it so, now and with the machine: $ printf '%s\\n' '{0} {0} none bind,nosuid,nodev 0 0' >> \

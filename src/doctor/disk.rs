@@ -50,8 +50,8 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 /// Where runners of the shell executor have checkouts and caches, as far as it is known.
 fn of_jobs(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
     let mut found: Vec<Filled> = Vec::new();
-    let home = context.account.map(|account| &account.home);
-    let base = context.service.and_then(|service| service.directory.as_ref()).or(home);
+    let home = context.account().map(|account| &account.home);
+    let base = context.service().and_then(|service| service.directory.as_ref()).or(home);
     for runner in context.all_runners()?.iter().filter(|runner| runner.has_executor("shell")) {
         for (key, name) in [("builds_dir", "builds"), ("cache_dir", "cache")] {
             let place = match runner.text(key).filter(|text| !text.is_empty()) {

@@ -19,7 +19,8 @@ const POOR_DRIVERS: [&str; 4] = ["vfs", "aufs", "devicemapper", "overlay"];
 /// The runners with executor docker, each with the socket of its daemon on this machine; `None` for an address of a
 /// network. Machines and instances have daemons of their own.
 pub(super) fn runners<'p>(context: &'p DoctorContext<'_>) -> Result<Vec<(Runner<'p>, Option<PathBuf>)>> {
-    let of_service = context.service.map(|service| service.docker_host(context.facts)).transpose()?.flatten();
+    let of_service =
+        context.service().map(|service| service.docker_host(context.facts)).transpose()?.flatten();
     let with_socket = |runner: Runner<'p>| {
         let host = runner.daemon().or(of_service.as_deref()).unwrap_or_default();
         let socket = match host.strip_prefix("unix://") {
@@ -88,7 +89,7 @@ pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
                 }
             }
             Err(_)
-                if Path::new(SOCKET) == socket && !is_had(context.facts, context.service, DOCKERD)? =>
+                if Path::new(SOCKET) == socket && !is_had(context.facts, context.service(), DOCKERD)? =>
             {
                 findings.unknown("docker-daemon-down", format!("{title}: there is no daemon"), "see programs");
             }
@@ -146,7 +147,7 @@ fn mapped_users(
     let options = info.get("SecurityOptions").and_then(Value::as_array);
     let is_mapping =
         |option: &Value| option.as_str().is_some_and(|text| text.split(',').any(|one| one == "name=userns"));
-    if !context.wants_dind() || !options.is_some_and(|options| options.iter().any(is_mapping)) {
+    if !context.wanted.brings_dind() || !options.is_some_and(|options| options.iter().any(is_mapping)) {
         return Ok(());
     }
     for (runner, own) in runners(context)? {

@@ -11,7 +11,7 @@ use crate::change::{FileKind, Note};
 use crate::facts::rehearsal::{
     FILES, GIT, PushAnswer, Pushed, STEP, ServerCall, complaint, pushed, pushes, script, step, steps,
 };
-use crate::facts::ssh::{self, Client};
+use crate::facts::ssh::Client;
 use crate::facts::{Account, Finished};
 use crate::finding::{Findings, Verdict};
 use crate::repair::{Repair, quoted};
@@ -33,16 +33,14 @@ type JobAnswer = (&'static str, String);
 
 /// Go through it.
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let (Some(account), Some(shell)) = (context.account, job_shell(context)) else { return Ok(()) };
+    let (Some(account), Some(shell)) = (context.account(), job_shell(context)) else { return Ok(()) };
     let home = context.facts.stat(&account.home)?;
     let has_home = home.is_some_and(|home| home.kind == FileKind::Directory);
     // What is wrong with these is told by others.
     if !has_home || !matches!(login::tried(context)?, Login::Good(_)) {
         return Ok(());
     }
-    let hosts: Vec<HostName> =
-        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
-    let calls = pushes(&hosts);
+    let calls = pushes(&context.options.servers);
     let job = job(context, account, shell, &calls);
     let rehearsed = context.facts.rehearse_job(account, (shell, &format!("{shell} -l")), ":", &job)?;
     let Some(said) = rehearsed.filter(|said| said.stderr.contains(STEP)) else {
@@ -182,7 +180,7 @@ fn job(context: &DoctorContext<'_>, account: &Account, shell: &str, calls: &[Ser
             script(calls),
         ]);
     }
-    if !context.wanted_strings("sudoers", "commands").is_empty() {
+    if !context.sudo_programs.as_anybody.is_empty() {
         text.push(step("sudo") + "sudo -V >/dev/null\n");
     }
     text.push(step("end"));
@@ -201,9 +199,7 @@ fn judged(
     host: &HostName,
     pushed: &Pushed,
 ) -> Result<Option<JobAnswer>> {
-    let texts = ssh::texts(context.facts, Some(account))?;
-    let client = Client::of(context.facts, Some(account), &account.home, &texts, host)?;
-    let Client::Does(known) = client else { return Ok(None) };
+    let Client::Does(known) = context.target.ssh(context.facts, host)? else { return Ok(None) };
     Ok(match (pushed.answer(context.facts, account, &known)?, pushed) {
         (Some(PushAnswer::Fails(why)), _) => Some(("job-fails", why)),
         (Some(PushAnswer::Unclear(why)), _) => Some(("push-elsewhere", why)),

@@ -65,8 +65,8 @@ fn names(list: &str, name: &str) -> bool {
 
 /// Docker-in-Docker is wanted, and runs on this machine.
 fn is_asked(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<bool> {
-    let is_asked =
-        context.wants_dind() && context.docker_runners()?.iter().any(|runner| runner.has_executor("docker"));
+    let is_asked = context.wanted.brings_dind()
+        && context.docker_runners()?.iter().any(|runner| runner.has_executor("docker"));
     if !is_asked {
         findings.fine("no Docker-in-Docker is wanted here");
     }

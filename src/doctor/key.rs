@@ -6,12 +6,11 @@ use anyhow::Result;
 
 use super::DoctorContext;
 use crate::change::FileKind;
-use crate::facts::ssh::{self, Client, HostKeyFiles, SshVerdict};
+use crate::facts::ssh::{Client, HostKeyFiles, SshVerdict};
 use crate::fault::move_aside;
 use crate::finding::Findings;
 use crate::resource::weakness;
 use crate::text::key_pair::{self, Inspection, public_line};
-use crate::text::known_hosts::HostName;
 use crate::text::public_key::PublicKey;
 
 const SSH: &str = ".ssh";
@@ -24,7 +23,7 @@ const USUAL_RSA_BITS: u32 = 3072;
 
 /// Types and sizes. What servers refuse is told with the profile's own key.
 pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = context.account else { return Ok(()) };
+    let Some(account) = context.account() else { return Ok(()) };
     let mut paths = Vec::new();
     for name in NAMES {
         paths.extend([format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]);
@@ -72,16 +71,14 @@ fn weigh(key: &PublicKey, account: &str, path: &Path, findings: &mut Findings) {
 /// The GitLab server that the runners are registered with is the one they most likely push to.
 pub(super) fn server(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     // Whoever names other servers in a profile has thought about where jobs push to.
-    let is_default = context.wanted_hosts().iter().all(|host| *host == "gitlab.com");
-    let wanted: Vec<HostName> =
-        context.wanted_hosts().into_iter().filter_map(|host| HostName::parse(host).ok()).collect();
+    let wanted = &context.options.servers;
+    let is_default = wanted.iter().all(|host| host.to_string() == "gitlab.com");
     let (mut hosts, mut files, mut unknown) = (Vec::new(), HostKeyFiles::default(), None);
-    let Some(account) = context.account else { return Ok(()) };
-    let texts = ssh::texts(context.facts, context.account)?;
+    let Some(account) = context.account() else { return Ok(()) };
     for runner in context.all_runners()? {
         let host = runner.server();
         let Some(host) = host.filter(|host| !hosts.contains(host)) else { continue };
-        let verdict = match Client::of(context.facts, Some(account), &account.home, &texts, &host)? {
+        let verdict = match context.target.ssh(context.facts, &host)? {
             Client::Does(settings) => settings.verdict(context.facts, account, &mut files, &[], None)?,
             // The message is told with the profile's own servers.
             Client::Refuses(_) => SshVerdict::Unknown("ssh does not take its configuration".to_owned()),

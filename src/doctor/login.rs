@@ -56,11 +56,11 @@ pub(super) fn tried<'p>(context: &'p DoctorContext<'_>) -> Result<&'p Login> {
     };
     let name = job_shell(context).unwrap_or("bash");
     let ask = |command: &str, script: &str| {
-        machine.ask("su", &["-s", &format!("/bin/{name}"), context.name, "-c", command], script.as_bytes())
+        machine.ask("su", &["-s", &format!("/bin/{name}"), context.name(), "-c", command], script.as_bytes())
     };
     let (plain, said) = (format!("{name} -l"), script(name, SAY_END));
     let way = || (name == "bash").then(|| ask(&telling(), &said).ok().flatten()).flatten();
-    let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &context.account?.home);
+    let spot = |told: Option<Finished>| LoginLine::last(&told?.stderr, &context.account()?.home);
     let login = match ask(&plain, &said) {
         Ok(None) => Login::NotTried("su is not installed".to_owned()),
         Ok(Some(done)) if done.success() => {
@@ -125,7 +125,7 @@ pub(super) fn at_fault(
     is_well: &dyn Fn(&Finished) -> Result<bool>,
 ) -> Option<LoginLine> {
     let begun = Instant::now();
-    let account = context.account.filter(|_| job_shell(context) == Some("bash"))?;
+    let account = context.account().filter(|_| job_shell(context) == Some("bash"))?;
     let rehearse = |command: &str, before: &str| {
         context.facts.rehearse_job(account, ("bash", command), before, job).ok().flatten()
     };
@@ -166,12 +166,12 @@ pub(super) fn job_shell(context: &DoctorContext<'_>) -> Option<&'static str> {
 
 /// A shell that fails at its beginning or end fails every job before its first line.
 pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = context.account else { return Ok(()) };
+    let Some(account) = context.account() else { return Ok(()) };
     let Some(name) = job_shell(context) else {
         findings.fine("the shell of its jobs is PowerShell, which reads no login file");
         return Ok(());
     };
-    let user = context.name;
+    let user = context.name();
     let command = format!("su -s /bin/{name} {user} -c '{name} -lx'");
     let job = script(name, SAY_END);
     let is_well = |said: &Finished| Ok(said.success() && said.stdout.contains(&format!("{MARK}{END}")));
@@ -278,8 +278,8 @@ impl LoginLine {
     /// The command that takes the line out and leaves the others in their place, with the account's rights. What all
     /// accounts read is for a person to look at: that this line is at fault is only what the account says.
     pub(super) fn without(&self, context: &DoctorContext<'_>) -> Option<Repair> {
-        let own = self.file.starts_with(&context.account?.home);
-        own.then(|| mend!("take that line out: $ sudo -u {} {}", context.name, self.gone()))
+        let own = self.file.starts_with(&context.account()?.home);
+        own.then(|| mend!("take that line out: $ sudo -u {} {}", context.name(), self.gone()))
     }
 
     /// The command that does that.

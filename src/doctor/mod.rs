@@ -115,10 +115,10 @@ pub fn root_causes(errors: Vec<(&str, anyhow::Error)>) -> Vec<anyhow::Error> {
 fn ask(check: &Check, context: &DoctorContext<'_>) -> Vec<Finding> {
     let mut findings = Findings::of(check.name);
     let is_there = |need: &Need| match need {
-        Account => context.account.is_some(),
+        Account => context.account().is_some(),
         ConfigFile => context.config.toml().is_some(),
         // What could not be looked at may be there.
-        Program => is_had(context.facts, context.service, "gitlab-runner").unwrap_or(true),
+        Program => is_had(context.facts, context.service(), "gitlab-runner").unwrap_or(true),
         Sudo => context.find(SECURE_PATH.split(':'), "sudo").is_some(),
         Rules => context.sudo_plans().all(|plan| {
             plan.is_ok_and(|plan| {

@@ -4,14 +4,12 @@
 //! Each program has a time limit, and each answer is in the words that a job would see.
 
 use anyhow::Result;
-use toml_edit::Item;
 
 use super::check::{Check, Need, check};
 use super::context::DoctorContext;
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
-use crate::facts::ssh::{self, Client, Trust};
-use crate::facts::{Account, Facts};
+use crate::facts::ssh::{Client, Trust};
 use crate::finding::Findings;
 use crate::repair::quoted;
 use crate::runner_config::{self, Runner};
@@ -41,9 +39,6 @@ const OPTIONS: [&str; 8] = [
 /// What ssh says when it could not even log in.
 const OWN_FAILURE: i32 = 255;
 
-/// Where GitLab is when nobody says otherwise.
-const GITLAB: &str = "gitlab.com";
-
 /// curl, without a configuration of its own: one request, of which the status alone is shown.
 const CURL: [&str; 12] = [
     "--disable",
@@ -71,9 +66,8 @@ const UNREACHABLE: [&str; 6] = [
 ];
 
 /// The options of ssh for one server.
-fn options(facts: &Facts<'_>, account: &Account, host: &HostName) -> Result<Vec<String>> {
-    let texts = ssh::texts(facts, Some(account))?;
-    let client = Client::of(facts, Some(account), &account.home, &texts, host)?;
+fn options(context: &DoctorContext<'_>, host: &HostName) -> Result<Vec<String>> {
+    let client = context.target.ssh(context.facts, host)?;
     // Told to take unknown keys, ssh would write them down.
     let writes = matches!(&client, Client::Does(settings) if settings.trust != Trust::Known);
     let options = OPTIONS.into_iter().chain(writes.then_some("UserKnownHostsFile=/dev/null"));
@@ -81,17 +75,17 @@ fn options(facts: &Facts<'_>, account: &Account, host: &HostName) -> Result<Vec<
 }
 
 /// A server of the profile by its name, and what findings about it have in common: nothing, where it is the only one.
-fn wanted<'p>(context: &'p DoctorContext<'_>) -> Vec<(HostName, String)> {
-    let hosts: Vec<&'p str> = context.wanted_hosts();
-    let about = |host: &str| if hosts.len() == 1 { String::new() } else { host.to_owned() };
-    hosts.iter().filter_map(|host| Some((HostName::parse(host).ok()?, about(host)))).collect()
+fn wanted(context: &DoctorContext<'_>) -> Vec<(HostName, String)> {
+    let hosts = &context.options.servers;
+    let about = |host: &HostName| if hosts.len() == 1 { String::new() } else { host.to_string() };
+    hosts.iter().map(|host| (host.clone(), about(host))).collect()
 }
 
 /// Each server of the profile lets the account in.
 fn servers(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = context.account else { return Ok(()) };
+    let Some(account) = context.account() else { return Ok(()) };
     for (host, about) in wanted(context) {
-        let options = options(context.facts, account, &host)?;
+        let options = options(context, &host)?;
         let (port, address) = (host.port().to_string(), format!("git@{}", host.host()));
         let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
         arguments.extend(["-T", "-p", &port, "--", &address]);
@@ -154,23 +148,20 @@ fn refused(host: &HostName, about: &str, said: &Finished, findings: &mut Finding
 
 /// Each project that the profile names can be fetched.
 fn projects(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(account) = context.account else { return Ok(()) };
-    let section = context.wanted.root().get("gitlab").and_then(Item::as_table_like);
-    let url = section.and_then(|section| section.get("url")).and_then(Item::as_str);
-    let server = url.map_or(Some(GITLAB), runner_config::host_of).unwrap_or_default();
-    let projects = section.and_then(|section| section.get("project")).and_then(runner_config::tables);
+    let Some(account) = context.account() else { return Ok(()) };
+    let Some((url, projects)) = &context.projects else { return Ok(()) };
+    let server = runner_config::host_of(url).unwrap_or_default();
     // By SSH it may have another port.
     let known = wanted(context).into_iter().find(|(host, _)| host.host() == server);
     let Some((host, about)) = known.or_else(|| Some((HostName::parse(server).ok()?, server.to_owned())))
     else {
         return Ok(());
     };
-    for project in projects.into_iter().flatten() {
-        let Some(path) = project.get("path").and_then(Item::as_str) else { continue };
+    for path in projects {
         let own = context.facts.ask(account, "git", &["config", "--get", "core.sshCommand"], b"")?;
         let own = own.filter(Finished::success).map(|said| said.stdout.trim().to_owned());
         let command = own.filter(|own| !own.is_empty()).unwrap_or_else(|| "ssh".to_owned());
-        let command = [vec![command], options(context.facts, account, &host)?].concat().join(" ");
+        let command = [vec![command], options(context, &host)?].concat().join(" ");
         let address = format!("ssh://git@{}:{}/{path}.git", bracketed(host.host()), host.port());
         let command = format!("core.sshCommand={command}");
         let arguments = ["-c", &command, "ls-remote", "--", &address, "HEAD"];

@@ -73,7 +73,7 @@ fn told(findings: &mut Findings, harm: Harm, code: &str, message: &str, repair: 
 
 /// The identity with which git commits although none is set: where the host's name has a domain, it makes one up.
 fn made_up(context: &DoctorContext<'_>, change: &Change) -> Option<String> {
-    let account = context.account.filter(|_| change.kind == "git" && context.facts.is_host())?;
+    let account = context.account().filter(|_| change.kind == "git" && context.facts.is_host())?;
     let said = context.facts.ask(account, "git", &["var", "GIT_COMMITTER_IDENT"], b"").ok().flatten()?;
     // The time follows.
     let identity = said.stdout.trim().rsplit_once('>')?.0.to_owned() + ">";

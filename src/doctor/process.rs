@@ -43,16 +43,16 @@ fn compare(context: &DoctorContext<'_>, process: &RunningRunner, findings: &mut 
     let RunningRunner { pid, says, .. } = process;
     let differs = |one: &Service| says.user != one.user || says.config != one.config;
     let user = says.user.as_deref().unwrap_or("root");
-    match context.service.filter(|service| !service.masked) {
+    match context.service().filter(|service| !service.masked) {
         Some(service) if differs(service) => findings.problem(
             "process-outdated",
             format!("gitlab-runner (process {pid}) was started with other --user or --config than its unit says now"),
             "when no job runs: $ systemctl daemon-reload && systemctl restart gitlab-runner",
         ),
-        None if user != context.name => findings.problem(
+        None if user != context.name() => findings.problem(
             "process-user",
-            format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", context.name),
-            mend!("look at that account: $ runner-prep doctor --user {}; or start it with --user {}", user, context.name),
+            format!("gitlab-runner (process {pid}) runs jobs as {user}, not as {}", context.name()),
+            mend!("look at that account: $ runner-prep doctor --user {}; or start it with --user {}", user, context.name()),
         ),
         None if says.config.as_ref().is_some_and(|path| *path != context.config.path) => findings.problem(
             "process-config",

@@ -12,6 +12,7 @@ use super::login;
 use crate::facts::programs::{DOCKERD, install, is_had, is_known, is_there, is_whole};
 use crate::finding::Findings;
 use crate::repair::{Repair, quoted};
+use crate::resource::SudoPrograms;
 use crate::runner_config::Runner;
 
 /// Where programs are found when nobody says otherwise.
@@ -27,27 +28,27 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             wanted.push(program);
         }
     };
-    let commands = || {
-        let rules = context.wanted_rules().into_iter().map(|(_, command)| command);
-        let simple = context.wanted_strings("sudoers", "commands").into_iter().map(str::to_owned);
-        simple.chain(rules).filter_map(|command| command.split(' ').next().map(str::to_owned))
-    };
-    let calls = |name: &str| commands().any(|command| Path::new(&command).ends_with(name));
+    let SudoPrograms { as_anybody, as_account } = &context.sudo_programs;
+    let commands = || as_anybody.iter().chain(as_account);
+    let calls = |name: &str| commands().any(|command| Path::new(command).ends_with(name));
     want("sudo", context.wants("deploy") || commands().next().is_some());
     want("rsync", context.wants("deploy") || calls("rsync"));
     want("git", context.wants_any(super::check::SHELL));
     want("ssh", context.wants_any(&["ssh_key", "known_hosts"]));
-    want("docker", context.account.is_some() && context.is_in("docker")? || calls("docker"));
+    want(
+        "docker",
+        context.account().is_some() && context.target.is_in(context.facts, "docker")? || calls("docker"),
+    );
     want("gitlab-runner", true);
     want(DOCKERD, needs_daemon(context));
     let mut missing = Vec::new();
     for program in wanted.iter().copied() {
         let is_missing = match program {
-            "gitlab-runner" | DOCKERD => !is_had(context.facts, context.service, program)?,
+            "gitlab-runner" | DOCKERD => !is_had(context.facts, context.service(), program)?,
             "docker" => context.find(USUAL_PATH.split(':'), program).is_none(),
             // The rule names a path.
             _ => match commands().find(|command| Path::new(command).ends_with(program)) {
-                Some(path) => !is_there(context.facts, &path)?,
+                Some(path) => !is_there(context.facts, path)?,
                 None => !is_there(context.facts, program)?,
             },
         };
@@ -71,11 +72,11 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         for name in hidden {
             let path = context.find(USUAL_PATH.split(':'), name).unwrap_or_default();
             let link = Path::new("/usr/local/bin").join(name);
-            let correct = || mend!("correct PATH in the login files of {}", context.name);
+            let correct = || mend!("correct PATH in the login files of {}", context.name());
             let by = by_line.as_ref().map(|(_, line)| format!("; so it is by {line}")).unwrap_or_default();
             findings.problem(
                 &format!("{name}-not-found"),
-                format!("{} does not find {name}, which is {}{by}", context.name, path.display()),
+                format!("{} does not find {name}, which is {}{by}", context.name(), path.display()),
                 match &by_line {
                     Some((repair, _)) => repair.clone(),
                     None if path == link => correct(),
@@ -97,7 +98,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 fn needs_daemon(context: &DoctorContext<'_>) -> bool {
     let needs = || match context.docker_runners() {
         Ok(runners) if !runners.is_empty() => runners.iter().any(Runner::has_usual_daemon),
-        _ => context.wants_usual_daemon(),
+        _ => context.wanted.wants_usual_daemon(),
     };
     context.wants("config") && needs() && is_whole(context.facts)
 }

@@ -64,11 +64,11 @@ fn known_bad(context: &DoctorContext<'_>, version: &str, findings: &mut Findings
 
 /// The unit starts gitlab-runner for the right account, with the right file.
 pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let user = context.name;
-    let home = context.account.map_or_else(|| format!("/home/{user}"), |account| quoted(&account.home));
+    let user = context.name();
+    let home = context.account().map_or_else(|| format!("/home/{user}"), |account| quoted(&account.home));
     let install =
         format!("gitlab-runner install --user {user} --working-directory {home} && gitlab-runner start");
-    let Some(service) = context.service else {
+    let Some(service) = context.service() else {
         match context.running()? {
             Running::Service(process) => findings.note(
                 "service-other",
@@ -107,16 +107,16 @@ pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             findings.problem(
                 "service-user-missing",
                 format!("{unit} runs jobs as {user}, and there is no such account"),
-                if *user == context.name {
+                if *user == context.name() {
                     context.apply()
                 } else {
-                    mend!("$ {} --user {}", context.command, user)
+                    mend!("$ {} --user {}", context.options.command, user)
                 },
             );
-        } else if user != context.name {
+        } else if user != context.name() {
             findings.problem(
                 "service-user",
-                format!("{unit} runs jobs as {user}, not as {}", context.name),
+                format!("{unit} runs jobs as {user}, not as {}", context.name()),
                 mend!("correct --user in {}, or say --user {}", unit, user),
             );
         }

@@ -51,7 +51,7 @@ pub(super) fn files(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
         let path = directory.join(name);
         let shown = path.display();
         let text = text(context, &path)?;
-        if text.lines().any(|line| line.split_whitespace().next() == Some(context.name)) {
+        if text.lines().any(|line| line.split_whitespace().next() == Some(context.name())) {
             let message =
                 format!("sudo skips {shown}, whose name has a dot or ends in `~`: its rules are dead");
             let live = directory.join(OURS);
@@ -123,17 +123,17 @@ fn lax(context: &DoctorContext<'_>, done: &Finished) -> Result<Option<String>> {
 /// # Errors
 /// When sudo does not list them.
 pub(super) fn listed(context: &DoctorContext<'_>) -> Result<String> {
-    let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", context.name], &[])?;
+    let by_root = context.facts.sudo(None, &["-n", "-ll", "-U", context.name()], &[])?;
     let Some(by_root) = by_root else { return Ok(String::new()) };
     if by_root.success() {
         return Ok(by_root.stdout);
     }
     // Some policies let everybody use sudo but root.
-    let by_itself = context.facts.sudo(context.account, &["-n", "-ll"], &[])?.filter(Finished::success);
+    let by_itself = context.facts.sudo(context.account(), &["-n", "-ll"], &[])?.filter(Finished::success);
     let said = by_root.complaint();
     by_itself
         .map(|said| said.stdout)
-        .with_context(|| format!("sudo does not list the rules of {}: {said}", context.name))
+        .with_context(|| format!("sudo does not list the rules of {}: {said}", context.name()))
 }
 
 /// The effect of rules that are as wanted, as their own resources asked it of sudo. What takes it away is told there.

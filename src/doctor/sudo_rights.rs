@@ -16,7 +16,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let text = match listed(context) {
         Ok(text) => text,
         Err(error) => {
-            let name = context.name;
+            let name = context.name();
             findings.unknown(
                 COULD_NOT_LOOK,
                 format!("{error:#}"),
@@ -30,7 +30,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let identity = |path: &Path| context.facts.stat(path).ok().flatten().map(|seen| seen.identity);
     let own = context.facts.program().and_then(|path| identity(&path));
     let is_own = |program: &str| own.is_some() && identity(Path::new(program)) == own;
-    judge(context.name, &context.wanted_strings("sudoers", "commands"), &entries(&text), &is_own, findings);
+    judge(context.name(), &context.sudo_programs.as_anybody, &entries(&text), &is_own, findings);
     findings.else_fine("no rule beside the profile's equals root");
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 /// `known` are commands that the profile wants, of which its own resource warns. `is_own` knows this very program.
 fn judge(
     account: &str,
-    known: &[&str],
+    known: &[String],
     rules: &[ListedCommand],
     is_own: &dyn Fn(&str) -> bool,
     findings: &mut Findings,
@@ -47,7 +47,7 @@ fn judge(
     for rule in rules.iter().filter(|rule| rule.free && rule.lets_become("root") != Some(false)) {
         let (program, arguments) = rule.words();
         let Some(way) = way(&program, arguments.as_deref(), is_own) else { continue };
-        if known.contains(&program.as_str()) || told.contains(&program) {
+        if known.contains(&program) || told.contains(&program) {
             continue;
         }
         // A later rule may take it away again, or ask for a password.
@@ -98,8 +98,9 @@ mod tests {
             )
         };
         let text: String = rules.iter().map(block).collect();
+        let known: Vec<String> = known.iter().map(|program| (*program).to_owned()).collect();
         let mut findings = Findings::of("x");
-        judge("ci", known, &entries(&text), &|program| program == "/opt/rp", &mut findings);
+        judge("ci", &known, &entries(&text), &|program| program == "/opt/rp", &mut findings);
         findings.into_list().into_iter().map(|finding| finding.message).collect()
     }
 

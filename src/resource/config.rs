@@ -159,13 +159,14 @@ impl ConfigSection {
         keys.chain(services).chain(authority).collect()
     }
 
-    /// A runner that is right from the start would have the usual daemon of the host.
-    fn wants_usual_daemon(&self) -> bool {
+    /// A runner that is right from the start would start containers with the usual daemon of the host.
+    pub fn wants_usual_daemon(&self) -> bool {
         let host = match self.setting(DOCKER, "host") {
             Some(Setting::Scalar(Scalar::String(host))) => Some(host.as_str()),
             _ => None,
         };
-        self.executors.iter().any(|name| name == "docker") && host.is_none_or(is_usual_daemon)
+        let is_docker = self.is_for_docker() && self.executors.iter().any(|name| name == "docker");
+        is_docker && host.is_none_or(is_usual_daemon)
     }
 
     /// No runner is there to be configured: say how to register one that is right from the start. Where the one that is
@@ -173,7 +174,7 @@ impl ConfigSection {
     fn wait(&self, context: &Context<'_>, notes: &mut Notes, path: &str, why: &str, misspelt: &[String]) {
         let is_docker = self.is_for_docker();
         notes.call("gitlab-runner");
-        if is_docker && self.wants_usual_daemon() {
+        if self.wants_usual_daemon() {
             notes.call(DOCKERD);
         }
         if notes.registers {

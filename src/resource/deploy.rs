@@ -122,7 +122,7 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     }
     let (uid, gid) = owner_ids(facts, deployment)?;
     // A receiver that works where the account can exchange what it just looked at is what all this is against.
-    if deployment.chmod.lets_group_write() && is_member(context, &owner.group, gid)? {
+    if deployment.chmod.lets_group_write() && context.target.is_in(facts, &owner.group)? {
         return Err(fault(
             "deploy-group",
             format!(
@@ -178,14 +178,6 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     let op = Op::Directory { place: Place::System(path.into()), before: None, after };
     changes.push(Change::of("deploy", format!("the target of {} is missing", deployment.name.as_str()), op));
     Ok(())
-}
-
-/// Whether the account that jobs run as is in a group.
-fn is_member(context: &Context<'_>, group: &str, gid: u32) -> Result<bool> {
-    let name = &context.target.name;
-    let is_own = context.target.account.as_ref().is_some_and(|account| account.gid == gid);
-    let listed = context.facts.members(group)?.is_some_and(|members| members.iter().any(|one| one == name));
-    Ok(is_own || listed)
 }
 
 /// The numbers of the owner, who must be there already.

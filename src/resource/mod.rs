@@ -32,7 +32,9 @@ use crate::change::{Change, Notes};
 use crate::profile::Profile;
 pub use config::ExaminedConfig;
 pub use context::{Context, Options, Resource};
+pub use settings::ConfigSection;
 pub use ssh_key::{ROTATED, Rotated, Rotation, public_key, rotation, weakness};
+pub use sudoers::SudoPrograms;
 pub use target::Target;
 
 type Parsed = Result<Option<Box<dyn Resource>>>;
@@ -120,6 +122,16 @@ pub fn template(profile: &Profile) -> Result<Option<String>> {
     let config =
         profile.section::<settings::ConfigSection>("config")?.filter(settings::ConfigSection::is_for_runners);
     Ok(config.map(|config| config::template(&config)))
+}
+
+/// What a profile wants in `config.toml`, and what jobs start through sudo.
+///
+/// # Errors
+/// When a section is not valid.
+pub fn wanted_of(profile: &Profile) -> Result<(ConfigSection, SudoPrograms)> {
+    let sudoers = profile.section::<sudoers::Sudoers>("sudoers")?;
+    let config = profile.section("config")?;
+    Ok((config.unwrap_or_default(), sudoers.map(SudoPrograms::from).unwrap_or_default()))
 }
 
 /// The names of all kinds: the sections a profile may have.

@@ -160,7 +160,7 @@ pub(super) fn refuse_clash(
         );
     }
     if config.wants("privileged", true)
-        && config.setting(DOCKER, "services_privileged").is_none()
+        && !config.names("services_privileged")
         && runner.docker_flag("services_privileged") == Some(false)
     {
         notes.harm_by(

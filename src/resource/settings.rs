@@ -23,9 +23,9 @@ use value::{Executors, TypedValue, allowed};
 
 /// The `[config]` section.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ConfigSection {
+pub struct ConfigSection {
     /// Which runners are meant, by their `executor`.
-    pub(super) executors: Vec<String>,
+    pub executors: Vec<String>,
     /// Values by their section in the table of keys, those of one section together.
     tables: Vec<KeyTable>,
     /// Each runner of a server of one's own names the certificates of `[ca]`.
@@ -57,17 +57,22 @@ impl ConfigSection {
     }
 
     /// True when a key of `[runners.docker]` is to have that value.
-    pub(super) fn wants(&self, key: &str, value: bool) -> bool {
+    pub fn wants(&self, key: &str, value: bool) -> bool {
         self.setting(DOCKER, key) == Some(&Setting::Scalar(Scalar::Bool(value)))
     }
 
+    /// True when something is wanted of a key of `[runners.docker]`.
+    pub fn names(&self, key: &str) -> bool {
+        self.setting(DOCKER, key).is_some()
+    }
+
     /// True when services are to be privileged, as Docker-in-Docker has to be.
-    pub(super) fn brings_dind(&self) -> bool {
+    pub fn brings_dind(&self) -> bool {
         self.wants("privileged", true) || self.wants("services_privileged", true)
     }
 
     /// True when no service may be privileged but those whose daemon is nobody.
-    pub(super) fn is_rootless(&self) -> bool {
+    pub fn is_rootless(&self) -> bool {
         let allowed = self.list(DOCKER, "allowed_privileged_services");
         !allowed.is_empty() && allowed.iter().all(|pattern| pattern.contains("rootless"))
     }

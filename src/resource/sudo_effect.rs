@@ -308,14 +308,10 @@ impl Effect<'_> {
 
     /// sudo asks the members of one group for no password.
     fn is_exempt(&self, listing: &str) -> Result<bool> {
-        let facts = self.context.facts;
         let mut words = settings(listing).split([',', '\n']).map(str::trim);
         let Some(group) = words.rfind(|word| word.contains("exempt_group")) else { return Ok(false) };
         let Some(group) = group.strip_prefix("exempt_group=") else { return Ok(false) };
-        let members = facts.members(group)?.unwrap_or_default();
-        let own = self.account.as_ref().map(|account| account.gid);
-        Ok(members.contains(&self.context.target.name)
-            || facts.group_id(group)?.is_some_and(|gid| Some(gid) == own))
+        self.context.target.is_in(self.context.facts, group)
     }
 
     /// The rule is there; whether sudo finds the program by its name is another matter where that was not to be read.

@@ -43,6 +43,25 @@ struct AsAccount {
     commands: Vec<CommandLine>,
 }
 
+/// The programs that jobs of a profile start through sudo.
+#[derive(Debug, Clone, Default)]
+pub struct SudoPrograms {
+    /// With the rights of anybody.
+    pub as_anybody: Vec<String>,
+    /// With those of one account, which a `[[sudoers.rule]]` names.
+    pub as_account: Vec<String>,
+}
+
+impl From<Sudoers> for SudoPrograms {
+    fn from(section: Sudoers) -> Self {
+        let of_rules = section.rule.iter().flat_map(|rule| &rule.commands);
+        Self {
+            as_anybody: section.commands.iter().map(|program| program.as_str().to_owned()).collect(),
+            as_account: of_rules.map(|command| command.program().as_str().to_owned()).collect(),
+        }
+    }
+}
+
 impl Resource for Sudoers {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         let account = &context.target.name;

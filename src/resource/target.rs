@@ -93,6 +93,16 @@ impl Target {
         }
     }
 
+    /// True when the account is in this group, as its own or as a further one.
+    ///
+    /// # Errors
+    /// When the groups can't be read.
+    pub fn is_in(&self, facts: &Facts<'_>, group: &str) -> Result<bool> {
+        let own = self.account.as_ref().map(|account| account.gid);
+        let members = facts.members(group)?.unwrap_or_default();
+        Ok(members.contains(&self.name) || (own.is_some() && facts.group_id(group)? == own))
+    }
+
     /// A place below the account's home.
     pub fn place(&self, relative: &str) -> Place {
         Place::Home { account: self.name.clone(), home: self.home.clone(), relative: relative.into() }

@@ -13,8 +13,9 @@ use crate::cli::DoctorOptions;
 use crate::doctor::{self, DoctorContext};
 use crate::facts::Facts;
 use crate::facts::machine::Machine;
-use crate::fault::{self, Nature, fault};
+use crate::fault::{self, Nature};
 use crate::finding::Findings;
+use crate::gitlab::section;
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::repair::Reader;
@@ -22,7 +23,6 @@ use crate::report::{Diagnosis, Status};
 use crate::resource::{self, Context, ExaminedConfig, Options, Target, Wanted};
 use crate::runner_config::Runner;
 use crate::sys::identity;
-use crate::text::toml_patch::Toml;
 
 /// Examine the host, and say what was found.
 pub(super) fn run(call: Call<'_>, asked: &DoctorOptions, streams: &mut Streams<'_>) -> Exit {
@@ -87,9 +87,8 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     let plan = |kind: &str| Plan::build(&Wanted::resolve(&profile, &|one| one == kind)?, &context);
     let all = || -> Vec<_> { kinds.iter().map(|kind| (*kind, plan(kind))).collect() };
     let plans = site.look(call, all, |plans| plans.iter().any(|(_, plan)| plan.is_err()));
-    let wanted = Toml::parse(profile.text()?.as_bytes()).map_err(|error| {
-        fault("profile-invalid", format!("the merged profile: {error}"), "correct the profile")
-    })?;
+    let (wanted, sudo_programs) = resource::wanted_of(&profile)?;
+    let gitlab = section::of(&profile)?;
     let machine = root.is_host().then(|| Machine::new(root));
     let config = ExaminedConfig::of(&context);
     let version = match asked.runner_version {
@@ -99,15 +98,15 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     let context = DoctorContext {
         facts: &facts,
         machine: machine.as_ref(),
-        profiles: &names,
-        command: options.command.clone(),
-        wanted: &wanted,
+        target: &target,
+        options: &options,
+        wanted,
+        sudo_programs,
+        projects: gitlab.as_ref().map(|gitlab| {
+            (gitlab.url.as_str(), gitlab.projects.iter().map(|project| project.path.as_str()).collect())
+        }),
         plans,
-        name: &target.name,
-        account: target.account.as_ref(),
-        service: target.service.as_ref(),
         config,
-        runners: &asked.runner,
         version,
         online: asked.online,
         registries: &asked.registry,

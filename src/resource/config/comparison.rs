@@ -190,7 +190,7 @@ impl ConfigComparison<'_> {
     /// Hold the services against the file. One that has a host name of a wanted one is that one.
     fn plan_services(&mut self, runner: &Runner<'_>) -> Result<()> {
         let config = self.config;
-        if config.services.is_empty() && config.setting(DOCKER, "services_limit").is_none() {
+        if config.services.is_empty() && !config.names("services_limit") {
             return Ok(());
         }
         let step = ["docker", "services"].map(Step::from);

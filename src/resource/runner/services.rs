@@ -3,7 +3,7 @@
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
 use crate::runner_config::dind::{CONTAINERD, DindService};
-use crate::runner_config::{DOCKER, Runner, host_names, tables};
+use crate::runner_config::{Runner, host_names, tables};
 
 /// Storage drivers that containerd does not have by these names.
 const OLD_DRIVERS: [&str; 4] = ["overlay2", "overlay", "aufs", "devicemapper"];
@@ -75,7 +75,7 @@ pub(super) fn warn_of_other_daemon(
 /// gitlab-runner counts the services of `config.toml` with those of the job, which brings Docker-in-Docker where the
 /// file does not.
 pub(super) fn warn_of_limit(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Notes) {
-    let is_ours = config.setting(DOCKER, "services_limit").is_some();
+    let is_ours = config.names("services_limit");
     let limit = runner.docker_number("services_limit");
     // A profile's own number is held against the services where they are planned; below 0 there is no limit.
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()).filter(|_| !is_ours) else {
