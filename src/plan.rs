@@ -6,9 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{
-    AccountOp, Change, FileKind, Harm, Meaning, Note, Notes, Op, Place, Seen, ShownKey, Swap,
-};
+use crate::change::{AccountOp, Change, FileKind, Harm, Note, Notes, Op, Place, Seen, Swap};
 use crate::facts::{Facts, programs};
 use crate::fault::{AtHome, fault, look_and_move, make_home};
 use crate::resource::{Context, Wanted};
@@ -18,16 +16,8 @@ use crate::resource::{Context, Wanted};
 pub struct Plan {
     /// In the order of application.
     pub changes: Vec<Change>,
-    /// True and worth knowing.
-    pub warnings: Vec<Note>,
-    /// What waits for a person or another program.
-    pub pending: Vec<Note>,
-    /// What was looked at and is as wanted: the kind of resource, and what it is.
-    pub right: Vec<(&'static str, String)>,
-    /// The account's public key, as it is now.
-    pub public_key: Option<ShownKey>,
-    /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
-    pub meanings: Vec<Meaning>,
+    /// What the resources say beside them.
+    pub notes: Notes,
 }
 
 impl Plan {
@@ -63,11 +53,10 @@ impl Plan {
                 "register one for the jobs that deploy: $ gitlab-runner register --executor shell; or leave the rule out: --skip sudoers",
             );
         }
-        let Notes { warnings, mut pending, right, public_key, meanings, .. } = notes;
         if !lacks.is_empty() {
-            pending.insert(0, missing(context, &lacks)?);
+            notes.pending.insert(0, missing(context, &lacks)?);
         }
-        Ok(Self { changes, warnings, pending, right, public_key, meanings })
+        Ok(Self { changes, notes })
     }
 }
 

@@ -14,8 +14,7 @@ mod wrap;
 
 use std::fmt::Write as _;
 
-use crate::change::{Change, Note, Op, Shown, ShownKey, ValueChange};
-use crate::change::{ChangeOutcome, Outcome};
+use crate::change::{Change, ChangeOutcome, Note, Notes, Op, Outcome, Shown, ShownKey, ValueChange};
 use crate::fault::Nature;
 use crate::plan::Plan;
 use crate::repair::Reader;
@@ -31,7 +30,7 @@ pub use text::{Style, escape};
 impl Report {
     /// A report of a plan that is not carried out.
     pub fn planned(profiles: &[String], plan: &Plan, extent: DetailLevel) -> Self {
-        let status = match (plan.changes.is_empty(), plan.pending.is_empty()) {
+        let status = match (plan.changes.is_empty(), plan.notes.pending.is_empty()) {
             (false, _) => Status::Differs,
             (true, false) => Status::Pending,
             (true, true) => Status::Converged,
@@ -40,10 +39,10 @@ impl Report {
         let count = changes.len();
         let msg = match status {
             Status::Differs => format!("{} to make", plural(count, "change")),
-            Status::Pending => format!("as wanted, but {} for you", waits(plan.pending.len())),
+            Status::Pending => format!("as wanted, but {} for you", waits(plan.notes.pending.len())),
             _ => "the host is as the profile wants it".to_owned(),
         };
-        Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, plan, extent) }
+        Self { status, changed: count > 0, msg, ..Self::of(profiles, &changes, &plan.notes, extent) }
     }
 
     /// Where nothing differs, people see the warnings in one line: they were told when the host was changed.
@@ -63,13 +62,13 @@ impl Report {
     ) -> Self {
         let changes: Vec<_> =
             plan.changes.iter().zip(&outcome.fates).map(|(change, fate)| (change, fate.word())).collect();
-        let rest = after.unwrap_or(plan);
+        let rest = &after.unwrap_or(plan).notes;
         let made = outcome.fates.iter().filter(|fate| **fate == ChangeOutcome::Applied).count();
         let base = Self::of(profiles, &changes, rest, extent);
         // What is to be said of a change is found before it, and not by the second look: all as `plan` says it.
         let mut report = Self { changed: made > 0, warnings: Vec::new(), ..base };
-        report.warn(&plan.warnings);
-        let found_after = rest.warnings.iter().filter(|note| !plan.warnings.contains(note)).cloned();
+        report.warn(&plan.notes.warnings);
+        let found_after = rest.warnings.iter().filter(|note| !plan.notes.warnings.contains(note)).cloned();
         report.warn(&found_after.collect::<Vec<_>>());
         report.warn(&outcome.warnings);
         for (index, detail) in &outcome.details {
@@ -163,20 +162,27 @@ impl Report {
     fn of(
         profiles: &[String],
         changes: &[(&Change, &'static str)],
-        notes: &Plan,
+        notes: &Notes,
         extent: DetailLevel,
     ) -> Self {
-        let remarks = |notes: &[Note]| notes.iter().map(Remark::from).collect();
         let of =
             |wanted: DetailLevel| changes.iter().filter(move |_| extent == wanted).map(|(change, _)| *change);
         Self {
-            schema: SCHEMA,
-            profiles: profiles.to_vec(),
             diff: of(DetailLevel::Diff).map(diff).collect(),
             changes: changes.iter().map(|(change, outcome)| line(change, outcome)).collect(),
+            shown: of(DetailLevel::Differences).map(difference::details).collect(),
+            ..Self::saying(profiles, notes)
+        }
+    }
+
+    /// What is said beside all changes.
+    fn saying(profiles: &[String], notes: &Notes) -> Self {
+        let remarks = |notes: &[Note]| notes.iter().map(Remark::from).collect();
+        Self {
+            schema: SCHEMA,
+            profiles: profiles.to_vec(),
             warnings: remarks(&notes.warnings),
             pending: remarks(&notes.pending),
-            shown: of(DetailLevel::Differences).map(difference::details).collect(),
             right: notes.right.clone(),
             ..Self::default()
         }

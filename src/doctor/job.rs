@@ -64,7 +64,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     // What is by git's own files is told with them.
     let is_git_well = plans
         .into_iter()
-        .all(|plan| plan.is_ok_and(|plan| plan.changes.is_empty() && plan.pending.is_empty()));
+        .all(|plan| plan.is_ok_and(|plan| plan.changes.is_empty() && plan.notes.pending.is_empty()));
     if is_git_well && said.iter().any(|(code, _)| *code != "ssh-config-unknown") {
         let is_well = |then: &Finished| Ok(then.stderr.contains(STEP) && all(then)?.is_empty());
         at_fault = login::at_fault(context, &job, &is_well);
@@ -98,7 +98,8 @@ fn answers(
         ));
     }
     let plans = context.plans.iter().filter_map(|(_, plan)| plan.as_ref().ok());
-    let told: Vec<&Note> = plans.flat_map(|plan| plan.pending.iter().chain(&plan.warnings)).collect();
+    let told: Vec<&Note> =
+        plans.flat_map(|plan| plan.notes.pending.iter().chain(&plan.notes.warnings)).collect();
     let is_told = told.iter().any(|note| note.code == "git-hooks-unknown");
     if steps.iter().any(|(name, _)| *name == "hook") && !is_told {
         let what = "whether they let it commit and push is not known";

@@ -122,7 +122,7 @@ fn ask(check: &Check, context: &DoctorContext<'_>) -> Vec<Finding> {
         Sudo => context.find(SECURE_PATH.split(':'), "sudo").is_some(),
         Rules => context.sudo_plans().all(|plan| {
             plan.is_ok_and(|plan| {
-                plan.changes.is_empty() && plan.pending.iter().all(|note| note.harm == Harm::Unknown)
+                plan.changes.is_empty() && plan.notes.pending.iter().all(|note| note.harm == Harm::Unknown)
             })
         }),
         Machine => true,

@@ -33,7 +33,7 @@ pub(super) fn check_of(kind: &str) -> String {
 fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
     let mut said = (String::new(), "");
     for change in &plan.changes {
-        let mut known = plan.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
+        let mut known = plan.notes.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
         if known.peek().is_some() {
             for Meaning { code, message, harm, .. } in known {
                 told(findings, *harm, code, message, &context.apply());
@@ -57,7 +57,7 @@ fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
             said = (code, &change.why);
         }
     }
-    for Note { code, message, repair, harm, .. } in plan.pending.iter().chain(&plan.warnings) {
+    for Note { code, message, repair, harm, .. } in plan.notes.pending.iter().chain(&plan.notes.warnings) {
         told(findings, *harm, code, message, repair);
     }
 }

@@ -139,10 +139,12 @@ pub(super) fn listed(context: &DoctorContext<'_>) -> Result<String> {
 /// The effect of rules that are as wanted, as their own resources asked it of sudo. What takes it away is told there.
 pub(super) fn effect(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for plan in context.sudo_plans().flatten() {
-        for (_, what) in plan.right.iter().filter(|(kind, _)| *kind == EFFECT) {
+        for (_, what) in plan.notes.right.iter().filter(|(kind, _)| *kind == EFFECT) {
             findings.fine(what);
         }
-        for note in plan.pending.iter().chain(&plan.warnings).filter(|note| note.harm == Harm::Unknown) {
+        for note in
+            plan.notes.pending.iter().chain(&plan.notes.warnings).filter(|note| note.harm == Harm::Unknown)
+        {
             findings.unknown(note.code, &note.message, &note.repair);
         }
     }

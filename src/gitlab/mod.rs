@@ -62,7 +62,7 @@ impl<'a> ProjectOutcome<'a> {
 pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
     let outcomes: Vec<_> = changes.iter().map(|change| ProjectOutcome::of(change, "planned")).collect();
-    Ok(report(asked, &outcomes, notes))
+    Ok(report(asked, &outcomes, &notes))
 }
 
 /// Do it, and look again.
@@ -88,7 +88,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
         outcomes.push(made);
     }
     let mut report = match look(gitlab, asked).context("what was changed can't be looked at again") {
-        _ if changes.is_empty() || has_stopped => report(asked, &outcomes, notes),
+        _ if changes.is_empty() || has_stopped => report(asked, &outcomes, &notes),
         Ok((left, mut after)) => {
             // Whose key a new one is, is known before it is there.
             let is_new = |note: &Note| !after.pending.contains(note);
@@ -105,11 +105,11 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
                     "another program may be changing it back; look at it in GitLab, then run the same command again",
                 ));
             }
-            report(asked, &outcomes, after)
+            report(asked, &outcomes, &after)
         }
         Err(error) => {
             errors.push(error);
-            report(asked, &outcomes, notes)
+            report(asked, &outcomes, &notes)
         }
     };
     for error in errors.iter().rev() {
@@ -201,7 +201,7 @@ fn fingerprint(line: &str) -> String {
     line.map(|line| line.key().fingerprint()).unwrap_or_default()
 }
 
-fn report(asked: &Asked<'_>, outcomes: &[ProjectOutcome<'_>], notes: Notes) -> Report {
+fn report(asked: &Asked<'_>, outcomes: &[ProjectOutcome<'_>], notes: &Notes) -> Report {
     let changes = outcomes.iter().map(|made| {
         let ProjectChange { path, what, why, before, after, .. } = made.change;
         let (id, why, action) = (format!("{path}: {what}"), why.clone(), made.change.action());

@@ -1,9 +1,7 @@
 //! What was found and changed in GitLab, in the same document and words as for a host.
 
 use super::difference;
-use super::document::{
-    DetailLevel, Diff, ManualStep, Remark, Report, ReportedChange, SCHEMA, Status, plural, waits,
-};
+use super::document::{DetailLevel, Diff, ManualStep, Report, ReportedChange, SCHEMA, Status, plural, waits};
 use crate::change::{Notes, ValueChange};
 
 impl Report {
@@ -12,7 +10,7 @@ impl Report {
         profiles: &[String],
         changes: Vec<(ReportedChange, ValueChange)>,
         undo: Vec<ManualStep>,
-        notes: Notes,
+        notes: &Notes,
         extent: DetailLevel,
     ) -> Self {
         let count = |outcome| changes.iter().filter(|(change, _)| change.outcome == outcome).count();
@@ -25,25 +23,19 @@ impl Report {
             (0, _, _) => (Status::Pending, format!("{what}, {} for you", waits(waiting))),
             _ => (Status::Differs, format!("{} to make", plural(to_make, "change"))),
         };
-        let remarks = |notes: &[_]| notes.iter().map(Remark::from).collect();
         let shown = |(_, value): &(_, ValueChange)| {
             if extent == DetailLevel::Differences { difference::value(value) } else { Vec::new() }
         };
         let diff = changes.iter().filter(|_| extent == DetailLevel::Diff).map(diff).collect();
         Self {
-            schema: SCHEMA,
             status,
             msg,
             changed: to_make + made > 0,
-            profiles: profiles.to_vec(),
             diff,
             shown: changes.iter().map(shown).collect(),
             changes: changes.into_iter().map(|(change, _)| change).collect(),
-            warnings: remarks(&notes.warnings),
-            pending: remarks(&notes.pending),
-            right: notes.right,
             undo,
-            ..Self::default()
+            ..Self::saying(profiles, notes)
         }
     }
 

@@ -69,7 +69,7 @@ fn work(call: Call<'_>, asked: &KeyOptions, extent: DetailLevel) -> Result<Repor
         }
     };
     let outcome = Outcome { fates: [moved.fates, fates].concat(), warnings, ..Outcome::default() };
-    plan.warnings = warnings_of(&rotation);
+    plan.notes.warnings = warnings_of(&rotation);
     let after = ask.plan(&rotation)?;
     Ok(Report::applied(&[], &plan, &outcome, Some(&after), extent))
 }
@@ -122,7 +122,7 @@ impl Ask<'_> {
         if plan.changes.iter().any(|change| change.op.unmade_key().is_some()) {
             return Ok(plan);
         }
-        let why = plan.pending.first().or(plan.warnings.first()).map_or_else(
+        let why = plan.notes.pending.first().or(plan.notes.warnings.first()).map_or_else(
             || "ssh of the account does not try the name that it would have".to_owned(),
             |note| note.message.clone(),
         );

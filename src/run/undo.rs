@@ -74,7 +74,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
     };
     if outcome.error.is_some() {
         // What was to be said of the changes is not so.
-        found.plan.warnings.clear();
+        found.plan.notes.warnings.clear();
     }
     let mut report = Report::applied(&found.profiles, &found.plan, &outcome, None, extent);
     if outcome.error.is_some() {
@@ -88,7 +88,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
         }
     };
     // What waits for a person is told, and keeps no older run from being undone.
-    let is_left = |change: &&Change| found.plan.pending.is_empty() || change.op.sudoers().is_none();
+    let is_left = |change: &&Change| found.plan.notes.pending.is_empty() || change.op.sudoers().is_none();
     if let Some(left) = again.plan.changes.iter().find(is_left) {
         report.fail(&fault(
             "not-converged",
@@ -107,7 +107,7 @@ fn work(call: Call<'_>, command: &Command, extent: DetailLevel) -> Result<Report
             return Ok(report);
         }
     }
-    if found.plan.changes.is_empty() && found.plan.pending.is_empty() {
+    if found.plan.changes.is_empty() && found.plan.notes.pending.is_empty() {
         report.status = Status::Converged;
         report.msg = format!("{}: nothing of it was left to put back", names(&found.ids));
     } else if found.plan.changes.is_empty() {
@@ -124,7 +124,7 @@ fn planned(found: &Undo, extent: DetailLevel) -> Report {
     let mut report = Report::planned(&found.profiles, &found.plan, extent);
     report.msg = match (found.ids.is_empty(), found.plan.changes.is_empty()) {
         (true, _) => "nothing to undo".to_owned(),
-        (_, true) if !found.plan.pending.is_empty() => {
+        (_, true) if !found.plan.notes.pending.is_empty() => {
             format!("{} can't be undone as it is", names(&found.ids))
         }
         (_, true) => format!("{}: nothing of it is left to put back", names(&found.ids)),

@@ -141,8 +141,7 @@ pub fn plan(
     }
     let changes = directories_last(live, changes)?;
     check_places(&changes, live, false)?;
-    let Notes { warnings, pending, .. } = notes;
-    undo.plan = Plan { changes, warnings, pending, ..Plan::default() };
+    undo.plan = Plan { changes, notes };
     Ok(undo)
 }
 
@@ -168,7 +167,7 @@ impl Undo {
         }
         let change = self.plan.changes.remove(failed);
         let note = rule::refused(&change, self.kept(&change), error, false);
-        self.plan.pending.push(note);
+        self.plan.notes.pending.push(note);
         true
     }
 }
