@@ -89,7 +89,7 @@ pub enum Client {
 }
 
 /// What ssh does for a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Who is called, and by which port.
     pub server: (String, String),
@@ -124,9 +124,10 @@ pub struct Settings {
 }
 
 /// Which keys of hosts ssh takes (`StrictHostKeyChecking`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Trust {
     /// Those that it knows.
+    #[default]
     Known,
     /// Those of unknown hosts, too.
     Strangers,
@@ -205,20 +206,11 @@ impl Settings {
         let system = [SYSTEM_HOSTS, SYSTEM_HOSTS_2].into_iter().map(PathBuf::from);
         Self {
             server: (format!("git@{}", host.host()), host.port().to_string()),
-            asked: false,
             name: host.to_string(),
             without_port: (host.port() != 22).then(|| host.host().to_owned()),
             files: own.chain(system).map(Ok).collect(),
             keys: USUAL_KEYS.iter().map(|name| Ok(home.join(name))).collect(),
-            trust: Trust::Known,
-            command: false,
-            revoked: None,
-            refuses_keys: None,
-            refuses_git: None,
-            ways: Vec::new(),
-            key_algorithms: Vec::new(),
-            has_provider: false,
-            algorithms: Vec::new(),
+            ..Self::default()
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, openat};
+use nix::libc;
 use nix::sys::stat::Mode;
 use rustix::fs::FlockOperation;
 
@@ -30,6 +31,17 @@ pub(super) fn try_lock(file: &OwnedFd) -> io::Result<bool> {
         Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// A lock of a whole file for writing, as fcntl(2) wants it.
+pub(super) fn whole_file() -> Result<libc::flock> {
+    Ok(libc::flock {
+        l_type: libc::c_short::try_from(libc::F_WRLCK)?,
+        l_whence: libc::c_short::try_from(libc::SEEK_SET)?,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    })
 }
 
 /// Held until dropped.

@@ -11,11 +11,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
-use nix::libc;
 use nix::sys::stat::Mode;
 
 use super::dir::{FileKind, Stat};
-use super::lock::try_lock;
+use super::lock::{try_lock, whole_file};
 use super::root::Root;
 use crate::fault::fault;
 
@@ -53,14 +52,7 @@ impl PolicyLock {
             return busy();
         }
         // Of the open file, not of the process: closing another handle of the same file must not drop it.
-        let all = libc::flock {
-            l_type: libc::c_short::try_from(libc::F_WRLCK)?,
-            l_whence: libc::c_short::try_from(libc::SEEK_SET)?,
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
-        match fcntl(&handle, FcntlArg::F_OFD_SETLK(&all)) {
+        match fcntl(&handle, FcntlArg::F_OFD_SETLK(&whole_file()?)) {
             Ok(_) => Ok(Some(Self { _held: handle })),
             Err(Errno::EAGAIN | Errno::EACCES) => busy(),
             Err(error) => Err(io::Error::from(error)).with_context(cannot),

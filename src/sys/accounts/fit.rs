@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::super::dir::{FileKind, READ};
+use super::super::lock::whole_file;
 use super::super::root::Root;
 use super::super::waiting::rest;
 use super::super::writable::check_below;
@@ -119,13 +120,7 @@ fn holder(machine: &Root) -> Result<Option<i32>> {
     let Ok(file) = nix::fcntl::openat(&*dir, name, READ, nix::sys::stat::Mode::empty()) else {
         return Ok(None);
     };
-    let mut lock = libc::flock {
-        l_type: libc::c_short::try_from(libc::F_WRLCK)?,
-        l_whence: libc::c_short::try_from(libc::SEEK_SET)?,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
+    let mut lock = whole_file()?;
     fcntl(&file, FcntlArg::F_GETLK(&mut lock)).map_err(std::io::Error::from).with_context(cannot)?;
     Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
 }
