@@ -42,7 +42,7 @@ use place::Site;
 pub(crate) use place::machine;
 use reader::{options, reader, require_root};
 use spinner::Spinner;
-use store::{NamedProfiles, listed, resolve, sections};
+use store::{listed, resolve, sections};
 
 /// Run the program.
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
@@ -125,8 +125,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let mut site = Site::open(call, selection.user.as_deref())?;
     site.root.set_adopts(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
-    let store = NamedProfiles::of(&site, facts, call.environment);
-    let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &store)?;
+    let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &site)?;
     let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
     if wanted.kinds().next().is_none() {
         return Err(chosen::nothing(names, selection));
@@ -234,9 +233,8 @@ fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
     }
     let site = Site::open(call, None)?;
     let facts = site.facts();
-    let store = NamedProfiles::of(&site, &facts, call.environment);
     let load = |names: &[String]| -> Result<Profile> {
-        let profile = Profile::load(names, &sections(), &store)?;
+        let profile = Profile::load(names, &sections(), &site)?;
         resolve(&profile, &|_| true)?;
         Ok(profile)
     };

@@ -10,7 +10,6 @@ use anyhow::Result;
 use super::exit::{Exit, Streams};
 use super::output::write;
 use super::place::Site;
-use super::store::NamedProfiles;
 use crate::cli::Environment;
 use crate::completion::{self, CandidateKind, CompletionPoint, Word};
 use crate::profile::{self, ProfileStore as _};
@@ -43,12 +42,10 @@ fn tree(asked: &CompletionPoint, environment: Environment) -> Result<Site> {
 /// Built-in and local ones. One that can't be read has no summary.
 fn profiles(place: &CompletionPoint, environment: Environment) -> Result<Vec<Word>> {
     let site = tree(place, environment)?;
-    let facts = site.facts();
-    let store = NamedProfiles::of(&site, &facts, environment);
-    if let Ok(list) = profile::list(&store) {
+    if let Ok(list) = profile::list(&site) {
         return Ok(list.into_iter().map(|(name, summary, _)| Word::new(name, escape(&summary))).collect());
     }
-    let names = profile::names(&store.names().unwrap_or_default());
+    let names = profile::names(&site.names().unwrap_or_default());
     Ok(names.into_iter().map(|name| Word::new(name, "")).collect())
 }
 

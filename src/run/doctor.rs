@@ -8,7 +8,7 @@ use super::exit::{Call, Exit, Streams};
 use super::output::{json, write};
 use super::place::Site;
 use super::reader;
-use super::store::{NamedProfiles, resolve, sections};
+use super::store::{resolve, sections};
 use crate::cli::DoctorOptions;
 use crate::doctor::{self, DoctorContext};
 use crate::facts::Facts;
@@ -73,8 +73,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     };
     options.profiles.clone_from(&names);
     options.command = reader_of(call, asked, &names).apply();
-    let store = NamedProfiles::of(&site, &facts, call.environment);
-    let profile = Profile::load(&names, &sections(), &store)?;
+    let profile = Profile::load(&names, &sections(), &site)?;
     let Options { server, servers, trusts_authority, .. } = resource::options(&profile)?;
     (options.server, options.servers, options.trusts_authority) = (server, servers, trusts_authority);
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();

@@ -11,7 +11,7 @@ use super::exit::{Call, Exit, Streams};
 use super::key;
 use super::output::print;
 use super::place::Site;
-use super::store::{NamedProfiles, sections};
+use super::store::sections;
 use crate::cli::{self, Environment, GitlabOptions};
 use crate::facts::Facts;
 use crate::facts::MOST_BYTES;
@@ -54,8 +54,7 @@ fn work(call: Call<'_>, command: &cli::GitlabCommand, options: &GitlabOptions) -
     let site = Site::open(call, options.user.as_deref())?;
     let facts = site.facts();
     let names = &options.profile;
-    let store = NamedProfiles::of(&site, &facts, call.environment);
-    let profile = Profile::load(names, &sections(), &store)?;
+    let profile = Profile::load(names, &sections(), &site)?;
     let wanted = section::of(&profile)?.filter(|wanted| !wanted.projects.is_empty()).ok_or_else(|| {
         fault(
             "gitlab-section",

@@ -22,6 +22,8 @@ pub(super) struct Site {
     pub(super) root: Root,
     /// The machine, where the tree is another one.
     other: Option<Root>,
+    /// Who called.
+    pub(super) environment: Environment,
 }
 
 impl Site {
@@ -36,11 +38,11 @@ impl Site {
         let root = machine(environment, user)?;
         // Nearly always the host itself.
         if path == Path::new("/") {
-            return Ok(Self { root, other: None });
+            return Ok(Self { root, other: None, environment });
         }
         let tree = root.tree(path)?;
         let (root, other) = if tree.is_host() { (root, None) } else { (tree, Some(root)) };
-        Ok(Self { root, other })
+        Ok(Self { root, other, environment })
     }
 
     pub(super) fn machine(&self) -> &Root {

@@ -12,7 +12,7 @@ use super::place::Site;
 use super::reader::{reader, require_root, same_options};
 use crate::apply::caught;
 use crate::change::{Note, Notes, Outcome};
-use crate::cli::{Environment, KeyOptions};
+use crate::cli::KeyOptions;
 use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
@@ -20,7 +20,6 @@ use crate::profile::Profile;
 use crate::repair::Repair;
 use crate::report::{DetailLevel, Report};
 use crate::resource::{self, Context, Rotated, Rotation, Target, Wanted};
-use crate::run::store::NamedProfiles;
 
 pub(super) fn run(call: Call<'_>, asked: &KeyOptions, streams: &mut Streams<'_>) -> Exit {
     let report = work(call, asked, call.extent())
@@ -40,7 +39,7 @@ fn work(call: Call<'_>, asked: &KeyOptions, extent: DetailLevel) -> Result<Repor
     // Before anything is made for it.
     key::find(&site.root, &site.facts(), asked.user.as_ref())?;
     let session = site.session(call)?;
-    let ask = Ask { site, environment: call.environment, user: asked.user.clone() };
+    let ask = Ask { site, user: asked.user.clone() };
     let (rotation, moved) = ask.with(|context| {
         let rotation = resource::rotation(context, &journal::moment())?;
         let moved = session.undo(&rotation.changes, &[]);
@@ -96,7 +95,6 @@ fn warnings_of(rotation: &Rotation) -> Vec<Note> {
 /// Where the key is, looked at anew each time: the host changes between.
 struct Ask<'a> {
     site: &'a Site,
-    environment: Environment,
     user: Option<String>,
 }
 
@@ -110,9 +108,7 @@ impl Ask<'_> {
 
     /// What is to be done for a key like the old one.
     fn plan(&self, rotation: &Rotation) -> Result<Plan> {
-        let facts = self.site.facts();
-        let profiles = NamedProfiles::of(self.site, &facts, self.environment);
-        let profile = Profile::load_with(&[], Some(&rotation.profile), &resource::names(), &profiles)?;
+        let profile = Profile::load_with(&[], Some(&rotation.profile), &resource::names(), self.site)?;
         let wanted = Wanted::resolve(&profile, &|_| true)?;
         self.with(|context| Plan::build(&wanted, context))
     }

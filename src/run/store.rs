@@ -6,43 +6,24 @@ use anyhow::Result;
 
 use super::exit::Call;
 use super::place::Site;
-use crate::cli::Environment;
-use crate::facts::{Facts, MOST_BYTES, unreadable};
+use crate::facts::{MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
 use crate::profile::{self, Profile, ProfileText};
 use crate::resource::{self, Wanted};
 use crate::sys::dir::FileKind;
 use crate::sys::identity;
-use crate::sys::root::Root;
 use crate::sys::root::pointed::{Blame, Refusal};
 
 /// Our own directory in `/etc`.
 const HOME: &str = "/etc/runner-prep";
 
 /// The profiles that a command line can name.
-pub(super) struct NamedProfiles<'a> {
-    /// The tree, which local profiles lie in.
-    pub(super) root: &'a Root,
-    /// What is known of it.
-    pub(super) facts: &'a Facts<'a>,
-    /// The machine that the program runs on, for profiles that are given by path.
-    pub(super) machine: &'a Root,
-    /// Who called.
-    pub(super) environment: Environment,
-}
-
-impl<'a> NamedProfiles<'a> {
-    pub(super) fn of(site: &'a Site, facts: &'a Facts<'a>, environment: Environment) -> Self {
-        Self { root: &site.root, facts, machine: site.machine(), environment }
-    }
-}
-
-impl profile::ProfileStore for NamedProfiles<'_> {
+impl profile::ProfileStore for Site {
     /// A profile is code that root runs, so nobody but root and the caller may be able to change it.
     fn read(&self, path: &Path) -> Result<Option<ProfileText>> {
         let local = path.starts_with(profile::DIRECTORY);
-        let root = if local { self.root } else { self.machine };
+        let root = if local { &self.root } else { self.machine() };
         let shown = path.display();
         let (entry, is_open) = match root.pointed_at(path, MOST_BYTES) {
             Ok(Some(found)) => found,
@@ -90,7 +71,7 @@ impl profile::ProfileStore for NamedProfiles<'_> {
     }
 
     fn names(&self) -> Result<Vec<String>> {
-        self.facts.names(Path::new(profile::DIRECTORY))
+        self.facts().names(Path::new(profile::DIRECTORY))
     }
 }
 
@@ -109,6 +90,5 @@ pub(super) fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Resul
 
 /// The profiles that there are on the host or in the tree: name, summary, origin.
 pub(super) fn listed(call: Call<'_>) -> Result<Vec<(String, String, String)>> {
-    let site = Site::open(call, None)?;
-    profile::list(&NamedProfiles::of(&site, &site.facts(), call.environment))
+    profile::list(&Site::open(call, None)?)
 }
