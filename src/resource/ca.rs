@@ -10,7 +10,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::root_file::{MARK, RootFile};
+use super::root_file::{RootFile, marked};
 use super::{Context, ExaminedConfig, Resource};
 use crate::change::{Change, FileKind, Notes};
 use crate::facts::MOST_BYTES;
@@ -97,18 +97,8 @@ impl Resource for Ca {
         for host in &hosts {
             let path = PathBuf::from(certificates_of(host));
             let why = format!("gitlab-runner trusts {host} by it");
-            let text = Some(format!("{MARK}: edit its profile, not this file.\n{certificates}"));
-            RootFile {
-                kind: "ca",
-                path: &path,
-                text,
-                mode: 0o644,
-                directories: 0o700,
-                why: [&why; 2],
-                meaning,
-                of_sudo: None,
-            }
-            .plan(context, &mut changes)?;
+            let file = RootFile::new("ca", &path, Some(marked(&certificates)), &why);
+            RootFile { directories: 0o700, meaning, ..file }.plan(context, &mut changes)?;
             for runner in
                 runners.iter().filter(|runner| runner.text("url").and_then(own_server) == Some(host))
             {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
-use super::root_file::{RootFile, plan_directories};
+use super::root_file::{RootFile, marked, plan_directories};
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
@@ -72,19 +72,17 @@ impl Resource for Deployments {
         for deployment in &self.0 {
             let path = Path::new(DIRECTORY).join(format!("{}.toml", deployment.name.as_str()));
             let description = Description { account: account.clone(), deployment: deployment.clone() };
-            let text = format!(
-                "# Managed by runner-prep: edit its profile, not this file.\n{}",
-                description.render()
-            );
+            let text = Some(marked(&description.render()));
             let why = format!("{} is not described as the profile has it", deployment.name.as_str());
-            file(&path, text, 0o644, &why).plan(context, &mut changes)?;
+            RootFile::new("deploy", &path, text, &why).plan(context, &mut changes)?;
         }
         let entry = format!(
             "#!{} deploy\n# Managed by runner-prep. Called by jobs: sudo runner-deploy NAME\n",
             find_program(facts)?.display()
         );
         let why = "the entry point of deployments is not as it must be";
-        file(Path::new(ENTRY), entry, 0o755, why).plan(context, &mut changes)?;
+        let file = RootFile::new("deploy", Path::new(ENTRY), Some(entry), why);
+        RootFile { mode: 0o755, ..file }.plan(context, &mut changes)?;
         let mut lines = Vec::new();
         for deployment in &self.0 {
             let name = deployment.name.as_str();
@@ -100,11 +98,6 @@ impl Resource for Deployments {
         }
         Ok(changes)
     }
-}
-
-fn file<'a>(path: &'a Path, text: String, mode: u32, why: &'a str) -> RootFile<'a> {
-    let (text, why, meaning) = (Some(text), [why; 2], str::to_owned);
-    RootFile { kind: "deploy", path, text, mode, directories: 0o755, why, meaning, of_sudo: None }
 }
 
 /// The target must be its owner's alone, and what leads to it root's.

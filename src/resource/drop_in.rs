@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
-use super::root_file::{MARK, RefusedFile, RootFile};
+use super::root_file::{RefusedFile, RootFile, marked};
 use super::sudo_effect::{Allowed, Effect};
 use super::sudo_policy::Policy;
 use crate::change::{Change, Harm, Note, Notes};
@@ -164,7 +164,7 @@ impl DropIn {
     }
 
     fn text(&self) -> String {
-        format!("{MARK}: edit its profile, not this file.\n{}\n", self.rules.join("\n"))
+        marked(&(self.rules.join("\n") + "\n"))
     }
 
     fn foreign(&self, context: &Context<'_>, found: &str) -> anyhow::Error {

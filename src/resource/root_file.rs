@@ -40,7 +40,18 @@ pub(super) enum RefusedFile<'f> {
     Foreign(&'f str),
 }
 
-impl RootFile<'_> {
+/// The text of a file of ours.
+pub(super) fn marked(text: &str) -> String {
+    format!("{MARK}: edit its profile, not this file.\n{text}")
+}
+
+impl<'a> RootFile<'a> {
+    /// One that everybody may read, and of which every byte counts.
+    pub(super) fn new(kind: &'static str, path: &'a Path, text: Option<String>, why: &'a str) -> Self {
+        let (why, meaning) = ([why; 2], str::to_owned);
+        Self { kind, path, text, mode: 0o644, directories: 0o755, why, meaning, of_sudo: None }
+    }
+
     /// Make it what it must be. One that somebody else wrote is refused without `--adopt`. Returns when it changed last.
     pub(super) fn plan(self, context: &Context<'_>, changes: &mut Vec<Change>) -> Result<(i64, i64)> {
         let Self { kind, path, text, mode, directories, why: [missing, differs], meaning, of_sudo } = self;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::root_file::{MARK, RootFile};
+use super::root_file::{RootFile, marked};
 use super::{Context, Resource};
 use crate::change::{Change, Notes};
 use crate::facts::service::UNIT;
@@ -129,7 +129,7 @@ impl ServiceSection {
         let variables = self.variables();
         let lines = variables.iter().map(|(name, value)| format!("Environment=\"{name}={value}\"\n"));
         let lines: String = stop.into_iter().chain(lines).collect();
-        (!lines.is_empty()).then(|| format!("{MARK}: edit its profile, not this file.\n[Service]\n{lines}"))
+        (!lines.is_empty()).then(|| marked(&format!("[Service]\n{lines}")))
     }
 }
 
@@ -153,17 +153,8 @@ impl Resource for ServiceSection {
         }
         let mut changes = Vec::new();
         let why = "the service is not set as the profile wants it";
-        RootFile {
-            kind: "service",
-            path: &path,
-            text,
-            mode: 0o644,
-            directories: 0o755,
-            why: [why; 2],
-            meaning: lines,
-            of_sudo: None,
-        }
-        .plan(context, &mut changes)?;
+        let file = RootFile { meaning: lines, ..RootFile::new("service", &path, text, why) };
+        file.plan(context, &mut changes)?;
         if changes.is_empty() && is_wanted {
             self.warn_of_others(context, notes)?;
             notes.right("service", format!("{} has the profile's settings", path.display()));
