@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::FileKind;
 use crate::facts::machine::{Machine, RunningRunner};
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
@@ -180,14 +179,7 @@ impl DoctorContext<'_> {
         directories: impl IntoIterator<Item = &'d str>,
         name: &str,
     ) -> Option<PathBuf> {
-        for directory in directories.into_iter().filter(|directory| directory.starts_with('/')) {
-            let path = Path::new(directory).join(name);
-            // Directories that nobody but their owner can enter are no reason to stop looking.
-            let Ok(seen) = self.facts.stat(&path) else { continue };
-            if seen.is_some_and(|seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0) {
-                return Some(path);
-            }
-        }
-        None
+        let absolute = directories.into_iter().filter(|directory| directory.starts_with('/'));
+        absolute.map(|directory| Path::new(directory).join(name)).find(|path| self.facts.is_program(path))
     }
 }

@@ -186,6 +186,11 @@ impl Facts<'_> {
         Ok(above.or_else(|| self.root.distrust(path, (seen.uid, seen.gid, seen.mode))))
     }
 
+    /// True for an executable regular file, links resolved. Directories that nobody but their owner can enter have none.
+    pub fn is_program(&self, path: &Path) -> bool {
+        exec::is_program(self.root, path)
+    }
+
     /// A program of the machine (not of a tree), found where distributions install programs.
     pub fn tool(&self, name: &str) -> Option<PathBuf> {
         exec::find(self.machine, name)

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::Facts;
 use super::service::Service;
-use crate::change::{FileKind, Notes, Seen};
+use crate::change::Notes;
 use crate::repair::{Repair, run};
 
 /// Where distributions and administrators put programs.
@@ -111,12 +111,7 @@ pub fn is_there(facts: &Facts<'_>, program: &str) -> Result<bool> {
     if program.starts_with('/') {
         return Ok(facts.stat(Path::new(program))?.is_some());
     }
-    let is_program = |name: &str| {
-        // Directories that nobody but their owner can enter are no reason to stop looking.
-        let seen = |directory: &str| facts.stat(&Path::new(directory).join(name)).ok().flatten();
-        let is_program = |seen: Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
-        DIRECTORIES.iter().any(|directory| seen(directory).is_some_and(is_program))
-    };
+    let is_program = |name: &str| DIRECTORIES.iter().any(|dir| facts.is_program(&Path::new(dir).join(name)));
     let is_one_there =
         |paths: &[&str]| paths.iter().any(|path| matches!(facts.stat(Path::new(path)), Ok(Some(_))));
     Ok(is_program(program)

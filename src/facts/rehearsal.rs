@@ -11,7 +11,7 @@ use super::live::or_forbidden;
 use super::ssh::{HostKeyFiles, Settings, SshVerdict, is_taken};
 use super::{ASKING, Account, Facts, Finished, rights};
 use crate::sys::confine::HIDDEN;
-use crate::sys::exec::{Rehearsal, Tool, short};
+use crate::sys::exec::{Tool, short};
 use crate::sys::identity;
 use crate::text::known_hosts::HostName;
 
@@ -195,7 +195,7 @@ impl Facts<'_> {
         let stand_in = self
             .tool("ssh")
             .map(|ssh| (ssh, SERVER.replace("HIDDEN", HIDDEN).replace("STEP", STEP).replace("FILES", FILES)));
-        let tool = tool.within(&account.home).patience(ASKING).rehearsing(Rehearsal { stand_in });
+        let tool = tool.within(&account.home).patience(ASKING).rehearsing(stand_in);
         or_forbidden(tool.run(), true)
     }
 }

@@ -154,12 +154,8 @@ pub(super) fn mount_in_private() -> std::io::Result<()> {
     Ok(mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?)
 }
 
-/// What stands in for a program where nothing stays.
-#[derive(Debug, Clone)]
-pub struct Rehearsal {
-    /// The program, and the text of a script that is called in its place. It finds the program itself at [`HIDDEN`].
-    pub stand_in: Option<(PathBuf, String)>,
-}
+/// A program, and the text of a script that is called in its place. It finds the program itself at [`HIDDEN`].
+pub type StandIn = (PathBuf, String);
 
 /// Where a program lies that a script stands in for.
 pub const HIDDEN: &str = "/tmp/.hidden";
@@ -169,7 +165,7 @@ pub const HIDDEN: &str = "/tmp/.hidden";
 ///
 /// # Errors
 /// Where namespaces are forbidden (a container), where there is no overlayfs, or the kernel is older than Linux 5.12.
-pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Result<()> {
+pub(super) fn leave_nothing(home: &Path, stand_in: Option<&StandIn>) -> std::io::Result<()> {
     let (flags, none) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, None::<&str>);
     mount_in_private()?;
     unshare(CloneFlags::CLONE_NEWNET)?;
@@ -180,7 +176,7 @@ pub(super) fn leave_nothing(home: &Path, rehearsal: &Rehearsal) -> std::io::Resu
     let [upper, work] = ["/tmp/.upper", "/tmp/.work"].map(Path::new);
     nix::unistd::mkdir(upper, Mode::S_IRWXU)?;
     lay_over(&open, Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), upper, work)?;
-    let Some((program, script)) = &rehearsal.stand_in else { return Ok(()) };
+    let Some((program, script)) = stand_in else { return Ok(()) };
     let stand_in = "/tmp/.stand-in";
     for (path, text) in [(HIDDEN, ""), (stand_in, script.as_str())] {
         let file = nix::fcntl::open(path, OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_EXCL, Mode::S_IRWXU)?;

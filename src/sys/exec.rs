@@ -22,7 +22,7 @@ use streams::listen;
 
 use super::adopted::Adopted;
 use super::confine;
-pub use super::confine::Rehearsal;
+use super::confine::StandIn;
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
@@ -101,7 +101,8 @@ pub struct Tool<'a> {
     within: &'a Path,
     patience: Duration,
     leaves_nothing: bool,
-    rehearses: Option<Rehearsal>,
+    rehearses: bool,
+    stand_in: Option<StandIn>,
     supposed: Vec<Supposed>,
 }
 
@@ -119,7 +120,8 @@ impl<'a> Tool<'a> {
             within: Path::new("/"),
             patience: PATIENCE,
             leaves_nothing: false,
-            rehearses: None,
+            rehearses: false,
+            stand_in: None,
             supposed: Vec::new(),
         }
     }
@@ -210,8 +212,8 @@ impl<'a> Tool<'a> {
     /// Let nothing stay of what it writes, neither in the directory in which it runs nor elsewhere, and let it reach no
     /// network. It begins in a `/tmp` of its own. Where the kernel does not allow that it is not started.
     #[must_use]
-    pub fn rehearsing(mut self, rehearsal: Rehearsal) -> Self {
-        self.rehearses = Some(rehearsal);
+    pub fn rehearsing(mut self, stand_in: Option<StandIn>) -> Self {
+        (self.rehearses, self.stand_in) = (true, stand_in);
         self
     }
 
@@ -230,7 +232,7 @@ impl<'a> Tool<'a> {
         command
             .args(&self.arguments)
             .envs(self.environment)
-            .current_dir(if self.rehearses.is_some() { Path::new("/") } else { self.within })
+            .current_dir(if self.rehearses { Path::new("/") } else { self.within })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let input = if let Some(handle) = self.stdin {
@@ -246,9 +248,9 @@ impl<'a> Tool<'a> {
             Some(ours)
         };
         raw::in_new_session(&mut command);
-        if let Some(rehearsal) = self.rehearses {
+        if self.rehearses {
             let home = self.within.to_path_buf();
-            raw::before_rights(&mut command, move || confine::leave_nothing(&home, &rehearsal));
+            raw::before_rights(&mut command, move || confine::leave_nothing(&home, self.stand_in.as_ref()));
         }
         if !self.supposed.is_empty() {
             raw::before_rights(&mut command, move || suppose(&self.supposed));
