@@ -203,15 +203,9 @@ pub struct Selection {
     /// All but these kinds; the same names as for --only
     #[arg(long, value_name = "KIND", value_delimiter = ',', conflicts_with = "only")]
     pub skip: Vec<String>,
-    /// Only this runner of config.toml; may be repeated
-    #[arg(long, value_name = "NAME_OR_ID")]
-    pub runner: Vec<String>,
-    /// The account that jobs run as
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-    /// The configuration file of gitlab-runner
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// What of it is meant.
+    #[command(flatten)]
+    pub host: HostOptions,
     /// Replace a sudoers file that somebody else wrote, and give the account a key that root keeps in its ~/.ssh
     #[arg(long)]
     pub adopt: bool,
@@ -230,6 +224,20 @@ pub struct Selection {
     /// Sections of a profile beside those that are named, as TOML: the arguments of a task of Ansible.
     #[arg(skip)]
     pub given: Option<String>,
+}
+
+/// What of a host is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HostOptions {
+    /// Only this runner of config.toml; may be repeated
+    #[arg(long, value_name = "NAME_OR_ID")]
+    pub runner: Vec<String>,
+    /// The account that jobs run as
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The configuration file of gitlab-runner
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 fn only() -> String {
@@ -254,15 +262,9 @@ pub struct DoctorOptions {
     /// Profiles whose pipelines are meant, by name or path; by default what the registered runners suggest
     #[arg(long, short, value_name = "NAME", value_delimiter = ',')]
     pub profile: Vec<String>,
-    /// Only this runner of config.toml; may be repeated
-    #[arg(long, value_name = "NAME_OR_ID")]
-    pub runner: Vec<String>,
-    /// The account that jobs run as
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-    /// The configuration file of gitlab-runner
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// What of it is meant.
+    #[command(flatten)]
+    pub host: HostOptions,
     /// The version of gitlab-runner, whatever is installed
     #[arg(long, value_name = "X.Y.Z")]
     pub runner_version: Option<Version>,

@@ -108,8 +108,8 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
     Ok(Options {
         trusts_authority: chosen::kinds(selection)?("config") && of_profile.trusts_authority,
         adopt: selection.adopt,
-        config: selection.config.clone(),
-        runners: selection.runner.clone(),
+        config: selection.host.config.clone(),
+        runners: selection.host.runner.clone(),
         profiles: names.clone(),
         command: reader(call, names, options(selection)).apply(),
         accept_new_host_keys: selection.accept_new_host_keys,
@@ -122,7 +122,7 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
 
 fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel) -> Result<Report> {
     let names = &selection.profile;
-    let mut site = Site::open(call, selection.user.as_deref())?;
+    let mut site = Site::open(call, selection.host.user.as_deref())?;
     site.root.set_adopts(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &site)?;
@@ -132,7 +132,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     }
     require_root(root, if write { "apply" } else { "plan" })?;
     let options = wanted_options(call, selection, profile)?;
-    let name = resource::account_name(profile, selection.user.as_ref())?;
+    let name = resource::account_name(profile, selection.host.user.as_ref())?;
     let plan_of = |wanted: &Wanted| -> Result<Plan> {
         let target = Target::find(facts, name.clone())?;
         let context = Context { facts, target: &target, options: &options };

@@ -14,6 +14,7 @@ use crate::facts::ssh::{self, Client};
 use crate::facts::{Account, Facts, service};
 use crate::fault::Nature;
 use crate::text::known_hosts::HostName;
+use crate::text::sudo_rule::is_account_name;
 
 /// The names that GitLab's package looks for, the newer one first.
 pub(super) const USUAL_NAMES: [&str; 2] = ["gitlab-runner", "gitlab_ci_multi_runner"];
@@ -160,10 +161,7 @@ impl From<AccountName> for String {
 /// # Errors
 /// When it is not `[a-z_][a-z0-9_-]*` with at most 32 characters.
 pub fn check_name(name: &str) -> Result<()> {
-    let mut characters = name.chars();
-    let first = characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
-    let rest = characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-');
-    if first && rest && name.len() <= 32 {
+    if is_account_name(name) {
         return Ok(());
     }
     Err(Nature::NoAccount.fault(

@@ -45,13 +45,11 @@ pub(super) fn run(call: Call<'_>, asked: &DoctorOptions, streams: &mut Streams<'
 }
 
 fn reader_of(call: Call<'_>, asked: &DoctorOptions, names: &[String]) -> Reader {
-    let DoctorOptions { config, user, runner, runner_version, .. } = asked;
-    let options = reader::same_options(config.as_deref(), user.as_deref(), runner, *runner_version);
-    reader::reader(call, names, options)
+    reader::reader(call, names, reader::same_options(&asked.host, asked.runner_version))
 }
 
 fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
-    let site = Site::open(call, asked.user.as_deref())?;
+    let site = Site::open(call, asked.host.user.as_deref())?;
     let (root, facts) = (&site.root, site.facts());
     if root.is_host() && !identity::is_root() {
         return Err(Nature::NotRoot.fault(
@@ -61,8 +59,8 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
         ));
     }
     let mut options = Options {
-        config: asked.config.clone(),
-        runners: asked.runner.clone(),
+        config: asked.host.config.clone(),
+        runners: asked.host.runner.clone(),
         runner_version: asked.runner_version,
         ask_sudo: true,
         ..Options::default()
@@ -77,7 +75,7 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     let Options { server, servers, trusts_authority, .. } = resource::options(&profile)?;
     (options.server, options.servers, options.trusts_authority) = (server, servers, trusts_authority);
     let kinds: Vec<&str> = resolve(&profile, &|_| true)?.kinds().collect();
-    let name = resource::account_name(&profile, asked.user.as_ref())?;
+    let name = resource::account_name(&profile, asked.host.user.as_ref())?;
     let target = match Target::find(&facts, name) {
         Ok(target) => target,
         Err(error) => return no_account(&names, chosen, error),
@@ -125,7 +123,7 @@ fn choose(
     options: &Options,
 ) -> Result<(Vec<String>, Option<String>)> {
     let answer = |name: &str, why: &str| Ok((vec![name.to_owned()], Some(why.to_owned())));
-    let target = match Target::find(facts, asked.user.clone()) {
+    let target = match Target::find(facts, asked.host.user.clone()) {
         Ok(target) => target,
         Err(error) if fault::is(&error, Nature::NoAccount) => {
             return answer("shell", "no profile was named");

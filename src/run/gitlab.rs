@@ -92,7 +92,7 @@ pub(super) fn findings(
         let options = GitlabOptions {
             profile: names.clone(),
             public_key: None,
-            user: asked.user.clone(),
+            user: asked.host.user.clone(),
             token_file: asked.token_file.clone(),
             ca_file: asked.ca_file.clone(),
             timeout: ONLINE_SECONDS,

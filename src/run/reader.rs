@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::exit::Call;
-use crate::cli::Selection;
+use crate::cli::{HostOptions, Selection};
 use crate::fault::Nature;
 use crate::keys::Version;
 use crate::repair::{Reader, quoted};
@@ -29,19 +29,13 @@ pub(super) fn reader(call: Call<'_>, profiles: &[String], options: Vec<(&str, St
 
 /// The options that let another command work on the same.
 pub(super) fn options(selection: &Selection) -> Vec<(&'static str, String)> {
-    let Selection { config, user, runner, runner_version, .. } = selection;
-    same_options(config.as_deref(), user.as_deref(), runner, *runner_version)
+    same_options(&selection.host, selection.runner_version)
 }
 
-pub(super) fn same_options(
-    config: Option<&Path>,
-    user: Option<&str>,
-    runners: &[String],
-    version: Option<Version>,
-) -> Vec<(&'static str, String)> {
-    let config = config.map(|path| ("--config", path.display().to_string()));
-    let user = user.map(|name| ("--user", name.to_owned()));
-    let runners = runners.iter().map(|name| ("--runner", name.clone()));
+pub(super) fn same_options(host: &HostOptions, version: Option<Version>) -> Vec<(&'static str, String)> {
+    let config = host.config.as_ref().map(|path| ("--config", path.display().to_string()));
+    let user = host.user.clone().map(|name| ("--user", name));
+    let runners = host.runner.iter().map(|name| ("--runner", name.clone()));
     let version = version.map(|version| ("--runner-version", version.to_string()));
     config.into_iter().chain(user).chain(runners).chain(version).collect()
 }

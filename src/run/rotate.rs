@@ -12,7 +12,7 @@ use super::place::Site;
 use super::reader::{reader, require_root, same_options};
 use crate::apply::caught;
 use crate::change::{Note, Notes, Outcome};
-use crate::cli::KeyOptions;
+use crate::cli::{HostOptions, KeyOptions};
 use crate::fault::fault;
 use crate::journal;
 use crate::plan::Plan;
@@ -30,7 +30,7 @@ pub(super) fn run(call: Call<'_>, asked: &KeyOptions, streams: &mut Streams<'_>)
 }
 
 fn user(asked: &KeyOptions) -> Vec<(&'static str, String)> {
-    same_options(None, asked.user.as_deref(), &[], None)
+    same_options(&HostOptions { user: asked.user.clone(), ..HostOptions::default() }, None)
 }
 
 fn work(call: Call<'_>, asked: &KeyOptions, extent: DetailLevel) -> Result<Report> {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::sudo_rule::is_account_name;
+
 /// Where the descriptions lie, a file `NAME.toml` each.
 pub const DIRECTORY: &str = "/etc/runner-prep/deploy";
 
@@ -230,13 +232,7 @@ impl TryFrom<String> for OwnerAndGroup {
     type Error = String;
     fn try_from(owner: String) -> Result<Self, String> {
         let (user, group) = owner.split_once(':').unwrap_or((&owner, &owner));
-        let valid = |name: &str| {
-            let mut characters = name.chars();
-            characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
-                && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c))
-                && name.len() <= 32
-        };
-        if valid(user) && valid(group) {
+        if is_account_name(user) && is_account_name(group) {
             return Ok(Self { user: user.to_owned(), group: group.to_owned() });
         }
         Err(format!("{owner:?} can't be an owner: write user:group, names of [a-z_][a-z0-9_-]*"))

@@ -29,6 +29,15 @@ pub struct CommandLine {
     arguments: Vec<String>,
 }
 
+/// True for the name of an account or group that means nothing else in a sudoers file, as `ALL`, `#0`, `%group` and
+/// `!name` do: `[a-z_][a-z0-9_-]*` with at most 32 characters.
+pub fn is_account_name(name: &str) -> bool {
+    let is_one = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(is_one)
+}
+
 /// Whose rights a command may be run with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunAs<'a> {
