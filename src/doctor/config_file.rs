@@ -60,7 +60,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             mend!("$ chmod 0600 {}; ", quoted(&context.config.path)) + close(context.facts, path)?,
         );
     }
-    if let Some(pid) = context.machine.map(|machine| machine.mounted_alone(path)).transpose()?.flatten() {
+    if let Some(pid) = context.facts.mounted_alone(path)? {
         findings.note(
             "config-mounted-alone",
             format!(
@@ -76,7 +76,6 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
 
 /// `gitlab-runner lint`. What it prints may hold lines of the file: only its verdict is used.
 pub(super) fn lint(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     let shown = context.shown();
     match context.version() {
         Some(version) if version < HAS_LINT => {
@@ -90,7 +89,7 @@ pub(super) fn lint(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             return Ok(());
         }
     }
-    match machine.ask("gitlab-runner", &["lint", "--config", &shown], &[])? {
+    match context.facts.ask_tool("gitlab-runner", &["lint", "--config", &shown], &[])? {
         None => findings.unknown(
             "no-lint",
             "gitlab-runner is not where programs are looked for",

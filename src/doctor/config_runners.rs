@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::DoctorContext;
+use crate::facts::machine;
 use crate::finding::Findings;
 use crate::keys::{self, Version};
 use crate::repair::quoted;
@@ -188,7 +189,7 @@ pub(super) fn tokens(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
                 "write the token itself, or register a runner whose token does not expire",
             );
         }
-        if context.machine.is_some_and(|machine| machine.now() > expires) {
+        if context.facts.is_host() && machine::now() > expires {
             findings.problem(
                 "token-expired",
                 format!("{title}: its token has expired; GitLab refuses it"),

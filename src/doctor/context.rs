@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::facts::machine::{Machine, RunningRunner};
+use crate::facts::machine::RunningRunner;
 use crate::facts::service::Service;
 use crate::facts::{Account, Facts};
 use crate::keys::Version;
@@ -18,8 +18,6 @@ use crate::runner_config::Runner;
 pub struct DoctorContext<'a> {
     /// The host or tree.
     pub facts: &'a Facts<'a>,
-    /// The running machine; `None` for a tree.
-    pub machine: Option<&'a Machine<'a>>,
     /// The account that jobs run as, and the installed service.
     pub target: &'a Target,
     /// What the command line and the profile say.
@@ -118,7 +116,9 @@ impl DoctorContext<'_> {
 
     /// The process that takes jobs; of several the most trustworthy one.
     pub(super) fn running(&self) -> Result<Running> {
-        let Some(machine) = self.machine else { return Ok(Running::Nowhere) };
+        if !self.facts.is_host() {
+            return Ok(Running::Nowhere);
+        }
         let uid_of = |name: &String| self.facts.account(name);
         let by_unit = self.service().and_then(|service| service.run_as.as_ref()).map(uid_of).transpose()?;
         let by_unit = by_unit.flatten().map(|account| account.uid);
@@ -130,11 +130,13 @@ impl DoctorContext<'_> {
             (true, uid) if ![Some(uid), one.maker].contains(&of_jobs) && one.maker.is_some() => 2,
             _ => 3,
         };
-        Ok(machine.runners()?.into_iter().min_by_key(rank).map_or(Running::Nowhere, |one| match rank(&one) {
-            0 => Running::Service(one),
-            1 => Running::Own(one),
-            2 => Running::Contained(one),
-            _ => Running::Stranger(one),
+        Ok(self.facts.runners()?.into_iter().min_by_key(rank).map_or(Running::Nowhere, |one| {
+            match rank(&one) {
+                0 => Running::Service(one),
+                1 => Running::Own(one),
+                2 => Running::Contained(one),
+                _ => Running::Stranger(one),
+            }
         }))
     }
 

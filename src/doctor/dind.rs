@@ -143,19 +143,18 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
 
 /// What a job leaves in a volume must be no way to root, where the profile is a wall.
 pub(super) fn volumes(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     let is_closed = context.wanted.names("services_limit");
     if !is_closed || !context.wanted.is_rootless() {
         findings.fine("the profile relies on no mount of volumes");
         return Ok(());
     }
-    let roots = docker::data_roots(context, machine)?;
+    let roots = docker::data_roots(context)?;
     if roots.is_empty() && !local(context)?.is_empty() {
         findings.unknown("docker-daemon-down", "no daemon says where it keeps volumes", "see docker-daemon");
     }
     for path in roots.iter().map(|root| root.join("volumes")) {
         let shown = path.display().to_string();
-        let Some(system) = machine.file_system(&path)? else {
+        let Some(system) = context.facts.file_system(&path)? else {
             findings.unknown(
                 "docker-volumes-mount",
                 format!("Docker says that its volumes are in {shown}, which is not there"),

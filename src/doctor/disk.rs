@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{DoctorContext, docker};
-use crate::facts::machine::{FileSystem, Machine, Room};
+use crate::facts::machine::{FileSystem, Room};
 use crate::finding::Findings;
 use crate::repair::{Repair, quoted};
 use crate::runner_config::Volume;
@@ -30,11 +30,10 @@ struct Filled {
 
 /// Each file system that jobs fill has room, said once.
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     let mut found: Vec<(FileSystem, Vec<Filled>)> = Vec::new();
-    let of_docker = of_volumes(context)?.into_iter().chain(of_docker(context, machine)?);
+    let of_docker = of_volumes(context)?.into_iter().chain(of_docker(context)?);
     for place in of_jobs(context)?.into_iter().chain(of_docker) {
-        let Some(system) = existing(machine, &place.path)? else { continue };
+        let Some(system) = existing(context, &place.path)? else { continue };
         match found.iter_mut().find(|(other, _)| other.device == system.device) {
             Some((_, places)) => places.push(place),
             None => found.push((system, vec![place])),
@@ -92,11 +91,11 @@ fn of_volumes(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
 }
 
 /// Where the daemons on this machine keep images, containers and volumes.
-fn of_docker(context: &DoctorContext<'_>, machine: &Machine<'_>) -> Result<Vec<Filled>> {
+fn of_docker(context: &DoctorContext<'_>) -> Result<Vec<Filled>> {
     let mut found = Vec::new();
-    for path in docker::data_roots(context, machine)? {
+    for path in docker::data_roots(context)? {
         // A daemon in a container means a path of that container.
-        if machine.file_system(&path)?.is_some() {
+        if context.facts.file_system(&path)?.is_some() {
             let shown = path.display().to_string();
             found.push(Filled {
                 what: format!("Docker's {shown}"),
@@ -110,9 +109,9 @@ fn of_docker(context: &DoctorContext<'_>, machine: &Machine<'_>) -> Result<Vec<F
 }
 
 /// The file system of a directory, or where it will be made.
-fn existing(machine: &Machine<'_>, path: &Path) -> Result<Option<FileSystem>> {
+fn existing(context: &DoctorContext<'_>, path: &Path) -> Result<Option<FileSystem>> {
     for path in path.ancestors() {
-        if let Some(found) = machine.file_system(path)? {
+        if let Some(found) = context.facts.file_system(path)? {
             return Ok(Some(found));
         }
     }

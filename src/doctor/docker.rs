@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::DoctorContext;
-use crate::facts::machine::Machine;
+use crate::facts::machine;
 use crate::facts::programs::{DOCKERD, is_had, update_runner};
 use crate::finding::Findings;
 use crate::keys::Version;
@@ -46,10 +46,10 @@ fn sockets(context: &DoctorContext<'_>) -> Result<Vec<(String, Option<PathBuf>)>
 }
 
 /// Where the daemons on this machine keep their data, each once, of those that answer.
-pub(super) fn data_roots(context: &DoctorContext<'_>, machine: &Machine<'_>) -> Result<Vec<PathBuf>> {
+pub(super) fn data_roots(context: &DoctorContext<'_>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for socket in sockets(context)?.into_iter().filter_map(|(_, socket)| socket) {
-        let info = machine.docker_info(&socket).ok();
+        let info = machine::docker_info(&socket).ok();
         let path = info.as_ref().and_then(|info| info.get("DockerRootDir")?.as_str()).map(PathBuf::from);
         found.extend(path.filter(|path| path.is_absolute() && !found.contains(path)));
     }
@@ -58,7 +58,6 @@ pub(super) fn data_roots(context: &DoctorContext<'_>, machine: &Machine<'_>) -> 
 
 /// The daemon answers.
 pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     for (title, socket) in sockets(context)? {
         let Some(socket) = socket else {
             findings.unknown(
@@ -68,12 +67,12 @@ pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             );
             continue;
         };
-        match machine.docker_info(&socket) {
+        match machine::docker_info(&socket) {
             Ok(info) => {
                 let version = info.get("ServerVersion").and_then(Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
                 mapped_users(context, &socket, &info, findings)?;
-                match machine.docker_version(&socket) {
+                match machine::docker_version(&socket) {
                     Ok(served) => {
                         // A daemon that does not name the oldest API serves all.
                         if let Some(oldest) = served.get("MinAPIVersion").and_then(Value::as_str) {
@@ -198,9 +197,8 @@ fn old_images(
 
 /// How the daemon keeps images.
 pub(super) fn storage(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     for (title, socket) in sockets(context)? {
-        let info = socket.and_then(|socket| machine.docker_info(&socket).ok());
+        let info = socket.and_then(|socket| machine::docker_info(&socket).ok());
         let driver = info.as_ref().and_then(|info| info.get("Driver")).and_then(Value::as_str);
         match driver {
             None => findings.unknown("docker-daemon-down", format!("{title}: its daemon could not be asked"), "see docker-daemon"),

@@ -4,12 +4,12 @@ use anyhow::Result;
 use toml_edit::{Item, TableLike};
 
 use super::{DoctorContext, docker};
+use crate::facts::machine;
 use crate::finding::Findings;
 use crate::runner_config;
 
 /// Look for each image that config.toml names where the one policy is never to pull.
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     for (runner, socket) in docker::runners(context)? {
         let (Some(table), Some(socket)) = (runner.docker_table(), socket) else { continue };
         if !pulls_nothing(table) {
@@ -17,7 +17,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         }
         let title = runner.title();
         for NamedImage { key, name, effect } in images(table) {
-            match machine.docker_has_image(&socket, name) {
+            match machine::docker_has_image(&socket, name) {
                 Ok(true) => {}
                 // The name is a value of config.toml: it is not shown.
                 Ok(false) => findings.problem(

@@ -51,12 +51,16 @@ pub(super) fn tried<'p>(context: &'p DoctorContext<'_>) -> Result<&'p Login> {
     if let Some(login) = context.login.get() {
         return Ok(login);
     }
-    let Some(machine) = context.machine else {
+    if !context.facts.is_host() {
         return Ok(context.login.get_or_init(|| Login::NotTried("this is a tree".to_owned())));
-    };
+    }
     let name = job_shell(context).unwrap_or("bash");
     let ask = |command: &str, script: &str| {
-        machine.ask("su", &["-s", &format!("/bin/{name}"), context.name(), "-c", command], script.as_bytes())
+        context.facts.ask_tool(
+            "su",
+            &["-s", &format!("/bin/{name}"), context.name(), "-c", command],
+            script.as_bytes(),
+        )
     };
     let (plain, said) = (format!("{name} -l"), script(name, SAY_END));
     let way = || (name == "bash").then(|| ask(&telling(), &said).ok().flatten()).flatten();

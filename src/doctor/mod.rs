@@ -130,7 +130,7 @@ fn ask(check: &Check, context: &DoctorContext<'_>) -> Vec<Finding> {
     if !check.needs.iter().all(is_there) {
         return Vec::new();
     }
-    if check.needs.contains(&Machine) && context.machine.is_none() {
+    if check.needs.contains(&Machine) && !context.facts.is_host() {
         findings.unknown(NEEDS_HOST, "a tree can't answer this, only the running host", "");
         return findings.into_list();
     }

@@ -202,7 +202,6 @@ fn bracketed(host: &str) -> String {
 
 /// GitLab knows the token of each runner (`gitlab-runner verify`, which deletes nothing unless it is told to).
 fn runners(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     let runners = context.all_runners()?;
     if runners.is_empty() {
         findings.fine("no runner is registered");
@@ -217,7 +216,9 @@ fn runners(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
         );
         return Ok(());
     }
-    let Some(said) = machine.ask("gitlab-runner", &["verify", "--config", &context.shown()], &[])? else {
+    let Some(said) =
+        context.facts.ask_tool("gitlab-runner", &["verify", "--config", &context.shown()], &[])?
+    else {
         findings.unknown(
             "runner-unverified",
             "gitlab-runner is not where programs are looked for, so it was not asked about tokens",
@@ -275,7 +276,6 @@ fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Find
 
 /// Each registry that was named answers.
 fn registries(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     for registry in context.registries {
         let address = match registry.split_once("://") {
             Some(_) => registry.trim_end_matches('/').to_owned(),
@@ -283,7 +283,7 @@ fn registries(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()
         };
         let address = format!("{address}/v2/");
         let arguments = [&CURL[..], &["--", &address]].concat();
-        let Some(said) = machine.ask("curl", &arguments, &[])? else {
+        let Some(said) = context.facts.ask_tool("curl", &arguments, &[])? else {
             let message = "curl is not installed, which would ask the registry";
             findings.unknown("registry-unreachable", message, install(context.facts, &["curl"])?);
             continue;

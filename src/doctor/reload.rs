@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::DoctorContext;
 use super::context::Running;
-use crate::facts::machine::Machine;
+use crate::facts::machine;
 use crate::fault::quoted;
 use crate::finding::Findings;
 
@@ -23,7 +23,6 @@ enum LoggedSince {
 
 /// The running process works with the file as it is on disk. Only what is proven is called fine.
 pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
     let process = match context.running()? {
         Running::Service(process) => process,
         Running::Own(process) if process.says.config.is_some() => process,
@@ -51,7 +50,7 @@ pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         return Ok(());
     }
     let log = format!("journalctl -u gitlab-runner --since @{}", times.changed);
-    match journal(machine, process.pid, times.changed)? {
+    match journal(context, process.pid, times.changed)? {
         LoggedSince::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
         LoggedSince::Failed => findings.problem(
             "config-not-loaded",
@@ -66,7 +65,7 @@ pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             ),
             mend!("to be sure that it is: $ touch {}", quoted(&context.config.path)),
         ),
-        LoggedSince::Silent if machine.now() - times.modified < RELOAD => findings.unknown(
+        LoggedSince::Silent if machine::now() - times.modified < RELOAD => findings.unknown(
             "config-just-changed",
             format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
             "ask again in ten seconds: $ sleep 10 && runner-prep doctor",
@@ -82,10 +81,10 @@ pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
 
 /// The last word of that process in the journal on loading the file: the unit has jobs, too, which can write there what
 /// they like. Its lines may hold values of the file: not shown.
-fn journal(machine: &Machine<'_>, pid: u32, since: i64) -> Result<LoggedSince> {
+fn journal(context: &DoctorContext<'_>, pid: u32, since: i64) -> Result<LoggedSince> {
     let (since, process) = (format!("--since=@{since}"), format!("_PID={pid}"));
     let arguments = [&process, &since, "--output=cat", "--no-pager", "--quiet", "--lines=2000"];
-    let said = machine.ask("journalctl", &arguments, &[])?;
+    let said = context.facts.ask_tool("journalctl", &arguments, &[])?;
     Ok(said.map_or(LoggedSince::Silent, |said| last_word(&said.stdout)))
 }
 

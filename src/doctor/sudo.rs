@@ -31,7 +31,7 @@ pub(super) fn installed(context: &DoctorContext<'_>, findings: &mut Findings) ->
             mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
         );
     }
-    let said = context.machine.map(|machine| machine.ask("sudo", &["--version"], &[])).transpose()?.flatten();
+    let said = context.facts.ask_tool("sudo", &["--version"], &[])?;
     // sudo-rs 0.2.5 says it on standard error.
     let first = |said: Finished| said.stdout.lines().chain(said.stderr.lines()).next().map(str::to_owned);
     let version = said.and_then(first);
@@ -73,8 +73,7 @@ fn text(context: &DoctorContext<'_>, path: &Path) -> Result<String> {
 
 /// The whole policy, in visudo's own eyes.
 pub(super) fn policy(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(machine) = context.machine else { return Ok(()) };
-    match machine.ask("visudo", &["-c"], &[])? {
+    match context.facts.ask_tool("visudo", &["-c"], &[])? {
         None => findings.unknown(
             "visudo-missing",
             "visudo is not installed: nobody can judge the policy",

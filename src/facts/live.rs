@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::home_reads::unreadable;
-use super::machine::Machine;
 use super::{
     ASKING, Account, Facts, MOST_BYTES, Supposed, Times, name_services, package, programs, rights, seen,
 };
@@ -203,11 +202,6 @@ impl Facts<'_> {
     pub fn install_tool(&self, name: &'static str) -> Result<Repair> {
         let command = programs::install(&Facts::new(self.machine, self.machine), &[name])?;
         Ok(if self.root.is_host() { command } else { command.on_machine() })
-    }
-
-    /// True when a gitlab-runner takes jobs here, in a container too; `None` in a tree.
-    pub fn runs_runner(&self) -> Option<Result<bool>> {
-        self.root.is_host().then(|| Machine::new(self.root).has_runner())
     }
 
     /// The file of this very program on the host; `None` in a tree, which has another one or none.

@@ -3,32 +3,22 @@
 //! Read-only as all facts are: the tools that are started are those that look. Each has a time limit.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::service::Service;
+use super::{ASKING, Facts};
 use crate::sys::accounts;
 pub use crate::sys::exec::Finished;
-use crate::sys::exec::{self, Tool};
+use crate::sys::exec::Tool;
 use crate::sys::file_system;
 pub use crate::sys::file_system::{FileSystem, Room};
 use crate::sys::mounts;
 use crate::sys::process_list::{self, Process};
-use crate::sys::root::Root;
 use crate::sys::unix_http;
-
-/// No tool that looks at something takes longer, unless it waits for somebody.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The names that the program had.
 const NAMES: [&str; 2] = ["gitlab-runner", "gitlab-ci-multi-runner"];
-
-/// The running machine.
-#[derive(Debug)]
-pub struct Machine<'a> {
-    root: &'a Root,
-}
 
 /// A running `gitlab-runner run`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +37,14 @@ pub struct RunningRunner {
     pub says: Service,
 }
 
-impl<'a> Machine<'a> {
-    /// The machine whose `/` this is.
-    pub fn new(root: &'a Root) -> Self {
-        Self { root }
-    }
-
-    /// What a tool says; `None` when it is not installed.
+impl Facts<'_> {
+    /// What a tool says to root; `None` when it is not installed, and for a tree.
     ///
     /// # Errors
     /// When it can't be started, or does not end in time.
-    pub fn ask(&self, tool: &str, arguments: &[&str], input: &[u8]) -> Result<Option<Finished>> {
-        let Some(program) = exec::find(self.root, tool) else { return Ok(None) };
-        Tool::new(&program).args(arguments).input(input).patience(PATIENCE).leaving_nothing().run().map(Some)
+    pub fn ask_tool(&self, tool: &str, arguments: &[&str], input: &[u8]) -> Result<Option<Finished>> {
+        let Some(program) = self.tool(tool).filter(|_| self.is_host()) else { return Ok(None) };
+        Tool::new(&program).args(arguments).input(input).patience(ASKING).leaving_nothing().run().map(Some)
     }
 
     /// The processes that take jobs.
@@ -84,23 +69,24 @@ impl<'a> Machine<'a> {
             .collect())
     }
 
-    /// True when one of them is there by its own word. Another user's program can be seen only with more rights than
-    /// `check` has in its unit.
-    ///
-    /// # Errors
-    /// When `/proc` can't be read, or there is too much in it.
-    pub fn has_runner(&self) -> Result<bool> {
-        process_list::says(self.root, &NAMES, "run").context("cannot list the processes in /proc")
+    /// True when one of them is there by its own word, in a container too; `None` in a tree. Another user's program can
+    /// be seen only with more rights than `check` has in its unit.
+    pub fn runs_runner(&self) -> Option<Result<bool>> {
+        let says =
+            || process_list::says(self.root, &NAMES, "run").context("cannot list the processes in /proc");
+        self.is_host().then(says)
     }
 
     /// A process that has this file alone mounted, as a container with `--volume FILE:FILE` does; `None` when
-    /// none has, or the file is gone.
+    /// none has, or the file is gone, and for a tree.
     ///
     /// # Errors
     /// When the file or `/proc` can't be read, or there is too much in it.
     pub fn mounted_alone(&self, path: &Path) -> Result<Option<u32>> {
         let cannot = || format!("cannot see who has {} mounted", path.display());
-        let Some(found) = self.root.walk(path, true).with_context(cannot)? else { return Ok(None) };
+        let Some(found) = self.root.walk(path, true).with_context(cannot)?.filter(|_| self.is_host()) else {
+            return Ok(None);
+        };
         let file = found.dir.open(&found.name).with_context(cannot)?;
         mounts::holder(self.root, &file).with_context(cannot)
     }
@@ -113,43 +99,43 @@ impl<'a> Machine<'a> {
         let cannot = || format!("cannot see the file system of {}", directory.display());
         file_system::of(self.root, directory).with_context(cannot)
     }
+}
 
-    /// What the Docker daemon behind a Unix socket says of itself (`docker info`).
-    ///
-    /// # Errors
-    /// When it does not answer, or not with what Docker says.
-    pub fn docker_info(&self, socket: &Path) -> Result<serde_json::Value> {
-        ask_docker(socket, "/info")
-    }
+/// What the Docker daemon behind a Unix socket says of itself (`docker info`).
+///
+/// # Errors
+/// When it does not answer, or not with what Docker says.
+pub fn docker_info(socket: &Path) -> Result<serde_json::Value> {
+    ask_docker(socket, "/info")
+}
 
-    /// What it says of its version and of the API that it serves (`docker version`).
-    ///
-    /// # Errors
-    /// As [`Self::docker_info`].
-    pub fn docker_version(&self, socket: &Path) -> Result<serde_json::Value> {
-        ask_docker(socket, "/version")
-    }
+/// What it says of its version and of the API that it serves (`docker version`).
+///
+/// # Errors
+/// As [`docker_info`].
+pub fn docker_version(socket: &Path) -> Result<serde_json::Value> {
+    ask_docker(socket, "/version")
+}
 
-    /// Whether it has an image (`docker image inspect`).
-    ///
-    /// # Errors
-    /// When it does not answer, or not with what Docker says; also for a name that no image can have.
-    pub fn docker_has_image(&self, socket: &Path, name: &str) -> Result<bool> {
-        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
-        anyhow::ensure!(!name.is_empty() && name.bytes().all(is_usual), "that can't be the name of an image");
-        let (status, _) =
-            unix_http::get(socket, &format!("/images/{name}/json")).context("it does not answer")?;
-        match status {
-            200 => Ok(true),
-            404 => Ok(false),
-            _ => anyhow::bail!("it answers with status {status}"),
-        }
+/// Whether it has an image (`docker image inspect`).
+///
+/// # Errors
+/// When it does not answer, or not with what Docker says; also for a name that no image can have.
+pub fn docker_has_image(socket: &Path, name: &str) -> Result<bool> {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+    anyhow::ensure!(!name.is_empty() && name.bytes().all(is_usual), "that can't be the name of an image");
+    let (status, _) =
+        unix_http::get(socket, &format!("/images/{name}/json")).context("it does not answer")?;
+    match status {
+        200 => Ok(true),
+        404 => Ok(false),
+        _ => anyhow::bail!("it answers with status {status}"),
     }
+}
 
-    /// The time, in seconds since 1970.
-    pub fn now(&self) -> i64 {
-        crate::sys::waiting::now().0
-    }
+/// The time, in seconds since 1970.
+pub fn now() -> i64 {
+    crate::sys::waiting::now().0
 }
 
 fn ask_docker(socket: &Path, path: &str) -> Result<serde_json::Value> {

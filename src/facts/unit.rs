@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::machine::Machine;
 use super::service::{UNIT, UNIT_DIRECTORIES, drop_ins};
 use super::{Facts, MOST_BYTES};
 use crate::sys::exec::Finished;
@@ -91,7 +90,7 @@ impl Facts<'_> {
     /// When it does not answer in time.
     pub fn unit_asked(&self) -> Result<UnitState> {
         let asked = ["show", UNIT, "--property=NeedDaemonReload", "--property=MainPID"];
-        let said = Machine::new(self.root).ask("systemctl", &asked, b"")?;
+        let said = self.ask_tool("systemctl", &asked, b"")?;
         let said = said.filter(Finished::success).context("systemctl does not answer")?;
         let value = |name: &str| {
             let mut lines = said.stdout.lines();

@@ -12,7 +12,6 @@ use super::store::{resolve, sections};
 use crate::cli::DoctorOptions;
 use crate::doctor::{self, DoctorContext};
 use crate::facts::Facts;
-use crate::facts::machine::Machine;
 use crate::fault::{self, Nature};
 use crate::finding::Findings;
 use crate::gitlab::section;
@@ -86,7 +85,6 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     let plans = site.look(call, all, |plans| plans.iter().any(|(_, plan)| plan.is_err()));
     let (wanted, sudo_programs) = resource::wanted_of(&profile)?;
     let gitlab = section::of(&profile)?;
-    let machine = root.is_host().then(|| Machine::new(root));
     let config = ExaminedConfig::of(&context);
     let version = match asked.runner_version {
         Some(version) => Ok(Some(version)),
@@ -94,7 +92,6 @@ fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {
     };
     let context = DoctorContext {
         facts: &facts,
-        machine: machine.as_ref(),
         target: &target,
         options: &options,
         wanted,
