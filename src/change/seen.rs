@@ -23,7 +23,9 @@ pub struct Seen {
     pub links: u64,
     /// Device and inode: the identity of the open file.
     pub identity: (u64, u64),
-    /// When bytes, owner, mode or names last changed, in seconds since 1970 and nanoseconds: nobody can set that.
+    /// When bytes last changed, in seconds since 1970 and nanoseconds, or what somebody set with `touch`.
+    pub modified: (i64, i64),
+    /// When bytes, owner, mode or names last changed, likewise: nobody can set that.
     pub changed: (i64, i64),
     /// Where links led, when the path was not the file's own.
     pub resolved: Option<PathBuf>,

@@ -40,24 +40,24 @@ pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         }
     };
     let path = process.says.config.as_ref().unwrap_or(&context.config.path);
-    let Some(times) = context.facts.times(path)? else {
+    let Some(seen) = context.facts.stat(path)? else {
         findings.unknown("runner-not-registered", format!("{} does not exist", path.display()), "");
         return Ok(());
     };
     let shown = path.display();
-    if times.changed <= process.started + SLACK {
+    if seen.changed.0 <= process.started + SLACK {
         findings.fine(format!("{shown} was there when gitlab-runner started"));
         return Ok(());
     }
-    let log = format!("journalctl -u gitlab-runner --since @{}", times.changed);
-    match journal(context, process.pid, times.changed)? {
+    let log = format!("journalctl -u gitlab-runner --since @{}", seen.changed.0);
+    match journal(context, process.pid, seen.changed.0)? {
         LoggedSince::Loaded => findings.fine(format!("the journal says that {shown} was loaded again")),
         LoggedSince::Failed => findings.problem(
             "config-not-loaded",
             format!("gitlab-runner could not load {shown} as it is, and goes on with the old one"),
             mend!("see why: $ {}; then correct the file", log),
         ),
-        LoggedSince::Silent if times.modified <= process.started => findings.unknown(
+        LoggedSince::Silent if seen.modified.0 <= process.started => findings.unknown(
             "config-old-mtime",
             format!(
                 "{shown} was changed after gitlab-runner started, but its time is older: if its text is new (a backup \
@@ -65,7 +65,7 @@ pub(super) fn loaded(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             ),
             mend!("to be sure that it is: $ touch {}", quoted(&context.config.path)),
         ),
-        LoggedSince::Silent if machine::now() - times.modified < RELOAD => findings.unknown(
+        LoggedSince::Silent if machine::now() - seen.modified.0 < RELOAD => findings.unknown(
             "config-just-changed",
             format!("{shown} was written a moment ago; gitlab-runner looks every 3 seconds"),
             "ask again in ten seconds: $ sleep 10 && runner-prep doctor",

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::home_reads::unreadable;
-use super::{
-    ASKING, Account, Facts, MOST_BYTES, Supposed, Times, name_services, package, programs, rights, seen,
-};
+use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, name_services, package, programs, rights, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, Nature};
 use crate::keys::Version;
@@ -109,12 +107,6 @@ impl Facts<'_> {
         let found = self.root.entries(directory).map_err(unreadable)?.unwrap_or_default();
         let named = |(name, kind): NamedKind| (name.to_string_lossy().into_owned(), kind);
         Ok(found.into_iter().map(named).collect())
-    }
-
-    /// When the file at an absolute path was written and changed, links resolved.
-    pub fn times(&self, path: &Path) -> Result<Option<Times>> {
-        let stat = self.root.stat(path, true).map_err(|error| unreadable(Some(self.root), path, 0, error))?;
-        Ok(stat.map(|stat| Times { modified: stat.modified.0, changed: stat.changed.0 }))
     }
 
     /// The version of the installed gitlab-runner; `None` when none is installed or it does not say.

@@ -47,15 +47,6 @@ pub const MOST_CONFIG_BYTES: u64 = 64 * 1024 * 1024;
 /// How long a program may take that only answers a question.
 pub const ASKING: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// When a file last changed, in seconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// Its bytes, or what somebody set with `touch`.
-    pub modified: i64,
-    /// Its bytes, owner, mode or names: nobody can set that.
-    pub changed: i64,
-}
-
 /// The read-only view of a host or of a tree.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -102,8 +93,8 @@ fn rights(account: &Account) -> Identity {
 
 /// What was read of the host, as resources see it.
 fn seen(DirEntry { stat, bytes }: DirEntry) -> Seen {
-    let Stat { kind, mode, uid, gid, links, identity, changed, .. } = stat;
-    Seen { kind, bytes, mode, uid, gid, links, identity, changed, resolved: None }
+    let Stat { kind, mode, uid, gid, links, identity, modified, changed, .. } = stat;
+    Seen { kind, bytes, mode, uid, gid, links, identity, modified, changed, resolved: None }
 }
 
 /// The user id of this process: whoever prepares a tree owns what is in it.

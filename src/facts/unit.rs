@@ -38,7 +38,7 @@ impl Facts<'_> {
     pub fn unit_seen(&self) -> Result<Option<UnitState>> {
         let mut read = None;
         for directory in GENERATED {
-            read = read.max(self.times(Path::new(directory))?.map(|times| times.modified));
+            read = read.max(self.stat(Path::new(directory))?.map(|seen| seen.modified.0));
         }
         let changed = self.unit_changed()?;
         if read.is_none_or(|read| read <= changed) {
@@ -56,12 +56,12 @@ impl Facts<'_> {
         let mut changed = 0;
         for directory in UNIT_DIRECTORIES.map(Path::new) {
             for directory in [directory, &directory.join(format!("{UNIT}.d"))] {
-                changed = changed.max(self.times(directory)?.map_or(0, |times| times.modified));
+                changed = changed.max(self.stat(directory)?.map_or(0, |seen| seen.modified.0));
             }
-            changed = changed.max(self.times(&directory.join(UNIT))?.map_or(0, |times| times.changed));
+            changed = changed.max(self.stat(&directory.join(UNIT))?.map_or(0, |seen| seen.changed.0));
         }
         for path in drop_ins(self)?.values() {
-            changed = changed.max(self.times(path)?.map_or(0, |times| times.changed));
+            changed = changed.max(self.stat(path)?.map_or(0, |seen| seen.changed.0));
         }
         Ok(changed)
     }

@@ -294,6 +294,7 @@ mod tests {
                 gid: 0,
                 links: 1,
                 identity: (1, 2),
+                modified: (0, 0),
                 changed: (0, 0),
                 resolved: None,
             }),

@@ -361,8 +361,9 @@ impl PathHistory<'_> {
         };
         let (uid, gid) = self.live.ids(&link.restored_owner(side))?.unwrap_or_default();
         let (kind, mode) = (link.kind(), side.mode);
+        let (identity, modified, changed) = Default::default();
         let thing =
-            Seen { kind, bytes, mode, uid, gid, links: 1, identity: (0, 0), changed: (0, 0), resolved: None };
+            Seen { kind, bytes, mode, uid, gid, links: 1, identity, modified, changed, resolved: None };
         let mode = link.kept_mode(&thing, side);
         Ok(Some(Seen { mode, ..thing }))
     }
