@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::{Cli, Command, Environment};
 use crate::facts::MOST_BYTES;
 use crate::fault::{self, fault};
-use crate::profile::suggest;
+use crate::profile::did_you_mean;
 use crate::report::text::escape_json;
 use crate::report::{DetailLevel, Remark, Report};
 use crate::resource;
@@ -141,12 +141,11 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
     let mut line = vec![String::from("runner-prep"), String::from("apply")];
     for (name, value) in arguments {
         let Some((_, option)) = options.iter().find(|(known, _)| known == name) else {
-            let near = suggest(name, &names).map(|near| format!("; did you mean {near}?"));
             return Err(fault(
                 "usage",
                 format!(
                     "Unsupported parameters for (runner_prep) module: {name}{}",
-                    near.unwrap_or_default()
+                    did_you_mean(name, &names)
                 ),
                 mend!("Supported parameters include: {}", names.join(", ")),
             ));

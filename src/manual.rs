@@ -8,7 +8,7 @@ use clap_mangen::Man;
 
 use crate::cli::{Cli, examples};
 use crate::fault::fault;
-use crate::profile::suggest;
+use crate::profile::did_you_mean;
 
 /// What the page of the program says after its options, as roff.
 const MORE: &str = include_str!("manual.roff");
@@ -44,10 +44,9 @@ pub fn page(command: Option<&str>) -> Result<String> {
     else {
         let names = names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let near = suggest(name, &names).map(|near| format!("; did you mean {near}?"));
         return Err(fault(
             "usage",
-            format!("there is no command {name}{}", near.unwrap_or_default()),
+            format!("there is no command {name}{}", did_you_mean(name, &names)),
             mend!("the commands are {}", names.join(", ")),
         ));
     };

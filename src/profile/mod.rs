@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use toml_edit::Document;
 
 use crate::fault::fault;
-pub use position::suggest;
 use position::{Excerpt, Quoted};
+pub use position::{did_you_mean, suggest};
 pub use source::ProfileSource;
 use source::section;
 use store::built_in;
@@ -215,10 +215,9 @@ fn find(name: &str, store: &dyn ProfileStore) -> Result<ProfileSource> {
     }
     let names = names(&store.names().unwrap_or_default());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let hint = suggest(name, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Err(fault(
         "profile-unknown",
-        format!("there is no profile {name}{hint}"),
+        format!("there is no profile {name}{}", did_you_mean(name, &names)),
         mend!("see what there is: $ runner-prep profile list; local ones lie in {}", DIRECTORY),
     ))
 }

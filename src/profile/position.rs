@@ -236,6 +236,11 @@ pub fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     near.filter(|(distance, known)| *distance <= 1.max(known.len() / 3)).min().map(|(_, known)| known)
 }
 
+/// The end of a sentence about a word that is not known; empty where no known one is near.
+pub fn did_you_mean(word: &str, known: &[&str]) -> String {
+    suggest(word, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

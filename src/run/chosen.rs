@@ -11,10 +11,9 @@ pub(super) fn kinds(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
     let kinds = resource::names();
     for name in selection.only.iter().chain(&selection.skip) {
         if !kinds.contains(&name.as_str()) {
-            let near = profile::suggest(name, &kinds).map(|near| format!("; did you mean {near}?"));
             return Err(fault(
                 "kind-unknown",
-                format!("there is no kind of resource {name:?}{}", near.unwrap_or_default()),
+                format!("there is no kind of resource {name:?}{}", profile::did_you_mean(name, &kinds)),
                 mend!("the kinds are {}", kinds.join(", ")),
             ));
         }
