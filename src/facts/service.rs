@@ -166,11 +166,7 @@ impl Service {
     /// # Errors
     /// When a file with settings can't be read.
     pub fn variables(&self, facts: &Facts<'_>) -> Result<BTreeSet<String>> {
-        let mut words = self.environment.clone();
-        for path in &self.environment_files {
-            let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
-            words.extend(file.text().lines().flat_map(split));
-        }
+        let words = self.environment(facts)?;
         Ok(words.iter().filter_map(|word| Some(word.split_once('=')?.0.to_owned())).collect())
     }
 
@@ -179,15 +175,17 @@ impl Service {
     /// # Errors
     /// When a file with settings can't be read.
     pub fn variable(&self, name: &str, facts: &Facts<'_>) -> Result<Option<String>> {
-        // The later ones win, and all of them over the unit (systemd.exec(5)).
-        for path in self.environment_files.iter().rev() {
+        Ok(value_of(name, &self.environment(facts)?))
+    }
+
+    /// Its environment: the later ones win, and all files over the unit (systemd.exec(5)).
+    fn environment(&self, facts: &Facts<'_>) -> Result<Vec<String>> {
+        let mut words = self.environment.clone();
+        for path in &self.environment_files {
             let Some(file) = facts.file(path, MOST_BYTES)? else { continue };
-            let text = file.text();
-            if let Some(value) = text.lines().rev().find_map(|line| value_of(name, &split(line))) {
-                return Ok(Some(value));
-            }
+            words.extend(file.text().lines().flat_map(split));
         }
-        Ok(value_of(name, &self.environment))
+        Ok(words)
     }
 
     /// What a command line says, without a unit.
