@@ -18,7 +18,7 @@ const DOTFILES: [&str; 7] =
     [".bash_logout", ".bash_profile", ".bash_login", ".profile", ".bashrc", ".condarc", ".rvmrc"];
 
 /// The programs that jobs call by name.
-const PROGRAMS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
+pub(super) const PROGRAMS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
 
 /// Marks our lines in what the account's own files may print.
 const MARK: &str = "runner-prep-finds:";

@@ -18,9 +18,6 @@ use crate::runner_config::Runner;
 /// Where programs are found when nobody says otherwise.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
-/// What jobs of the shell executor call.
-const OF_JOBS: [&str; 4] = ["git", "ssh", "rsync", "docker"];
-
 pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let mut wanted = Vec::new();
     let mut want = |program: &'static str, is_wanted: bool| {
@@ -65,7 +62,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         };
         findings.problem(&code, format!("{program} is not installed"), &repair);
     }
-    let of_jobs = wanted.into_iter().filter(|name| OF_JOBS.contains(name) && !missing.contains(name));
+    let of_jobs = wanted.into_iter().filter(|name| login::PROGRAMS.contains(name) && !missing.contains(name));
     if let Login::Good(found) = login::tried(context)? {
         let hidden: Vec<&str> = of_jobs.filter(|name| !found.iter().any(|one| one == name)).collect();
         let by_line = if hidden.is_empty() { None } else { login::hides(context, &hidden) };
