@@ -118,7 +118,7 @@ impl ConfigComparison<'_> {
                 return self.plan_value(at, item, &wanted);
             }
             Setting::Scalar(wanted) => {
-                let now = item.and_then(scalar);
+                let now = item.and_then(Item::as_value).and_then(Scalar::of);
                 let is_same = match (at.kind(), &now, wanted) {
                     // gitlab-runner writes `15m0s` where it read `15m`.
                     (Some(Type::Duration), Some(now), Scalar::String(wanted)) => {
@@ -339,9 +339,4 @@ fn is_replaced(key: &str, found: &str, wanted: &str) -> bool {
         }
         _ => false,
     }
-}
-
-fn scalar(item: &Item) -> Option<Scalar> {
-    let text = || item.as_str().map(Scalar::from);
-    item.as_bool().map(Scalar::Bool).or_else(|| item.as_integer().map(Scalar::Integer)).or_else(text)
 }
