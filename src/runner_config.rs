@@ -110,6 +110,12 @@ pub struct Runner<'a> {
     pub table: &'a dyn TableLike,
 }
 
+/// How people are told of a runner: `runners[0] "name"`.
+pub fn title(index: usize, name: Option<&str>) -> String {
+    let name = name.map(|name| format!(" {name:?}")).unwrap_or_default();
+    format!("{RUNNERS}[{index}]{name}")
+}
+
 /// All runners of a file.
 ///
 /// # Errors
@@ -249,10 +255,7 @@ impl<'a> Runner<'a> {
 
     /// For people: `runners[0] "name"`.
     pub fn title(&self) -> String {
-        match self.text("name") {
-            Some(name) => format!("runners[{}] {name:?}", self.index),
-            None => format!("runners[{}]", self.index),
-        }
+        title(self.index, self.text("name"))
     }
 
     /// The `[runners.docker]` table; what is not a table counts as none.

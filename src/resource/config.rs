@@ -29,7 +29,7 @@ use crate::runner_config::{
     self, AUTHORITY, DOCKER, IMAGE, RUNNERS, Runner, SERVICES, USUAL_PATH, is_usual_daemon,
 };
 use crate::text::position::TextError;
-use crate::text::toml_patch::{self, Scalar, Toml};
+use crate::text::toml_patch::{self, Toml};
 use diff::ConfigDiff;
 
 /// The values that a profile wants, and the file that they were last planned into.
@@ -161,12 +161,9 @@ impl ConfigSection {
 
     /// A runner that is right from the start would start containers with the usual daemon of the host.
     pub fn wants_usual_daemon(&self) -> bool {
-        let host = match self.setting(DOCKER, "host") {
-            Some(Setting::Scalar(Scalar::String(host))) => Some(host.as_str()),
-            _ => None,
-        };
+        let host = self.setting(DOCKER, "host").and_then(|host| host.texts().first());
         let is_docker = self.is_for_docker() && self.executors.iter().any(|name| name == "docker");
-        is_docker && host.is_none_or(is_usual_daemon)
+        is_docker && host.is_none_or(|host| is_usual_daemon(host))
     }
 
     /// No runner is there to be configured: say how to register one that is right from the start. Where the one that is

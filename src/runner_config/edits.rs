@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{RUNNERS, host_names};
+use super::{RUNNERS, host_names, title};
 use crate::change::ValueChange;
 use crate::text::toml_patch::{Scalar, Step, Toml, View};
 
@@ -152,15 +152,7 @@ impl KnownRunner {
 
     /// `runners[0] "name"`, as a plan names it.
     pub fn title(&self) -> String {
-        title(self.index, self.words[2].as_ref())
-    }
-}
-
-/// `runners[0] "name"`, as a plan names it.
-pub fn title(index: usize, name: Option<&Scalar>) -> String {
-    match name {
-        Some(Scalar::String(name)) => format!("{RUNNERS}[{index}] {name:?}"),
-        _ => format!("{RUNNERS}[{index}]"),
+        title(self.index, self.words[2].as_ref().and_then(Scalar::text))
     }
 }
 
@@ -183,10 +175,7 @@ impl FormerService {
 
     /// A service of a document.
     pub fn of(index: usize, service: View<'_>) -> Self {
-        let text = |key| match scalar(service, key) {
-            Some(Scalar::String(text)) => Some(text),
-            _ => None,
-        };
+        let text = |key| Some(scalar(service, key)?.text()?.to_owned());
         Self { index, words: Self::KEYS.map(text) }
     }
 
@@ -204,10 +193,7 @@ impl FormerService {
                 service(&edit.path) == Some(self.index) && edit.path.last() == Some(&Step::from(*key))
             };
             if let Some(edit) = values.iter().find(is_it) {
-                *word = match &edit.after {
-                    Some(Scalar::String(text)) => Some(text.clone()),
-                    _ => None,
-                };
+                *word = edit.after.as_ref().and_then(Scalar::text).map(str::to_owned);
             }
         }
         after.names()

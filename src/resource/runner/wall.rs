@@ -4,7 +4,6 @@ use crate::change::Notes;
 use crate::resource::settings::{ConfigSection, Setting};
 use crate::runner_config::{DOCKER, Exposure, Grant, Runner, Volume, allows_anybody, exposures};
 use crate::text::glob;
-use crate::text::toml_patch::Scalar;
 
 /// The list whose services are privileged.
 pub(super) const LIST: &str = "allowed_privileged_services";
@@ -25,11 +24,7 @@ pub(super) fn is_wanted(config: &ConfigSection) -> bool {
 
 /// What a profile wants of a key of `[runners.docker]`, as texts.
 fn texts(config: &ConfigSection, key: &str) -> Vec<String> {
-    match config.setting(DOCKER, key) {
-        Some(Setting::List(list) | Setting::Words(list)) => list.clone(),
-        Some(Setting::Scalar(Scalar::String(text))) => vec![text.clone()],
-        _ => Vec::new(),
-    }
+    config.setting(DOCKER, key).map(Setting::texts).unwrap_or_default().to_vec()
 }
 
 /// True for an element of an allow-list of privileged services that opens what the profile closes.

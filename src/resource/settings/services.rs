@@ -3,7 +3,6 @@
 use super::setting::Setting;
 use super::value::objection;
 use crate::runner_config::host_names;
-use crate::text::toml_patch::Scalar;
 
 /// A wanted service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +14,8 @@ pub(in crate::resource) struct GivenService {
 impl GivenService {
     /// The text at a key.
     pub(in crate::resource) fn text(&self, key: &str) -> &str {
-        match self.keys.iter().find(|(name, _)| name == key) {
-            Some((_, Setting::Scalar(Scalar::String(text)))) => text,
-            _ => "",
-        }
+        let found = self.keys.iter().find(|(name, _)| name == key);
+        found.and_then(|(_, setting)| setting.texts().first()).map_or("", String::as_str)
     }
 
     /// The host names that jobs reach it by.

@@ -18,6 +18,15 @@ pub(in crate::resource) enum Setting {
 }
 
 impl Setting {
+    /// The text that it is, or the elements of the list.
+    pub(in crate::resource) fn texts(&self) -> &[String] {
+        match self {
+            Self::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
+            Self::List(list) | Self::Words(list) => list,
+            Self::Scalar(_) => &[],
+        }
+    }
+
     /// True for what gitlab-runner assumes where this key is absent.
     pub(in crate::resource) fn is_default(&self, section: &str, key: &str) -> bool {
         match self {

@@ -54,16 +54,8 @@ enum Strings {
     Many(Vec<String>),
 }
 
-fn texts(setting: &Setting) -> &[String] {
-    match setting {
-        Setting::Scalar(Scalar::String(text)) => std::slice::from_ref(text),
-        Setting::List(list) | Setting::Words(list) => list,
-        Setting::Scalar(_) => &[],
-    }
-}
-
 fn no_nul(key: &str, setting: &Setting) -> Option<String> {
-    let text = texts(setting).iter().find(|text| text.contains('\0'))?;
+    let text = setting.texts().iter().find(|text| text.contains('\0'))?;
     Some(format!("`{key}`: {text:?} has a NUL in it, which no program can be given"))
 }
 
@@ -72,7 +64,7 @@ pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
     if let Some(why) = no_nul(key, setting) {
         return Some(why);
     }
-    let texts = texts(setting);
+    let texts = setting.texts();
     let names_a_variable = |text: &String| {
         let name = text.split_once('=').map_or("", |(name, _)| name);
         !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control())

@@ -88,6 +88,14 @@ impl Scalar {
         }
     }
 
+    /// The text that it is.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// What [`fmt::Display`] wrote; `None` for any other text.
     pub fn read(notation: &str) -> Option<Self> {
         Self::of(&notation.parse().ok()?)

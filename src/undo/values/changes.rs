@@ -195,10 +195,7 @@ impl Changes {
             }
             target.resize(target.len().max(index + 1), None);
             if let Some(word) = target.get_mut(index) {
-                *word = match history.target() {
-                    Some(Scalar::String(word)) => Some(word.clone()),
-                    _ => None,
-                };
+                *word = history.target().and_then(Scalar::text).map(str::to_owned);
             }
         }
         while target.last() == Some(&None) {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::runner_config::RUNNERS;
-use crate::runner_config::edits::{KnownRunner, RecordedEdit, below, title};
+use crate::runner_config::edits::{KnownRunner, RecordedEdit, below};
+use crate::runner_config::{RUNNERS, title};
 use crate::text::toml_patch::{Scalar, Step, View, dotted};
 
 /// A runner of the live document; without a number it is what stands outside of all.
@@ -29,7 +29,7 @@ impl<'d> LiveRunner<'d> {
     pub(super) fn name(&self, path: &[Step]) -> String {
         let Some(index) = self.index else { return dotted(path) };
         let name = self.at(&["name".into()]).scalar().flatten();
-        format!("{}: {}", title(index, name.as_ref()), dotted(path))
+        format!("{}: {}", title(index, name.as_ref().and_then(Scalar::text)), dotted(path))
     }
 }
 
