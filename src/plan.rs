@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::change::{AccountOp, Change, FileKind, Harm, Note, Notes, Op, Place, Seen, Swap};
 use crate::facts::{Facts, programs};
-use crate::fault::{AtHome, fault, look_and_move, make_home};
+use crate::fault::{fault, look_and_move, make_home};
 use crate::resource::{Context, Wanted};
 
 /// All that is to be done, and what is to be said beside it.
@@ -210,7 +210,7 @@ fn check_home(changes: &[Change], context: &Context<'_>) -> Result<()> {
     Err(fault(
         "home-missing",
         format!("the home directory {home} of {name} does not exist, and {} belongs in it", change.id),
-        make_home(name, account.gid, &target.home, AtHome::Nothing),
+        make_home(name, account.gid, &target.home, context.facts.where_home_is_missing(&target.home)?),
     ))
 }
 

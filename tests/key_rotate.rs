@@ -317,4 +317,12 @@ fn a_key_that_was_pasted_gets_the_form_that_ssh_wants() {
         host.prep(&["check", "--profile", "shell"]).ok();
     }
     assert!(unread >= 3, "this ssh reads all but {unread}");
+    // Of what is whole, and ssh does not know, no other form is told.
+    host.sh("printf '%s\\n' '-----BEGIN PRIVATE KEY-----' MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC \\
+         '-----END PRIVATE KEY-----' >/home/gitlab-runner/.ssh/id_ed25519")
+        .ok();
+    if host.sh(reads).status != 0 {
+        let run = host.prep(&["apply", "--profile", "shell"]);
+        run.exit(2).says("is not an SSH private key").says("mv -T").says_not("sed ");
+    }
 }

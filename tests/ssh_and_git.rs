@@ -26,7 +26,7 @@ const fn case(name: &'static str, before: &'static str, exit: i32, code: &'stati
 
 /// Puts everything back that a case of ssh may have changed. A case begins without host keys.
 const AFRESH: &str = "cd /home/gitlab-runner
-chmod 0755 /etc/ssh; rm -rf /etc/ssh/ssh_known_hosts* /etc/ssh/ssh_config.d /srv/hosts /srv/keys .ssh; cp /root/ssh_config /etc/ssh/ssh_config
+chmod 0755 /etc/ssh; setfacl -b /etc/ssh; rm -rf /etc/ssh/ssh_known_hosts* /etc/ssh/ssh_config.d /srv/hosts /srv/keys .ssh; cp /root/ssh_config /etc/ssh/ssh_config
 cp -a /root/dot-ssh .ssh; mkdir -m 0755 /etc/ssh/ssh_config.d /srv/hosts; rm -f /run/asked
 own() { install -o gitlab-runner -g gitlab-runner -m 0600 /dev/stdin \".ssh/$1\"; }
 right() { echo \"$1 $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\"; }
@@ -68,6 +68,20 @@ const HOSTS: &[Case] = &[
     case(
         "link to a shut directory",
         "mkdir -m 0700 /srv/hosts/x; touch /srv/hosts/x/all; ln -s /srv/hosts/x/all /etc/ssh/ssh_known_hosts",
+        3,
+        "host-keys-shut",
+        false,
+    ),
+    case(
+        "a file that an access list keeps from the account",
+        "right git.example.com >/etc/ssh/ssh_known_hosts; chmod 0644 /etc/ssh/ssh_known_hosts; setfacl -m u:gitlab-runner:--- /etc/ssh/ssh_known_hosts",
+        3,
+        "host-keys-shut",
+        false,
+    ),
+    case(
+        "a directory that an access list keeps from the account",
+        "setfacl -m u:gitlab-runner:--- /etc/ssh",
         3,
         "host-keys-shut",
         false,
@@ -685,6 +699,42 @@ const KEYS: &[Case] = &[
     case("a first key that is none", "echo zzz-no-key-at-all | own id_rsa", 0, "ssh-key-passed-over", true),
     case("a first key of root's", "install -m 0600 /root/taken .ssh/id_rsa", 0, "ssh-key-passed-over", true),
     case(
+        "a first key that others can read",
+        "install -o gitlab-runner -g gitlab-runner -m 0644 /root/taken .ssh/id_rsa",
+        0,
+        "ssh-keys-several",
+        true,
+    ),
+    case(
+        "a first key of root's that everybody can read, another project's",
+        "install -m 0644 /root/taken .ssh/id_rsa",
+        0,
+        "ssh-keys-several",
+        false,
+    ),
+    case(
+        "a key of root's that the account may read",
+        "chown root .ssh/id_ed25519; chmod 0640 .ssh/id_ed25519",
+        0,
+        "foreign-owner",
+        true,
+    ),
+    case(
+        "a public half that is a directory",
+        "rm .ssh/id_ed25519.pub; mkdir .ssh/id_ed25519.pub",
+        0,
+        "ssh-key-passed-over",
+        true,
+    ),
+    case(
+        "a public half that is kept from the account",
+        "chown root: .ssh/id_ed25519.pub; chmod 0600 .ssh/id_ed25519.pub",
+        0,
+        "ssh-key-passed-over",
+        true,
+    ),
+    case("a public half of two names", "ln .ssh/id_ed25519.pub .ssh/copy", 0, "ssh-key-passed-over", true),
+    case(
         "a key under another name",
         "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub",
         3,
@@ -1180,6 +1230,20 @@ const GIT: &[Case] = &[
         "printf '[include]\\n\\tpath = id\\n' | own .gitconfig; printf '[include]\\n\\tpath = ~/.gitconfig\\n' | own id",
         2,
         "git-config-circle",
+        false,
+    ),
+    case(
+        "an include of a link to what includes it",
+        "printf '[core]\\n[include]\\n\\tpath = id\\n' | own .gitconfig; ln -s .gitconfig id",
+        2,
+        "git-config-circle",
+        false,
+    ),
+    case(
+        "an include with a name that is too long",
+        "printf '[core]\\n[include]\\n\\tpath = %0300d\\n' 0 | own .gitconfig",
+        2,
+        "git-config-kind",
         false,
     ),
     case(

@@ -20,7 +20,7 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         findings.problem(
             "home-missing",
             format!("{user} has no home: {path} does not exist"),
-            repair(AtHome::Nothing),
+            repair(context.facts.where_home_is_missing(&account.home)?),
         );
         return Ok(());
     };

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::DoctorContext;
 use crate::change::FileKind;
 use crate::facts::ssh::{Client, HostKeyFiles, SshVerdict};
-use crate::fault::move_aside;
+use crate::fault::{self, Nature, move_aside};
 use crate::finding::Findings;
 use crate::resource::weakness;
 use crate::text::key_pair::{self, Inspection, public_line};
@@ -24,15 +24,14 @@ const USUAL_RSA_BITS: u32 = 3072;
 /// Types and sizes. What servers refuse is told with the profile's own key.
 pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = context.account() else { return Ok(()) };
-    let mut paths = Vec::new();
+    // What is kept from the account is told with the profile's own key.
+    let look = |name: &str, end: &str| match context.facts.home_file(account, &format!("{SSH}/{name}{end}")) {
+        Err(error) if fault::is(&error, Nature::Foreign) => Ok(None),
+        seen => seen,
+    };
     for name in NAMES {
-        paths.extend([format!("{SSH}/{name}"), format!("{SSH}/{name}.pub")]);
-    }
-    let asked: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let seen = context.facts.home(account, &asked)?;
-    for (name, pair) in NAMES.iter().zip(seen.chunks(2)) {
-        let [private, public] = pair else { continue };
-        let Some(private) = private.as_ref().filter(|seen| seen.kind == FileKind::Regular) else { continue };
+        let Some(private) = look(name, "")?.filter(|seen| seen.kind == FileKind::Regular) else { continue };
+        let public = look(name, ".pub")?;
         let path = account.home.join(SSH).join(name);
         let key = match key_pair::inspect(&private.bytes) {
             Inspection::OpenSsh { public, .. } => Some(public.key().clone()),
@@ -41,7 +40,7 @@ pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> 
             }
         };
         let aside = move_aside(&account.name, &path);
-        if *name == "id_dsa" {
+        if name == "id_dsa" {
             findings.note(
                 "ssh-key-dsa",
                 format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::home_reads::unreadable;
 use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, name_services, package, programs, rights, seen};
 use crate::change::{FileKind, Owner, Place, Seen};
-use crate::fault::{self, Nature};
+use crate::fault::{self, AtHome, Nature};
 use crate::keys::Version;
 use crate::repair::Repair;
 use crate::sys::accounts;
@@ -94,6 +94,14 @@ impl Facts<'_> {
     /// What lies at an absolute path itself, no link followed, without its bytes.
     pub fn entry(&self, path: &Path) -> Result<Option<Seen>> {
         self.look(path, false)
+    }
+
+    /// What lies where a home should be that is not there: a link may, which leads to nothing.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn where_home_is_missing(&self, home: &Path) -> Result<AtHome> {
+        Ok(self.entry(home)?.map_or(AtHome::Nothing, |_| AtHome::Other))
     }
 
     /// The names in a directory; empty when it does not exist.

@@ -1,6 +1,6 @@
 //! What every resource is asked for, and what it may ask: the host, the account, the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -56,14 +56,27 @@ impl Context<'_> {
 
     /// A command that changes what lies at a path, which is its last word. With the account's rights, where anybody but
     /// root has a hand in it: root would follow the links that are laid there, and files of the account name paths.
-    pub(super) fn command_at(&self, command: &str, path: &std::path::Path) -> String {
+    pub(super) fn command_at(&self, command: &str, path: &Path) -> String {
         let command = format!("{command} {}", quoted(path));
         if self.is_of_root(path) { command } else { self.as_account(&command) }
     }
 
     /// True for a path outside the account's home which nobody but root can change, and nothing on the way to it.
-    pub(super) fn is_of_root(&self, path: &std::path::Path) -> bool {
+    pub(super) fn is_of_root(&self, path: &Path) -> bool {
         !path.starts_with(&self.target.home) && matches!(self.facts.distrust(path), Ok(None))
+    }
+
+    /// What lets the account read a file, or come through a directory: `chmod`, but where the mode lets everybody do so
+    /// already, and an access list says otherwise of this account.
+    pub(super) fn opening(&self, path: &Path, chmod: String) -> Repair {
+        let mode = self.facts.stat(path).ok().flatten().map_or(0, |seen| match seen.kind {
+            FileKind::Directory => seen.mode | 0o666,
+            _ => seen.mode | 0o333,
+        });
+        if mode & 0o777 != 0o777 {
+            return run(chmod);
+        }
+        run(self.command_at(&format!("setfacl -m u:{}:rX", self.target.name), path))
     }
 
     /// The command that puts a line first in the account's configuration of ssh, where the first word on a thing counts.

@@ -4,6 +4,7 @@
 
 mod effective;
 mod judge;
+mod login;
 mod reach;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen, Shown};
 use crate::facts::MOST_BYTES;
-use crate::fault::{fault, look_and_move_aside, quoted};
+use crate::fault::{self, Nature, fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
 use effective::{EffectiveConfig, EffectiveValue, invalid, is_shut};
@@ -79,25 +80,7 @@ impl Resource for Git {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
         notes.call("git");
         let target = context.target;
-        let mut seen = context.home(&FILES)?;
-        for (name, seen) in FILES.iter().zip(&seen) {
-            if let Some(seen) = seen.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1)
-            {
-                let path = target.home.join(name);
-                return Err(fault(
-                    "git-config-kind",
-                    format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
-                    look_and_move_aside(&target.name, &path),
-                ));
-            }
-        }
-        // In a directory that the account locked itself out of nothing is for git.
-        if let (Some(account), Some(Some(first))) = (&target.account, seen.first()) {
-            let path = target.home.join(FILES[0]);
-            if !is_shut(context, first) && context.facts.shut_out(account, &path)?.is_some() {
-                seen[0] = None;
-            }
-        }
+        let seen = own_files(context)?;
         let system = context.facts.file(Path::new(SYSTEM), MOST_BYTES)?;
         let tops: Vec<(PathBuf, Option<&Seen>)> = std::iter::once((PathBuf::from(SYSTEM), system.as_ref()))
             // What the account locked itself out of git passes over.
@@ -134,6 +117,10 @@ impl Resource for Git {
         self.tell_kept(context, &email, notes);
         if missing.is_empty() {
             notes.right("git", "user.name and user.email have values");
+            return Ok(Vec::new());
+        }
+        if login::identifies(context)? {
+            notes.right("git", "jobs have an identity by their login files");
             return Ok(Vec::new());
         }
         // Where `git config --global` writes: the second file only if it is the only one, or if it includes what gives
@@ -198,6 +185,41 @@ impl Git {
             );
         }
     }
+}
+
+/// The account's own files, as far as git reads them.
+fn own_files(context: &Context<'_>) -> Result<Vec<Option<Seen>>> {
+    let target = context.target;
+    let mut seen = context.home(&FILES);
+    // git passes over the first one in a directory where the account may not go.
+    if let (Err(error), Some(account)) = (&seen, &target.account) {
+        let first = target.home.join(FILES[0]);
+        if fault::is(error, Nature::Foreign)
+            && context.facts.shut_out(account, &first)?.is_some_and(|shut| shut != first)
+        {
+            let second = context.home(&FILES[1..])?;
+            seen = Ok(std::iter::once(None).chain(second).collect());
+        }
+    }
+    let mut seen = seen?;
+    for (name, seen) in FILES.iter().zip(&seen) {
+        if let Some(seen) = seen.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1) {
+            let path = target.home.join(name);
+            return Err(fault(
+                "git-config-kind",
+                format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
+                look_and_move_aside(&target.name, &path),
+            ));
+        }
+    }
+    // In a directory that the account locked itself out of nothing is for git.
+    if let (Some(account), Some(Some(first))) = (&target.account, seen.first()) {
+        let path = target.home.join(FILES[0]);
+        if !is_shut(context, first) && context.facts.shut_out(account, &path)?.is_some() {
+            seen[0] = None;
+        }
+    }
+    Ok(seen)
 }
 
 /// The command that gives a key another value: in the account's file that has it, else in the one that is read last.

@@ -196,6 +196,13 @@ impl Resource for KnownHosts {
                 seen.mode, context.target.name
             )
         };
+        // No mode shuts it then.
+        if let Some(seen) = before.as_ref().filter(|seen| shut && meta.mode == seen.mode) {
+            let path = place.path();
+            let repair = context.opening(&path, String::new());
+            notes.wait("host-keys-shut", format!("{place}: {}", shut_why(seen)), repair);
+            return Ok(Vec::new());
+        }
         let Some(merged) = merged else {
             let Some(before) = before.filter(|_| shut) else {
                 names.dedup();

@@ -102,7 +102,7 @@ impl Resource for SshKey {
         notes.call("ssh");
         let target = context.target;
         let tried = Tried::of(context)?;
-        let FoundKeys { directory, usable, weak, encrypted, mut broken } = match &target.account {
+        let FoundKeys { directory, usable, weak, open, encrypted, mut broken } = match &target.account {
             Some(account) => observe(context.facts, account, context.options.adopt, &tried.names)?,
             None => FoundKeys::default(),
         };
@@ -156,9 +156,20 @@ impl Resource for SshKey {
             return Ok(changes);
         };
         warn(context, &usable, &others, &encrypted, &broken, notes);
+        for (message, repair) in open {
+            notes.warn("ssh-keys-several", message, repair);
+        }
         let is_needed = !changes.is_empty() || is_needed(&usable, ids);
         let private = usable.private;
-        if private.mode & 0o077 != 0 || private.mode & 0o400 == 0 || Some((private.uid, private.gid)) != ids {
+        if let Some(repair) = usable.lent {
+            let place = target.place(&usable.name);
+            let what =
+                format!("{place} belongs to uid {}: it is left as it is, and jobs use it", private.uid);
+            notes.warn("foreign-owner", what, repair);
+        } else if private.mode & 0o077 != 0
+            || private.mode & 0o400 == 0
+            || Some((private.uid, private.gid)) != ids
+        {
             changes.push(change(
                 wrong_meta(&private, "0600"),
                 Op::Metadata { place: target.place(&usable.name), before: private, after: private_meta },
@@ -167,6 +178,7 @@ impl Resource for SshKey {
         let public_place = target.place(&format!("{}.pub", usable.name));
         let own = |seen: &Seen| ids.is_none_or(|(uid, _)| seen.uid == uid);
         match usable.public {
+            None if usable.odd.is_some() => {}
             Some(seen) if is_of(&usable.line, &seen) && own(&seen) => {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
                     changes.push(change(
@@ -221,7 +233,8 @@ fn is_needed(usable: &Usable, ids: Option<(u32, u32)>) -> bool {
         seen.mode & 0o022 != 0 || public_line(&seen.bytes).is_ok_and(|found| !found.same_key(line))
     };
     let of_other = ids.is_some_and(|(uid, _)| uid != private.uid);
-    private.mode & 0o477 != 0o400 || of_other || public.as_ref().is_some_and(is_wrong)
+    let is_unfit = usable.lent.is_none() && (private.mode & 0o477 != 0o400 || of_other);
+    is_unfit || public.as_ref().is_some_and(is_wrong)
 }
 
 impl SshKey {
@@ -299,6 +312,9 @@ fn warn(
     notes: &mut Notes,
 ) {
     let target = context.target;
+    if let Some(error) = &usable.odd {
+        notes.warn("ssh-key-passed-over", format!("{error:#}; jobs do without it"), fault::repair(error));
+    }
     for name in encrypted {
         notes.warn(
             "ssh-key-encrypted",

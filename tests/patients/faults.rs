@@ -135,6 +135,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     ),
     problem("no home", &[Rename("/home/gitlab-runner", "/home/gone")], "home-missing"),
     problem(
+        "a home that is a link to nothing",
+        &[Rename("/home/gitlab-runner", "/home/gone"), Link("/home/gitlab-runner", "/srv/nothing")],
+        "home-missing",
+    ),
+    problem(
         "home is a file",
         &[Rename("/home/gitlab-runner", "/home/gone"), Put("/home/gitlab-runner", "")],
         "home-unusable",
@@ -175,7 +180,19 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         ],
         "ssh-key-configured",
     ),
-    note("two keys", &[Put("/home/gitlab-runner/.ssh/id_ecdsa", SECOND_KEY)], "ssh-keys-several"),
+    note(
+        "two keys",
+        &[
+            Put("/home/gitlab-runner/.ssh/id_ecdsa", SECOND_KEY),
+            Mode("/home/gitlab-runner/.ssh/id_ecdsa", 0o600),
+        ],
+        "ssh-keys-several",
+    ),
+    note(
+        "a second key that others can read",
+        &[Put("/home/gitlab-runner/.ssh/id_ecdsa", SECOND_KEY)],
+        "ssh-keys-several",
+    ),
     note(
         "a first key that is none",
         &[Put("/home/gitlab-runner/.ssh/id_rsa", OLD_FORMAT)],

@@ -17,6 +17,9 @@ use crate::text::position::TextError;
 /// How deep git includes files before it gives up.
 const MOST_DEEP: usize = 10;
 
+/// The longest name of a file.
+const LONGEST_NAME: usize = 255;
+
 /// What a file counts for at least, each time that it is read. When all together are beyond `MOST_BYTES`, git itself is asked.
 const BLOCK: u64 = 4096;
 
@@ -178,17 +181,18 @@ impl<'a> EffectiveConfig<'a> {
                 ));
             }
         };
-        let is_circle = std::iter::successors(Some(chain), |one| one.above).any(|one| one.path == path);
+        let fatal = |why: &str| {
+            format!("{from}, line {line}: it includes {}, {why}: git gives up in every job", path.display())
+        };
+        let above = || std::iter::successors(Some(chain), |one| one.above).map(|one| one.path);
+        let is_circle = above().any(|one| one == path);
         if is_circle || chain.depth + 1 > MOST_DEEP {
             let why = if is_circle { "which includes it in turn" } else { "more than ten files deep" };
-            return Err(fault(
-                "git-config-circle",
-                format!(
-                    "{from}, line {line}: it includes {}, {why}: git gives up in every job",
-                    path.display()
-                ),
-                run(context.command_at(&format!("sed -i '{line}d'"), chain.path)),
-            ));
+            let take_out = run(context.command_at(&format!("sed -i '{line}d'"), chain.path));
+            return Err(fault("git-config-circle", fatal(why), take_out));
+        }
+        if path.iter().any(|name| name.len() > LONGEST_NAME) {
+            return Err(fault("git-config-kind", fatal("whose name is too long for a file"), without()));
         }
         let in_home = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
         let in_home = in_home.filter(|relative| !relative.is_empty());
@@ -222,14 +226,9 @@ impl<'a> EffectiveConfig<'a> {
         match seen {
             // git goes on without it.
             None => Ok(()),
-            Some(seen) if seen.kind == FileKind::Directory => Err(fault(
-                "git-config-kind",
-                format!(
-                    "{from}, line {line}: it includes {}, which is a directory: git gives up in every job",
-                    path.display()
-                ),
-                without(),
-            )),
+            Some(seen) if seen.kind == FileKind::Directory => {
+                Err(fault("git-config-kind", fatal("which is a directory"), without()))
+            }
             Some(seen) if seen.kind == FileKind::Regular => {
                 let chain = IncludeChain {
                     path: &path,
@@ -243,6 +242,13 @@ impl<'a> EffectiveConfig<'a> {
             Some(seen) => {
                 // git follows links.
                 let end = if seen.kind == FileKind::Link { context.facts.stat(&path)? } else { Some(seen) };
+                let is_end = |one: &Path| {
+                    let one = context.facts.stat(one).ok().flatten();
+                    end.as_ref().is_some_and(|end| one.is_some_and(|one| one.identity == end.identity))
+                };
+                if above().any(is_end) {
+                    return Err(fault("git-config-circle", fatal("a link to what includes it"), without()));
+                }
                 if let Some(harm) = end.and_then(|end| harm(end.kind, &path)) {
                     return Err(special(
                         context,
@@ -299,7 +305,7 @@ fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
     Err(fault(
         "git-config-shut",
         format!("{} can't be read by {}: git gives up in every job", path.display(), context.target.name),
-        run(context.command_at("chmod a+rX", &shut)),
+        context.opening(&shut, context.command_at("chmod a+rX", &shut)),
     ))
 }
 

@@ -55,7 +55,7 @@ impl JudgedFile<'_> {
         let (account, directory) = (&self.context.target.name, shut.display());
         let message =
             format!("{account} can't enter {directory}: ssh of its jobs finds no host key in {}", self.place);
-        let repair = run(format!("chmod {mode:04o} {}", quoted(shut)));
+        let repair = self.context.opening(shut, format!("chmod {mode:04o} {}", quoted(shut)));
         if all_known {
             notes.warn("host-keys-shut", message, repair);
         } else {
@@ -282,7 +282,7 @@ impl JudgedFile<'_> {
             SshVerdict::Shut(file, by) => notes.wait(
                 "host-keys-shut",
                 format!("{account} can't read {}, where ssh looks for keys of {host}", file.display()),
-                mend!("$ chmod a+rX {}", quoted(by)),
+                self.context.opening(by, format!("chmod a+rX {}", quoted(by))),
             ),
             SshVerdict::Endless(file, kind) => notes.wait(
                 "host-keys-not-read",

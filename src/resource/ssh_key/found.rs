@@ -25,6 +25,10 @@ pub(super) struct Usable {
     pub(super) name: String,
     pub(super) private: Seen,
     pub(super) public: Option<Seen>,
+    /// Why the public half is left as it is: it can't be looked at or replaced, which keeps no job from using the key.
+    pub(super) odd: Option<anyhow::Error>,
+    /// What to do about a key of somebody else's that the account may read, and ssh takes as it is.
+    pub(super) lent: Option<Repair>,
     pub(super) line: PublicLine,
 }
 
@@ -36,6 +40,8 @@ pub(super) struct FoundKeys {
     pub(super) usable: Vec<Usable>,
     /// Those that a job could use, and servers refuse.
     pub(super) weak: Vec<(Usable, Said)>,
+    /// Those that others can read, beside one of `usable`: ssh passes them over.
+    pub(super) open: Vec<Said>,
     pub(super) encrypted: Vec<String>,
     /// What is no key, or kept from the account: ssh passes it over.
     pub(super) broken: Vec<anyhow::Error>,
@@ -45,6 +51,27 @@ impl FoundKeys {
     /// The keys that jobs use, whether servers take them or not.
     pub(super) fn all(self) -> impl Iterator<Item = Usable> {
         self.usable.into_iter().chain(self.weak.into_iter().map(|(usable, _)| usable))
+    }
+
+    /// A key of the account's own that others can read ssh passes over. Made readable for the account alone it would come
+    /// before the one that jobs use: only where there is no other it is one to be used.
+    fn pass_over_open(&mut self, account: &Account) {
+        let is_open = |usable: &Usable| usable.lent.is_none() && usable.private.mode & 0o477 != 0o400;
+        let (open, right): (Vec<_>, Vec<_>) = self.usable.drain(..).partition(is_open);
+        let mut open = open.into_iter();
+        self.usable = if right.is_empty() { open.next().into_iter().collect() } else { right };
+        self.open.extend(open.map(|Usable { name, private, public, .. }| {
+            let path = account.home.join(name);
+            let aside = both_aside(&account.name, &path, public.is_some());
+            (
+                format!(
+                    "{} has mode {:04o}, for which ssh passes it over and goes on to the next key",
+                    path.display(),
+                    private.mode
+                ),
+                Repair::from("if nobody needs it, move it away: ") + aside,
+            )
+        }));
     }
 }
 
@@ -87,7 +114,7 @@ pub(super) fn observe(
             }
             Err(error) => return Err(error),
         };
-        let public = facts.home_file(account, &public_name)?;
+        let (public, odd) = public_half(facts, account, &public_name)?;
         if let Err(error) = check_regular(&private, &account.name, &path) {
             // What a directory is called ssh passes over.
             if private.kind == FileKind::Directory {
@@ -105,18 +132,24 @@ pub(super) fn observe(
         if let Some(public) = &public {
             check_regular(public, &account.name, &account.home.join(&public_name))?;
         }
-        if let Err(error) = check_owner(&private, account, &path, adopt) {
-            found.broken.push(error);
-            continue;
-        }
-        refuse_mount(facts, &private, account, name)?;
+        let lent = match check_owner(&private, account, &path, adopt) {
+            Ok(()) => {
+                refuse_mount(facts, &private, account, name)?;
+                None
+            }
+            Err(error) if is_readable(&private, account) => Some(fault::repair(&error)),
+            Err(error) => {
+                found.broken.push(error);
+                continue;
+            }
+        };
         match inspect_private(facts, account, &private, public.as_ref())? {
             PrivateFile::Encrypted => found.encrypted.push(name.clone()),
             // Somebody has to touch a token for it.
             PrivateFile::Public(line) if line.key().kind().starts_with("sk-") => {}
             PrivateFile::Public(line) => {
                 let weakness = weakness(line.key(), &account.name, &path, public.is_some());
-                let usable = Usable { name: name.clone(), private, public, line };
+                let usable = Usable { name: name.clone(), private, public, odd, lent, line };
                 match weakness {
                     Some(said) => found.weak.push((usable, said)),
                     None => found.usable.push(usable),
@@ -132,7 +165,28 @@ pub(super) fn observe(
             )),
         }
     }
+    found.pass_over_open(account);
     Ok(found)
+}
+
+/// Whether the mode of somebody else's file lets the account read it.
+fn is_readable(seen: &Seen, account: &Account) -> bool {
+    seen.mode & 0o004 != 0 || seen.mode & 0o040 != 0 && seen.gid == account.gid
+}
+
+/// The public half of a key, and why it is left as it is, if it is.
+fn public_half(
+    facts: &Facts<'_>,
+    account: &Account,
+    name: &str,
+) -> Result<(Option<Seen>, Option<anyhow::Error>)> {
+    match facts.home_file(account, name) {
+        Ok(Some(seen)) if seen.kind == FileKind::Directory || seen.links != 1 => {
+            Ok((None, check_regular(&seen, &account.name, &account.home.join(name)).err()))
+        }
+        Err(error) if fault::is(&error, Nature::Foreign) => Ok((None, Some(error))),
+        seen => Ok((seen?, None)),
+    }
 }
 
 /// What a private key file yields.
@@ -183,7 +237,8 @@ fn mended(bytes: &[u8], account: &Account, path: &Path) -> Option<Repair> {
     if !text.ends_with(b"\n") {
         text.push(b'\n');
     }
-    let is_key = matches!(key_pair::inspect(&text), Inspection::OpenSsh { .. } | Inspection::Foreign { .. });
+    let is_key = **text != *bytes
+        && matches!(key_pair::inspect(&text), Inspection::OpenSsh { .. } | Inspection::Foreign { .. });
     let sed = format!(
         "sudo -u {} sed -i -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' -e '/^-----BEGIN /,$!d' -e '$a\\' {}",
         account.name,

@@ -45,6 +45,10 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
     let Some(account) = &target.account else { return Ok(rotation) };
     let tried = Tried::of(context)?;
     for key in observe(context.facts, account, false, &tried.names)?.all() {
+        // What is in the way of the new key, or not ours to move.
+        if let Some(error) = key.odd {
+            return Err(error);
+        }
         if rotation.profile.is_empty() {
             let kind = if key.line.key().kind() == "ssh-rsa" { "rsa" } else { "ed25519" };
             let comment = Scalar::from(key.line.comment()).to_string();
