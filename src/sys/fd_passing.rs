@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use nix::fcntl::{OFlag, open};
+use rustix::io::retry_on_intr;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -71,14 +72,11 @@ impl Socket {
         let mut text = vec![0; MOST_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = loop {
+        let received = retry_on_intr(|| {
             let mut bytes = [IoSliceMut::new(&mut text)];
-            match rustix::net::recvmsg(&self.0, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Ok(received) => break received.bytes,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+            let received = rustix::net::recvmsg(&self.0, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            Ok(received.bytes)
+        })?;
         let mut handles = Vec::new();
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(sent) = message {
@@ -105,13 +103,10 @@ impl Socket {
     /// Wait for how it ended; `None` when the other side is gone.
     pub fn wait_for_answer(&self) -> Option<u8> {
         let mut code = [0];
-        loop {
-            match rustix::net::recv(&self.0, &mut code, RecvFlags::empty()) {
-                Ok((_, 1)) => return Some(code[0]),
-                Err(rustix::io::Errno::INTR) => {}
-                _ => return None,
-            }
-        }
+        let mut receive =
+            || rustix::net::recv(&self.0, &mut code, RecvFlags::empty()).map(|(_, count)| count);
+        let received = retry_on_intr(&mut receive);
+        (received == Ok(1)).then_some(code[0])
     }
 
     /// The end that this process has as its standard input, which then leads nowhere.
