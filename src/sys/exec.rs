@@ -29,6 +29,7 @@ use super::lock::Lock;
 use super::raw;
 use super::root::Root;
 use super::supposed::{Supposed, suppose};
+use super::waiting::Waiting;
 use crate::fault::Nature;
 
 /// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
@@ -331,12 +332,8 @@ fn stop(child: &mut Child) {
 
 /// Wait for the end of a child, at most until then; `None` where it lives on.
 pub fn end_of(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
-    loop {
-        match child.try_wait()? {
-            None if Instant::now() < deadline => super::waiting::rest(Duration::from_millis(2)),
-            status => return Ok(status),
-        }
-    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    Waiting::silent().until("a child to end", left, Duration::from_millis(2), || child.try_wait())
 }
 
 /// A program with an environment that has nothing of ours, to be started by a caller who minds its streams,

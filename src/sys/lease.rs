@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SIGURG};
@@ -133,16 +133,8 @@ impl Watch {
 
     /// Look for that long; true as soon as somebody came.
     pub(super) fn is_disturbed_within(&self, time: Duration) -> io::Result<bool> {
-        let end = Instant::now() + time;
-        loop {
-            if self.is_disturbed()? {
-                return Ok(true);
-            }
-            if Instant::now() >= end {
-                return Ok(false);
-            }
-            super::waiting::rest(Duration::from_millis(1));
-        }
+        let ask = || Ok::<_, io::Error>(self.is_disturbed()?.then_some(()));
+        Ok(Waiting::silent().until("somebody", time, Duration::from_millis(1), ask)?.is_some())
     }
 }
 

@@ -22,11 +22,11 @@ use crate::fault::fault;
 /// How often we look whether it is free.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Lock an open file for this handle alone (`flock(2)`), as long as it is open; false while another has it.
+/// Lock an open file for this handle (`flock(2)`), as long as it is open; false while another has it.
 ///
 /// Not nix's `Flock`: it panics when the kernel refuses to unlock at the end.
-pub(super) fn try_lock(file: &OwnedFd) -> io::Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+pub(super) fn try_lock(file: &OwnedFd, how: FlockOperation) -> io::Result<bool> {
+    match rustix::fs::flock(file, how) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
@@ -66,13 +66,10 @@ impl Lock {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = openat(dir, OsStr::new("lock"), flags, Mode::empty())?;
         let mut was_held = false;
-        let ask = || match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(Some(())),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {
-                was_held = true;
-                Ok(None)
-            }
-            Err(error) => Err(io::Error::from(error)),
+        let ask = || {
+            let is_free = try_lock(&fd, FlockOperation::NonBlockingLockShared)?;
+            was_held |= !is_free;
+            Ok::<_, io::Error>(is_free.then_some(()))
         };
         let ended = waiting.until("another runner-prep to end", patience, PAUSE, ask)?;
         Ok(was_held && ended.is_some())
@@ -90,7 +87,8 @@ impl Lock {
             .map_err(io::Error::from)
             .with_context(cannot)?;
         let what = format!("another runner-prep to end: {}", path.display());
-        let ask = || Ok::<_, io::Error>(try_lock(&fd)?.then_some(()));
+        let ask =
+            || Ok::<_, io::Error>(try_lock(&fd, FlockOperation::NonBlockingLockExclusive)?.then_some(()));
         match waiting.until(&what, patience, PAUSE, ask).with_context(cannot)? {
             Some(()) => Ok(Self { held: fd }),
             None => Err(fault(

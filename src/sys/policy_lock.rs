@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, openat};
 use nix::sys::stat::Mode;
+use rustix::fs::FlockOperation;
 
 use super::dir::{FileKind, Stat};
 use super::lock::{try_lock, whole_file};
@@ -48,7 +49,7 @@ impl PolicyLock {
             Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::ENOENT) => return Ok(None),
             Err(error) => return Err(io::Error::from(error)).with_context(cannot),
         };
-        if !try_lock(&handle).with_context(cannot)? {
+        if !try_lock(&handle, FlockOperation::NonBlockingLockExclusive).with_context(cannot)? {
             return busy();
         }
         // Of the open file, not of the process: closing another handle of the same file must not drop it.
