@@ -294,16 +294,9 @@ fn read(root: &Root, name: &DeploymentName) -> Result<Description> {
     if description.deployment.name == *name { Ok(description) } else { Err(unknown()) }
 }
 
-/// Nobody but root may have a hand in a file.
+/// Nobody but root may have a hand in a file, or in what leads to it.
 fn trust(root: &Root, path: &Path) -> Result<()> {
-    let cannot = || format!("cannot look at {}", path.display());
-    let found = root.walk(path, true).with_context(cannot)?.with_context(cannot)?;
-    let stat = found.dir.stat_entry(&found.name).with_context(cannot)?.with_context(cannot)?;
-    let reason = root
-        .untrusted(&found.dir)
-        .with_context(cannot)?
-        .or_else(|| root.distrust(&found.path(), (stat.uid, stat.gid, stat.mode)));
-    match reason {
+    match root.change_by_others(path).with_context(|| format!("cannot look at {}", path.display()))? {
         None => Ok(()),
         Some(reason) => Err(fault(
             "untrusted",
