@@ -12,7 +12,7 @@ use crate::apply::Leftovers;
 use crate::change::{Change, ChangeOutcome};
 use crate::cli::UndoOptions as Command;
 use crate::fault::fault;
-use crate::journal::{Entry, Id, Journal, NamedEntry, RunState};
+use crate::journal::{Entry, Id, Journal, NamedEntry, Record, RunState};
 use crate::report::{DetailLevel, Report, Run, RunChange, Runs, Status, escape};
 use crate::undo::{self, Documents, Undo};
 
@@ -146,56 +146,47 @@ fn list(call: Call<'_>) -> Result<String> {
         Some(journal) => journal.list()?,
         None => Vec::new(),
     };
+    let runs: Vec<Run> = entries.into_iter().map(document).collect();
     if call.cli.global.json {
-        return Ok(json(&Runs::of(entries.iter().map(document).collect())));
+        return Ok(json(&Runs::of(runs)));
     }
-    if entries.is_empty() {
+    if runs.is_empty() {
         return Ok("no run is kept\n".to_owned());
     }
-    Ok(entries.iter().map(line).collect())
+    Ok(runs.iter().map(line).collect())
 }
 
-fn document((id, entry): &NamedEntry) -> Run {
+fn document((id, entry): NamedEntry) -> Run {
     let id = id.to_string();
+    let change = |Record { kind, id, action, .. }| RunChange { kind, id, action };
     match entry {
         Ok(Entry { time, version, profiles, state, changes, .. }) => Run {
             id,
             state: state.word(),
-            time: Some(time.clone()),
-            version: Some(version.clone()),
-            profiles: profiles.clone(),
-            changes: changes
-                .iter()
-                .map(|record| RunChange {
-                    kind: record.kind.clone(),
-                    id: record.id.clone(),
-                    action: record.action.clone(),
-                })
-                .collect(),
+            time: Some(time),
+            version: Some(version),
+            profiles,
+            changes: changes.into_iter().map(change).collect(),
             error: None,
         },
         Err(error) => Run { id, state: "damaged", error: Some(format!("{error:#}")), ..Run::default() },
     }
 }
 
-fn line((id, entry): &NamedEntry) -> String {
-    let mut text = String::new();
-    match entry {
-        Ok(entry) => {
-            let profiles = escape(&entry.profiles.join(","));
-            let _ = writeln!(text, "{id}  {:<10}  {}  {profiles}", entry.state.word(), escape(&entry.time));
-            for record in &entry.changes {
-                let symbol = match record.action.as_str() {
-                    "create" => '+',
-                    "remove" => '-',
-                    _ => '~',
-                };
-                let _ = writeln!(text, "    {symbol} {:<11} {}", escape(&record.kind), escape(&record.id));
-            }
-        }
-        Err(error) => {
-            let _ = writeln!(text, "{id}  {:<10}  {}", "damaged", escape(&format!("{error:#}")));
-        }
+fn line(run: &Run) -> String {
+    let Run { id, state, time, profiles, changes, error, .. } = run;
+    if let Some(error) = error {
+        return format!("{id}  {state:<10}  {}\n", escape(error));
+    }
+    let (time, profiles) = (time.as_deref().unwrap_or_default(), profiles.join(","));
+    let mut text = format!("{id}  {state:<10}  {}  {}\n", escape(time), escape(&profiles));
+    for RunChange { kind, id, action } in changes {
+        let symbol = match action.as_str() {
+            "create" => '+',
+            "remove" => '-',
+            _ => '~',
+        };
+        let _ = writeln!(text, "    {symbol} {:<11} {}", escape(kind), escape(id));
     }
     text
 }
