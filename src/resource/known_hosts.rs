@@ -289,14 +289,11 @@ impl KnownHosts {
         let op = Op::Directory { place, before: None, after: meta };
         Ok((!exists).then(|| Change::of("known_hosts", "there is no directory for host keys", op)))
     }
-}
 
-impl KnownHosts {
     /// What ssh is told to reach the server that is meant.
     pub(super) fn server(&self) -> String {
-        let names = || self.hosts.iter().map(|host| &host.name);
         let is_own = |name: &&HostName| !name.host().ends_with("gitlab.com");
-        names().find(is_own).map_or_else(|| "git@gitlab.com".to_owned(), HostName::for_ssh)
+        self.servers().find(is_own).map_or_else(|| "git@gitlab.com".to_owned(), HostName::for_ssh)
     }
 }
 
