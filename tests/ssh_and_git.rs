@@ -713,22 +713,8 @@ const KEYS: &[Case] = &[
         false,
     ),
     case(
-        "a key of root's that the account may read",
-        "chown root .ssh/id_ed25519; chmod 0640 .ssh/id_ed25519",
-        0,
-        "foreign-owner",
-        true,
-    ),
-    case(
         "a public half that is a directory",
         "rm .ssh/id_ed25519.pub; mkdir .ssh/id_ed25519.pub",
-        0,
-        "ssh-key-passed-over",
-        true,
-    ),
-    case(
-        "a public half that is kept from the account",
-        "chown root: .ssh/id_ed25519.pub; chmod 0600 .ssh/id_ed25519.pub",
         0,
         "ssh-key-passed-over",
         true,
@@ -1733,6 +1719,11 @@ fn key_asks_for_the_server_that_the_runners_are_registered_with() {
     let run = host.prep(&["key"]);
     run.ok();
     assert_eq!(run.stdout.trim(), host.sh("cat /home/gitlab-runner/.ssh/deploy.pub").stdout.trim());
+    // A second server gets no push with a key that is for the first one alone.
+    let both = ["plan", "--profile", "shell,ours", "--only", "ssh_key", "-v"];
+    host.prep(&both).ok().says("none of the keys that ssh of gitlab-runner has for gitlab.com is");
+    host.sh(&format!("{AFRESH}{deploy}; echo 'IdentityFile ~/.ssh/deploy' | own config")).ok();
+    assert!(!host.prep(&both).ok().contains("none of the keys"));
     for words in ["IdentityFile none", "IdentityFile /nonexistent"] {
         host.sh(&format!("{AFRESH}echo '{words}' | own config")).ok();
         let run = host.prep(&["key"]);

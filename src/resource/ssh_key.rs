@@ -161,11 +161,11 @@ impl Resource for SshKey {
         }
         let is_needed = !changes.is_empty() || is_needed(&usable, ids);
         let private = usable.private;
-        if let Some(repair) = usable.lent {
+        if let Some(error) = &usable.lent {
             let place = target.place(&usable.name);
             let what =
                 format!("{place} belongs to uid {}: it is left as it is, and jobs use it", private.uid);
-            notes.warn("foreign-owner", what, repair);
+            notes.warn("foreign-owner", what, fault::repair(error));
         } else if private.mode & 0o077 != 0
             || private.mode & 0o400 == 0
             || Some((private.uid, private.gid)) != ids

@@ -25,10 +25,10 @@ pub(super) struct Usable {
     pub(super) name: String,
     pub(super) private: Seen,
     pub(super) public: Option<Seen>,
-    /// Why the public half is left as it is: it can't be looked at or replaced, which keeps no job from using the key.
+    /// Why the public half is left as it is: it can't be replaced, which keeps no job from using the key.
     pub(super) odd: Option<anyhow::Error>,
-    /// What to do about a key of somebody else's that the account may read, and ssh takes as it is.
-    pub(super) lent: Option<Repair>,
+    /// Why the program leaves a key of somebody else's alone, which the account may read and ssh takes as it is.
+    pub(super) lent: Option<anyhow::Error>,
     pub(super) line: PublicLine,
 }
 
@@ -55,23 +55,32 @@ impl FoundKeys {
 
     /// A key of the account's own that others can read ssh passes over. Made readable for the account alone it would come
     /// before the one that jobs use: only where there is no other it is one to be used.
-    fn pass_over_open(&mut self, account: &Account) {
-        let is_open = |usable: &Usable| usable.lent.is_none() && usable.private.mode & 0o477 != 0o400;
-        let (open, right): (Vec<_>, Vec<_>) = self.usable.drain(..).partition(is_open);
-        let mut open = open.into_iter();
-        self.usable = if right.is_empty() { open.next().into_iter().collect() } else { right };
-        self.open.extend(open.map(|Usable { name, private, public, .. }| {
-            let path = account.home.join(name);
-            let aside = both_aside(&account.name, &path, public.is_some());
-            (
+    ///
+    /// Those of somebody else the account may have moved there: without one of its own they are nobody's to register.
+    fn leave(&mut self, account: &Account) {
+        let is_own = |usable: &&Usable| usable.lent.is_none();
+        let is_open = |usable: &Usable| usable.private.mode & 0o477 != 0o400;
+        let mut needs_one = self.usable.iter().filter(is_own).all(is_open);
+        if needs_one && !self.usable.iter().any(|usable| is_own(&usable)) {
+            self.broken.extend(self.usable.drain(..).filter_map(|usable| usable.lent));
+            return;
+        }
+        for usable in std::mem::take(&mut self.usable) {
+            if !is_own(&&usable) || !is_open(&usable) || std::mem::take(&mut needs_one) {
+                self.usable.push(usable);
+                continue;
+            }
+            let path = account.home.join(usable.name);
+            let aside = both_aside(&account.name, &path, usable.public.is_some());
+            let mode = usable.private.mode;
+            self.open.push((
                 format!(
-                    "{} has mode {:04o}, for which ssh passes it over and goes on to the next key",
-                    path.display(),
-                    private.mode
+                    "{} has mode {mode:04o}, for which ssh passes it over and goes on to the next key",
+                    path.display()
                 ),
                 Repair::from("if nobody needs it, move it away: ") + aside,
-            )
-        }));
+            ));
+        }
     }
 }
 
@@ -137,7 +146,7 @@ pub(super) fn observe(
                 refuse_mount(facts, &private, account, name)?;
                 None
             }
-            Err(error) if is_readable(&private, account) => Some(fault::repair(&error)),
+            Err(error) if is_readable(&private, account) => Some(error),
             Err(error) => {
                 found.broken.push(error);
                 continue;
@@ -165,7 +174,7 @@ pub(super) fn observe(
             )),
         }
     }
-    found.pass_over_open(account);
+    found.leave(account);
     Ok(found)
 }
 
@@ -184,7 +193,6 @@ fn public_half(
         Ok(Some(seen)) if seen.kind == FileKind::Directory || seen.links != 1 => {
             Ok((None, check_regular(&seen, &account.name, &account.home.join(name)).err()))
         }
-        Err(error) if fault::is(&error, Nature::Foreign) => Ok((None, Some(error))),
         seen => Ok((seen?, None)),
     }
 }

@@ -33,21 +33,30 @@ pub(super) struct Tried {
     algorithms: Vec<String>,
     /// Why nobody knows.
     unknown: Option<&'static str>,
+    /// Servers that jobs push to as well, and for which ssh has no key.
+    without: Vec<HostName>,
 }
 
 impl Tried {
     /// Ask for the server that jobs push to: of several the first one for which there is a key, else gitlab.com.
     pub(super) fn of(context: &Context<'_>) -> Result<Self> {
         let servers = context.options.pushed_to();
-        let mut all = Vec::new();
+        let (mut with, mut without) = (None, Vec::new());
         for server in &servers {
             let tried = Self::at(context, server)?;
-            if servers.len() == 1 || tried.finds_one(context)? {
+            if servers.len() == 1 {
                 return Ok(tried);
             }
-            all.push(tried);
+            if tried.finds_one(context)? {
+                with = with.or(Some(tried));
+            } else {
+                without.push(tried);
+            }
         }
-        Ok(all.swap_remove(0))
+        let Some(mut first) = with else { return Ok(without.swap_remove(0)) };
+        let is_sure = |tried: &Self| tried.unknown.is_none() && !tried.has_others();
+        first.without = without.into_iter().filter(is_sure).map(|tried| tried.server).collect();
+        Ok(first)
     }
 
     fn finds_one(&self, context: &Context<'_>) -> Result<bool> {
@@ -68,6 +77,7 @@ impl Tried {
             refuses: None,
             algorithms: Vec::new(),
             unknown: None,
+            without: Vec::new(),
         };
         match target.ssh(context.facts, server)? {
             Client::Does(Settings { keys, asked, refuses_keys, key_algorithms, has_provider, .. }) => {
@@ -140,6 +150,16 @@ impl Tried {
                 mend!("see which keys ssh offers: $ {}", ask)
             }
         };
+        for server in &self.without {
+            let ask = context.as_account(&format!("{} -G {}", ssh::BY_HAND, server.for_ssh()));
+            notes.warn(
+                "ssh-key-configured",
+                format!(
+                    "none of the keys that ssh of {account} has for {server} is there: jobs can't push to it"
+                ),
+                mend!("see which keys ssh offers: $ {}", ask),
+            );
+        }
         let left_out =
             used.map(|used| used.line.key().kind()).filter(|kind| !is_taken(&self.algorithms, kind));
         if let Some(why) = self.unknown {
