@@ -326,3 +326,24 @@ fn a_key_that_was_pasted_gets_the_form_that_ssh_wants() {
         run.exit(2).says("is not an SSH private key").says("mv -T").says_not("sed ");
     }
 }
+
+/// ssh offers what root left beside the account's key. Neither is moved then.
+#[test]
+fn a_key_of_roots_is_not_moved_aside() {
+    let Some(host) = Host::or_skip() else { return };
+    if !have(&["ssh", "ssh-keygen"]) {
+        return;
+    }
+    let host = host.start();
+    host.prep(&["apply", "--profile", "shell", "--only", "account,ssh_key"]).ok();
+    host.sh(
+        "ssh-keygen -q -t ecdsa -N '' -f /root/k; install -m 0644 /root/k /home/gitlab-runner/.ssh/id_ecdsa",
+    )
+    .ok();
+    let list = || host.sh("ls -la /home/gitlab-runner/.ssh").stdout;
+    let before = list();
+    host.prep(&["key", "--rotate"])
+        .exit(2)
+        .says("id_ecdsa can't be used by gitlab-runner: it belongs to uid 0");
+    assert_eq!(list(), before);
+}

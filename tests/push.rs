@@ -298,6 +298,21 @@ fn plan_says_what_git_can_not_do_and_what_helps() {
     hold(SETTINGS);
 }
 
+/// Whether a login file gives an identity is asked where none is known: one that only root can read gives none.
+#[test]
+fn a_login_file_that_is_kept_from_the_account_keeps_no_identity_from_it() {
+    if !have(&["sudo", "git", "rsync"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    host.prep(&["apply", "--profile", "shell", "--only", "account"]).ok();
+    host.sh("cd /home/gitlab-runner; install -m 0600 /dev/null .bashrc; ln -s nowhere .profile; mkdir .bash_login").ok();
+    host.prep(&["plan", "--profile", "shell", "--only", "git"]).ok().says(".gitconfig");
+    host.prep(&["apply", "--profile", "shell", "--only", "git"]).ok();
+    host.sh("git config -f /home/gitlab-runner/.gitconfig user.name").ok();
+}
+
 fn hold(jobs: &[(&str, bool, i32, &str)]) {
     if !have(&["sudo", "sshd", "ssh", "git", "rsync"]) {
         return;

@@ -199,7 +199,7 @@ impl Resource for KnownHosts {
         // No mode shuts it then.
         if let Some(seen) = before.as_ref().filter(|seen| shut && meta.mode == seen.mode) {
             let path = place.path();
-            let repair = context.opening(&path, String::new());
+            let repair = context.opening(&path, context.command_at("chmod a+r", &path));
             notes.wait("host-keys-shut", format!("{place}: {}", shut_why(seen)), repair);
             return Ok(Vec::new());
         }

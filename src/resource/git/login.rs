@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::Seen;
-use crate::facts::MOST_BYTES;
 use crate::facts::rehearsal::{step, steps};
+use crate::facts::{Account, MOST_BYTES};
 use crate::resource::Context;
 
 /// The files of a login of bash that are the account's own.
@@ -21,7 +20,7 @@ pub(super) fn identifies(context: &Context<'_>) -> Result<bool> {
     let Some(account) = context.target.account.as_ref().filter(|_| context.facts.is_host()) else {
         return Ok(false);
     };
-    if !is_spoken_of(context)? {
+    if !is_spoken_of(context, account) {
         return Ok(false);
     }
     let asks =
@@ -31,15 +30,15 @@ pub(super) fn identifies(context: &Context<'_>) -> Result<bool> {
     Ok(said.is_some_and(|said| steps(&said).iter().any(|(name, _)| *name == "known")))
 }
 
-fn is_spoken_of(context: &Context<'_>) -> Result<bool> {
+/// A file that can't be looked at is no reason to give up: git then has the identity that it is given.
+fn is_spoken_of(context: &Context<'_>, account: &Account) -> bool {
     let facts = context.facts;
-    let mut texts: Vec<Seen> = context.home(&OWN)?.into_iter().flatten().collect();
-    let more = facts.names(Path::new(MORE))?.into_iter().map(|name| Path::new(MORE).join(name));
-    for file in SYSTEM.iter().map(PathBuf::from).chain(more) {
-        texts.extend(facts.file(&file, MOST_BYTES)?);
-    }
+    let own = OWN.iter().filter_map(|name| facts.home_file(account, name).ok().flatten());
+    let more =
+        facts.names(Path::new(MORE)).unwrap_or_default().into_iter().map(|name| Path::new(MORE).join(name));
+    let system = SYSTEM.iter().map(PathBuf::from).chain(more);
+    let all = own.chain(system.filter_map(|file| facts.file(&file, MOST_BYTES).ok().flatten()));
     let speaks = |line: &str| ["GIT_", "XDG_CONFIG_HOME"].iter().any(|word| line.contains(word));
-    Ok(texts
-        .iter()
-        .any(|text| text.text().lines().any(|line| !line.trim_start().starts_with('#') && speaks(line))))
+    let is_code = |line: &&str| !line.trim_start().starts_with('#');
+    all.into_iter().any(|file| file.text().lines().filter(is_code).any(speaks))
 }

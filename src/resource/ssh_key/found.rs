@@ -58,15 +58,13 @@ impl FoundKeys {
     ///
     /// Those of somebody else the account may have moved there: without one of its own they are nobody's to register.
     fn leave(&mut self, account: &Account) {
-        let is_own = |usable: &&Usable| usable.lent.is_none();
-        let is_open = |usable: &Usable| usable.private.mode & 0o477 != 0o400;
-        let mut needs_one = self.usable.iter().filter(is_own).all(is_open);
-        if needs_one && !self.usable.iter().any(|usable| is_own(&usable)) {
+        let is_passed_over = |usable: &Usable| usable.lent.is_none() && usable.private.mode & 0o477 != 0o400;
+        if self.usable.iter().all(|usable| usable.lent.is_some()) {
             self.broken.extend(self.usable.drain(..).filter_map(|usable| usable.lent));
-            return;
         }
+        let mut needs_one = self.usable.iter().all(|usable| usable.lent.is_some() || is_passed_over(usable));
         for usable in std::mem::take(&mut self.usable) {
-            if !is_own(&&usable) || !is_open(&usable) || std::mem::take(&mut needs_one) {
+            if !is_passed_over(&usable) || std::mem::take(&mut needs_one) {
                 self.usable.push(usable);
                 continue;
             }

@@ -46,7 +46,7 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
     let tried = Tried::of(context)?;
     for key in observe(context.facts, account, false, &tried.names)?.all() {
         // What is in the way of the new key, or not ours to move.
-        if let Some(error) = key.odd {
+        if let Some(error) = key.odd.or(key.lent) {
             return Err(error);
         }
         if rotation.profile.is_empty() {
