@@ -74,8 +74,14 @@ impl Answer<'_> {
         let refused = |what: &str, repair: Repair| {
             Err(fault("gitlab-refused", format!("{what}: {asked}: {status} {said}"), repair))
         };
-        let new_token =
-            || mend!("make a new one with the scope api: {}/-/user_settings/personal_access_tokens", url);
+        let new_token = || {
+            mend!(
+                "make a new one with the scope api, in GitLab under Edit profile > Access tokens: {}/-/user_settings/personal_access_tokens",
+                url
+            )
+        };
+        // GitLab refuses in JSON.
+        let is_foreign = !self.body.trim_ascii_start().starts_with(b"{");
         match status {
             200..=299 => Ok(()),
             300..=399 => Err(fault(
@@ -83,14 +89,29 @@ impl Answer<'_> {
                 format!("GitLab sends {asked} elsewhere ({status}), to {}, and a token is not sent after that", self.location),
                 "correct `url` in [gitlab]: it is the address that a browser shows for GitLab, as far as the first group",
             )),
+            401 | 403 if is_foreign => {
+                Err(unusable(asked, &format!("it is no JSON, and refuses with {status} {said}")))
+            }
             401 => refused("GitLab does not know the token, or it is expired or revoked", new_token()),
-            403 if said.contains("insufficient_scope") => {
+            403 if said.contains("insufficient_") => {
                 refused("the token has another scope than is needed", new_token())
+            }
+            403 if said.contains("read-only") => Err(fault(
+                "gitlab-answer",
+                format!("GitLab takes no changes now: {asked}: {status} {said}"),
+                "run the same command again when its maintenance is over; for a secondary site give the primary's address as `url` in [gitlab]",
+            )),
+            403 if !said.eq_ignore_ascii_case("Forbidden") => {
+                refused("GitLab refuses it", "see what it says, and log in there as the token's user".into())
             }
             403 => refused(
                 "the token's user may not do this",
                 "take a token of a Maintainer of the project; roles stand in the project under Manage > Members"
                     .into(),
+            ),
+            404 if is_foreign => refused(
+                "no GitLab answers at that address",
+                "see that `url` in [gitlab] is the address of GitLab's own first page, and compare the path with that of the project's page".into(),
             ),
             404 => refused(
                 "it is not there, or the token's user can't see it",

@@ -5,12 +5,16 @@ use serde::Deserialize;
 
 use super::connection::Connection;
 
+/// The number of the highest role in a project; that of administrators is above.
+const OWNER: u64 = 50;
+
 /// A protected branch.
 #[derive(Debug)]
 pub struct Branch {
     /// Its name.
     pub name: String,
-    pushers: Vec<Pusher>,
+    /// Who may push to it; `None` where that can't be seen.
+    pub pushers: Option<Vec<Pusher>>,
 }
 
 #[derive(Deserialize)]
@@ -21,58 +25,59 @@ struct BranchRule {
 
 /// Who may push there by one rule.
 #[derive(Debug, Deserialize)]
-struct Pusher {
+pub struct Pusher {
     access_level: Option<u64>,
     deploy_key_id: Option<u64>,
     user_id: Option<u64>,
     group_id: Option<u64>,
 }
 
-/// The branch as the rules of a project have it; `None` when it is not protected, or that can't be seen.
+/// The branch as the rules of a project have it; `None` when it is not protected.
 ///
 /// # Errors
 /// When GitLab can't be asked.
 pub(super) fn read(gitlab: &Connection, project: u64, name: &str) -> Result<Option<Branch>> {
-    // Some roles may not see them.
+    // Some roles and fine-grained tokens may not see them.
     let rules = gitlab.list::<BranchRule>(&format!("projects/{project}/protected_branches"), &[403, 404])?;
-    let mut rules = rules.unwrap_or_default();
-    rules.retain(|rule| matches(&rule.name, name));
-    let is_protected = !rules.is_empty();
-    let pushers = rules.into_iter().flat_map(|rule| rule.push_access_levels).collect();
-    Ok(is_protected.then(|| Branch { name: name.to_owned(), pushers }))
+    let rules = rules.map(|mut rules| {
+        rules.retain(|rule| matches(&rule.name, name));
+        rules
+    });
+    let is_free = rules.as_ref().is_some_and(Vec::is_empty);
+    let pushers = rules.map(|rules| rules.into_iter().flat_map(|rule| rule.push_access_levels).collect());
+    Ok((!is_free).then(|| Branch { name: name.to_owned(), pushers }))
 }
 
-impl Branch {
-    /// Why a deploy key can't push to it. A new one has no number yet, and pushes with the rights of the token's user,
-    /// who has this role.
-    pub(super) fn objection(&self, key: Option<u64>, role: Option<u64>) -> Option<String> {
-        // Whether the key's creator is one of the people or groups of a list can't be seen.
-        let is_clear = |pusher: &Pusher| pusher.user_id.or(pusher.group_id).is_none();
-        let is_key = |pusher: &Pusher| key.is_some() && pusher.deploy_key_id == key;
-        if self.pushers.iter().any(|pusher| !is_clear(pusher) || is_key(pusher)) {
-            return None;
-        }
-        let of_roles = self.pushers.iter().filter(|pusher| pusher.deploy_key_id.is_none());
-        let levels = of_roles.filter_map(|pusher| pusher.access_level.filter(|level| *level > 0));
-        let Some(least) = levels.min() else { return Some("nobody may push there".to_owned()) };
+/// Why a deploy key can't push there. A new one has no number yet, and pushes with the rights of the token's user, who
+/// is at least Maintainer: nobody else sees deploy keys.
+pub(super) fn objection(pushers: &[Pusher], key: Option<u64>, is_new: bool) -> Option<&'static str> {
+    // Whether the key's creator is one of the people or groups of a list can't be seen.
+    let is_clear = |pusher: &Pusher| pusher.user_id.or(pusher.group_id).is_none();
+    let is_key = |pusher: &Pusher| key.is_some() && pusher.deploy_key_id == key;
+    if pushers.iter().any(|pusher| !is_clear(pusher) || is_key(pusher)) {
+        return None;
+    }
+    let of_roles = pushers.iter().filter(|pusher| pusher.deploy_key_id.is_none());
+    match of_roles.filter_map(|pusher| pusher.access_level.filter(|level| *level > 0)).min() {
+        None => Some("nobody may push there"),
         // Who made a key that is there already, GitLab does not say.
-        let role = role.filter(|role| key.is_none() && *role < least)?;
-        Some(format!(
-            "pushes with the key have the rights of its creator, the token's user, who is {}",
-            role_name(role).unwrap_or("of a lower role")
-        ))
+        Some(least) if is_new && least > OWNER => Some(
+            "pushes with the key have the rights of its creator, the token's user, and only administrators may push there",
+        ),
+        Some(_) => None,
     }
 }
 
 /// The name of a role.
 pub(super) fn role_name(level: u64) -> Option<&'static str> {
     Some(match level {
+        5 => "Minimal Access",
         10 => "Guest",
         15 => "Planner",
         20 => "Reporter",
         30 => "Developer",
         40 => "Maintainer",
-        50 => "Owner",
+        OWNER => "Owner",
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::branch::role_name;
+use super::branch::{self, role_name};
 use super::change::{Operation, ProjectChange};
 use super::section::{Access, Project, Role};
 use super::state::{DeployKey, ProjectState};
@@ -46,16 +46,33 @@ pub fn plan(
     if wanted.push_by_job_token {
         plan.push_by_job_token(notes)?;
     }
+    let (project, path) = (&state.project, plan.path);
     let is_push = wanted.push_by_job_token || wanted.deploy_key == Some(Access::Push);
-    if state.project.archived && (is_push || !plan.changes.is_empty()) {
-        let path = plan.path;
+    let is_triggered = !wanted.job_tokens_from.is_empty() || wanted.pipeline_variables.is_some();
+    let is_off = |level: &Option<String>| level.as_deref() == Some("disabled");
+    let visibility = "Visibility, project features, permissions";
+    let closed = [
+        (
+            project.archived && (is_push || !plan.changes.is_empty()),
+            "is archived: nobody can push to it, or change its settings",
+            "Advanced > Unarchive project".to_owned(),
+        ),
+        (
+            is_off(&project.repository) && (is_push || wanted.deploy_key.is_some()),
+            "has no repository: nobody can clone it, or push to it",
+            format!("{visibility} > Repository"),
+        ),
+        (
+            is_off(&project.builds) && is_triggered,
+            "has CI/CD switched off: nobody starts a pipeline in it",
+            format!("{visibility} > CI/CD"),
+        ),
+    ];
+    if let Some((_, why, place)) = closed.into_iter().find(|(is_closed, ..)| *is_closed) {
         return Err(fault(
             "gitlab-refused",
-            format!("{path} is archived: nobody can push to it, or change its settings"),
-            mend!(
-                "in {}: Settings > General > Advanced > Unarchive project; or take it out of the profile",
-                path
-            ),
+            format!("{path} {why}"),
+            mend!("in {}: Settings > General > {}; or take it out of the profile", path, place),
         ));
     }
     Ok(plan.changes)
@@ -118,7 +135,8 @@ impl Planned<'_> {
                 mend!("in {}, and in every other project that has it: Settings > Repository > Deploy keys: remove it there, then run the same command again", path),
             );
         }
-        if push && known.is_none() && self.state.is_bot {
+        let user = self.state.user.as_ref();
+        if push && known.is_none() && user.is_some_and(|user| user.bot) {
             notes.harm(
                 "gitlab-bot",
                 format!("the deploy key {fingerprint} of {path} will be one of the token's own user, and jobs push with it only as long as that token lives"),
@@ -126,9 +144,17 @@ impl Planned<'_> {
             );
         }
         let Some(branch) = self.state.branch.as_ref().filter(|_| push) else { return };
-        let role = self.state.project.role().filter(|_| known.is_none());
-        let Some(why) = branch.objection(here.map(|key| key.id), role) else { return };
         let name = &branch.name;
+        let Some(pushers) = &branch.pushers else {
+            notes.warn(
+                "gitlab-branch",
+                format!("whether jobs may push to the branch {name} of {path} is not known: its protection can't be seen with this token"),
+                mend!("see in {}: Settings > Repository > Protected branches; or take a token of the scope api", path),
+            );
+            return;
+        };
+        let is_new = known.is_none() && user.is_some_and(|user| !user.is_admin);
+        let Some(why) = branch::objection(pushers, here.map(|key| key.id), is_new) else { return };
         notes.wait(
             "gitlab-branch",
             format!("jobs can't push to the protected branch {name} of {path} with the key {fingerprint}: {why}"),

@@ -20,6 +20,13 @@ pub struct ProjectAnswer {
     /// Nobody changes it or pushes to it.
     #[serde(default)]
     pub archived: bool,
+    marked_for_deletion_on: Option<String>,
+    /// Who may use these; `disabled` where nobody may.
+    #[serde(rename = "repository_access_level")]
+    pub repository: Option<String>,
+    /// CI/CD.
+    #[serde(rename = "builds_access_level")]
+    pub builds: Option<String>,
     permissions: Option<Permissions>,
     /// The least role for variables, in GitLab's words; `None` where GitLab does not show it.
     #[serde(rename = "ci_pipeline_variables_minimum_override_role")]
@@ -83,7 +90,20 @@ fn read(gitlab: &Connection, path: &FullPath, answer: &Answer<'_>) -> Result<Pro
         Some(id) => gitlab.get(&format!("projects/{id}"))?,
         None => answer.content()?,
     };
-    check(path, &found.path_with_namespace).map(|()| found)
+    let (id, now) = (found.id, &found.path_with_namespace);
+    // From then on it has another path, and newer versions don't call it archived.
+    if found.marked_for_deletion_on.is_some() || now.ends_with(&format!("-deletion_scheduled-{id}")) {
+        return Err(fault(
+            "gitlab-refused",
+            format!("{path} is to be deleted in GitLab: it is {now} until then"),
+            mend!(
+                "in {}: Settings > General > Advanced > Restore project; or take {} out of the profile",
+                now,
+                path
+            ),
+        ));
+    }
+    check(path, now).map(|()| found)
 }
 
 /// The number of the group of a path; `None` where none is seen.

@@ -23,11 +23,11 @@ pub struct ProjectState {
     pub keys: Vec<DeployKey>,
     /// Deploy keys of other projects that the token's user may enable here.
     pub elsewhere: Vec<DeployKey>,
-    /// The token is one of a project or a group: its user goes when it ends.
-    pub is_bot: bool,
+    /// Whose token it is; asked where a key is not there.
+    pub user: Option<User>,
     /// Whose job tokens it lets in.
     pub allowlist: Allowlist,
-    /// The branch that pushes go to by default, where it is protected.
+    /// The branch that pushes go to by default, where it is protected, or that can't be seen.
     pub branch: Option<Branch>,
 }
 
@@ -55,11 +55,16 @@ impl DeployKey {
     }
 }
 
-#[derive(Deserialize)]
-struct User {
+/// The token's user.
+#[derive(Debug, Deserialize)]
+pub struct User {
     id: u64,
+    /// The token is one of a project or a group: its user goes when it ends.
     #[serde(default)]
-    bot: bool,
+    pub bot: bool,
+    /// Told of administrators alone.
+    #[serde(default)]
+    pub is_admin: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +97,7 @@ pub fn read(
     let project = project::find(gitlab, path).with_context(cannot)?;
     let role = project.role().and_then(role_name).map(|role| format!(", where the token's user is {role}"));
     let cannot = || cannot() + role.as_deref().unwrap_or_default();
-    let (keys, elsewhere, is_bot) = match wanted.deploy_key {
+    let (keys, elsewhere, user) = match wanted.deploy_key {
         Some(_) => read_keys(gitlab, project.id, keys).with_context(cannot)?,
         None => Default::default(),
     };
@@ -105,7 +110,7 @@ pub fn read(
     } else {
         allowlist::read(gitlab, project.id, version, wanted).with_context(cannot)?
     };
-    Ok(ProjectState { project, version, keys, elsewhere, is_bot, allowlist, branch })
+    Ok(ProjectState { project, version, keys, elsewhere, user, allowlist, branch })
 }
 
 /// What a GitLab of this version can't do at all.
@@ -126,20 +131,20 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
     Ok(())
 }
 
-/// The deploy keys of a project, those of others that may be enabled there, and whether the token's user is a bot.
+/// The deploy keys of a project, those of others that may be enabled there, and the token's user.
 fn read_keys(
     gitlab: &Connection,
     project: u64,
     wanted: &[PublicLine],
-) -> Result<(Vec<DeployKey>, Vec<DeployKey>, bool)> {
+) -> Result<(Vec<DeployKey>, Vec<DeployKey>, Option<User>)> {
     let here: Vec<DeployKey> =
         gitlab.list(&format!("projects/{project}/deploy_keys"), &[])?.unwrap_or_default();
     let is_here = |key: &PublicLine| here.iter().any(|known| known.is(key.key()));
     if wanted.iter().all(is_here) {
-        return Ok((here, Vec::new(), false));
+        return Ok((here, Vec::new(), None));
     }
     // Those of all projects in which the token's user is a maintainer; none where GitLab is too old to say.
-    let Some(user) = gitlab.find::<User>("user", &[403, 404])? else { return Ok((here, Vec::new(), false)) };
+    let Some(user) = gitlab.find::<User>("user", &[403, 404])? else { return Ok((here, Vec::new(), None)) };
     let found = gitlab.list(&format!("users/{}/project_deploy_keys", user.id), &[403, 404])?;
-    Ok((here, found.unwrap_or_default(), user.bot))
+    Ok((here, found.unwrap_or_default(), Some(user)))
 }

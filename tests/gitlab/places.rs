@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
+
 use super::support::gitlab::{GitLab, Key, Quirk, State};
 use super::support::run_limited;
 use super::{ALL, Desk, KEY, deploy_key};
@@ -71,6 +73,38 @@ fn an_archived_project_takes_no_change() {
     // To clone it nothing is missing.
     let desk = Desk::new(archived(true), "deploy_key = \"read\"");
     desk.run(&["check"]).ok();
+}
+
+#[test]
+fn what_is_closed_takes_no_job() {
+    let gone = |path: &str| json!({ "marked_for_deletion_on": "2026-01-01", "path_with_namespace": path });
+    for (more, project, says) in [
+        (json!({ "repository_access_level": "disabled" }), "deploy_key = \"read\"", "has no repository"),
+        (json!({ "repository_access_level": "disabled" }), "push_by_job_token = true", "has no repository"),
+        (json!({ "builds_access_level": "disabled" }), ALL, "has CI/CD switched off"),
+        (json!({ "builds_access_level": "disabled" }), "pipeline_variables = \"owner\"", "> CI/CD"),
+        (gone("group/k8s-repo"), "deploy_key = \"read\"", "is to be deleted"),
+        (gone("group/k8s-repo-deleted-7"), ALL, "it is group/k8s-repo-deleted-7 until then"),
+        (
+            json!({ "path_with_namespace": "group/k8s-repo-deletion_scheduled-7" }),
+            ALL,
+            "in group/k8s-repo-deletion_scheduled-7: Settings > General > Advanced > Restore project",
+        ),
+    ] {
+        let desk = Desk::new(State { more, ..State::default() }, project);
+        for words in ["check", "apply"] {
+            desk.run(&[words]).exit(2).says(says).says_not("moved");
+        }
+        assert_eq!(desk.gitlab.written(), Vec::<String>::new());
+    }
+    for (more, project) in [
+        (json!({ "repository_access_level": "private", "builds_access_level": "enabled" }), ALL),
+        (json!({ "builds_access_level": "disabled" }), "deploy_key = \"push\""),
+        (json!({ "repository_access_level": "disabled" }), "job_tokens_from = [\"group/code-repo\"]"),
+        (json!({ "marked_for_deletion_on": null, "repository_access_level": null }), ALL),
+    ] {
+        Desk::new(State { more, ..State::default() }, project).settles();
+    }
 }
 
 #[test]

@@ -296,6 +296,16 @@ fn protected_branches_wait_for_a_person() {
         ),
         ("administrators, and a new key", rule("main", json!([from(60)])), false, 40, 3),
         ("maintainers, and a new key", rule("main", json!([from(40)])), false, 40, 0),
+        ("owners, by a token of one", rule("main", json!([from(60)])), false, 50, 3),
+        ("administrators, and a key of nobody knows whom", rule("main", json!([from(60)])), true, 40, 0),
+        ("nobody, and a new key", rule("main", json!([from(0)])), false, 40, 3),
+        (
+            "no rule at all in one of two",
+            json!([{ "name": "main", "push_access_levels": [] }, { "name": "*", "push_access_levels": [from(30)] }]),
+            true,
+            40,
+            0,
+        ),
     ] {
         let keys = if keys { vec![deploy_key(KEY, true)] } else { Vec::new() };
         let desk =
@@ -307,4 +317,28 @@ fn protected_branches_wait_for_a_person() {
             run.says_not("runner-prep doctor");
         }
     }
+}
+
+#[test]
+fn a_role_that_comes_by_a_group_that_was_invited_is_none_that_is_shown() {
+    // GitLab tells the role in the project's own group alone, and lets deploy keys be seen by Maintainers alone.
+    let guest = json!({ "project_access": null, "group_access": { "access_level": 10 } });
+    let protected = json!([{ "name": "main", "push_access_levels": [{ "access_level": 40 }] }]);
+    for permissions in [guest, json!({ "project_access": null, "group_access": null }), json!(null)] {
+        let more = json!({ "permissions": permissions });
+        Desk::new(State { more, protected: protected.clone(), ..State::default() }, ALL).settles();
+    }
+    let protected = json!([{ "name": "main", "push_access_levels": [{ "access_level": 60 }] }]);
+    let state = State { admin: true, protected, ..State::default() };
+    Desk::new(state, "deploy_key = \"push\"").settles();
+}
+
+#[test]
+fn a_protection_that_cannot_be_seen_is_not_known() {
+    let desk = Desk::new(State { protected: json!(null), ..State::default() }, "deploy_key = \"push\"");
+    for words in ["plan", "apply", "check"] {
+        desk.run(&[words]).says("whether jobs may push to the branch main of group/k8s-repo is not known");
+    }
+    desk.put("ours.toml", &desk.gitlab.profile("deploy_key = \"read\""));
+    desk.run(&["check"]).ok().says_not("is not known");
 }

@@ -85,6 +85,9 @@ pub(crate) struct State {
     pub(crate) push: bool,
     pub(crate) protected: Value,
     pub(crate) archived: bool,
+    /// What else the project says of itself, or in place of what it says.
+    pub(crate) more: Value,
+    pub(crate) admin: bool,
     /// The token is one of the project, and its user a bot.
     pub(crate) bot: bool,
     /// Below which path it stands on its server.
@@ -120,6 +123,8 @@ impl Default for State {
             push: false,
             protected: json!([]),
             archived: false,
+            more: json!({}),
+            admin: false,
             bot: false,
             below: "",
             links: false,
@@ -368,7 +373,7 @@ impl State {
         let parts: Vec<&str> = path.split('/').collect();
         match (method, parts.as_slice()) {
             ("GET", ["version"]) => ok(200, &json!({ "version": self.version })),
-            ("GET", ["user"]) => ok(200, &json!({ "id": 3, "bot": self.bot })),
+            ("GET", ["user"]) => ok(200, &json!({ "id": 3, "bot": self.bot, "is_admin": self.admin })),
             ("GET", ["users", "3", "project_deploy_keys"]) => {
                 let seen = self.keys.iter().filter(|key| !key.projects.contains(&99));
                 let mut list: Vec<Value> = seen.map(shown).collect();
@@ -429,6 +434,9 @@ impl State {
                     project["restrict_user_defined_variables"] = json!(!self.unrestricted);
                     project["ci_push_repository_for_job_token_allowed"] = json!(self.push);
                 }
+                for (key, value) in self.more.as_object().into_iter().flatten() {
+                    project[key] = value.clone();
+                }
                 ok(200, &project)
             }
             _ if !is_maintainer => error(403, &json!("403 Forbidden")),
@@ -474,7 +482,10 @@ impl State {
                 entries.retain(|entry| entry.to_string() != **id);
                 (204, Vec::new(), String::new())
             }
-            ("GET", ["protected_branches"]) => page(self.protected.as_array().unwrap(), query, links),
+            ("GET", ["protected_branches"]) => match self.protected.as_array() {
+                Some(rules) => page(rules, query, links),
+                None => error(403, &json!("403 Forbidden")),
+            },
             ("GET", ["job_token_scope"]) => {
                 ok(200, &json!({ "inbound_enabled": self.inbound, "outbound_enabled": false }))
             }
