@@ -179,6 +179,34 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
         "runner-server-unreachable",
         "(\"no such host\")",
     ),
+    (
+        "cp /run/verify.says /run/kept; echo 'ERROR: Verifying runner... failed correlation_id=x runner=CANARY runner_name=one \
+         status=502 Bad Gateway system_id=s_1' > /run/x; cat /run/x /run/x > /run/verify.says",
+        "mv /run/kept /run/verify.says",
+        "runner-server-unreachable",
+        "runners[0] \"one\": gitlab-runner verify gets status 502",
+    ),
+    (
+        "cp /run/verify.says /run/kept; echo 'ERROR: Verifying runner... failed runner=CANARY status=404 Not Found' > /run/x
+         cat /run/x /run/x > /run/verify.says",
+        "mv /run/kept /run/verify.says",
+        "runner-server-unreachable",
+        "gets status 404",
+    ),
+    (
+        "cp /run/verify.says /run/kept; echo 'ERROR: Verifying runner... failed runner=CANARY status=Runner is orphaned' > /run/x
+         cat /run/x /run/x > /run/verify.says",
+        "mv /run/kept /run/verify.says",
+        "runner-refused",
+        "\"orphaned\": GitLab has no project or group of it any more",
+    ),
+    (
+        "cp /run/verify.says /run/kept; echo 'ERROR: Verifying runner... client error runner=CANARY status=get client: open x.crt' > /run/x
+         cat /run/x /run/x > /run/verify.says",
+        "mv /run/kept /run/verify.says",
+        "runner-server-unreachable",
+        "can't ask its server with this `url`",
+    ),
 ];
 
 #[test]

@@ -247,10 +247,17 @@ fn runners(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
 fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Findings) {
     let title = runner.title();
     let has = |texts: &[&'static str]| texts.iter().copied().find(|text| verdict.contains(text));
-    if let Some(said) = has(&["is not valid", "is removed"]) {
+    let status = verdict.split_once("status=").and_then(|(_, rest)| rest.get(..3));
+    let status = status.filter(|status| status.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some(said) = has(&["is not valid", "is removed", "orphaned"]) {
+        let why = if said == "orphaned" {
+            "has no project or group of it any more"
+        } else {
+            "does not know its token"
+        };
         findings.problem(
             "runner-refused",
-            format!("{title}: gitlab-runner verify says \"{said}\": GitLab does not know its token, and gives it no job"),
+            format!("{title}: gitlab-runner verify says \"{said}\": GitLab {why}, and gives it no job"),
             "make a runner in GitLab, and register it with the token that it shows: $ gitlab-runner register",
         );
     } else if has(&["is valid", "is alive"]).is_some() {
@@ -265,12 +272,25 @@ fn verified(runner: &Runner<'_>, verdict: &str, shown: &str, findings: &mut Find
             "no route to host",
             "network is unreachable",
         ];
-        let why = has(&known).map(|why| format!(" (\"{why}\")")).unwrap_or_default();
-        findings.problem(
-            "runner-server-unreachable",
-            format!("{title}: gitlab-runner verify gets no answer from its server{why}"),
-            mend!("see whether `url` in config.toml is right, and reached from here: $ gitlab-runner verify --config {}", shown),
-        );
+        let why = match (status, has(&["client error", "runner... error"])) {
+            (Some(status), _) => format!("gets status {status} from its server, and no word about the token"),
+            (_, Some(_)) => "can't ask its server with this `url` and the `tls-` keys beside it".to_owned(),
+            _ => {
+                let why = has(&known).map(|why| format!(" (\"{why}\")")).unwrap_or_default();
+                format!("gets no answer from its server{why}")
+            }
+        };
+        let is_busy = status.is_some_and(|status| status == "429" || status.starts_with('5'));
+        let repair = if is_busy {
+            "run the same command again in a few minutes".into()
+        } else {
+            mend!(
+                "see whether `url` in config.toml is right, and reached from here: $ gitlab-runner verify --config {}",
+                shown
+            )
+        };
+        let message = format!("{title}: gitlab-runner verify {why}");
+        findings.problem("runner-server-unreachable", message, repair);
     }
 }
 

@@ -50,7 +50,10 @@ impl TryFrom<Vec<WantedRunner>> for Registrations {
     fn try_from(all: Vec<WantedRunner>) -> Result<Self, String> {
         for (index, one) in all.iter().enumerate() {
             one.check().map_err(|what| format!("the runner {:?}: {what}", one.name))?;
-            if all[..index].iter().any(|other| other.name == one.name && other.address() == one.address()) {
+            if all[..index]
+                .iter()
+                .any(|other| other.name == one.name && server(&other.url) == server(&one.url))
+            {
                 return Err(format!("there are two runners {:?} at {}", one.name, one.address()));
             }
         }
@@ -99,7 +102,7 @@ impl WantedRunner {
 
     /// An address with a variable may be any.
     fn is_there(&self, runner: &Runner<'_>) -> bool {
-        let is_at = |url: &str| url.contains('$') || url.trim_end_matches('/') == self.address();
+        let is_at = |url: &str| url.contains('$') || server(url) == server(&self.url);
         runner.text("name") == Some(&self.name) && runner.text("url").is_some_and(is_at)
     }
 
@@ -201,5 +204,38 @@ impl Resource for Registrations {
             });
         }
         Ok(changes)
+    }
+}
+
+/// The server of an address, however it is written: gitlab-runner takes `/ci` at its end for nothing.
+fn server(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    let (scheme, rest) = url.strip_suffix("/ci").unwrap_or(url).split_once("://").unwrap_or(("", url));
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (scheme, host) = (scheme.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let port = if scheme == "http" { ":80" } else { ":443" };
+    format!("{scheme}://{}{path}", host.strip_suffix(port).unwrap_or(&host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        for (one, other, same) in [
+            ("https://gitlab.com", "https://gitlab.com/", true),
+            ("https://gitlab.com", "https://GitLab.com//", true),
+            ("https://gitlab.com", "HTTPS://gitlab.com:443", true),
+            ("https://gitlab.com", "https://gitlab.com/ci", true),
+            ("http://git.example.com:80/", "http://git.example.com", true),
+            ("https://git.example.com/gitlab", "https://git.example.com:443/gitlab/ci/", true),
+            ("https://git.example.com/gitlab", "https://git.example.com/GitLab", false),
+            ("https://git.example.com:8443", "https://git.example.com", false),
+            ("http://git.example.com", "https://git.example.com", false),
+            ("https://git.example.com:80", "https://git.example.com", false),
+        ] {
+            assert_eq!(server(one) == server(other), same, "{one} {other}");
+        }
     }
 }
