@@ -424,21 +424,7 @@ impl State {
     fn project(&mut self, method: &str, rest: &[&str], query: &str, body: &Value) -> Answer {
         let (is_maintainer, links) = (self.role >= 40, self.links);
         match (method, rest) {
-            ("GET", []) => {
-                let mut project = json!({
-                    "id": ID, "path_with_namespace": PROJECT, "default_branch": "main", "archived": self.archived,
-                    "permissions": { "project_access": { "access_level": self.role }, "group_access": null },
-                });
-                if is_maintainer {
-                    project["ci_pipeline_variables_minimum_override_role"] = json!(self.variables);
-                    project["restrict_user_defined_variables"] = json!(!self.unrestricted);
-                    project["ci_push_repository_for_job_token_allowed"] = json!(self.push);
-                }
-                for (key, value) in self.more.as_object().into_iter().flatten() {
-                    project[key] = value.clone();
-                }
-                ok(200, &project)
-            }
+            ("GET", []) => ok(200, &self.shown()),
             _ if !is_maintainer => error(403, &json!("403 Forbidden")),
             ("PUT", []) => self.settings(body),
             ("GET", ["deploy_keys"]) => {
@@ -527,6 +513,23 @@ impl State {
             }
             _ => error(404, &json!("404 Not Found")),
         }
+    }
+
+    /// What the project says of itself.
+    fn shown(&self) -> Value {
+        let mut project = json!({
+            "id": ID, "path_with_namespace": PROJECT, "default_branch": "main", "archived": self.archived,
+            "permissions": { "project_access": { "access_level": self.role }, "group_access": null },
+        });
+        if self.role >= 40 {
+            project["ci_pipeline_variables_minimum_override_role"] = json!(self.variables);
+            project["restrict_user_defined_variables"] = json!(!self.unrestricted);
+            project["ci_push_repository_for_job_token_allowed"] = json!(self.push);
+        }
+        for (key, value) in self.more.as_object().into_iter().flatten() {
+            project[key] = value.clone();
+        }
+        project
     }
 
     fn settings(&mut self, body: &Value) -> Answer {
