@@ -107,8 +107,12 @@ fn sections(arguments: &mut Map<String, Value>) -> Result<Option<String>> {
             value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object));
         name == REPLACES || (value.is_object() || tables) && resource::names().contains(&name)
     };
-    let said =
-        std::mem::take(arguments).into_iter().filter(|(name, value)| name != REPLACES || !value.is_null());
+    // A section without a value is said by a play that may give one.
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let is_said = |(name, value): &(String, Value)| {
+        !is_empty(value) || name != REPLACES && !resource::names().contains(&name.as_str())
+    };
+    let said = std::mem::take(arguments).into_iter().filter(is_said);
     let (taken, left): (Map<_, _>, Map<_, _>) = said.partition(|(name, value)| is_section(name, value));
     *arguments = left;
     if taken.is_empty() {
@@ -152,7 +156,8 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
         };
         line.extend(words(name, option, value)?);
     }
-    if arguments.get("profile").is_none_or(Value::is_null) {
+    let profile = arguments.get("profile").filter(|value| !value.is_null());
+    if profile.is_none_or(|value| value.as_array().is_some_and(Vec::is_empty)) {
         return Err(fault("usage", "missing required arguments: profile", "for example profile: dind"));
     }
     Ok(line)
@@ -322,6 +327,11 @@ mod tests {
         // The path of the file is an option all the same.
         let mut path = json!({ "config": "/srv/config.toml" }).as_object().unwrap().clone();
         assert_eq!(sections(&mut path).unwrap(), None);
+        for nothing in [json!(null), json!([])] {
+            let mut none = json!({ "deploy": nothing, "git": nothing, "config": nothing, "replaces": nothing, "only": nothing });
+            assert_eq!(sections(none.as_object_mut().unwrap()).unwrap(), None);
+            assert_eq!(none.as_object().unwrap().keys().collect::<Vec<_>>(), ["only"]);
+        }
         assert!(
             sections(json!({ "git": { "name": null } }).as_object_mut().unwrap())
                 .is_err_and(|error| { error.to_string().contains("the sections of the task") })
@@ -334,6 +344,7 @@ mod tests {
         assert!(refused(json!({ "profile": "dind", "profil": 1 })).ends_with("did you mean profile?"));
         assert!(refused(json!({ "profile": "dind", "dry_run": true })).contains("dry_run"));
         assert_eq!(refused(json!({ "profile": null })), "missing required arguments: profile");
+        assert_eq!(refused(json!({ "profile": [] })), "missing required arguments: profile");
         assert_eq!(
             refused(json!({ "profile": "dind", "adopt": "perhaps" })),
             "argument adopt is a text that does not fit"

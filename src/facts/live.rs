@@ -190,6 +190,11 @@ impl Facts<'_> {
         exec::is_program(self.root, path)
     }
 
+    /// A program of the host or tree, as `runner-deploy` finds it there.
+    pub fn installed(&self, name: &str) -> Option<PathBuf> {
+        exec::find(self.root, name)
+    }
+
     /// A program of the machine (not of a tree), found where distributions install programs.
     pub fn tool(&self, name: &str) -> Option<PathBuf> {
         exec::find(self.machine, name)

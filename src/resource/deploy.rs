@@ -29,8 +29,6 @@ use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
 
 /// Where `install.sh` and packages put the program.
 const PROGRAMS: [&str; 2] = ["/usr/local/bin/runner-prep", "/usr/bin/runner-prep"];
-/// Where rsync is looked for.
-const RSYNC: [&str; 2] = ["/usr/bin/rsync", "/usr/local/bin/rsync"];
 
 /// The `[[deploy]]` sections.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -59,9 +57,17 @@ impl Resource for Deployments {
             return drop_in.plan(context, None, notes);
         }
         let facts = context.facts;
-        let has_rsync = RSYNC.iter().any(|path| facts.stat(Path::new(path)).is_ok_and(|seen| seen.is_some()));
-        if programs::lacks(facts, (!has_rsync).then_some(RSYNC[0]).into_iter(), notes)? {
+        let rsync = facts.installed("rsync");
+        if programs::lacks(facts, rsync.is_none().then_some("/usr/bin/rsync").into_iter(), notes)? {
             return Ok(Vec::new());
+        }
+        let distrusted = rsync.as_deref().map(|path| facts.distrust(path)).transpose()?.flatten();
+        if let (Some(path), Some(reason)) = (rsync, distrusted) {
+            return Err(fault(
+                "untrusted",
+                format!("{} can be changed by others than root: {reason}", path.display()),
+                Repair::from("unless somebody has changed it already: ") + close(facts, &path)?,
+            ));
         }
         let policy = Policy::read(context, DEPLOYMENTS, notes)?;
         warn_of_kernel(facts, notes)?;
@@ -115,15 +121,21 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     }
     let (uid, gid) = owner_ids(facts, deployment)?;
     // A receiver that works where the account can exchange what it just looked at is what all this is against.
-    if deployment.chmod.lets_group_write() && context.target.is_in(facts, &owner.group)? {
-        return Err(fault(
-            "deploy-group",
-            format!(
-                "chmod lets the group {} write to {shown}, and {} is in it",
-                owner.group, context.target.name
-            ),
-            "leave `w` out for the group, or name another group in owner",
-        ));
+    if deployment.chmod.lets_group_write() {
+        let refused = if context.target.is_in(facts, &owner.group)? {
+            Some((format!("{} is in it", context.target.name), "name another group in owner"))
+        } else {
+            // The first deployment would open the target, and all others refuse it.
+            let why = "root writes only where nobody else can".to_owned();
+            (owner.is_root() && gid != 0).then_some((why, "name another account than root in owner"))
+        };
+        if let Some((why, other)) = refused {
+            return Err(fault(
+                "deploy-group",
+                format!("chmod lets the group {} write to {shown}, and {why}", owner.group),
+                mend!("leave `w` out for the group, or {}", other),
+            ));
+        }
     }
     let seen = facts.file(path, MOST_BYTES)?;
     if let Some(seen) = &seen {
@@ -148,16 +160,18 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
         }
     }
     let is_there = seen.is_some();
-    let checked = if is_there && owner.is_root() { path } else { path.parent().unwrap_or(path) };
-    let there = checked.ancestors().find(|path| matches!(facts.stat(path), Ok(Some(_)))).unwrap_or(checked);
-    if let Some(reason) = facts.distrust(there)? {
-        return Err(fault(
-            "deploy-target",
-            format!("the target {shown} can be exchanged by others than root: {reason}"),
-            close(facts, there)?,
-        ));
+    let resolved = seen.and_then(|seen| seen.resolved);
+    for place in [Some(path), resolved.as_deref()].into_iter().flatten() {
+        let place = if owner.is_root() { place } else { place.parent().unwrap_or(place) };
+        if let Some(reason) = facts.distrust(place)? {
+            return Err(fault(
+                "deploy-target",
+                format!("the target {shown} can be exchanged by others than root: {reason}"),
+                close(facts, place)?,
+            ));
+        }
     }
-    if let Some(why) = seen.and_then(|seen| seen.resolved).and_then(|path| refuse_place(&path)) {
+    if let Some(why) = resolved.and_then(|path| refuse_place(&path)) {
         return Err(fault("deploy-target", format!("{shown}: {why}"), "name another target in the profile"));
     }
     if is_there {

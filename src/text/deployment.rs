@@ -356,8 +356,9 @@ impl Deployment {
         // Not -a: no devices, no owners of the sender's choice. --perms, so that old files get the modes too.
         let mut options: Vec<String> =
             ["-v", "-rlptu", "--safe-links", "--no-devices", "--no-specials"].map(str::to_owned).to_vec();
-        // Not with --perms alone: u=rwX keeps a setuid bit.
-        options.push(format!("--chmod={},ug-s,-t", self.chmod.0));
+        // Not with --perms alone: u=rwX keeps a setuid bit, and whoever has no clause keeps what the job gave.
+        let group = if self.chmod.lets_group_write() { "" } else { "g" };
+        options.push(format!("--chmod={},ug-s,-t,{group}o-w", self.chmod.0));
         if let Some((user, group)) = owner {
             options.push(format!("--chown={user}:{group}"));
         }

@@ -1,11 +1,12 @@
 //! What `apply` and `runner-deploy` refuse, each with the reason.
 
-use super::{ACCOUNT, PROFILE, TARGET, job, prepared};
+use super::{ACCOUNT, JOB, PROFILE, TARGET, job, prepared};
 use crate::support::{Tree, assert_unchanged};
 
 fn tree(deploy: &str) -> Tree {
     Tree::new()
         .account(ACCOUNT, 2001, "/home/gitlab-runner")
+        .account("www", 2002, "/srv/www-home")
         .file_mode("usr/local/bin/runner-prep", "#!/bin/sh\n", 0o755)
         .dir("srv/www", 0o755)
         .file("etc/test.toml", format!("summary = \"test\"\n{deploy}\n"))
@@ -41,6 +42,10 @@ fn a_profile_that_would_give_root_away_is_refused() {
         (
             "name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"root:gitlab-runner\"\nchmod = \"ug=rwX,o=rX\"",
             "gitlab-runner is in it",
+        ),
+        (
+            "name = \"app\"\ntarget = \"/srv/www/app\"\nowner = \"root:www\"\nchmod = \"ug=rwX,o=rX\"",
+            "root writes only where nobody else can",
         ),
         ("name = \"app\"\ntarget = \"/srv/www/app\"\ndeletes = true", "did you mean `delete`"),
         (
@@ -141,4 +146,58 @@ fn a_host_that_was_loosened_since_is_refused_at_run_time() {
     }
     host.sh(&format!("test ! -e {TARGET}/file; test ! -e /etc/file")).ok();
     job(&host, "sudo -n runner-deploy app").ok();
+}
+
+/// Whoever is told that a host is as wanted deploys there, each time; whoever can't deploy is told so before.
+#[test]
+fn what_check_says_is_what_a_deployment_finds() {
+    let open = format!("chmod -R 0777 {JOB}");
+    for (more, script, exit) in [
+        ("", "true", 0),
+        ("", "chmod 0700 /srv/www/app; chgrp www /srv/www/app", 0),
+        ("", "chmod 0775 /srv/www/app; chgrp www /srv/www/app", 2),
+        ("", "chmod 0775 /srv/www; chgrp www /srv/www", 2),
+        ("", "rmdir /srv/www/app; mkdir /opt/r; ln -s /opt/r /srv/www/app", 0),
+        ("", "rmdir /srv/www/app; install -d -o www /opt/a; mkdir /opt/a/r; ln -s /opt/a/r /srv/www/app", 2),
+        ("", "rmdir /srv/www/app; ln -s /opt/none /srv/www/app", 2),
+        ("", "install -m 0777 /usr/bin/rsync /usr/local/bin/rsync", 2),
+        ("", "install -o www /usr/bin/rsync /usr/local/sbin/rsync", 2),
+        ("", "install /usr/bin/rsync /usr/local/sbin/rsync", 0),
+        ("owner = \"www\"", "true", 0),
+        ("owner = \"www\"", "chmod 0775 /srv/www/app", 0),
+        ("owner = \"www\"", "chown root:root /srv/www/app", 2),
+        (
+            "owner = \"www\"",
+            "rmdir /srv/www/app; install -d -o www /opt/a /opt/a/r; ln -s /opt/a/r /srv/www/app",
+            2,
+        ),
+        (
+            "owner = \"www\"",
+            "rmdir /srv/www/app; mkdir /opt/a; install -d -o www /opt/a/r; ln -s /opt/a/r /srv/www/app",
+            0,
+        ),
+        // Who has no clause keeps nothing that opens the target.
+        ("chmod = \"Du=rwx,Fu=rw\"", &open, 0),
+        ("chmod = \"u=rwX,g=rX\"", &open, 0),
+        ("chmod = \"u=rwX,o=rX\"\nowner = \"root:www\"", &open, 0),
+        ("chmod = \"u=rwX\"\nowner = \"www\"", &open, 0),
+        ("chmod = \"ug=rwX,o=rX\"\nowner = \"www\"", &open, 0),
+        ("chmod = \"ug=rwX,o=rX\"", &open, 0),
+    ] {
+        let Some(host) = prepared(&format!("{PROFILE}{more}\n")) else { return };
+        job(&host, "echo a > file").ok();
+        host.sh(script).ok();
+        for _ in 0..2 {
+            let check = host.prep(&["check", "--profile", "site"]);
+            let run = job(&host, "echo >> file; sudo -n runner-deploy app");
+            let is_as_wanted = (check.status, run.status == 0) == (exit, exit == 0);
+            assert!(is_as_wanted, "{more} {script}\n{check}\n{run}");
+        }
+        host.sh(&format!("test -z \"$(find {TARGET}/ -perm /002)\"")).ok();
+        let by_group = host.sh(&format!("find {TARGET}/ -perm /020 | grep -c ."));
+        assert!(
+            exit == 2 || script.contains("0775") || by_group.status != 0 || more.contains("ug="),
+            "{more} {by_group}"
+        );
+    }
 }
