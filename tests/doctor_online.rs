@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::gitlab::{GitLab, ID, Key, PROJECT, State};
+use support::gitlab::{GitLab, ID, Key, PROJECT, Quirk, State};
 use support::{CANARY, Host, Run, Tree, have};
 
 /// What the server says to whoever logs in, and to whoever asks for a project that it does not have.
@@ -337,6 +337,28 @@ fn what_gitlab_check_says_is_a_finding_each() {
     gitlab.state().keys.clear();
     gitlab.state().bot = true;
     has("ok", "gitlab-bot");
+    // What GitLab says of a project is known, also where nothing can be planned for it.
+    for more in [
+        serde_json::json!({ "archived": true }),
+        serde_json::json!({ "repository_access_level": "disabled" }),
+        serde_json::json!({ "path_with_namespace": "group/k8s-repo-deletion_scheduled-7" }),
+        serde_json::json!({ "path_with_namespace": "group/renamed" }),
+    ] {
+        gitlab.state().more = more;
+        has("problem", "gitlab-differs");
+    }
+    gitlab.state().more = serde_json::json!({});
+    gitlab.state().version = "16.0.0";
+    has("problem", "gitlab-differs");
+    gitlab.state().version = "19.1.0";
+    gitlab.state().role = 30;
+    has("unknown", "could-not-look");
+    gitlab.state().role = 40;
+    for (status, body) in [(502, ""), (403, "{\"message\":\"403 Forbidden\"}"), (200, "<html>Sign in</html>")]
+    {
+        gitlab.state().quirk = Some((0, Quirk::Status(status, "", body, 99)));
+        has("unknown", "could-not-look");
+    }
 }
 
 #[test]

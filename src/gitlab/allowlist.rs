@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::connection::Connection;
 use super::project;
 use super::section::{FullPath, Project};
-use crate::fault::fault;
+use crate::fault::{Nature, fault};
 use crate::keys::Version;
 
 /// As many projects GitLab takes into one list.
@@ -119,7 +119,7 @@ fn find(gitlab: &Connection, path: &FullPath) -> Result<TokenSource> {
     if let Some(id) = project::find_group(gitlab, path)? {
         return Ok(of(id, true));
     }
-    Err(fault(
+    Err(Nature::Obstacle.fault(
         "gitlab-refused",
         format!("{path} of `job_tokens_from` is not there, or the token's user can't see it"),
         "compare the path with the address of the page; if it is right, the token's user needs at least the role Guest there: Manage > Members",

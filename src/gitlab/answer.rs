@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::section::Url;
-use crate::fault::fault;
+use crate::fault::Nature;
 use crate::repair::Repair;
 
 /// As many entries of a list are asked for at once.
@@ -72,7 +72,7 @@ impl Answer<'_> {
         let said = self.said.strip_prefix(&format!("{status} ")).unwrap_or(&self.said);
         let url = self.url.as_str();
         let refused = |what: &str, repair: Repair| {
-            Err(fault("gitlab-refused", format!("{what}: {asked}: {status} {said}"), repair))
+            Err(Nature::Obstacle.fault("gitlab-refused", format!("{what}: {asked}: {status} {said}"), repair))
         };
         let new_token = || {
             mend!(
@@ -84,7 +84,7 @@ impl Answer<'_> {
         let is_foreign = !self.body.trim_ascii_start().starts_with(b"{");
         match status {
             200..=299 => Ok(()),
-            300..=399 => Err(fault(
+            300..=399 => Err(Nature::Obstacle.fault(
                 "gitlab-answer",
                 format!("GitLab sends {asked} elsewhere ({status}), to {}, and a token is not sent after that", self.location),
                 "correct `url` in [gitlab]: it is the address that a browser shows for GitLab, as far as the first group",
@@ -96,7 +96,7 @@ impl Answer<'_> {
             403 if said.contains("insufficient_") => {
                 refused("the token has another scope than is needed", new_token())
             }
-            403 if said.contains("read-only") => Err(fault(
+            403 if said.contains("read-only") => Err(Nature::Obstacle.fault(
                 "gitlab-answer",
                 format!("GitLab takes no changes now: {asked}: {status} {said}"),
                 "run the same command again when its maintenance is over; for a secondary site give the primary's address as `url` in [gitlab]",
@@ -117,7 +117,7 @@ impl Answer<'_> {
                 "it is not there, or the token's user can't see it",
                 "compare the path with the address of the project's page, and see in the project under Manage > Members that the token's user is a member".into(),
             ),
-            429 | 500..=599 => Err(fault(
+            429 | 500..=599 => Err(Nature::Obstacle.fault(
                 "gitlab-answer",
                 format!("GitLab is busy or out of order: {asked}: {status} {said}"),
                 "run the same command again in a few minutes",
@@ -134,7 +134,7 @@ pub(super) fn page(number: usize) -> String {
 
 /// An answer that GitLab does not give.
 pub(super) fn unusable(asked: &str, why: &str) -> anyhow::Error {
-    fault(
+    Nature::Obstacle.fault(
         "gitlab-answer",
         format!("the answer to {asked} can't be used: {why}"),
         "see that `url` in [gitlab] is GitLab's own address, and that no proxy or login page answers in its place",

@@ -26,7 +26,11 @@ fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<ManualStep> {
     {
         let push = *access == Access::Push;
         let (title, line) = (title(key), key.to_string());
-        let grant = if push { "tick \"Grant write permissions to this key\", " } else { "" };
+        let grant = if push {
+            "tick \"Grant write permissions to this key\" (where the key is there already: by Edit), "
+        } else {
+            ""
+        };
         add(
             format!("Repository > Deploy keys > Add new key: title {title}, {grant}and as the key:\n{line}"),
             glab(Operation::AddKey { line, title, push }),

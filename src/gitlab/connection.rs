@@ -18,7 +18,7 @@ use super::answer::{self, Answer, unusable};
 use super::change::ApiCall;
 use super::proxy;
 use super::section::Url;
-use crate::fault::fault;
+use crate::fault::{Nature, fault};
 use crate::sys::waiting;
 use crate::text::time;
 
@@ -157,7 +157,7 @@ impl Connection {
                 text => format!("later ({})", text.unwrap_or_default()),
             };
             let Answer { asked, status, said, .. } = answer;
-            return Err(fault(
+            return Err(Nature::Obstacle.fault(
                 "gitlab-answer",
                 format!("GitLab wants to be asked again {when}: {asked}: {status} {said}"),
                 "run the same command again after that, or with a longer --timeout",
@@ -250,7 +250,7 @@ impl Connection {
             ),
             _ => (text, by_proxy()),
         };
-        fault("gitlab-unreachable", format!("cannot ask GitLab: {asked}: {why}"), repair)
+        Nature::Obstacle.fault("gitlab-unreachable", format!("cannot ask GitLab: {asked}: {why}"), repair)
     }
 }
 

@@ -102,7 +102,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
                 errors.push(fault(
                     "not-converged",
                     format!("{}: {} still differs after it was changed: {}", left.path, left.what, left.why),
-                    "another program may be changing it back; look at it in GitLab, then run the same command again",
+                    "GitLab said yes and ignores it, where a feature is switched off there, or another program changes it back: look at it in GitLab, then run the same command again",
                 ));
             }
             report(asked, &outcomes, &after)

@@ -8,7 +8,7 @@ use super::change::{Operation, ProjectChange};
 use super::section::{Access, Project, Role};
 use super::state::{DeployKey, ProjectState};
 use crate::change::Notes;
-use crate::fault::fault;
+use crate::fault::{Nature, fault};
 use crate::keys::Version;
 use crate::sys::waiting::now;
 use crate::text::public_key::PublicLine;
@@ -186,7 +186,11 @@ impl Planned<'_> {
         }
         for from in &wanted.job_tokens_from {
             if !list.missing.iter().any(|source| source.path == *from) {
-                notes.right(KIND, format!("{path}: job tokens of {from} are let in"));
+                // What a fine-grained entry allows, the list does not tell.
+                notes.right(
+                    KIND,
+                    format!("{path}: job tokens of {from} are let in, as far as its entry allows"),
+                );
             }
         }
     }
@@ -204,7 +208,7 @@ impl Planned<'_> {
             (None, _) => return Err(self.hidden("who may start pipelines with variables")),
         };
         let Some(now) = rank(&before) else {
-            return Err(fault(
+            return Err(Nature::Obstacle.fault(
                 "gitlab-refused",
                 format!(
                     "the least role for pipeline variables of {path} is {before}, which this version of runner-prep does not know"
@@ -263,7 +267,7 @@ impl Planned<'_> {
             .and_then(role_name)
             .map(|role| format!(" (role: {role})"))
             .unwrap_or_default();
-        fault(
+        Nature::Obstacle.fault(
             "gitlab-refused",
             format!("GitLab does not show to the token's user{role} {what}: {}", self.path),
             "take a token of a Maintainer of the project; roles stand in the project under Manage > Members",

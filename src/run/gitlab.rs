@@ -85,7 +85,7 @@ pub(super) fn findings(
     let mut findings = Findings::of("online-gitlab");
     let has_token = asked.token_file.is_some() || Environment::token().is_some();
     let names: Vec<String> = profile.names.clone();
-    let check = || -> Result<Option<Report>> {
+    let check = || -> Result<Option<Result<Report>>> {
         let Some(wanted) = section::of(profile)?.filter(|wanted| !wanted.projects.is_empty()) else {
             return Ok(None);
         };
@@ -101,7 +101,7 @@ pub(super) fn findings(
         let keys = files.keys(&wanted, &options, root, host)?;
         let gitlab = files.connect(&wanted, &options)?;
         let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, extent: DetailLevel::Lines };
-        gitlab::plan(&gitlab, &asked).map(Some)
+        Ok(Some(gitlab::plan(&gitlab, &asked)))
     };
     if !has_token {
         findings.fine("no token was given, so GitLab's settings were not looked at");
@@ -109,7 +109,7 @@ pub(super) fn findings(
     }
     match check() {
         Ok(None) => findings.fine("the profile wants nothing of GitLab"),
-        Ok(Some(report)) => {
+        Ok(Some(Ok(report))) => {
             let apply = mend!("$ runner-prep gitlab apply --profile {}", quoted(names.join(",")));
             for change in &report.changes {
                 findings.problem("gitlab-differs", format!("{}: {}", change.id, change.why), &apply);
@@ -122,7 +122,13 @@ pub(super) fn findings(
             }
             findings.else_fine(report.msg);
         }
-        Err(error) => findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), repair(&error)),
+        // GitLab answered, and what it says is against the profile.
+        Ok(Some(Err(error))) if fault::is(&error, Nature::Wrong) => {
+            findings.problem("gitlab-differs", format!("{error:#}"), repair(&error));
+        }
+        Ok(Some(Err(error))) | Err(error) => {
+            findings.unknown(COULD_NOT_LOOK, format!("{error:#}"), repair(&error));
+        }
     }
     findings.into_list()
 }
