@@ -100,7 +100,7 @@ fn script(shell: &str, then: &str) -> String {
          if command -v \"$runner_prep_name\" >/dev/null; then\nprintf '\\n{MARK}%s\\n' \"$runner_prep_name\"\n\
          runner_prep_found=$((runner_prep_found + runner_prep_bit))\nfi\n\
          runner_prep_bit=$((runner_prep_bit * 2))\ndone\n\
-         if command -v git >/dev/null; then git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
+         if command -v git >/dev/null; then HOME=/ XDG_CONFIG_HOME= GIT_CONFIG_NOSYSTEM=1 git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
         PROGRAMS.join(" ")
     )
 }

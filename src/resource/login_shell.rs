@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use super::context::Context;
-use crate::change::{Change, FileKind, FileOp, Meta, Notes, Owner};
+use crate::change::{Change, FileKind, FileOp, Harm, Meta, Note, Notes, Owner};
 use crate::fault::look_and_move_aside;
 
 /// What is looked at in the home.
@@ -32,24 +32,38 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
         return Ok(None);
     };
     let place = target.place(FILE);
-    if seen.kind != FileKind::Regular || seen.links != 1 {
-        notes.harm(
+    let is_odd = seen.kind != FileKind::Regular || seen.links != 1;
+    // What is no file the shell passes over, and so what it may not read.
+    let text = match (seen.kind, &target.account) {
+        (FileKind::Regular, _) => Some(seen.text().into_owned()),
+        (FileKind::Link, Some(account)) => {
+            let end = context.facts.file_for(account, &place.path()).ok().flatten();
+            Some(end.map(|end| end.text().into_owned()).unwrap_or_default())
+        }
+        (FileKind::Directory, _) => Some(String::new()),
+        _ => None,
+    };
+    let commands: Vec<&str> = commands(text.as_deref().unwrap_or_default()).collect();
+    let is_skeleton = SKELETONS.contains(&&commands[..]);
+    let clears = || commands.iter().any(|line| SUSPICIOUS.iter().any(|word| line.contains(word)));
+    if is_odd {
+        let fails = text.is_none() || is_skeleton || clears();
+        notes.say(Note::new(
             "login-shell",
             format!(
                 "{place} is {} with {} names; the login shell of every job reads it",
                 seen.kind, seen.links
             ),
             look_and_move_aside(&target.name, &place.path()),
-        );
+            if fails { Harm::Jobs } else { Harm::None },
+        ));
         return Ok(None);
     }
-    let text = seen.text().into_owned();
-    let commands: Vec<&str> = commands(&text).collect();
     if commands.is_empty() {
         return Ok(None);
     }
-    if !SKELETONS.contains(&&commands[..]) {
-        if commands.iter().any(|line| SUSPICIOUS.iter().any(|word| line.contains(word))) {
+    if !is_skeleton {
+        if clears() {
             notes.harm(
                 "login-shell",
                 format!(

@@ -104,5 +104,11 @@ fn a_login_shell_that_fails_is_repaired_and_nothing_else_is_touched() {
     assert_eq!(codes(&notes, "warnings"), ["login-shell"]);
     let notes = converged("two names", PLAIN, &host(0o644, ID, DEBIAN).hard_linked(LOGOUT));
     assert_eq!(codes(&notes, "warnings"), ["login-shell"]);
+    let notes = converged("directory", PLAIN, &Host::new().dir(LOGOUT, 0o755, ID));
+    assert_eq!(codes(&notes, "warnings"), ["login-shell"]);
+    let other = "/home/gitlab-runner/other";
+    let linked = |text: &str| Host::new().file(other, 0o644, ID, text).link(LOGOUT, "other");
+    let notes = converged("link to the skeleton", PLAIN, &linked(DEBIAN));
+    assert_eq!(codes(&notes, "warnings"), ["login-shell"]);
     refused("kept from the account", PLAIN, &host(0o600, 4711, DEBIAN), "foreign-owner");
 }
