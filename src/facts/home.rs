@@ -27,6 +27,10 @@ impl Facts<'_> {
             if let Ok(_rights) = home.enter_identity() {
                 let mut reads =
                     HomeReads { account, machine: self.machine, home: &home, directories: BTreeMap::new() };
+                // The handle was opened with root's rights: whether the account comes to its home is asked anew.
+                if self.root.is_host() && matches!(self.root.stat(&account.home, true), Ok(Some(_))) {
+                    readable.push(account.home.clone());
+                }
                 // A directory after what lies in it: then it is open already.
                 for name in paths.iter().rev() {
                     let path = account.home.join(name).into_os_string();

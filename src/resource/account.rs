@@ -13,6 +13,7 @@ use crate::facts::before_rules::barred;
 use crate::facts::programs::{DOCKERD, is_there, is_whole};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
+use crate::repair::Repair;
 
 /// The `[account]` section.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -79,26 +80,19 @@ fn check_home_mode(context: &Context<'_>) -> Result<()> {
 /// A directory above the home through which the account can't come: no job can use what is in it.
 fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     let Some(account) = &context.target.account else { return Ok(()) };
-    let Some(above) = account.home.parent() else { return Ok(()) };
-    // Where everybody may come through, the kernel need not be asked.
-    for directory in above.ancestors().filter(|directory| directory.parent().is_some()) {
-        if context.facts.lets_through(directory)? {
-            continue;
-        }
-        let shut = context.facts.shut_out(account, &account.home)?.filter(|shut| *shut != account.home);
-        if let Some(shut) = shut {
-            notes.wait(
-                "home-shut",
-                format!(
-                    "{} can't come to its home {}: {} lets it not through, so that every job fails",
-                    account.name,
-                    account.home.display(),
-                    shut.display()
-                ),
-                mend!("let accounts through: $ chmod o+x {}", quoted(&shut)),
-            );
-        }
-        break;
+    let shut = context.facts.shut_out(account, &account.home)?.filter(|shut| *shut != account.home);
+    if let Some(shut) = shut {
+        notes.wait(
+            "home-shut",
+            format!(
+                "{} can't come to its home {}: {} lets it not through, so that every job fails",
+                account.name,
+                account.home.display(),
+                shut.display()
+            ),
+            Repair::from("let accounts through: ")
+                + context.opening(&shut, format!("chmod o+x {}", quoted(&shut))),
+        );
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill("a shell that reads no script", "echo 'eval() { :; }' > /home/gitlab-runner/.profile", "", "login-shell-skips"),
     ill("/etc/profile.d fails", "mkdir -p /etc/profile.d; echo 'exit 4' > /etc/profile.d/ours.sh", "", "login-shell-fails"),
     ill(".bash_logout fails", "echo false > /home/gitlab-runner/.bash_logout", "", "login-shell-fails"),
+    ill("an access list of the directory of homes", "", "setfacl -m u:gitlab-runner:--- /home", "home-shut"),
     ill("no output", "echo 'exec >&-' > /home/gitlab-runner/.profile", "", "login-shell-fails"),
     ill("a name of GitLab's is fixed", "echo 'readonly CI' > /home/gitlab-runner/.profile", "", "login-shell-fails"),
     ill(
