@@ -162,6 +162,9 @@ pub(super) fn observe(
                     None => found.usable.push(usable),
                 }
             }
+            // The public half of a key that an agent would have.
+            PrivateFile::No(_)
+                if name.strip_suffix(".pub").is_some() && public_line(&private.bytes).is_ok() => {}
             PrivateFile::No(reason) => found.broken.push(fault(
                 "ssh-key-unreadable",
                 format!("{} is not an SSH private key: {reason}", path.display()),

@@ -190,6 +190,10 @@ impl Tried {
                 see,
             );
         } else if used.is_none() && !self.wants(made) {
+            // With the public half alone only an agent could sign.
+            let halves = self.names.iter().filter_map(|name| name.strip_suffix(".pub"));
+            let mut keys = halves.filter(|name| matches!(context.home_file(name), Ok(Some(_))));
+            let key = keys.next().unwrap_or(made);
             notes.wait(
                 "ssh-key-not-tried",
                 if named.is_empty() {
@@ -199,7 +203,7 @@ impl Tried {
                         "ssh of {account} tries only {named} (IdentityFile), and jobs can use none of them"
                     )
                 },
-                context.first_line(&format!("IdentityFile ~/{made}")),
+                context.first_line(&format!("IdentityFile ~/{key}")),
             );
         }
     }
