@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{Account, MOST_BYTES, foreign_owner, seen};
 use crate::change::Seen;
-use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted};
+use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted, with_repair};
 use crate::repair::Repair;
 use crate::sys::dir::{Dir, DirEntry, FileKind};
 use crate::sys::identity;
@@ -27,8 +27,9 @@ pub(super) struct HomeReads<'a> {
 impl HomeReads<'_> {
     pub(super) fn at(&mut self, relative: &Path) -> Result<Option<Seen>> {
         let path = self.account.home.join(relative);
-        let cannot = |owner: Option<u32>, error| match self.home.identity() {
-            Some(_) => locked(self.account, &path, owner, error),
+        let (account, home) = (self.account, self.home);
+        let cannot = |owner: Option<u32>, error| match home.identity() {
+            Some(_) => locked(home, account, relative, owner, error),
             None => unreadable(None, &path, MOST_BYTES, error),
         };
         if let Some(dir) = self.directories.get(relative.as_os_str()) {
@@ -57,12 +58,25 @@ impl HomeReads<'_> {
 }
 
 /// With the account's rights, which root takes in its home, root may be refused, too.
-fn locked(account: &Account, path: &Path, owner: Option<u32>, error: std::io::Error) -> anyhow::Error {
-    if error.kind() == std::io::ErrorKind::FileTooLarge {
-        return too_large(path, MOST_BYTES, look_and_move_aside(&account.name, path));
-    }
-    if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return unreadable(None, path, MOST_BYTES, error);
+fn locked(
+    home: &Rc<Dir>,
+    account: &Account,
+    relative: &Path,
+    owner: Option<u32>,
+    error: std::io::Error,
+) -> anyhow::Error {
+    use std::io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied};
+    let path = &account.home.join(relative);
+    let aside = |path: &Path| look_and_move_aside(&account.name, path);
+    match error.kind() {
+        PermissionDenied => {}
+        FileTooLarge => return too_large(path, MOST_BYTES, aside(path)),
+        NotADirectory => {
+            let is_in_the_way = |part: &&Path| descend(home, part).is_err();
+            let place = relative.ancestors().skip(1).filter(is_in_the_way).last().unwrap_or(relative);
+            return with_repair(unreadable(None, path, MOST_BYTES, error), aside(&account.home.join(place)));
+        }
+        _ => return unreadable(None, path, MOST_BYTES, error),
     }
     if let Some(uid) = owner.filter(|uid| *uid != account.uid) {
         return foreign_owner(account, path, uid);

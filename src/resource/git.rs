@@ -19,7 +19,7 @@ use crate::facts::MOST_BYTES;
 use crate::fault::{self, Nature, fault, look_and_move_aside, quoted};
 use crate::repair::{Repair, run};
 use crate::text::git_config;
-use effective::{EffectiveConfig, EffectiveValue, invalid, is_shut};
+use effective::{EffectiveConfig, EffectiveValue, home_file, invalid, is_shut};
 use judge::{JudgedSetting, SYSTEM, judge, look_at_service};
 
 /// What git reads for an account besides the system's file, the stronger one last (git-config(1), FILES).
@@ -126,8 +126,10 @@ impl Resource for Git {
         // Where `git config --global` writes: the second file only if it is the only one, or if it includes what gives
         // some repositories a value, which must keep the last word.
         let perhaps = |top: usize| !name.is_sure && name.perhaps[top] || !email.is_sure && email.perhaps[top];
-        let in_second = perhaps(1) && !perhaps(2);
-        let at = usize::from(!in_second && (seen[0].is_none() || seen[1].is_some()));
+        // What lies behind a link is somebody's own arrangement: nothing is written there.
+        let is_elsewhere = seen[0].as_ref().is_some_and(|seen| seen.resolved.is_some());
+        let in_second = perhaps(1) && !perhaps(2) && !is_elsewhere;
+        let at = usize::from(is_elsewhere || !in_second && (seen[0].is_none() || seen[1].is_some()));
         if perhaps(0) || perhaps(1) && !in_second {
             let file = if perhaps(0) { PathBuf::from(SYSTEM) } else { target.home.join(FILES[0]) };
             notes.warn(
@@ -138,6 +140,9 @@ impl Resource for Git {
         }
         let place = target.place(FILES[at]);
         let before = seen.into_iter().nth(at).flatten();
+        if let Some(link) = before.as_ref().filter(|seen| seen.resolved.is_some()) {
+            return Err(odd(context, FILES[at], link));
+        }
         let text = before.as_ref().map(|seen| seen.bytes.as_slice()).unwrap_or_default();
         let after = git_config::set_missing(text, "user", &missing)
             .map_err(|error| invalid(context, &target.home.join(FILES[at]), text, &error))?;
@@ -190,27 +195,27 @@ impl Git {
 /// The account's own files, as far as git reads them.
 fn own_files(context: &Context<'_>) -> Result<Vec<Option<Seen>>> {
     let target = context.target;
-    let mut seen = context.home(&FILES);
-    // git passes over the first one in a directory where the account may not go.
-    if let (Err(error), Some(account)) = (&seen, &target.account) {
-        let first = target.home.join(FILES[0]);
-        if fault::is(error, Nature::Foreign)
-            && context.facts.shut_out(account, &first)?.is_some_and(|shut| shut != first)
-        {
-            let second = context.home(&FILES[1..])?;
-            seen = Ok(std::iter::once(None).chain(second).collect());
+    let mut seen = Vec::new();
+    for name in FILES {
+        let path = target.home.join(name);
+        let found = match (home_file(context, name), &target.account) {
+            // git passes over the first one in a directory where the account may not go.
+            (Err(error), Some(account))
+                if fault::is(&error, Nature::Foreign)
+                    && context.facts.shut_out(account, &path)?.is_some_and(|shut| shut != path) =>
+            {
+                None
+            }
+            (Ok(Some(link)), Some(account)) if link.kind == FileKind::Link => {
+                let end = context.facts.file_for(account, &path).ok().flatten();
+                Some(end.filter(|end| end.kind == FileKind::Regular).unwrap_or(link))
+            }
+            (found, _) => found?,
+        };
+        if let Some(seen) = found.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1) {
+            return Err(odd(context, name, seen));
         }
-    }
-    let mut seen = seen?;
-    for (name, seen) in FILES.iter().zip(&seen) {
-        if let Some(seen) = seen.as_ref().filter(|seen| seen.kind != FileKind::Regular || seen.links != 1) {
-            let path = target.home.join(name);
-            return Err(fault(
-                "git-config-kind",
-                format!("{} is {}: it is not followed or replaced", path.display(), seen.oddity()),
-                look_and_move_aside(&target.name, &path),
-            ));
-        }
+        seen.push(found);
     }
     // In a directory that the account locked itself out of nothing is for git.
     if let (Some(account), Some(Some(first))) = (&target.account, seen.first()) {
@@ -220,6 +225,17 @@ fn own_files(context: &Context<'_>) -> Result<Vec<Option<Seen>>> {
         }
     }
     Ok(seen)
+}
+
+/// A file of the account's own that git may read, and that this program neither follows nor replaces.
+fn odd(context: &Context<'_>, name: &str, seen: &Seen) -> anyhow::Error {
+    let path = context.target.home.join(name);
+    let oddity = if seen.resolved.is_some() { FileKind::Link.to_string() } else { seen.oddity() };
+    fault(
+        "git-config-kind",
+        format!("{} is {oddity}: it is not followed or replaced", path.display()),
+        look_and_move_aside(&context.target.name, &path),
+    )
 }
 
 /// The command that gives a key another value: in the account's file that has it, else in the one that is read last.

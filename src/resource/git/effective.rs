@@ -197,7 +197,7 @@ impl<'a> EffectiveConfig<'a> {
         let in_home = path.strip_prefix(&context.target.home).ok().and_then(Path::to_str);
         let in_home = in_home.filter(|relative| !relative.is_empty());
         let seen = match in_home {
-            Some(relative) => context.home_file(relative)?,
+            Some(relative) => home_file(context, relative)?,
             None => context.facts.file(&path, MOST_BYTES)?,
         };
         if in_home.is_none() && seen.is_some() {
@@ -289,6 +289,19 @@ fn special(context: &Context<'_>, path: &Path, by: &str, harm: &str) -> anyhow::
         look_and_move(path)
     };
     fault("git-config-kind", format!("{by}{} {harm}", path.display()), repair)
+}
+
+/// A file of the home as git comes to it: through links, too. What can't be reached is nothing to it, but for a circle.
+pub(super) fn home_file(context: &Context<'_>, relative: &str) -> Result<Option<Seen>> {
+    let seen = context.home_file(relative);
+    match (&seen, &context.target.account) {
+        (Err(error), Some(account))
+            if fault::find(error).is_some_and(|fault| fault.code == "path-unusable") =>
+        {
+            context.facts.file_for(account, &context.target.home.join(relative)).or(seen)
+        }
+        _ => seen,
+    }
 }
 
 /// True for a file of the account's own that it can't read. With root's rights it was read all the same.
