@@ -337,6 +337,9 @@ fn what_gitlab_check_says_is_a_finding_each() {
     gitlab.state().keys.clear();
     gitlab.state().bot = true;
     has("ok", "gitlab-bot");
+    gitlab.state().scope = "read_api";
+    has("ok", "gitlab-token");
+    gitlab.state().scope = "api";
     // What GitLab says of a project is known, also where nothing can be planned for it.
     for more in [
         serde_json::json!({ "archived": true }),

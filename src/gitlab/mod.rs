@@ -60,7 +60,10 @@ impl<'a> ProjectOutcome<'a> {
 /// # Errors
 /// When GitLab can't be asked, or does not show what matters.
 pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
-    let (changes, notes) = look(gitlab, asked)?;
+    let (changes, mut notes) = look(gitlab, asked)?;
+    if !changes.is_empty() {
+        state::warn_of_scope(gitlab, &mut notes);
+    }
     let outcomes: Vec<_> = changes.iter().map(|change| ProjectOutcome::of(change, "planned")).collect();
     Ok(report(asked, &outcomes, &notes))
 }

@@ -8,6 +8,7 @@ use super::branch::{self, Branch, role_name};
 use super::connection::Connection;
 use super::project::{self, ProjectAnswer};
 use super::section::{Access, Project};
+use crate::change::Notes;
 use crate::fault::fault;
 use crate::keys::Version;
 use crate::text::public_key::{PublicKey, PublicLine, public_line};
@@ -79,6 +80,25 @@ struct Server {
 pub fn version(gitlab: &Connection) -> Result<Option<Version>> {
     let server: Option<Server> = gitlab.find("version", &[403, 404])?;
     Ok(server.and_then(|server| server.version.parse().ok()))
+}
+
+/// Say it where GitLab would refuse what is planned, because the token may only read. Tokens of other kinds than a
+/// person's or a project's, and old servers, do not tell.
+pub(super) fn warn_of_scope(gitlab: &Connection, notes: &mut Notes) {
+    #[derive(Deserialize)]
+    struct Token {
+        scopes: Vec<String>,
+    }
+    let token = gitlab.find::<Token>("personal_access_tokens/self", &[400, 401, 403, 404]);
+    let Ok(Some(token)) = token else { return };
+    let has = |scope: &str| token.scopes.iter().any(|known| known == scope);
+    if has("read_api") && !has("api") {
+        notes.warn(
+            "gitlab-token",
+            "the token may only read (scope read_api): GitLab will refuse all changes with it",
+            "for `runner-prep gitlab apply` take one of the scope api",
+        );
+    }
 }
 
 /// Look at a project.

@@ -342,3 +342,16 @@ fn a_protection_that_cannot_be_seen_is_not_known() {
     desk.put("ours.toml", &desk.gitlab.profile("deploy_key = \"read\""));
     desk.run(&["check"]).ok().says_not("is not known");
 }
+
+#[test]
+fn a_token_that_may_only_read_is_told_before_it_is_refused() {
+    for (scope, is_told) in [("read_api", true), ("api", false), ("granular", false)] {
+        let desk = Desk::new(State { scope, ..State::default() }, ALL);
+        let told = "GitLab will refuse all changes with it";
+        assert_eq!(desk.run(&["plan"]).ok().contains(told), is_told, "{scope}");
+        assert_eq!(desk.run(&["check"]).exit(1).contains(told), is_told, "{scope}");
+        // Who only looks, and finds all as wanted, needs no more.
+        desk.put("ours.toml", &desk.gitlab.profile("pipeline_variables = \"maintainer\""));
+        desk.run(&["check"]).ok().says_not(told);
+    }
+}

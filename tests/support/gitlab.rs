@@ -373,6 +373,9 @@ impl State {
         let parts: Vec<&str> = path.split('/').collect();
         match (method, parts.as_slice()) {
             ("GET", ["version"]) => ok(200, &json!({ "version": self.version })),
+            ("GET", ["personal_access_tokens", "self"]) => {
+                ok(200, &json!({ "id": 4, "scopes": [self.scope] }))
+            }
             ("GET", ["user"]) => ok(200, &json!({ "id": 3, "bot": self.bot, "is_admin": self.admin })),
             ("GET", ["users", "3", "project_deploy_keys"]) => {
                 let seen = self.keys.iter().filter(|key| !key.projects.contains(&99));
