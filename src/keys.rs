@@ -3,6 +3,7 @@
 //! Imports nothing of the crate. A profile is checked against it, so that a typing error never reaches
 //! a host: gitlab-runner ignores unknown keys without a word. `doctor` checks the host's own file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -133,6 +134,12 @@ const DATA: &str = include_str!("keys.tsv");
 
 static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| DATA.lines().filter_map(parse).collect());
 
+/// The keys of each section, which stand together in the table.
+static SECTIONS: LazyLock<BTreeMap<&'static str, &'static [Key]>> = LazyLock::new(|| {
+    let sections = KEYS.chunk_by(|one, next| one.section == next.section);
+    sections.filter_map(|keys| Some((keys.first()?.section, keys))).collect()
+});
+
 /// The version of gitlab-runner whose keys these are. Of a newer one it is not known what else it reads.
 pub static TABLE: LazyLock<Version> = LazyLock::new(|| {
     let words = DATA.lines().next().into_iter().flat_map(|line| line.split(' '));
@@ -157,7 +164,7 @@ pub fn all() -> impl Iterator<Item = Key> {
 
 /// The keys of a section.
 pub fn of(section: &str) -> impl Iterator<Item = Key> {
-    all().filter(move |key| key.section == section)
+    SECTIONS.get(section).copied().unwrap_or_default().iter().copied()
 }
 
 fn path(section: &str, name: &str) -> String {
@@ -166,8 +173,7 @@ fn path(section: &str, name: &str) -> String {
 
 /// The section of the table that a key holds.
 pub fn below(section: &str, name: &str) -> Option<&'static str> {
-    let path = path(section, name);
-    all().map(|key| key.section).find(|section| *section == path)
+    SECTIONS.get_key_value(path(section, name).as_str()).map(|(section, _)| *section)
 }
 
 /// The tables of free names with texts: each as a section, and its key.
