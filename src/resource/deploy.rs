@@ -22,7 +22,7 @@ use super::root_file::{RootFile, marked, plan_directories};
 use super::sudo_policy::{DEPLOYMENTS, Policy};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
-use crate::fault::{fault, look_and_move, quoted};
+use crate::fault::{fault, look_and_move, quoted, repair};
 use crate::repair::Repair;
 use crate::text::deployment::{DIRECTORY, Deployment, Description, ENTRY, refuse_place};
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
@@ -64,7 +64,7 @@ impl Resource for Deployments {
         let distrusted = rsync.as_deref().map(|path| facts.distrust(path)).transpose()?.flatten();
         if let (Some(path), Some(reason)) = (rsync, distrusted) {
             return Err(fault(
-                "untrusted",
+                "command-untrusted",
                 format!("{} can be changed by others than root: {reason}", path.display()),
                 Repair::from("unless somebody has changed it already: ") + close(facts, &path)?,
             ));
@@ -171,11 +171,16 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
             ));
         }
     }
-    if let Some(why) = resolved.and_then(|path| refuse_place(&path)) {
+    if let Some(why) = resolved.as_deref().and_then(refuse_place) {
         return Err(fault("deploy-target", format!("{shown}: {why}"), "name another target in the profile"));
     }
     if is_there {
-        return Ok(());
+        let inside = resolved.as_deref().unwrap_or(path).join(deployment.name.as_str());
+        let writable = facts.check_writable(&Place::System(inside), false, context.options.confined);
+        return writable.map_err(|error| {
+            let what = format!("nothing can be put into the target {shown}: {error:#}");
+            fault("deploy-target", what, repair(&error))
+        });
     }
     if let Some(parent) = path.parent() {
         plan_directories(facts, "deploy", parent, 0o755, changes)?;

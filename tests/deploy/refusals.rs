@@ -1,7 +1,7 @@
 //! What `apply` and `runner-deploy` refuse, each with the reason.
 
 use super::{ACCOUNT, JOB, PROFILE, TARGET, job, prepared};
-use crate::support::{Tree, assert_unchanged};
+use crate::support::{Tree, assert_unchanged, have};
 
 fn tree(deploy: &str) -> Tree {
     Tree::new()
@@ -200,4 +200,23 @@ fn what_check_says_is_what_a_deployment_finds() {
             "{more} {by_group}"
         );
     }
+}
+
+/// Where the kernel lets nobody put anything, the first to say so is not a job.
+#[test]
+fn a_target_that_takes_nothing_is_told() {
+    if !have(&["chattr"]) {
+        return;
+    }
+    let Some(host) = prepared(PROFILE) else { return };
+    job(&host, "echo a > file").ok();
+    host.sh(&format!("chattr +i {TARGET}")).ok();
+    let check = host.prep(&["check", "--profile", "site"]);
+    let run = job(&host, "sudo -n runner-deploy app");
+    // Before anything is asserted: the host could not be removed with it.
+    host.sh(&format!("chattr -i {TARGET}")).ok();
+    check.exit(2).says("nothing can be put into the target").says(&format!("chattr -i {TARGET}"));
+    assert_ne!(run.status, 0, "{run}");
+    host.prep(&["check", "--profile", "site"]).exit(0);
+    job(&host, "sudo -n runner-deploy app").ok();
 }
