@@ -225,6 +225,8 @@ const LOGINS: &[(&str, &str, &str, &str)] = &[
     ("/etc/profile.d/ours.sh", "true\nexit 4\n", "login-shell-fails", "/etc/profile.d/ours.sh, line 2"),
     ("/etc/profile.d/ours.sh", "exit 0\n", "login-shell-skips", "at /etc/profile.d/ours.sh, line 1"),
     ("/home/gitlab-runner/.profile", "false\n", "ok", ""),
+    ("/home/gitlab-runner/.profile", "readonly HOME XDG_CONFIG_HOME\n", "ok", ""),
+    ("/home/gitlab-runner/.gitconfig", "[user\n", "ok", ""),
     ("/home/gitlab-runner/.profile", "set -e\nfalse\n", "login-shell-fails", ".profile, line 2"),
     ("/home/gitlab-runner/.profile", "exit 3\n", "login-shell-fails", ".profile, line 1"),
     (

@@ -798,6 +798,13 @@ const KEYS: &[Case] = &[
         false,
     ),
     case(
+        "the public half of one with a blank in its name is named",
+        "mv .ssh/id_ed25519 '.ssh/my key'; mv .ssh/id_ed25519.pub '.ssh/my key.pub'; echo 'IdentityFile \"~/.ssh/my key.pub\"' | own config",
+        3,
+        "ssh-key-not-tried",
+        false,
+    ),
+    case(
         "both halves are named",
         "mv .ssh/id_ed25519 .ssh/deploy; mv .ssh/id_ed25519.pub .ssh/deploy.pub; printf 'IdentityFile ~/.ssh/deploy.pub\\nIdentityFile ~/.ssh/deploy\\n' | own config",
         0,

@@ -94,13 +94,16 @@ fn script(shell: &str, then: &str) -> String {
         "sh" => ("set -e", format!("'{then}'")),
         _ => ("set -eo pipefail\nset +o noclobber", format!("$'{}\\n'", then.replace('\\', "\\\\"))),
     };
-    // What stands for a program need not be one: that every job begins with is called.
+    // What stands for a program need not be one: that every job begins with is called. What git thinks of its own files
+    // others say.
     format!(
         "{begin}\n{EXPORTS}\necho\nrunner_prep_found={UNHEARD} runner_prep_bit=1\nfor runner_prep_name in {}; do\n\
          if command -v \"$runner_prep_name\" >/dev/null; then\nprintf '\\n{MARK}%s\\n' \"$runner_prep_name\"\n\
          runner_prep_found=$((runner_prep_found + runner_prep_bit))\nfi\n\
          runner_prep_bit=$((runner_prep_bit * 2))\ndone\n\
-         if command -v git >/dev/null; then HOME=/ XDG_CONFIG_HOME= GIT_CONFIG_NOSYSTEM=1 git --version >/dev/null; fi\n: | eval {text}\nexit 0\n",
+         case $(command -v git) in\n\
+         /*) env HOME=/ XDG_CONFIG_HOME= GIT_CONFIG_NOSYSTEM=1 git --version >/dev/null ;;\n\
+         ?*) git --version >/dev/null ;;\nesac\n: | eval {text}\nexit 0\n",
         PROGRAMS.join(" ")
     )
 }

@@ -7,7 +7,7 @@
 use anyhow::Result;
 
 use super::context::Context;
-use crate::change::{Change, FileKind, FileOp, Harm, Meta, Note, Notes, Owner};
+use crate::change::{Change, FileKind, FileOp, Harm, Meta, Note, Notes, Owner, Seen};
 use crate::fault::look_and_move_aside;
 
 /// What is looked at in the home.
@@ -33,15 +33,18 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
     };
     let place = target.place(FILE);
     let is_odd = seen.kind != FileKind::Regular || seen.links != 1;
-    // What is no file the shell passes over, and so what it may not read.
-    let text = match (seen.kind, &target.account) {
-        (FileKind::Regular, _) => Some(seen.text().into_owned()),
-        (FileKind::Link, Some(account)) => {
-            let end = context.facts.file_for(account, &place.path()).ok().flatten();
-            Some(end.map(|end| end.text().into_owned()).unwrap_or_default())
-        }
-        (FileKind::Directory, _) => Some(String::new()),
+    // A directory the shell passes over, and what it may not read. For all else but a file it may wait.
+    let read = |end: &Seen| match end.kind {
+        FileKind::Regular => Some(end.text().into_owned()),
+        FileKind::Directory => Some(String::new()),
         _ => None,
+    };
+    let text = match (seen.kind, &target.account) {
+        (FileKind::Link, Some(account)) => {
+            let end = context.facts.file_for(account, &place.path()).ok();
+            end.and_then(|end| end.as_ref().map_or(Some(String::new()), read))
+        }
+        _ => read(&seen),
     };
     let commands: Vec<&str> = commands(text.as_deref().unwrap_or_default()).collect();
     let is_skeleton = SKELETONS.contains(&&commands[..]);
@@ -50,10 +53,7 @@ pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Ch
         let fails = text.is_none() || is_skeleton || clears();
         notes.say(Note::new(
             "login-shell",
-            format!(
-                "{place} is {} with {} names; the login shell of every job reads it",
-                seen.kind, seen.links
-            ),
+            format!("{place} is {}; the login shell of every job reads it", seen.oddity()),
             look_and_move_aside(&target.name, &place.path()),
             if fails { Harm::Jobs } else { Harm::None },
         ));

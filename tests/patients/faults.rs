@@ -121,6 +121,12 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         "account-is-root",
     ),
     problem("stock .bash_logout", &[Put(LOGOUT, SKELETON)], "account-logout"),
+    problem(
+        ".bash_logout that leads to a FIFO",
+        &[Fifo("/home/gitlab-runner/pipe"), Mode("/home/gitlab-runner/pipe", 0o644), Link(LOGOUT, "pipe")],
+        "login-shell",
+    ),
+    note(".bash_logout that is a directory", &[Make(LOGOUT)], "login-shell"),
     problem("own .bash_logout", &[Put(LOGOUT, "date\n/usr/bin/clear\n")], "login-shell"),
     problem("home writable", &[Mode("/home/gitlab-runner", 0o777)], "home-writable"),
     problem(

@@ -193,7 +193,7 @@ impl Tried {
             // With the public half alone only an agent could sign.
             let halves = self.names.iter().filter_map(|name| name.strip_suffix(".pub"));
             let mut keys = halves.filter(|name| matches!(context.home_file(name), Ok(Some(_))));
-            let key = keys.next().unwrap_or(made);
+            let key = keys.next().map_or_else(|| format!("~/{made}"), |name| format!("\"~/{name}\""));
             notes.wait(
                 "ssh-key-not-tried",
                 if named.is_empty() {
@@ -203,7 +203,7 @@ impl Tried {
                         "ssh of {account} tries only {named} (IdentityFile), and jobs can use none of them"
                     )
                 },
-                context.first_line(&format!("IdentityFile ~/{key}")),
+                context.first_line(&format!("IdentityFile {key}")),
             );
         }
     }
