@@ -4,7 +4,6 @@
 
 mod note;
 mod outcome;
-mod seen;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -15,12 +14,11 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-pub use crate::file_kind::FileKind;
+pub use crate::seen::{FileKind, Seen};
 use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
 pub use note::{Harm, Meaning, Note, Notes, ShownKey};
 pub use outcome::{ChangeOutcome, Outcome};
-pub use seen::Seen;
 
 /// One wanted change of the host, with its reason.
 #[derive(Debug, Clone)]

@@ -281,7 +281,7 @@ fn read(root: &Root, name: &DeploymentName) -> Result<Description> {
     let unknown =
         || fault("deploy-unknown", format!("there is no deployment {}", name.as_str()), usage_names());
     let read = root.read(&path, MOST_BYTES).with_context(|| format!("cannot read {shown}"))?;
-    let (entry, _) = read.filter(|(entry, _)| entry.stat.kind == FileKind::Regular).ok_or_else(unknown)?;
+    let entry = read.filter(|entry| entry.kind == FileKind::Regular).ok_or_else(unknown)?;
     trust(root, &path)?;
     let text = String::from_utf8(entry.bytes).with_context(|| format!("{shown} is not text"))?;
     let description = Description::parse(&text).map_err(|why| {

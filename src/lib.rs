@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | [`repair`] | what to do now: text and commands, for root, a sudo user or a tree | look at the host |
 //! | [`fault`] | errors with their repair | hold a secret |
-//! | [`file_kind`] | what an entry of a directory is | look at one |
+//! | [`seen`] | what was observed at a path | look at one |
 //! | [`text`] | formats: TOML patches, sudoers, known_hosts, git and ssh files, keys | touch a file |
 //! | [`keys`] | gitlab-runner's keys, by version | import the crate |
 //! | [`finding`] | what an examination found, as data | touch the host |
@@ -48,7 +48,6 @@ pub mod deploy;
 pub mod doctor;
 pub mod facts;
 pub mod fault;
-pub mod file_kind;
 pub mod finding;
 pub mod gitlab;
 pub mod journal;
@@ -62,6 +61,7 @@ pub mod resource;
 pub mod run;
 pub mod runner_config;
 pub mod schema;
+pub mod seen;
 pub mod sys;
 pub mod text;
 pub mod undo;

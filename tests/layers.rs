@@ -20,7 +20,7 @@ const RANKS: &[(&str, u32)] = &[
     ("keys", 0),
     ("text", 0),
     ("fault", 1),
-    ("file_kind", 0),
+    ("seen", 0),
     ("finding", 1),
     ("change", 2),
     ("sys", 2),
@@ -94,7 +94,7 @@ fn imports_only_go_down() {
                 complain("goes up or sideways");
             } else if to == "sys" && !MAY_USE_SYS.contains(&from) {
                 complain("touches the operating system; ask crate::facts instead");
-            } else if from == "sys" && !["fault", "file_kind", "repair"].contains(&to) {
+            } else if from == "sys" && !["fault", "repair", "seen"].contains(&to) {
                 complain("is nothing that sys may know");
             }
         }

@@ -19,7 +19,7 @@ use crate::sys::accounts::{self, tools, unfinished};
 use crate::sys::dir::{Dir, FileKind};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::{Root, below};
-use crate::sys::shared::{self, After, Before, Shared, SharedTarget};
+use crate::sys::shared::{self, After, Shared, SharedTarget};
 use crate::sys::staged::{self, Staged};
 use crate::sys::waiting::Waiting;
 
@@ -235,13 +235,11 @@ impl<'a> Worker<'a> {
         name: &OsString,
     ) -> Result<()> {
         let target = self.target(Rc::clone(dir), name.clone());
-        let meta = (before.mode, before.uid, before.gid);
-        let before = Before { bytes: before.bytes.clone(), identity: before.identity, meta };
         let after =
             After { bytes: bytes.to_vec(), owner: self.owner(&file.meta.owner)?, mode: file.meta.mode };
         // The processes of this machine have nothing to do with another tree.
         let machine = self.root.is_host().then_some(self.machine);
-        let shared = Shared::create(target, before, after, machine)?;
+        let shared = Shared::create(target, before.clone(), after, machine)?;
         self.done(Rollback::Shared(Box::new(shared)));
         Ok(())
     }
@@ -363,9 +361,9 @@ fn recheck(dir: &Dir, name: &OsString, before: Option<&Seen>, place: &Place) -> 
     };
     let cap = before.bytes.len() as u64 + 1;
     let now = dir.read(name, cap).map_err(|_| changed(place))?.ok_or_else(|| changed(place))?;
-    let same = now.stat.identity == before.identity
+    let same = now.identity == before.identity
         && now.bytes == before.bytes
-        && (now.stat.mode, now.stat.uid, now.stat.gid) == (before.mode, before.uid, before.gid);
+        && (now.mode, now.uid, now.gid) == (before.mode, before.uid, before.gid);
     if same { Ok(()) } else { Err(changed(place)) }
 }
 

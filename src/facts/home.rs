@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::home_reads::{HomeReads, unreadable};
 use super::shut::{closed_by_mode, shut};
-use super::{Account, Facts, MOST_BYTES, rights, seen};
+use super::{Account, Facts, MOST_BYTES, rights};
 use crate::change::Seen;
 use crate::sys::dir::Dir;
 use crate::sys::identity::{self, Guard};
@@ -39,7 +39,7 @@ impl Facts<'_> {
                         let is_root = self.root.owner().uid == 0;
                         let read = || self.root.read_at_once(Path::new(name), MOST_BYTES);
                         if let Some(entry) = is_root.then(read).flatten() {
-                            ahead.insert(path, vec![entry.map(seen)]);
+                            ahead.insert(path, vec![entry]);
                             readable.push(name.into());
                         }
                     } else if let Some(known) = ahead.get_mut(&path) {
@@ -151,7 +151,7 @@ impl Facts<'_> {
             _ => read(),
         };
         match read {
-            Ok(read) => Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) })),
+            Ok(read) => Ok(read),
             Err(error) if [NotFound, NotADirectory, PermissionDenied].contains(&error.kind()) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }

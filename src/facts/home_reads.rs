@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::{Account, MOST_BYTES, foreign_owner, seen};
+use super::{Account, MOST_BYTES, foreign_owner};
 use crate::change::Seen;
 use crate::fault::{Nature, fault, look_and_move, look_and_move_aside, quoted, with_repair};
 use crate::repair::Repair;
-use crate::sys::dir::{Dir, DirEntry, FileKind};
+use crate::sys::dir::{Dir, FileKind};
 use crate::sys::identity;
 use crate::sys::lease;
 use crate::sys::root::{Root, descend};
@@ -34,7 +34,7 @@ impl HomeReads<'_> {
         };
         if let Some(dir) = self.directories.get(relative.as_os_str()) {
             let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
-            return Ok(stat.map(|stat| seen(DirEntry { stat, bytes: Vec::new() })));
+            return Ok(stat.map(Seen::from));
         }
         let parent = relative.parent().unwrap_or(relative);
         let file = relative.file_name().unwrap_or_default();
@@ -46,14 +46,12 @@ impl HomeReads<'_> {
             dir
         };
         let Some(dir) = dir else { return Ok(None) };
-        let entry =
-            dir.read(file, MOST_BYTES).map_err(|error| match dir.stat_entry(file).ok().flatten() {
-                Some(stat) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    lease::held(self.machine, &path, stat.identity.1)
-                }
-                stat => cannot(stat.map(|stat| stat.uid), error),
-            })?;
-        Ok(entry.map(seen))
+        dir.read(file, MOST_BYTES).map_err(|error| match dir.stat_entry(file).ok().flatten() {
+            Some(stat) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                lease::held(self.machine, &path, stat.identity.1)
+            }
+            stat => cannot(stat.map(|stat| stat.uid), error),
+        })
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::home_reads::unreadable;
-use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, name_services, package, programs, rights, seen};
+use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, name_services, package, programs, rights};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, AtHome, Nature};
 use crate::keys::Version;
 use crate::repair::Repair;
 use crate::sys::accounts;
-use crate::sys::dir::{DirEntry, NamedKind};
+use crate::sys::dir::NamedKind;
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::descend;
@@ -33,9 +33,7 @@ impl Facts<'_> {
         if let Some(known) = ahead {
             return Ok(known);
         }
-        let read = self.root.read(path, cap);
-        let read = read.map_err(|error| unreadable(Some(self.root), path, cap, error))?;
-        Ok(read.map(|(entry, resolved)| Seen { resolved, ..seen(entry) }))
+        self.root.read(path, cap).map_err(|error| unreadable(Some(self.root), path, cap, error))
     }
 
     /// The text of the file at an absolute path; empty when it does not exist.
@@ -51,7 +49,7 @@ impl Facts<'_> {
     /// # Errors
     /// When somebody but root could have put it there or changed it, a link on the way included.
     pub fn given_file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
-        Ok(self.root.given_file(path, cap)?.map(seen))
+        self.root.given_file(path, cap)
     }
 
     /// Why somebody but root could change which thing is found at a path, links resolved; `None` when nobody could.
@@ -182,7 +180,7 @@ impl Facts<'_> {
     /// The same of something that was seen there itself, which is no link.
     pub fn distrust_seen(&self, path: &Path, seen: &Seen) -> Result<Option<String>> {
         let above = path.parent().map_or(Ok(None), |parent| self.distrust(parent))?;
-        Ok(above.or_else(|| self.root.distrust(path, (seen.uid, seen.gid, seen.mode))))
+        Ok(above.or_else(|| self.root.distrust(path, seen.stat)))
     }
 
     /// True for an executable regular file, links resolved. Directories that nobody but their owner can enter have none.
@@ -373,7 +371,7 @@ impl Facts<'_> {
     pub(super) fn look(&self, path: &Path, follow: bool) -> Result<Option<Seen>> {
         let stat =
             self.root.stat(path, follow).map_err(|error| unreadable(Some(self.root), path, 0, error))?;
-        Ok(stat.map(|stat| seen(DirEntry { stat, bytes: Vec::new() })))
+        Ok(stat.map(Seen::from))
     }
 
     /// An ordinary user who prepares a tree owns what will belong to the account.

@@ -29,7 +29,7 @@ use crate::change::Seen;
 use crate::fault::{self, Fault, Nature};
 use crate::repair::Repair;
 pub use crate::sys::accounts::Account;
-use crate::sys::dir::{Dir, DirEntry, Stat};
+use crate::sys::dir::Dir;
 pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
@@ -89,12 +89,6 @@ fn name_services(text: &str, database: &str) -> Vec<String> {
 
 fn rights(account: &Account) -> Identity {
     Identity { uid: account.uid, gid: account.gid }
-}
-
-/// What was read of the host, as resources see it.
-fn seen(DirEntry { stat, bytes }: DirEntry) -> Seen {
-    let Stat { kind, mode, uid, gid, links, identity, modified, changed, .. } = stat;
-    Seen { kind, bytes, mode, uid, gid, links, identity, modified, changed, resolved: None }
 }
 
 /// The user id of this process: whoever prepares a tree owns what is in it.

@@ -280,6 +280,7 @@ fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) 
 mod tests {
     use super::*;
     use crate::change::{Seen, ValueChange};
+    use crate::seen::Stat;
 
     /// The format on disk: a change here needs another [`SCHEMA`].
     #[test]
@@ -287,16 +288,18 @@ mod tests {
         let config = FileOp {
             place: Place::System("/etc/gitlab-runner/config.toml".into()),
             before: Some(Seen {
-                kind: crate::change::FileKind::Regular,
                 bytes: b"[[runners]]\n".to_vec(),
-                mode: 0o600,
-                uid: 0,
-                gid: 0,
-                links: 1,
-                identity: (1, 2),
-                modified: (0, 0),
-                changed: (0, 0),
-                resolved: None,
+                ..Seen::from(Stat {
+                    kind: crate::change::FileKind::Regular,
+                    mode: 0o600,
+                    uid: 0,
+                    gid: 0,
+                    links: 1,
+                    size: 12,
+                    identity: (1, 2),
+                    modified: (0, 0),
+                    changed: (0, 0),
+                })
             }),
             after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),
             meta: Meta { owner: Owner::Ids(0, 0), mode: 0o600 },

@@ -24,7 +24,7 @@ use former::FormerValue;
 use crate::change::Change;
 use crate::fault::{fault, quoted};
 use crate::runner_config::edits::RecordedEdits;
-use crate::sys::dir::{Dir, DirEntry as File, FileKind};
+use crate::sys::dir::{Dir, FileKind, Seen};
 use crate::sys::root::Root;
 use crate::sys::staged::{self, Staged};
 use crate::sys::writable::read_only;
@@ -296,9 +296,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Only what nobody else could have written is put back.
-    fn check(&self, file: &File, path: &Path) -> Result<()> {
-        let why = match self.root.distrust(path, (file.stat.uid, file.stat.gid, file.stat.mode)) {
-            _ if file.stat.kind != FileKind::Regular => "it is not a regular file".to_owned(),
+    fn check(&self, file: &Seen, path: &Path) -> Result<()> {
+        let why = match self.root.distrust(path, file.stat) {
+            _ if file.kind != FileKind::Regular => "it is not a regular file".to_owned(),
             Some(reason) => reason,
             None => return Ok(()),
         };

@@ -79,7 +79,7 @@ fn answer(call: Call<'_>, asked: &DoctorOptions) -> Result<Explanation> {
 /// True when the text is the path of a log, in the place of the log itself.
 fn is_file(call: Call<'_>, path: &Path) -> bool {
     let found = machine(call.environment, None).and_then(|machine| machine.given_file(path, MOST_BYTES));
-    found.is_ok_and(|found| found.is_some_and(|entry| entry.stat.kind == FileKind::Regular))
+    found.is_ok_and(|found| found.is_some_and(|entry| entry.kind == FileKind::Regular))
 }
 
 /// Read a log line by line; false where it is longer than what is read.

@@ -23,7 +23,7 @@ use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
 use crate::repair::Repair;
 use crate::report::{DetailLevel, Report, Status};
-use crate::sys::dir::{DirEntry, FileKind, Stat};
+use crate::seen::{FileKind, Seen, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
 use crate::text::public_key::{PublicLine, public_line};
@@ -223,7 +223,7 @@ impl NamedFiles<'_> {
             "make it, and put a token of the scope api into it: $ install -m 0600 /dev/null {}",
             quoted(path)
         );
-        let DirEntry { bytes, stat: Stat { uid, mode, .. } } = self.file(path, make)?;
+        let Seen { bytes, stat: Stat { uid, mode, .. }, .. } = self.file(path, make)?;
         let bytes = Zeroizing::new(bytes);
         let shown = path.display();
         let is_foreign = !self.machine.is_owner(uid) && uid != identity::user();
@@ -242,11 +242,11 @@ impl NamedFiles<'_> {
     }
 
     /// The file that an option names; `repair` is what to do where there is none.
-    fn file(&self, path: &Path, repair: Repair) -> Result<DirEntry> {
+    fn file(&self, path: &Path, repair: Repair) -> Result<Seen> {
         match self.machine.given_file(path, MOST_BYTES)? {
-            Some(entry) if entry.stat.kind == FileKind::Regular => Ok(entry),
+            Some(entry) if entry.kind == FileKind::Regular => Ok(entry),
             found => {
-                let what = found.map(|entry| entry.stat.kind.to_string());
+                let what = found.map(|entry| entry.kind.to_string());
                 let what = what.unwrap_or_else(|| "missing".to_owned());
                 let message = format!("{} is {what}", path.display());
                 Err(fault("gitlab-file", message, repair))

@@ -54,8 +54,8 @@ impl profile::ProfileStore for Site {
                 ));
             }
         };
-        if entry.stat.kind != FileKind::Regular {
-            let kind = entry.stat.kind;
+        if entry.kind != FileKind::Regular {
+            let kind = entry.kind;
             return Err(fault(
                 "profile-invalid",
                 format!("{shown} is {kind}, not a profile"),
@@ -63,7 +63,7 @@ impl profile::ProfileStore for Site {
             ));
         }
         let caller = self.environment.sudo_uid.unwrap_or_else(identity::user);
-        let hidden = identity::is_root() && !is_open && entry.stat.uid != caller;
+        let hidden = identity::is_root() && !is_open && entry.uid != caller;
         match String::from_utf8(entry.bytes) {
             Ok(text) => Ok(Some(ProfileText { text, hidden })),
             Err(_) => Err(fault("profile-invalid", format!("{shown} is not UTF-8 text"), "give a TOML file")),

@@ -150,7 +150,7 @@ pub fn group_id(root: &Root, name: &str) -> Result<Option<u32>> {
 /// A database as text; empty when there is none.
 fn text(root: &Root, path: &str) -> Result<String> {
     let read = root.read(Path::new(path), MOST_BYTES).with_context(|| format!("cannot read {path}"))?;
-    let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();
+    let bytes = read.map(|entry| entry.bytes).unwrap_or_default();
     Ok(String::from_utf8(bytes).unwrap_or_else(|no| String::from_utf8_lossy(no.as_bytes()).into_owned()))
 }
 

@@ -19,9 +19,8 @@ use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
 use super::identity::{Guard, Identity, RootGuard};
-pub use super::stat::Stat;
 use super::stat::kind_of;
-pub use crate::file_kind::FileKind;
+pub use crate::seen::{FileKind, Seen, Stat};
 
 /// An open directory.
 #[derive(Debug)]
@@ -33,22 +32,11 @@ pub struct Dir {
     adopts: bool,
 }
 
-/// An entry with the content of a regular file.
-#[derive(Debug)]
-pub struct DirEntry {
-    /// What `fstat(2)` said of the open file, or `fstatat(2)` of what can't be opened.
-    pub stat: Stat,
-    /// The bytes of a regular file; empty for everything else.
-    pub bytes: Vec<u8>,
-}
-
-impl DirEntry {
-    /// What an open file is and holds.
-    pub(super) fn of(file: &File, cap: u64) -> io::Result<Self> {
-        let stat = Stat::from(fstat(file)?);
-        let bytes = if stat.kind == FileKind::Regular { read_all(file, stat.size, cap)? } else { Vec::new() };
-        Ok(Self { stat, bytes })
-    }
+/// What an open file is and holds.
+pub(super) fn seen(file: &File, cap: u64) -> io::Result<Seen> {
+    let stat = Stat::from(fstat(file)?);
+    let bytes = if stat.kind == FileKind::Regular { read_all(file, stat.size, cap)? } else { Vec::new() };
+    Ok(Seen { stat, bytes, resolved: None })
 }
 
 pub(super) const READ: OFlag = OFlag::O_RDONLY
@@ -147,7 +135,7 @@ impl Dir {
 
     /// Read an entry. Never blocks on a FIFO, never follows a link, never reads more than `cap` bytes
     /// (more is `FileTooLarge`). `None` when there is no such entry.
-    pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<DirEntry>> {
+    pub fn read(&self, name: &OsStr, cap: u64) -> io::Result<Option<Seen>> {
         let file = match self.open(name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -155,14 +143,12 @@ impl Dir {
             // instead.
             Err(error) => {
                 return match self.stat_entry(name)? {
-                    Some(stat) if stat.kind != FileKind::Regular => {
-                        Ok(Some(DirEntry { stat, bytes: Vec::new() }))
-                    }
+                    Some(stat) if stat.kind != FileKind::Regular => Ok(Some(stat.into())),
                     _ => Err(error),
                 };
             }
         };
-        DirEntry::of(&file, cap).map(Some)
+        seen(&file, cap).map(Some)
     }
 
     /// Open an entry for reading and keep it open. Follows no link and waits for nobody.

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use super::dir::{Dir, DirEntry, FileKind, LIST, NamedKind, READ, Stat, list};
+use super::dir::{Dir, FileKind, LIST, NamedKind, READ, Seen, Stat, list, seen};
 use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
 use crate::fault::fault;
@@ -81,11 +81,6 @@ impl Resolved {
             None if self.name.is_empty() => self.dir.stat().map(Some),
             None => self.dir.stat_entry(&self.name),
         }
-    }
-
-    /// The resolved path, if a symbolic link was followed.
-    fn led(&self) -> Option<PathBuf> {
-        self.via_link.then(|| self.path())
     }
 }
 
@@ -237,21 +232,20 @@ impl Root {
         Ok(Some(dir))
     }
 
-    /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist. With it where links
-    /// led, when there were any.
-    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<(DirEntry, Option<PathBuf>)>> {
+    /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
+    pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<Seen>> {
         match fast_open::open(&self.top, path, READ) {
-            FastOpen::Open(fd) => return Ok(Some((DirEntry::of(&File::from(fd), cap)?, None))),
+            FastOpen::Open(fd) => return seen(&File::from(fd), cap).map(Some),
             FastOpen::Missing => return Ok(None),
             FastOpen::Unknown => {}
         }
         let Some(found) = self.walk(path, true)? else { return Ok(None) };
-        let entry = if found.name.is_empty() {
-            Some(DirEntry { stat: found.dir.stat()?, bytes: Vec::new() })
+        let seen = if found.name.is_empty() {
+            Some(found.dir.stat()?.into())
         } else {
             found.dir.read(&found.name, cap)?
         };
-        Ok(entry.map(|entry| (entry, found.led())))
+        Ok(seen.map(|seen| Seen { resolved: found.via_link.then(|| found.path()), ..seen }))
     }
 
     /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it

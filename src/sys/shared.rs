@@ -22,7 +22,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
-use super::dir::{Dir, FileKind, Stat};
+use super::dir::{Dir, FileKind, Seen, Stat};
 use super::lease::{LeaseKind, Watch};
 use super::mounts;
 use super::root::Root;
@@ -32,7 +32,7 @@ use crate::fault::Fault;
 use in_place::InPlace;
 pub use in_place::{is_copy, repair};
 pub use leftover::sweep;
-pub use target::{After, Before, SharedTarget};
+pub use target::{After, SharedTarget};
 use target::{conflict, in_use, is_same, not_taken_back, refuse, stamp, writers};
 
 /// Between finding a path's inode and waiting for its lease, a writer is in the kernel for microseconds.
@@ -43,7 +43,7 @@ const LOOK_BACK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Shared {
     target: SharedTarget,
-    before: Secret<Before>,
+    before: Seen,
     after: Secret<After>,
     staged: Staged,
     /// The old file, watched since the exchange.
@@ -101,12 +101,7 @@ impl Shared {
     /// Stage the candidate, and refuse what can't be replaced before anything is written.
     ///
     /// With `machine`, the processes of the host are looked at.
-    pub fn create(
-        target: SharedTarget,
-        before: Before,
-        after: After,
-        machine: Option<&Root>,
-    ) -> Result<Self> {
+    pub fn create(target: SharedTarget, before: Seen, after: After, machine: Option<&Root>) -> Result<Self> {
         let mut warnings = sweep(&target)?;
         let path = target.path();
         let old = target.dir.open(&target.name)?;
@@ -135,7 +130,7 @@ impl Shared {
             Staged::create(&target.dir, &target.name, &after.bytes, after.owner, after.mode, Some(&old))?;
         let mut shared = Self {
             target,
-            before: Secret(before),
+            before,
             after: Secret(after),
             staged,
             old: None,
@@ -183,7 +178,7 @@ impl Shared {
         }
         self.recheck(&old)?;
         stamp(&self.staged.set_aside()?, self.not_before)?;
-        match self.staged.commit(Some(self.before.0.identity)) {
+        match self.staged.commit(Some(self.before.identity)) {
             Ok(()) => self.old = Some(old),
             Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
                 drop(old);
@@ -217,7 +212,7 @@ impl Shared {
     /// Put the former bytes back, unless somebody wrote to the file since.
     pub fn roll_back(&mut self) -> Result<()> {
         if let Some(mut in_place) = self.in_place.take() {
-            return in_place.roll_back(&self.target, &self.before.0, &self.after.0);
+            return in_place.roll_back(&self.target, &self.before, &self.after.0);
         }
         if !self.staged.is_exchanged() {
             return Ok(self.staged.roll_back()?);
@@ -239,12 +234,12 @@ impl Shared {
 
     /// Under the lease the file must still be, to the byte, what the plan saw.
     fn recheck(&self, old: &Watch) -> Result<()> {
-        let before = &self.before.0;
+        let before = &self.before;
         let entry = self.target.dir.stat_entry(&self.target.name)?;
         let now = old.begun();
         let same = entry.is_some_and(|entry| entry.identity == now.identity)
             && now.identity == before.identity
-            && (now.mode, now.uid, now.gid) == before.meta
+            && (now.mode, now.uid, now.gid) == (before.mode, before.uid, before.gid)
             && now.links == 1
             && is_same(old.file(), &before.bytes)?
             && !old.is_disturbed()?;
@@ -258,7 +253,7 @@ impl Shared {
         };
         // Without a lease, a write within one tick of the file system's clock shows in the bytes alone.
         Ok(old.is_disturbed_within(LOOK_BACK)?
-            || (!old.is_leased() && !is_same(old.file(), &self.before.0.bytes)?))
+            || (!old.is_leased() && !is_same(old.file(), &self.before.bytes)?))
     }
 
     fn give_up(&mut self) -> anyhow::Error {
@@ -295,7 +290,7 @@ impl Shared {
     /// Keep what was written to the file that has not the place, and drop that file.
     fn keep_aside(&mut self, old_is_live: bool) -> Result<Withdrawn> {
         let aside = self.watch(self.staged.set_aside()?)?;
-        let pristine = if old_is_live { &self.after.0.bytes } else { &self.before.0.bytes };
+        let pristine = if old_is_live { &self.after.0.bytes } else { &self.before.bytes };
         let kept =
             if is_same(aside.file(), pristine)? { None } else { Some(self.target.keep(aside.file())?) };
         drop(aside);
@@ -328,7 +323,7 @@ impl Shared {
         // The candidate was there to be checked.
         self.staged.roll_back()?;
         match &mut self.in_place {
-            Some(in_place) => in_place.write(&self.target, &self.before.0, &self.after.0, self.not_before),
+            Some(in_place) => in_place.write(&self.target, &self.before, &self.after.0, self.not_before),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use nix::sys::stat::{FileStat, SFlag};
 use rustix::fs::FileType;
 
-use crate::file_kind::FileKind;
+use crate::seen::{FileKind, Stat};
 
 /// What a file system says in the list of a directory; some say nothing.
 pub(super) fn kind_of(found: FileType) -> Option<FileKind> {
@@ -16,29 +16,6 @@ pub(super) fn kind_of(found: FileType) -> Option<FileKind> {
         FileType::CharacterDevice | FileType::BlockDevice => FileKind::Device,
         FileType::Unknown => return None,
     })
-}
-
-/// The facts of `stat(2)` that matter here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// What the entry is.
-    pub kind: FileKind,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owning user.
-    pub uid: u32,
-    /// Owning group.
-    pub gid: u32,
-    /// Number of names.
-    pub links: u64,
-    /// Size in bytes.
-    pub size: u64,
-    /// Device and inode.
-    pub identity: (u64, u64),
-    /// Modification time, seconds and nanoseconds.
-    pub modified: (i64, i64),
-    /// When bytes, owner, mode or names last changed, likewise.
-    pub changed: (i64, i64),
 }
 
 impl From<FileStat> for Stat {

@@ -12,6 +12,7 @@ use crate::journal::{self, Entry, FileVersion, Id, Journal, KeptShown, ReadBy, R
 use crate::repair::Repair;
 use crate::report::changed_lines;
 use crate::runner_config::edits::RecordedEdits;
+use crate::seen::Stat;
 use crate::text::toml_patch::Toml;
 
 /// Lines of a text diff that a refusal shows.
@@ -361,10 +362,10 @@ impl PathHistory<'_> {
         };
         let (uid, gid) = self.live.ids(&link.restored_owner(side))?.unwrap_or_default();
         let (kind, mode) = (link.kind(), side.mode);
-        let (identity, modified, changed) = Default::default();
-        let thing =
-            Seen { kind, bytes, mode, uid, gid, links: 1, identity, modified, changed, resolved: None };
-        let mode = link.kept_mode(&thing, side);
-        Ok(Some(Seen { mode, ..thing }))
+        let (links, identity, modified, changed) = Default::default();
+        let stat = Stat { kind, mode, uid, gid, links, size: 0, identity, modified, changed };
+        let mut thing = Seen { bytes, ..stat.into() };
+        thing.stat.mode = link.kept_mode(&thing, side);
+        Ok(Some(thing))
     }
 }

@@ -10,7 +10,7 @@ use runner_prep::run::{Streams, crashed};
 use runner_prep::sys::exec::Tool;
 use runner_prep::sys::lock::Lock;
 use runner_prep::sys::root::Root;
-use runner_prep::sys::shared::{After, Before, Shared, SharedTarget};
+use runner_prep::sys::shared::{After, Shared, SharedTarget};
 use runner_prep::sys::waiting::Waiting;
 
 use super::said::{Said, of_error};
@@ -93,11 +93,9 @@ impl Bench {
             state: dir(STATE),
             waiting: Waiting::silent(),
         };
-        let entry = target.dir.read(&target.name, 1 << 20).unwrap().unwrap();
-        let stat = entry.stat;
-        let meta = (stat.mode, stat.uid, stat.gid);
-        let before = Before { bytes: entry.bytes, identity: stat.identity, meta };
-        Shared::create(target, before, After { bytes: "ours".into(), owner: None, mode: stat.mode }, None)
+        let before = target.dir.read(&target.name, 1 << 20).unwrap().unwrap();
+        let after = After { bytes: "ours".into(), owner: None, mode: before.mode };
+        Shared::create(target, before, after, None)
     }
 
     #[track_caller]

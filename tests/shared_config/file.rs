@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::support::{have, is_root, skip, tool};
 use super::{Bench, code, modified, save};
 use runner_prep::fault;
+use runner_prep::seen::Stat;
 use runner_prep::sys::shared::{After, Shared};
 
 #[test]
@@ -123,7 +124,7 @@ fn owner_mode_acl_and_attributes_are_kept() {
     };
     let old = facts();
     let before = bench.before();
-    let (mode, uid, gid) = before.meta;
+    let Stat { mode, uid, gid, .. } = before.stat;
     let owner = is_root().then_some(runner_prep::sys::identity::Identity { uid, gid });
     let after = After { bytes: b"ours".to_vec(), owner, mode };
     let mut shared = Shared::create(bench.target(), before, after, None).unwrap();

@@ -22,9 +22,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use runner_prep::fault;
+use runner_prep::seen::Seen;
 use runner_prep::sys::dir::Dir;
 use runner_prep::sys::root::Root;
-use runner_prep::sys::shared::{After, Before, Shared, SharedTarget};
+use runner_prep::sys::shared::{After, Shared, SharedTarget};
 use runner_prep::sys::waiting::Waiting;
 
 /// A file in a directory of its own, beside a state directory.
@@ -73,14 +74,12 @@ impl Bench {
         }
     }
 
-    fn before(&self) -> Before {
-        let entry = self.dir("/etc").read(OsStr::new("config.toml"), 1 << 20).unwrap().unwrap();
-        let stat = entry.stat;
-        Before { bytes: entry.bytes, identity: stat.identity, meta: (stat.mode, stat.uid, stat.gid) }
+    fn before(&self) -> Seen {
+        self.dir("/etc").read(OsStr::new("config.toml"), 1 << 20).unwrap().unwrap()
     }
 
-    fn stage_on(&self, before: Before, text: &str) -> anyhow::Result<Shared> {
-        let after = After { bytes: text.into(), owner: None, mode: before.meta.0 };
+    fn stage_on(&self, before: Seen, text: &str) -> anyhow::Result<Shared> {
+        let after = After { bytes: text.into(), owner: None, mode: before.mode };
         Shared::create(self.target(), before, after, None)
     }
 

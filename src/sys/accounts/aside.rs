@@ -39,7 +39,7 @@ pub(super) fn call(root: &Root, state: &Rc<Dir>, program: &Path, arguments: &[Os
     for path in SETTINGS.map(Path::new) {
         let found = root.read(&Path::new("/etc").join(path), MOST_BYTES).with_context(cannot)?;
         let dir = if path.parent() == Some(Path::new("")) { &copy } else { &defaults };
-        if let (Some((file, _)), Some(name)) = (found, path.file_name()) {
+        if let (Some(file), Some(name)) = (found, path.file_name()) {
             staged::write(dir, name, &file.bytes, 0o600).with_context(cannot)?;
         }
     }
@@ -76,7 +76,7 @@ fn put_back(etc: &Rc<Dir>, copy: &Rc<Dir>, former: &[OsString]) -> Result<()> {
             staged::sweep(etc, &name).with_context(cannot)?;
             let mut staged = Staged::create(etc, &name, &new.bytes, owner, meta.mode, like.as_ref())
                 .with_context(cannot)?;
-            let committed = staged.commit(old.map(|old| old.stat.identity));
+            let committed = staged.commit(old.map(|old| old.identity));
             committed.and_then(|()| staged.finish()).with_context(cannot)?;
         }
     }
@@ -102,7 +102,7 @@ fn is_database(name: &OsStr) -> bool {
 fn read(etc: &Dir, name: &OsStr) -> Result<Vec<u8>> {
     let shown = || format!("cannot read /etc/{}", Path::new(name).display());
     let entry = etc.read(name, MOST_BYTES).with_context(shown)?.with_context(shown)?;
-    if entry.stat.kind != FileKind::Regular {
+    if entry.kind != FileKind::Regular {
         return Err(irregular(&Path::new("/etc").join(name)));
     }
     Ok(entry.bytes)

@@ -74,9 +74,9 @@ fn held(root: &Root, machine: &Root) -> Result<Option<Held>> {
         check_below(path, false, false, |above| root.dir(above))?;
         let read = match root.read(path, MOST_LOCK) {
             Err(error) if error.kind() == ErrorKind::FileTooLarge => None,
-            read => read.with_context(cannot)?.filter(|(entry, _)| entry.stat.kind == FileKind::Regular),
+            read => read.with_context(cannot)?.filter(|entry| entry.kind == FileKind::Regular),
         };
-        match read.and_then(|(entry, _)| number(&entry.bytes)) {
+        match read.and_then(|entry| number(&entry.bytes)) {
             Some(pid) if is_gone(pid) => {}
             Some(pid) => {
                 let what = format!("{lock} is held by the process {pid}: nobody else can change accounts");

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 
 use super::Root;
 use crate::fault::{AtHome, fault, make_home};
+use crate::seen::Stat;
 use crate::sys::dir::Dir;
 use crate::sys::identity::Identity;
-use crate::sys::stat::Stat;
 
 impl Root {
     /// The home at `path`; `None` when it does not exist. Links above the home are the administrator's

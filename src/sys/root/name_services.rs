@@ -13,8 +13,7 @@ impl Root {
             return Ok(Rc::clone(known));
         }
         let read = self.read(Path::new("/etc/nsswitch.conf"), 1024 * 1024)?;
-        let bytes = read.map(|(entry, _)| entry.bytes).unwrap_or_default();
-        let text: Rc<str> = String::from_utf8_lossy(&bytes).into();
+        let text: Rc<str> = read.map_or_else(Rc::default, |seen| seen.text().into());
         *self.name_services.borrow_mut() = Some(Rc::clone(&text));
         Ok(text)
     }

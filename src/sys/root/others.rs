@@ -11,7 +11,8 @@ use super::{Dir, FileKind, MOST_LINKS, Root, Stat, parts};
 
 impl Root {
     /// Why somebody but root could change the thing at `path`, of this owner, group and mode; `None` when nobody could.
-    pub fn distrust(&self, path: &Path, (uid, gid, mode): (u32, u32, u32)) -> Option<String> {
+    pub fn distrust(&self, path: &Path, stat: Stat) -> Option<String> {
+        let Stat { uid, gid, mode, .. } = stat;
         if !self.trusted.contains(&uid) {
             return Some(format!("{} belongs to uid {uid}", path.display()));
         }
@@ -29,8 +30,7 @@ impl Root {
             path.push(part);
             // Whoever comes to a directory has opened those above.
             let open = self.known(&path).ok_or(io::ErrorKind::NotFound)?;
-            let Stat { uid, gid, mode, .. } = open.stat()?;
-            if let Some(reason) = self.distrust(&path, (uid, gid, mode)) {
+            if let Some(reason) = self.distrust(&path, open.stat()?) {
                 return Ok(Some(reason));
             }
         }
@@ -55,7 +55,7 @@ impl Root {
                 let Some(stat) = self.stat(&here, false)? else { return Ok(None) };
                 // The mode of a link says nothing.
                 let mode = if stat.kind == FileKind::Link { 0 } else { stat.mode };
-                let why = self.distrust(&here, (stat.uid, stat.gid, mode));
+                let why = self.distrust(&here, Stat { mode, ..stat });
                 match stat.kind {
                     FileKind::Directory | FileKind::Link if why.is_some() => return Ok(why),
                     FileKind::Directory => {

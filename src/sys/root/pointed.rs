@@ -12,7 +12,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 
-use super::{Dir, DirEntry, FileKind, Root, Stat, parts, unusable};
+use super::{Dir, FileKind, Root, Seen, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
 use crate::sys::fast_open::{self, FastOpen};
@@ -118,10 +118,10 @@ impl Root {
     /// # Errors
     /// When a component of its path belongs to somebody else than root and its caller, can be written by others, or is
     /// a link; and when it can't be read.
-    pub fn pointed_at(&self, path: &Path, cap: u64) -> Result<Option<(DirEntry, bool)>, Refusal> {
+    pub fn pointed_at(&self, path: &Path, cap: u64) -> Result<Option<(Seen, bool)>, Refusal> {
         let path = std::path::absolute(path)?;
         if self.owner.uid != 0 {
-            return Ok(self.read(&path, cap)?.map(|(entry, _)| (entry, true)));
+            return Ok(self.read(&path, cap)?.map(|entry| (entry, true)));
         }
         // Where nothing is, there is nothing to distrust.
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -130,7 +130,7 @@ impl Root {
         }
         let Some(found) = self.look(&path)? else { return Ok(None) };
         if found.name.is_empty() {
-            return Ok(Some((DirEntry { stat: found.dir.stat()?, bytes: Vec::new() }, found.is_open)));
+            return Ok(Some((found.dir.stat()?.into(), found.is_open)));
         }
         let Some(entry) = found.dir.read(&found.name, cap)? else { return Ok(None) };
         let (at, stat) = (found.dir.path().join(&found.name), entry.stat);
@@ -152,7 +152,7 @@ impl Root {
     ///
     /// # Errors
     /// As [`Root::pointed_at`].
-    pub fn given_file(&self, path: &Path, cap: u64) -> Result<Option<DirEntry>> {
+    pub fn given_file(&self, path: &Path, cap: u64) -> Result<Option<Seen>> {
         let shown = path.display();
         match self.pointed_at(path, cap) {
             Err(Refusal::Distrust(distrust)) => Err(fault(

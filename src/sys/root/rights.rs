@@ -8,15 +8,15 @@ use std::path::Path;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Root;
-use crate::sys::dir::{DirEntry, READ};
+use crate::sys::dir::{READ, Seen, seen};
 use crate::sys::fast_open::{self, FastOpen};
 
 impl Root {
     /// Read a file to which no link leads, by a way that the kernel goes anew with the rights of now; the inner `None`
     /// when nothing is there, the outer one when that can't be told so simply.
-    pub fn read_at_once(&self, path: &Path, cap: u64) -> Option<Option<DirEntry>> {
+    pub fn read_at_once(&self, path: &Path, cap: u64) -> Option<Option<Seen>> {
         match fast_open::open(&self.top, path, READ) {
-            FastOpen::Open(fd) => DirEntry::of(&File::from(fd), cap).ok().map(Some),
+            FastOpen::Open(fd) => seen(&File::from(fd), cap).ok().map(Some),
             FastOpen::Missing => Some(None),
             FastOpen::Unknown => None,
         }

@@ -52,7 +52,7 @@ impl Root {
                 }
                 let stat = Stat { mode: if is_link { 0 } else { stat.mode }, ..stat };
                 let is_foreign = !self.trusted.contains(&stat.uid);
-                let is_open = self.distrust(part, (self.owner.uid, stat.gid, stat.mode)).is_some();
+                let is_open = self.distrust(part, Stat { uid: self.owner.uid, ..stat }).is_some();
                 let chown = is_foreign.then(|| format!("chown -h root:root {shown}"));
                 let chmod = is_open.then(|| format!("chmod go-w {shown}"));
                 for step in chown.into_iter().chain(chmod) {

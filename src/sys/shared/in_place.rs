@@ -17,13 +17,13 @@ use nix::fcntl::{FallocateFlags, OFlag, fallocate, openat};
 use nix::sys::stat::{Mode, fstat};
 use serde::{Deserialize, Serialize};
 
-use super::super::dir::{Dir, FileKind, Stat, read_all, set_meta};
+use super::super::dir::{Dir, FileKind, Seen, Stat, read_all, set_meta};
 use super::super::identity::{Identity, is_root};
 use super::super::lease::{LeaseKind, Watch};
 use super::super::root::Root;
 use super::super::staged;
 use super::super::waiting::Waiting;
-use super::target::{After, Before, SharedTarget, in_use, is_same, not_taken_back, stamp};
+use super::target::{After, SharedTarget, in_use, is_same, not_taken_back, stamp};
 use crate::fault::{Fault, fault, quoted};
 
 /// How the names of copies begin.
@@ -41,7 +41,7 @@ impl InPlace {
     pub(super) fn write(
         &mut self,
         target: &SharedTarget,
-        before: &Before,
+        before: &Seen,
         after: &After,
         not_before: (i64, i64),
     ) -> Result<()> {
@@ -53,7 +53,7 @@ impl InPlace {
         let file = watch(target)?;
         let now = file.begun();
         let same = now.identity == before.identity
-            && (now.mode, now.uid, now.gid) == before.meta
+            && (now.mode, now.uid, now.gid) == (before.mode, before.uid, before.gid)
             && is_same(file.file(), &before.bytes)?;
         if !same {
             return Err(target.changed());
@@ -74,7 +74,7 @@ impl InPlace {
     }
 
     /// Write the former bytes again.
-    pub(super) fn roll_back(&mut self, target: &SharedTarget, before: &Before, after: &After) -> Result<()> {
+    pub(super) fn roll_back(&mut self, target: &SharedTarget, before: &Seen, after: &After) -> Result<()> {
         if self.written {
             let file = watch(target)?;
             let now = read_all(file.file(), file.begun().size, file.begun().size)?;
@@ -86,8 +86,8 @@ impl InPlace {
             if now != before.bytes {
                 exchange(file.file(), &now, &before.bytes, file.begun().modified)?;
             }
-            let (mode, uid, gid) = before.meta;
-            set_meta(file.file().as_fd(), is_root().then_some(Identity { uid, gid }), mode)?;
+            let owner = is_root().then_some(Identity { uid: before.uid, gid: before.gid });
+            set_meta(file.file().as_fd(), owner, before.mode)?;
         }
         self.finish(target)
     }
@@ -134,7 +134,7 @@ struct Header {
     new: usize,
 }
 
-fn keep_both(target: &SharedTarget, name: &OsStr, before: &Before, after: &After) -> Result<()> {
+fn keep_both(target: &SharedTarget, name: &OsStr, before: &Seen, after: &After) -> Result<()> {
     let header = Header { path: target.path(), old: before.bytes.len(), new: after.bytes.len() };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');

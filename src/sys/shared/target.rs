@@ -33,17 +33,6 @@ pub struct SharedTarget {
     pub waiting: Waiting,
 }
 
-/// The file as the plan saw it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Before {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// Device and inode.
-    pub identity: (u64, u64),
-    /// Permission bits, user and group.
-    pub meta: (u32, u32, u32),
-}
-
 /// What it becomes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct After {
