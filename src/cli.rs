@@ -77,7 +77,7 @@ pub enum Command {
     /// Print the file for `gitlab-runner register --template-config`
     #[command(after_long_help = examples::help("template"))]
     Template(Template),
-    /// Bring GitLab's side of a profile about: deploy keys, job tokens, pipeline variables
+    /// Bring GitLab's side of a profile about: deploy keys, job tokens, variables, runners
     ///
     /// Reads the section `[gitlab]` of the profile and nothing else of it, needs neither root nor the host. It asks GitLab
     /// with your token. It adds and widens, and never narrows or removes.

@@ -337,6 +337,16 @@ fn what_gitlab_check_says_is_a_finding_each() {
     gitlab.state().keys.clear();
     gitlab.state().bot = true;
     has("ok", "gitlab-bot");
+    host.sh(
+        "printf '\\n[[gitlab.runner]]\\nname = \"ci1\"\\nproject = \"group/k8s-repo\"\\n' >>/etc/runner-prep/profiles/ours.toml",
+    )
+    .ok();
+    gitlab.state().runners = vec![serde_json::json!({
+        "id": 31, "of": 7, "description": "ci1", "runner_type": "project_type", "tag_list": [], "run_untagged": true,
+        "status": "never_contacted", "access_level": "ref_protected",
+    })];
+    has("problem", "gitlab-runner-idle");
+    has("ok", "gitlab-runner-protected");
     gitlab.state().scope = "read_api";
     has("ok", "gitlab-token");
     gitlab.state().scope = "api";

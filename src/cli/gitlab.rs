@@ -46,6 +46,10 @@ pub struct GitlabOptions {
     /// A file with a token of the scope api, readable by you alone; otherwise `GITLAB_TOKEN` is one
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The directory for the tokens of new runners: GitLab shows them once, and each goes into a file NAME.token that
+    /// only you can read
+    #[arg(long, value_name = "DIR")]
+    pub runner_tokens: Option<PathBuf>,
     /// Trust the authorities in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,

@@ -4,8 +4,9 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use super::connection::Connection;
+use super::full_path::FullPath;
 use super::project;
-use super::section::{FullPath, Project};
+use super::section::Project;
 use crate::fault::{Nature, fault};
 use crate::keys::Version;
 

@@ -4,14 +4,37 @@ use serde_json::{Value, json};
 
 use super::change::{Operation, encoded};
 use super::plan::{role_of, title};
-use super::section::{Access, GitlabSection, Project, Url};
+use super::runner::{jobs, operation, runners_page};
+use super::section::{Access, GitlabRunner, GitlabSection, Project, Url};
 use crate::repair::quoted;
 use crate::report::ManualStep;
 use crate::text::public_key::PublicLine;
 
 /// All steps for what is wanted, whatever of it is done already: nobody was asked.
 pub fn steps(wanted: &GitlabSection, keys: &[PublicLine]) -> Vec<ManualStep> {
-    wanted.projects.iter().flat_map(|project| of(project, &wanted.url, keys)).collect()
+    let of_projects = wanted.projects.iter().flat_map(|project| of(project, &wanted.url, keys));
+    of_projects.chain(wanted.runners.iter().map(|runner| of_runner(runner, &wanted.url))).collect()
+}
+
+/// glab wants the number of the place, which stands first in what GitLab says of it.
+fn of_runner(runner: &GitlabRunner, url: &Url) -> ManualStep {
+    let (path, jobs) = (runner.path(), jobs(&runner.tags, runner.takes_untagged(), false));
+    let kind = if runner.group.is_some() { "groups" } else { "projects" };
+    let place = format!(
+        "{} {kind}/{} | grep -oE '\"id\": ?[0-9]+' | head -n1 | grep -oE '[0-9]+'",
+        url.glab(),
+        encoded(path)
+    );
+    let command = operation(runner, &json!("PLACE")).call("").glab(url);
+    let button = if runner.group.is_some() { "Create group runner" } else { "Create project runner" };
+    ManualStep {
+        what: format!(
+            "in {path}: {} > {button}: for {jobs}, with the description {}; keep the token that is shown next",
+            runners_page(runner),
+            runner.name
+        ),
+        command: command.replace("PLACE", &format!("\"$({place})\"")),
+    }
 }
 
 fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<ManualStep> {

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::section::Url;
 use crate::repair::quoted;
 
-/// What is to be done in one project.
+/// What is to be done in one project, or group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectChange {
-    /// The project's path.
+    /// The path of the project, or of the group.
     pub path: String,
-    /// The project in the addresses of calls: its id where it is known, else its path, encoded.
+    /// The project, or group, in the addresses of calls: its id where it is known, else its path, encoded.
     pub project: String,
     /// What is changed, for a person.
     pub what: String,
@@ -54,6 +54,22 @@ pub enum Operation {
         id: u64,
         /// It is a group.
         group: bool,
+    },
+    /// A new runner, whose token is kept in a file.
+    MakeRunner {
+        /// What it is called, and its file.
+        name: String,
+        /// All that it is.
+        runner: Value,
+    },
+    /// A runner that takes more jobs from now on.
+    ChangeRunner {
+        /// Its number.
+        id: u64,
+        /// The values now.
+        before: Value,
+        /// The values wanted.
+        after: Value,
     },
     /// A setting of the project.
     Set {
@@ -117,6 +133,10 @@ impl Operation {
                 let (list, target) = allowlist(*group);
                 of_project("POST", &format!("/job_token_scope/{list}"), Some(json!({ target: id })))
             }
+            Self::MakeRunner { runner, .. } => {
+                ApiCall { method: "POST", path: "user/runners".to_owned(), body: Some(runner.clone()) }
+            }
+            Self::ChangeRunner { id, after, .. } => of_runner("PUT", *id, Some(after.clone())),
             Self::Set { name, after, .. } => of_project("PUT", "", Some(json!({ *name: after }))),
         }
     }
@@ -128,6 +148,10 @@ impl Operation {
             Self::EnableKey { id, .. } => format!("deploy_keys/{id}"),
             Self::Allow { id, group } => format!("job_token_scope/{}/{id}", allowlist(*group).0),
             Self::RaiseKey { id } => return Some(may_push(project, *id, false)),
+            Self::MakeRunner { .. } => return Some(of_runner("DELETE", made?, None)),
+            Self::ChangeRunner { id, before, .. } => {
+                return Some(of_runner("PUT", *id, Some(before.clone())));
+            }
             Self::Set { name, before, .. } => {
                 let former = Self::Set { name, before: Value::Null, after: before.clone() };
                 return Some(former.call(project));
@@ -141,6 +165,11 @@ impl Operation {
 pub(super) fn may_push(project: &str, id: u64, can_push: bool) -> ApiCall {
     let (path, body) = (format!("projects/{project}/deploy_keys/{id}"), json!({ "can_push": can_push }));
     ApiCall { method: "PUT", path, body: Some(body) }
+}
+
+/// A call about a runner.
+pub(super) fn of_runner(method: &'static str, id: u64, body: Option<Value>) -> ApiCall {
+    ApiCall { method, path: format!("runners/{id}"), body }
 }
 
 /// The list that projects, or groups, are on, and what a new entry calls them.

@@ -10,12 +10,16 @@ pub mod branch;
 pub mod by_hand;
 pub mod change;
 pub mod connection;
+mod full_path;
 pub mod plan;
 pub mod project;
 mod proxy;
 pub mod public_keys;
+pub mod runner;
 pub mod section;
 pub mod state;
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -38,6 +42,8 @@ pub struct Asked<'a> {
     pub wanted: &'a GitlabSection,
     /// The keys that are to be deploy keys.
     pub keys: &'a [PublicLine],
+    /// The directory for the tokens of new runners, where one is named.
+    pub runner_tokens: Option<&'a Path>,
     /// How much of each change is shown.
     pub extent: DetailLevel,
 }
@@ -80,7 +86,7 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
             outcomes.push(ProjectOutcome::of(change, "not-reached"));
             continue;
         }
-        let made = match carry_out(gitlab, change) {
+        let made = match carry_out(gitlab, change, asked.runner_tokens) {
             Ok(undo) => ProjectOutcome { change, outcome: "applied", undo },
             Err(Failure { error, stops }) => {
                 has_stopped = stops;
@@ -121,13 +127,16 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Look at all projects.
+/// Look at all projects and runners.
 fn look(gitlab: &Connection, asked: &Asked<'_>) -> Result<(Vec<ProjectChange>, Notes)> {
     let (mut changes, mut notes) = (Vec::new(), Notes::default());
     let version = state::version(gitlab)?;
     for project in &asked.wanted.projects {
         let state = state::read(gitlab, version, project, asked.keys)?;
         changes.extend(plan::plan(project, asked.keys, &state, &mut notes)?);
+    }
+    for runner in &asked.wanted.runners {
+        changes.extend(runner::plan(gitlab, version, runner, &mut notes)?);
     }
     Ok((changes, notes))
 }
@@ -140,10 +149,19 @@ struct Failure {
 }
 
 /// Make one change. Returns the calls that take it back: none where somebody else made it meanwhile.
-fn carry_out(gitlab: &Connection, change: &ProjectChange) -> Result<Vec<ApiCall>, Failure> {
+fn carry_out(
+    gitlab: &Connection,
+    change: &ProjectChange,
+    runner_tokens: Option<&Path>,
+) -> Result<Vec<ApiCall>, Failure> {
     let stopped = |error| Failure { error, stops: true };
     let undo = |made| change.operation.undo(&change.project, made).into_iter().collect();
-    let answer = gitlab.write(&change.operation.call(&change.project)).map_err(stopped)?;
+    let call = change.operation.call(&change.project);
+    if let Operation::MakeRunner { name, .. } = &change.operation {
+        let made = runner::make(gitlab, &call, name, runner_tokens);
+        return made.map(|id| undo(Some(id))).map_err(|error| Failure { error, stops: false });
+    }
+    let answer = gitlab.write(&call).map_err(stopped)?;
     if answer.status >= 400 {
         let said = &answer.said;
         let is_there =

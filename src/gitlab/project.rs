@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::answer::Answer;
 use super::change::encoded;
 use super::connection::Connection;
-use super::section::FullPath;
+use super::full_path::FullPath;
 use crate::fault::fault;
 
 /// A project.

@@ -2,13 +2,12 @@
 //!
 //! Owns its form. `runner-prep gitlab` alone acts on it; the commands that work on a host only check it.
 
-use std::fmt;
-
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use ureq::http::Uri;
 
+use super::full_path::FullPath;
 use crate::profile::Profile;
 use crate::repair::quoted;
 
@@ -17,6 +16,9 @@ pub const NAME: &str = "gitlab";
 
 /// What it is, for people.
 pub const SUMMARY: &str = "projects in GitLab, for runner-prep gitlab alone";
+
+/// As long the name of a file may be, with its ending.
+const MOST_NAME: usize = 200;
 
 /// What is wanted of GitLab.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -27,6 +29,15 @@ pub struct GitlabSection {
     pub url: Url,
     /// What is wanted of each project, no path twice.
     pub projects: Vec<Project>,
+    /// What is wanted of each runner, no name twice.
+    pub runners: Vec<GitlabRunner>,
+}
+
+impl GitlabSection {
+    /// Nothing is wanted of GitLab.
+    pub fn is_empty(&self) -> bool {
+        self.projects.is_empty() && self.runners.is_empty()
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -38,6 +49,9 @@ struct GivenSection {
     /// The projects.
     #[serde(default)]
     project: Vec<Project>,
+    /// The runners that GitLab is to know.
+    #[serde(default)]
+    runner: Vec<GitlabRunner>,
 }
 
 /// What is wanted of a project: that of the repository which jobs clone, trigger and push to.
@@ -56,6 +70,68 @@ pub struct Project {
     /// Its own jobs may push to it with their job token; GitLab 18.4 and newer.
     #[serde(default)]
     pub push_by_job_token: bool,
+}
+
+/// What is wanted of a runner.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GitlabRunner {
+    /// What GitLab calls it: its description. With `project` or `group` it says whether the runner is there already.
+    pub name: String,
+    /// The project whose jobs it runs; or `group`.
+    pub project: Option<FullPath>,
+    /// The group whose projects' jobs it runs; or `project`.
+    pub group: Option<FullPath>,
+    /// The tags of jobs that it takes.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// It takes jobs without tags, too, as it does where it has no tags itself.
+    #[serde(default)]
+    pub run_untagged: bool,
+}
+
+impl GitlabRunner {
+    /// See that GitLab could take it, and that its name can be that of a file.
+    pub(super) fn check(&self) -> Result<()> {
+        let name = &self.name;
+        let is_file = !name.starts_with(['.', '-']) && !name.contains('/') && name.len() <= MOST_NAME;
+        if name.trim() != name || name.is_empty() || name.contains(char::is_control) || !is_file {
+            bail!("`name` of a runner is in one line, without / and not with . or - at its begin: {name:?}");
+        }
+        match (&self.project, &self.group) {
+            (Some(path), None) if !path.as_str().contains('/') => {
+                bail!("the runner {name}: {path} is not a path of a project, which is like group/name");
+            }
+            (Some(_), None) | (None, Some(_)) => {}
+            _ => bail!("the runner {name}: one of `project` and `group` is wanted"),
+        }
+        if let Some(tag) =
+            self.tags.iter().find(|tag| tag.trim() != *tag || tag.is_empty() || tag.contains(','))
+        {
+            bail!("the runner {name}: {tag:?} can't be a tag");
+        }
+        Ok(())
+    }
+
+    /// Join what another profile wants of it.
+    pub(super) fn join(&mut self, other: Self) -> Result<()> {
+        if (&self.project, &self.group) != (&other.project, &other.group) {
+            bail!("the runner {} stands there twice, in two places", self.name);
+        }
+        self.run_untagged = self.takes_untagged() || other.takes_untagged();
+        self.tags.extend(other.tags);
+        Ok(())
+    }
+
+    /// The path of the project or group.
+    pub(super) fn path(&self) -> &str {
+        self.project.as_ref().or(self.group.as_ref()).map_or("", FullPath::as_str)
+    }
+
+    /// GitLab refuses one that takes no jobs at all.
+    pub(super) fn takes_untagged(&self) -> bool {
+        self.run_untagged || self.tags.is_empty()
+    }
 }
 
 /// What a deploy key may do.
@@ -78,64 +154,6 @@ pub enum Role {
     Maintainer,
     /// Owners.
     Owner,
-}
-
-/// The path of a project or a group.
-#[derive(Debug, Clone, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct FullPath(String);
-
-impl FullPath {
-    /// The path itself.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// True for this path. GitLab takes no notice of capitals in paths.
-    pub(super) fn is(&self, path: &str) -> bool {
-        self.0.eq_ignore_ascii_case(path)
-    }
-
-    /// True when it is the path of this group, or of something below it.
-    pub(super) fn is_below(&self, group: &str) -> bool {
-        let (head, rest) = (self.0.get(..group.len()), self.0.as_bytes().get(group.len()));
-        head.is_some_and(|head| head.eq_ignore_ascii_case(group)) && matches!(rest, None | Some(b'/'))
-    }
-}
-
-impl PartialEq for FullPath {
-    fn eq(&self, other: &Self) -> bool {
-        self.is(other.as_str())
-    }
-}
-
-impl fmt::Display for FullPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for FullPath {
-    type Error = anyhow::Error;
-    fn try_from(path: String) -> Result<Self> {
-        let may_stand = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        let is_name = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-                && part.chars().all(may_stand)
-                && !part.chars().all(|c| c == '.')
-        };
-        if path.contains("://") {
-            bail!("a path in GitLab is wanted, without the server's address: group/name");
-        }
-        if let Some(name) = path.strip_suffix(".git") {
-            bail!("{path:?} can't be a path in GitLab; did you mean {name:?}?");
-        }
-        if !path.split('/').all(is_name) {
-            bail!("{path:?} can't be a path in GitLab, which is like group/name");
-        }
-        Ok(Self(path))
-    }
 }
 
 /// The address of a GitLab server.
@@ -223,7 +241,15 @@ impl TryFrom<GivenSection> for GitlabSection {
                 None => projects.push(project),
             }
         }
-        Ok(Self { url: section.url, projects })
+        let mut runners: Vec<GitlabRunner> = Vec::new();
+        for runner in section.runner {
+            runner.check()?;
+            match runners.iter_mut().find(|known| known.name == runner.name) {
+                Some(known) => known.join(runner)?,
+                None => runners.push(runner),
+            }
+        }
+        Ok(Self { url: section.url, projects, runners })
     }
 }
 

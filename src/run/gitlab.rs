@@ -55,10 +55,10 @@ fn work(call: Call<'_>, command: &cli::GitlabCommand, options: &GitlabOptions) -
     let facts = site.facts();
     let names = &options.profile;
     let profile = Profile::load(names, &sections(), &site)?;
-    let wanted = section::of(&profile)?.filter(|wanted| !wanted.projects.is_empty()).ok_or_else(|| {
+    let wanted = section::of(&profile)?.filter(|wanted| !wanted.is_empty()).ok_or_else(|| {
         fault(
             "gitlab-section",
-            format!("the profile {} wants nothing of GitLab: it has no [[gitlab.project]]", names.join(",")),
+            format!("the profile {} wants nothing of GitLab: it has no [[gitlab.project]] and no [[gitlab.runner]]", names.join(",")),
             "add one; its keys are described in: $ runner-prep schema profile",
         )
     })?;
@@ -68,7 +68,13 @@ fn work(call: Call<'_>, command: &cli::GitlabCommand, options: &GitlabOptions) -
         return Ok(Report::steps(names, by_hand::steps(&wanted, &keys)));
     }
     let gitlab = files.connect(&wanted, options)?;
-    let asked = Asked { profiles: names, wanted: &wanted, keys: &keys, extent: call.extent() };
+    let asked = Asked {
+        profiles: names,
+        wanted: &wanted,
+        keys: &keys,
+        runner_tokens: options.runner_tokens.as_deref(),
+        extent: call.extent(),
+    };
     match command {
         cli::GitlabCommand::Apply(_) => gitlab::apply(&gitlab, &asked),
         cli::GitlabCommand::Plan { .. } | cli::GitlabCommand::Check(_) => gitlab::plan(&gitlab, &asked),
@@ -86,7 +92,7 @@ pub(super) fn findings(
     let has_token = asked.token_file.is_some() || Environment::token().is_some();
     let names: Vec<String> = profile.names.clone();
     let check = || -> Result<Option<Result<Report>>> {
-        let Some(wanted) = section::of(profile)?.filter(|wanted| !wanted.projects.is_empty()) else {
+        let Some(wanted) = section::of(profile)?.filter(|wanted| !wanted.is_empty()) else {
             return Ok(None);
         };
         let options = GitlabOptions {
@@ -94,13 +100,15 @@ pub(super) fn findings(
             public_key: None,
             user: asked.host.user.clone(),
             token_file: asked.token_file.clone(),
+            runner_tokens: None,
             ca_file: asked.ca_file.clone(),
             timeout: ONLINE_SECONDS,
         };
         let files = NamedFiles { machine: root, tree: root.prefix() };
         let keys = files.keys(&wanted, &options, root, host)?;
         let gitlab = files.connect(&wanted, &options)?;
-        let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, extent: DetailLevel::Lines };
+        let extent = DetailLevel::Lines;
+        let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, runner_tokens: None, extent };
         Ok(Some(gitlab::plan(&gitlab, &asked)))
     };
     if !has_token {

@@ -15,6 +15,7 @@ pub mod keygen;
 pub mod lease;
 pub mod lock;
 pub mod mounts;
+pub mod new_secret;
 pub mod policy_lock;
 pub mod process_list;
 mod raw;

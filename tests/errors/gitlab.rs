@@ -98,10 +98,41 @@ pub(super) const CASES: &[Case] = &[
     case("gitlab-open", "a project that lets all in", || {
         with(State { inbound: false, ..State::default() }, TOKENS, KEY, 0o600)
     }),
+    case("gitlab-runner-token", "a new runner, and no place for its token", || {
+        with(State::default(), RUNNER, KEY, 0o600)
+    }),
+    case("gitlab-runner-idle", "a runner that no host has registered", || {
+        with(runner("status", "never_contacted"), RUNNER, KEY, 0o600)
+    }),
+    case("gitlab-runner-protected", "a runner of protected branches", || {
+        with(runner("access_level", "ref_protected"), RUNNER, KEY, 0o600)
+    }),
+    case("gitlab-too-old", "a server before runners that are made there", || {
+        with(State { version: "15.11.0", ..State::default() }, RUNNER, KEY, 0o600)
+    }),
+    case("gitlab-refused", "a group that nobody sees", || {
+        with(
+            State::default(),
+            &RUNNER.replace("project = \"group/k8s-repo\"", "group = \"nobody\""),
+            KEY,
+            0o600,
+        )
+    }),
     case("gitlab-owner", "a Maintainer before what is an Owner's", || {
         with(State { variables: "owner", ..State::default() }, LEAST, KEY, 0o600)
     }),
 ];
+
+const RUNNER: &str = "[[gitlab.runner]]\nname = \"ci1\"\nproject = \"group/k8s-repo\"";
+
+/// GitLab with the runner, of which one thing is said.
+fn runner(key: &str, value: &str) -> State {
+    let mut runner = serde_json::json!({
+        "id": 31, "of": ID, "description": "ci1", "runner_type": "project_type", "tag_list": [], "run_untagged": true,
+    });
+    runner[key] = value.into();
+    State { runners: vec![runner], ..State::default() }
+}
 
 fn key(expires_at: Option<&str>) -> Key {
     let expires_at = expires_at.map(str::to_owned);

@@ -18,6 +18,7 @@ mod places;
 mod playbook;
 mod project;
 mod proxies;
+mod runner;
 mod secret;
 mod undo;
 

@@ -9,7 +9,7 @@ use super::{ALL, Desk, KEY, deploy_key};
 
 /// GitLab's own program, as far as the printed lines need it: `glab api --hostname HOST -X METHOD PATH -f NAME=TEXT -F
 /// NAME=VALUE`.
-const GLAB: &str = r#"#!/usr/bin/python3
+pub(super) const GLAB: &str = r#"#!/usr/bin/python3
 import json, os, sys, urllib.request
 words = sys.argv[1:]
 assert words.pop(0) == "api", words
@@ -28,7 +28,7 @@ while words:
         path = word
 data = json.dumps(body).encode() if body else None
 headers = {"PRIVATE-TOKEN": os.environ["GITLAB_TOKEN"], "Content-Type": "application/json"}
-urllib.request.urlopen(urllib.request.Request(f"http://{host}/api/v4/{path}", data, headers, method=method))
+print(urllib.request.urlopen(urllib.request.Request(f"http://{host}/api/v4/{path}", data, headers, method=method)).read().decode())
 "#;
 
 fn what(state: &State) -> String {

@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) push: bool,
     pub(crate) protected: Value,
     pub(crate) archived: bool,
+    /// Runners, as GitLab shows each, with the number of the project or group as `of`.
+    pub(crate) runners: Vec<Value>,
     /// What else the project says of itself, or in place of what it says.
     pub(crate) more: Value,
     pub(crate) admin: bool,
@@ -123,6 +125,7 @@ impl Default for State {
             push: false,
             protected: json!([]),
             archived: false,
+            runners: Vec::new(),
             more: json!({}),
             admin: false,
             bot: false,
@@ -322,6 +325,12 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String, Option<String>,
     Some((method, path, token, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
+/// The tags of a runner, which come as one text.
+fn tags(body: &Value) -> Vec<String> {
+    let text = body["tag_list"].as_str().unwrap_or_default();
+    text.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+}
+
 fn error(status: u16, message: &Value) -> Answer {
     (status, Vec::new(), json!({ "message": message }).to_string())
 }
@@ -366,7 +375,9 @@ impl State {
         if token != Some(&self.token) {
             return error(401, &json!("401 Unauthorized"));
         }
-        if method != "GET" && self.scope != "api" {
+        let may =
+            self.scope == "api" || (method, path, self.scope) == ("POST", "user/runners", "create_runner");
+        if method != "GET" && !may {
             let said = json!({ "error": "insufficient_scope", "error_description": "The request requires higher privileges than provided by the access token.", "scope": "api" });
             return ok(403, &said);
         }
@@ -385,6 +396,14 @@ impl State {
                     key.as_object_mut().unwrap().remove("can_push");
                 }
                 page(&list, query, links)
+            }
+            ("POST", ["user", "runners"]) => self.make_runner(body),
+            (_, ["runners", id]) => self.runner(method, id, body),
+            ("GET", ["groups", group, "runners"]) => {
+                if self.role < 50 {
+                    return error(403, &json!("403 Forbidden"));
+                }
+                page(&self.listed_runners(group.parse().unwrap_or(0)), query, links)
             }
             // Digits alone are the number of a group.
             ("GET", ["groups", name]) => match *name {
@@ -475,6 +494,7 @@ impl State {
                 Some(rules) => page(rules, query, links),
                 None => error(403, &json!("403 Forbidden")),
             },
+            ("GET", ["runners"]) => page(&self.listed_runners(ID), query, links),
             ("GET", ["job_token_scope"]) => {
                 ok(200, &json!({ "inbound_enabled": self.inbound, "outbound_enabled": false }))
             }
@@ -516,6 +536,68 @@ impl State {
             }
             _ => error(404, &json!("404 Not Found")),
         }
+    }
+
+    /// The runners that jobs of a project or group go to, without what only a look at one of them tells.
+    fn listed_runners(&self, of: u64) -> Vec<Value> {
+        let is_seen = |runner: &&Value| runner["of"] == of || runner["runner_type"] == "instance_type";
+        let mut list: Vec<Value> = self.runners.iter().filter(is_seen).cloned().collect();
+        for runner in &mut list {
+            for hidden in ["of", "tag_list", "run_untagged", "access_level"] {
+                runner.as_object_mut().unwrap().remove(hidden);
+            }
+        }
+        list
+    }
+
+    fn make_runner(&mut self, body: &Value) -> Answer {
+        let of = match body["runner_type"].as_str() {
+            Some("project_type") if self.role >= 40 => &body["project_id"],
+            Some("group_type") if self.role >= 50 => &body["group_id"],
+            Some("project_type" | "group_type") => {
+                return error(403, &json!("403 Forbidden - Insufficient permissions"));
+            }
+            _ => return ok(400, &json!({ "error": "runner_type is missing" })),
+        };
+        // glab sends texts.
+        let of = of.as_u64().or_else(|| of.as_str()?.parse().ok());
+        let Some(of) = of else { return ok(400, &json!({ "error": "project_id is invalid" })) };
+        let untagged = body["run_untagged"].as_bool().unwrap_or(true);
+        let tags = tags(body);
+        if tags.is_empty() && !untagged {
+            return error(
+                400,
+                &json!(
+                    "400 Bad request - Tags list can not be empty when runner is not allowed to pick untagged jobs"
+                ),
+            );
+        }
+        let id = 31 + self.runners.len() as u64;
+        self.runners.push(json!({
+            "id": id, "of": of, "description": body["description"], "runner_type": body["runner_type"], "paused": false,
+            "tag_list": tags, "run_untagged": untagged, "access_level": "not_protected", "status": "never_contacted",
+        }));
+        ok(201, &json!({ "id": id, "token": format!("glrt-{}", super::CANARY), "token_expires_at": null }))
+    }
+
+    fn runner(&mut self, method: &str, id: &str, body: &Value) -> Answer {
+        let Some(at) =
+            self.runners.iter().position(|runner| id.parse::<u64>().is_ok_and(|id| runner["id"] == id))
+        else {
+            return error(404, &json!("404 Runner Not Found"));
+        };
+        if self.role < 40 {
+            return error(403, &json!("403 Forbidden - No access granted"));
+        }
+        if method == "DELETE" {
+            self.runners.remove(at);
+            return (204, Vec::new(), String::new());
+        }
+        let runner = &mut self.runners[at];
+        for (key, value) in body.as_object().into_iter().flatten() {
+            runner[key] = if key == "tag_list" { tags(body).into() } else { value.clone() };
+        }
+        ok(200, runner)
     }
 
     /// What the project says of itself.
