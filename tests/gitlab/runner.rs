@@ -109,7 +109,7 @@ fn a_runner_that_is_there_takes_more_jobs_and_never_fewer() {
                 assert_eq!(written, Vec::<String>::new(), "{case}");
             }
             Some("POST") => {
-                assert!(written[0].starts_with("POST /api/v4/user/runners "), "{case}: {written:?}")
+                assert!(written[0].starts_with("POST /api/v4/user/runners "), "{case}: {written:?}");
             }
             Some(sent) => {
                 run.ok();
@@ -218,7 +218,7 @@ fn the_printed_lines_make_a_runner_and_take_it_back() {
     let paused = known(&json!({ "paused": true, "tag_list": ["own"] }));
     desk.gitlab.state().runners = vec![paused.clone()];
     let document = desk.run(&["apply", "--json"]).ok().json();
-    assert_ne!(desk.gitlab.state().runners, [paused.clone()]);
+    assert_ne!(desk.gitlab.state().runners[0], paused);
     carry_out(&document, "undo");
     assert_eq!(desk.gitlab.state().runners, [paused]);
 }
