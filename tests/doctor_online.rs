@@ -8,7 +8,6 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use support::gitlab::{GitLab, ID, Key, PROJECT, Quirk, State};
@@ -46,16 +45,6 @@ struct Scene {
     registry: String,
 }
 
-/// Run this in the network of a host: what it opens stays there.
-fn within<T: Send>(network: PathBuf, open: impl FnOnce() -> T + Send) -> T {
-    let enter = || {
-        let network = std::fs::File::open(network).unwrap();
-        nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        open()
-    };
-    std::thread::scope(|scope| scope.spawn(enter).join().unwrap())
-}
-
 impl Scene {
     fn set() -> Option<Self> {
         if !have(&["sshd", "ssh", "ssh-keygen", "git", "sudo", "curl"]) {
@@ -81,8 +70,8 @@ impl Scene {
              /usr/sbin/sshd -f /etc/ssh/sshd_config",
         )
         .ok();
-        let gitlab = within(host.network(), || GitLab::start(State::default()));
-        let registry = within(host.network(), registry);
+        let gitlab = host.in_network(|| GitLab::start(State::default()));
+        let registry = host.in_network(registry);
         let profile = format!(
             "{}\n[account]\nname = \"gitlab-runner\"\n[ssh_key]\n[known_hosts]\nhosts = [{{ host = \"127.0.0.1\", keys = \
              [\"'\"$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\"'\"] }}]\n",
@@ -254,7 +243,7 @@ fn servers_are_asked_when_somebody_says_so_and_in_the_words_of_jobs() {
     host.sh(WRONG[2].0).ok();
     let shown = host.prep(&["doctor", "--profile", "ours", "--online"]);
     assert_eq!(shown.stdout.matches("can't be reached by SSH").count(), 1, "{shown}");
-    let silent = within(host.network(), || TcpListener::bind("127.0.0.1:22").unwrap());
+    let silent = host.in_network(|| TcpListener::bind("127.0.0.1:22").unwrap());
     let found = scene.ask(&[]);
     assert!(
         found

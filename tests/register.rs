@@ -4,7 +4,8 @@
 
 mod support;
 
-use support::{Host, HostBuilder, Tree, fixture, have};
+use support::gitlab::{GitLab, PROJECT, State};
+use support::{CANARY, Host, HostBuilder, Tree, fixture, have};
 
 const APPLY: [&str; 5] = ["apply", "--profile", "mine", "--only", "register,config"];
 const CONFIG: &str = "/etc/gitlab-runner/config.toml";
@@ -277,6 +278,32 @@ fn a_registration_that_fails_leaves_the_host_as_it_was() {
         host.sh("test ! -e /home/gitlab-runner/.ssh; ! grep -rqs CANARY /var/lib/runner-prep").ok();
         assert!(!run.contains("\u{1b}") && !run.contains("REFUSED"), "{run}");
     }
+}
+
+/// GitLab makes the runner and takes the key, the host registers it: one profile, and nothing to click.
+#[test]
+fn one_profile_brings_about_both_sides() {
+    let Some(host) = host("unused", |host| host) else { return };
+    let gitlab = host.in_network(|| GitLab::start(State::default()));
+    let url = gitlab.url();
+    let ours = profile(&format!(
+        "url = \"{url}\"\n[gitlab]\nurl = \"{url}\"\n[[gitlab.project]]\npath = \"{PROJECT}\"\ndeploy_key = \"push\"\n\
+         [[gitlab.runner]]\nname = \"ci1\"\nproject = \"{PROJECT}\"\ntags = [\"docker\"]\n"
+    ));
+    let ours = ours.replace("/root/runner.token", "/root/ci1.token");
+    host.sh(&format!("cat >/etc/runner-prep/profiles/mine.toml <<'E'\n{ours}\nE\n(umask 077; echo glpat-{CANARY} >/root/token)")).ok();
+    host.prep(&["apply", "--profile", "mine", "--skip", "register", "--allow-pending"]).ok();
+    let apply =
+        ["gitlab", "apply", "--profile", "mine", "--token-file", "/root/token", "--runner-tokens", "/root"];
+    host.prep(&apply).exit(3).says("has never asked for jobs");
+    host.prep(&["apply", "--profile", "mine"]).ok();
+    {
+        let state = gitlab.state();
+        assert_eq!((runners(&host), state.keys.len(), state.runners.len()), (1, 1, 1));
+    }
+    assert!(host.text(CONFIG).contains(&format!("glrt-{CANARY}")));
+    host.prep(&apply).ok();
+    host.prep(&["check", "--profile", "mine"]).ok().says("the host is as the profile wants it");
 }
 
 #[test]

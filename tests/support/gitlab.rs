@@ -325,6 +325,11 @@ fn request(reader: &mut impl BufRead) -> Option<(String, String, Option<String>,
     Some((method, path, token, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
+/// What a new runner asks for jobs with.
+fn runner_token() -> String {
+    format!("glrt-{}", super::CANARY)
+}
+
 /// The tags of a runner, which come as one text.
 fn tags(body: &Value) -> Vec<String> {
     let text = body["tag_list"].as_str().unwrap_or_default();
@@ -372,6 +377,17 @@ impl State {
         let Some(path) = path.strip_prefix(self.below).and_then(|path| path.strip_prefix("/api/v4/")) else {
             return (404, Vec::new(), "<html>no page</html>".to_owned());
         };
+        // gitlab-runner's own question, with the runner's token.
+        if (method, path) == ("POST", "runners/verify") {
+            let is_known = body["token"] == runner_token();
+            return match self.runners.last_mut().filter(|_| is_known) {
+                Some(runner) => {
+                    runner["status"] = json!("online");
+                    ok(200, &json!({ "id": runner["id"], "token": body["token"], "token_expires_at": null }))
+                }
+                None => error(403, &json!("403 Forbidden")),
+            };
+        }
         if token != Some(&self.token) {
             return error(401, &json!("401 Unauthorized"));
         }
@@ -577,7 +593,7 @@ impl State {
             "id": id, "of": of, "description": body["description"], "runner_type": body["runner_type"], "paused": false,
             "tag_list": tags, "run_untagged": untagged, "access_level": "not_protected", "status": "never_contacted",
         }));
-        ok(201, &json!({ "id": id, "token": format!("glrt-{}", super::CANARY), "token_expires_at": null }))
+        ok(201, &json!({ "id": id, "token": runner_token(), "token_expires_at": null }))
     }
 
     fn runner(&mut self, method: &str, id: &str, body: &Value) -> Answer {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::listing::{listing, stamps};
-use super::namespaces::Namespaces;
+use super::namespaces::{Namespaces, within};
 use super::place::Place;
 use super::process::{Run, program, run_limited};
 use super::secrets::Secrets;
@@ -123,9 +123,9 @@ impl Host {
         lines
     }
 
-    /// Its network, as a namespace: for a server of the test itself.
-    pub(crate) fn network(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/ns/net", self.namespaces.id()))
+    /// Open something in its network, where it stays: a server of the test itself.
+    pub(crate) fn in_network<T: Send>(&self, open: impl FnOnce() -> T + Send) -> T {
+        within(&format!("/proc/{}/ns/net", self.namespaces.id()), open)
     }
 
     /// Runs the program as root on `/`, and holds it to the rule about secrets.

@@ -86,3 +86,13 @@ impl Drop for Namespaces {
         let _ = self.child.wait();
     }
 }
+
+/// Run this in another network: what it opens stays there.
+pub(crate) fn within<T: Send>(network: &str, open: impl FnOnce() -> T + Send) -> T {
+    let enter = || {
+        let network = std::fs::File::open(network).unwrap();
+        nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        open()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join().unwrap())
+}
