@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 17] = [
+const REFUSED: [(&str, &str, &str); 33] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -527,6 +527,22 @@ const REFUSED: [(&str, &str, &str); 17] = [
     ("dns = [\"192.0.2.1\", \"2001:db8::1\"]", "19.4.0", ""),
     ("dns = [\"192.0.2.1\", \"ns.example.com\"]", "19.4.0", "dns"),
     ("dns = []", "19.4.0", ""),
+    ("extra_hosts = [\"git.example.com 192.0.2.1\"]", "19.4.0", "extra_hosts"),
+    ("extra_hosts = [\"git:192.0.2.1\", \"up:host-gateway\", \"six:2001:db8::1\"]", "19.4.0", ""),
+    ("host = \"/var/run/docker.sock\"", "17.5.0", "host"),
+    ("host = \"localhost:2375\"", "17.5.0", "host"),
+    ("host = \"ssh://ops@192.0.2.1\"", "17.5.0", "host"),
+    ("host = \"tcp://192.0.2.1:2375\"", "17.5.0", ""),
+    ("cache_dir = \"cache\"\nvolumes = [\"/cache\"]", "17.5.0", "cache_dir"),
+    ("cache_dir = \"cache\"\nvolumes = [\"/srv:/cache\"]", "17.5.0", ""),
+    ("memory = \"2 gigs\"", "12.0.0", "memory"),
+    ("memory = \"2g\"\nmemory_swap = \"-1\"", "17.5.0", "memory_swap"),
+    ("memory_swap = \"3g\"", "17.5.0", "memory_swap"),
+    ("memory_swap = \"0\"\nmemory_reservation = \"50%\"", "17.5.0", "memory_reservation"),
+    ("service_memory = \"lots\"", "16.9.0", "service_memory"),
+    ("service_memory = \"lots\"", "16.8.0", ""),
+    ("memory = \"1.5 GiB\"\nmemory_swap = \"2048MB\"\nmemory_reservation = \"64m\"", "17.5.0", ""),
+    ("memory = \"536870912\"\nmemory_swap = \"1g\"", "17.5.0", ""),
 ];
 
 #[test]
@@ -552,6 +568,31 @@ fn what_every_job_fails_on_is_told_by_all() {
             assert!(
                 said.contains(&format!("`{refused}`")) || refused.is_empty(),
                 "{command} {lines}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_keeps_gitlab_runner_from_starting_is_told_by_all() {
+    for (line, key) in [
+        ("log_level = \"verbose\"", "log_level"),
+        ("log_level = \"\"", "log_level"),
+        ("log_level = \"WARN\"", ""),
+        ("log_format = \"JSON\"", "log_format"),
+        ("log_format = \"text\"", ""),
+        ("session_server = { listen_address = \"0.0.0.0\" }", "listen_address"),
+        ("session_server = { listen_address = \"[::]:8093\" }", ""),
+        ("listen_address = \"0.0.0.0\"", ""),
+    ] {
+        let tree = tree(&file("shell", "", "").replace("concurrent = 1", &format!("concurrent = 1\n{line}")));
+        let profile = own(&tree, "limit = 1");
+        for command in ["plan", "apply", "check", "doctor"] {
+            let run = tree.run(&[command, "--profile", &profile, "--json"]);
+            let is_said = run.contains("gitlab-runner does not start");
+            assert!(
+                is_said != key.is_empty() && (!is_said || run.contains(&format!("`{key}`"))),
+                "{line}: {run}"
             );
         }
     }

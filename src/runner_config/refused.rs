@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use toml_edit::{Item, TableLike};
 
 use super::types::{RefusedValue, wrong_types};
-use super::{DOCKER, RUNNERS, Runner, place, strings, tables};
-use crate::keys;
+use super::{DOCKER, RUNNERS, Runner, Volume, place, strings, tables};
+use crate::keys::{self, GLOBAL};
 use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
@@ -21,6 +21,22 @@ pub const POLICY_KEYS: [&str; 2] = ["pull_policy", "allowed_pull_policies"];
 /// The names of shells for which gitlab-runner can write scripts; `cmd` until 17.0.
 const SHELLS: [&str; 5] = ["bash", "sh", "pwsh", "powershell", "cmd"];
 
+/// How much gitlab-runner can log, as its library for that names it in any case, and in which forms.
+const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
+const LOG_FORMATS: [&str; 3] = ["runner", "text", "json"];
+
+/// The keys of `[runners.docker]` that hold an amount of memory.
+const MEMORY: [&str; 6] = [
+    "memory",
+    "memory_swap",
+    "memory_reservation",
+    "service_memory",
+    "service_memory_swap",
+    "service_memory_reservation",
+];
+
+const ALL_FAIL: &str = "every job fails";
+
 /// What Docker calls the ways to keep containers apart.
 const ISOLATIONS: [&str; 3] = ["default", "process", "hyperv"];
 
@@ -28,6 +44,7 @@ const ISOLATIONS: [&str; 3] = ["default", "process", "hyperv"];
 pub fn refused_values(toml: &Toml) -> Vec<RefusedValue> {
     let mut found = Vec::new();
     wrong_types(toml, &mut found);
+    start(toml, &mut found);
     let runners = toml.root().get("runners").and_then(tables).unwrap_or_default();
     for (index, table) in runners.into_iter().enumerate() {
         let mut values = RunnerValues { toml, runner: Runner { index, table }, found: &mut found };
@@ -41,6 +58,55 @@ pub fn refused_values(toml: &Toml) -> Vec<RefusedValue> {
     found
 }
 
+/// Section, its table, a key, whether its word is one that gitlab-runner takes, and what such a word does.
+type StartRow<'t> = (&'t str, Option<&'t dyn TableLike>, &'t str, &'t dyn Fn(&str) -> bool, &'t str);
+
+/// Values with which gitlab-runner does not start.
+fn start(toml: &Toml, found: &mut Vec<RefusedValue>) {
+    let root: &dyn TableLike = toml.root();
+    let server = root.get("session_server").and_then(Item::as_table_like);
+    let is_level = |word: &str| LOG_LEVELS.contains(&&*word.to_ascii_lowercase());
+    let is_format = |word: &str| LOG_FORMATS.contains(&word);
+    let is_address = |text: &str| text.is_empty() || text.contains(':');
+    let rows: [StartRow<'_>; 3] = [
+        (GLOBAL, Some(root), "log_level", &is_level, "be error, warn, info or debug"),
+        (GLOBAL, Some(root), "log_format", &is_format, "be runner, text or json"),
+        ("session_server", server, "listen_address", &is_address, "end with a port, as in 0.0.0.0:8093"),
+    ];
+    for (section, table, key, is_taken, wanted) in rows {
+        let item = table.and_then(|table| table.get(key));
+        if let Some(item) = item.filter(|item| item.as_str().is_some_and(|word| !is_taken(word))) {
+            found.push(RefusedValue {
+                code: "config-value-refused",
+                what: format!(
+                    "{}`{key}` has to {wanted}: as it is, gitlab-runner does not start",
+                    place(toml, item)
+                ),
+                repair: mend!("let `{}` {}, or take it out", key, wanted),
+                key: keys::find(section, key),
+                is_word: true,
+            });
+        }
+    }
+}
+
+/// An amount of memory in bytes, as Docker's library for that reads it: `1.5g`, `512 MiB`.
+fn size(text: &str) -> Option<f64> {
+    let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')? + 1;
+    let (number, unit) = text.split_at(end);
+    let number: f64 = number.strip_suffix(' ').unwrap_or(number).parse().ok()?;
+    let unit = unit.to_ascii_lowercase();
+    let power = match unit.chars().next() {
+        None => 0,
+        Some('b') if unit == "b" => 0,
+        Some(letter) if ["", "b", "ib"].contains(&&unit[letter.len_utf8()..]) => {
+            1 + i32::try_from("kmgtp".find(letter)?).ok()?
+        }
+        Some(_) => return None,
+    };
+    (number >= 0.0).then_some(number * 1024_f64.powi(power))
+}
+
 /// The values of one runner.
 struct RunnerValues<'t, 'f> {
     toml: &'t Toml,
@@ -49,10 +115,17 @@ struct RunnerValues<'t, 'f> {
 }
 
 impl<'t> RunnerValues<'t, '_> {
-    /// One on which every job fails.
-    fn value(&self, section: &str, key: &str, item: &Item, why: &str, repair: Repair) -> RefusedValue {
+    /// One that does this harm.
+    fn value(
+        &self,
+        (section, key): (&str, &str),
+        item: &Item,
+        why: &str,
+        harm: &str,
+        repair: Repair,
+    ) -> RefusedValue {
         let (at, title) = (place(self.toml, item), self.runner.title());
-        let what = format!("{at}{title}: {why}, and every job fails");
+        let what = format!("{at}{title}: {why}, and {harm}");
         let key = keys::find(section, key);
         RefusedValue { code: "config-value-refused", what, repair, key, is_word: true }
     }
@@ -69,7 +142,7 @@ impl<'t> RunnerValues<'t, '_> {
                 is_known = false;
                 let why = format!("`{key}` has a word that is no policy");
                 let repair = mend!("let `{}` have {} alone", key, POLICIES.join(", "));
-                let value = self.value(section, key, item, &why, repair);
+                let value = self.value((section, key), item, &why, ALL_FAIL, repair);
                 self.found.push(RefusedValue { code: "pull-policy-unknown", ..value });
             }
         }
@@ -82,7 +155,7 @@ impl<'t> RunnerValues<'t, '_> {
         if !allowed.is_empty() && !used.iter().any(|word| allowed.contains(word)) {
             let why = "`allowed_pull_policies` has no word of `pull_policy`, which is \"always\" where it is not set";
             let repair = mend!("let `allowed_pull_policies` have {} as well", used.join(", "));
-            self.found.push(self.value(section, POLICY_KEYS[1], item, why, repair));
+            self.found.push(self.value((section, POLICY_KEYS[1]), item, why, ALL_FAIL, repair));
         }
     }
 
@@ -101,9 +174,12 @@ impl<'t> RunnerValues<'t, '_> {
         let is_no_directory = |path: &str| {
             !path.contains(['$', ':']) && (!path.starts_with('/') || path.trim_matches('/').is_empty())
         };
-        let users = runner.docker_strings("allowed_users");
-        let servers = runner.docker_strings("dns");
-        for (section, key, is_refused, why, repair) in [
+        // What dials by SSH is the program `docker`, not gitlab-runner.
+        let is_no_daemon =
+            |host: &str| host.split_once("://").is_none_or(|(scheme, at)| scheme == "ssh" || at.is_empty());
+        let volumes = runner.docker_strings("volumes");
+        let has_cache = volumes.into_iter().any(|volume| Volume::parse(volume).source.is_none());
+        self.refuse([
             (
                 RUNNERS,
                 "shell",
@@ -117,6 +193,20 @@ impl<'t> RunnerValues<'t, '_> {
                 is_docker && is("builds_dir", &is_no_directory),
                 "is no absolute path of a directory in the container",
                 "let `builds_dir` be a path like /builds, or take it out",
+            ),
+            (
+                DOCKER,
+                "host",
+                runner.has_executor("docker") && is_of_docker("host", &is_no_daemon),
+                "is no address at which gitlab-runner finds a daemon",
+                "let `host` be an address like unix:///var/run/docker.sock, or take it out",
+            ),
+            (
+                DOCKER,
+                "cache_dir",
+                has_cache && is_of_docker("cache_dir", &is_no_directory),
+                "is no absolute path of a directory of the host",
+                "let `cache_dir` of [runners.docker] be one, or take it out",
             ),
             (
                 DOCKER,
@@ -134,30 +224,81 @@ impl<'t> RunnerValues<'t, '_> {
             ),
             (
                 DOCKER,
-                "allowed_users",
-                !users.is_empty() && is_of_docker("user", &|user| !users.contains(&user)),
-                "does not have the `user` of the same runner",
-                "let `allowed_users` have the value of `user` as well, or take `user` out",
-            ),
-            (
-                DOCKER,
                 "isolation",
                 is_of_docker("isolation", &|word| !ISOLATIONS.contains(&&*word.to_ascii_lowercase())),
                 "is a word that Docker does not have",
                 "take `isolation` out",
             ),
+        ]);
+        if is_docker {
+            self.lists();
+            self.memory();
+        }
+    }
+
+    /// Lists in which an element is no use, or one is missing.
+    fn lists(&mut self) {
+        let runner = self.runner;
+        let users = runner.docker_strings("allowed_users");
+        let user = runner.docker_text("user").filter(|user| !user.is_empty());
+        let is_no_address = |address: &str| address.parse::<IpAddr>().is_err();
+        let is_no_host = |host: &&str| {
+            let (name, address) = host.split_once([':', '=']).unwrap_or_default();
+            let address = address.trim_matches(['[', ']']);
+            name.is_empty() || address != "host-gateway" && is_no_address(address)
+        };
+        self.refuse([
+            (
+                DOCKER,
+                "allowed_users",
+                !users.is_empty() && user.is_some_and(|user| !users.contains(&user)),
+                "does not have the `user` of the same runner",
+                "let `allowed_users` have the value of `user` as well, or take `user` out",
+            ),
             (
                 DOCKER,
                 "dns",
-                is_docker && servers.iter().any(|server| server.parse::<IpAddr>().is_err()),
+                runner.docker_strings("dns").into_iter().any(is_no_address),
                 "has a server that is no IP address",
                 "name each server in `dns` by its IP address",
             ),
-        ] {
+            (
+                DOCKER,
+                "extra_hosts",
+                runner.docker_strings("extra_hosts").iter().any(is_no_host),
+                "has an element that is not a name, a colon and an IP address",
+                "write each element of `extra_hosts` as in \"git.example.com:192.0.2.1\"",
+            ),
+        ]);
+    }
+
+    /// Tell those on which every job fails: section, key, whether it is so, why, and what to do.
+    fn refuse<const N: usize>(&mut self, rows: [(&str, &str, bool, &str, &'static str); N]) {
+        let runner = self.runner;
+        for (section, key, is_refused, why, repair) in rows {
             let item = if section == RUNNERS { runner.table.get(key) } else { runner.docker_item(key) };
             if let Some(item) = item.filter(|_| is_refused) {
-                let value = self.value(section, key, item, &format!("`{key}` {why}"), repair.into());
-                self.found.push(value);
+                let why = format!("`{key}` {why}");
+                self.found.push(self.value((section, key), item, &why, ALL_FAIL, repair.into()));
+            }
+        }
+    }
+
+    /// Amounts of memory. What is none ends gitlab-runner itself, with all jobs that run.
+    fn memory(&mut self) {
+        let runner = self.runner;
+        let text = |key: &str| runner.docker_text(key).filter(|text| !text.is_empty());
+        for (key, item) in MEMORY.into_iter().filter_map(|key| Some((key, runner.docker_item(key)?))) {
+            if text(key).is_some_and(|text| size(text).is_none()) {
+                let why = format!("`{key}` is no amount of memory");
+                let repair = mend!("let `{}` be one, as \"2g\" or \"512m\", or take it out", key);
+                let harm = "a job ends gitlab-runner with it";
+                self.found.push(self.value((DOCKER, key), item, &why, harm, repair));
+            } else if key == "memory_swap" && text(key).and_then(size) > Some(0.0) && text("memory").is_none()
+            {
+                let why = "`memory_swap`, which is memory and swap together, stands without `memory`";
+                let repair = "set `memory` as well, to less than `memory_swap`, or take `memory_swap` out";
+                self.found.push(self.value((DOCKER, key), item, why, ALL_FAIL, repair.into()));
             }
         }
     }
