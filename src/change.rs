@@ -138,7 +138,7 @@ pub struct FileOp {
     /// Owner and mode wanted.
     pub meta: Meta,
     /// How the candidate is checked before it is live, and the host after.
-    pub check: CheckedBy,
+    pub reader: Option<ReadBy>,
     /// What may be shown of the content.
     pub shown: Shown,
     /// How the candidate takes the place of the old file.
@@ -151,8 +151,8 @@ impl FileOp {
     /// A file that gets these bytes: without secrets, and read by no program that has a say.
     pub fn new(place: Place, before: Option<Seen>, after: Vec<u8>, meta: Meta) -> Self {
         let after = Some(Content::ready(after));
-        let (check, shown, swap) = (CheckedBy::None, Shown::Text, Swap::Replace);
-        Self { place, before, after, meta, check, shown, swap, edits: None }
+        let (shown, swap) = (Shown::Text, Swap::Replace);
+        Self { place, before, after, meta, reader: None, shown, swap, edits: None }
     }
 }
 
@@ -176,18 +176,17 @@ pub enum Swap {
     Aside(String),
 }
 
-/// Which tool reads the file, so that the candidate is put before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CheckedBy {
-    /// No program but ours has a say.
-    None,
-    /// sudo's policy: `visudo` on the candidate and on the merged policy, before and after.
-    Sudoers {
+/// Which program reads a file, so that it is asked about the candidate, and about the former bytes too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum ReadBy {
+    /// sudo: `visudo` on the candidate and on the merged policy, before and after.
+    Sudo {
         /// The account whose rights the rule changes.
         account: String,
     },
     /// GitLab Runner's configuration: `gitlab-runner lint` where it is installed.
-    RunnerConfig,
+    Runner,
 }
 
 /// What a report may show of a file's content.
@@ -361,7 +360,7 @@ impl Op {
     /// The file with sudo rules that this changes.
     pub fn sudoers(&self) -> Option<&FileOp> {
         match self {
-            Self::File(file) if matches!(file.check, CheckedBy::Sudoers { .. }) => Some(file),
+            Self::File(file) if matches!(file.reader, Some(ReadBy::Sudo { .. })) => Some(file),
             _ => None,
         }
     }

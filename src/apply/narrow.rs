@@ -5,7 +5,7 @@
 //! tried once more if rights are taken away by it, and where that fails, too, the changes that take them away alone.
 
 use super::Session;
-use crate::change::{Change, CheckedBy, Content, Harm, Note, Op, Seen, Shown, ValueChange};
+use crate::change::{Change, Content, Harm, Note, Op, ReadBy, Seen, Shown, ValueChange};
 use crate::change::{ChangeOutcome, Outcome};
 use crate::policy::way_to_root;
 use crate::text::toml_patch::Step;
@@ -54,8 +54,8 @@ impl Session<'_> {
 /// True where something that sudo or gitlab-runner allows before is not allowed after.
 pub fn takes_rights_away(change: &Change) -> bool {
     let Op::File(file) = &change.op else { return false };
-    match (&file.check, &file.shown) {
-        (CheckedBy::Sudoers { .. }, _) => {
+    match (&file.reader, &file.shown) {
+        (Some(ReadBy::Sudo { .. }), _) => {
             let before = file.before.as_ref().map(Seen::text).unwrap_or_default();
             let after = file.after.as_ref().and_then(Content::peek).unwrap_or_default();
             let after = String::from_utf8_lossy(after);
@@ -67,7 +67,7 @@ pub fn takes_rights_away(change: &Change) -> bool {
             !rules(&after).any(gives_root)
                 && rules(&before).any(|rule| rules(&after).all(|other| other != rule))
         }
-        (CheckedBy::RunnerConfig, Shown::Values(values)) => values.iter().any(value_takes_rights_away),
+        (Some(ReadBy::Runner), Shown::Values(values)) => values.iter().any(value_takes_rights_away),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::former::FormerValue;
 use super::stamp::Id;
-use crate::change::{AccountOp, Change, CheckedBy, Content, FileOp, Meta, Op, Owner, Place, Shown, Swap};
+use crate::change::{AccountOp, Change, Content, FileOp, Meta, Op, Owner, Place, ReadBy, Shown, Swap};
 
 /// The version of this format. A reader takes the earlier ones, too, and refuses another one.
 pub const SCHEMA: u32 = 2;
@@ -156,19 +156,6 @@ impl KeptShown {
     }
 }
 
-/// Which program reads a file, so that it checks the former bytes too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum ReadBy {
-    /// sudo; the rule is about this account.
-    Sudo {
-        /// Login name.
-        account: String,
-    },
-    /// gitlab-runner.
-    Runner,
-}
-
 /// A file or directory at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -267,12 +254,7 @@ fn recorded_file<'c>(index: usize, file: &'c FileOp, blobs: &mut Vec<Blob<'c>>) 
         digest: Some(digest(bytes)),
         bytes: keep(format!("{index}.edits"), bytes),
     });
-    let reader = match &file.check {
-        CheckedBy::None => None,
-        CheckedBy::Sudoers { account } => Some(ReadBy::Sudo { account: account.clone() }),
-        CheckedBy::RunnerConfig => Some(ReadBy::Runner),
-    };
-    let place = file.place.clone();
+    let (place, reader) = (file.place.clone(), file.reader.clone());
     Ok(RecordedFile { place, before, after, shown, fresh, reader, values: None, edits })
 }
 
@@ -303,7 +285,7 @@ mod tests {
             }),
             after: Some(Content::ready(b"[[runners]]\nlimit = 1\n".to_vec())),
             meta: Meta { owner: Owner::Ids(0, 0), mode: 0o600 },
-            check: CheckedBy::RunnerConfig,
+            reader: Some(ReadBy::Runner),
             shown: Shown::Values(vec![ValueChange {
                 name: "runners[0]: limit".into(),
                 path: vec!["runners".into(), 0.into(), "limit".into()],
@@ -323,7 +305,7 @@ mod tests {
             before: None,
             after: Some(Content::ready(b"secret".to_vec())),
             meta: Meta { owner: Owner::Account("ci".into()), mode: 0o600 },
-            check: CheckedBy::None,
+            reader: None,
             shown: Shown::Label("new key".into()),
             swap: Swap::Fresh,
             edits: None,

@@ -14,9 +14,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-pub use entry::{
-    Entry, FileVersion, KeptShown, ReadBy, Record, RecordedFile, RecordedOp, RunState, SCHEMA, digest,
-};
+pub use entry::{Entry, FileVersion, KeptShown, Record, RecordedFile, RecordedOp, RunState, SCHEMA, digest};
 pub use stamp::{Id, moment};
 
 use former::FormerValue;

@@ -17,9 +17,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::gate;
 use super::settings::{ConfigSection, GivenService, Setting};
-use crate::change::{
-    Change, CheckedBy, Content, FileKind, FileOp, Harm, Note, Notes, Place, Seen, Shown, Swap,
-};
+use crate::change::{Change, Content, FileKind, FileOp, Harm, Note, Notes, Place, ReadBy, Seen, Shown, Swap};
 use crate::facts::programs::DOCKERD;
 use crate::facts::{MOST_CONFIG_BYTES, close};
 use crate::fault::{fault, look_and_move, quoted};
@@ -138,9 +136,10 @@ impl Resource for RunnerConfig {
             }
         }
         let why = format!("not as wanted: {}", names.join(", "));
-        let (before, after, check, swap) = (Some(seen), Some(planned), CheckedBy::RunnerConfig, Swap::Shared);
+        let (before, after) = (Some(seen), Some(planned));
+        let (reader, swap) = (Some(ReadBy::Runner), Swap::Shared);
         let (shown, edits) = (Shown::Values(diff.values), diff.edits);
-        let file = FileOp { place, before, after, meta, check, shown, swap, edits };
+        let file = FileOp { place, before, after, meta, reader, shown, swap, edits };
         Ok(vec![Change::of("config", why, file)])
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Context;
-use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Meta, Op, Owner, Place, Seen};
+use crate::change::{Change, Content, FileKind, FileOp, Meta, Op, Owner, Place, ReadBy, Seen};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{fault, look_and_move};
 
@@ -124,8 +124,8 @@ impl<'a> RootFile<'a> {
                 };
                 let after = text.map(|text| Content::ready(text.into_bytes()));
                 let account = context.target.name.clone();
-                let check = of_sudo.map_or(CheckedBy::None, |_| CheckedBy::Sudoers { account });
-                let file = FileOp { after, check, ..FileOp::new(place, before, Vec::new(), meta) };
+                let reader = of_sudo.map(|_| ReadBy::Sudo { account });
+                let file = FileOp { after, reader, ..FileOp::new(place, before, Vec::new(), meta) };
                 changes.push(Change::of(kind, why, file));
             }
         }

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use anyhow::Result;
 
 use super::values::{Documents, OTHER, Reversal};
-use crate::change::{FileKind, Owner, Place, Seen, Shown};
+use crate::change::{FileKind, Owner, Place, ReadBy, Seen, Shown};
 use crate::facts::Facts;
 use crate::fault::{move_aside, quoted};
-use crate::journal::{self, Entry, FileVersion, Id, Journal, KeptShown, ReadBy, Record, RecordedOp};
+use crate::journal::{self, Entry, FileVersion, Id, Journal, KeptShown, Record, RecordedOp};
 use crate::repair::Repair;
 use crate::report::changed_lines;
 use crate::runner_config::edits::RecordedEdits;

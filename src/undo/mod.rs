@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::change::{Change, CheckedBy, Content, FileKind, FileOp, Notes, Op, Place, Seen, Shown, Swap};
+use crate::change::{Change, Content, FileKind, FileOp, Notes, Op, Place, ReadBy, Seen, Shown, Swap};
 use crate::facts::Facts;
 use crate::fault::{self, Nature, fault, quoted};
-use crate::journal::{Entry, Id, Journal, KeptShown, ReadBy, RecordedOp, RunState};
+use crate::journal::{Entry, Id, Journal, KeptShown, RecordedOp, RunState};
 use crate::plan::{Plan, check_places};
 use crate::repair::Repair;
 use crate::resource;
@@ -288,15 +288,9 @@ fn operation(
             let Some(meta) = wanted.as_ref().or(now.as_ref()).map(Seen::meta) else { return Ok(None) };
             let name = place.path().file_name().map(|name| name.to_string_lossy().into_owned());
             let aside = history.made_key().map(|id| format!("{}.undone-{id}", name.unwrap_or_default()));
-            let (check, is_config) = match history.reader() {
-                None => (CheckedBy::None, false),
-                // What the former file allowed is its own affair: only the policy must stay whole.
-                Some(ReadBy::Sudo { account }) => (CheckedBy::Sudoers { account: account.clone() }, false),
-                Some(ReadBy::Runner) => (CheckedBy::RunnerConfig, true),
-            };
             let swap = match (&wanted, aside) {
                 (None, Some(aside)) => Swap::Aside(aside),
-                (Some(_), _) if is_config => Swap::Shared,
+                (Some(_), _) if history.is_config() => Swap::Shared,
                 _ => Swap::Replace,
             };
             let label = match &swap {
@@ -310,7 +304,9 @@ fn operation(
                 KeptShown::Values | KeptShown::Label => Shown::Label(label),
             });
             let after = wanted.map(|thing| Content::ready(thing.bytes));
-            let file = FileOp { place, before: now, after, meta, check, shown, swap, edits: None };
+            // What a former file allowed is its own affair: only the policy must stay whole.
+            let reader = history.reader().cloned();
+            let file = FileOp { place, before: now, after, meta, reader, shown, swap, edits: None };
             Some(file.into())
         }
     })

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::change::{Change, CheckedBy, Harm, Note, Op};
+use crate::change::{Change, Harm, Note};
 use crate::facts::Facts;
 use crate::facts::sudo_policy::merged;
 use crate::fault::quoted;
 
 /// What sudo's own tool objects to in the file that would be put back.
 pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
-    let Op::File(file) = &change.op else { return Ok(()) };
-    let (CheckedBy::Sudoers { .. }, Some(content)) = (&file.check, &file.after) else { return Ok(()) };
+    let Some(file) = change.op.sudoers() else { return Ok(()) };
+    let Some(content) = &file.after else { return Ok(()) };
     let path = file.place.path();
     let bytes = content.bytes()?;
     match live.policy_objection(&merged(live, &path, bytes, &path, bytes))? {
