@@ -29,7 +29,7 @@ use crate::manual;
 use crate::plan::Plan;
 use crate::profile::Profile;
 use crate::report::text;
-use crate::report::{DetailLevel, Listed, Profiles, Report, Status, Text};
+use crate::report::{DetailLevel, Listed, Profiles, Report, Text};
 use crate::resource::{self, Context, Options, Target, Wanted};
 use crate::schema;
 use crate::text::key_pair::KeyKind;
@@ -73,22 +73,13 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
             let call = call.with_differences();
             let report = host(call, &plan.selection, false, call.extent());
             print(&report, call, streams);
-            match report.status {
-                Status::Failed => Exit::Error,
-                Status::Differs if plan.exit_code => Exit::Differs,
-                _ => Exit::Converged,
-            }
+            Exit::looked(&report, plan.exit_code, false)
         }
         Command::Check(check) => {
             let selection = &check.selection;
             let report = host(call, selection, false, call.extent());
             print(&report, call, streams);
-            match report.status {
-                Status::Failed => Exit::Error,
-                Status::Differs => Exit::Differs,
-                Status::Pending if !selection.allow_pending => Exit::Pending,
-                Status::Pending | Status::Converged | Status::Changed => Exit::Converged,
-            }
+            Exit::looked(&report, true, !selection.allow_pending)
         }
     }
 }

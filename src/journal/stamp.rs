@@ -14,7 +14,7 @@ pub struct Id(String);
 impl Id {
     /// The name after `last` at a time in seconds since 1970.
     pub(super) fn next(now: u64, last: Option<&Self>) -> Self {
-        let stamp = Time::at(now).compact();
+        let stamp = compact(now);
         match last.and_then(|last| last.0.split_once('-')) {
             Some((newest, counter)) if newest >= stamp.as_str() => {
                 match counter.parse().unwrap_or_default() {
@@ -62,14 +62,6 @@ impl TryFrom<String> for Id {
     }
 }
 
-/// A time as people write it.
-struct Time {
-    year: u64,
-    month: u64,
-    day: u64,
-    seconds: u64,
-}
-
 /// The current time in seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
@@ -77,40 +69,27 @@ pub(super) fn now() -> u64 {
 
 /// The current time for the name of a file: `20261123T101502Z`.
 pub fn moment() -> String {
-    Time::at(now()).compact()
+    compact(now())
 }
 
-/// A time in seconds since 1970 as `2026-11-23T10:15:02Z`.
+fn compact(now: u64) -> String {
+    long(now).replace(['-', ':'], "")
+}
+
+/// A time in seconds since 1970 as `2026-11-23T10:15:02Z`: the Gregorian calendar, counted in eras of 400 years that begin
+/// on the first of March.
 pub(super) fn long(now: u64) -> String {
-    let Time { year, month, day, seconds } = Time::at(now);
+    let (days, seconds) = (now / 86_400 + 719_468, now % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    // Four digits keep the names sortable.
+    let year = (era * 400 + year_of_era + u64::from(month <= 2)).min(9999);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-impl Time {
-    /// The Gregorian calendar, counted in eras of 400 years that begin on the first of March.
-    fn at(now: u64) -> Self {
-        let days = now / 86_400 + 719_468;
-        let (era, day_of_era) = (days / 146_097, days % 146_097);
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let from_march = (5 * day_of_year + 2) / 153;
-        let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-        Self {
-            // Four digits keep the names sortable.
-            year: (era * 400 + year_of_era + u64::from(month <= 2)).min(9999),
-            month,
-            day: day_of_year - (153 * from_march + 2) / 5 + 1,
-            seconds: now % 86_400,
-        }
-    }
-
-    fn compact(&self) -> String {
-        let Self { year, month, day, seconds } = self;
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-    }
 }
 
 #[cfg(test)]

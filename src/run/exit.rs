@@ -29,6 +29,16 @@ impl Exit {
             _ => Self::Pending,
         }
     }
+
+    /// Of a command that only looks: whether it says that the host differs, and that something waits.
+    pub(super) fn looked(report: &Report, differs: bool, waits: bool) -> Self {
+        match report.status {
+            Status::Failed => Self::Error,
+            Status::Differs if differs => Self::Differs,
+            Status::Pending if waits => Self::Pending,
+            _ => Self::Converged,
+        }
+    }
 }
 
 /// Where output goes: the two streams, and whether the first is a terminal.

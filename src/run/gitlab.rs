@@ -22,7 +22,7 @@ use crate::gitlab::section::{self, GitlabSection};
 use crate::gitlab::{self, Asked, by_hand, public_keys};
 use crate::profile::Profile;
 use crate::repair::Repair;
-use crate::report::{DetailLevel, Report, Status};
+use crate::report::{DetailLevel, Report};
 use crate::seen::{FileKind, Seen, Stat};
 use crate::sys::identity;
 use crate::sys::root::Root;
@@ -40,13 +40,9 @@ pub(super) fn run(call: Call<'_>, command: &cli::GitlabCommand, streams: &mut St
     let report =
         work(call, command, options).unwrap_or_else(|error| Report::failed(&options.profile, &error));
     print(&report, call, streams);
-    match (report.status, command) {
-        (Status::Failed, _) => Exit::Error,
-        (_, cli::GitlabCommand::Plan { exit_code: false, .. }) => Exit::Converged,
-        (Status::Differs, _) => Exit::Differs,
-        (_, cli::GitlabCommand::Plan { .. }) => Exit::Converged,
-        (Status::Pending, _) => Exit::Pending,
-        _ => Exit::Converged,
+    match command {
+        cli::GitlabCommand::Plan { exit_code, .. } => Exit::looked(&report, *exit_code, false),
+        cli::GitlabCommand::Apply(_) | cli::GitlabCommand::Check(_) => Exit::looked(&report, true, true),
     }
 }
 
