@@ -5,6 +5,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use nix::sys::stat::FileStat;
+use rustix::fs::FileType;
+
 /// What kind of thing a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
@@ -20,6 +23,21 @@ pub enum FileKind {
     Socket,
     /// A device.
     Device,
+}
+
+impl FileKind {
+    /// What a file system says in the list of a directory; some say nothing.
+    pub fn of(found: FileType) -> Option<Self> {
+        Some(match found {
+            FileType::RegularFile => Self::Regular,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Link,
+            FileType::Fifo => Self::Fifo,
+            FileType::Socket => Self::Socket,
+            FileType::CharacterDevice | FileType::BlockDevice => Self::Device,
+            FileType::Unknown => return None,
+        })
+    }
 }
 
 impl fmt::Display for FileKind {
@@ -56,6 +74,23 @@ pub struct Stat {
     pub modified: (i64, i64),
     /// When bytes, owner, mode or names last changed, likewise: nobody can set that.
     pub changed: (i64, i64),
+}
+
+impl From<FileStat> for Stat {
+    fn from(stat: FileStat) -> Self {
+        Self {
+            kind: FileKind::of(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Device),
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            #[allow(clippy::useless_conversion, reason = "the field's width differs between architectures")]
+            links: stat.st_nlink.into(),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            identity: (stat.st_dev, stat.st_ino),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
 }
 
 /// A file or directory as it was observed: its [`Stat`], and more. `Debug` and every report leave the bytes out.

@@ -292,7 +292,7 @@ impl Facts<'_> {
     /// # Errors
     /// When that file can't be read.
     pub fn new_home_mode(&self) -> Result<(u32, &'static str)> {
-        accounts::settings::home_mode(self.root)
+        accounts::home_mode(self.root)
     }
 
     /// Somebody without rights, in whom the account has no say: a program of theirs says of root's files what is so, and

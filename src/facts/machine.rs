@@ -11,9 +11,8 @@ use super::{ASKING, Facts};
 use crate::sys::accounts;
 pub use crate::sys::exec::Finished;
 use crate::sys::exec::Tool;
-use crate::sys::file_system;
-pub use crate::sys::file_system::{FileSystem, Room};
 use crate::sys::mounts;
+pub use crate::sys::mounts::{FileSystem, Room};
 use crate::sys::process_list::{self, Process};
 use crate::sys::unix_http;
 
@@ -97,7 +96,7 @@ impl Facts<'_> {
     /// When it can't be looked at.
     pub fn file_system(&self, directory: &Path) -> Result<Option<FileSystem>> {
         let cannot = || format!("cannot see the file system of {}", directory.display());
-        file_system::of(self.root, directory).with_context(cannot)
+        mounts::file_system(self.root, directory).with_context(cannot)
     }
 }
 

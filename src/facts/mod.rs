@@ -29,12 +29,12 @@ use crate::change::Seen;
 use crate::fault::{self, Fault, Nature};
 use crate::repair::Repair;
 pub use crate::sys::accounts::Account;
+pub use crate::sys::confine::Supposed;
 use crate::sys::dir::Dir;
 pub use crate::sys::exec::Finished;
 use crate::sys::identity::Identity;
 use crate::sys::root::Root;
 pub use crate::sys::sudo::broken;
-pub use crate::sys::supposed::Supposed;
 pub use home_reads::unreadable;
 pub use unit::UnitState;
 

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,13 +17,13 @@ use landlock::{
     RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Gid, Uid, getresgid, getresuid, setgroups, setresgid, setresuid, setsid};
+use nix::unistd::{Gid, Uid, getresgid, getresuid, mkdir, setgroups, setresgid, setresuid, setsid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -288,4 +290,47 @@ fn install(
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(code), machine)?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program).context("cannot put up the filter of system calls")
+}
+
+/// A file of root's as it would be, for one program alone: mounted where it looks, in a namespace that goes with it. For
+/// setuid programs alone: neither they nor a process that has just given up root's rights can be traced by an account, which
+/// else could use what is only supposed (ptrace(2), `PR_SET_DUMPABLE`).
+#[derive(Debug, Clone)]
+pub struct Supposed {
+    /// Where.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// Let this process, and what it becomes, find these files: in memory, no file of the machine is opened for writing. What lies beside them stays to be seen.
+///
+/// # Errors
+/// Where namespaces are forbidden (a container), or where there is no overlayfs.
+pub(super) fn suppose(files: &[Supposed]) -> io::Result<()> {
+    let (flags, directory) = (MsFlags::MS_NOSUID | MsFlags::MS_NODEV, OFlag::O_PATH | OFlag::O_CLOEXEC);
+    let Some(base) = files.first().and_then(|file| file.path.parent()) else { return Ok(()) };
+    mount_in_private()?;
+    // The memory lies over the first directory, until all is mounted, and then behind it. A file that is there is covered by
+    // itself, so that nothing else that is mounted beside it is.
+    let first = open(base, directory, Mode::empty())?;
+    mount(Some("tmpfs"), base, Some("tmpfs"), flags, Some("mode=0700,size=4m"))?;
+    for (number, Supposed { path, bytes, mode }) in files.iter().enumerate().rev() {
+        let (parent, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or_default());
+        let [upper, work] = ["upper", "work"].map(|kind| base.join(format!("{kind}-{number}")));
+        mkdir(&upper, Mode::S_IRWXU)?;
+        let create = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let copy = open(&upper.join(name), create, Mode::S_IRUSR)?;
+        fchmod(&copy, Mode::from_bits_truncate(*mode))?;
+        File::from(copy).write_all(bytes)?;
+        if number > 0 && path.exists() {
+            mount(Some(&upper.join(name)), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+            continue;
+        }
+        let below = if number == 0 { first.try_clone()? } else { open(parent, directory, Mode::empty())? };
+        lay_over(&below, parent, &upper, &work)?;
+    }
+    Ok(())
 }

@@ -19,7 +19,6 @@ use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, unlinkat};
 
 use super::identity::{Guard, Identity, RootGuard};
-use super::stat::kind_of;
 pub use crate::seen::{FileKind, Seen, Stat};
 
 /// An open directory.
@@ -58,7 +57,7 @@ pub(super) fn list(directory: OwnedFd) -> io::Result<Vec<NamedKind>> {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name != b"." && name != b".." {
-            found.push((OsStringExt::from_vec(name.to_vec()), kind_of(entry.file_type())));
+            found.push((OsStringExt::from_vec(name.to_vec()), FileKind::of(entry.file_type())));
         }
     }
     found.sort_by(|(one, _), (other, _)| one.cmp(other));

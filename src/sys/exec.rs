@@ -21,14 +21,12 @@ use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
 use streams::listen;
 
 use super::adopted::Adopted;
-use super::confine;
-use super::confine::StandIn;
+use super::confine::{self, StandIn, Supposed, suppose};
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
 use super::raw;
 use super::root::Root;
-use super::supposed::{Supposed, suppose};
 use super::waiting::Waiting;
 use crate::fault::Nature;
 

@@ -1,4 +1,4 @@
-//! Who else has a single file mounted, as `/proc` shows it.
+//! Who else has a single file mounted, as `/proc` shows it; and what a file system has left and forbids, statvfs(3).
 //!
 //! A container that was given `config.toml` alone keeps the old inode after a rename, and with it the tokens
 //! that it writes. Reads `/proc` only; what it finds is a snapshot.
@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{StatVfsMountFlags, fstatvfs};
 
 use super::process_list::Look;
 use super::root::Root;
@@ -108,6 +110,44 @@ fn unescape(field: &[u8]) -> PathBuf {
         }
     }
     std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// A file system, as it is mounted where somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem {
+    /// The number of its device: the same wherever it is mounted.
+    pub device: u64,
+    /// Bytes.
+    pub bytes: Room,
+    /// Files and directories. File systems that make them as they are needed have no limit, and a total of 0.
+    pub inodes: Room,
+    /// The set-user-id bit of a program in it has no effect.
+    pub nosuid: bool,
+    /// A device file in it opens no device.
+    pub nodev: bool,
+}
+
+/// How much there is of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What an ordinary user can still have.
+    pub free: u64,
+    /// What there is at all.
+    pub total: u64,
+}
+
+/// The file system of a directory, links resolved; `None` when there is no such directory.
+pub fn file_system(root: &Root, directory: &Path) -> io::Result<Option<FileSystem>> {
+    let Some(directory) = root.dir(directory)? else { return Ok(None) };
+    let found = fstatvfs(&*directory)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Some(FileSystem {
+        device: directory.stat()?.identity.0,
+        bytes: Room { free: bytes(found.f_bavail), total: bytes(found.f_blocks) },
+        inodes: Room { free: found.f_favail, total: found.f_files },
+        nosuid: found.f_flag.contains(StatVfsMountFlags::NOSUID),
+        nodev: found.f_flag.contains(StatVfsMountFlags::NODEV),
+    }))
 }
 
 #[cfg(test)]

@@ -4,11 +4,9 @@
 //! placed resolved inside the tree, and on the way the question who could change any of it. Must not
 //! write.
 
+mod at_once;
 mod home;
-mod name_services;
-mod others;
 pub mod pointed;
-mod rights;
 mod secure;
 
 use std::cell::RefCell;
@@ -25,9 +23,9 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use super::dir::{Dir, FileKind, LIST, NamedKind, READ, Seen, Stat, list, seen};
-use super::fast_open::{self, FastOpen};
 use super::identity::{Identity, is_root};
 use crate::fault::fault;
+use at_once::FastOpen;
 
 /// As many links as the kernel follows before it says `ELOOP`.
 const MOST_LINKS: usize = 40;
@@ -234,7 +232,7 @@ impl Root {
 
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
     pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<Seen>> {
-        match fast_open::open(&self.top, path, READ) {
+        match self.open_at_once(path, READ) {
             FastOpen::Open(fd) => return seen(&File::from(fd), cap).map(Some),
             FastOpen::Missing => return Ok(None),
             FastOpen::Unknown => {}
@@ -251,7 +249,7 @@ impl Root {
     /// What lies in the directory at `path`, links resolved, sorted by names; `None` when it does not exist. With it
     /// what each thing is, where the file system tells: of a link not what it leads to.
     pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<NamedKind>>> {
-        match fast_open::open(&self.top, path, LIST) {
+        match self.open_at_once(path, LIST) {
             FastOpen::Open(fd) => list(fd).map(Some),
             FastOpen::Missing => Ok(None),
             FastOpen::Unknown => self.dir(path)?.map(|dir| dir.entries()).transpose(),
@@ -266,6 +264,17 @@ impl Root {
             return self.top.stat_below(relative, follow);
         }
         self.walk(path, follow)?.map_or(Ok(None), |found| found.stat())
+    }
+
+    /// The text of `/etc/nsswitch.conf`, read once; empty when there is none.
+    pub fn name_services(&self) -> io::Result<Rc<str>> {
+        if let Some(known) = &*self.name_services.borrow() {
+            return Ok(Rc::clone(known));
+        }
+        let read = self.read(Path::new("/etc/nsswitch.conf"), 1024 * 1024)?;
+        let text: Rc<str> = read.map_or_else(Rc::default, |seen| seen.text().into());
+        *self.name_services.borrow_mut() = Some(Rc::clone(&text));
+        Ok(text)
     }
 
     /// Whether everybody may come through the directory at `path`, by its mode. One that was opened before need not be

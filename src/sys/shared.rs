@@ -10,7 +10,6 @@
 //! Owns the order of these steps and every way back. Must not know what is written.
 
 mod in_place;
-mod leftover;
 mod target;
 
 use std::fs::File;
@@ -31,8 +30,7 @@ use super::waiting::now;
 use crate::fault::Fault;
 use in_place::InPlace;
 pub use in_place::{is_copy, repair};
-pub use leftover::sweep;
-pub use target::{After, SharedTarget};
+pub use target::{After, SharedTarget, sweep};
 use target::{conflict, in_use, is_same, not_taken_back, refuse, stamp, writers};
 
 /// Between finding a path's inode and waiting for its lease, a writer is in the kernel for microseconds.

@@ -22,9 +22,8 @@ use super::super::process_list::{self, Process};
 use super::super::root::Root;
 use super::super::staged::{self, Staged};
 use super::super::waiting::Waiting;
-use super::settings::{home_mode, setting};
 use super::tools::{self, AccountsPlace, call};
-use super::{DATABASES, MOST_BYTES, aside, is_somebody, lines, row, text};
+use super::{DATABASES, MOST_BYTES, aside, home_mode, is_somebody, lines, row, setting, text};
 use crate::fault::{self, Fault, Nature, fault};
 use crate::repair::Repair;
 

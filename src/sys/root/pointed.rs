@@ -12,10 +12,10 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 
+use super::at_once::FastOpen;
 use super::{Dir, FileKind, Root, Seen, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
-use crate::sys::fast_open::{self, FastOpen};
 use crate::sys::identity::is_root;
 
 /// Why a thing is not read: somebody but root and its caller could have put it there.
@@ -125,7 +125,7 @@ impl Root {
         }
         // Where nothing is, there is nothing to distrust.
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        if let FastOpen::Missing = fast_open::open(&self.top, &path, flags) {
+        if let FastOpen::Missing = self.open_at_once(&path, flags) {
             return Ok(None);
         }
         let Some(found) = self.look(&path)? else { return Ok(None) };
