@@ -21,7 +21,6 @@
 //! Must not open anything by a name that the job chose.
 
 mod child;
-mod said;
 mod sender;
 
 use std::ffi::OsString;
@@ -43,7 +42,7 @@ use crate::sys::fd_passing::{ReceivedFds, Socket};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::Root;
 use crate::text::deployment::{DIRECTORY, DeploymentName, Description, refuse_place};
-use said::{ERROR, PEER, code, complain};
+use child::{ERROR, PEER, code, complain};
 use sender::Sender;
 
 /// No description is larger.

@@ -2,7 +2,6 @@
 //!
 //! Owns the order of the steps. Decides nothing about a resource.
 
-mod chosen;
 mod complete;
 mod doctor;
 mod exit;
@@ -12,37 +11,35 @@ mod key;
 mod output;
 mod place;
 mod reader;
-mod rights;
 mod rotate;
 mod spinner;
 mod store;
 mod undo;
 
 use anyhow::Result;
+use output::{deliver, fail, json, print};
+use place::Site;
+use reader::{options, reader, require_root};
+use spinner::Spinner;
+use store::{kinds, listed, nothing, resolve, sections};
 
-use crate::apply::{Leftovers, STATE, caught};
-use crate::change::{Harm, Note};
+use crate::apply::{Leftovers, STATE, Session, caught, takes_rights_away};
+use crate::change::{Harm, Note, Outcome};
 use crate::cli::{self, Cli, Command, Environment, Selection};
-use crate::completion;
+use crate::doctor::root_causes;
 use crate::fault::{self, fault};
-use crate::manual;
 use crate::plan::Plan;
 use crate::profile::Profile;
-use crate::report::text;
-use crate::report::{DetailLevel, Listed, Profiles, Report, Text};
+use crate::report::{DetailLevel, Listed, Profiles, Report, Text, text};
 use crate::resource::{self, Context, Options, Target, Wanted};
-use crate::schema;
 use crate::text::key_pair::KeyKind;
+use crate::{completion, manual, schema};
+
 pub use complete::complete;
 pub use exit::{Call, Exit, Streams};
 pub(crate) use output::write;
 pub use output::{crashed, usage};
-use output::{deliver, fail, json, print};
-use place::Site;
 pub(crate) use place::machine;
-use reader::{options, reader, require_root};
-use spinner::Spinner;
-use store::{listed, resolve, sections};
 
 /// Run the program.
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
@@ -97,7 +94,7 @@ fn wanted_options(call: Call<'_>, selection: &Selection, profile: &Profile) -> R
     let names = &selection.profile;
     let of_profile = resource::options(profile)?;
     Ok(Options {
-        trusts_authority: chosen::kinds(selection)?("config") && of_profile.trusts_authority,
+        trusts_authority: kinds(selection)?("config") && of_profile.trusts_authority,
         adopt: selection.adopt,
         config: selection.host.config.clone(),
         runners: selection.host.runner.clone(),
@@ -117,9 +114,9 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     site.root.set_adopts(selection.adopt);
     let (root, facts) = (&site.root, &site.facts());
     let profile = &Profile::load_with(names, selection.given.as_deref(), &sections(), &site)?;
-    let wanted = &resolve(profile, &chosen::kinds(selection)?)?;
+    let wanted = &resolve(profile, &kinds(selection)?)?;
     if wanted.kinds().next().is_none() {
-        return Err(chosen::nothing(names, selection));
+        return Err(nothing(names, selection));
     }
     require_root(root, if write { "apply" } else { "plan" })?;
     let options = wanted_options(call, selection, profile)?;
@@ -148,7 +145,7 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
         Err(error) => {
             let open = write.then_some(|| session.map_or_else(|| site.session(call), Ok));
             let of_kind = |kind: &str| plan_of(&Wanted::resolve(profile, &|one| one == kind)?);
-            return Ok(rights::alone(names, wanted, error, open, of_kind, extent));
+            return Ok(alone(names, wanted, error, open, of_kind, extent));
         }
         Ok(plan) => plan,
     };
@@ -280,4 +277,36 @@ fn answer(call: Call<'_>, streams: &mut Streams<'_>) -> Exit {
         Ok(text) => deliver(streams, &text),
         Err(error) => fail(&error, call, streams),
     }
+}
+
+/// The report of a plan that ended with an error, where a part of a profile can't be planned: every part that can't is told,
+/// and what takes rights away goes on without them: with those of each resource alone. Where `open` gives a session, what
+/// the others want that takes rights away is done.
+fn alone<'a>(
+    names: &[String],
+    wanted: &Wanted,
+    error: anyhow::Error,
+    open: Option<impl FnOnce() -> Result<Session<'a>>>,
+    of_kind: impl Fn(&str) -> Result<Plan>,
+    extent: DetailLevel,
+) -> Report {
+    let (mut changes, mut errors) = (Vec::new(), Vec::new());
+    for kind in wanted.kinds() {
+        match of_kind(kind) {
+            Ok(plan) => changes.extend(plan.changes.into_iter().filter(|change| change.op.is_system())),
+            Err(error) => errors.push((kind, error)),
+        }
+    }
+    let narrows = changes.iter().any(takes_rights_away);
+    let session = open.filter(|_| narrows).and_then(|open| open().ok());
+    let mut report = match session {
+        Some(session) => {
+            let mut outcome = Outcome::not_begun(&changes, error);
+            session.narrow(&changes, names, &mut outcome);
+            Report::applied(names, &Plan { changes, ..Plan::default() }, &outcome, None, extent)
+        }
+        None => Report::failed(names, &error),
+    };
+    report.fail_beside(&root_causes(errors));
+    report
 }

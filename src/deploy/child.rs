@@ -3,14 +3,14 @@
 //! Each is this program again, with one thread and nothing read, so that giving up rights is a plain
 //! sequence of calls. Called by [`super`] alone; called by anybody else they have no rights to give up.
 
-use std::os::unix::process::CommandExt;
+use std::io::{Write, stderr};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
-use super::said::{ERROR, PEER, complain};
 use crate::sys::fd_passing::{Socket, close_standard_streams};
 use crate::sys::identity::{Identity, is_root};
 use crate::sys::{confine, exec};
@@ -101,4 +101,26 @@ pub(super) fn connect(words: &[String]) -> Result<u8> {
 /// Become another program; comes back only with an error.
 fn become_it(mut command: Command, program: &Path) -> Result<u8> {
     Err(command.exec()).with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// Our own exit code for errors, as everywhere in this program. Everything else is rsync's.
+pub(super) const ERROR: u8 = 2;
+
+/// What rsync calls the other side; nobody reads it.
+pub(super) const PEER: &str = "checkout";
+
+/// As a shell says it.
+pub(super) fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(ERROR)
+}
+
+/// A line for people, on standard error; a closed one is no reason to stop.
+pub(super) fn complain(text: &str) {
+    writeln!(stderr(), "runner-deploy: {}", plain(text)).ok();
+}
+
+/// The text without characters that a terminal obeys.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '?' } else { c }).collect()
 }

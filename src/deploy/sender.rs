@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::said::{ERROR, code, plain};
+use super::child::{ERROR, code, plain};
 use crate::sys::exec::end_of;
 use crate::sys::fd_passing::Socket;
 

@@ -19,7 +19,6 @@ mod dind;
 mod disk;
 mod docker;
 pub mod explain;
-mod images;
 mod job;
 mod kernel;
 mod key;
@@ -28,7 +27,6 @@ mod online;
 mod planned;
 mod process;
 mod programs;
-mod reload;
 mod service;
 mod sudo;
 mod sudo_rights;
@@ -71,10 +69,10 @@ pub const CHECKS: &[Check] = &[
     check("config-tokens", ALL, &[ConfigFile], config_runners::tokens),
     check("config-docker", CONFIG, &[ConfigFile], config_docker::look),
     check("config-lint", ALL, &[ConfigFile, Program, Machine], config_file::lint),
-    check("config-loaded", ALL, &[ConfigFile, Program, Machine], reload::loaded),
+    check("config-loaded", ALL, &[ConfigFile, Program, Machine], process::loaded),
     check("docker-daemon", CONFIG, &[ConfigFile, Machine], docker::daemon),
     check("docker-storage", CONFIG, &[ConfigFile, Machine], docker::storage),
-    check("docker-images", CONFIG, &[ConfigFile, Machine], images::look),
+    check("docker-images", CONFIG, &[ConfigFile, Machine], docker::missing_images),
     check("dind-network", CONFIG, &[ConfigFile, Machine], dind::packets),
     check("dind-kernel", CONFIG, &[ConfigFile, Machine], dind::rootless),
     check("docker-volumes", CONFIG, &[ConfigFile, Machine], dind::volumes),

@@ -2,7 +2,6 @@
 //!
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
-mod services;
 mod setting;
 mod value;
 
@@ -17,8 +16,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{AUTHORITY, DOCKER, EXECUTORS, RUNNERS, SERVICES};
 use crate::text::toml_patch::Scalar;
-pub(super) use services::GivenService;
 pub(super) use setting::Setting;
+pub(super) use value::GivenService;
 use value::{Executors, TypedValue, allowed};
 
 /// The `[config]` section.

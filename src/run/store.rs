@@ -1,4 +1,5 @@
-//! Where profiles lie: local ones inside the tree, those given by path on the machine.
+//! Where profiles lie: local ones inside the tree, those given by path on the machine. And what `--only` and `--skip` leave of
+//! them.
 
 use std::path::Path;
 
@@ -6,6 +7,7 @@ use anyhow::Result;
 
 use super::exit::Call;
 use super::place::Site;
+use crate::cli::Selection;
 use crate::facts::{MOST_BYTES, unreadable};
 use crate::fault::{fault, quoted};
 use crate::gitlab::section;
@@ -91,4 +93,40 @@ pub(super) fn resolve(profile: &Profile, chosen: &dyn Fn(&str) -> bool) -> Resul
 /// The profiles that there are on the host or in the tree: name, summary, origin.
 pub(super) fn listed(call: Call<'_>) -> Result<Vec<(String, String, String)>> {
     profile::list(&Site::open(call, None)?)
+}
+
+/// Which kinds `--only` and `--skip` leave.
+pub(super) fn kinds(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
+    let kinds = resource::names();
+    for name in selection.only.iter().chain(&selection.skip) {
+        if !kinds.contains(&name.as_str()) {
+            return Err(fault(
+                "kind-unknown",
+                format!("there is no kind of resource {name:?}{}", profile::did_you_mean(name, &kinds)),
+                mend!("the kinds are {}", kinds.join(", ")),
+            ));
+        }
+    }
+    let (only, skip) = (selection.only.clone(), selection.skip.clone());
+    Ok(move |kind: &str| {
+        (only.is_empty() || only.iter().any(|name| name == kind)) && !skip.iter().any(|name| name == kind)
+    })
+}
+
+/// The error of a profile of which nothing is left.
+pub(super) fn nothing(names: &[String], selection: &Selection) -> anyhow::Error {
+    let names = names.join(",");
+    // Were this no error, an empty file would make every host the one that is wanted.
+    if selection.only.is_empty() && selection.skip.is_empty() {
+        return fault(
+            "profile-empty",
+            format!("the profile {names} wants nothing of a host: it has no section of one"),
+            "see what a profile can have: $ runner-prep profile show dind",
+        );
+    }
+    fault(
+        "nothing-chosen",
+        format!("--only and --skip leave nothing of the profile {names}"),
+        mend!("see what it has: $ runner-prep profile show {}", names),
+    )
 }

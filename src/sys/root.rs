@@ -25,7 +25,6 @@ use nix::sys::stat::Mode;
 use super::dir::{Dir, FileKind, LIST, NamedKind, READ, Seen, Stat, list, seen};
 use super::identity::{Identity, is_root};
 use crate::fault::fault;
-use at_once::FastOpen;
 
 /// As many links as the kernel follows before it says `ELOOP`.
 const MOST_LINKS: usize = 40;
@@ -233,9 +232,9 @@ impl Root {
     /// Read the file at `path`, links resolved inside the tree; `None` when it does not exist.
     pub fn read(&self, path: &Path, cap: u64) -> io::Result<Option<Seen>> {
         match self.open_at_once(path, READ) {
-            FastOpen::Open(fd) => return seen(&File::from(fd), cap).map(Some),
-            FastOpen::Missing => return Ok(None),
-            FastOpen::Unknown => {}
+            Some(Some(fd)) => return seen(&File::from(fd), cap).map(Some),
+            Some(None) => return Ok(None),
+            None => {}
         }
         let Some(found) = self.walk(path, true)? else { return Ok(None) };
         let seen = if found.name.is_empty() {
@@ -250,9 +249,9 @@ impl Root {
     /// what each thing is, where the file system tells: of a link not what it leads to.
     pub fn entries(&self, path: &Path) -> io::Result<Option<Vec<NamedKind>>> {
         match self.open_at_once(path, LIST) {
-            FastOpen::Open(fd) => list(fd).map(Some),
-            FastOpen::Missing => Ok(None),
-            FastOpen::Unknown => self.dir(path)?.map(|dir| dir.entries()).transpose(),
+            Some(Some(fd)) => list(fd).map(Some),
+            Some(None) => Ok(None),
+            None => self.dir(path)?.map(|dir| dir.entries()).transpose(),
         }
     }
 

@@ -5,7 +5,6 @@
 
 mod changes;
 mod runner_index;
-mod services;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +18,7 @@ use crate::runner_config::edits::{self, KnownRunner, RecordedEdit, RecordedEdits
 use crate::text::position::TextError;
 use crate::text::toml_patch::{Difference, Patched, Step, Toml, View, dotted};
 use changes::Changes;
-use runner_index::{LiveEdit, LiveRunner, RunnerIndex};
-use services::Services;
+use runner_index::{LiveEdit, LiveRunner, RunnerIndex, Services};
 
 /// A document with the values put back.
 pub(super) struct PutBack {

@@ -7,7 +7,7 @@ use serde::de::{self, DeserializeSeed, Deserializer};
 
 use super::setting::Setting;
 use crate::keys::{self, GLOBAL, Type};
-use crate::runner_config::{EXECUTORS, POLICIES, POLICY_KEYS, SERVICES, duration, identity};
+use crate::runner_config::{EXECUTORS, POLICIES, POLICY_KEYS, SERVICES, duration, host_names, identity};
 use crate::text::toml_patch::Scalar;
 
 /// A value of the type that the key has.
@@ -60,7 +60,7 @@ fn no_nul(key: &str, setting: &Setting) -> Option<String> {
 }
 
 /// What keeps a text of the right type from meaning anything where gitlab-runner uses it.
-pub(super) fn objection(key: &str, setting: &Setting) -> Option<String> {
+fn objection(key: &str, setting: &Setting) -> Option<String> {
     if let Some(why) = no_nul(key, setting) {
         return Some(why);
     }
@@ -158,5 +158,43 @@ impl<'de> DeserializeSeed<'de> for Executors {
             ))),
             None => Ok(names),
         }
+    }
+}
+
+/// A wanted service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::resource) struct GivenService {
+    /// Its keys, `name` among them.
+    pub(in crate::resource) keys: Vec<(String, Setting)>,
+}
+
+impl GivenService {
+    /// The text at a key.
+    pub(in crate::resource) fn text(&self, key: &str) -> &str {
+        let found = self.keys.iter().find(|(name, _)| name == key);
+        found.and_then(|(_, setting)| setting.texts().first()).map_or("", String::as_str)
+    }
+
+    /// The host names that jobs reach it by.
+    pub(in crate::resource) fn host_names(&self) -> Vec<String> {
+        host_names(self.text("name"), self.text("alias"))
+    }
+
+    /// Adds the keys of another text about the same service.
+    pub(super) fn join(&mut self, other: Self) -> Result<(), String> {
+        for (key, setting) in other.keys {
+            let Some((_, known)) = self.keys.iter_mut().find(|(known, _)| *known == key) else {
+                self.keys.push((key, setting));
+                continue;
+            };
+            if let (Setting::List(known), Setting::List(new)) = (&mut *known, &setting) {
+                let missing: Vec<String> = new.iter().filter(|new| !known.contains(new)).cloned().collect();
+                known.extend(missing);
+            } else if *known != setting {
+                return Err(format!("`{key}` of one service can't be both {known} and {setting}"));
+            }
+            objection(&key, known).map_or(Ok(()), Err)?;
+        }
+        Ok(())
     }
 }

@@ -12,46 +12,35 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Root;
 use crate::sys::dir::{READ, Seen, seen};
 
-/// What came of an attempt to open a path at once.
-pub(super) enum FastOpen {
-    /// The thing at the path.
-    Open(OwnedFd),
-    /// Nothing is there.
-    Missing,
-    /// Ask in another way.
-    Unknown,
-}
-
 impl Root {
     /// Open an absolute path with no link on it in one call instead of one for each directory. Whether there is a link the
     /// kernel says itself (`openat2(2)`, Linux 5.6), and whether the links of the tree lead to anything. Where they do, or
-    /// anything else is odd, nothing is known, and who asks goes from directory to directory.
-    pub(super) fn open_at_once(&self, path: &Path, flags: OFlag) -> FastOpen {
+    /// anything else is odd, the answer is the outer `None`, and who asks goes from directory to directory.
+    pub fn open_at_once(&self, path: &Path, flags: OFlag) -> Option<Option<OwnedFd>> {
         let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
         let relative = path.strip_prefix("/").unwrap_or(path);
         match openat2(&*self.top, relative, OpenHow::new().flags(flags).resolve(resolve)) {
-            Ok(fd) => FastOpen::Open(fd),
-            Err(Errno::ENOENT) if !relative.as_os_str().is_empty() => FastOpen::Missing,
+            Ok(fd) => Some(Some(fd)),
+            Err(Errno::ENOENT) if !relative.as_os_str().is_empty() => Some(None),
             Err(Errno::ELOOP) => {
                 // Links lead where they would in a chroot of the tree.
                 let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | (flags & OFlag::O_NOFOLLOW);
                 let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
                 match openat2(&*self.top, relative, OpenHow::new().flags(flags).resolve(resolve)) {
-                    Err(Errno::ENOENT) => FastOpen::Missing,
-                    _ => FastOpen::Unknown,
+                    Err(Errno::ENOENT) => Some(None),
+                    _ => None,
                 }
             }
-            Err(_) => FastOpen::Unknown,
+            Err(_) => None,
         }
     }
 
     /// Read a file to which no link leads, by a way that the kernel goes anew with the rights of now; the inner `None`
     /// when nothing is there, the outer one when that can't be told so simply.
     pub fn read_at_once(&self, path: &Path, cap: u64) -> Option<Option<Seen>> {
-        match self.open_at_once(path, READ) {
-            FastOpen::Open(fd) => seen(&File::from(fd), cap).ok().map(Some),
-            FastOpen::Missing => Some(None),
-            FastOpen::Unknown => None,
+        match self.open_at_once(path, READ)? {
+            Some(fd) => seen(&File::from(fd), cap).ok().map(Some),
+            None => Some(None),
         }
     }
 

@@ -12,7 +12,6 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 
-use super::at_once::FastOpen;
 use super::{Dir, FileKind, Root, Seen, Stat, parts, unusable};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
@@ -125,7 +124,7 @@ impl Root {
         }
         // Where nothing is, there is nothing to distrust.
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        if let FastOpen::Missing = self.open_at_once(&path, flags) {
+        if let Some(None) = self.open_at_once(&path, flags) {
             return Ok(None);
         }
         let Some(found) = self.look(&path)? else { return Ok(None) };
