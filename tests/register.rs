@@ -306,6 +306,21 @@ fn one_profile_brings_about_both_sides() {
     host.prep(&["check", "--profile", "mine"]).ok().says("the host is as the profile wants it");
 }
 
+/// Renamed in the profile, it is the same runner of GitLab's: two entries would share it.
+#[test]
+fn a_token_is_registered_once_whatever_the_runner_is_called() {
+    let Some(host) = host("glrt-CANARY", |host| host) else { return };
+    host.prep(&APPLY).ok();
+    host.sh("sed -i 's/docker-runner/other-runner/' /etc/runner-prep/profiles/mine.toml").ok();
+    for command in ["plan", "check", "apply"] {
+        host.prep(&[command, "--profile", "mine"])
+            .exit(2)
+            .says("is that of runners[0] \"docker-runner\"")
+            .says("/root/runner.token");
+    }
+    assert_eq!((calls(&host), runners(&host)), (1, 1));
+}
+
 #[test]
 fn without_gitlab_runner_a_registration_waits_and_the_rest_is_done() {
     let Some(host) = host("glrt-CANARY", |host| host) else { return };
@@ -351,6 +366,10 @@ fn a_section_that_can_not_be_meant_is_refused_with_its_place() {
         format!("summary = \"x\"\n[[register]]\n{one}\n[[register]]\n{one}\nurl = \"https://gitlab.com/\"\n");
     let tree = Tree::new().file("/etc/runner-prep/profiles/mine.toml", two);
     tree.run(&["plan", "--profile", "mine"]).exit(2).says("two runners");
+    let other = one.replace("\"a\"", "\"b\"");
+    let shared = format!("summary = \"x\"\n[[register]]\n{one}\n[[register]]\n{other}\n");
+    let tree = Tree::new().file("/etc/runner-prep/profiles/mine.toml", shared);
+    tree.run(&["plan", "--profile", "mine"]).exit(2).says("have one `token_file`");
 }
 
 #[test]

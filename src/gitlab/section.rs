@@ -207,8 +207,12 @@ impl TryFrom<String> for Url {
         if authority.as_str().contains('@') || uri.query().is_some() || text.contains('#') {
             bail!(wrong);
         }
-        if let Some((own, _)) = text.split_once("/api/v4") {
-            bail!("the address of GitLab is that of its pages, without the API: {own}");
+        for (part, what) in
+            [("/api/v4", "pages, without the API"), ("/-/", "first page"), ("/users/", "first page")]
+        {
+            if let Some((own, _)) = text.split_once(part) {
+                bail!("the address of GitLab is that of its {what}: {own}");
+            }
         }
         let bare = authority.host().trim_matches(['[', ']']);
         let is_loopback = bare == "localhost"

@@ -50,11 +50,19 @@ impl TryFrom<Vec<WantedRunner>> for Registrations {
     fn try_from(all: Vec<WantedRunner>) -> Result<Self, String> {
         for (index, one) in all.iter().enumerate() {
             one.check().map_err(|what| format!("the runner {:?}: {what}", one.name))?;
-            if all[..index]
-                .iter()
-                .any(|other| other.name == one.name && server(&other.url) == server(&one.url))
+            let is_at = |other: &&WantedRunner| server(&other.url) == server(&one.url);
+            let mut others = all[..index].iter().filter(is_at);
+            if let Some(other) =
+                others.find(|other| other.name == one.name || other.token_file == one.token_file)
             {
-                return Err(format!("there are two runners {:?} at {}", one.name, one.address()));
+                return Err(if other.name == one.name {
+                    format!("there are two runners {:?} at {}", one.name, one.address())
+                } else {
+                    format!(
+                        "the runners {:?} and {:?} have one `token_file`: it is that of one runner of GitLab",
+                        other.name, one.name
+                    )
+                });
             }
         }
         Ok(Self(all))
@@ -101,9 +109,13 @@ impl WantedRunner {
     }
 
     /// An address with a variable may be any.
+    fn is_at(&self, runner: &Runner<'_>) -> bool {
+        let is_its = |url: &str| url.contains('$') || server(url) == server(&self.url);
+        runner.text("url").is_some_and(is_its)
+    }
+
     fn is_there(&self, runner: &Runner<'_>) -> bool {
-        let is_at = |url: &str| url.contains('$') || server(url) == server(&self.url);
-        runner.text("name") == Some(&self.name) && runner.text("url").is_some_and(is_at)
+        runner.text("name") == Some(&self.name) && self.is_at(runner)
     }
 
     /// The token, from a file that nobody else can read or change.
@@ -177,6 +189,24 @@ impl Resource for Registrations {
                 );
                 continue;
             };
+            let token = wanted.token(facts)?;
+            let is_its = |runner: &&Runner<'_>| {
+                wanted.is_at(runner) && runner.text("token").map(str::as_bytes) == token.peek()
+            };
+            if let Some(known) = runners.iter().find(is_its) {
+                return Err(fault(
+                    "register-token",
+                    format!(
+                        "the token in {} is that of {} in {shown} already: registered again, one runner of GitLab would be two here",
+                        token_file.display(),
+                        known.title()
+                    ),
+                    mend!(
+                        "let `name` and `url` in the profile be those of that runner; for another one make a runner in GitLab, and put its token into {}",
+                        token_file.display()
+                    ),
+                ));
+            }
             let is_twin = |other: &&WantedRunner| other.name == *name;
             let is_alone = self.0.iter().filter(is_twin).count() == 1;
             changes.push(Change {
@@ -191,7 +221,7 @@ impl Resource for Registrations {
                     executor: executor.clone(),
                     image: image.clone(),
                     token_file: token_file.clone(),
-                    token: wanted.token(facts)?,
+                    token,
                     template: context.options.template.clone(),
                     config: examined.path.clone(),
                     ca: context

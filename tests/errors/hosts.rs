@@ -61,6 +61,12 @@ pub(super) const CASES: &[Case] = &[
     case("register-token", "a registration token of the old kind", || {
         registration("umask 077; echo GR1348941x > /root/runner.token")
     }),
+    case("register-token", "the token of a runner with another name", || {
+        registration(
+            "umask 077; echo glrt-x > /root/runner.token; mkdir -p /etc/gitlab-runner
+             printf '[[runners]]\nname = \"a\"\nurl = \"https://gitlab.com\"\ntoken = \"glrt-x\"\nexecutor = \"shell\"\n' >/etc/gitlab-runner/config.toml",
+        )
+    }),
     case("register-token", "two tokens", || {
         registration("umask 077; echo glrt-x glrt-y > /root/runner.token")
     }),

@@ -33,6 +33,14 @@ fn mistakes_in_the_section_have_a_place() {
         ("[gitlab]\nurl = \"https://user:pass@gitlab.com\"", "without user"),
         ("[gitlab]\nurl = \"https://gitlab.com/?private_token=x\"", "without user"),
         ("[gitlab]\nurl = \"https://gitlab.com/api/v4/\"", "without the API: https://gitlab.com"),
+        (
+            "[gitlab]\nurl = \"https://example.com/git/-/user_settings\"",
+            "that of its first page: https://example.com/git",
+        ),
+        (
+            "[gitlab]\nurl = \"https://gitlab.com/users/sign_in\"",
+            "that of its first page: https://gitlab.com",
+        ),
         ("[gitlab]\nurl = \"gitlab.com\"", "the address of GitLab is like"),
         ("[gitlab]\nurl = \"\"", "the address of GitLab is like"),
         (
