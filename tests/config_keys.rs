@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 33] = [
+const REFUSED: [(&str, &str, &str); 32] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -531,7 +531,6 @@ const REFUSED: [(&str, &str, &str); 33] = [
     ("extra_hosts = [\"git:192.0.2.1\", \"up:host-gateway\", \"six:2001:db8::1\"]", "19.4.0", ""),
     ("host = \"/var/run/docker.sock\"", "17.5.0", "host"),
     ("host = \"localhost:2375\"", "17.5.0", "host"),
-    ("host = \"ssh://ops@192.0.2.1\"", "17.5.0", "host"),
     ("host = \"tcp://192.0.2.1:2375\"", "17.5.0", ""),
     ("cache_dir = \"cache\"\nvolumes = [\"/cache\"]", "17.5.0", "cache_dir"),
     ("cache_dir = \"cache\"\nvolumes = [\"/srv:/cache\"]", "17.5.0", ""),

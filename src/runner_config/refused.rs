@@ -174,9 +174,7 @@ impl<'t> RunnerValues<'t, '_> {
         let is_no_directory = |path: &str| {
             !path.contains(['$', ':']) && (!path.starts_with('/') || path.trim_matches('/').is_empty())
         };
-        // What dials by SSH is the program `docker`, not gitlab-runner.
-        let is_no_daemon =
-            |host: &str| host.split_once("://").is_none_or(|(scheme, at)| scheme == "ssh" || at.is_empty());
+        let is_no_daemon = |host: &str| host.split_once("://").is_none_or(|(_, at)| at.is_empty());
         let volumes = runner.docker_strings("volumes");
         let has_cache = volumes.into_iter().any(|volume| Volume::parse(volume).source.is_none());
         self.refuse([
@@ -198,7 +196,7 @@ impl<'t> RunnerValues<'t, '_> {
                 DOCKER,
                 "host",
                 runner.has_executor("docker") && is_of_docker("host", &is_no_daemon),
-                "is no address at which gitlab-runner finds a daemon",
+                "is no address of a daemon",
                 "let `host` be an address like unix:///var/run/docker.sock, or take it out",
             ),
             (
