@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use super::{Facts, MOST_BYTES};
 use crate::change::FileKind;
+use crate::text::unit_file::{expanded, lines, split, value_of};
 
 /// Where systemd looks for units, the strongest first (systemd.unit(5)).
 pub(super) const UNIT_DIRECTORIES: [&str; 5] = [
@@ -21,6 +22,9 @@ pub(super) const UNIT_DIRECTORIES: [&str; 5] = [
 
 /// The unit's name in GitLab's package.
 pub const UNIT: &str = "gitlab-runner.service";
+
+/// Programs whose `run` starts a container. What gitlab-runner is given in there is its own matter.
+const CONTAINERS: [&str; 3] = ["docker", "podman", "nerdctl"];
 
 /// What the command line of the service says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,10 +75,17 @@ pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
                 text.push_str(&file.text());
             }
         }
-        let mut service = Service { unit: path, ..parse(&text) };
+        let (unit, mut words) = read(&text);
+        if words.iter().any(|word| word.contains('$')) {
+            words = expanded(&words, &unit.environment(facts)?);
+        }
+        let mut service = Service { unit: path, ..unit.with_command(&words) };
         if service.config.is_none() {
             service.config = service.variable("CONFIG_FILE", facts)?.map(PathBuf::from);
         }
+        // Who is not root has a file of their own.
+        service.is_unclear |=
+            service.config.is_none() && service.run_as.as_deref().is_some_and(|user| user != "root");
         return Ok(Some(service));
     }
     Ok(None)
@@ -99,52 +110,33 @@ pub(super) fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
     Ok(found)
 }
 
-/// Read the last effective `ExecStart=`, `User=` and `Environment=`, and the names of the files with more of the
-/// last; an empty one takes the earlier ones back (systemd.service(5)).
-fn parse(text: &str) -> Service {
-    let joined = text.replace("\\\n", " ");
-    let (mut words, mut run_as, mut environment, mut files) = (Vec::new(), None, Vec::new(), Vec::new());
-    let mut settings = BTreeMap::new();
-    for line in joined.lines() {
+/// Read the last effective `ExecStart=`, as its words, `User=` and `Environment=`, and the names of the files with more
+/// of the last; an empty one takes the earlier ones back (systemd.service(5)).
+fn read(text: &str) -> (Service, Vec<String>) {
+    let (mut words, mut unit) = (Vec::new(), Service::default());
+    for line in lines(text) {
         match line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
             Some(("ExecStart", command)) => words = split(command),
-            Some(("User", user)) => run_as = Some(user.to_owned()).filter(|user| !user.is_empty()),
-            Some(("Environment", "")) => environment.clear(),
-            Some(("Environment", settings)) => environment.extend(split(settings)),
-            Some(("EnvironmentFile", "")) => files.clear(),
+            Some(("User", user)) => unit.run_as = Some(user.to_owned()).filter(|user| !user.is_empty()),
+            Some(("Environment", "")) => unit.environment.clear(),
+            Some(("Environment", settings)) => unit.environment.extend(split(settings)),
+            Some(("EnvironmentFile", "")) => unit.environment_files.clear(),
             // With `-` it may be missing.
-            Some(("EnvironmentFile", path)) => files.push(PathBuf::from(path.trim_start_matches('-'))),
-            Some((name @ ("TimeoutStopSec" | "KillSignal"), value)) => {
-                settings.insert(name.to_owned(), value.to_owned());
+            Some(("EnvironmentFile", path)) => {
+                unit.environment_files.push(PathBuf::from(path.trim_start_matches('-')));
+            }
+            Some((name @ ("TimeoutStopSec" | "KillSignal" | "NoNewPrivileges"), value)) => {
+                unit.settings.insert(name.to_owned(), value.to_owned());
             }
             _ => {}
         }
     }
-    let is_unclear = !words.is_empty() && !words.iter().any(is_run);
-    let environment_files = files;
-    // What stands before its path says how it is started (systemd.service(5)).
-    let program = words.first().map(|word| word.trim_start_matches(['@', '-', ':', '+', '!', '|']));
-    let program = program.filter(|program| program.starts_with('/')).map(PathBuf::from);
-    Service {
-        program,
-        run_as,
-        is_unclear,
-        settings,
-        environment,
-        environment_files,
-        ..Service::of_arguments(&words)
-    }
+    (unit, words)
 }
 
 /// The command of gitlab-runner whose options follow.
 fn is_run(word: &String) -> bool {
     word == "run"
-}
-
-/// The value that the last of these settings gives a variable.
-fn value_of(name: &str, settings: &[String]) -> Option<String> {
-    let value = settings.iter().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
-    Some(value.to_owned()).filter(|value| !value.is_empty())
 }
 
 impl Service {
@@ -188,6 +180,25 @@ impl Service {
         Ok(words)
     }
 
+    /// True where nothing that it starts becomes root any more, by sudo or otherwise (systemd.exec(5)).
+    pub fn keeps_from_root(&self) -> bool {
+        let value = self.setting("NoNewPrivileges").unwrap_or_default().to_ascii_lowercase();
+        ["1", "yes", "y", "true", "t", "on"].contains(&value.as_str())
+    }
+
+    /// The unit with the command that it starts.
+    fn with_command(self, words: &[String]) -> Self {
+        // What stands before its path says how it is started (systemd.service(5)).
+        let program = words.first().map(|word| word.trim_start_matches(['@', '-', ':', '+', '!', '|']));
+        let program = program.filter(|program| program.starts_with('/')).map(PathBuf::from);
+        let mut outer = words.iter().take_while(|word| !is_run(word));
+        let is_container =
+            outer.any(|word| CONTAINERS.contains(&word.rsplit('/').next().unwrap_or_default()));
+        let is_unclear = !words.is_empty() && (is_container || !words.iter().any(is_run));
+        let said = if is_container { Self::default() } else { Self::of_arguments(words) };
+        Self { program, is_unclear, user: said.user, config: said.config, directory: said.directory, ..self }
+    }
+
     /// What a command line says, without a unit.
     pub fn of_arguments(words: &[String]) -> Self {
         let value = |names: [&str; 2]| {
@@ -211,65 +222,25 @@ impl Service {
     }
 }
 
-/// Words of a command line, quotes removed and escapes resolved (systemd.syntax(7)).
-fn split(line: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
-    let mut rest = line.chars();
-    while let Some(c) = rest.next() {
-        match (quote, c) {
-            (_, '\\') => {
-                let escape = rest.as_str();
-                let (letter, length) = unescaped(escape);
-                word.push(letter);
-                rest = escape.get(length..).unwrap_or_default().chars();
-            }
-            (Some(mark), c) if c == mark => quote = None,
-            (None, '"' | '\'') => (quote, open) = (Some(c), true),
-            (None, c) if c.is_whitespace() => {
-                if open || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                open = false;
-            }
-            (_, c) => word.push(c),
-        }
-    }
-    if open || !word.is_empty() {
-        words.push(word);
-    }
-    words
-}
-
-/// The character behind a backslash, and how many bytes stand for it.
-fn unescaped(text: &str) -> (char, usize) {
-    let by_number = |digits: std::ops::Range<usize>, radix| {
-        let number = u32::from_str_radix(text.get(digits.clone())?, radix).ok()?;
-        Some((char::from_u32(number)?, digits.end))
-    };
-    let Some(first) = text.chars().next() else { return ('\\', 0) };
-    let found = match first {
-        'x' => by_number(1..3, 16),
-        'u' => by_number(1..5, 16),
-        'U' => by_number(1..9, 16),
-        '0'..='7' => by_number(0..3, 8),
-        'a' => Some(('\u{7}', 1)),
-        'b' => Some(('\u{8}', 1)),
-        'f' => Some(('\u{c}', 1)),
-        'n' => Some(('\n', 1)),
-        'r' => Some(('\r', 1)),
-        's' => Some((' ', 1)),
-        't' => Some(('\t', 1)),
-        'v' => Some(('\u{b}', 1)),
-        '\\' | '"' | '\'' => Some((first, 1)),
-        _ => None,
-    };
-    // systemd takes another one as it stands.
-    found.unwrap_or(('\\', 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Service {
+        let (unit, words) = read(text);
+        let words = expanded(&words, &unit.environment);
+        unit.with_command(&words)
+    }
+
+    #[test]
+    fn the_options_of_a_container_are_not_gitlab_runners() {
+        for command in
+            ["/usr/bin/docker run --rm -u 0 -d gitlab/gitlab-runner", "/bin/podman run -c 5 x run -u ci"]
+        {
+            let service = parse(&format!("ExecStart={command}\n"));
+            assert_eq!((service.is_unclear, service.user, service.config), (true, None, None), "{command}");
+        }
+    }
 
     #[test]
     fn the_packaged_unit_names_account_and_configuration() {

@@ -15,6 +15,7 @@ use super::sudo_policy::{Policy, PolicyLine, places};
 use crate::change::Notes;
 use crate::facts::before_rules::barred;
 use crate::facts::machine::Finished;
+use crate::facts::service::UNIT;
 use crate::facts::{Account, Supposed};
 use crate::fault::quoted;
 use crate::policy::EFFECT;
@@ -60,7 +61,7 @@ impl Effect<'_> {
     /// Say what sudo makes of them; `in_doubt` says that it may not read its files at all, or not let the account in.
     pub(super) fn look(&self, allowed: &[Allowed], in_doubt: bool, notes: &mut Notes) -> Result<()> {
         let Self { context, policy, .. } = self;
-        if self.has_other_name(notes) {
+        if self.has_other_name(notes) || self.is_kept_from_root(notes) {
             return Ok(());
         }
         let (Some(account), true) = (&self.account, context.facts.is_host()) else {
@@ -137,6 +138,27 @@ impl Effect<'_> {
             mend!("if both are meant to be one account, put {0} behind it: $ sed -i -e '/^{0}:/{h;d}' -e '$G' /etc/passwd", other),
         );
         true
+    }
+
+    /// Where what jobs are started by can't become root, no rule helps.
+    fn is_kept_from_root(&self, notes: &mut Notes) -> bool {
+        let service = self.context.target.service.as_ref().filter(|service| service.keeps_from_root());
+        if let Some(service) = service {
+            notes.wait(
+                "sudo-no-new-privileges",
+                format!(
+                    "{} or a drop-in of it sets NoNewPrivileges: nothing that its jobs start becomes root, and sudo \
+                     refuses them",
+                    service.unit.display()
+                ),
+                mend!(
+                    "switch it off in the last drop-in: $ mkdir -p {0}; $ printf '[Service]\\nNoNewPrivileges=no\\n' > \
+                     {0}/zz-sudo.conf; $ systemctl daemon-reload; then, when no job runs: $ systemctl restart gitlab-runner",
+                    format!("/etc/systemd/system/{UNIT}.d")
+                ),
+            );
+        }
+        service.is_some()
     }
 
     /// Rules can come from a directory server, too.

@@ -16,5 +16,6 @@ pub mod sudo_list;
 pub mod sudo_rule;
 pub mod time;
 pub mod toml_patch;
+pub mod unit_file;
 
 mod ssh_wire;

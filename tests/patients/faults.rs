@@ -333,6 +333,11 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
     ),
     // sudo.
     problem("no sudo", &[Remove("/usr/bin/sudo"), Remove("/etc/sudoers")], "sudo-missing"),
+    problem(
+        "a service whose jobs never become root",
+        &[Edit(UNIT, "ExecStart", "NoNewPrivileges=yes\nExecStart")],
+        "sudo-no-new-privileges",
+    ),
     problem("sudo without setuid", &[Mode("/usr/bin/sudo", 0o755)], "sudo-not-setuid"),
     problem("no rule", &[Remove(RULE)], "sudoers-missing"),
     problem(
