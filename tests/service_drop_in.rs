@@ -39,6 +39,40 @@ fn code(run: &Run) -> String {
     notes.map(|note| note["code"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>().join(" ")
 }
 
+/// The account of jobs, and whether it and the file are seen.
+#[test]
+fn whom_the_unit_means_is_seen_or_said_not_to_be() {
+    for (lines, account, is_unclear) in [
+        ("ExecStart=/x run -u ci", "ci", false),
+        ("Environment=WHO=ci\nExecStart=/x run --user ${WHO}", "ci", false),
+        ("EnvironmentFile=-/etc/default/gitlab-runner\nExecStart=/x run $OPTIONS $NONE", "ci", false),
+        ("ExecStart=/x run \\\n# or root\n  --user ci", "ci", false),
+        ("# ExecStart=/x run \\\nExecStart=/x run --user ci", "ci", false),
+        (
+            "ExecStart=/usr/bin/docker run --rm -u 0 -d gitlab/gitlab-runner run --user=ci",
+            "gitlab-runner",
+            true,
+        ),
+        ("User=ci\nExecStart=/x run", "ci", true),
+        ("User=ci\nExecStart=/x run --config /etc/gitlab-runner/config.toml", "ci", false),
+    ] {
+        let tree = Tree::new()
+            .account("gitlab-runner", 998, "/home/gitlab-runner")
+            .account("ci", 999, "/home/ci")
+            .file("/etc/default/gitlab-runner", "OPTIONS=\"--user ci\"\n")
+            .file(UNIT, format!("[Service]\n{lines}\n"));
+        let run = tree.run(&["plan", "--profile", "shell", "--only", "account,git", "--json"]);
+        let document = run.ok().json();
+        let path = document["changes"][0]["path"].as_str().unwrap();
+        assert_eq!(path, format!("/home/{account}/.gitconfig"), "{lines}");
+        assert_eq!(
+            document["warnings"].to_string().contains("service-unclear"),
+            is_unclear,
+            "{lines}: {run}"
+        );
+    }
+}
+
 #[test]
 fn one_file_is_made_mended_and_goes_away() {
     let tree = tree(MINE);
