@@ -4,7 +4,6 @@
 
 mod explain;
 mod in_progress;
-mod narrow;
 mod register;
 mod retry;
 mod steps;
@@ -31,7 +30,7 @@ use crate::sys::waiting::Waiting;
 use crate::sys::{shared, staged};
 use crate::text::key_pair::{self, KeyKind, KeyPair};
 use explain::of_change;
-pub use narrow::takes_rights_away;
+pub use retry::takes_rights_away;
 use steps::{Committed, Settled, Worker};
 
 use crate::facts::Facts;

@@ -10,16 +10,13 @@ mod gitlab;
 mod key;
 mod output;
 mod place;
-mod reader;
-mod rotate;
 mod spinner;
 mod store;
 mod undo;
 
 use anyhow::Result;
 use output::{deliver, fail, json, print};
-use place::Site;
-use reader::{options, reader, require_root};
+use place::{Site, options, reader, require_root};
 use spinner::Spinner;
 use store::{kinds, listed, nothing, resolve, sections};
 
@@ -47,7 +44,7 @@ pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Ex
     match &cli.command {
         Command::Doctor(asked) if asked.explains() => explain::run(call, asked, streams),
         Command::Doctor(asked) => doctor::run(call, asked, streams),
-        Command::Key(key) if key.rotate => rotate::run(call, key, streams),
+        Command::Key(key) if key.rotate => key::rotate(call, key, streams),
         Command::Profile(_)
         | Command::Key(_)
         | Command::Template(_)

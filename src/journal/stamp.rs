@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of an entry: `20261123T101502Z-0001`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct Id(String);
 
 impl Id {
@@ -44,12 +44,6 @@ fn after(stamp: &str) -> String {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl From<Id> for String {
-    fn from(id: Id) -> Self {
-        id.0
     }
 }
 

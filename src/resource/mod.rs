@@ -90,7 +90,7 @@ fn parse<T: Resource + DeserializeOwned + 'static>(profile: &Profile, name: &str
 /// When the section is not valid.
 pub fn account_name(profile: &Profile, asked: Option<&String>) -> Result<Option<String>> {
     let section = profile.section::<account::AccountSection>("account")?;
-    Ok(asked.cloned().or_else(|| section?.name.map(String::from)))
+    Ok(asked.cloned().or_else(|| section?.name.map(|name| name.as_str().to_owned())))
 }
 
 /// What a profile says to all resources: the servers that jobs push to, and of them the one for which ssh is called (of

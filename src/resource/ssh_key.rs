@@ -4,8 +4,6 @@
 mod command;
 mod fit;
 mod found;
-mod other;
-mod rotate;
 mod shown;
 mod tried;
 
@@ -30,10 +28,8 @@ use fit::check_regular;
 pub use fit::weakness;
 pub use found::ROTATED;
 use found::{FoundKeys, SSH, Usable, observe, passphrase};
-use other::other_key;
-pub use rotate::{Rotated, Rotation, rotation};
-pub use shown::public_key;
-use tried::Tried;
+pub use shown::{Rotated, Rotation, public_key, rotation};
+use tried::{Tried, other_key};
 
 /// The directory, the keys that jobs can use, and the public half of the usual one.
 const IN_HOME: [&str; 6] =

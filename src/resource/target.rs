@@ -150,12 +150,6 @@ impl AccountName {
     }
 }
 
-impl From<AccountName> for String {
-    fn from(name: AccountName) -> Self {
-        name.0
-    }
-}
-
 /// Refuse names that mean something else in a sudoers file: `ALL`, `#0`, `%group`, `!name`.
 ///
 /// # Errors

@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::exit::{Call, Exit, Streams};
 use super::output::{json, write};
-use super::place::Site;
-use super::reader;
+use super::place::{Site, reader, same_options};
 use super::store::{resolve, sections};
 use crate::cli::DoctorOptions;
 use crate::doctor::{self, DoctorContext};
@@ -44,7 +43,7 @@ pub(super) fn run(call: Call<'_>, asked: &DoctorOptions, streams: &mut Streams<'
 }
 
 fn reader_of(call: Call<'_>, asked: &DoctorOptions, names: &[String]) -> Reader {
-    reader::reader(call, names, reader::same_options(&asked.host, asked.runner_version))
+    reader(call, names, same_options(&asked.host, asked.runner_version))
 }
 
 fn examine(call: Call<'_>, asked: &DoctorOptions) -> Result<Diagnosis> {

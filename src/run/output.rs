@@ -8,7 +8,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit::{Call, Exit, Streams};
-use super::reader::reader;
+use super::place::reader;
 use super::store::listed;
 use crate::cli::{Cli, Environment};
 use crate::fault::fault;

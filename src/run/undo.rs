@@ -6,8 +6,7 @@ use anyhow::Result;
 
 use super::exit::{Call, Exit, Streams};
 use super::output::{fail, json, print, write};
-use super::place::Site;
-use super::reader::{reader, require_root};
+use super::place::{Site, reader, require_root};
 use crate::apply::Leftovers;
 use crate::change::{Change, ChangeOutcome};
 use crate::cli::UndoOptions as Command;

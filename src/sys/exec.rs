@@ -17,14 +17,13 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Gid, Pid, Uid, fchown, pipe2};
-
 use streams::listen;
 
-use super::adopted::Adopted;
 use super::confine::{self, StandIn, Supposed, suppose};
 use super::dir::Dir;
 use super::identity::Identity;
 use super::lock::Lock;
+use super::process_list::Adopted;
 use super::raw;
 use super::root::Root;
 use super::waiting::Waiting;

@@ -3,7 +3,6 @@
 //! Knows nothing of profiles, runners or reports. Imports nothing of the crate but [`crate::fault`].
 
 pub mod accounts;
-mod adopted;
 pub mod confine;
 pub mod dir;
 pub mod exec;

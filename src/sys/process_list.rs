@@ -12,6 +12,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
 use super::dir::Dir;
 use super::raw;
 use super::root::Root;
@@ -158,8 +163,8 @@ pub fn says(machine: &Root, names: &[&str], argument: &str) -> io::Result<bool> 
 }
 
 /// The children of this process.
-pub(super) fn children(machine: &Root) -> io::Result<Vec<u32>> {
-    let mut look = Look::begin(machine)?;
+fn children() -> io::Result<Vec<u32>> {
+    let mut look = Look::begin(&Root::open(Path::new("/")).map_err(io::Error::other)?)?;
     let own = std::process::id();
     let number = |word: &str| word.parse().ok();
     // All were started by the first thread, or came to it.
@@ -198,6 +203,53 @@ fn start_ticks(stat: &str) -> Option<i64> {
 
 fn too_much() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "there are more processes and mounts than can be looked through")
+}
+
+/// How long what is left has to be gone. An account can start faster than anybody ends.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a program has started in the background, and left running at its end. For as long as this lives, this process gets
+/// every orphan below it as a child of its own, so that it finds them, whatever session or group they went to. A child keeps
+/// its number until it is waited for: nobody else is killed.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    own: Vec<u32>,
+}
+
+impl Adopted {
+    /// Adopt from now on.
+    pub(super) fn begin() -> Self {
+        set_child_subreaper(true).ok();
+        Self { own: children().unwrap_or_default() }
+    }
+
+    /// End all that was adopted, and what those have started in turn.
+    pub(super) fn end(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let all = children().unwrap_or_default();
+            let mut left = all.into_iter().filter(|pid| !self.own.contains(pid)).peekable();
+            if left.peek().is_none() {
+                return;
+            }
+            for pid in left.filter_map(|pid| i32::try_from(pid).ok()).map(Pid::from_raw) {
+                // What has ended by itself only waits to be collected.
+                if !matches!(waitpid(pid, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
+                    continue;
+                }
+                kill(pid, Signal::SIGKILL).ok();
+                // Whoever traces it is told of its end first, and may keep quiet: no waiting.
+                waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok();
+            }
+            super::waiting::rest(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        set_child_subreaper(false).ok();
+    }
 }
 
 #[cfg(test)]

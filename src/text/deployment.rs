@@ -46,7 +46,7 @@ pub const ENTRY: &str = "/usr/local/sbin/runner-deploy";
 
 /// The name of a deployment: the one argument of `runner-deploy`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^[a-z0-9][a-z0-9-]{0,63}$"))]
 pub struct DeploymentName(String);
 
@@ -88,7 +88,7 @@ pub struct Description {
 
 /// An absolute path of a directory for data.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 #[schemars(inline, extend("pattern" = "^/"))]
 pub struct DeployTarget(String);
 
@@ -105,19 +105,19 @@ pub struct OwnerAndGroup {
 
 /// Modes as `chmod(1)` takes them, the part that gives nothing away.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 #[schemars(inline, extend("minLength" = 1))]
 pub struct Modes(String);
 
 /// Seconds without a word. A living rsync says something every half of it, also when it has nothing to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "u32", into = "u32")]
+#[serde(try_from = "u32")]
 #[schemars(inline, extend("minimum" = 5, "maximum" = 86_400))]
 pub struct IdleTimeout(u32);
 
 /// A pattern of rsync's `--exclude`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 #[schemars(inline, extend("minLength" = 1))]
 pub struct Pattern(String);
 
@@ -282,12 +282,6 @@ impl TryFrom<u32> for IdleTimeout {
     }
 }
 
-impl From<IdleTimeout> for u32 {
-    fn from(timeout: IdleTimeout) -> Self {
-        timeout.0
-    }
-}
-
 impl TryFrom<String> for Pattern {
     type Error = String;
     fn try_from(pattern: String) -> Result<Self, String> {
@@ -301,17 +295,6 @@ impl TryFrom<String> for Pattern {
         Ok(Self(pattern))
     }
 }
-
-macro_rules! into_string {
-    ($($kind:ty),*) => {
-        $(impl From<$kind> for String {
-            fn from(value: $kind) -> Self {
-                value.0
-            }
-        })*
-    };
-}
-into_string!(DeploymentName, DeployTarget, Modes, Pattern);
 
 impl From<OwnerAndGroup> for String {
     fn from(owner: OwnerAndGroup) -> Self {

@@ -4,8 +4,7 @@
 //! rollback as everything else. Must not write.
 
 mod history;
-mod key;
-mod rule;
+mod kept_back;
 mod values;
 
 use std::path::{Path, PathBuf};
@@ -112,7 +111,7 @@ pub fn plan(
                     _ => shown,
                 };
                 if let Some(op) = operation(history, place.clone(), now, state, shown, would)? {
-                    key::warn(live, history, &op, would, &mut notes)?;
+                    kept_back::warn_of_key(live, history, &op, would, &mut notes)?;
                     changes.push(Change { kind, id: place.to_string(), why, op });
                 }
             }
@@ -131,10 +130,10 @@ pub fn plan(
         }
     }
     if would {
-        changes.retain(|change| match rule::objection(live, change) {
+        changes.retain(|change| match kept_back::objection(live, change) {
             Ok(()) => true,
             Err(error) => {
-                notes.pending.push(rule::refused(change, undo.kept(change), &error, would));
+                notes.pending.push(kept_back::refused(change, undo.kept(change), &error, would));
                 false
             }
         });
@@ -158,7 +157,7 @@ impl Undo {
         let is_objection = fault::is(error, Nature::Policy);
         let Some(change) = self.plan.changes.get(failed) else { return false };
         let is_left = if self.plan.changes.len() < 2 {
-            is_objection && rule::objection(live, change).is_err()
+            is_objection && kept_back::objection(live, change).is_err()
         } else {
             is_objection || fault::is(error, Nature::NoChecker)
         };
@@ -166,7 +165,7 @@ impl Undo {
             return false;
         }
         let change = self.plan.changes.remove(failed);
-        let note = rule::refused(&change, self.kept(&change), error, false);
+        let note = kept_back::refused(&change, self.kept(&change), error, false);
         self.plan.notes.pending.push(note);
         true
     }

@@ -1,10 +1,14 @@
-//! What is said of an SSH key that is moved aside.
+//! What an undo leaves: an SSH key, which is moved aside; and a former file of sudo's that sudo does not take, which is not put
+//! back and keeps nothing else from being undone.
+
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::history::PathHistory;
-use crate::change::{Notes, Op, Place, Swap};
+use crate::change::{Change, Harm, Note, Notes, Op, Place, Swap};
 use crate::facts::Facts;
+use crate::facts::sudo_policy::merged;
 use crate::fault::quoted;
 use crate::repair::Repair;
 use crate::resource::ROTATED;
@@ -13,7 +17,7 @@ use crate::resource::ROTATED;
 const STAMP: usize = "20261123T101502Z".len();
 
 /// A key may be in use: it is moved, and GitLab still knows it. The one that it replaced gets its name back by hand.
-pub(super) fn warn(
+pub(super) fn warn_of_key(
     live: &Facts<'_>,
     history: &PathHistory<'_>,
     op: &Op,
@@ -70,4 +74,34 @@ fn before_rotation(live: &Facts<'_>, history: &PathHistory<'_>, place: &Place) -
         mend!("$ sudo -u {} mv -nT {} {}", name, quoted(&from), quoted(&to))
     });
     Ok(Some(Repair::all(back)))
+}
+
+/// What sudo's own tool objects to in the file that would be put back.
+pub(super) fn objection(live: &Facts<'_>, change: &Change) -> Result<()> {
+    let Some(file) = change.op.sudoers() else { return Ok(()) };
+    let Some(content) = &file.after else { return Ok(()) };
+    let path = file.place.path();
+    let bytes = content.bytes()?;
+    match live.policy_objection(&merged(live, &path, bytes, &path, bytes))? {
+        Some(said) => Err(anyhow::Error::msg(said)),
+        None => Ok(()),
+    }
+}
+
+/// What is to be said of it; its bytes are kept there.
+pub(super) fn refused(change: &Change, kept: Option<&Path>, error: &anyhow::Error, would: bool) -> Note {
+    let (id, stays) = (&change.id, if would { "would stay" } else { "stays" });
+    Note::new(
+        "undo-rule-refused",
+        format!("{id} {stays} as it is, because sudo does not take the former file: {error:#}"),
+        match kept.map(quoted) {
+            Some(kept) => mend!(
+                "correct what it objects to, then: $ visudo -c -f {0} && install -m 0440 -o root -g root {0} {1}",
+                kept,
+                id
+            ),
+            None => "see what it objects to: $ visudo -c".into(),
+        },
+        Harm::Unknown,
+    )
 }
