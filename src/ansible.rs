@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::{Cli, Command, Environment};
 use crate::facts::MOST_BYTES;
-use crate::fault::{self, fault};
+use crate::fault::fault;
 use crate::profile::did_you_mean;
 use crate::report::text::escape_json;
 use crate::report::{DetailLevel, Remark, Report};
@@ -245,14 +245,8 @@ fn document(mut report: Report, allow_pending: bool) -> Result<Value> {
 }
 
 fn failure(error: &anyhow::Error) -> Value {
-    let found = fault::find(error);
-    let remark = Remark {
-        code: found.map_or("error", |fault| fault.code).to_owned(),
-        message: format!("{error:#}"),
-        repair: fault::repair(error),
-    };
     let mut document = json!({ "changed": false });
-    explain(&mut document, &remark);
+    explain(&mut document, &Remark::of(error));
     document
 }
 

@@ -16,27 +16,27 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use explain::of_change;
+use steps::{Committed, Settled, Worker};
 
 use crate::change::{Change, ChangeOutcome, Harm, Note, Op, Outcome, Place};
+use crate::facts::Facts;
+use crate::facts::sudo_policy::{self, NO_RULE};
 use crate::fault::{Fault, fault};
 use crate::journal::{self, Id, Journal, RunState};
+use crate::plan::check_state;
 use crate::sys::accounts::{tools, unfinished};
 use crate::sys::dir::Dir;
-use crate::sys::keygen;
 use crate::sys::lock::{Lock, PolicyLock};
 use crate::sys::root::Root;
 use crate::sys::sudo::PolicyCheckers;
 use crate::sys::waiting::Waiting;
-use crate::sys::{shared, staged};
+use crate::sys::{keygen, shared, staged};
 use crate::text::key_pair::{self, KeyKind, KeyPair};
-use explain::of_change;
-pub use retry::takes_rights_away;
-use steps::{Committed, Settled, Worker};
 
-use crate::facts::Facts;
-use crate::facts::sudo_policy::{self, NO_RULE};
+pub use retry::takes_rights_away;
+
 pub use crate::plan::STATE;
-use crate::plan::check_state;
 
 /// How long we wait for another run to end.
 const PATIENCE: Duration = Duration::from_secs(60);

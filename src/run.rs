@@ -5,7 +5,6 @@
 mod complete;
 mod doctor;
 mod exit;
-mod explain;
 mod gitlab;
 mod key;
 mod output;
@@ -42,7 +41,7 @@ pub(crate) use place::machine;
 pub fn run(cli: &Cli, environment: Environment, streams: &mut Streams<'_>) -> Exit {
     let call = Call::new(cli, environment, streams.columns);
     match &cli.command {
-        Command::Doctor(asked) if asked.explains() => explain::run(call, asked, streams),
+        Command::Doctor(asked) if asked.explains() => doctor::explain(call, asked, streams),
         Command::Doctor(asked) => doctor::run(call, asked, streams),
         Command::Key(key) if key.rotate => key::rotate(call, key, streams),
         Command::Profile(_)

@@ -12,8 +12,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 
 use super::explain::{changed, explained, of_change};
-use crate::change::ChangeOutcome;
-use crate::change::{AccountOp, Change, FileOp, Meta, Op, Owner, Place, Seen, Swap};
+use crate::change::{AccountOp, Change, ChangeOutcome, FileOp, Meta, Op, Owner, Place, Seen, Swap};
 use crate::fault::{AtHome, Fault, fault, make_home};
 use crate::sys::accounts::{self, tools, unfinished};
 use crate::sys::dir::{Dir, FileKind};

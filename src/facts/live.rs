@@ -10,13 +10,12 @@ use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, AtHome, Nature};
 use crate::keys::Version;
 use crate::repair::Repair;
-use crate::sys::accounts;
 use crate::sys::dir::NamedKind;
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
 use crate::sys::root::descend;
 use crate::sys::sudo::{self, PolicyText};
-use crate::sys::writable;
+use crate::sys::{accounts, writable};
 
 impl Facts<'_> {
     /// True for the machine itself, false for a `--root` tree.

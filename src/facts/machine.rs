@@ -8,13 +8,12 @@ use anyhow::{Context, Result};
 
 use super::service::Service;
 use super::{ASKING, Facts};
-use crate::sys::accounts;
-pub use crate::sys::exec::Finished;
 use crate::sys::exec::Tool;
-use crate::sys::mounts;
-pub use crate::sys::mounts::{FileSystem, Room};
 use crate::sys::process_list::{self, Process};
-use crate::sys::unix_http;
+use crate::sys::{accounts, mounts, unix_http};
+
+pub use crate::sys::exec::Finished;
+pub use crate::sys::mounts::{FileSystem, Room};
 
 /// The names that the program had.
 const NAMES: [&str; 2] = ["gitlab-runner", "gitlab-ci-multi-runner"];

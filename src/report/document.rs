@@ -172,7 +172,7 @@ pub struct ManualStep {
 
 impl Remark {
     /// An error with its repair.
-    pub(super) fn of(error: &anyhow::Error) -> Self {
+    pub fn of(error: &anyhow::Error) -> Self {
         Self {
             code: fault::find(error).map_or("error", |fault| fault.code).to_owned(),
             message: format!("{error:#}"),

@@ -8,16 +8,15 @@ mod judge;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use judge::{ALT_GITLAB_COM, JudgedFile, SYSTEM};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use crate::change::{Change, FileKind, FileOp, Meta, Notes, Op, Owner, Place, Seen};
-use crate::facts::MOST_BYTES;
-use crate::facts::ssh;
+use crate::facts::{MOST_BYTES, ssh};
 use crate::fault::{fault, look_and_move, look_and_move_aside};
 use crate::text::known_hosts::{self, GITLAB_COM, HostKey, HostName, KnownHost};
-use judge::{ALT_GITLAB_COM, JudgedFile, SYSTEM};
 
 const HOME: &str = ssh::OWN_HOSTS[0];
 /// The `[known_hosts]` section.

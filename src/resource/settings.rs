@@ -2,7 +2,6 @@
 //!
 //! Owns their reading from a profile, checked against the table of keys, and their notation.
 
-mod setting;
 mod value;
 
 use std::borrow::Cow;
@@ -16,9 +15,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::keys::{self, GLOBAL, Type};
 use crate::runner_config::{AUTHORITY, DOCKER, EXECUTORS, RUNNERS, SERVICES};
 use crate::text::toml_patch::Scalar;
-pub(super) use setting::Setting;
-pub(super) use value::GivenService;
 use value::{Executors, TypedValue, allowed};
+pub(super) use value::{GivenService, Setting};
 
 /// The `[config]` section.
 #[derive(Debug, Clone, Default)]

@@ -3,7 +3,6 @@
 //! Owns reading the databases and the calls of `useradd` and its kin. Never deletes an account, never
 //! changes a uid. Must not decide whether an account is wanted.
 
-mod aside;
 mod fit;
 pub mod tools;
 pub mod unfinished;

@@ -23,7 +23,7 @@ use super::super::root::Root;
 use super::super::staged::{self, Staged};
 use super::super::waiting::Waiting;
 use super::tools::{self, AccountsPlace, call};
-use super::{DATABASES, MOST_BYTES, aside, home_mode, is_somebody, lines, row, setting, text};
+use super::{DATABASES, MOST_BYTES, home_mode, is_somebody, lines, row, setting, text};
 use crate::fault::{self, Fault, Nature, fault};
 use crate::repair::Repair;
 
@@ -116,7 +116,7 @@ pub fn create(place: AccountsPlace<'_>, new: &New, waiting: &Waiting) -> Result<
 pub fn finish(place: AccountsPlace<'_>, waiting: &Waiting) -> Result<Vec<Fault>> {
     let AccountsPlace { machine, state, .. } = place;
     let mut finished = Vec::new();
-    aside::forget(state)?;
+    tools::forget(state)?;
     let cannot = || format!("cannot read what a killed run left in {}", state.path().display());
     for note in state.names().with_context(cannot)?.iter().filter(|name| is_note(name)) {
         let Some(read) = state.read(note, MOST_BYTES).with_context(cannot)? else { continue };
