@@ -87,6 +87,7 @@ pub fn short(line: &str) -> String {
 }
 
 /// A call of a tool.
+#[must_use]
 #[derive(Debug)]
 pub struct Tool<'a> {
     program: &'a Path,
@@ -125,28 +126,24 @@ impl<'a> Tool<'a> {
     }
 
     /// Add an argument. Never a secret: arguments are visible to every account.
-    #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// Add arguments.
-    #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Give these bytes on standard input; at most what a pipe holds (64 KiB).
-    #[must_use]
     pub fn input(mut self, bytes: &'a [u8]) -> Self {
         self.input = bytes;
         self
     }
 
     /// Give it this directory as `/proc/self/fd/0`, which leads there whatever becomes of the path.
-    #[must_use]
     pub fn directory(mut self, directory: &Dir) -> Self {
         self.stdin = Some(directory.as_fd().try_clone_to_owned());
         self
@@ -154,7 +151,6 @@ impl<'a> Tool<'a> {
 
     /// Let it hold this lock until it ends, even if we are killed before: what it does must not be done again beside it.
     /// The lock's empty file is its standard input.
-    #[must_use]
     pub fn holding(mut self, lock: &Lock) -> Self {
         self.stdin = Some(lock.handle());
         self
@@ -162,7 +158,6 @@ impl<'a> Tool<'a> {
 
     /// Run it with the rights of an account and with all its groups, as a job has them. It can be traced and stopped by
     /// that account, so what it says is the account's word.
-    #[must_use]
     pub fn account(mut self, name: &str, identity: Identity) -> Self {
         let words = std::ffi::CString::new(name).unwrap_or_default();
         self.groups = nix::unistd::getgrouplist(&words, Gid::from_raw(identity.gid)).unwrap_or_default();
@@ -179,21 +174,18 @@ impl<'a> Tool<'a> {
     }
 
     /// Add a variable to its otherwise clean environment.
-    #[must_use]
     pub fn env(mut self, name: &'static str, value: &OsStr) -> Self {
         self.environment.push((name, value.to_owned()));
         self
     }
 
     /// Run it in this directory.
-    #[must_use]
     pub fn within(mut self, directory: &'a Path) -> Self {
         self.within = directory;
         self
     }
 
     /// Wait no longer than this for it.
-    #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
@@ -201,7 +193,6 @@ impl<'a> Tool<'a> {
 
     /// End with it what it has started in the background. So it always is with the rights of an account, whose files
     /// say what is started.
-    #[must_use]
     pub fn leaving_nothing(mut self) -> Self {
         self.leaves_nothing = true;
         self
@@ -209,7 +200,6 @@ impl<'a> Tool<'a> {
 
     /// Let nothing stay of what it writes, neither in the directory in which it runs nor elsewhere, and let it reach no
     /// network. It begins in a `/tmp` of its own. Where the kernel does not allow that it is not started.
-    #[must_use]
     pub fn rehearsing(mut self, stand_in: Option<StandIn>) -> Self {
         (self.rehearses, self.stand_in) = (true, stand_in);
         self
@@ -217,7 +207,6 @@ impl<'a> Tool<'a> {
 
     /// Let it find these files where they are not, or not like that. Nobody else does, and they go with it. Where the kernel
     /// does not allow that it is not started.
-    #[must_use]
     pub fn supposing(mut self, files: &[Supposed]) -> Self {
         self.supposed = files.to_vec();
         self

@@ -46,7 +46,6 @@ pub fn check_below(
 }
 
 /// A single file that was mounted can't be replaced: the mount is of the file that was there.
-#[must_use]
 pub fn busy(path: &Path) -> anyhow::Error {
     let shown = quoted(path);
     fault(
@@ -60,7 +59,6 @@ pub fn busy(path: &Path) -> anyhow::Error {
 }
 
 /// Nothing can be put into a directory.
-#[must_use]
 pub fn read_only(directory: &Path) -> anyhow::Error {
     fault(
         "read-only",
