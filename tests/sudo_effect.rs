@@ -818,6 +818,47 @@ fn a_rule_about_the_call_that_is_tried_decides_nothing_else() {
     }
 }
 
+/// A later rule for some arguments waits for a person where README's own job has them.
+#[test]
+fn a_later_rule_for_the_arguments_of_readmes_job_waits() {
+    let with = |text: &str, host: &Host| {
+        host.sh(&format!(
+            "install -m 0440 /dev/null /etc/sudoers.d/zz; printf '%s\\n' '{text}' >/etc/sudoers.d/zz"
+        ))
+        .ok();
+        host.sh("rm -rf /srv/app; mkdir -p /srv/app").ok();
+        let job = "mkdir -p x; sudo -n rsync -avu --exclude .git --chown=root:root x/ /srv/app";
+        let is_green = host.as_account(ACCOUNT, job).status == 0;
+        let check = host.prep(&["check", "--profile", "site", "--only", "sudoers", "-v"]);
+        assert_eq!(check.status, if is_green { 0 } else { 3 }, "{text}: {check}");
+        assert_eq!(host.prep(&["apply", "--profile", "site", "--only", "sudoers"]).status, check.status);
+        is_green
+    };
+    with_each(SUDOS, lay_out, |sudo, host| {
+        apply(host).exit(0);
+        let waits = [
+            "/usr/bin/rsync -avu *",
+            "/usr/bin/rsync -a*",
+            "/usr/bin/rsync -*",
+            "!/usr/bin/rsync -avu *",
+            "/usr/bin/rsync -avu --exclude .git *",
+            "/usr/bin/rsync -avu *, /usr/bin/rsync --daemon",
+        ];
+        for rule in waits {
+            if host.sh(&format!("printf '%s\\n' '{ACCOUNT} ALL=(ALL) {rule}' >/root/text; visudo -c -f /root/text || exit 9")).status == 9 {
+                eprintln!("{}: not its language: {rule}", sudo.name);
+                continue;
+            }
+            // Some versions of sudo-rs read such a rule letter by letter.
+            let is_green = with(&format!("{ACCOUNT} ALL=(ALL) {rule}"), host);
+            assert!(!is_green || sudo.name.contains("sudo-rs"), "{}: {rule}", sudo.name);
+        }
+        for rule in ["/usr/bin/rsync --daemon", "/usr/bin/rsync -z", "NOPASSWD: /usr/bin/rsync -avu *"] {
+            assert!(with(&format!("{ACCOUNT} ALL=(ALL) {rule}"), host), "{}: {rule}", sudo.name);
+        }
+    });
+}
+
 /// `visudo` finds nothing wrong with it that it could name, and sudo works.
 #[test]
 fn a_locale_that_the_host_lacks_breaks_no_policy() {

@@ -286,7 +286,7 @@ impl Effect<'_> {
                 self.tell_untried(&shown, &spots, notes);
                 return self.find(run_as, command, notes);
             }
-            SudoVerdict::Partly(entry) => self.tell_partly(&shown, entry, notes),
+            SudoVerdict::Partly(entry) => self.tell_partly(allowed, entry, notes)?,
             SudoVerdict::Asks(entry) => self.tell_password(&shown, entry, notes),
             SudoVerdict::Denied(entry) => self.tell_denied(&shown, Some(entry), notes),
             SudoVerdict::Unknown => self.tell_denied(&shown, None, notes),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Allowed, Effect};
+use super::{Allowed, Effect, wants_terminal};
 use crate::change::{Harm, Note, Notes};
 use crate::facts::machine::Finished;
 use crate::fault::quoted;
@@ -13,6 +13,10 @@ use crate::policy::EFFECT;
 use crate::repair::{Repair, run};
 use crate::resource::sudo_policy::{PolicyLine, places};
 use crate::text::sudo_list::{ListedCommand, ShownBy, SudoVerdict, entries, is_pattern, limit, words};
+
+/// What README's job hands to rsync, and a word with which it does nothing.
+const JOB: [&str; 7] =
+    ["-avu", "--exclude", ".git", "--chown=root:root", "--version", "/builds/project/", "/srv/app"];
 
 impl Effect<'_> {
     /// Whether sudo lists all of it as free of a password.
@@ -32,11 +36,13 @@ impl Effect<'_> {
         if !has_rules || Path::new(program).file_name() != Some("rsync".as_ref()) {
             return Ok(None);
         }
-        let name = short(program);
+        self.call(allowed, short(program), &["--version"])
+    }
+
+    fn call(&self, allowed: &Allowed, name: &str, arguments: &[&str]) -> Result<Option<Finished>> {
         let run_as = allowed.run_as.as_deref().map(|run_as| ["-u", run_as]);
-        let words: Vec<&str> =
-            ["-n"].into_iter().chain(run_as.into_iter().flatten()).chain([name, "--version"]).collect();
-        self.ask(self.account.as_ref(), &words)
+        let words = ["-n"].into_iter().chain(run_as.into_iter().flatten()).chain([name]);
+        self.ask(self.account.as_ref(), &words.chain(arguments.iter().copied()).collect::<Vec<_>>())
     }
 
     /// A trial that went well, or what it ended with and why.
@@ -70,7 +76,7 @@ impl Effect<'_> {
             }
             let unshown = match verdict {
                 SudoVerdict::Partly(entry) => {
-                    self.tell_partly(shown, entry, notes);
+                    self.tell_partly(allowed, entry, notes)?;
                     return Ok(());
                 }
                 SudoVerdict::Free(entry) | SudoVerdict::Asks(entry) | SudoVerdict::Unclear(entry)
@@ -102,7 +108,7 @@ impl Effect<'_> {
             SudoVerdict::Partly(entry)
                 if entry.free || !entry.words().1.is_some_and(|text| is_pattern(&text)) =>
             {
-                self.tell_partly(shown, entry, notes);
+                self.tell_partly(allowed, entry, notes)?;
                 return Ok(());
             }
             SudoVerdict::Denied(entry) | SudoVerdict::Partly(entry) if entry.command.starts_with('!') => {
@@ -163,7 +169,26 @@ impl Effect<'_> {
         rules.iter().rfind(is_it).filter(|_| allowed.run_as.is_none())
     }
 
-    pub(super) fn tell_partly(&self, shown: &str, entry: &ListedCommand, notes: &mut Notes) {
+    pub(super) fn tell_partly(
+        &self,
+        allowed: &Allowed,
+        entry: &ListedCommand,
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let shown = allowed.command.join(" ");
+        if let [program] = &allowed.command[..] {
+            let name = short(program);
+            let said = if name == "rsync" { self.call(allowed, name, &JOB)? } else { None };
+            if let Some(said) = said.filter(|said| !said.success() && !wants_terminal(said)) {
+                let shown = format!("{shown} {}", JOB.join(" "));
+                if said.stderr.contains(" is required") {
+                    self.tell_password(&shown, entry, notes);
+                } else {
+                    self.tell_denied(&shown, Some(entry), notes);
+                }
+                return Ok(());
+            }
+        }
         let spots = self.spots(Some(entry));
         notes.warn(
             "sudo-some-arguments",
@@ -175,6 +200,7 @@ impl Effect<'_> {
             ),
             self.repair(&spots),
         );
+        Ok(())
     }
 
     /// Of a command that is not tried, or not to its end: these lines could keep it from what it is for.
