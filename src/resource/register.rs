@@ -128,7 +128,11 @@ impl WantedRunner {
         let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else {
             return refuse(
                 format!("{path} with the token of the runner {:?} is missing, or no file", self.name),
-                mend!("{}. First make it: $ install -m 0600 /dev/null {}", fresh, quoted(&self.token_file)),
+                mend!(
+                    "{} (until then the rest is done with --skip register). First make it: $ install -m 0600 /dev/null {}",
+                    fresh,
+                    quoted(&self.token_file)
+                ),
             );
         };
         if seen.mode & 0o077 != 0 {
