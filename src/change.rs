@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 pub use crate::seen::{FileKind, Seen};
 use crate::text::key_pair::{KeyKind, KeyPair};
 use crate::text::toml_patch::Step;
-pub use note::{Harm, Meaning, Note, Notes, ShownKey};
+pub use note::{Harm, Note, Notes, ShownKey};
 pub use outcome::{ChangeOutcome, Outcome};
 
 /// One wanted change of the host, with its reason.

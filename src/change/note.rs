@@ -58,21 +58,9 @@ pub struct Notes {
     pub executors: BTreeSet<String>,
     /// The account's public key, as it is now.
     pub public_key: Option<ShownKey>,
-    /// What the changes of a kind mean to jobs, where more is known than that they are wanted.
-    pub meanings: Vec<Meaning>,
-}
-
-/// What the changes of a kind mean to jobs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meaning {
-    /// The kind of resource.
-    pub kind: &'static str,
-    /// Stable identifier, in `kebab-case`.
-    pub code: &'static str,
-    /// What is so, in one line.
-    pub message: String,
-    /// What is without the changes.
-    pub harm: Harm,
+    /// What the changes of a kind of resource mean to jobs, where more is known than that they are wanted; and what is without
+    /// them.
+    pub meanings: Vec<(&'static str, Note)>,
 }
 
 impl Notes {
@@ -91,7 +79,7 @@ impl Notes {
 
     /// Say what the changes of a kind mean to jobs.
     pub fn means(&mut self, kind: &'static str, code: &'static str, message: String, harm: Harm) {
-        self.meanings.push(Meaning { kind, code, message, harm });
+        self.meanings.push((kind, Note::new(code, message, Repair::default(), harm)));
     }
 
     /// Add a warning of what does jobs no harm.

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::check::refuse;
 use super::context::DoctorContext;
+use super::context::refuse;
 use crate::facts::close;
 use crate::fault::quoted;
 use crate::finding::Findings;

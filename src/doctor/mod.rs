@@ -8,7 +8,6 @@
 
 mod account;
 mod causes;
-mod check;
 mod config_docker;
 mod config_file;
 mod config_keys;
@@ -37,10 +36,9 @@ use crate::change::Harm;
 use crate::facts::programs::is_had;
 use crate::finding::{Finding, Findings, NEEDS_HOST, Verdict};
 use crate::policy::SECURE_PATH;
-use check::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
-use check::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
-pub use check::{Check, Need};
-pub use context::DoctorContext;
+use context::Need::{Account, Config as ConfigFile, Machine, Program, Rules, Sudo};
+use context::{ALL, CONFIG, KEY, SHELL, SUDO, check, refuse};
+pub use context::{Check, DoctorContext, Need};
 
 /// All checks, in the order in which they are made.
 pub const CHECKS: &[Check] = &[

@@ -5,8 +5,8 @@
 
 use anyhow::Result;
 
-use super::check::{Check, Need, check};
 use super::context::DoctorContext;
+use super::context::{Check, Need, check};
 use crate::facts::machine::Finished;
 use crate::facts::programs::install;
 use crate::facts::ssh::{Client, Trust};

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::DoctorContext;
-use super::check::refuse;
 use super::config_keys;
-use crate::change::{AccountOp, Change, Harm, Meaning, Note, Op, Shown};
+use super::context::refuse;
+use crate::change::{AccountOp, Change, Harm, Note, Op, Shown};
 use crate::finding::Findings;
 use crate::plan::Plan;
 use crate::repair::Repair;
@@ -33,9 +33,9 @@ pub(super) fn check_of(kind: &str) -> String {
 fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
     let mut said = (String::new(), "");
     for change in &plan.changes {
-        let mut known = plan.notes.meanings.iter().filter(|meaning| meaning.kind == change.kind).peekable();
+        let mut known = plan.notes.meanings.iter().filter(|(kind, _)| *kind == change.kind).peekable();
         if known.peek().is_some() {
-            for Meaning { code, message, harm, .. } in known {
+            for (_, Note { code, message, harm, .. }) in known {
                 told(findings, *harm, code, message, &context.apply());
             }
             continue;

@@ -30,7 +30,7 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let calls = |name: &str| commands().any(|command| Path::new(command).ends_with(name));
     want("sudo", context.wants("deploy") || commands().next().is_some());
     want("rsync", context.wants("deploy") || calls("rsync"));
-    want("git", context.wants_any(super::check::SHELL));
+    want("git", context.wants_any(super::context::SHELL));
     want("ssh", context.wants_any(&["ssh_key", "known_hosts"]));
     want(
         "docker",

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::check::refuse;
+use super::context::refuse;
 use super::context::{DoctorContext, Running};
 use crate::facts::programs::update_runner;
 use crate::finding::Findings;

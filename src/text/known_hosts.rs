@@ -1,6 +1,5 @@
 //! `known_hosts` (sshd(8), "SSH\_KNOWN\_HOSTS FILE FORMAT"): reading it, and adding keys to it without touching any other line.
 
-use std::error::Error;
 use std::fmt;
 
 use line::{KeyLine, Marker};
@@ -101,8 +100,6 @@ impl fmt::Display for Conflicts {
         f.write_str(&all.join("; "))
     }
 }
-
-impl Error for Conflicts {}
 
 /// A `known_hosts` file with the wanted keys in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
