@@ -93,3 +93,28 @@ fn the_files_are_asked_first_only_where_they_come_first() {
     host.sh("printf ' passwd:\tfiles systemd # and so on\n' >/etc/nsswitch.conf").ok();
     assert_eq!(calls(&host, "check").get("connect"), None);
 }
+
+/// Linux before 5.6, and what some containers make of a newer one.
+#[test]
+fn without_openat2_the_answers_are_the_same() {
+    let Some(host) = converged() else { return };
+    for (shut, open, code) in [
+        ("true", "true", 0),
+        ("chmod 0600 /etc/ssh/ssh_known_hosts", "chmod 0644 /etc/ssh/ssh_known_hosts", 1),
+        ("chmod 0700 /etc/ssh", "chmod 0755 /etc/ssh", 3),
+        ("chmod 0600 /etc/gitconfig", "chmod 0644 /etc/gitconfig", 2),
+        ("chmod 0700 /home", "chmod 0755 /home", 3),
+        ("mv /etc/ssh /srv/ssh; ln -s ../srv/ssh /etc/ssh", "rm /etc/ssh; mv /srv/ssh /etc/ssh", 0),
+    ] {
+        host.sh(shut).ok();
+        let check = "/opt/under-test/runner-prep check --profile dind -v 2>&1";
+        let plain = host.sh(check);
+        assert_eq!(plain.status, code, "{shut}: {plain}");
+        for error in ["ENOSYS", "EPERM"] {
+            let without =
+                host.sh(&format!("strace -f -qq -o /root/trace -e inject=openat2:error={error} {check}"));
+            assert_eq!((&without.stdout, without.status), (&plain.stdout, code), "{shut}, {error}");
+        }
+        host.sh(open).ok();
+    }
+}

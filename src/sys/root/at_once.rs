@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
 
 use super::Root;
 use crate::sys::dir::{READ, Seen, seen};
@@ -46,7 +47,8 @@ impl Root {
 
     /// Whether the process may read the thing at `path` now, links resolved inside the tree: the kernel goes the whole
     /// way anew, through no handle that was opened with other rights. `entered` asks whether a directory may be
-    /// passed through instead.
+    /// passed through instead. Where there is no `openat2(2)`, or a filter of a container keeps it back, the machine's own
+    /// paths are gone as by any program.
     pub fn may_open(&self, path: &Path, entered: bool) -> io::Result<()> {
         let relative = path.strip_prefix("/").unwrap_or(path);
         let (relative, flags) = if entered {
@@ -55,7 +57,12 @@ impl Root {
             (relative.to_owned(), READ.difference(OFlag::O_NOFOLLOW))
         };
         let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        openat2(&*self.top, &relative, OpenHow::new().flags(flags).resolve(resolve))?;
+        match openat2(&*self.top, &relative, OpenHow::new().flags(flags).resolve(resolve)) {
+            Err(Errno::ENOSYS | Errno::EPERM) if self.is_host() => {
+                openat(&*self.top, &relative, flags, Mode::empty())?;
+            }
+            opened => drop(opened?),
+        }
         Ok(())
     }
 }
