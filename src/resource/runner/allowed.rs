@@ -1,5 +1,6 @@
 //! The allow-lists of a runner's services, held against Docker-in-Docker as jobs bring it, and as the file has it.
 
+use super::daemon::Daemon;
 use super::services;
 use crate::change::{Harm, Note, Notes};
 use crate::resource::settings::ConfigSection;
@@ -9,6 +10,9 @@ use crate::text::glob;
 
 /// The list of services that may be privileged.
 const PRIVILEGED: &str = "allowed_privileged_services";
+
+/// The list of images that jobs may have.
+const IMAGES: &str = "allowed_images";
 
 /// The ways to write an image of Docker's: a name counts as the job writes it.
 const SPELLINGS: [&str; 2] = ["", "docker.io/library/"];
@@ -33,6 +37,11 @@ pub(super) fn warn(runner: &Runner<'_>, config: &ConfigSection, notes: &mut Note
         if key == PRIVILEGED {
             list.warn_of_unlisted(runner, config, notes);
         }
+    }
+    let asked = config.list(DOCKER, IMAGES).iter().map(String::as_str);
+    let patterns: Vec<&str> = runner.docker_strings(IMAGES).into_iter().chain(asked).collect();
+    if !patterns.is_empty() && Daemon::of(config).is_some() {
+        AllowList { key: IMAGES, effect: "so that jobs are refused", patterns }.warn_of_client(runner, notes);
     }
 }
 
@@ -93,17 +102,29 @@ impl AllowList<'_> {
                 ),
             );
         } else {
-            let note = Note::new(
-                "allow-list-one-spelling",
-                format!(
-                    "{key} does not match {}, {effect} where a job brings one of these",
-                    missed.join(", ")
-                ),
-                "the name counts as the job writes it, with docker.io/library/ or without: list what jobs bring",
-                Harm::None,
-            );
-            notes.say(Note { key: Some(key), ..note });
+            self.tell_missed(&missed, notes);
         }
+    }
+
+    /// The images with `docker` in them that jobs usually name. The runner's own is allowed by itself.
+    fn warn_of_client(&self, runner: &Runner<'_>, notes: &mut Notes) {
+        let usual = SPELLINGS.map(|spelling| format!("{spelling}{IMAGE}"));
+        let own = runner.docker_text("image").unwrap_or_default();
+        let is_allowed = |image: &String| image == own || self.allows(image);
+        if !usual.iter().any(is_allowed) {
+            self.tell_missed(&usual, notes);
+        }
+    }
+
+    fn tell_missed(&self, missed: &[String], notes: &mut Notes) {
+        let Self { key, effect, .. } = self;
+        let note = Note::new(
+            "allow-list-one-spelling",
+            format!("{key} does not match {}, {effect} where a job brings one of these", missed.join(", ")),
+            "the name counts as the job writes it, with docker.io/library/ or without: list what jobs bring",
+            Harm::None,
+        );
+        notes.say(Note { key: Some(key), ..note });
     }
 
     /// A service of the file that the list does not name, as it is written there.

@@ -7,7 +7,7 @@ use crate::runner_config::{DOCKER, RUNNERS, Runner, Volume};
 use crate::text::script::handed_on;
 
 /// Where a job's `docker` finds the daemon that a profile gives it.
-enum Daemon<'p> {
+pub(super) enum Daemon<'p> {
     /// At the host `docker`; with TLS it keeps the certificates of clients in `client` below this directory, and without
     /// it the text is empty.
     Service(&'p str),
@@ -16,7 +16,7 @@ enum Daemon<'p> {
 }
 
 impl<'p> Daemon<'p> {
-    fn of(config: &'p ConfigSection) -> Option<Self> {
+    pub(super) fn of(config: &'p ConfigSection) -> Option<Self> {
         let socket = |volume: &'p String| {
             let volume = Volume::parse(volume);
             let is_socket = volume.daemon_socket().is_some() || volume.path == "/runner/services/docker";
