@@ -310,3 +310,18 @@ proptest! {
         }
     }
 }
+
+/// As a copy of a system has it that kept no special modes: no rule helps, and each command says so.
+#[test]
+fn a_sudo_that_can_not_become_root_waits_for_a_person() {
+    let tree = Tree::new().account("gitlab-runner", 998, "/home/gitlab-runner");
+    tree.run(&["apply", "--profile", "shell", "--allow-pending"]).ok();
+    tree.put("/usr/bin/sudo", "#!/bin/sh\n");
+    for (mode, code) in [(0o755, 3), (0o4755, 0)] {
+        tree.chmod("/usr/bin/sudo", mode);
+        for command in ["apply", "check"] {
+            let run = tree.run(&[command, "--profile", "shell", "--only", "sudoers"]);
+            assert_eq!(run.exit(code).contains("is not a setuid program of root's"), code == 3, "{run}");
+        }
+    }
+}

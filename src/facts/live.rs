@@ -10,6 +10,7 @@ use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, AtHome, Nature};
 use crate::keys::Version;
 use crate::repair::Repair;
+use crate::seen::Stat;
 use crate::sys::dir::NamedKind;
 use crate::sys::exec::{self, Finished, Tool};
 use crate::sys::identity::{self, Identity};
@@ -185,6 +186,11 @@ impl Facts<'_> {
     /// True for an executable regular file, links resolved. Directories that nobody but their owner can enter have none.
     pub fn is_program(&self, path: &Path) -> bool {
         exec::is_program(self.root, path)
+    }
+
+    /// The same, with what is known of the file.
+    pub fn program_stat(&self, path: &Path) -> Option<Stat> {
+        exec::program(self.root, path)
     }
 
     /// A program of the host or tree, as `runner-deploy` finds it there.

@@ -2,7 +2,7 @@
 //!
 //! Owns what a program's package is called, by package manager. Nobody else names a package.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -10,6 +10,7 @@ use super::Facts;
 use super::service::Service;
 use crate::change::Notes;
 use crate::repair::{Repair, run};
+use crate::seen::Stat;
 
 /// Where distributions and administrators put programs.
 const DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"];
@@ -103,6 +104,12 @@ pub fn is_known(program: &str) -> bool {
     KNOWN.contains(&program)
 }
 
+/// A program in the directories where programs are, with what is known of its file.
+pub fn located(facts: &Facts<'_>, name: &str) -> Option<(PathBuf, Stat)> {
+    let paths = DIRECTORIES.iter().map(|dir| Path::new(dir).join(name));
+    paths.into_iter().find_map(|path| facts.program_stat(&path).map(|stat| (path, stat)))
+}
+
 /// True when a program is there, by its name or by its path.
 ///
 /// # Errors
@@ -111,7 +118,7 @@ pub fn is_there(facts: &Facts<'_>, program: &str) -> Result<bool> {
     if program.starts_with('/') {
         return Ok(facts.stat(Path::new(program))?.is_some());
     }
-    let is_program = |name: &str| DIRECTORIES.iter().any(|dir| facts.is_program(&Path::new(dir).join(name)));
+    let is_program = |name: &str| located(facts, name).is_some();
     let is_one_there =
         |paths: &[&str]| paths.iter().any(|path| matches!(facts.stat(Path::new(path)), Ok(Some(_))));
     Ok(is_program(program)

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
 use super::root_file::{RootFile, marked, plan_directories};
-use super::sudo_policy::{DEPLOYMENTS, Policy};
+use super::sudo_policy::{DEPLOYMENTS, Policy, has_sudo};
 use crate::change::{Change, FileKind, Meta, Notes, Op, Owner, Place};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
 use crate::fault::{fault, look_and_move, quoted, repair};
@@ -69,6 +69,7 @@ impl Resource for Deployments {
                 Repair::from("unless somebody has changed it already: ") + close(facts, &path)?,
             ));
         }
+        has_sudo(facts, notes)?;
         let policy = Policy::read(context, DEPLOYMENTS, notes)?;
         warn_of_kernel(facts, notes)?;
         for deployment in &self.0 {

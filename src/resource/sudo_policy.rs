@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::root_file::MARK;
-use crate::change::{FileKind, Notes, Seen};
+use crate::change::{FileKind, Harm, Note, Notes, Owner, Seen};
 use crate::facts::broken;
 use crate::facts::sudo_policy::{NO_RULE, PolicyText, RUST_SUDOERS, SUDOERS, mains, merged};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
@@ -71,6 +71,24 @@ pub(super) struct Policy {
     pub(super) secure_path: String,
     /// All that sudo reads, without a rule of ours.
     text: PolicyText,
+}
+
+/// Whether sudo is there. One that can't become root waits for a person: no rule helps then.
+pub(super) fn has_sudo(facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
+    let Some((path, stat)) = programs::located(facts, "sudo") else {
+        return programs::is_there(facts, "sudo");
+    };
+    let (root, _) = facts.ids(&Owner::Root)?.unwrap_or_default();
+    if stat.mode & 0o4000 == 0 || stat.uid != root {
+        let shown = path.display();
+        notes.pending.push(Note::new(
+            "sudo-not-setuid",
+            format!("{shown} can't become root: it is not a setuid program of root's"),
+            mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
+            Harm::Examined,
+        ));
+    }
+    Ok(true)
 }
 
 impl Policy {

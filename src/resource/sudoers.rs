@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::drop_in::DropIn;
-use super::sudo_policy::{Policy, RULES};
+use super::sudo_policy::{Policy, RULES, has_sudo};
 use super::target::{AccountName, check_name};
 use crate::change::{Change, FileKind, Notes, Seen};
 use crate::facts::{Facts, close, programs};
@@ -94,7 +94,7 @@ impl Resource for Sudoers {
         if !drop_in.rules.is_empty() {
             let all = || self.rule.iter().flat_map(|rule| &rule.commands).chain(&simple);
             let names = || all().map(|command| command.program().as_str());
-            if !programs::is_there(context.facts, "sudo")? {
+            if !has_sudo(context.facts, notes)? {
                 programs::lacks(context.facts, names(), notes)?;
                 return Ok(Vec::new());
             }

@@ -28,6 +28,7 @@ use super::raw;
 use super::root::Root;
 use super::waiting::Waiting;
 use crate::fault::Nature;
+use crate::seen::{FileKind, Stat};
 
 /// Where the tools of a Linux distribution are, in the order that sudo's `secure_path` has them.
 pub const TOOL_PATH: [&str; 6] =
@@ -349,6 +350,11 @@ pub fn find_all<'a>(root: &'a Root, name: &'a str) -> impl Iterator<Item = PathB
 
 /// True for an executable regular file.
 pub fn is_program(root: &Root, path: &Path) -> bool {
-    let stat = root.stat(path, true);
-    matches!(stat, Ok(Some(stat)) if stat.kind == super::dir::FileKind::Regular && stat.mode & 0o111 != 0)
+    program(root, path).is_some()
+}
+
+/// What is known of an executable regular file; `None` for anything else.
+pub fn program(root: &Root, path: &Path) -> Option<Stat> {
+    let stat = root.stat(path, true).ok().flatten();
+    stat.filter(|stat| stat.kind == FileKind::Regular && stat.mode & 0o111 != 0)
 }
