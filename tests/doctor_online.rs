@@ -332,9 +332,10 @@ fn what_gitlab_check_says_is_a_finding_each() {
     .ok();
     gitlab.state().runners = vec![serde_json::json!({
         "id": 31, "of": 7, "description": "ci1", "runner_type": "project_type", "tag_list": [], "run_untagged": true,
-        "status": "never_contacted", "access_level": "ref_protected",
+        "paused": true, "status": "never_contacted", "access_level": "ref_protected",
     })];
     has("problem", "gitlab-runner-idle");
+    has("problem", "gitlab-runner-paused");
     has("ok", "gitlab-runner-protected");
     gitlab.state().scope = "read_api";
     has("ok", "gitlab-token");

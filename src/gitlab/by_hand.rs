@@ -18,7 +18,7 @@ pub fn steps(wanted: &GitlabSection, keys: &[PublicLine]) -> Vec<ManualStep> {
 
 /// glab wants the number of the place, which stands first in what GitLab says of it.
 fn of_runner(runner: &GitlabRunner, url: &Url) -> ManualStep {
-    let (path, jobs) = (runner.path(), jobs(&runner.tags, runner.takes_untagged(), false));
+    let (path, jobs) = (runner.path(), jobs(&runner.tags, runner.takes_untagged()));
     let kind = if runner.group.is_some() { "groups" } else { "projects" };
     let place = format!(
         "{} {kind}/{} | grep -oE '\"id\": ?[0-9]+' | head -n1 | grep -oE '[0-9]+'",

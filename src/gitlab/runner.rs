@@ -83,7 +83,7 @@ pub(super) fn plan(
     };
     // Of two, the one that works.
     let Some(found) = named.min_by_key(ListedRunner::is_idle) else {
-        let after = jobs(&wanted.tags, wanted.takes_untagged(), false);
+        let after = jobs(&wanted.tags, wanted.takes_untagged());
         let why = format!("the {kind} has no runner of that name");
         return Ok(Some(change(&why, None, after, operation(wanted, &json!(id)))));
     };
@@ -93,6 +93,14 @@ pub(super) fn plan(
             "gitlab-runner-idle",
             format!("the runner {name} of {path} has never asked for jobs: no host has registered it"),
             mend!("on its host, put the token from {} into the file that `token_file` of [[register]] names, and apply there; if the token is lost, delete the runner in {}: {}, and run the same command again", quoted(token_name(name)), path, runners_page(wanted)),
+        );
+    }
+    // Somebody may have had a reason, which the profile does not know.
+    if runner.paused {
+        notes.wait(
+            "gitlab-runner-paused",
+            format!("the runner {name} of {path} is paused in GitLab, and takes no jobs"),
+            mend!("when it is to go on, in {}: {} > {} > Resume", path, runners_page(wanted), name),
         );
     }
     if runner.access_level.as_deref() == Some("ref_protected") {
@@ -110,24 +118,23 @@ pub(super) fn plan(
     let lacking = wanted.tags.iter().filter(|tag| !runner.tag_list.contains(tag)).cloned();
     let tags: Vec<String> = runner.tag_list.iter().cloned().chain(lacking).collect();
     let untagged = runner.run_untagged || wanted.takes_untagged();
-    let why = if runner.paused {
-        "it is paused, and takes no jobs"
-    } else if tags != runner.tag_list {
+    let why = if tags != runner.tag_list {
         "it lacks tags of jobs"
     } else if untagged != runner.run_untagged {
         "it takes no jobs without tags"
     } else {
-        notes.right(KIND, format!("{path}: {what} takes {}", jobs(&tags, untagged, false)));
+        notes.right(KIND, format!("{path}: {what} takes {}", jobs(&tags, untagged)));
         return Ok(None);
     };
-    let settings = |tags: &[String], untagged, paused| json!({ "tag_list": tags.join(","), "run_untagged": untagged, "paused": paused });
+    let settings =
+        |tags: &[String], untagged| json!({ "tag_list": tags.join(","), "run_untagged": untagged });
     let operation = Operation::ChangeRunner {
         id: found.id,
-        before: settings(&runner.tag_list, runner.run_untagged, runner.paused),
-        after: settings(&tags, untagged, false),
+        before: settings(&runner.tag_list, runner.run_untagged),
+        after: settings(&tags, untagged),
     };
-    let before = jobs(&runner.tag_list, runner.run_untagged, runner.paused);
-    Ok(Some(change(why, Some(before), jobs(&tags, untagged, false), operation)))
+    let before = jobs(&runner.tag_list, runner.run_untagged);
+    Ok(Some(change(why, Some(before), jobs(&tags, untagged), operation)))
 }
 
 /// The call that makes a runner in the project or group of this number.
@@ -163,14 +170,10 @@ pub(super) fn runners_page(wanted: &GitlabRunner) -> &'static str {
 }
 
 /// The jobs that a runner takes.
-pub(super) fn jobs(tags: &[String], untagged: bool, paused: bool) -> String {
+pub(super) fn jobs(tags: &[String], untagged: bool) -> String {
     let tagged = (!tags.is_empty()).then(|| format!("jobs tagged {}", tags.join(", ")));
-    let parts = [
-        paused.then(|| "none, paused:".to_owned()),
-        tagged,
-        untagged.then(|| "jobs without tags".to_owned()),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let untagged = untagged.then(|| "jobs without tags".to_owned());
+    tagged.into_iter().chain(untagged).collect::<Vec<_>>().join(" and ")
 }
 
 /// The name of the file with the token of a runner.

@@ -104,6 +104,9 @@ pub(super) const CASES: &[Case] = &[
     case("gitlab-runner-idle", "a runner that no host has registered", || {
         with(runner("status", "never_contacted"), RUNNER, KEY, 0o600)
     }),
+    case("gitlab-runner-paused", "a runner that somebody paused", || {
+        with(runner("paused", true), RUNNER, KEY, 0o600)
+    }),
     case("gitlab-runner-protected", "a runner of protected branches", || {
         with(runner("access_level", "ref_protected"), RUNNER, KEY, 0o600)
     }),
@@ -126,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
 const RUNNER: &str = "[[gitlab.runner]]\nname = \"ci1\"\nproject = \"group/k8s-repo\"";
 
 /// GitLab with the runner, of which one thing is said.
-fn runner(key: &str, value: &str) -> State {
+fn runner(key: &str, value: impl Into<serde_json::Value>) -> State {
     let mut runner = serde_json::json!({
         "id": 31, "of": ID, "description": "ci1", "runner_type": "project_type", "tag_list": [], "run_untagged": true,
     });

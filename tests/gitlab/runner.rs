@@ -77,21 +77,8 @@ fn a_runner_that_is_there_takes_more_jobs_and_never_fewer() {
     for (more, asked, sent) in [
         (json!({}), "", None),
         (json!({ "tag_list": ["rsync", "shell", "more"], "run_untagged": true }), "", None),
-        (
-            json!({ "tag_list": ["own"] }),
-            "",
-            Some(r#"{"paused":false,"run_untagged":false,"tag_list":"own,shell,rsync"}"#),
-        ),
-        (
-            json!({ "paused": true }),
-            "",
-            Some(r#"{"paused":false,"run_untagged":false,"tag_list":"shell,rsync"}"#),
-        ),
-        (
-            json!({}),
-            "run_untagged = true",
-            Some(r#"{"paused":false,"run_untagged":true,"tag_list":"shell,rsync"}"#),
-        ),
+        (json!({ "tag_list": ["own"] }), "", Some(r#"{"run_untagged":false,"tag_list":"own,shell,rsync"}"#)),
+        (json!({}), "run_untagged = true", Some(r#"{"run_untagged":true,"tag_list":"shell,rsync"}"#)),
         // Of another place, or of another name, it is another one.
         (json!({ "runner_type": "instance_type" }), "", Some("POST")),
         (json!({ "runner_type": "group_type" }), "", Some("POST")),
@@ -123,6 +110,9 @@ fn a_runner_that_is_there_takes_more_jobs_and_never_fewer() {
     let runners =
         vec![known(&json!({ "status": "never_contacted", "tag_list": [] })), known(&json!({ "id": 32 }))];
     desk(State { runners, ..State::default() }, SHELL).run(&["check"]).ok();
+    let paused = desk(State { runners: vec![known(&json!({ "paused": true }))], ..State::default() }, SHELL);
+    paused.run(&TO).exit(3).says("is paused in GitLab");
+    assert_eq!(paused.gitlab.written(), Vec::<String>::new());
     let protected =
         State { runners: vec![known(&json!({ "access_level": "ref_protected" }))], ..State::default() };
     desk(protected, SHELL).run(&["check"]).ok().says("protected branches and tags alone");
@@ -215,10 +205,10 @@ fn the_printed_lines_make_a_runner_and_take_it_back() {
     assert_eq!(desk.gitlab.state().runners, by_hand);
     carry_out(&document, "undo");
     assert_eq!(desk.gitlab.state().runners, Vec::<Value>::new());
-    let paused = known(&json!({ "paused": true, "tag_list": ["own"] }));
-    desk.gitlab.state().runners = vec![paused.clone()];
+    let narrow = known(&json!({ "tag_list": ["own"] }));
+    desk.gitlab.state().runners = vec![narrow.clone()];
     let document = desk.run(&["apply", "--json"]).ok().json();
-    assert_ne!(desk.gitlab.state().runners[0], paused);
+    assert_ne!(desk.gitlab.state().runners[0], narrow);
     carry_out(&document, "undo");
-    assert_eq!(desk.gitlab.state().runners, [paused]);
+    assert_eq!(desk.gitlab.state().runners, [narrow]);
 }
