@@ -8,7 +8,7 @@ use super::DoctorContext;
 use crate::change::{FileKind, Harm};
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
-use crate::facts::programs::install;
+use crate::facts::programs::{self, install};
 use crate::fault::quoted;
 use crate::finding::Findings;
 use crate::policy::{EFFECT, SECURE_PATH, SUDOERS_DIRECTORY};
@@ -18,25 +18,20 @@ const OURS: &str = "gitlab-runner";
 
 /// The program is there and can become root.
 pub(super) fn installed(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
-    let Some(path) = context.find(SECURE_PATH.split(':'), "sudo") else {
+    let Some(sudo) = programs::located_in(context.facts, SECURE_PATH.split(':'), "sudo") else {
         return Ok(());
     };
-    let shown = path.display();
-    let seen = context.facts.stat(&path)?;
-    let (root, _) = context.facts.ids(&crate::change::Owner::Root)?.unwrap_or_default();
-    if seen.is_some_and(|seen| seen.mode & 0o4000 == 0 || seen.uid != root) {
-        findings.problem(
-            "sudo-not-setuid",
-            format!("{shown} can't become root: it is not a setuid program of root's"),
-            mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
-        );
+    if let Some((what, repair)) = programs::powerless(context.facts, &sudo)? {
+        findings.problem("sudo-not-setuid", what, repair);
     }
     let said = context.facts.ask_tool("sudo", &["--version"], &[])?;
     // sudo-rs 0.2.5 says it on standard error.
     let first = |said: Finished| said.stdout.lines().chain(said.stderr.lines()).next().map(str::to_owned);
     let version = said.and_then(first);
     findings.else_fine(
-        version.filter(|version| !version.is_empty()).unwrap_or_else(|| format!("{shown} is there")),
+        version
+            .filter(|version| !version.is_empty())
+            .unwrap_or_else(|| format!("{} is there", sudo.0.display())),
     );
     Ok(())
 }

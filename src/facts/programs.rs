@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::Facts;
 use super::service::Service;
-use crate::change::Notes;
+use crate::change::{Notes, Owner};
 use crate::repair::{Repair, run};
 use crate::seen::Stat;
 
@@ -106,8 +106,31 @@ pub fn is_known(program: &str) -> bool {
 
 /// A program in the directories where programs are, with what is known of its file.
 pub fn located(facts: &Facts<'_>, name: &str) -> Option<(PathBuf, Stat)> {
-    let paths = DIRECTORIES.iter().map(|dir| Path::new(dir).join(name));
-    paths.into_iter().find_map(|path| facts.program_stat(&path).map(|stat| (path, stat)))
+    located_in(facts, DIRECTORIES, name)
+}
+
+/// The same in other directories.
+pub fn located_in<'d>(
+    facts: &Facts<'_>,
+    directories: impl IntoIterator<Item = &'d str>,
+    name: &str,
+) -> Option<(PathBuf, Stat)> {
+    let mut paths = directories.into_iter().map(|dir| Path::new(dir).join(name));
+    paths.find_map(|path| facts.program_stat(&path).map(|stat| (path, stat)))
+}
+
+/// That this sudo can't become root, and what mends it.
+///
+/// # Errors
+/// When the owner's number can't be looked up.
+pub fn powerless(facts: &Facts<'_>, (sudo, stat): &(PathBuf, Stat)) -> Result<Option<(String, Repair)>> {
+    let (root, _) = facts.ids(&Owner::Root)?.unwrap_or_default();
+    let is_it = stat.mode & 0o4000 == 0 || stat.uid != root;
+    let shown = sudo.display();
+    Ok(is_it.then(|| {
+        let what = format!("{shown} can't become root: it is not a setuid program of root's");
+        (what, mend!("$ chown root: {0}; $ chmod 4755 {0}", shown))
+    }))
 }
 
 /// True when a program is there, by its name or by its path.

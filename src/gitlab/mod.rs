@@ -24,7 +24,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::change::{Harm, Note, Notes, ValueChange};
-use crate::fault::fault;
+use crate::fault::{fault, repair};
 use crate::repair::quoted;
 use crate::report::{DetailLevel, ManualStep, Report, ReportedChange};
 use crate::text::public_key::PublicLine;
@@ -61,12 +61,16 @@ impl<'a> ProjectOutcome<'a> {
     }
 }
 
-/// What there is to do, as a report; nothing is written.
+/// What there is to do, as a report; nothing is written. `foresees` says that `apply` with the same options is meant to
+/// follow, and what that would refuse is told.
 ///
 /// # Errors
 /// When GitLab can't be asked, or does not show what matters.
-pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
+pub fn plan(gitlab: &Connection, asked: &Asked<'_>, foresees: bool) -> Result<Report> {
     let (changes, mut notes) = look(gitlab, asked)?;
+    for error in changes.iter().filter(|_| foresees).filter_map(|change| token_place(change, asked).err()) {
+        notes.warn("gitlab-runner-token", format!("{error:#}"), repair(&error));
+    }
     if !changes.is_empty() {
         state::warn_of_scope(gitlab, &mut notes);
     }
@@ -80,6 +84,7 @@ pub fn plan(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
 /// As [`plan()`]; from the first change on, an error is part of the report.
 pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
     let (changes, notes) = look(gitlab, asked)?;
+    changes.iter().try_for_each(|change| token_place(change, asked))?;
     let (mut outcomes, mut errors, mut has_stopped) = (Vec::new(), Vec::new(), false);
     for change in &changes {
         if has_stopped {
@@ -125,6 +130,13 @@ pub fn apply(gitlab: &Connection, asked: &Asked<'_>) -> Result<Report> {
         report.fail(error);
     }
     Ok(report)
+}
+
+/// See that there is a place for the token of a runner that is to be made.
+fn token_place(change: &ProjectChange, asked: &Asked<'_>) -> Result<()> {
+    let Operation::MakeRunner { name, .. } = &change.operation else { return Ok(()) };
+    let place = runner::place_of_token(name, asked.runner_tokens);
+    place.map(drop).with_context(|| format!("{}: {}", change.path, change.what))
 }
 
 /// Look at all projects and runners.

@@ -3,7 +3,7 @@
 //! Makes one where the project or group has none of that name, and widens one that is there. GitLab shows the token of a
 //! new one once: it goes into a file that only its owner can read. What registers it on a host is `[[register]]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -188,33 +188,48 @@ struct NewRunner {
     token: String,
 }
 
-/// Make a runner, and keep its token in `directory`. Returns its number.
+/// Where the token of a new runner goes: a file that is not there yet.
 ///
 /// # Errors
-/// When there is no place for the token: then nothing was sent. When GitLab refuses. When the token could not be
-/// written: then the runner is deleted again.
-pub(super) fn make(gitlab: &Connection, call: &ApiCall, name: &str, directory: Option<&Path>) -> Result<u64> {
+/// When no directory is named, or something has that name.
+pub(super) fn place_of_token(name: &str, directory: Option<&Path>) -> Result<PathBuf> {
     let Some(directory) = directory else {
         return Err(fault(
             "gitlab-runner-token",
             format!("GitLab shows the token of the new runner {name} once, and no place is named for it"),
             mend!(
-                "name a directory of yours: the same command with --runner-tokens . puts it into {} there",
+                "name a directory of yours: `gitlab apply` with --runner-tokens . puts it into {} there",
                 quoted(token_name(name))
             ),
         ));
     };
     let path = directory.join(token_name(name));
+    if NewSecret::is_taken(&path) {
+        return Err(fault(
+            "gitlab-runner-token",
+            format!(
+                "the token of the runner {name} can't be put into {}: that is there already",
+                path.display()
+            ),
+            mend!("it has the token of a former runner: $ mv -n {0} {0}.old", quoted(&path)),
+        ));
+    }
+    Ok(path)
+}
+
+/// Make a runner, and keep its token in a new file below `directory`. Returns its number.
+///
+/// # Errors
+/// When there is no place for the token: then nothing was sent. When GitLab refuses. When the token could not be
+/// written: then the runner is deleted again.
+pub(super) fn make(gitlab: &Connection, call: &ApiCall, name: &str, directory: Option<&Path>) -> Result<u64> {
+    let path = place_of_token(name, directory)?;
+    let below = path.parent().unwrap_or(&path);
     let file = NewSecret::create(&path).map_err(|error| {
-        let repair = if error.kind() == std::io::ErrorKind::AlreadyExists {
-            mend!("it has the token of a former runner: $ mv -n {0} {0}.old", quoted(&path))
-        } else {
-            mend!("see that the directory is there and yours: $ ls -ld {}", quoted(directory))
-        };
         fault(
             "gitlab-runner-token",
             format!("the token of the runner {name} can't be put into {}: {error}", path.display()),
-            repair,
+            mend!("see that the directory is there and yours: $ ls -ld {}", quoted(below)),
         )
     })?;
     let answer = gitlab.write(call)?;
@@ -236,7 +251,7 @@ pub(super) fn make(gitlab: &Connection, call: &ApiCall, name: &str, directory: O
                 "the token of the new runner {name} can't be written to {}: {error}; {left}",
                 path.display()
             ),
-            mend!("make room there, and run the same command again: $ df -h {}", quoted(directory)),
+            mend!("make room there, and run the same command again: $ df -h {}", quoted(below)),
         )
     })?;
     Ok(made.id)

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::root_file::MARK;
-use crate::change::{FileKind, Harm, Note, Notes, Owner, Seen};
+use crate::change::{FileKind, Harm, Note, Notes, Seen};
 use crate::facts::broken;
 use crate::facts::sudo_policy::{NO_RULE, PolicyText, RUST_SUDOERS, SUDOERS, mains, merged};
 use crate::facts::{Facts, MOST_BYTES, close, programs};
@@ -73,20 +73,17 @@ pub(super) struct Policy {
     text: PolicyText,
 }
 
-/// Whether sudo is there. One that can't become root waits for a person: no rule helps then.
+/// Whether sudo is there. One that can't become root waits for a person, as no rule helps then; where that is the usual
+/// one, the one counts that jobs find first.
 pub(super) fn has_sudo(facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
-    let Some((path, stat)) = programs::located(facts, "sudo") else {
+    let Some(usual) = programs::located(facts, "sudo") else {
         return programs::is_there(facts, "sudo");
     };
-    let (root, _) = facts.ids(&Owner::Root)?.unwrap_or_default();
-    if stat.mode & 0o4000 == 0 || stat.uid != root {
-        let shown = path.display();
-        notes.pending.push(Note::new(
-            "sudo-not-setuid",
-            format!("{shown} can't become root: it is not a setuid program of root's"),
-            mend!("$ chown root: {0}; $ chmod 4755 {0}", shown),
-            Harm::Examined,
-        ));
+    if programs::powerless(facts, &usual)?.is_some() {
+        let first = programs::located_in(facts, SECURE_PATH.split(':'), "sudo").unwrap_or(usual);
+        let found = programs::powerless(facts, &first)?;
+        let note = |(what, repair)| Note::new("sudo-not-setuid", what, repair, Harm::Examined);
+        notes.pending.extend(found.map(note));
     }
     Ok(true)
 }

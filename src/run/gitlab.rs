@@ -72,7 +72,8 @@ fn work(call: Call<'_>, command: &cli::GitlabCommand, options: &GitlabOptions) -
     };
     match command {
         cli::GitlabCommand::Apply(_) => gitlab::apply(&gitlab, &asked),
-        cli::GitlabCommand::Plan { .. } | cli::GitlabCommand::Check(_) => gitlab::plan(&gitlab, &asked),
+        cli::GitlabCommand::Plan { .. } => gitlab::plan(&gitlab, &asked, true),
+        cli::GitlabCommand::Check(_) => gitlab::plan(&gitlab, &asked, false),
     }
 }
 
@@ -104,7 +105,7 @@ pub(super) fn findings(
         let gitlab = files.connect(&wanted, &options)?;
         let extent = DetailLevel::Lines;
         let asked = Asked { profiles: &names, wanted: &wanted, keys: &keys, runner_tokens: None, extent };
-        Ok(Some(gitlab::plan(&gitlab, &asked)))
+        Ok(Some(gitlab::plan(&gitlab, &asked, false)))
     };
     if !has_token {
         findings.fine("no token was given, so GitLab's settings were not looked at");

@@ -16,6 +16,12 @@ pub struct NewSecret {
 }
 
 impl NewSecret {
+    /// True where something has that name already; a link counts.
+    #[expect(clippy::disallowed_methods, reason = "a name in a directory of one's own")]
+    pub fn is_taken(path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok()
+    }
+
     /// Make the file, for its owner alone. No link at its name is followed.
     ///
     /// # Errors

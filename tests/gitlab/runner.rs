@@ -122,6 +122,8 @@ fn a_runner_that_is_there_takes_more_jobs_and_never_fewer() {
 #[test]
 fn no_runner_is_made_whose_token_would_be_lost() {
     let desk = desk(State::default(), SHELL);
+    desk.run(&["plan"]).ok().says("no place is named for it");
+    desk.run(&["check"]).exit(1).says_not("no place is named for it");
     desk.run(&["apply"]).exit(2).says("no place is named for it").says("--runner-tokens .");
     desk.run(&["apply", "--runner-tokens", "nowhere"]).exit(2).says("can't be put into");
     desk.put("ci1-shell.token", "glrt-former\n");
@@ -161,6 +163,16 @@ fn no_runner_is_made_whose_token_would_be_lost() {
     assert_eq!(desk.gitlab.written().len(), 2);
     assert_eq!(desk.gitlab.state().runners, Vec::<Value>::new());
     assert!(!desk.path("ci1-shell.token").exists());
+}
+
+/// What would fail is found before the first call that writes.
+#[test]
+fn without_a_place_for_the_token_nothing_else_is_begun_either() {
+    let desk = Desk::new(State::default(), &format!("{}\n[[gitlab.runner]]\n{SHELL}", super::ALL));
+    desk.run(&["apply"]).exit(2).says("no place is named for it");
+    assert_eq!(desk.gitlab.written(), Vec::<String>::new());
+    desk.run(&TO).exit(3);
+    assert_eq!(desk.gitlab.written().len(), 4);
 }
 
 #[test]
