@@ -559,6 +559,8 @@ fn a_dind_that_can_not_start_is_told_by_plan_and_doctor_alike() {
         (driver, service("docker:28-dind"), "dind", "", false),
         (driver, service("postgres:16"), "dind", "storage-driver", false),
         (driver, String::new(), "docker-socket", "", false),
+        (driver, String::new(), "dind", "storage-driver", false),
+        (driver, String::new(), "dind-rootless-closed", "", false),
         ("", service("docker:28-dind"), "docker-socket", place, false),
         ("", service("docker:28-dind-rootless"), "docker-socket", "", false),
         ("", service("dind.example.com/db:1"), "docker-socket", "", false),

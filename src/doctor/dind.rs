@@ -9,7 +9,7 @@ use super::{DoctorContext, docker};
 use crate::finding::Findings;
 use crate::repair::Repair;
 use crate::runner_config::Runner;
-use crate::runner_config::dind::{CONTAINERD, DindService};
+use crate::runner_config::dind::{CONTAINERD, DindService, keeps_with_containerd};
 
 /// What dockerd takes for the size of packets where nobody says another.
 const USUAL_MTU: u32 = 1500;
@@ -122,7 +122,7 @@ pub(super) fn rootless(context: &DoctorContext<'_>, findings: &mut Findings) -> 
                 Repair::from("use docker:28-dind-rootless in jobs; or ") + &repair,
             );
         } else if rootless.peek().is_some() {
-            if rootless.all(|service| service.keeps_with_containerd() == Some(false)) {
+            if rootless.all(|service| keeps_with_containerd(service.image) == Some(false)) {
                 findings.note(
                     "dind-rootless-kernel",
                     format!("{title}: with kernel {major}.{minor}, its rootless daemon keeps images in a slow way, and from release {CONTAINERD} on starts no container"),

@@ -104,6 +104,10 @@ impl Answer<'_> {
             403 if !said.eq_ignore_ascii_case("Forbidden") => {
                 refused("GitLab refuses it", "see what it says, and log in there as the token's user".into())
             }
+            403 if asked.contains("/groups/") => refused(
+                "the token's user may not do this",
+                "take a token of an Owner of the group; roles stand in the group under Manage > Members".into(),
+            ),
             403 => refused(
                 "the token's user may not do this",
                 "take a token of a Maintainer of the project; roles stand in the project under Manage > Members"

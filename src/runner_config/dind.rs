@@ -41,20 +41,20 @@ impl<'a> DindService<'a> {
     pub fn is_rootless(&self) -> bool {
         self.image.contains("rootless")
     }
+}
 
-    /// Whether its daemon keeps images with containerd; `None` where the image is somebody's own, or is named by its
-    /// digest.
-    pub fn keeps_with_containerd(&self) -> Option<bool> {
-        let path = self.image.split('@').next().unwrap_or_default();
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let (name, tag) = name.split_once(':').unwrap_or((name, ""));
-        if name != "docker" || (tag.is_empty() && self.image.contains('@')) {
-            return None;
-        }
-        let release = tag.split(['.', '-']).next().unwrap_or_default().parse::<u32>();
-        // A tag without a number means the newest.
-        Some(release.map_or(true, |release| release >= CONTAINERD))
+/// Whether the daemon of such an image keeps images with containerd; `None` where the image is somebody's own, or is named
+/// by its digest.
+pub fn keeps_with_containerd(image: &str) -> Option<bool> {
+    let path = image.split('@').next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let (name, tag) = name.split_once(':').unwrap_or((name, ""));
+    if name != "docker" || (tag.is_empty() && image.contains('@')) {
+        return None;
     }
+    let release = tag.split(['.', '-']).next().unwrap_or_default().parse::<u32>();
+    // A tag without a number means the newest.
+    Some(release.map_or(true, |release| release >= CONTAINERD))
 }
 
 /// True for an image of Docker-in-Docker, by its name; and for a pattern of such names.
@@ -83,7 +83,7 @@ mod tests {
             let toml = Toml::parse(text.as_bytes()).unwrap();
             let found: Vec<_> = DindService::of(Some(toml.root())).collect();
             assert_eq!(found.len(), 1, "{image}");
-            assert_eq!((found[0].index, found[0].keeps_with_containerd()), (1, keeps), "{image}");
+            assert_eq!((found[0].index, keeps_with_containerd(found[0].image)), (1, keeps), "{image}");
         }
     }
 }

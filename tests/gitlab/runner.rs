@@ -62,7 +62,12 @@ fn a_runner_is_made_once_and_its_token_is_kept_for_one_reader() {
 fn a_runner_of_a_group_is_made_by_an_owner_alone() {
     let group = SHELL.replace("project = \"group/k8s-repo\"", "group = \"group\"");
     let refused = desk(State::default(), &group);
-    refused.run(&["plan"]).exit(2).says("cannot look at the runners of group").says("403");
+    refused
+        .run(&["plan"])
+        .exit(2)
+        .says("cannot look at the runners of group")
+        .says("403")
+        .says("an Owner of the group");
     let desk = desk(State { role: 50, ..State::default() }, &group);
     desk.run(&TO).exit(3);
     let written = desk.gitlab.written();

@@ -2,7 +2,7 @@
 
 use crate::change::Notes;
 use crate::resource::settings::ConfigSection;
-use crate::runner_config::dind::{CONTAINERD, DindService};
+use crate::runner_config::dind::{CONTAINERD, DindService, is_dind, keeps_with_containerd};
 use crate::runner_config::{Runner, host_names, tables};
 
 /// Storage drivers that containerd does not have by these names.
@@ -107,8 +107,10 @@ pub(super) fn warn_of_driver(runner: &Runner<'_>, config: &ConfigSection, notes:
     let Some(driver) = OLD_DRIVERS.into_iter().find(|old| Some(*old) == driver) else { return };
     let repair =
         "take DOCKER_DRIVER out of `environment` in config.toml: each release finds the right one by itself";
-    let keeps: Vec<_> =
-        DindService::of(runner.docker_table()).map(|service| service.keeps_with_containerd()).collect();
+    // Those of the file, and those that the profile brings.
+    let images = DindService::of(runner.docker_table()).map(|service| service.image);
+    let brought = config.services.iter().map(|service| service.text("name")).filter(|image| is_dind(image));
+    let keeps: Vec<_> = images.chain(brought).map(keeps_with_containerd).collect();
     if keeps.contains(&Some(true)) {
         notes.harm(
             "storage-driver",
