@@ -46,7 +46,19 @@ impl Plan {
         check_home(&changes, context)?;
         check_places(&changes, context.facts, context.options.confined)?;
         let lacks = lacks(context, &notes)?;
-        if serves_no_job(wanted, &changes, &notes) {
+        let has_jobs = has_shell_jobs(&notes);
+        let service = context
+            .target
+            .service
+            .as_ref()
+            .filter(|_| has_jobs && wanted.kinds().any(|kind| kind == "account"));
+        if let (Some(service), Some(account)) = (service, &context.target.account) {
+            let confined = service.confines(account);
+            notes.pending.extend(
+                confined.map(|(what, repair)| Note::new("service-confined", what, repair, Harm::Examined)),
+            );
+        }
+        if !has_jobs && has_rule(wanted, &changes, &notes) {
             notes.warn(
                 "no-shell-runner",
                 "no runner of this host has executor shell: the sudo rule and the SSH key serve no job yet",
@@ -60,15 +72,17 @@ impl Plan {
     }
 }
 
-/// Runners are registered, and none of them runs jobs as the account, which is whom the rule is for.
-fn serves_no_job(wanted: &Wanted, changes: &[Change], notes: &Notes) -> bool {
+/// False where runners are registered, and none of them runs jobs as the account.
+fn has_shell_jobs(notes: &Notes) -> bool {
     // A custom executor starts its programs as the account, too.
     let has_shell = ["shell", "custom"].iter().any(|executor| notes.executors.contains(*executor));
+    has_shell || notes.executors.is_empty() || notes.registers
+}
+
+/// There is a sudo rule for such jobs, or will be.
+fn has_rule(wanted: &Wanted, changes: &[Change], notes: &Notes) -> bool {
     let is_rule = |change: &Change| matches!(&change.op, Op::File(file) if file.after.is_some());
-    let is_known = !notes.executors.is_empty() && !notes.registers;
-    is_known
-        && !has_shell
-        && wanted.kinds().any(|kind| kind == "sudoers")
+    wanted.kinds().any(|kind| kind == "sudoers")
         && (notes.right.iter().any(|(kind, _)| *kind == "sudoers")
             || changes.iter().any(|change| change.kind == "sudoers" && is_rule(change)))
 }

@@ -102,6 +102,11 @@ pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             mend!("$ gitlab-runner uninstall; $ {}", install),
         );
     }
+    let has_jobs = runners.is_empty() || runners.iter().any(|runner| runner.has_executor("shell"));
+    let account = context.account().filter(|_| has_jobs && context.wants("account"));
+    if let Some((what, repair)) = account.and_then(|account| service.confines(account)) {
+        findings.problem("service-confined", what, repair);
+    }
     if let Some(user) = &service.user {
         if context.facts.account(user)?.is_none() {
             findings.problem(

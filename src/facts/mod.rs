@@ -4,6 +4,7 @@
 //! anything by construction.
 
 pub mod before_rules;
+mod confined;
 mod home;
 mod home_reads;
 mod live;

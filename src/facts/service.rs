@@ -26,6 +26,18 @@ pub const UNIT: &str = "gitlab-runner.service";
 /// Programs whose `run` starts a container. What gitlab-runner is given in there is its own matter.
 const CONTAINERS: [&str; 3] = ["docker", "podman", "nerdctl"];
 
+/// The other settings that are looked at.
+const SETTINGS: [&str; 8] = [
+    "TimeoutStopSec",
+    "KillSignal",
+    "NoNewPrivileges",
+    "PrivateUsers",
+    "ProtectHome",
+    "ProtectSystem",
+    "ReadWritePaths",
+    "BindPaths",
+];
+
 /// What the command line of the service says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Service {
@@ -125,7 +137,7 @@ fn read(text: &str) -> (Service, Vec<String>) {
             Some(("EnvironmentFile", path)) => {
                 unit.environment_files.push(PathBuf::from(path.trim_start_matches('-')));
             }
-            Some((name @ ("TimeoutStopSec" | "KillSignal" | "NoNewPrivileges"), value)) => {
+            Some((name, value)) if SETTINGS.contains(&name) => {
                 unit.settings.insert(name.to_owned(), value.to_owned());
             }
             _ => {}
@@ -148,7 +160,7 @@ impl Service {
         self.variable("DOCKER_HOST", facts)
     }
 
-    /// How long a stop may take, and with which signal it begins: the last value that a file gives it.
+    /// The last value that a file gives another setting.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
     }
@@ -178,12 +190,6 @@ impl Service {
             words.extend(file.text().lines().flat_map(split));
         }
         Ok(words)
-    }
-
-    /// True where nothing that it starts becomes root any more, by sudo or otherwise (systemd.exec(5)).
-    pub fn keeps_from_root(&self) -> bool {
-        let value = self.setting("NoNewPrivileges").unwrap_or_default().to_ascii_lowercase();
-        ["1", "yes", "y", "true", "t", "on"].contains(&value.as_str())
     }
 
     /// The unit with the command that it starts.

@@ -15,7 +15,7 @@ use super::sudo_policy::{Policy, PolicyLine, places};
 use crate::change::Notes;
 use crate::facts::before_rules::barred;
 use crate::facts::machine::Finished;
-use crate::facts::service::UNIT;
+use crate::facts::service::Service;
 use crate::facts::{Account, Supposed};
 use crate::fault::quoted;
 use crate::policy::EFFECT;
@@ -151,11 +151,7 @@ impl Effect<'_> {
                      refuses them",
                     service.unit.display()
                 ),
-                mend!(
-                    "switch it off in the last drop-in: $ mkdir -p {0}; $ printf '[Service]\\nNoNewPrivileges=no\\n' > \
-                     {0}/zz-sudo.conf; $ systemctl daemon-reload; then, when no job runs: $ systemctl restart gitlab-runner",
-                    format!("/etc/systemd/system/{UNIT}.d")
-                ),
+                Service::without("NoNewPrivileges"),
             );
         }
         service.is_some()

@@ -214,6 +214,21 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Put("/home/gitlab-runner/.ssh/config", "UserKnownHostsFile /dev/null\n")],
         "ssh-config-unknown",
     ),
+    problem(
+        "a service without homes",
+        &[Edit(UNIT, "ExecStart", "ProtectHome=yes\nExecStart")],
+        "service-confined",
+    ),
+    problem(
+        "a service that writes nowhere",
+        &[Edit(UNIT, "ExecStart", "ProtectSystem=strict\nExecStart")],
+        "service-confined",
+    ),
+    problem(
+        "a service that has only its own user",
+        &[Edit(UNIT, "ExecStart", "PrivateUsers=true\nExecStart")],
+        "service-confined",
+    ),
     problem("directory of homes shut", &[Mode("/home", 0o700)], "home-shut"),
     problem("host keys in a shut directory", &[Mode("/etc/ssh", 0o700)], "host-keys-shut"),
     problem("host keys for root alone", &[Mode("/etc/ssh/ssh_known_hosts", 0o600)], "known-hosts-mode"),
