@@ -6,13 +6,10 @@
 mod comparison;
 mod diff;
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
 
 use super::context::{Context, Resource};
 use super::gate;
@@ -26,73 +23,26 @@ use crate::repair::Registration;
 use crate::runner_config::{
     self, AUTHORITY, DOCKER, IMAGE, RUNNERS, Runner, SERVICES, USUAL_PATH, is_usual_daemon,
 };
-use crate::text::position::TextError;
 use crate::text::toml_patch::{self, Toml};
-use diff::ConfigDiff;
 
-/// The values that a profile wants, and the file that they were last planned into.
-#[derive(Deserialize)]
-#[serde(from = "ConfigSection")]
-pub(super) struct RunnerConfig {
-    wanted: ConfigSection,
-    /// The planned text, and what was found when it was held against the profile.
-    settled: RefCell<Option<(Content, ConfigDiff)>>,
-}
-
-impl JsonSchema for RunnerConfig {
-    fn schema_name() -> Cow<'static, str> {
-        ConfigSection::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        ConfigSection::json_schema(generator)
-    }
-}
-
-impl From<ConfigSection> for RunnerConfig {
-    fn from(wanted: ConfigSection) -> Self {
-        Self { wanted, settled: RefCell::default() }
-    }
-}
-
-impl RunnerConfig {
-    /// The same for a profile with `[ca]`: each runner of a server of one's own trusts its certificates by name. Where the
-    /// profile names a file itself, that one counts.
-    pub(super) fn with_authority(config: Option<ConfigSection>) -> Self {
-        let mut config = config.unwrap_or_default();
-        config.trusts_authority = !config.names_authority();
-        Self::from(config)
-    }
-}
-
-impl Resource for RunnerConfig {
+impl Resource for ConfigSection {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
-        let config = &self.wanted;
         if context.options.config.is_none() {
             context.target.warn_if_unclear(notes);
         }
         let path = path(context);
         let shown = path.display().to_string();
-        let look = |bytes: &[u8]| match &*self.settled.borrow() {
-            Some((planned, diff)) if planned.peek() == Some(bytes) => Ok(Ok(diff.clone())),
-            _ => Toml::parse(bytes).map(|toml| diff::diff(config, &toml, &context.options.runners, &shown)),
-        };
-        let Some((seen, diff)) = read(context, &path, &look)? else {
-            if config.is_empty() {
+        let Some((seen, toml)) = read(context, &path)? else {
+            if self.is_empty() {
                 return Ok(Vec::new());
             }
-            gate::check(config, context, &|_| false, true, notes)?;
-            config.wait(
-                context,
-                notes,
-                &shown,
-                &format!("{shown} does not exist: no runner is registered yet"),
-                &[],
-            );
+            gate::check(self, context, &|_| false, true, notes)?;
+            let missing = format!("{shown} does not exist: no runner is registered yet");
+            self.wait(context, notes, &shown, &missing, &[]);
             return Ok(Vec::new());
         };
         report_mode(&seen, &shown, notes);
-        let mut diff = diff?;
+        let mut diff = diff::diff(self, &toml, &context.options.runners, &shown)?;
         let after = diff.after.take();
         gate::say_read(std::mem::take(&mut diff.notes.warnings), context, notes)?;
         notes.executors = std::mem::take(&mut diff.executors);
@@ -103,30 +53,28 @@ impl Resource for RunnerConfig {
             notes.examined("concurrent-zero", what, "let `concurrent` be 1, or more");
         }
         gate::check_notations(&at_last.notations, context, &shown, notes)?;
-        if at_last.needs_daemon && config.is_for_docker() {
+        if at_last.needs_daemon && self.is_for_docker() {
             notes.call(DOCKERD);
         }
         let is_on = |key: &str| diff.on.contains(key);
-        let waits = config.is_for_runners() && !diff.is_meant;
-        gate::check(config, context, &is_on, waits || after.is_some(), notes)?;
+        let waits = self.is_for_runners() && !diff.is_meant;
+        gate::check(self, context, &is_on, waits || after.is_some(), notes)?;
         if waits {
-            let executors = config.executors.join(", ");
+            let executors = self.executors.join(", ");
             let missing = if executors.is_empty() {
                 format!("the profile names no executors, and so no runner of {shown}")
             } else {
                 format!("{shown} has no runner with executor {executors}")
             };
-            config.wait(context, notes, &shown, &missing, &diff.without_executor);
+            self.wait(context, notes, &shown, &missing, &diff.without_executor);
         }
         let Some(after) = after else {
             if !waits {
-                let keys = config.keys().join(", ");
+                let keys = self.keys().join(", ");
                 notes.right("config", format!("{shown} has the wanted values of {keys}"));
             }
             return Ok(Vec::new());
         };
-        let planned = Content::ready(after.text.into_bytes());
-        *self.settled.borrow_mut() = Some((planned.clone(), *after.diff));
         let place = Place::System(seen.resolved.clone().unwrap_or(path));
         let meta = seen.meta();
         let mut names: Vec<&str> = Vec::new();
@@ -136,7 +84,7 @@ impl Resource for RunnerConfig {
             }
         }
         let why = format!("not as wanted: {}", names.join(", "));
-        let (before, after) = (Some(seen), Some(planned));
+        let (before, after) = (Some(seen), Some(Content::ready(after.text.into_bytes())));
         let (reader, swap) = (Some(ReadBy::Runner), Swap::Shared);
         let (shown, edits) = (Shown::Values(diff.values), diff.edits);
         let file = FileOp { place, before, after, meta, reader, shown, swap, edits };
@@ -215,7 +163,7 @@ impl ExaminedConfig {
     /// Look at the one that is meant.
     pub fn of(context: &Context<'_>) -> Self {
         let path = path(context);
-        Self { found: read(context, &path, &Toml::parse), path }
+        Self { found: read(context, &path), path }
     }
 
     /// The same, unless it could not be read.
@@ -240,11 +188,7 @@ impl ExaminedConfig {
 }
 
 /// Read the file and what it says; what can't be a configuration is refused.
-fn read<T>(
-    context: &Context<'_>,
-    path: &Path,
-    parse: &dyn Fn(&[u8]) -> Result<T, TextError>,
-) -> Result<Option<(Seen, T)>> {
+fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
     let shown = path.display();
     if !path.is_absolute() {
         return Err(fault(
@@ -263,7 +207,7 @@ fn read<T>(
     // Parsed while it settles, and not a second time after.
     let parsed = RefCell::new(None);
     let whole = |bytes: &[u8]| {
-        let toml = parse(bytes);
+        let toml = Toml::parse(bytes);
         let whole = toml.is_ok() && !bytes.trim_ascii().is_empty();
         *parsed.borrow_mut() = Some(toml);
         whole
@@ -306,7 +250,7 @@ fn read<T>(
             "run again; if it stays empty, restore it or register the runners again",
         ));
     }
-    let toml = parsed.into_inner().unwrap_or_else(|| parse(&seen.bytes)).map_err(|error| {
+    let toml = parsed.into_inner().unwrap_or_else(|| Toml::parse(&seen.bytes)).map_err(|error| {
         fault("config-invalid", format!("{shown}: {error}"), "correct that place by hand, then run again")
     })?;
     Ok(Some((seen, toml)))

@@ -66,7 +66,7 @@ pub const KINDS: &[ResourceKind] = &[
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
     kind::<ca::Ca>("ca", "the authority of one's own GitLab server, where gitlab-runner looks for it"),
     kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
-    kind::<config::RunnerConfig>("config", "values of gitlab-runner's config.toml"),
+    kind::<ConfigSection>("config", "values of gitlab-runner's config.toml"),
     kind::<service::ServiceSection>(
         "service",
         "settings of gitlab-runner's service, in a drop-in of its systemd unit",
@@ -107,7 +107,7 @@ pub fn options(profile: &Profile) -> Result<Options> {
     let registers = profile.section::<register::Registrations>("register")?;
     let registers = registers.map(|all| all.addresses()).unwrap_or_default();
     let ca = profile.section::<ca::Ca>("ca")?.map(ca::Ca::file);
-    let config = profile.section::<settings::ConfigSection>("config")?;
+    let config = profile.section::<ConfigSection>("config")?;
     let trusts_authority = ca.is_some() && !config.is_some_and(|config| config.names_authority());
     let template = template(profile)?;
     Ok(Options { server, template, registers, trusts_authority, ca, servers, ..Options::default() })
@@ -119,8 +119,7 @@ pub fn options(profile: &Profile) -> Result<Options> {
 /// # Errors
 /// When the section is not valid.
 pub fn template(profile: &Profile) -> Result<Option<String>> {
-    let config =
-        profile.section::<settings::ConfigSection>("config")?.filter(settings::ConfigSection::is_for_runners);
+    let config = profile.section::<ConfigSection>("config")?.filter(ConfigSection::is_for_runners);
     Ok(config.map(|config| config::template(&config)))
 }
 
@@ -154,8 +153,9 @@ impl Wanted {
         for kind in KINDS {
             let parsed = match (kind.parse)(profile, kind.name)? {
                 _ if kind.name == "config" && profile.section::<ca::Ca>("ca")?.is_some() => {
-                    let config = profile.section::<settings::ConfigSection>("config")?;
-                    Some(Box::new(config::RunnerConfig::with_authority(config)) as Box<dyn Resource>)
+                    let mut config = profile.section::<ConfigSection>("config")?.unwrap_or_default();
+                    config.trusts_authority = !config.names_authority();
+                    Some(Box::new(config) as Box<dyn Resource>)
                 }
                 parsed => parsed,
             };

@@ -1,7 +1,6 @@
 //! What a `config.toml` has, held against what a profile wants of its runners: pure, bytes in, edits out.
 //!
-//! The new text is held against the profile as well: what it still lacks is known before anything is written, and a file that turns out to have
-//! that text need not be read again.
+//! The new text is held against the profile as well: what it still lacks is known before anything is written.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +16,6 @@ use crate::runner_config::{self, Notation, RefusedValue, Runner};
 use crate::text::toml_patch::{Edit, Patched, Toml};
 
 /// What was found.
-#[derive(Debug, Clone)]
 pub(super) struct ConfigDiff {
     /// The profile is about at least one of the runners.
     pub(super) is_meant: bool,
@@ -46,7 +44,6 @@ pub(super) struct ConfigDiff {
 }
 
 /// The new text, and what will be found in it.
-#[derive(Debug, Clone)]
 pub(super) struct EditedConfig {
     pub(super) text: String,
     pub(super) diff: Box<ConfigDiff>,
