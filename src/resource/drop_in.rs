@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::context::Context;
-use super::root_file::{RefusedFile, RootFile, marked};
+use super::root_file::{RootFile, marked};
 use super::sudo_effect::{Allowed, Effect};
 use super::sudo_policy::Policy;
 use crate::change::{Change, Harm, Note, Notes};
 use crate::facts::{Account, Facts, Supposed, before_rules};
-use crate::fault::{self, Nature, fault, look_and_move};
+use crate::fault::{self, Nature};
 use crate::policy::EFFECT;
 use crate::text::sudo_line::is_comment;
 use crate::text::sudo_rule::{CommandLine, Rule, RunAs};
@@ -55,13 +55,6 @@ impl DropIn {
         policy: Option<&Policy>,
         notes: &mut Notes,
     ) -> Result<Vec<Change>> {
-        let refuse = |refused: RefusedFile<'_>| match refused {
-            RefusedFile::Kind(kind) => {
-                let repair = look_and_move(Path::new(self.path));
-                fault("sudoers-kind", format!("{} is {kind}", self.path), repair)
-            }
-            RefusedFile::Foreign(found) => self.foreign(context, found),
-        };
         let file = RootFile {
             kind: self.kind,
             path: Path::new(self.path),
@@ -70,7 +63,7 @@ impl DropIn {
             directories: 0o750,
             why: [&self.missing, "its rules are not the ones of the profile"],
             meaning: rules,
-            of_sudo: Some(&refuse),
+            of_sudo: true,
         };
         let mut changes = Vec::new();
         let written = match file.plan(context, &mut changes) {
@@ -165,23 +158,6 @@ impl DropIn {
 
     fn text(&self) -> String {
         marked(&(self.rules.join("\n") + "\n"))
-    }
-
-    fn foreign(&self, context: &Context<'_>, found: &str) -> anyhow::Error {
-        let lines = found.lines().take(40);
-        let lines: Vec<String> =
-            lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
-        let shown = lines.join("\n    ");
-        Nature::Foreign.fault(
-            "sudoers-foreign",
-            format!("{} was written by somebody else and says:\n    {shown}", self.path),
-            // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
-            mend!(
-                "compare it with the profile; to replace it: $ {} --adopt --only {}",
-                context.options.command,
-                self.kind
-            ),
-        )
     }
 }
 

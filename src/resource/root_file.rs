@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::Context;
 use crate::change::{Change, Content, FileKind, FileOp, Meta, Op, Owner, Place, ReadBy, Seen};
 use crate::facts::{Facts, MOST_BYTES};
-use crate::fault::{fault, look_and_move};
+use crate::fault::{Nature, fault, look_and_move};
 
 /// The first words of a file of ours.
 pub(super) const MARK: &str = "# Managed by runner-prep";
@@ -28,16 +28,8 @@ pub(super) struct RootFile<'a> {
     pub(super) why: [&'a str; 2],
     /// What of a text counts.
     pub(super) meaning: fn(&str) -> String,
-    /// For a file of sudo's rules: how it is refused.
-    pub(super) of_sudo: Option<&'a dyn Fn(RefusedFile<'_>) -> anyhow::Error>,
-}
-
-/// What is not replaced without a word.
-pub(super) enum RefusedFile<'f> {
-    /// It is no file.
-    Kind(FileKind),
-    /// Somebody else wrote it, and it says this.
-    Foreign(&'f str),
+    /// It has rules of sudo's.
+    pub(super) of_sudo: bool,
 }
 
 /// The text of a file of ours.
@@ -49,7 +41,7 @@ impl<'a> RootFile<'a> {
     /// One that everybody may read, and of which every byte counts.
     pub(super) fn new(kind: &'static str, path: &'a Path, text: Option<String>, why: &'a str) -> Self {
         let (why, meaning) = ([why; 2], str::to_owned);
-        Self { kind, path, text, mode: 0o644, directories: 0o755, why, meaning, of_sudo: None }
+        Self { kind, path, text, mode: 0o644, directories: 0o755, why, meaning, of_sudo: false }
     }
 
     /// Make it what it must be. One that somebody else wrote is refused without `--adopt`. Returns when it changed last.
@@ -63,10 +55,10 @@ impl<'a> RootFile<'a> {
         if !before.as_ref().is_some_and(is_file) {
             if let Some(seen) = facts.entry(path)?.filter(|entry| entry.kind != FileKind::Regular) {
                 let (what, repair) = (format!("{shown} is {}", seen.kind), look_and_move(path));
-                return Err(match (of_sudo, kind) {
-                    (Some(refuse), _) => refuse(RefusedFile::Kind(seen.kind)),
-                    (None, "deploy") => fault("deploy-file-kind", what, repair),
-                    (None, _) => fault("file-kind", what, repair),
+                return Err(match kind {
+                    _ if of_sudo => fault("sudoers-kind", what, repair),
+                    "deploy" => fault("deploy-file-kind", what, repair),
+                    _ => fault("file-kind", what, repair),
                 });
             }
         }
@@ -75,26 +67,23 @@ impl<'a> RootFile<'a> {
         let is_same = found.as_deref().map(meaning) == text.as_deref().map(meaning);
         if let (Some(found), false) = (&found, is_same) {
             let (is_marked, says_nothing) = (found.starts_with(MARK), meaning(found).trim().is_empty());
-            if text.is_none() && !is_marked && (says_nothing || of_sudo.is_none()) {
+            if text.is_none() && !is_marked && (says_nothing || !of_sudo) {
                 return Ok(written);
             }
             // Nothing but comments is nobody's loss.
-            let is_ours = is_marked || says_nothing || (kind == "deploy" && of_sudo.is_none());
+            let is_ours = is_marked || says_nothing || (kind == "deploy" && !of_sudo);
             if !is_ours && !context.options.adopt {
-                return Err(match of_sudo {
-                    Some(refuse) => refuse(RefusedFile::Foreign(found)),
-                    None => fault(
+                let adopt = format!("{} --adopt --only {kind}", context.options.command);
+                return Err(if of_sudo {
+                    foreign_rules(path, found, &adopt)
+                } else {
+                    fault(
                         "file-foreign",
                         format!(
                             "{shown} was written by somebody else, and differs from what the profile wants"
                         ),
-                        mend!(
-                            "look at it: $ cat {}; to replace it: $ {} --adopt --only {}",
-                            shown,
-                            context.options.command,
-                            kind
-                        ),
-                    ),
+                        mend!("look at it: $ cat {}; to replace it: $ {}", shown, adopt),
+                    )
                 });
             }
         }
@@ -103,12 +92,10 @@ impl<'a> RootFile<'a> {
             (None, None) => {}
             (Some(seen), Some(_)) if is_same => {
                 if seen.mode != mode || facts.ids(&Owner::Root)? != Some((seen.uid, seen.gid)) {
-                    let wanted = match of_sudo {
-                        Some(_) => format!("; sudo wants {mode:04o} and root"),
-                        None => format!(" instead of {mode:04o} and root"),
-                    };
+                    let wants = if of_sudo { "; sudo wants" } else { " instead of" };
+                    let (now, uid, gid) = (seen.mode, seen.uid, seen.gid);
                     let why =
-                        format!("it has mode {:04o} and owner {}:{}{wanted}", seen.mode, seen.uid, seen.gid);
+                        format!("it has mode {now:04o} and owner {uid}:{gid}{wants} {mode:04o} and root");
                     changes.push(Change::of(kind, why, Op::Metadata { place, before: seen, after: meta }));
                 }
             }
@@ -117,20 +104,32 @@ impl<'a> RootFile<'a> {
                     plan_directories(facts, kind, directory, directories, changes)?;
                 }
                 let why = match (&before, &text, of_sudo) {
-                    (_, None, Some(_)) => "the profile allows nothing of it",
-                    (_, None, None) => "the profile wants nothing of it",
+                    (_, None, true) => "the profile allows nothing of it",
+                    (_, None, false) => "the profile wants nothing of it",
                     (None, Some(_), _) => missing,
                     (Some(_), Some(_), _) => differs,
                 };
                 let after = text.map(|text| Content::ready(text.into_bytes()));
                 let account = context.target.name.clone();
-                let reader = of_sudo.map(|_| ReadBy::Sudo { account });
+                let reader = of_sudo.then_some(ReadBy::Sudo { account });
                 let file = FileOp { after, reader, ..FileOp::new(place, before, Vec::new(), meta) };
                 changes.push(Change::of(kind, why, file));
             }
         }
         Ok(written)
     }
+}
+
+/// Rules that somebody else wrote; `adopt` replaces them.
+fn foreign_rules(path: &Path, found: &str, adopt: &str) -> anyhow::Error {
+    let lines = found.lines().take(40);
+    let lines: Vec<String> = lines.map(|line| line.chars().filter(|c| !c.is_control()).collect()).collect();
+    Nature::Foreign.fault(
+        "sudoers-foreign",
+        format!("{} was written by somebody else and says:\n    {}", path.display(), lines.join("\n    ")),
+        // Alone: in the home --adopt takes over other things, and gives what is root's there to the account.
+        mend!("compare it with the profile; to replace it: $ {}", adopt),
+    )
 }
 
 /// Make the missing ones of a directory and those above it, root's.
