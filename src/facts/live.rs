@@ -283,11 +283,8 @@ impl Facts<'_> {
     /// What stands in the way: as for any file, or a lock that does not go.
     pub fn check_accounts(&self, confined: bool) -> Result<()> {
         if self.tool("useradd").is_none() {
-            return Err(Nature::Obstacle.fault(
-                "tool-missing",
-                "useradd is not installed",
-                self.install_tool("useradd")?,
-            ));
+            let repair = self.install_tool("useradd")?;
+            return Err(Nature::Obstacle.fault("tool-missing", "useradd is not installed", repair));
         }
         accounts::check(self.root, self.machine, confined)
     }
@@ -354,11 +351,9 @@ impl Facts<'_> {
         })?;
         let asked = Tool::new(&program).args(["-T", "10", "-p", &port.to_string(), "--", host]).run()?;
         if asked.stdout.trim().is_empty() {
-            return Err(Nature::Obstacle.fault(
-                "host-unreachable",
-                format!("{host}, port {port} shows no host key: {}", asked.complaint()),
-                "see whether the server is reached from here, or give its key line in the profile",
-            ));
+            let what = format!("{host}, port {port} shows no host key: {}", asked.complaint());
+            let repair = "see whether the server is reached from here, or give its key line in the profile";
+            return Err(Nature::Obstacle.fault("host-unreachable", what, repair));
         }
         Ok(asked.stdout)
     }

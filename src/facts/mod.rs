@@ -120,9 +120,6 @@ pub fn foreign_owner(account: &Account, path: &Path, uid: u32) -> anyhow::Error 
     } else {
         mend!("see whose it is, and move it away: $ ls -la {}; $ {}", place, aside)
     };
-    Nature::Foreign.fault(
-        "foreign-owner",
-        format!("{} can't be used by {name}: it belongs to uid {uid}, not to {name}", path.display()),
-        repair,
-    )
+    let what = format!("{} can't be used by {name}: it belongs to uid {uid}, not to {name}", path.display());
+    Nature::Foreign.fault("foreign-owner", what, repair)
 }

@@ -33,11 +33,9 @@ fn warn_of_service(context: &Context<'_>, notes: &mut Notes) {
     context.target.warn_if_unclear(notes);
     if let Some(user) = service.user.as_ref().filter(|user| *user != name) {
         let unit = service.unit.display();
-        notes.examined(
-            "service-user",
-            format!("{unit} runs jobs as {user}, and this prepares {name}"),
-            mend!("correct --user in {}, or say here which account is meant: --user {}", unit, user),
-        );
+        let what = format!("{unit} runs jobs as {user}, and this prepares {name}");
+        let repair = mend!("correct --user in {}, or say here which account is meant: --user {}", unit, user);
+        notes.examined("service-user", what, repair);
     }
 }
 
@@ -49,11 +47,9 @@ fn warn_of_usual(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     }
     for usual in USUAL_NAMES {
         if usual != name && context.facts.account(usual)?.is_some() {
-            notes.warn(
-                "account-other",
-                format!("there is an account {usual} already, and this makes another one, {name}"),
-                mend!("leave it at this if jobs are to run as {}; else say: --user {}", name, usual),
-            );
+            let what = format!("there is an account {usual} already, and this makes another one, {name}");
+            let repair = mend!("leave it at this if jobs are to run as {}; else say: --user {}", name, usual);
+            notes.warn("account-other", what, repair);
         }
     }
     Ok(())
@@ -157,11 +153,9 @@ impl Resource for AccountSection {
                     FileKind::Directory => format!("it is there already and belongs to uid {}", seen.uid),
                     kind => format!("it is {kind}"),
                 };
-                return Err(fault(
-                    "home-unusable",
-                    format!("the home directory {home} can't be used for the new account {name}: {what}"),
-                    look_and_move(&context.target.home),
-                ));
+                let message =
+                    format!("the home directory {home} can't be used for the new account {name}: {what}");
+                return Err(fault("home-unusable", message, look_and_move(&context.target.home)));
             }
             check_home_mode(context)?;
             warn_of_usual(context, notes)?;
@@ -201,11 +195,8 @@ impl Resource for AccountSection {
                 continue;
             }
             let members = members.ok_or_else(|| {
-                fault(
-                    "group-missing",
-                    format!("there is no group {group} that {name} could be in"),
-                    mend!("install what brings it, or make it: $ groupadd --system {}", group),
-                )
+                let repair = mend!("install what brings it, or make it: $ groupadd --system {}", group);
+                fault("group-missing", format!("there is no group {group} that {name} could be in"), repair)
             })?;
             if members.contains(name) {
                 notes.right("account", format!("{name} is in the group {group}"));

@@ -191,18 +191,12 @@ impl ExaminedConfig {
 fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
     let shown = path.display();
     if !path.is_absolute() {
-        return Err(fault(
-            "config-path",
-            format!("{shown} is not an absolute path"),
-            "give --config an absolute path",
-        ));
+        let what = format!("{shown} is not an absolute path");
+        return Err(fault("config-path", what, "give --config an absolute path"));
     }
     if let Some(reason) = context.facts.way_of_others(path)? {
-        return Err(fault(
-            "config-untrusted",
-            format!("others than root can put another file in the place of {shown}: {reason}"),
-            close(context.facts, path.parent().unwrap_or(path))?,
-        ));
+        let what = format!("others than root can put another file in the place of {shown}: {reason}");
+        return Err(fault("config-untrusted", what, close(context.facts, path.parent().unwrap_or(path))?));
     }
     // Parsed while it settles, and not a second time after.
     let parsed = RefCell::new(None);
@@ -226,11 +220,8 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
         };
     };
     if seen.kind != FileKind::Regular {
-        return Err(fault(
-            "config-kind",
-            format!("{shown} is {}, not a regular file", seen.kind),
-            look_and_move(path),
-        ));
+        let what = format!("{shown} is {}, not a regular file", seen.kind);
+        return Err(fault("config-kind", what, look_and_move(path)));
     }
     if seen.links != 1 {
         return Err(fault(
@@ -244,11 +235,9 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
         ));
     }
     if seen.bytes.trim_ascii().is_empty() {
-        return Err(fault(
-            "config-empty",
-            format!("{shown} is empty: gitlab-runner may be writing it, or lost it"),
-            "run again; if it stays empty, restore it or register the runners again",
-        ));
+        let what = format!("{shown} is empty: gitlab-runner may be writing it, or lost it");
+        let repair = "run again; if it stays empty, restore it or register the runners again";
+        return Err(fault("config-empty", what, repair));
     }
     let toml = parsed.into_inner().unwrap_or_else(|| Toml::parse(&seen.bytes)).map_err(|error| {
         fault("config-invalid", format!("{shown}: {error}"), "correct that place by hand, then run again")
@@ -259,11 +248,8 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
 /// Who can read it.
 fn report_mode(seen: &Seen, shown: &str, notes: &mut Notes) {
     if seen.mode & 0o077 != 0 {
-        notes.examined(
-            "config-mode",
-            format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            mend!("$ chmod 0600 {}", quoted(shown)),
-        );
+        let what = format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode);
+        notes.examined("config-mode", what, mend!("$ chmod 0600 {}", quoted(shown)));
     }
 }
 

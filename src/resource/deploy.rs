@@ -63,11 +63,9 @@ impl Resource for Deployments {
         }
         let distrusted = rsync.as_deref().map(|path| facts.distrust(path)).transpose()?.flatten();
         if let (Some(path), Some(reason)) = (rsync, distrusted) {
-            return Err(fault(
-                "command-untrusted",
-                format!("{} can be changed by others than root: {reason}", path.display()),
-                Repair::from("unless somebody has changed it already: ") + close(facts, &path)?,
-            ));
+            let what = format!("{} can be changed by others than root: {reason}", path.display());
+            let repair = Repair::from("unless somebody has changed it already: ") + close(facts, &path)?;
+            return Err(fault("command-untrusted", what, repair));
         }
         has_sudo(facts, notes)?;
         let policy = Policy::read(context, DEPLOYMENTS, notes)?;
@@ -114,11 +112,8 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     let shown = path.display();
     let owner = &deployment.owner;
     if owner.user == context.target.name {
-        return Err(fault(
-            "deploy-owner",
-            format!("{} itself is to own {shown}: jobs can write there without help", owner.user),
-            "leave the deployment out, or give it another owner",
-        ));
+        let what = format!("{} itself is to own {shown}: jobs can write there without help", owner.user);
+        return Err(fault("deploy-owner", what, "leave the deployment out, or give it another owner"));
     }
     let (uid, gid) = owner_ids(facts, deployment)?;
     // A receiver that works where the account can exchange what it just looked at is what all this is against.
@@ -131,21 +126,15 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
             (owner.is_root() && gid != 0).then_some((why, "name another account than root in owner"))
         };
         if let Some((why, other)) = refused {
-            return Err(fault(
-                "deploy-group",
-                format!("chmod lets the group {} write to {shown}, and {why}", owner.group),
-                mend!("leave `w` out for the group, or {}", other),
-            ));
+            let what = format!("chmod lets the group {} write to {shown}, and {why}", owner.group);
+            return Err(fault("deploy-group", what, mend!("leave `w` out for the group, or {}", other)));
         }
     }
     let seen = facts.file(path, MOST_BYTES)?;
     if let Some(seen) = &seen {
         if seen.kind != FileKind::Directory {
-            return Err(fault(
-                "deploy-target",
-                format!("the target {shown} is {}", seen.kind),
-                look_and_move(path),
-            ));
+            let what = format!("the target {shown} is {}", seen.kind);
+            return Err(fault("deploy-target", what, look_and_move(path)));
         }
         let root = facts.ids(&Owner::Root)?.map(|(uid, _)| uid);
         let is_owned = seen.uid == uid || (owner.is_root() && Some(seen.uid) == root);
@@ -165,11 +154,8 @@ fn plan_target(context: &Context<'_>, deployment: &Deployment, changes: &mut Vec
     for place in [Some(path), resolved.as_deref()].into_iter().flatten() {
         let place = if owner.is_root() { place } else { place.parent().unwrap_or(place) };
         if let Some(reason) = facts.distrust(place)? {
-            return Err(fault(
-                "deploy-target",
-                format!("the target {shown} can be exchanged by others than root: {reason}"),
-                close(facts, place)?,
-            ));
+            let what = format!("the target {shown} can be exchanged by others than root: {reason}");
+            return Err(fault("deploy-target", what, close(facts, place)?));
         }
     }
     if let Some(why) = resolved.as_deref().and_then(refuse_place) {
@@ -210,11 +196,8 @@ fn owner_ids(facts: &Facts<'_>, deployment: &Deployment) -> Result<(u32, u32)> {
         ));
     };
     if uid == 0 && !owner.is_root() {
-        return Err(fault(
-            "deploy-owner",
-            format!("the account {} is root by another name", owner.user),
-            "write root, or name an account that is not root's",
-        ));
+        let what = format!("the account {} is root by another name", owner.user);
+        return Err(fault("deploy-owner", what, "write root, or name an account that is not root's"));
     }
     Ok((uid, gid))
 }

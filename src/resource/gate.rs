@@ -48,11 +48,9 @@ pub(super) fn check(
     let is_on = |key: &str| wanted(config, key).unwrap_or_else(|| is_on(key));
     for Gated { section, key, since, until, setting } in gated {
         if let Some(until) = until.filter(|until| version >= *until) {
-            notes.harm(
-                "config-key-removed",
-                format!("gitlab-runner {version} ignores `{key}`, which went with {until}: it has no effect"),
-                mend!("take `{}` out of the profile", key),
-            );
+            let message =
+                format!("gitlab-runner {version} ignores `{key}`, which went with {until}: it has no effect");
+            notes.harm("config-key-removed", message, mend!("take `{}` out of the profile", key));
         }
         let Some(since) = since.filter(|since| version < *since) else { continue };
         let opens = match key {
@@ -72,11 +70,9 @@ pub(super) fn check(
                     + update(since)?,
             ));
         }
-        notes.harm(
-            "config-key-too-new",
-            format!("gitlab-runner {version} ignores `{key}`, which came with {since}: it has no effect"),
-            update(since)?,
-        );
+        let what =
+            format!("gitlab-runner {version} ignores `{key}`, which came with {since}: it has no effect");
+        notes.harm("config-key-too-new", what, update(since)?);
     }
     Ok(())
 }

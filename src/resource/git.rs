@@ -153,11 +153,8 @@ impl Resource for Git {
         let Some(after) = after else { return Ok(opened(context, place, before, meta)) };
         let names: Vec<String> = missing.iter().map(|(key, _)| format!("user.{key}")).collect();
         if let Some((_, email)) = missing.iter().find(|(key, _)| *key == "email" && self.email.is_none()) {
-            notes.warn(
-                "git-email-default",
-                format!("jobs commit as {email}, made of the account and the host's name"),
-                "give git.email in a profile for another address",
-            );
+            let message = format!("jobs commit as {email}, made of the account and the host's name");
+            notes.warn("git-email-default", message, "give git.email in a profile for another address");
         }
         let why = if (0..3).any(perhaps) {
             format!(
@@ -231,11 +228,8 @@ fn own_files(context: &Context<'_>) -> Result<Vec<Option<Seen>>> {
 fn odd(context: &Context<'_>, name: &str, seen: &Seen) -> anyhow::Error {
     let path = context.target.home.join(name);
     let oddity = if seen.resolved.is_some() { FileKind::Link.to_string() } else { seen.oddity() };
-    fault(
-        "git-config-kind",
-        format!("{} is {oddity}: it is not followed or replaced", path.display()),
-        look_and_move_aside(&context.target.name, &path),
-    )
+    let what = format!("{} is {oddity}: it is not followed or replaced", path.display());
+    fault("git-config-kind", what, look_and_move_aside(&context.target.name, &path))
 }
 
 /// The command that gives a key another value: in the account's file that has it, else in the one that is read last.

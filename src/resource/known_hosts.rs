@@ -339,11 +339,8 @@ impl Host {
             return Ok(self.entries(known));
         }
         if !context.options.scan_host_keys {
-            notes.wait(
-                "host-key-unscanned",
-                format!("the key {wanted} of {name} is not known yet, and the network is not asked"),
-                mend!("$ {} --scan-host-keys", context.options.command),
-            );
+            let what = format!("the key {wanted} of {name} is not known yet, and the network is not asked");
+            notes.wait("host-key-unscanned", what, mend!("$ {} --scan-host-keys", context.options.command));
             return Ok(Vec::new());
         }
         let scanned = context.facts.scan_host_keys(name.host(), name.port())?;
@@ -352,11 +349,9 @@ impl Host {
         let keys = fits(scanned);
         if keys.is_empty() {
             let found = if found.is_empty() { "no key".to_owned() } else { found.join(", ") };
-            return Err(fault(
-                "host-key-differs",
-                format!("{name} does not show the key {wanted} but {found}"),
-                "a wrong fingerprint in the profile, or an attack: ask the server's administrator",
-            ));
+            let what = format!("{name} does not show the key {wanted} but {found}");
+            let repair = "a wrong fingerprint in the profile, or an attack: ask the server's administrator";
+            return Err(fault("host-key-differs", what, repair));
         }
         Ok(self.entries(keys))
     }

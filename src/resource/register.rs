@@ -186,11 +186,9 @@ impl Resource for Registrations {
             }
             let Some(program) = facts.tool("gitlab-runner") else {
                 notes.lacks.push("gitlab-runner".to_owned());
-                notes.wait(
-                    "runner-not-registered",
-                    format!("the runner {name} of {url} is registered by gitlab-runner, which is missing"),
-                    mend!("after that: $ {}", context.options.command),
-                );
+                let what =
+                    format!("the runner {name} of {url} is registered by gitlab-runner, which is missing");
+                notes.wait("runner-not-registered", what, mend!("after that: $ {}", context.options.command));
                 continue;
             };
             let token = wanted.token(facts)?;

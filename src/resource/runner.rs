@@ -46,18 +46,13 @@ pub(super) fn select<'r, 'a>(
                 let all = if all.is_empty() { "none".to_owned() } else { all };
                 let near = suggest(name, &known);
                 let near = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-                return Err(fault(
-                    "runner-unknown",
-                    format!("{shown} has no runner with the name or id {name:?}{near}"),
-                    mend!("its runners are: {}", all),
-                ));
+                let what = format!("{shown} has no runner with the name or id {name:?}{near}");
+                return Err(fault("runner-unknown", what, mend!("its runners are: {}", all)));
             }
             _ => {
-                return Err(fault(
-                    "runner-ambiguous",
-                    format!("{shown} has {} runners with the name or id {name:?}", found.len()),
-                    "name the one that is meant by its id, or give the runners different names",
-                ));
+                let what = format!("{shown} has {} runners with the name or id {name:?}", found.len());
+                let repair = "name the one that is meant by its id, or give the runners different names";
+                return Err(fault("runner-ambiguous", what, repair));
             }
         }
     }
@@ -153,11 +148,9 @@ pub(super) fn refuse_clash(
     if let Some((socket, is_of_user)) = asked.iter().find_map(asked_socket) {
         let who =
             if is_of_user { "has the rights of the user whose daemon it is" } else { "is root on the host" };
-        notes.warn(
-            "root-equivalent-socket",
-            format!("a job that reaches {socket} {who} (docker run -v /:/host)"),
-            "keep such a runner for jobs that you would let administer the host",
-        );
+        let what = format!("a job that reaches {socket} {who} (docker run -v /:/host)");
+        let repair = "keep such a runner for jobs that you would let administer the host";
+        notes.warn("root-equivalent-socket", what, repair);
     }
     if config.wants("privileged", true)
         && !config.names("services_privileged")
@@ -340,10 +333,8 @@ pub(super) fn warn_of_extra(runner: &Runner<'_>, key: &str, config: &ConfigSecti
     let is_extra = |element: &&str| !wanted.iter().any(|wanted| wanted == element) && !is_hole(element);
     let extra: Vec<&str> = runner.docker_strings(key).into_iter().filter(is_extra).collect();
     if !extra.is_empty() {
-        notes.warn(
-            "allow-list-wider",
-            format!("{key} also allows {}, which the profile does not ask for", extra.join(", ")),
-            mend!("take those elements out of {} by hand if nobody needs them", key),
-        );
+        let what = format!("{key} also allows {}, which the profile does not ask for", extra.join(", "));
+        let repair = mend!("take those elements out of {} by hand if nobody needs them", key);
+        notes.warn("allow-list-wider", what, repair);
     }
 }

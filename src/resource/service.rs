@@ -208,20 +208,15 @@ impl ServiceSection {
         let UnitState { needs_reload, pid } = match facts.unit_asked() {
             Ok(state) => state,
             Err(error) => {
-                notes.warn(
-                    "service-unknown",
-                    format!("whether systemd has read the files of {UNIT} can't be seen: {error:#}"),
-                    mend!("look yourself: $ systemctl show {} --property=NeedDaemonReload", UNIT),
-                );
+                let what = format!("whether systemd has read the files of {UNIT} can't be seen: {error:#}");
+                let repair = mend!("look yourself: $ systemctl show {} --property=NeedDaemonReload", UNIT);
+                notes.warn("service-unknown", what, repair);
                 return Ok(());
             }
         };
         if needs_reload {
-            notes.wait(
-                "service-reload",
-                format!("systemd has not read the files of {UNIT} since they were changed"),
-                "$ systemctl daemon-reload",
-            );
+            let what = format!("systemd has not read the files of {UNIT} since they were changed");
+            notes.wait("service-reload", what, "$ systemctl daemon-reload");
         }
         let missing = self.lacking(facts, pid)?;
         if let (Some(pid), false) = (pid, missing.is_empty()) {

@@ -210,12 +210,8 @@ fn tell(changes: &[Change], is_needed: bool, key: &Place, asked: bool, notes: &m
         [only] if !is_needed => {
             let is_mode = matches!(only.op, Op::Metadata { .. });
             let code = if is_mode { "ssh-key-mode" } else { "ssh-key-differs" };
-            notes.means(
-                "ssh_key",
-                code,
-                format!("{}: {}; jobs do without it", only.id, only.why),
-                Harm::None,
-            );
+            let what = format!("{}: {}; jobs do without it", only.id, only.why);
+            notes.means("ssh_key", code, what, Harm::None);
         }
         _ => {}
     }
@@ -312,18 +308,13 @@ fn warn(
         notes.warn("ssh-key-passed-over", format!("{error:#}; jobs do without it"), fault::repair(error));
     }
     for name in encrypted {
-        notes.warn(
-            "ssh-key-encrypted",
-            format!("the key {} has a passphrase: no job can use it", target.place(name)),
-            "jobs use the other key; move this one away if nobody needs it",
-        );
+        let what = format!("the key {} has a passphrase: no job can use it", target.place(name));
+        let repair = "jobs use the other key; move this one away if nobody needs it";
+        notes.warn("ssh-key-encrypted", what, repair);
     }
     for error in broken {
-        notes.warn(
-            "ssh-key-passed-over",
-            format!("{error:#}; ssh goes on to the next key"),
-            fault::repair(error),
-        );
+        let what = format!("{error:#}; ssh goes on to the next key");
+        notes.warn("ssh-key-passed-over", what, fault::repair(error));
     }
     if !others.is_empty() {
         let names: Vec<String> = others.iter().map(|other| target.place(&other.name).to_string()).collect();

@@ -94,11 +94,8 @@ impl Policy {
         let facts = context.facts;
         let mains = mains(facts)?;
         let Some((main, file)) = mains.first().filter(|(main, _)| *main != Path::new(RUST_SUDOERS)) else {
-            return Err(fault(
-                "sudo-missing",
-                format!("{} does not exist: sudo is not installed", SUDOERS[0]),
-                programs::install(facts, &["sudo"])?,
-            ));
+            let what = format!("{} does not exist: sudo is not installed", SUDOERS[0]);
+            return Err(fault("sudo-missing", what, programs::install(facts, &["sudo"])?));
         };
         wait_for_main(main, file, facts, notes)?;
         let read = |(main, file): &(&Path, Seen)| {
@@ -154,19 +151,13 @@ impl Policy {
                 return Err(fault("sudoers-directory", format!("{DIRECTORY} is {kind}"), repair));
             }
             None => {
-                return Err(fault(
-                    "sudoers-directory",
-                    format!("{DIRECTORY} does not exist"),
-                    mend!("make it: $ {}", make),
-                ));
+                let what = format!("{DIRECTORY} does not exist");
+                return Err(fault("sudoers-directory", what, mend!("make it: $ {}", make)));
             }
         }
         if let Some(reason) = distrust?.flatten() {
-            return Err(fault(
-                "sudoers-directory",
-                format!("sudo ignores {DIRECTORY} or others can write there: {reason}"),
-                close(facts, Path::new(DIRECTORY))?,
-            ));
+            let what = format!("sudo ignores {DIRECTORY} or others can write there: {reason}");
+            return Err(fault("sudoers-directory", what, close(facts, Path::new(DIRECTORY))?));
         }
         Ok(found)
     }

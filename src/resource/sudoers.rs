@@ -79,11 +79,9 @@ impl Resource for Sudoers {
             let name = run_as.as_str();
             check_run_as(context, name, notes)?;
             if commands.is_empty() {
-                return Err(fault(
-                    "sudo-rule-empty",
-                    format!("the sudo rule for {name} has no commands"),
-                    "name at least one program in its commands, or take the rule out",
-                ));
+                let what = format!("the sudo rule for {name} has no commands");
+                let repair = "name at least one program in its commands, or take the rule out";
+                return Err(fault("sudo-rule-empty", what, repair));
             }
             for command in commands.iter().filter(|command| command.arguments().len() > 1) {
                 warn_of_merging(command, name, notes);
@@ -122,11 +120,8 @@ impl Resource for Sudoers {
 /// The account must be there and must not be root by any name.
 fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<()> {
     let account = context.facts.account(name)?.ok_or_else(|| {
-        fault(
-            "run-as-missing",
-            format!("there is no account {name} for a sudo rule to run as"),
-            mend!("make it: $ useradd --system --user-group --shell /usr/sbin/nologin {}", name),
-        )
+        let repair = mend!("make it: $ useradd --system --user-group --shell /usr/sbin/nologin {}", name);
+        fault("run-as-missing", format!("there is no account {name} for a sudo rule to run as"), repair)
     })?;
     if account.uid == 0 {
         return Err(fault(
@@ -136,11 +131,8 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
         ));
     }
     if name == context.target.name {
-        return Err(fault(
-            "run-as-itself",
-            format!("{name} needs no sudo rule to run as {name}"),
-            "name the account that owns the target of the deployment",
-        ));
+        let what = format!("{name} needs no sudo rule to run as {name}");
+        return Err(fault("run-as-itself", what, "name the account that owns the target of the deployment"));
     }
     // The rule lets jobs choose the group of that name, too.
     if let Some(gid) = context.facts.group_id(name)?.filter(|gid| *gid != account.gid) {
@@ -199,11 +191,8 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool
         if programs::is_known(&name) {
             return Ok(false);
         }
-        return Err(fault(
-            "command-missing",
-            format!("the command {shown} does not exist"),
-            "correct it in sudoers.commands of the profile, or install the program that it means",
-        ));
+        let repair = "correct it in sudoers.commands of the profile, or install the program that it means";
+        return Err(fault("command-missing", format!("the command {shown} does not exist"), repair));
     };
     if seen.kind != FileKind::Regular || seen.mode & 0o111 == 0 {
         return Err(fault(
@@ -248,11 +237,9 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool
         }
         return Err(shadowed(path, &candidate));
     }
-    Err(fault(
-        "command-not-in-secure-path",
-        format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path"),
-        mend!("secure_path is {}; name a program that lies there", secure_path),
-    ))
+    let what = format!("`sudo {name}` does not find {shown}: it is in no directory of secure_path");
+    let repair = mend!("secure_path is {}; name a program that lies there", secure_path);
+    Err(fault("command-not-in-secure-path", what, repair))
 }
 
 fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {

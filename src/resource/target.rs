@@ -59,11 +59,9 @@ impl Target {
         for name in &candidates {
             if let Some(account) = facts.account(name)? {
                 if account.uid == 0 {
-                    return Err(Nature::NoAccount.fault(
-                        "account-is-root",
-                        format!("the account {name} has uid 0: jobs would be root"),
-                        "name another account with --user, or correct --user in the service's unit",
-                    ));
+                    let what = format!("the account {name} has uid 0: jobs would be root");
+                    let repair = "name another account with --user, or correct --user in the service's unit";
+                    return Err(Nature::NoAccount.fault("account-is-root", what, repair));
                 }
                 return Ok(Self {
                     name: name.clone(),

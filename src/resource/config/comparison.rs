@@ -81,11 +81,8 @@ impl ConfigComparison<'_> {
     fn wrong_shape(&self, runner: Option<&Runner<'_>>, item: &Item, keys: &str, want: &str) -> anyhow::Error {
         let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
         let (at, is) = (runner_config::place(self.toml, item), runner_config::kind(item));
-        fault(
-            "config-shape",
-            format!("{}: {at}{title}`{keys}` is {is}, not {want}", self.file),
-            mend!("let `{}` be {}, then run again", keys, want),
-        )
+        let what = format!("{}: {at}{title}`{keys}` is {is}, not {want}", self.file);
+        fault("config-shape", what, mend!("let `{}` be {}, then run again", keys, want))
     }
 
     /// Hold one value against the file.

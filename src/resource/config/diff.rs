@@ -90,11 +90,8 @@ pub(super) fn diff(config: &ConfigSection, toml: &Toml, names: &[String], shown:
     let (mut diff, edits) = look(toml)?;
     if !edits.is_empty() {
         let (Patched { text, .. }, new) = toml.patch_and_read(&edits).map_err(|error| {
-            fault(
-                "config-shape",
-                format!("{shown}: {error}"),
-                "write that part as a plain table, then run again",
-            )
+            let what = format!("{shown}: {error}");
+            fault("config-shape", what, "write that part as a plain table, then run again")
         })?;
         diff.edits = RecordedEdits::of(&diff.values, toml).and_then(|edits| serde_json::to_vec(&edits).ok());
         diff.after = Some(EditedConfig { text, diff: Box::new(look(new.as_ref().unwrap_or(toml))?.0) });

@@ -315,11 +315,9 @@ pub(super) fn is_shut(context: &Context<'_>, seen: &Seen) -> bool {
 /// git gives up where it may not read one of its files.
 fn readable(context: &Context<'_>, path: &Path) -> Result<()> {
     let Some(shut) = shut(context, path)? else { return Ok(()) };
-    Err(fault(
-        "git-config-shut",
-        format!("{} can't be read by {}: git gives up in every job", path.display(), context.target.name),
-        context.opening(&shut, context.command_at("chmod a+rX", &shut)),
-    ))
+    let what =
+        format!("{} can't be read by {}: git gives up in every job", path.display(), context.target.name);
+    Err(fault("git-config-shut", what, context.opening(&shut, context.command_at("chmod a+rX", &shut))))
 }
 
 fn shut(context: &Context<'_>, path: &Path) -> Result<Option<PathBuf>> {
@@ -328,11 +326,8 @@ fn shut(context: &Context<'_>, path: &Path) -> Result<Option<PathBuf>> {
 }
 
 fn no_value(context: &Context<'_>, path: &Path, line: usize, key: &str) -> anyhow::Error {
-    fault(
-        "git-config-invalid",
-        format!("{}: line {line}: {key} has no value, which git takes for an error", path.display()),
-        run(context.command_at(&format!("sed -i '{line}s/^/#/'"), path)),
-    )
+    let what = format!("{}: line {line}: {key} has no value, which git takes for an error", path.display());
+    fault("git-config-invalid", what, run(context.command_at(&format!("sed -i '{line}s/^/#/'"), path)))
 }
 
 /// The error where git can't read one of its files with these bytes.

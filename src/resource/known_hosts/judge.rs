@@ -88,11 +88,8 @@ impl JudgedFile<'_> {
             let settings = match self.context.target.ssh(facts, host)? {
                 Client::Does(settings) => settings,
                 Client::Refuses(why) => {
-                    notes.wait(
-                        "ssh-config-refused",
-                        format!("ssh of {} does nothing, it ends with: {why}", account.name),
-                        self.correct(&why, &command),
-                    );
+                    let message = format!("ssh of {} does nothing, it ends with: {why}", account.name);
+                    notes.wait("ssh-config-refused", message, self.correct(&why, &command));
                     all_known = false;
                     continue;
                 }
@@ -332,11 +329,9 @@ impl JudgedFile<'_> {
                     settings.files.iter().flatten().map(|file| file.display().to_string()).collect();
                 let read = if files.is_empty() { "no file".to_owned() } else { files.join(", ") };
                 let keyword = self.keyword();
-                notes.wait(
-                    "host-keys-not-read",
-                    format!("ssh of {account} reads host keys from {read} and not from {place} ({keyword})"),
-                    self.context.first_line(&self.reading(settings)),
-                );
+                let what =
+                    format!("ssh of {account} reads host keys from {read} and not from {place} ({keyword})");
+                notes.wait("host-keys-not-read", what, self.context.first_line(&self.reading(settings)));
             }
         }
     }

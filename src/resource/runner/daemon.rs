@@ -190,11 +190,8 @@ impl Case<'_> {
             ),
             _ => return,
         };
-        notes.harm(
-            "docker-tls-wrong",
-            format!("{what}. Jobs that do not set it themselves can't connect"),
-            repair,
-        );
+        let message = format!("{what}. Jobs that do not set it themselves can't connect");
+        notes.harm("docker-tls-wrong", message, repair);
     }
 
     /// True for a daemon that is neither this profile's nor a place at which none is.

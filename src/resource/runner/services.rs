@@ -34,11 +34,9 @@ pub(super) fn warn_of_other_daemon(
                 (false, true) => "it has TLS, and does not serve port 2375 that jobs ask for",
                 (false, false) => "its certificates are where jobs do not find them",
             };
-            notes.harm(
-                "dind-service-tls",
-                format!("{at} has another DOCKER_TLS_CERTDIR than the profile: {harm}"),
-                mend!("take DOCKER_TLS_CERTDIR out of `environment` of {}", at),
-            );
+            let message = format!("{at} has another DOCKER_TLS_CERTDIR than the profile: {harm}");
+            let repair = mend!("take DOCKER_TLS_CERTDIR out of `environment` of {}", at);
+            notes.harm("dind-service-tls", message, repair);
         }
         let command = service.strings("command");
         let has_entry = !service.strings("entrypoint").is_empty();

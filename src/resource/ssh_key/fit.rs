@@ -40,11 +40,8 @@ pub(super) fn both_aside(account: &str, path: &Path, has_public: bool) -> Repair
 pub(super) fn check_regular(seen: &Seen, account: &str, path: &Path) -> Result<()> {
     let shown = path.display();
     if seen.kind != FileKind::Regular {
-        return Err(fault(
-            "ssh-key-kind",
-            format!("{shown} is {}: it is not followed or replaced", seen.kind),
-            look_and_move_aside(account, path),
-        ));
+        let what = format!("{shown} is {}: it is not followed or replaced", seen.kind);
+        return Err(fault("ssh-key-kind", what, look_and_move_aside(account, path)));
     }
     if seen.links != 1 {
         return Err(fault(

@@ -94,11 +94,8 @@ pub(super) fn observe(
     let path = account.home.join(SSH);
     if let Some(directory) = &directory {
         if directory.kind != FileKind::Directory {
-            return Err(fault(
-                "ssh-directory",
-                format!("{} is {}: it is not followed or replaced", path.display(), directory.kind),
-                look_and_move_aside(&account.name, &path),
-            ));
+            let what = format!("{} is {}: it is not followed or replaced", path.display(), directory.kind);
+            return Err(fault("ssh-directory", what, look_and_move_aside(&account.name, &path)));
         }
         let given = adopt || (directory.uid == 0 && facts.keeps_nothing_back(account, SSH)?);
         check_owner(directory, account, &path, given)?;

@@ -165,32 +165,21 @@ impl Tried {
         let left_out =
             used.map(|used| used.line.key().kind()).filter(|kind| !is_taken(&self.algorithms, kind));
         if let Some(why) = self.unknown {
-            notes.warn(
-                "ssh-config-unknown",
-                format!("which keys ssh of {account} offers is not known: {why}"),
-                see,
-            );
+            let what = format!("which keys ssh of {account} offers is not known: {why}");
+            notes.warn("ssh-config-unknown", what, see);
         } else if let Some((keyword, usual)) = self.refuses {
-            notes.wait(
-                "ssh-key-unused",
-                format!("ssh of {account} uses no key ({keyword})"),
-                context.first_line(&format!("{keyword} {usual}")),
-            );
+            let what = format!("ssh of {account} uses no key ({keyword})");
+            notes.wait("ssh-key-unused", what, context.first_line(&format!("{keyword} {usual}")));
         } else if let Some(kind) = left_out {
             let usual = if kind == "ssh-rsa" { "rsa-sha2-512,rsa-sha2-256" } else { kind };
-            notes.wait(
-                "ssh-key-unused",
-                format!("ssh of {account} uses no {kind} key (PubkeyAcceptedAlgorithms)"),
-                context.first_line(&format!("PubkeyAcceptedAlgorithms +{usual}")),
-            );
+            let what = format!("ssh of {account} uses no {kind} key (PubkeyAcceptedAlgorithms)");
+            let repair = context.first_line(&format!("PubkeyAcceptedAlgorithms +{usual}"));
+            notes.wait("ssh-key-unused", what, repair);
         } else if self.is_named && used.is_some() {
             notes.warn("ssh-key-configured", format!("the configuration of ssh names the key: {named}"), see);
         } else if self.has_others() {
-            notes.warn(
-                "ssh-key-configured",
-                format!("the configuration of ssh names keys that are not looked at here: {named}"),
-                see,
-            );
+            let what = format!("the configuration of ssh names keys that are not looked at here: {named}");
+            notes.warn("ssh-key-configured", what, see);
         } else if used.is_none() && !self.wants(made) {
             // With the public half alone only an agent could sign.
             let halves = self.names.iter().filter_map(|name| name.strip_suffix(".pub"));

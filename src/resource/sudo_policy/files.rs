@@ -48,11 +48,8 @@ pub(super) fn not_included(main: &Path) -> anyhow::Error {
             include_it(main),
         );
     }
-    fault(
-        "sudoers-not-included",
-        format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display()),
-        include_it(main),
-    )
+    let what = format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display());
+    fault("sudoers-not-included", what, include_it(main))
 }
 
 pub(super) fn include_it(main: &Path) -> Repair {
