@@ -112,14 +112,12 @@ fn check_home(context: &Context<'_>, account: &Account, notes: &mut Notes) -> Re
         return Ok(());
     }
     let (name, home) = (&account.name, account.home.display());
-    notes.examined(
-        "builds-unusable",
-        format!(
-            "{name} can't make {home}/builds, where jobs of the shell executor check out unless their runner has another \
-             `builds_dir`: the home has mode {mode:04o}"
-        ),
-        mend!("let it write in its home: $ sudo -u {} chmod u+rwx {}", name, quoted(&account.home)),
+    let what = format!(
+        "{name} can't make {home}/builds, where jobs of the shell executor check out unless their runner has another \
+         `builds_dir`: the home has mode {mode:04o}"
     );
+    let repair = mend!("let it write in its home: $ sudo -u {} chmod u+rwx {}", name, quoted(&account.home));
+    notes.examined("builds-unusable", what, repair);
     Ok(())
 }
 

@@ -224,15 +224,13 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
         return Err(fault("config-kind", what, look_and_move(path)));
     }
     if seen.links != 1 {
-        return Err(fault(
-            "config-links",
-            format!("{shown} has {} names (hard links): replacing it would part them", seen.links),
-            mend!(
-                "see the other names: $ find / -xdev -samefile {0}; then give it a file of its own: $ cp -p {0} \
-                 {0}.new && mv -T {0}.new {0}",
-                quoted(path)
-            ),
-        ));
+        let what = format!("{shown} has {} names (hard links): replacing it would part them", seen.links);
+        let repair = mend!(
+            "see the other names: $ find / -xdev -samefile {0}; then give it a file of its own: $ cp -p {0} \
+             {0}.new && mv -T {0}.new {0}",
+            quoted(path)
+        );
+        return Err(fault("config-links", what, repair));
     }
     if seen.bytes.trim_ascii().is_empty() {
         let what = format!("{shown} is empty: gitlab-runner may be writing it, or lost it");

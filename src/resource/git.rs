@@ -177,14 +177,12 @@ impl Git {
         let Some(Email(wanted)) = &self.email else { return };
         let found = email.value.as_ref().filter(|found| found.value.as_ref() != Some(wanted));
         if let Some(found) = found.filter(|_| email.is_sure) {
-            notes.warn(
-                "git-identity-kept",
-                format!(
-                    "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
-                     profile"
-                ),
-                Repair::from("for that address: ") + given(context, found, wanted),
+            let what = format!(
+                "user.email has a value already, which stays: jobs do not commit as {wanted}, the git.email of the \
+                 profile"
             );
+            let repair = Repair::from("for that address: ") + given(context, found, wanted);
+            notes.warn("git-identity-kept", what, repair);
         }
     }
 }

@@ -308,14 +308,11 @@ impl Host {
                     context.facts.given_file(path, MOST_BYTES)?.filter(|file| file.kind == FileKind::Regular);
                 let keys = file.map(|file| known_hosts::keys_of(&file.bytes, name)).unwrap_or_default();
                 if keys.is_empty() {
-                    return Err(fault(
-                        "host-key-missing",
-                        format!("{shown} has no key of {name}"),
-                        mend!(
-                            "put the server's key lines there, or name another file in known_hosts.hosts: {}",
-                            shown
-                        ),
-                    ));
+                    let repair = mend!(
+                        "put the server's key lines there, or name another file in known_hosts.hosts: {}",
+                        shown
+                    );
+                    return Err(fault("host-key-missing", format!("{shown} has no key of {name}"), repair));
                 }
                 Ok(self.entries(keys))
             }

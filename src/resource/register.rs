@@ -196,18 +196,16 @@ impl Resource for Registrations {
                 wanted.is_at(runner) && runner.text("token").map(str::as_bytes) == token.peek()
             };
             if let Some(known) = runners.iter().find(is_its) {
-                return Err(fault(
-                    "register-token",
-                    format!(
-                        "the token in {} is that of {} in {shown} already: registered again, one runner of GitLab would be two here",
-                        token_file.display(),
-                        known.title()
-                    ),
-                    mend!(
-                        "let `name` and `url` in the profile be those of that runner; for another one make a runner in GitLab, and put its token into {}",
-                        token_file.display()
-                    ),
-                ));
+                let what = format!(
+                    "the token in {} is that of {} in {shown} already: registered again, one runner of GitLab would be two here",
+                    token_file.display(),
+                    known.title()
+                );
+                let repair = mend!(
+                    "let `name` and `url` in the profile be those of that runner; for another one make a runner in GitLab, and put its token into {}",
+                    token_file.display()
+                );
+                return Err(fault("register-token", what, repair));
             }
             let is_twin = |other: &&WantedRunner| other.name == *name;
             let is_alone = self.0.iter().filter(is_twin).count() == 1;

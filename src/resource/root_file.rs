@@ -77,13 +77,11 @@ impl<'a> RootFile<'a> {
                 return Err(if of_sudo {
                     foreign_rules(path, found, &adopt)
                 } else {
-                    fault(
-                        "file-foreign",
-                        format!(
-                            "{shown} was written by somebody else, and differs from what the profile wants"
-                        ),
-                        mend!("look at it: $ cat {}; to replace it: $ {}", shown, adopt),
-                    )
+                    let message = format!(
+                        "{shown} was written by somebody else, and differs from what the profile wants"
+                    );
+                    let repair = mend!("look at it: $ cat {}; to replace it: $ {}", shown, adopt);
+                    fault("file-foreign", message, repair)
                 });
             }
         }

@@ -249,14 +249,11 @@ impl SshKey {
         let public = format!("{name}.pub");
         if context.home_file(&public)?.is_some() {
             let public = place(&public);
-            return Err(fault(
-                "ssh-key-half",
-                format!("{public} is there without its private key"),
-                mend!(
-                    "put the private key back, or move the public one away: $ {}",
-                    move_aside(&context.target.name, &public.path())
-                ),
-            ));
+            let repair = mend!(
+                "put the private key back, or move the public one away: $ {}",
+                move_aside(&context.target.name, &public.path())
+            );
+            return Err(fault("ssh-key-half", format!("{public} is there without its private key"), repair));
         }
         if matches!(self.kind, KeyKind::Rsa { .. }) && context.facts.tool("ssh-keygen").is_none() {
             let repair = context.facts.install_tool("ssh")?;

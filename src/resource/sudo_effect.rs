@@ -144,15 +144,12 @@ impl Effect<'_> {
     fn is_kept_from_root(&self, notes: &mut Notes) -> bool {
         let service = self.context.target.service.as_ref().filter(|service| service.keeps_from_root());
         if let Some(service) = service {
-            notes.wait(
-                "sudo-no-new-privileges",
-                format!(
-                    "{} or a drop-in of it sets NoNewPrivileges: nothing that its jobs start becomes root, and sudo \
-                     refuses them",
-                    service.unit.display()
-                ),
-                Service::without("NoNewPrivileges"),
+            let what = format!(
+                "{} or a drop-in of it sets NoNewPrivileges: nothing that its jobs start becomes root, and sudo \
+                 refuses them",
+                service.unit.display()
             );
+            notes.wait("sudo-no-new-privileges", what, Service::without("NoNewPrivileges"));
         }
         service.is_some()
     }
@@ -355,20 +352,18 @@ impl Effect<'_> {
         if said.success() && self.is_same(found, program) {
             notes.right(EFFECT, fine);
         } else {
-            notes.wait(
-                "command-not-in-secure-path",
-                format!(
-                    "`sudo {short}` does not find {program} for {name}: sudo says {}; see {}",
-                    said.complaint(),
-                    places(&[*spot])
-                ),
-                mend!(
-                    "jobs can call it by its path: sudo {}; or see that line's secure_path: $ sed -n {}p {}",
-                    program,
-                    spot.line.first,
-                    quoted(&spot.file)
-                ),
+            let what = format!(
+                "`sudo {short}` does not find {program} for {name}: sudo says {}; see {}",
+                said.complaint(),
+                places(&[*spot])
             );
+            let repair = mend!(
+                "jobs can call it by its path: sudo {}; or see that line's secure_path: $ sed -n {}p {}",
+                program,
+                spot.line.first,
+                quoted(&spot.file)
+            );
+            notes.wait("command-not-in-secure-path", what, repair);
         }
         Ok(())
     }

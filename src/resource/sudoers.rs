@@ -136,18 +136,16 @@ fn check_run_as(context: &Context<'_>, name: &str, notes: &mut Notes) -> Result<
     }
     // The rule lets jobs choose the group of that name, too.
     if let Some(gid) = context.facts.group_id(name)?.filter(|gid| *gid != account.gid) {
-        return Err(fault(
-            "run-as-group",
-            format!(
-                "the group {name} (gid {gid}) is not the own group of the account {name} (gid {}): the rule would give jobs both",
-                account.gid
-            ),
-            mend!(
-                "name an account with a group of its own, or give this one its own: $ groupmod --new-name {0}-old {0}; $ groupadd --gid {1} {0}",
-                name,
-                account.gid
-            ),
-        ));
+        let what = format!(
+            "the group {name} (gid {gid}) is not the own group of the account {name} (gid {}): the rule would give jobs both",
+            account.gid
+        );
+        let repair = mend!(
+            "name an account with a group of its own, or give this one its own: $ groupmod --new-name {0}-old {0}; $ groupadd --gid {1} {0}",
+            name,
+            account.gid
+        );
+        return Err(fault("run-as-group", what, repair));
     }
     for (group, way) in ROOT_GROUPS {
         if context.facts.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) {
@@ -209,13 +207,11 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool
     }
     let distrust = itself.map_or_else(|| facts.distrust(path), |seen| facts.distrust_seen(path, &seen))?;
     if let Some(reason) = distrust {
-        return Err(fault(
-            "command-untrusted",
-            format!(
-                "the command {shown} can be changed by others than root, who would then be root: {reason}"
-            ),
-            Repair::from("unless somebody has changed it already: ") + close(facts, path)?,
-        ));
+        let what = format!(
+            "the command {shown} can be changed by others than root, who would then be root: {reason}"
+        );
+        let repair = Repair::from("unless somebody has changed it already: ") + close(facts, path)?;
+        return Err(fault("command-untrusted", what, repair));
     }
     // Where sudo looks is then asked of sudo itself.
     if !policy.doubts.is_empty() {
@@ -243,13 +239,11 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool
 }
 
 fn shadowed(path: &Path, candidate: &Path) -> anyhow::Error {
-    fault(
-        "command-shadowed",
-        format!(
-            "`sudo` finds {} before {}, and the rule would not match it",
-            candidate.display(),
-            path.display()
-        ),
-        mend!("put {} into sudoers.commands, or ", candidate.display()) + look_and_move(candidate),
-    )
+    let what = format!(
+        "`sudo` finds {} before {}, and the rule would not match it",
+        candidate.display(),
+        path.display()
+    );
+    let repair = mend!("put {} into sudoers.commands, or ", candidate.display()) + look_and_move(candidate);
+    fault("command-shadowed", what, repair)
 }

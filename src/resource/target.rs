@@ -156,13 +156,10 @@ pub fn check_name(name: &str) -> Result<()> {
     if is_account_name(name) {
         return Ok(());
     }
-    Err(Nature::NoAccount.fault(
-        "account-name",
-        format!(
-            "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"
-        ),
-        "see which accounts there are: $ getent passwd",
-    ))
+    let what = format!(
+        "{name:?} can't be the name of the account: that is [a-z_][a-z0-9_-]*, at most 32 characters"
+    );
+    Err(Nature::NoAccount.fault("account-name", what, "see which accounts there are: $ getent passwd"))
 }
 
 /// Where `useradd` makes homes: `HOME` in `/etc/default/useradd`, else `/home` (useradd(8)).

@@ -101,15 +101,13 @@ impl ConfigComparison<'_> {
             }
             Setting::Words(wanted) if item.is_some_and(Item::is_str) && takes_both() => {
                 let [wanted] = &wanted[..] else {
-                    return Err(fault(
-                        "config-shape",
-                        format!(
-                            "{}: {} is one text, and the profile wants a list",
-                            self.file,
-                            at.name(&keys())
-                        ),
-                        mend!("write the text of `{}` in brackets, as a list, then run again", key),
-                    ));
+                    let what = format!(
+                        "{}: {} is one text, and the profile wants a list",
+                        self.file,
+                        at.name(&keys())
+                    );
+                    let repair = mend!("write the text of `{}` in brackets, as a list, then run again", key);
+                    return Err(fault("config-shape", what, repair));
                 };
                 let wanted = Setting::Scalar(Scalar::from(wanted.as_str()));
                 return self.plan_value(at, item, &wanted);
@@ -127,15 +125,13 @@ impl ConfigComparison<'_> {
                     return Ok(());
                 }
                 if runner.is_none() && key == "listen_address" {
-                    self.notes.warn(
-                        "config-restart",
-                        format!(
-                            "{}: gitlab-runner reads {} only when it starts",
-                            self.file,
-                            at.name(&keys())
-                        ),
-                        "after the change, when no job runs: $ systemctl restart gitlab-runner",
+                    let what = format!(
+                        "{}: gitlab-runner reads {} only when it starts",
+                        self.file,
+                        at.name(&keys())
                     );
+                    let repair = "after the change, when no job runs: $ systemctl restart gitlab-runner";
+                    self.notes.warn("config-restart", what, repair);
                 }
                 // A value of another type is not the value of this key: it is not shown.
                 let is_alike = |now: &&Scalar| discriminant::<Scalar>(now) == discriminant(wanted);

@@ -172,13 +172,10 @@ impl<'a> EffectiveConfig<'a> {
                 return Ok(());
             }
             Written::OfNobody(name) => {
-                return Err(fault(
-                    "git-config-invalid",
-                    format!(
-                        "{from}, line {line}: it includes {written}, and there is no account {name}: git gives up in every job"
-                    ),
-                    without(),
-                ));
+                let what = format!(
+                    "{from}, line {line}: it includes {written}, and there is no account {name}: git gives up in every job"
+                );
+                return Err(fault("git-config-invalid", what, without()));
             }
         };
         let fatal = |why: &str| {
@@ -209,16 +206,13 @@ impl<'a> EffectiveConfig<'a> {
             // Whether it is there git can't see, and then it gives up.
             None if !path.starts_with(&context.target.home) => {
                 if let Some(shut) = shut(context, &path)? {
-                    return Err(fault(
-                        "git-config-shut",
-                        format!(
-                            "{from}, line {line}: it includes {}, and {} can't be entered by {}: git gives up in every job",
-                            path.display(),
-                            shut.display(),
-                            context.target.name
-                        ),
-                        without(),
-                    ));
+                    let what = format!(
+                        "{from}, line {line}: it includes {}, and {} can't be entered by {}: git gives up in every job",
+                        path.display(),
+                        shut.display(),
+                        context.target.name
+                    );
+                    return Err(fault("git-config-shut", what, without()));
                 }
             }
             _ => {}

@@ -134,13 +134,10 @@ impl JudgedFile<'_> {
     fn tell_ways(&self, host: &HostName, settings: &Settings, notes: &mut Notes) {
         let account = &self.context.target.name;
         if let Some((keyword, usual)) = settings.refuses_git {
-            notes.wait(
-                "ssh-config-refused",
-                format!(
-                    "ssh of {account} does not hand on what git and {host} say to each other ({keyword})"
-                ),
-                self.context.first_line(&format!("{keyword} {usual}")),
+            let message = format!(
+                "ssh of {account} does not hand on what git and {host} say to each other ({keyword})"
             );
+            notes.wait("ssh-config-refused", message, self.context.first_line(&format!("{keyword} {usual}")));
         }
         if !settings.ways.is_empty() {
             let why =
@@ -236,19 +233,17 @@ impl JudgedFile<'_> {
     }
 
     fn doubt(&self, host: &HostName, why: &str, notes: &mut Notes) {
-        notes.warn(
-            "ssh-config-unknown",
-            format!(
-                "whether ssh of {} finds the keys of {host} is not known: {why}",
-                self.context.target.name
-            ),
-            mend!(
-                "see what it reads on the running host: $ sudo -u {} {} -G git@{}",
-                self.context.target.name,
-                ssh::BY_HAND,
-                host.host()
-            ),
+        let message = format!(
+            "whether ssh of {} finds the keys of {host} is not known: {why}",
+            self.context.target.name
         );
+        let repair = mend!(
+            "see what it reads on the running host: $ sudo -u {} {} -G git@{}",
+            self.context.target.name,
+            ssh::BY_HAND,
+            host.host()
+        );
+        notes.warn("ssh-config-unknown", message, repair);
     }
 
     /// What keeps ssh from taking the server's keys although the file has them.
@@ -294,13 +289,10 @@ impl JudgedFile<'_> {
                 let numbers: Vec<String> = lines.iter().map(ToString::to_string).collect();
                 let repair = run(self.context.command_at(&format!("sed -i '{}d'", numbers.join("d;")), file));
                 let (file, numbers) = (file.display(), numbers.join(", "));
-                notes.wait(
-                    "host-key-revoked",
-                    format!(
-                        "{file}, line {numbers}: the keys of {host} are revoked (@revoked), and ssh refuses them"
-                    ),
-                    repair,
+                let message = format!(
+                    "{file}, line {numbers}: the keys of {host} are revoked (@revoked), and ssh refuses them"
                 );
+                notes.wait("host-key-revoked", message, repair);
             }
             SshVerdict::RevokedByList(list) => notes.wait(
                 "host-key-revoked",

@@ -148,14 +148,12 @@ impl Case<'_> {
             None => ("environment", self.variable("DOCKER_HOST")),
         };
         if let Some(right) = value.and_then(|value| self.daemon.objection(value)) {
-            notes.harm(
-                "docker-host-wrong",
-                format!(
-                    "DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
-                     themselves can't connect"
-                ),
-                mend!("take DOCKER_HOST out of `{}`, or say {}", key, right),
+            let what = format!(
+                "DOCKER_HOST in `{key}` names a place where this profile has no daemon: jobs that do not set it \
+                 themselves can't connect"
             );
+            let repair = mend!("take DOCKER_HOST out of `{}`, or say {}", key, right);
+            notes.harm("docker-host-wrong", what, repair);
         }
     }
 
@@ -252,14 +250,11 @@ impl Case<'_> {
             let volume = Volume::parse(volume);
             // What is of the host is refused before.
             if volume.takes_socket_place() && volume.host_path().is_none() {
-                notes.harm(
-                    "docker-sock-place",
-                    format!(
-                        "docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \
-                         dies with \"can't create unix socket\""
-                    ),
-                    mend!("take docker.volumes[{}] out", index),
+                let what = format!(
+                    "docker.volumes[{index}] is no socket of the host, but a directory where dind makes its own: it \
+                     dies with \"can't create unix socket\""
                 );
+                notes.harm("docker-sock-place", what, mend!("take docker.volumes[{}] out", index));
             }
         }
     }

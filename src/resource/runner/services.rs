@@ -47,25 +47,20 @@ pub(super) fn warn_of_other_daemon(
                 && !says(&port.to_string())
         };
         if !has_entry && replaces(&command) {
-            notes.harm(
-                "dind-service-command",
-                format!(
-                    "`command` of {at} takes the place of what the image does by itself, and names no port \
-                     {port}: jobs can't connect"
-                ),
-                mend!("let `command` of {} have options of dockerd alone, which begin with -", at),
+            let message = format!(
+                "`command` of {at} takes the place of what the image does by itself, and names no port \
+                 {port}: jobs can't connect"
             );
+            let repair = mend!("let `command` of {} have options of dockerd alone, which begin with -", at);
+            notes.harm("dind-service-command", message, repair);
         }
         let is_open = |word: &&str| ["--tlsverify=false", "--tlsverify=0"].contains(word);
         if !directory.is_empty() && command.iter().any(is_open) {
-            notes.harm(
-                "dind-service-tls",
-                format!(
-                    "by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
-                     jobs' network commands it"
-                ),
-                mend!("take --tlsverify=false out of `command` of {}", at),
+            let what = format!(
+                "by `command` of {at} its daemon asks for no certificate: who reaches its port on the \
+                 jobs' network commands it"
             );
+            notes.harm("dind-service-tls", what, mend!("take --tlsverify=false out of `command` of {}", at));
         }
     }
 }
@@ -110,23 +105,17 @@ pub(super) fn warn_of_driver(runner: &Runner<'_>, config: &ConfigSection, notes:
     let brought = config.services.iter().map(|service| service.text("name")).filter(|image| is_dind(image));
     let keeps: Vec<_> = images.chain(brought).map(keeps_with_containerd).collect();
     if keeps.contains(&Some(true)) {
-        notes.harm(
-            "storage-driver",
-            format!(
-                "DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
-                 (\"snapshotter not loaded: {driver}\")"
-            ),
-            repair,
+        let what = format!(
+            "DOCKER_DRIVER={driver} in `environment` keeps the daemon of its service from starting \
+             (\"snapshotter not loaded: {driver}\")"
         );
+        notes.harm("storage-driver", what, repair);
     } else if keeps.contains(&None) || (keeps.is_empty() && config.brings_dind()) {
-        notes.warn(
-            "storage-driver",
-            format!(
-                "DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
-                 {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
-            ),
-            repair,
+        let what = format!(
+            "DOCKER_DRIVER={driver} in `environment` reaches the daemons in services, and Docker \
+             {CONTAINERD} and later do not start with it (\"snapshotter not loaded: {driver}\")"
         );
+        notes.warn("storage-driver", what, repair);
     }
 }
 

@@ -58,15 +58,13 @@ pub fn public_key(context: &Context<'_>) -> Result<(Option<ShownKey>, Vec<Note>)
         [first, others @ ..] => {
             let others: Vec<String> =
                 others.iter().map(|other| target.place(&other.name).to_string()).collect();
-            notes.warn(
-                "ssh-keys-several",
-                format!(
-                    "this is {}, which ssh offers first; there is {}, too",
-                    target.place(&first.name),
-                    others.join(", ")
-                ),
-                "register the first one; a server that does not know it is offered the next",
+            let what = format!(
+                "this is {}, which ssh offers first; there is {}, too",
+                target.place(&first.name),
+                others.join(", ")
             );
+            let repair = "register the first one; a server that does not know it is offered the next";
+            notes.warn("ssh-keys-several", what, repair);
         }
     }
     let key = found.usable.first().map(|usable| usable.shown(context));

@@ -154,13 +154,10 @@ impl Tried {
         };
         for server in &self.without {
             let ask = context.as_account(&format!("{} -G {}", ssh::BY_HAND, server.for_ssh()));
-            notes.warn(
-                "ssh-key-configured",
-                format!(
-                    "none of the keys that ssh of {account} has for {server} is there: jobs can't push to it"
-                ),
-                mend!("see which keys ssh offers: $ {}", ask),
+            let message = format!(
+                "none of the keys that ssh of {account} has for {server} is there: jobs can't push to it"
             );
+            notes.warn("ssh-key-configured", message, mend!("see which keys ssh offers: $ {}", ask));
         }
         let left_out =
             used.map(|used| used.line.key().kind()).filter(|kind| !is_taken(&self.algorithms, kind));

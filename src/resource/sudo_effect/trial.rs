@@ -190,16 +190,13 @@ impl Effect<'_> {
             }
         }
         let spots = self.spots(Some(entry));
-        notes.warn(
-            "sudo-some-arguments",
-            format!(
-                "{} comes after {} and decides where {shown} has the arguments of `{}`",
-                places(&spots),
-                self.ours,
-                entry.command
-            ),
-            self.repair(&spots),
+        let what = format!(
+            "{} comes after {} and decides where {shown} has the arguments of `{}`",
+            places(&spots),
+            self.ours,
+            entry.command
         );
+        notes.warn("sudo-some-arguments", what, self.repair(&spots));
         Ok(())
     }
 

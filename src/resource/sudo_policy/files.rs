@@ -39,14 +39,11 @@ pub(super) fn rules_by_rust(facts: &Facts<'_>) -> Result<bool> {
 
 pub(super) fn not_included(main: &Path) -> anyhow::Error {
     if main == Path::new(RUST_SUDOERS) {
-        return fault(
-            "sudoers-rs",
-            format!(
-                "sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there would be dead",
-                SUDOERS[0]
-            ),
-            include_it(main),
+        let what = format!(
+            "sudo-rs reads {RUST_SUDOERS} instead of {}, and it does not include {DIRECTORY}: a rule there would be dead",
+            SUDOERS[0]
         );
+        return fault("sudoers-rs", what, include_it(main));
     }
     let what = format!("{} does not include {DIRECTORY}, a rule there would be dead", main.display());
     fault("sudoers-not-included", what, include_it(main))
