@@ -66,7 +66,7 @@ pub const KINDS: &[ResourceKind] = &[
     kind::<deploy::Deployments>("deploy", "directories that jobs may put their checkout into"),
     kind::<ca::Ca>("ca", "the authority of one's own GitLab server, where gitlab-runner looks for it"),
     kind::<register::Registrations>("register", "runners that gitlab-runner registers"),
-    kind::<ConfigSection>("config", "values of gitlab-runner's config.toml"),
+    kind::<settings::ConfigSection>("config", "values of gitlab-runner's config.toml"),
     kind::<service::ServiceSection>(
         "service",
         "settings of gitlab-runner's service, in a drop-in of its systemd unit",
