@@ -201,7 +201,7 @@ impl Client {
 
 impl Settings {
     /// What it does where nothing is configured.
-    pub(super) fn usual(home: &Path, host: &HostName) -> Self {
+    pub fn usual(home: &Path, host: &HostName) -> Self {
         let own = OWN_HOSTS.iter().map(|name| home.join(name));
         let system = [SYSTEM_HOSTS, SYSTEM_HOSTS_2].into_iter().map(PathBuf::from);
         Self {

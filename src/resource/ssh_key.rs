@@ -194,7 +194,7 @@ impl Resource for SshKey {
                 changes.push(change(why, FileOp::new(public_place, before, text, public_meta)));
             }
         }
-        tell(&changes, is_needed, &target.place(&usable.name), tried.asked, notes);
+        tell(&changes, is_needed, &target.place(&usable.name), tried.settings.asked, notes);
         Ok(changes)
     }
 }

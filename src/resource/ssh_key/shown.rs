@@ -148,13 +148,12 @@ pub fn rotation(context: &Context<'_>, moment: &str) -> Result<Rotation> {
 
 /// A name that nothing has: of two rotations in one second the later one gets a number.
 fn free(context: &Context<'_>, name: &str) -> Result<String> {
-    for number in 1_u32.. {
-        let name = if number == 1 { name.to_owned() } else { format!("{name}-{number}") };
-        if context.home_file(&name)?.is_none() {
-            return Ok(name);
-        }
+    let (mut free, mut number) = (name.to_owned(), 1);
+    while context.home_file(&free)?.is_some() {
+        number += 1;
+        free = format!("{name}-{number}");
     }
-    Ok(name.to_owned())
+    Ok(free)
 }
 
 impl Rotation {

@@ -17,22 +17,16 @@ use crate::text::known_hosts::HostName;
 pub(super) struct Tried {
     /// Below the home, in their order.
     pub(super) names: Vec<String>,
-    /// ssh itself said so.
-    pub(super) asked: bool,
     /// The server for which it was looked.
     server: HostName,
+    /// What ssh does for it.
+    pub(super) settings: Settings,
     /// All of them as a person knows them; those of which only ssh can tell as they are written.
     shown: Vec<String>,
     /// Those outside the home that ssh can use, as far as can be told.
     outside: Vec<PathBuf>,
-    /// Some may come from where nobody looks: only ssh can tell the path, or an agent has them.
-    has_more: bool,
     /// Somebody named keys in the configuration of ssh.
     is_named: bool,
-    /// What keeps ssh from using any key.
-    refuses: Option<(&'static str, &'static str)>,
-    /// With which algorithms it uses keys; empty: all.
-    algorithms: Vec<String>,
     /// Why nobody knows.
     unknown: Option<&'static str>,
     /// Servers that jobs push to as well, and for which ssh has no key.
@@ -68,54 +62,33 @@ impl Tried {
 
     fn at(context: &Context<'_>, server: &HostName) -> Result<Self> {
         let target = context.target;
-        let mut tried = Self {
-            names: USUAL_KEYS.iter().map(|name| (*name).to_owned()).collect(),
-            asked: false,
-            server: server.clone(),
-            shown: Vec::new(),
-            outside: Vec::new(),
-            has_more: false,
-            is_named: false,
-            refuses: None,
-            algorithms: Vec::new(),
-            unknown: None,
-            without: Vec::new(),
-        };
-        match target.ssh(context.facts, server)? {
-            Client::Does(Settings { keys, asked, refuses_keys, key_algorithms, has_provider, .. }) => {
-                let below = |key: &PathBuf| Some(key.strip_prefix(&target.home).ok()?.to_str()?.to_owned());
-                tried.names.clear();
-                tried.has_more = has_provider;
-                for key in keys {
-                    match key.as_ref().map(|path| (below(path), path)) {
-                        Ok((Some(name), _)) => {
-                            tried.shown.push(format!("~/{name}"));
-                            tried.names.push(name);
-                        }
-                        Ok((None, path)) => {
-                            tried.shown.push(path.display().to_string());
-                            if is_open(context, path) {
-                                tried.outside.push(path.clone());
-                            }
-                        }
-                        Err(text) => {
-                            tried.shown.push(text.clone());
-                            tried.has_more = true;
-                        }
-                    }
-                }
-                tried.asked = asked;
-                tried.refuses = refuses_keys;
-                tried.algorithms = key_algorithms;
-                tried.is_named = !USUAL_KEYS.iter().all(|name| tried.names.iter().any(|tried| tried == name));
-            }
+        let usual = || Settings::usual(&target.home, server);
+        let (settings, unknown) = match target.ssh(context.facts, server)? {
+            Client::Does(settings) => (settings, None),
             // What it does not read is told with the host keys.
-            Client::Refuses(_) => {}
-            Client::Unknown(why) => tried.unknown = Some(why),
+            Client::Refuses(_) => (usual(), None),
+            Client::Unknown(why) => (usual(), Some(why)),
+        };
+        let below = |path: &Path| Some(path.strip_prefix(&target.home).ok()?.to_str()?.to_owned());
+        let (mut names, mut shown, mut outside) = (Vec::new(), Vec::new(), Vec::new());
+        for key in &settings.keys {
+            match key.as_ref().map(|path| (below(path), path)) {
+                Ok((Some(name), _)) => {
+                    shown.push(format!("~/{name}"));
+                    names.push(name);
+                }
+                Ok((None, path)) => {
+                    shown.push(path.display().to_string());
+                    outside.extend(Some(path.clone()).filter(|path| is_open(context, path)));
+                }
+                Err(text) => shown.push(text.clone()),
+            }
         }
+        let is_named = !USUAL_KEYS.iter().all(|usual| names.iter().any(|name| name == usual));
         // For those somebody has to touch a token.
-        tried.names.retain(|name| !name.ends_with("_sk"));
-        Ok(tried)
+        names.retain(|name| !name.ends_with("_sk"));
+        let server = server.clone();
+        Ok(Self { names, server, settings, shown, outside, is_named, unknown, without: Vec::new() })
     }
 
     /// True when ssh would use a key of this name, and of no other place.
@@ -123,9 +96,10 @@ impl Tried {
         self.names.iter().any(|tried| tried == name) && !self.has_others()
     }
 
-    /// Somebody named keys that are not looked at here.
+    /// Somebody named keys that are not looked at here: they lie outside, only ssh can tell the path, or an agent has them.
     fn has_others(&self) -> bool {
-        self.is_named && (!self.outside.is_empty() || self.has_more)
+        let has_more = || self.settings.has_provider || self.settings.keys.iter().any(Result::is_err);
+        self.is_named && (!self.outside.is_empty() || has_more())
     }
 
     /// The names, for people.
@@ -135,7 +109,7 @@ impl Tried {
 
     /// Those that ssh can offer come first, in its order.
     pub(super) fn sort(&self, usable: &mut [Usable]) {
-        usable.sort_by_key(|usable| !is_taken(&self.algorithms, usable.line.key().kind()));
+        usable.sort_by_key(|usable| !is_taken(&self.settings.key_algorithms, usable.line.key().kind()));
     }
 
     /// What a person should know of it; a new key would be `made` under this name.
@@ -159,12 +133,13 @@ impl Tried {
             );
             notes.warn("ssh-key-configured", message, mend!("see which keys ssh offers: $ {}", ask));
         }
-        let left_out =
-            used.map(|used| used.line.key().kind()).filter(|kind| !is_taken(&self.algorithms, kind));
+        let left_out = used
+            .map(|used| used.line.key().kind())
+            .filter(|kind| !is_taken(&self.settings.key_algorithms, kind));
         if let Some(why) = self.unknown {
             let what = format!("which keys ssh of {account} offers is not known: {why}");
             notes.warn("ssh-config-unknown", what, see);
-        } else if let Some((keyword, usual)) = self.refuses {
+        } else if let Some((keyword, usual)) = self.settings.refuses_keys {
             let what = format!("ssh of {account} uses no key ({keyword})");
             notes.wait("ssh-key-unused", what, context.first_line(&format!("{keyword} {usual}")));
         } else if let Some(kind) = left_out {
