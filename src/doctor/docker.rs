@@ -50,7 +50,7 @@ fn sockets(context: &DoctorContext<'_>) -> Result<Vec<(String, Option<PathBuf>)>
 pub(super) fn data_roots(context: &DoctorContext<'_>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for socket in sockets(context)?.into_iter().filter_map(|(_, socket)| socket) {
-        let info = machine::docker_info(&socket).ok();
+        let info = machine::ask_docker(&socket, "/info").ok();
         let path = info.as_ref().and_then(|info| info.get("DockerRootDir")?.as_str()).map(PathBuf::from);
         found.extend(path.filter(|path| path.is_absolute() && !found.contains(path)));
     }
@@ -68,12 +68,12 @@ pub(super) fn daemon(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             );
             continue;
         };
-        match machine::docker_info(&socket) {
+        match machine::ask_docker(&socket, "/info") {
             Ok(info) => {
                 let version = info.get("ServerVersion").and_then(Value::as_str).unwrap_or("of Docker");
                 findings.fine(format!("{title}: daemon {version} answers"));
                 mapped_users(context, &socket, &info, findings)?;
-                match machine::docker_version(&socket) {
+                match machine::ask_docker(&socket, "/version") {
                     Ok(served) => {
                         // A daemon that does not name the oldest API serves all.
                         if let Some(oldest) = served.get("MinAPIVersion").and_then(Value::as_str) {
@@ -199,7 +199,7 @@ fn old_images(
 /// How the daemon keeps images.
 pub(super) fn storage(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     for (title, socket) in sockets(context)? {
-        let info = socket.and_then(|socket| machine::docker_info(&socket).ok());
+        let info = socket.and_then(|socket| machine::ask_docker(&socket, "/info").ok());
         let driver = info.as_ref().and_then(|info| info.get("Driver")).and_then(Value::as_str);
         match driver {
             None => findings.unknown("docker-daemon-down", format!("{title}: its daemon could not be asked"), "see docker-daemon"),

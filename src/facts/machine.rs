@@ -99,20 +99,15 @@ impl Facts<'_> {
     }
 }
 
-/// What the Docker daemon behind a Unix socket says of itself (`docker info`).
+/// What the Docker daemon behind a Unix socket says of itself at a path of its API: `/info` as `docker info`, `/version` as
+/// `docker version`.
 ///
 /// # Errors
 /// When it does not answer, or not with what Docker says.
-pub fn docker_info(socket: &Path) -> Result<serde_json::Value> {
-    ask_docker(socket, "/info")
-}
-
-/// What it says of its version and of the API that it serves (`docker version`).
-///
-/// # Errors
-/// As [`docker_info`].
-pub fn docker_version(socket: &Path) -> Result<serde_json::Value> {
-    ask_docker(socket, "/version")
+pub fn ask_docker(socket: &Path, path: &str) -> Result<serde_json::Value> {
+    let (status, body) = unix_http::get(socket, path).context("it does not answer")?;
+    anyhow::ensure!(status == 200, "it answers with status {status}");
+    serde_json::from_str(&body).context("its answer is not Docker's")
 }
 
 /// Whether it has an image (`docker image inspect`).
@@ -134,10 +129,4 @@ pub fn docker_has_image(socket: &Path, name: &str) -> Result<bool> {
 /// The time, in seconds since 1970.
 pub fn now() -> i64 {
     crate::sys::waiting::now().0
-}
-
-fn ask_docker(socket: &Path, path: &str) -> Result<serde_json::Value> {
-    let (status, body) = unix_http::get(socket, path).context("it does not answer")?;
-    anyhow::ensure!(status == 200, "it answers with status {status}");
-    serde_json::from_str(&body).context("its answer is not Docker's")
 }
