@@ -24,6 +24,7 @@ use crate::runner_config::{
     self, AUTHORITY, DOCKER, IMAGE, RUNNERS, Runner, SERVICES, USUAL_PATH, is_usual_daemon,
 };
 use crate::text::toml_patch::{self, Toml};
+use diff::ConfigDiff;
 
 impl Resource for ConfigSection {
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
@@ -47,12 +48,7 @@ impl Resource for ConfigSection {
         gate::say_read(std::mem::take(&mut diff.notes.warnings), context, notes)?;
         notes.executors = std::mem::take(&mut diff.executors);
         let at_last = after.as_ref().map_or(&diff, |after| &after.diff);
-        gate::check_values(&at_last.refused, context, &shown, notes)?;
-        if at_last.has_no_slot {
-            let what = format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting");
-            notes.examined("concurrent-zero", what, "let `concurrent` be 1, or more");
-        }
-        gate::check_notations(&at_last.notations, context, &shown, notes)?;
+        tell_refused(at_last, context, &shown, notes)?;
         if at_last.needs_daemon && self.is_for_docker() {
             notes.call(DOCKERD);
         }
@@ -241,6 +237,28 @@ fn read(context: &Context<'_>, path: &Path) -> Result<Option<(Seen, Toml)>> {
         fault("config-invalid", format!("{shown}: {error}"), "correct that place by hand, then run again")
     })?;
     Ok(Some((seen, toml)))
+}
+
+/// Say what gitlab-runner refuses in the file. Its version is asked for only where something depends on it; where it is not
+/// known, what an older one than the newest could not read is told as well.
+fn tell_refused(found: &ConfigDiff, context: &Context<'_>, shown: &str, notes: &mut Notes) -> Result<()> {
+    let is_needed = !found.refused.is_empty() || !found.notations.is_empty();
+    let version = if is_needed { gate::version(context, true)? } else { None };
+    for value in found.refused.iter().filter(|value| value.is_for(version)) {
+        let what = format!("{shown}: {}{}", value.what, value.doubt(version).unwrap_or_default());
+        notes.say(Note::new(value.code, what, &value.repair, Harm::Examined));
+    }
+    if found.has_no_slot {
+        let what = format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting");
+        notes.examined("concurrent-zero", what, "let `concurrent` be 1, or more");
+    }
+    for notation in &found.notations {
+        if let Some(who) = notation.who_refuses(version) {
+            let what = format!("{shown} has {}, which {who} refuses to read", notation.what);
+            notes.say(Note::new(notation.code, what, &notation.repair, Harm::Examined));
+        }
+    }
+    Ok(())
 }
 
 /// Who can read it.

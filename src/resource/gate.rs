@@ -12,12 +12,12 @@ use anyhow::Result;
 use super::context::Context;
 use super::runner::DISABLE_CACHE;
 use super::settings::{ConfigSection, Setting};
-use crate::change::{Harm, Note, Notes};
+use crate::change::{Note, Notes};
 use crate::facts::programs::update_runner;
 use crate::fault::fault;
 use crate::keys::{self, Key, Version};
 use crate::repair::Repair;
-use crate::runner_config::{DOCKER, Notation, RefusedValue, SERVICES};
+use crate::runner_config::{DOCKER, SERVICES};
 use crate::text::toml_patch::Scalar;
 
 /// The truth values of `[runners.docker]` that [`check`] asks for.
@@ -78,7 +78,7 @@ pub(super) fn check(
 }
 
 /// The version that counts; gitlab-runner is started for it only where it has to be known.
-fn version(context: &Context<'_>, is_needed: bool) -> Result<Option<Version>> {
+pub(super) fn version(context: &Context<'_>, is_needed: bool) -> Result<Option<Version>> {
     match context.options.runner_version {
         Some(version) => Ok(Some(version)),
         None => context.facts.runner_version(is_needed),
@@ -101,44 +101,6 @@ pub(super) fn say_read(found: Vec<Note>, context: &Context<'_>, notes: &mut Note
             }
         }
         notes.say(note);
-    }
-    Ok(())
-}
-
-/// Warn of values that the installed version refuses.
-pub(super) fn check_values(
-    refused: &[RefusedValue],
-    context: &Context<'_>,
-    shown: &str,
-    notes: &mut Notes,
-) -> Result<()> {
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let version = version(context, true)?;
-    for value in refused.iter().filter(|value| value.is_for(version)) {
-        let message = format!("{shown}: {}{}", value.what, value.doubt(version).unwrap_or_default());
-        notes.say(Note::new(value.code, message, value.repair.clone(), Harm::Examined));
-    }
-    Ok(())
-}
-
-/// Warn of what the installed version can't read, or an older one than the newest could not where it is not known.
-pub(super) fn check_notations(
-    notations: &[Notation],
-    context: &Context<'_>,
-    shown: &str,
-    notes: &mut Notes,
-) -> Result<()> {
-    if notations.is_empty() {
-        return Ok(());
-    }
-    let version = version(context, true)?;
-    for notation in notations {
-        let Some(who) = notation.who_refuses(version) else { continue };
-        let Notation { code, what, repair, .. } = notation;
-        let message = format!("{shown} has {what}, which {who} refuses to read");
-        notes.say(Note::new(code, message, repair.clone(), Harm::Examined));
     }
     Ok(())
 }

@@ -33,15 +33,14 @@ struct WantedValue<'p, 'r> {
     runner: Option<&'p Runner<'r>>,
     section: &'static str,
     key: &'p str,
-    /// The way to it, which is of interest only where it differs.
-    keys: &'p dyn Fn() -> Vec<Step>,
+    /// The way to it, from the runner or from the top.
+    keys: &'p [Step],
 }
 
 impl WantedValue<'_, '_> {
     /// For people: `runners[0] "name": docker.privileged`.
     fn name(&self, keys: &[Step]) -> String {
-        let title = self.runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
-        title + &dotted(keys)
+        title(self.runner) + &dotted(keys)
     }
 
     /// The keys from the top of the document.
@@ -60,9 +59,8 @@ impl ConfigComparison<'_> {
     /// What is done to the document, with the value before and after.
     fn push(&mut self, at: WantedValue<'_, '_>, before: Option<String>, after: String, action: Action) {
         let element = matches!(action, Action::Insert(_) | Action::Replace { .. });
-        let keys = (at.keys)();
-        self.edits.push(Edit::new(at.path(&keys), action));
-        self.show(at, &keys, element, [before, Some(after)]);
+        self.edits.push(Edit::new(at.path(at.keys), action));
+        self.show(at, at.keys, element, [before, Some(after)]);
     }
 
     /// The same for people and for `undo`: before and after.
@@ -79,7 +77,7 @@ impl ConfigComparison<'_> {
 
     /// A value of another type than gitlab-runner wants, of a runner or outside of all.
     fn wrong_shape(&self, runner: Option<&Runner<'_>>, item: &Item, keys: &str, want: &str) -> anyhow::Error {
-        let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
+        let title = title(runner);
         let (at, is) = (runner_config::place(self.toml, item), runner_config::kind(item));
         let what = format!("{}: {at}{title}`{keys}` is {is}, not {want}", self.file);
         fault("config-shape", what, mend!("let `{}` be {}, then run again", keys, want))
@@ -91,7 +89,7 @@ impl ConfigComparison<'_> {
         let list = || match item {
             None => Ok(Vec::new()),
             Some(item) => strings(item)
-                .ok_or_else(|| self.wrong_shape(runner, item, &dotted(&keys()), "a list of strings")),
+                .ok_or_else(|| self.wrong_shape(runner, item, &dotted(keys), "a list of strings")),
         };
         // gitlab-runner takes a text for a list with this one element, where it takes both.
         let takes_both = || at.kind() == Some(Type::Strings);
@@ -101,11 +99,8 @@ impl ConfigComparison<'_> {
             }
             Setting::Words(wanted) if item.is_some_and(Item::is_str) && takes_both() => {
                 let [wanted] = &wanted[..] else {
-                    let what = format!(
-                        "{}: {} is one text, and the profile wants a list",
-                        self.file,
-                        at.name(&keys())
-                    );
+                    let what =
+                        format!("{}: {} is one text, and the profile wants a list", self.file, at.name(keys));
                     let repair = mend!("write the text of `{}` in brackets, as a list, then run again", key);
                     return Err(fault("config-shape", what, repair));
                 };
@@ -125,11 +120,8 @@ impl ConfigComparison<'_> {
                     return Ok(());
                 }
                 if runner.is_none() && key == "listen_address" {
-                    let what = format!(
-                        "{}: gitlab-runner reads {} only when it starts",
-                        self.file,
-                        at.name(&keys())
-                    );
+                    let what =
+                        format!("{}: gitlab-runner reads {} only when it starts", self.file, at.name(keys));
                     let repair = "after the change, when no job runs: $ systemctl restart gitlab-runner";
                     self.notes.warn("config-restart", what, repair);
                 }
@@ -164,16 +156,15 @@ impl ConfigComparison<'_> {
             Setting::Words(wanted) => {
                 let found = list()?;
                 if found != *wanted {
-                    let keys = keys();
                     let shown = |word: &str| Scalar::from(word).to_string();
                     for index in 0..found.len().max(wanted.len()) {
                         let sides = [found.get(index).copied(), wanted.get(index).map(String::as_str)];
                         if sides[0] != sides[1] {
-                            let word = [&keys[..], &[index.into()]].concat();
+                            let word = [keys, &[index.into()]].concat();
                             self.show(at, &word, false, sides.map(|side| side.map(shown)));
                         }
                     }
-                    self.edits.push(Edit::new(at.path(&keys), Action::SetList(wanted.clone())));
+                    self.edits.push(Edit::new(at.path(keys), Action::SetList(wanted.clone())));
                 }
             }
         }
@@ -208,7 +199,7 @@ impl ConfigComparison<'_> {
             count = count.max(index + 1);
             taken.push(index);
             for (key, setting) in &service.keys {
-                let keys = || [&step[..], &[index.into(), key.as_str().into()]].concat();
+                let keys = [&step[..], &[index.into(), key.as_str().into()]].concat();
                 let item = place.and_then(|place| found[place].get(key));
                 let at = WantedValue { runner: Some(runner), section: SERVICES, key, keys: &keys };
                 self.plan_value(at, item, setting)?;
@@ -240,7 +231,7 @@ impl ConfigComparison<'_> {
         let Some(server) = runner.text("url").and_then(runner_config::own_server) else { return Ok(()) };
         let wanted = Setting::Scalar(Scalar::String(runner_config::certificates_of(server)));
         let item = self.look(Some(runner.table), AUTHORITY, Some(runner), false)?;
-        let keys = || vec![Step::from(AUTHORITY)];
+        let keys = [Step::from(AUTHORITY)];
         let place = WantedValue { runner: Some(runner), section: RUNNERS, key: AUTHORITY, keys: &keys };
         self.plan_value(place, item, &wanted)
     }
@@ -269,7 +260,7 @@ impl ConfigComparison<'_> {
             let is_free = *section == FLAGS || keys::holder(section).is_some();
             for (key, setting) in settings {
                 let item = self.look(table, key, runner, is_free)?;
-                let keys = || steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
+                let keys: Vec<Step> = steps.iter().copied().chain([key.as_str()]).map(Step::from).collect();
                 let place = WantedValue { runner, section, key, keys: &keys };
                 if *section == DOCKER && key == "tls_verify" && runner.is_some_and(has_link) {
                     self.leave_tls_verify(place, item, setting);
@@ -298,8 +289,7 @@ impl ConfigComparison<'_> {
         match table.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)) {
             None => Ok(None),
             Some((name, item)) => {
-                let title = runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default();
-                Err(unusual_case(self.toml, item, &format!("{title}`{name}`"), key, self.file))
+                Err(unusual_case(self.toml, item, &format!("{}`{name}`", title(runner)), key, self.file))
             }
         }
     }
@@ -314,6 +304,11 @@ impl ConfigComparison<'_> {
             );
         }
     }
+}
+
+/// What a message about a value begins with; nothing outside of all runners.
+fn title(runner: Option<&Runner<'_>>) -> String {
+    runner.map(|runner| format!("{}: ", runner.title())).unwrap_or_default()
 }
 
 /// True where gitlab-runner reaches its daemon by a network: another machine's, or one to which it has certificates.
