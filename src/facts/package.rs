@@ -43,9 +43,7 @@ pub(super) fn oldest(facts: &Facts<'_>, start: bool) -> Result<Option<Version>> 
 
 /// The version in dpkg's database; `None` when the package is not installed from a Debian package.
 fn debian(facts: &Facts<'_>) -> Result<Option<Version>> {
-    let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else {
-        return Ok(None);
-    };
+    let Some(seen) = facts.file(Path::new(STATUS), MOST_BYTES)? else { return Ok(None) };
     let text = seen.text();
     Ok(["gitlab-runner", "gitlab-runner-fips"].iter().find_map(|name| installed(&text, name)))
 }

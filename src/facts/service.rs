@@ -72,9 +72,7 @@ pub struct Service {
 pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
     for directory in UNIT_DIRECTORIES {
         let path = Path::new(directory).join(UNIT);
-        let Some(file) = facts.file(&path, MOST_BYTES)? else {
-            continue;
-        };
+        let Some(file) = facts.file(&path, MOST_BYTES)? else { continue };
         match file.kind {
             FileKind::Directory => continue,
             FileKind::Regular if !file.bytes.trim_ascii().is_empty() => {}

@@ -206,9 +206,7 @@ fn owner_ids(facts: &Facts<'_>, deployment: &Deployment) -> Result<(u32, u32)> {
 fn find_program(facts: &Facts<'_>) -> Result<PathBuf> {
     let (mut reasons, mut open): (Vec<String>, Option<PathBuf>) = (Vec::new(), None);
     for path in PROGRAMS.map(PathBuf::from).into_iter().chain(facts.program()) {
-        let Some(seen) = facts.stat(&path)? else {
-            continue;
-        };
+        let Some(seen) = facts.stat(&path)? else { continue };
         let is_program = seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
         // The kernel takes the first line apart at spaces and reads 127 bytes of it.
         let is_word =

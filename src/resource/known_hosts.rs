@@ -179,10 +179,8 @@ impl Resource for KnownHosts {
         let mut names: Vec<String> = wanted.iter().map(|entry| entry.host.to_string()).collect();
         let own = Owner::Account(context.target.name.clone());
         let meta = match (&before, self.file) {
-            (Some(seen), HostsFile::System) => {
-                let mode = if shut { seen.mode | 0o644 } else { seen.mode };
-                Meta { owner: Owner::Ids(seen.uid, seen.gid), mode }
-            }
+            (Some(seen), HostsFile::System) if shut => Meta { mode: seen.mode | 0o644, ..seen.meta() },
+            (Some(seen), HostsFile::System) => seen.meta(),
             (None, HostsFile::System) => Meta { owner: Owner::Root, mode: 0o644 },
             (seen, HostsFile::Account) => Meta {
                 owner: own.clone(),

@@ -28,9 +28,7 @@ const SUSPICIOUS: [&str; 3] = ["clear_console", "/usr/bin/clear", "tput "];
 /// The repair of the login shell, if it is needed and safe.
 pub(super) fn plan(context: &Context<'_>, notes: &mut Notes) -> Result<Option<Change>> {
     let target = context.target;
-    let Some(seen) = context.home_file(FILE)? else {
-        return Ok(None);
-    };
+    let Some(seen) = context.home_file(FILE)? else { return Ok(None) };
     let place = target.place(FILE);
     let is_odd = seen.kind != FileKind::Regular || seen.links != 1;
     // A directory the shell passes over, and what it may not read. For all else but a file it may wait.

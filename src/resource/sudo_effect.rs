@@ -345,9 +345,7 @@ impl Effect<'_> {
             .into_iter()
             .chain(arguments.iter().map(String::as_str))
             .collect();
-        let Some(said) = self.ask(self.account.as_ref(), &words)? else {
-            return Ok(());
-        };
+        let Some(said) = self.ask(self.account.as_ref(), &words)? else { return Ok(()) };
         let found = said.stdout.split_whitespace().next().unwrap_or_default();
         if said.success() && self.is_same(found, program) {
             notes.right(EFFECT, fine);

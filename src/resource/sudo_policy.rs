@@ -76,9 +76,7 @@ pub(super) struct Policy {
 /// Whether sudo is there. One that can't become root waits for a person, as no rule helps then; where that is the usual
 /// one, the one counts that jobs find first.
 pub(super) fn has_sudo(facts: &Facts<'_>, notes: &mut Notes) -> Result<bool> {
-    let Some(usual) = programs::located(facts, "sudo") else {
-        return programs::is_there(facts, "sudo");
-    };
+    let Some(usual) = programs::located(facts, "sudo") else { return programs::is_there(facts, "sudo") };
     if programs::powerless(facts, &usual)?.is_some() {
         let first = programs::located_in(facts, SECURE_PATH.split(':'), "sudo").unwrap_or(usual);
         let found = programs::powerless(facts, &first)?;

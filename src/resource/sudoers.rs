@@ -225,9 +225,7 @@ fn check_command(facts: &Facts<'_>, policy: &Policy, path: &Path) -> Result<bool
             return Ok(true);
         }
         let is_program = |seen: &Seen| seen.kind == FileKind::Regular && seen.mode & 0o111 != 0;
-        let Some(first) = facts.stat(&candidate)?.filter(is_program) else {
-            continue;
-        };
+        let Some(first) = facts.stat(&candidate)?.filter(is_program) else { continue };
         if first.identity == seen.identity {
             return Ok(true);
         }
