@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::home_reads::unreadable;
-use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, name_services, package, programs, rights};
+use super::{ASKING, Account, Facts, MOST_BYTES, Supposed, package, programs, rights};
 use crate::change::{FileKind, Owner, Place, Seen};
 use crate::fault::{self, AtHome, Nature};
 use crate::keys::Version;
@@ -142,7 +142,9 @@ impl Facts<'_> {
     /// When the file can't be read.
     pub fn name_services(&self, database: &str) -> Result<Vec<String>> {
         let text = self.root.name_services().context("cannot read /etc/nsswitch.conf")?;
-        Ok(name_services(&text, database))
+        let of =
+            |line: &str| Some(line.trim_start().strip_prefix(database)?.strip_prefix(':')?.trim().to_owned());
+        Ok(text.lines().filter_map(of).collect())
     }
 
     /// The members of a group; `None` when there is no such group.

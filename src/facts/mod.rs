@@ -82,12 +82,6 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn name_services(text: &str, database: &str) -> Vec<String> {
-    let of =
-        |line: &str| Some(line.trim_start().strip_prefix(database)?.strip_prefix(':')?.trim().to_owned());
-    text.lines().filter_map(of).collect()
-}
-
 fn rights(account: &Account) -> Identity {
     Identity { uid: account.uid, gid: account.gid }
 }

@@ -52,10 +52,8 @@ impl Ca {
         let refuse = |what: String, repair: Repair| Err(fault("ca-file", what, repair));
         let seen = context.facts.given_file(&self.file.0, MOST_BYTES)?;
         let Some(seen) = seen.filter(|seen| seen.kind == FileKind::Regular) else {
-            return refuse(
-                format!("{shown} with the certificate of the authority is missing, or no file"),
-                "put it there as PEM, or correct `file` below [ca] of the profile".into(),
-            );
+            let what = format!("{shown} with the certificate of the authority is missing, or no file");
+            return refuse(what, "put it there as PEM, or correct `file` below [ca] of the profile".into());
         };
         match certificates::read(&seen.text()) {
             Ok(all) => Ok(all.concat()),

@@ -14,7 +14,7 @@ use crate::change::{Change, Content, FileKind, Notes, Op, RegisterOp};
 use crate::facts::{Facts, MOST_BYTES};
 use crate::fault::{fault, quoted};
 use crate::repair::Repair;
-use crate::runner_config::{self, DOCKER_EXECUTORS, EXECUTORS, Runner};
+use crate::runner_config::{DOCKER_EXECUTORS, EXECUTORS, Runner, own_server};
 
 /// What the tokens of runners begin with that were made in GitLab first.
 const PREFIX: &str = "glrt-";
@@ -136,23 +136,19 @@ impl WantedRunner {
             );
         };
         if seen.mode & 0o077 != 0 {
-            return refuse(
-                format!("others can read the token in {path}: mode {:04o}", seen.mode),
-                mend!(
-                    "make another runner in GitLab if anybody may have read it; for its token: $ chmod 0600 {}",
-                    quoted(&self.token_file)
-                ),
+            let repair = mend!(
+                "make another runner in GitLab if anybody may have read it; for its token: $ chmod 0600 {}",
+                quoted(&self.token_file)
             );
+            return refuse(format!("others can read the token in {path}: mode {:04o}", seen.mode), repair);
         }
         let token = String::from_utf8_lossy(&seen.bytes).trim().to_owned();
         if !token.starts_with(PREFIX) {
-            return refuse(
-                format!(
-                    "{path} has no token that begins with {PREFIX}: registration tokens of the old kind, which did not, \
-                     are refused by GitLab"
-                ),
-                mend!("make a runner in GitLab, and {}: {}", fresh, path),
+            let what = format!(
+                "{path} has no token that begins with {PREFIX}: registration tokens of the old kind, which did not, \
+                 are refused by GitLab"
             );
+            return refuse(what, mend!("make a runner in GitLab, and {}: {}", fresh, path));
         }
         if token.len() == PREFIX.len() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return refuse(format!("{path} has more or less than one token"), mend!("{}: {}", fresh, path));
@@ -207,6 +203,7 @@ impl Resource for Registrations {
                 );
                 return Err(fault("register-token", what, repair));
             }
+            let ca = context.options.ca.as_ref().filter(|_| own_server(&wanted.url).is_some());
             let is_twin = |other: &&WantedRunner| other.name == *name;
             let is_alone = self.0.iter().filter(is_twin).count() == 1;
             changes.push(Change {
@@ -224,11 +221,7 @@ impl Resource for Registrations {
                     token,
                     template: context.options.template.clone(),
                     config: examined.path.clone(),
-                    ca: context
-                        .options
-                        .ca
-                        .clone()
-                        .filter(|_| runner_config::own_server(&wanted.url).is_some()),
+                    ca: ca.cloned(),
                     program,
                 })),
             });

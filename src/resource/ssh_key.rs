@@ -110,10 +110,8 @@ impl Resource for SshKey {
         let own = Owner::Account(target.name.clone());
         let ids = context.facts.ids(&own)?;
         let mut changes = Vec::new();
-        let private_meta = Meta { owner: own.clone(), mode: 0o600 };
-        let public_meta = Meta { owner: own.clone(), mode: 0o644 };
-        let directory_meta = Meta { owner: own, mode: 0o700 };
-        changes.extend(directory_change(target, directory.as_ref(), ids, directory_meta));
+        let meta = |mode| Meta { owner: own.clone(), mode };
+        changes.extend(directory_change(target, directory.as_ref(), ids, meta(0o700)));
         if first.is_none() {
             match by_command(context, notes)? {
                 ByCommand::Nothing => {}
@@ -146,7 +144,7 @@ impl Resource for SshKey {
                 check_publics(context, &tried.names)?;
                 match other_key(context, &tried)? {
                     Some((message, repair)) => notes.wait("ssh-key-name", message, repair),
-                    None => changes.extend(self.make(context, private_meta, public_meta)?),
+                    None => changes.extend(self.make(context, &meta)?),
                 }
             }
             return Ok(changes);
@@ -168,7 +166,7 @@ impl Resource for SshKey {
         {
             changes.push(change(
                 wrong_meta(&private, "0600"),
-                Op::Metadata { place: target.place(&usable.name), before: private, after: private_meta },
+                Op::Metadata { place: target.place(&usable.name), before: private, after: meta(0o600) },
             ));
         }
         let public_place = target.place(&format!("{}.pub", usable.name));
@@ -179,7 +177,7 @@ impl Resource for SshKey {
                 if seen.mode & 0o022 != 0 || Some((seen.uid, seen.gid)) != ids {
                     changes.push(change(
                         wrong_meta(&seen, "0644"),
-                        Op::Metadata { place: public_place, before: seen, after: public_meta },
+                        Op::Metadata { place: public_place, before: seen, after: meta(0o644) },
                     ));
                 }
             }
@@ -191,7 +189,7 @@ impl Resource for SshKey {
                     Some(seen) if is_of(&usable.line, seen) => (wrong_meta(seen, "0644"), seen.bytes.clone()),
                     Some(_) => ("the public half does not belong to the private key".to_owned(), text),
                 };
-                changes.push(change(why, FileOp::new(public_place, before, text, public_meta)));
+                changes.push(change(why, FileOp::new(public_place, before, text, meta(0o644))));
             }
         }
         tell(&changes, is_needed, &target.place(&usable.name), tried.settings.asked, notes);
@@ -239,7 +237,7 @@ impl SshKey {
     }
 
     /// A new pair, made when it is written.
-    fn make(&self, context: &Context<'_>, private_meta: Meta, public_meta: Meta) -> Result<Vec<Change>> {
+    fn make(&self, context: &Context<'_>, meta: &dyn Fn(u32) -> Meta) -> Result<Vec<Change>> {
         let name = self.name();
         let label = match self.kind {
             KeyKind::Ed25519 => "Ed25519".to_owned(),
@@ -273,8 +271,8 @@ impl SshKey {
             change("jobs have no SSH key to push with", file)
         };
         Ok(vec![
-            file(name, "private", private, private_meta),
-            file(&format!("{name}.pub"), "public", public, public_meta),
+            file(name, "private", private, meta(0o600)),
+            file(&format!("{name}.pub"), "public", public, meta(0o644)),
         ])
     }
 }

@@ -170,7 +170,7 @@ impl Effect<'_> {
         if spots.is_empty() {
             return;
         }
-        let repair = self.repair(&self.policy.later.iter().collect::<Vec<_>>());
+        let repair = self.repair(&self.spots(None));
         let what = format!("whether jobs can use {} is unknown, because only sudo", self.ours);
         let places = places(&spots);
         if self.context.facts.is_host() {

@@ -313,11 +313,8 @@ fn sign(context: &Context<'_>, settings: &[JudgedSetting], notes: &mut Notes) ->
         return Ok(());
     }
     if !["true", "yes", "on"].contains(&value.as_str()) && value.parse::<i64>().is_err() {
-        return Err(ends(
-            context,
-            Some(setting),
-            &format!("{} is {value:?}, and not true or false", setting.name),
-        ));
+        let why = format!("{} is {value:?}, and not true or false", setting.name);
+        return Err(ends(context, Some(setting), &why));
     }
     let (path, line) = (setting.path.display(), setting.line);
     let repair = setting.changed(context, Some("false"));

@@ -61,12 +61,9 @@ impl AllowList<'_> {
         let key = self.key;
         for (index, pattern) in self.patterns.iter().enumerate().take(of_file) {
             if glob::matches(pattern, "").is_none() {
-                notes.harm_by(
-                    "allow-list-malformed",
-                    key,
-                    format!("element {index} of {key} is not a pattern and matches nothing"),
-                    "correct its brackets; `*` stops at a `/`, `**` does not",
-                );
+                let what = format!("element {index} of {key} is not a pattern and matches nothing");
+                let repair = "correct its brackets; `*` stops at a `/`, `**` does not";
+                notes.harm_by("allow-list-malformed", key, what, repair);
             }
         }
     }
@@ -92,15 +89,12 @@ impl AllowList<'_> {
                 || images(other).iter().any(|image| self.allows(image))
         };
         if allowed.is_empty() && !is_for_dind() {
-            notes.harm_by(
-                "allow-list-misses-dind",
-                key,
-                format!("{key} matches no usual dind image, {effect}"),
-                mend!(
-                    "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {}",
-                    key
-                ),
+            let what = format!("{key} matches no usual dind image, {effect}");
+            let repair = mend!(
+                "add \"docker:dind\", \"docker:*-dind\" and \"docker.io/library/docker:*-dind\" to {}",
+                key
             );
+            notes.harm_by("allow-list-misses-dind", key, what, repair);
         } else {
             self.tell_missed(&missed, notes);
         }
@@ -134,19 +128,16 @@ impl AllowList<'_> {
             if service.image.contains('$') || self.allows(service.image) {
                 continue;
             }
-            notes.harm_by(
-                "service-not-allowed",
-                key,
-                format!(
-                    "docker.services[{}] is Docker-in-Docker, and no element of {key} matches its name as it \
-                     is written there: it runs unprivileged and dies",
-                    service.index
-                ),
-                mend!(
-                    "add its name to {}, which makes it privileged for every job; or take the service out",
-                    key
-                ),
+            let what = format!(
+                "docker.services[{}] is Docker-in-Docker, and no element of {key} matches its name as it \
+                 is written there: it runs unprivileged and dies",
+                service.index
             );
+            let repair = mend!(
+                "add its name to {}, which makes it privileged for every job; or take the service out",
+                key
+            );
+            notes.harm_by("service-not-allowed", key, what, repair);
         }
     }
 }

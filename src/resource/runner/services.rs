@@ -78,15 +78,12 @@ pub(super) fn warn_of_limit(runner: &Runner<'_>, config: &ConfigSection, notes: 
     let has_dind = DindService::of(runner.docker_table()).next().is_some() || !config.services.is_empty();
     let needed = count + usize::from(!has_dind);
     if limit < needed {
-        notes.harm_by(
-            "services-limit-low",
-            "services_limit",
-            format!(
-                "services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
-                 requested\""
-            ),
-            mend!("let services_limit be {} or more, or take it out", needed),
+        let what = format!(
+            "services_limit = {limit} leaves no room for Docker-in-Docker: jobs fail with \"too many services \
+             requested\""
         );
+        let repair = mend!("let services_limit be {} or more, or take it out", needed);
+        notes.harm_by("services-limit-low", "services_limit", what, repair);
     }
 }
 

@@ -14,10 +14,8 @@ impl Effect<'_> {
     pub(super) fn spots(&self, entry: Option<&ListedCommand>) -> Vec<&PolicyLine> {
         let all: Vec<&PolicyLine> = self.policy.later.iter().collect();
         let Some(entry) = entry else { return all };
-        let in_file: Vec<&PolicyLine> = match &entry.file {
-            Some(file) => all.iter().filter(|spot| spot.file == Path::new(file)).copied().collect(),
-            None => all.clone(),
-        };
+        let is_in = |spot: &&PolicyLine| entry.file.as_ref().is_none_or(|file| spot.file == Path::new(file));
+        let in_file: Vec<&PolicyLine> = all.iter().copied().filter(is_in).collect();
         let says: Vec<&PolicyLine> =
             in_file.iter().filter(|spot| spot.line.text.contains(&entry.command)).copied().collect();
         [says, in_file, all].into_iter().find(|spots| !spots.is_empty()).unwrap_or_default()

@@ -95,12 +95,10 @@ impl Effect<'_> {
                 self.tell_untried(shown, &self.doubts(|spot| spot.line.text.contains(name)), notes);
                 return Ok(());
             }
-            notes.right(
-                EFFECT,
-                format!(
-                    "{name} runs {shown} as {run_as} without a password (tried: sudo -n {short} --version)"
-                ),
+            let message = format!(
+                "{name} runs {shown} as {run_as} without a password (tried: sudo -n {short} --version)"
             );
+            notes.right(EFFECT, message);
             return Ok(());
         }
         match verdict {
@@ -136,7 +134,7 @@ impl Effect<'_> {
         if notes.pending.len() == known {
             // By its rules it is allowed, and something else keeps it from running.
             notes.right.retain(|(kind, what)| *kind != EFFECT || !what.contains(shown));
-            let later: Vec<&PolicyLine> = self.policy.later.iter().collect();
+            let later = self.spots(None);
             let doubts = self.doubts(|_| true);
             let repair = if !later.is_empty() {
                 self.repair(&later)
