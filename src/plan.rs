@@ -7,9 +7,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::change::{AccountOp, Change, FileKind, Harm, Note, Notes, Op, Place, Seen, Swap};
+use crate::facts::checkouts::BUILDS;
 use crate::facts::{Facts, programs};
 use crate::fault::{fault, look_and_move, make_home};
-use crate::resource::{Context, Wanted};
+use crate::resource::{Context, Target, Wanted};
 
 /// All that is to be done, and what is to be said beside it.
 #[derive(Debug, Clone, Default)]
@@ -47,16 +48,8 @@ impl Plan {
         check_places(&changes, context.facts, context.options.confined)?;
         let lacks = lacks(context, &notes)?;
         let has_jobs = has_shell_jobs(&notes);
-        let service = context
-            .target
-            .service
-            .as_ref()
-            .filter(|_| has_jobs && wanted.kinds().any(|kind| kind == "account"));
-        if let (Some(service), Some(account)) = (service, &context.target.account) {
-            let confined = service.confines(account);
-            notes.pending.extend(
-                confined.map(|(what, repair)| Note::new("service-confined", what, repair, Harm::Examined)),
-            );
+        if has_jobs && wanted.kinds().any(|kind| kind == "account") {
+            check_jobs(context, &mut notes);
         }
         if !has_jobs && has_rule(wanted, &changes, &notes) {
             notes.warn(
@@ -77,6 +70,23 @@ fn has_shell_jobs(notes: &Notes) -> bool {
     // A custom executor starts its programs as the account, too.
     let has_shell = ["shell", "custom"].iter().any(|executor| notes.executors.contains(*executor));
     has_shell || notes.executors.is_empty() || notes.registers
+}
+
+/// What keeps such jobs from their account, and from the directory in which they check out.
+fn check_jobs(context: &Context<'_>, notes: &mut Notes) {
+    let Target { service, account: Some(account), .. } = context.target else { return };
+    let confined = service.as_ref().and_then(|service| service.confines(account));
+    let waits = |(what, repair)| Note::new("service-confined", what, repair, Harm::Examined);
+    notes.pending.extend(confined.map(waits));
+    let directory = service.as_ref().and_then(|service| service.directory.as_ref());
+    if directory.is_none_or(|directory| *directory == account.home) {
+        // What keeps anybody from opening the home is told by those that look into it.
+        if let Some((what, repair)) = context.facts.unusable(account, BUILDS).ok().flatten() {
+            let what =
+                format!("{what}; that is no matter where each of their runners has another `builds_dir`");
+            notes.examined("builds-unusable", what, repair);
+        }
+    }
 }
 
 /// There is a sudo rule for such jobs, or will be.

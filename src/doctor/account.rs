@@ -6,7 +6,8 @@ use super::DoctorContext;
 use crate::change::{FileKind, Owner, Seen};
 use crate::facts::Account;
 use crate::facts::before_rules::barred;
-use crate::fault::{AtHome, make_home, move_aside, quoted};
+use crate::facts::checkouts::{BUILDS, CACHE};
+use crate::fault::{AtHome, make_home, quoted};
 use crate::finding::Findings;
 use crate::policy::ROOT_GROUPS;
 use crate::runner_config::Runner;
@@ -48,42 +49,19 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             mend!("$ sudo -u {} chmod go-w {}", user, quoted(&account.home)),
         );
     }
-    let inside = [".ssh", "builds", "cache"];
-    let is_closed = !is_usable(&seen, account);
-    let home_mode = seen.mode;
-    for (name, seen) in inside.iter().zip(context.facts.home(account, &inside)?) {
-        let Some(seen) = seen else {
-            if *name == "builds" && is_closed && is_used(context, account, name) {
-                findings.problem(
-                    "builds-unusable",
-                    format!("jobs of {user} can't make {path}/builds: the home has mode {home_mode:04o}"),
-                    mend!(
-                        "let it write in its home: $ sudo -u {} chmod u+rwx {}",
-                        user,
-                        quoted(&account.home)
-                    ),
-                );
-            }
-            continue;
-        };
-        let (mode, at) = (seen.mode, account.home.join(name));
-        if *name != ".ssh" && is_used(context, account, name) && !is_usable(&seen, account) {
-            findings.problem(
-                "builds-unusable",
-                format!(
-                    "jobs of {user} can't write in {path}/{name}: it is {} of uid {} with mode {mode:04o}",
-                    seen.kind, seen.uid
-                ),
-                mend!("move it away, jobs make a new one: $ {}", move_aside(user, &at)),
-            );
+    for name in [BUILDS, CACHE].into_iter().filter(|name| is_used(context, account, name)) {
+        if let Some((what, repair)) = context.facts.unusable(account, name)? {
+            findings.problem("builds-unusable", what, repair);
         }
-        if *name == ".ssh" && seen.kind == FileKind::Directory && is_writable_by_others(&seen, account) {
-            findings.problem(
-                "ssh-directory-writable",
-                format!("others than {user} can write in {path}/.ssh: mode {mode:04o}"),
-                mend!("$ sudo -u {} chmod 0700 {}", user, quoted(at)),
-            );
-        }
+    }
+    let ssh = context.facts.home_file(account, ".ssh")?;
+    let is_open = |seen: &Seen| seen.kind == FileKind::Directory && is_writable_by_others(seen, account);
+    if let Some(seen) = ssh.filter(is_open) {
+        findings.problem(
+            "ssh-directory-writable",
+            format!("others than {user} can write in {path}/.ssh: mode {:04o}", seen.mode),
+            mend!("$ sudo -u {} chmod 0700 {}", user, quoted(account.home.join(".ssh"))),
+        );
     }
     let shell = account.shell.display();
     findings.else_fine(format!("{user}, uid {}, home {path}, shell {shell}", account.uid));
@@ -97,25 +75,11 @@ fn is_used(context: &DoctorContext<'_>, account: &Account, name: &str) -> bool {
     if directory.is_some_and(|directory| *directory != account.home) {
         return false;
     }
-    let key = if name == "builds" { "builds_dir" } else { "cache_dir" };
+    let key = if name == BUILDS { "builds_dir" } else { "cache_dir" };
     // What is wrong with the file is found by the checks of it.
     let runners = context.all_runners().unwrap_or_default();
     let is_here = |runner: &Runner<'_>| runner.has_executor("shell") && runner.text(key).is_none();
     runners.is_empty() || runners.iter().any(is_here)
-}
-
-/// Whether jobs can write there. A gitlab-runner that once ran without `--user` leaves it as root's.
-fn is_usable(seen: &Seen, account: &Account) -> bool {
-    let needed = match seen {
-        _ if seen.uid == account.uid => 0o300,
-        _ if seen.gid == account.gid => 0o030,
-        _ => 0o003,
-    };
-    match seen.kind {
-        // To another disk, as a rule; what is there is not looked at.
-        FileKind::Link => true,
-        kind => kind == FileKind::Directory && seen.mode & needed == needed,
-    }
 }
 
 fn is_writable_by_others(seen: &Seen, account: &Account) -> bool {

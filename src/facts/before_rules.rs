@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Facts, MOST_BYTES};
+use super::{Facts, MOST_BYTES, PASSWD};
+use crate::change::FileKind;
+use crate::fault::look_and_move;
 use crate::repair::Repair;
 
 /// What every sudo does where its file says nothing.
@@ -39,16 +41,34 @@ pub fn may_refuse(facts: &Facts<'_>) -> Result<bool> {
     Ok(pam.text().lines().any(turns_away))
 }
 
-/// Why the account is let in no more: the dates of shadow(5), as PAM goes by them. With codes and repairs.
+/// The fields of an account's line, where it has more than a name and an end.
+fn fields_of<'t>(text: &'t str, account: &str) -> Option<Vec<&'t str>> {
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.len() > 2 && fields[0] == account)
+}
+
+/// Why the account is let in no more: its line in shadow(5) is missing, or the dates of shadow(5), as PAM goes by them. With codes and repairs.
 ///
 /// # Errors
 /// When the file can't be read.
 pub fn barred(facts: &Facts<'_>, account: &str) -> Result<Vec<(&'static str, String, Repair)>> {
     let mut found = Vec::new();
-    let Some(file) = facts.file(Path::new("/etc/shadow"), MOST_BYTES)? else { return Ok(found) };
-    let text = file.text();
-    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let Some(fields) = lines.find(|fields| fields.first() == Some(&account)) else { return Ok(found) };
+    let path = Path::new("/etc/shadow");
+    let text = facts.text(path)?;
+    let Some(fields) = fields_of(&text, account) else {
+        if fields_of(&facts.text(Path::new(PASSWD))?, account).is_some_and(|fields| fields[1] == "x") {
+            let make = "$ pwconv";
+            let is_usable = facts.entry(path)?.is_none_or(|seen| seen.kind == FileKind::Regular);
+            found.push((
+                "shadow-line-missing",
+                format!(
+                    "{account} has no line in /etc/shadow: su starts no job (\"Authentication failure\")"
+                ),
+                if is_usable { make.into() } else { look_and_move(path) + "; " + make },
+            ));
+        }
+        return Ok(found);
+    };
     let day = |at: usize| fields.get(at).and_then(|field| field.parse::<i64>().ok()).filter(|day| *day >= 0);
     let (changed, most_days, expires) = (day(2), day(4), day(7));
     let today = crate::sys::waiting::now().0 / 86_400;

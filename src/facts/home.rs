@@ -54,7 +54,8 @@ impl Facts<'_> {
         self.readable.replace(readable);
     }
 
-    /// Things below the account's home, no link followed, in the order asked for.
+    /// Things below the account's home, no link followed, in the order asked for. What is in the home itself and ends with
+    /// a slash is looked at and not read.
     pub fn home(&self, account: &Account, relative: &[&str]) -> Result<Vec<Option<Seen>>> {
         let paths = relative.iter().map(|name| account.home.join(name));
         let ahead: Vec<_> =
@@ -157,19 +158,11 @@ impl Facts<'_> {
         }
     }
 
-    /// The mode of the account's home; `None` where there is none.
-    ///
-    /// # Errors
-    /// When it can't be opened, or is somebody else's.
-    pub fn home_mode(&self, account: &Account) -> Result<Option<u32>> {
-        Ok(self.opened_home(account)?.map(|(_, mode)| mode))
-    }
-
     pub(super) fn home_of(&self, account: &Account) -> Result<Option<Rc<Dir>>> {
         Ok(self.opened_home(account)?.map(|(home, _)| home))
     }
 
-    fn opened_home(&self, account: &Account) -> Result<Option<(Rc<Dir>, u32)>> {
+    pub(super) fn opened_home(&self, account: &Account) -> Result<Option<(Rc<Dir>, u32)>> {
         if let Some((path, home, mode)) = self.opened.borrow().as_ref() {
             if *path == account.home {
                 return Ok(Some((Rc::clone(home), *mode)));

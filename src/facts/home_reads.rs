@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -35,6 +36,10 @@ impl HomeReads<'_> {
         if let Some(dir) = self.directories.get(relative.as_os_str()) {
             let stat = dir.as_ref().map(|dir| dir.stat()).transpose().map_err(|error| cannot(None, error))?;
             return Ok(stat.map(Seen::from));
+        }
+        if relative.as_os_str().as_bytes().ends_with(b"/") {
+            let stat = home.stat_entry(relative.file_name().unwrap_or_default());
+            return stat.map(|stat| stat.map(Seen::from)).map_err(|error| cannot(None, error));
         }
         let parent = relative.parent().unwrap_or(relative);
         let file = relative.file_name().unwrap_or_default();

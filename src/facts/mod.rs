@@ -4,6 +4,7 @@
 //! anything by construction.
 
 pub mod before_rules;
+pub mod checkouts;
 mod confined;
 mod home;
 mod home_reads;
@@ -29,7 +30,7 @@ use anyhow::Result;
 use crate::change::Seen;
 use crate::fault::{self, Fault, Nature};
 use crate::repair::Repair;
-pub use crate::sys::accounts::Account;
+pub use crate::sys::accounts::{Account, PASSWD};
 pub use crate::sys::confine::Supposed;
 use crate::sys::dir::Dir;
 pub use crate::sys::exec::Finished;

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use super::context::{Context, Resource};
 use super::target::{AccountName, USUAL_NAMES};
 use crate::change::{AccountOp, Change, FileKind, Harm, Note, Notes, Op};
-use crate::facts::Account;
 use crate::facts::before_rules::barred;
+use crate::facts::checkouts::BUILDS;
 use crate::facts::programs::{DOCKERD, is_there, is_whole};
+use crate::facts::{Account, PASSWD};
 use crate::fault::{fault, look_and_move, quoted};
 use crate::policy::ROOT_GROUPS;
 use crate::repair::Repair;
@@ -90,6 +91,16 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
                 + context.opening(&shut, format!("chmod o+x {}", quoted(&shut))),
         );
     }
+    if account.is_hidden {
+        notes.wait(
+            "accounts-shut",
+            format!(
+                "{} can't read {PASSWD}: ssh ends with \"No user exists for uid {}\"",
+                account.name, account.uid
+            ),
+            mend!("$ chmod 0644 {}", PASSWD),
+        );
+    }
     Ok(())
 }
 
@@ -100,30 +111,9 @@ fn check_dates(context: &Context<'_>, account: &Account, notes: &mut Notes) {
     notes.pending.extend(dates.map(|(code, what, repair)| Note::new(code, what, repair, Harm::Examined)));
 }
 
-/// A home in which its account can't write, where jobs would make the directory of their checkouts.
-fn check_home(context: &Context<'_>, account: &Account, notes: &mut Notes) -> Result<()> {
-    let directory = context.target.service.as_ref().and_then(|service| service.directory.as_ref());
-    // What keeps anybody from opening it is told by those that look into it.
-    let Some(mode) = context.facts.home_mode(account).ok().flatten() else { return Ok(()) };
-    if mode & 0o300 == 0o300
-        || directory.is_some_and(|directory| *directory != account.home)
-        || context.facts.home_file(account, "builds")?.is_some()
-    {
-        return Ok(());
-    }
-    let (name, home) = (&account.name, account.home.display());
-    let what = format!(
-        "{name} can't make {home}/builds, where jobs of the shell executor check out unless their runner has another \
-         `builds_dir`: the home has mode {mode:04o}"
-    );
-    let repair = mend!("let it write in its home: $ sudo -u {} chmod u+rwx {}", name, quoted(&account.home));
-    notes.examined("builds-unusable", what, repair);
-    Ok(())
-}
-
 impl Resource for AccountSection {
     fn in_home(&self) -> &'static [&'static str] {
-        &[super::login_shell::FILE]
+        &[super::login_shell::FILE, BUILDS]
     }
 
     fn plan(&self, context: &Context<'_>, notes: &mut Notes) -> Result<Vec<Change>> {
@@ -173,7 +163,6 @@ impl Resource for AccountSection {
             let (uid, home) = (account.uid, account.home.display());
             notes.right("account", format!("{name} is there: uid {uid}, home {home}"));
             check_way(context, notes)?;
-            check_home(context, account, notes)?;
             check_dates(context, account, notes);
         }
         let lacks_docker =

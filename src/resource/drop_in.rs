@@ -187,7 +187,15 @@ fn account_to_be(
         // Without the `x` no other file is asked for the password.
         users.push(format!("{name}:*:{id}:{id}::{}:{}", home.display(), shell.display()));
         groups.push(format!("{name}:x:{id}:"));
-        let made = Account { name: name.clone(), uid: id, gid: id, home: home.clone(), shell, alias: None };
+        let made = Account {
+            name: name.clone(),
+            uid: id,
+            gid: id,
+            home: home.clone(),
+            shell,
+            alias: None,
+            is_hidden: false,
+        };
         *account = Some(made);
     }
     Ok([("/etc/passwd", users), ("/etc/group", groups)].map(|(path, lines)| (path, lines.join("\n") + "\n")))

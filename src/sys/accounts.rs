@@ -25,6 +25,9 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// the order in which they are written.
 const DATABASES: [&str; 6] = ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"];
 
+/// The password database.
+pub const PASSWD: &str = "/etc/passwd";
+
 /// An entry of the password database, passwd(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -40,6 +43,8 @@ pub struct Account {
     pub shell: PathBuf,
     /// The name that others take the number for, where the database has another one before this.
     pub alias: Option<String>,
+    /// Others can't read the database that has it.
+    pub is_hidden: bool,
 }
 
 /// The account of that name; `None` when there is none.
@@ -61,7 +66,7 @@ pub fn account(root: &Root, name: &str) -> Result<Option<Account>> {
 
 fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
     if !root.is_host() {
-        let text = text(root, "/etc/passwd")?;
+        let text = text(root, PASSWD)?;
         return Ok(lines(&text).find_map(|line| entry(line, name)).map(|account| account.among(&text)));
     }
     // Nearly always the account is in the files, and they are asked first: what NSS would say, without starting it.
@@ -77,6 +82,7 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
         alias: users::get_user_by_uid(user.uid())
             .map(|first| first.name().to_string_lossy().into_owned())
             .filter(|first| first != name),
+        is_hidden: false,
     }))
 }
 
@@ -90,10 +96,12 @@ fn in_first_files(root: &Root, name: &str) -> Option<Account> {
     if sources.next() != Some("files") || sources.next().is_some_and(|next| next.starts_with('[')) {
         return None;
     }
-    let text = self::text(root, "/etc/passwd").ok()?;
+    let database = root.read(Path::new(PASSWD), MOST_BYTES).ok()??;
+    let text = database.text();
     let line = lines(&text).find(|line| line.split(':').next() == Some(name))?;
     // What is not UTF-8 text was replaced, and is not a path.
-    entry(line, name).filter(|_| !line.contains('\u{fffd}')).map(|account| account.among(&text))
+    let account = entry(line, name).filter(|_| !line.contains('\u{fffd}'))?;
+    Some(Account { is_hidden: database.mode & 0o004 == 0, ..account.among(&text) })
 }
 
 impl Account {
@@ -121,6 +129,7 @@ fn entry(line: &str, name: &str) -> Option<Account> {
         home: PathBuf::from(home),
         shell: PathBuf::from(shell),
         alias: None,
+        is_hidden: false,
     })
 }
 

@@ -49,12 +49,11 @@ pub fn harden() -> Result<()> {
     raw::hear_of_children().context("cannot hear of children")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
     hide().context("cannot switch tracing off")?;
-    if is_root() {
-        match setgroups(&[]) {
-            // A user namespace with a single id forbids it, and then no other account exists in it.
-            Ok(()) | Err(Errno::EPERM) => {}
-            Err(error) => return Err(error).context("cannot drop the supplementary groups"),
-        }
+    match setgroups(&[]) {
+        // So says the kernel to all but root. A user namespace with a single id forbids it, too, and then no other account
+        // exists in it.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(error) => return Err(error).context("cannot drop the supplementary groups"),
     }
     Ok(())
 }

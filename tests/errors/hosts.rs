@@ -28,6 +28,9 @@ pub(super) const CASES: &[Case] = &[
         let host = plain(|host| host.file_mode("/usr/local/sbin/useradd", text, 0o755))?;
         apply(&host, "", &["--profile", "shell", "--only", "account"])
     }),
+    case("accounts-shut", "accounts that nobody can read", || {
+        apply(&host(|host| host)?, "chmod 0600 /etc/passwd", &["--profile", "shell", "--only", "account"])
+    }),
     case("account-half-made", "useradd ends in the middle", || half_made("")),
     case("account-half-made", "the run after it finishes the account", || {
         half_made("rm /usr/local/sbin/useradd; echo 'USERGROUPS_ENAB yes' > /etc/login.defs")

@@ -362,6 +362,8 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ),
     ill("account expired", "chage -E 2020-01-01 gitlab-runner", "", "account-expired"),
     ill("password to be changed", "chage -d 0 gitlab-runner", "", "password-expired"),
+    ill("no line in /etc/shadow", "sed -i /^gitlab-runner:/d /etc/shadow", "", "shadow-line-missing"),
+    ill("accounts that nobody can read", "", "chmod 0640 /etc/passwd", "accounts-shut"),
     ill("password too old", "chage -d 2020-01-01 -M 30 gitlab-runner", "", "password-expired"),
     ill("home of root", "chown root /home/gitlab-runner", "", "home-owner"),
     ill(

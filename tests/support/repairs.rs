@@ -5,7 +5,7 @@ use runner_prep::repair::Repair;
 /// Programs that repairs name. What follows one is a command, for copying.
 const PROGRAMS: &str = "apk apt-get bash cat chage chattr chgrp chmod chown chroot command cp curl df diff dmesg dnf docker du echo find \
     findmnt free fuser getent git gitlab-runner glab gpasswd groupadd groupmod id install journalctl ln ls \
-    lsattr microdnf mkdir modprobe mount mv namei pacman printf ps rc-service rc-update rm runner-prep sed setfacl sh sleep ssh \
+    lsattr microdnf mkdir modprobe mount mv namei pacman printf ps pwconv rc-service rc-update rm runner-prep sed setfacl sh sleep ssh \
     ssh-keygen ssh-keyscan su sudo systemctl touch truncate umount uname useradd userdel usermod visudo yum zypper";
 
 /// Those of them that a sentence can begin with, too.
