@@ -38,6 +38,11 @@ impl FileKind {
             FileType::Unknown => return None,
         })
     }
+
+    /// A file for which a reader waits, or that never ends.
+    pub fn is_special(self) -> bool {
+        matches!(self, Self::Fifo | Self::Socket | Self::Device)
+    }
 }
 
 impl fmt::Display for FileKind {

@@ -44,6 +44,18 @@ fn host_keys_that_nobody_looked_for_are_not_called_known() {
     assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
 }
 
+/// ssh waits for what comes out of it: nobody knows what it says.
+#[test]
+fn a_pipe_for_everybodys_configuration_of_ssh_is_no_empty_file() {
+    let tree = tree().dir("/etc/ssh/ssh_config.d", 0o755);
+    let mode = nix::sys::stat::Mode::S_IRUSR;
+    nix::unistd::mkfifo(&tree.path("/etc/ssh/ssh_config.d/pipe.conf"), mode).unwrap();
+    let run = doctor(&tree);
+    let found = findings(&run);
+    let found: Vec<_> = found.iter().filter(|one| text(one, "check") == "server-host-key").collect();
+    assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
+}
+
 #[test]
 fn a_tree_that_lacks_nothing_has_no_problem() {
     let tree = tree();

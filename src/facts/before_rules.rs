@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Facts, MOST_BYTES, PASSWD};
 use crate::change::FileKind;
-use crate::fault::look_and_move;
+use crate::fault::{fault, look_and_move};
 use crate::repair::Repair;
 
 /// What every sudo does where its file says nothing.
@@ -24,21 +24,31 @@ pub fn may_refuse(facts: &Facts<'_>) -> Result<bool> {
     if !facts.is_host() {
         return Ok(false);
     }
-    let read = |path: &str| facts.file(Path::new(path), MOST_BYTES);
+    let read = |path: &str| {
+        let path = Path::new(path);
+        let seen = facts.file(path, MOST_BYTES)?;
+        match seen.as_ref().map(|seen| seen.kind) {
+            Some(kind @ FileKind::Fifo) => {
+                let what = format!("{} is {kind}: sudo waits for it for ever, at every call", path.display());
+                Err(fault("sudoers-special-file", what, look_and_move(path)))
+            }
+            _ => Ok(seen),
+        }
+    };
     let is_quiet = |line: &str| {
         let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let is_usual = first == "Plugin" && USUAL.split(", ").any(|usual| usual == rest.trim());
         line.starts_with('#') || is_usual || ["", "Set", "Debug"].contains(&first)
     };
     let conf = read("/etc/sudo.conf")?;
-    if conf.is_some_and(|conf| !conf.text().lines().map(str::trim).all(is_quiet)) {
+    if conf.is_some_and(|conf| conf.kind.is_special() || !conf.text().lines().map(str::trim).all(is_quiet)) {
         return Ok(true);
     }
     // Without the file it is that of all others; without the directory there is no PAM.
     let Some(pam) = read("/etc/pam.d/sudo")? else {
         return Ok(facts.stat(Path::new("/etc/pam.d"))?.is_some());
     };
-    Ok(pam.text().lines().any(turns_away))
+    Ok(pam.kind.is_special() || pam.text().lines().any(turns_away))
 }
 
 /// The fields of an account's line, where it has more than a name and an end.

@@ -31,6 +31,10 @@ pub(super) const CASES: &[Case] = &[
     case("accounts-shut", "accounts that nobody can read", || {
         apply(&host(|host| host)?, "chmod 0600 /etc/passwd", &["--profile", "shell", "--only", "account"])
     }),
+    case("sudoers-special-file", "a pipe in place of sudo's own configuration", || {
+        let script = "rm -f /etc/sudo.conf; mkfifo /etc/sudo.conf";
+        apply(&host(|host| host)?, script, &["--profile", "shell", "--only", "sudoers"])
+    }),
     case("account-half-made", "useradd ends in the middle", || half_made("")),
     case("account-half-made", "the run after it finishes the account", || {
         half_made("rm /usr/local/sbin/useradd; echo 'USERGROUPS_ENAB yes' > /etc/login.defs")

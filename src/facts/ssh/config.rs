@@ -78,8 +78,7 @@ pub fn texts(facts: &Facts<'_>, account: Option<&Account>) -> Result<Vec<ConfigT
         let is_clear = |seen: &Seen| {
             let is_own =
                 file == Path::new(SYSTEM) || seen.mode & 0o022 == 0 && users.contains(&Some(seen.uid));
-            // For all but these two it waits.
-            [FileKind::Regular, FileKind::Directory].contains(&seen.kind)
+            !seen.kind.is_special()
                 && (!facts.is_host() || is_own && seen.mode & 0o004 != 0 && is_reached(facts, seen))
         };
         let seen = facts.file(&file, MOST_BYTES)?;

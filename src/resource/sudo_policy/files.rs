@@ -65,7 +65,7 @@ pub(super) fn look_around<'a>(
         let repair = look_and_move(path);
         match facts.stat(path)?.map(|seen| seen.kind) {
             Some(FileKind::Regular) => {}
-            Some(kind @ (FileKind::Fifo | FileKind::Socket | FileKind::Device)) => {
+            Some(kind) if kind.is_special() => {
                 let what = format!("{shown} is {kind}: sudo-rs waits for it for ever, at every call");
                 return Err(fault("sudoers-special-file", what, repair));
             }
