@@ -56,6 +56,20 @@ fn a_pipe_for_everybodys_configuration_of_ssh_is_no_empty_file() {
     assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
 }
 
+/// Whoever could write a program may have put another in its place: root's bit alone would make that one root.
+#[test]
+fn a_sudo_of_somebody_else_is_not_trusted_as_it_is() {
+    if !is_root() {
+        return skip("only root gives files away");
+    }
+    let tree = tree();
+    std::os::unix::fs::chown(tree.path("/usr/bin/sudo"), Some(4242), None).unwrap();
+    let run = doctor(&tree);
+    let found = findings(&run);
+    let one = found.iter().find(|one| text(one, "code") == "sudo-not-setuid").unwrap();
+    assert!(text(one, "repair").contains("reinstall sudo"), "{one}");
+}
+
 #[test]
 fn a_tree_that_lacks_nothing_has_no_problem() {
     let tree = tree();

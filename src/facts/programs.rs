@@ -129,7 +129,9 @@ pub fn powerless(facts: &Facts<'_>, (sudo, stat): &(PathBuf, Stat)) -> Result<Op
     let shown = sudo.display();
     Ok(is_it.then(|| {
         let what = format!("{shown} can't become root: it is not a setuid program of root's");
-        (what, mend!("$ chown root: {0}; $ chmod 4755 {0}", shown))
+        let repair = mend!("$ chown root: {0}; $ chmod 4755 {0}", shown);
+        let doubt = "its owner could write it: let the package manager reinstall sudo; or, where its content is known to be good: ";
+        (what, if stat.uid == root { repair } else { Repair::from(doubt) + repair })
     }))
 }
 
