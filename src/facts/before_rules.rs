@@ -57,7 +57,17 @@ fn fields_of<'t>(text: &'t str, account: &str) -> Option<Vec<&'t str>> {
     lines.find(|fields| fields.len() > 2 && fields[0] == account)
 }
 
-/// Why the account is let in no more: its line in shadow(5) is missing, or the dates of shadow(5), as PAM goes by them. With codes and repairs.
+/// Whether the account has to have a line in shadow(5): its own in passwd(5) says so, and nothing else is asked for such lines.
+fn needs_shadow(facts: &Facts<'_>, account: &str) -> Result<bool> {
+    let is_file = |source: &str| ["files", "compat", "systemd"].contains(&source);
+    let sources = facts.name_services("shadow")?;
+    let passwd = facts.text(Path::new(PASSWD))?;
+    Ok(sources.iter().flat_map(|sources| sources.split_whitespace()).all(is_file)
+        && fields_of(&passwd, account).is_some_and(|fields| fields[1] == "x"))
+}
+
+/// Why the account is let in no more: its line in shadow(5) is missing, or by its dates, as PAM goes by them. With codes
+/// and repairs.
 ///
 /// # Errors
 /// When the file can't be read.
@@ -66,7 +76,7 @@ pub fn barred(facts: &Facts<'_>, account: &str) -> Result<Vec<(&'static str, Str
     let path = Path::new("/etc/shadow");
     let text = facts.text(path)?;
     let Some(fields) = fields_of(&text, account) else {
-        if fields_of(&facts.text(Path::new(PASSWD))?, account).is_some_and(|fields| fields[1] == "x") {
+        if needs_shadow(facts, account)? {
             let make = "$ pwconv";
             let is_usable = facts.entry(path)?.is_none_or(|seen| seen.kind == FileKind::Regular);
             found.push((

@@ -6,6 +6,10 @@ use super::Account;
 use super::service::{Service, UNIT};
 use crate::repair::Repair;
 
+/// Settings that leave directories open all the same. Which ones is not followed.
+const OPEN: [&str; 5] =
+    ["ReadWritePaths", "ReadWriteDirectories", "BindPaths", "StateDirectory", "CacheDirectory"];
+
 /// The directories that `ProtectHome=` closes.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];
 
@@ -41,8 +45,7 @@ impl Service {
         if self.is_on("PrivateUsers", &["self"]) {
             return Some("PrivateUsers");
         }
-        // What they leave open is not followed.
-        let is_open = ["ReadWritePaths", "BindPaths"].iter().any(|name| self.setting(name).is_some());
+        let is_open = OPEN.iter().any(|name| self.setting(name).is_some());
         let is_home = HOMES.iter().any(|directory| place.starts_with(directory));
         match () {
             () if is_open => None,

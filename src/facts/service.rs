@@ -27,7 +27,7 @@ pub const UNIT: &str = "gitlab-runner.service";
 const CONTAINERS: [&str; 3] = ["docker", "podman", "nerdctl"];
 
 /// The other settings that are looked at.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 11] = [
     "TimeoutStopSec",
     "KillSignal",
     "NoNewPrivileges",
@@ -35,7 +35,10 @@ const SETTINGS: [&str; 8] = [
     "ProtectHome",
     "ProtectSystem",
     "ReadWritePaths",
+    "ReadWriteDirectories",
     "BindPaths",
+    "StateDirectory",
+    "CacheDirectory",
 ];
 
 /// What the command line of the service says.
@@ -257,6 +260,36 @@ mod tests {
         assert_eq!(service.directory, Some(PathBuf::from("/srv/ci")));
         assert_eq!(service.program, Some(PathBuf::from("/usr/bin/gitlab-runner")));
         assert_eq!(parse("ExecStart=-!/opt/x run").program, Some(PathBuf::from("/opt/x")));
+    }
+
+    #[test]
+    fn what_a_unit_leaves_open_is_not_called_closed() {
+        let at = |home: &str| crate::facts::Account {
+            name: "ci".to_owned(),
+            uid: 1,
+            gid: 1,
+            home: home.into(),
+            shell: "/bin/sh".into(),
+            alias: None,
+            is_hidden: false,
+        };
+        for (settings, home, is_closed) in [
+            ("ProtectHome=yes", "/home/ci", true),
+            ("ProtectHome=read-only", "/root/ci", true),
+            ("ProtectHome=yes", "/srv/ci", false),
+            ("ProtectHome=yes\nProtectHome=no", "/home/ci", false),
+            ("ProtectSystem=strict", "/srv/ci", true),
+            ("ProtectSystem=full", "/srv/ci", false),
+            ("ProtectSystem=strict\nReadWritePaths=/srv", "/srv/ci", false),
+            ("ProtectSystem=strict\nStateDirectory=ci", "/var/lib/ci", false),
+            ("PrivateUsers=self", "/srv/ci", true),
+            ("PrivateUsers=identity", "/srv/ci", false),
+            ("ProtectHome=yes\nExecStart=\nExecStart=/x run -d /srv/ci", "/home/ci", true),
+            ("ProtectHome=yes\nExecStart=\nExecStart=/x run -d /home/builds", "/srv/ci", true),
+        ] {
+            let service = parse(&format!("[Service]\nExecStart=/x run\n{settings}\n"));
+            assert_eq!(service.confines(&at(home)).is_some(), is_closed, "{settings} {home}");
+        }
     }
 
     #[test]
