@@ -145,14 +145,11 @@ fn command_line(arguments: &Map<String, Value>) -> Result<Vec<String>> {
     let mut line = vec![String::from("runner-prep"), String::from("apply")];
     for (name, value) in arguments {
         let Some((_, option)) = options.iter().find(|(known, _)| known == name) else {
-            return Err(fault(
-                "usage",
-                format!(
-                    "Unsupported parameters for (runner_prep) module: {name}{}",
-                    did_you_mean(name, &names)
-                ),
-                mend!("Supported parameters include: {}", names.join(", ")),
-            ));
+            let what = format!(
+                "Unsupported parameters for (runner_prep) module: {name}{}",
+                did_you_mean(name, &names)
+            );
+            return Err(fault("usage", what, mend!("Supported parameters include: {}", names.join(", "))));
         };
         line.extend(words(name, option, value)?);
     }

@@ -101,11 +101,8 @@ fn deploy(words: &[String]) -> Result<u8> {
     let name =
         DeploymentName::try_from(name.clone()).map_err(|why| fault("deploy-name", why, usage_names()))?;
     if !identity::is_root() {
-        return Err(fault(
-            "not-root",
-            "runner-deploy works with root's rights",
-            mend!("in a job: $ sudo runner-deploy {}", name.as_str()),
-        ));
+        let repair = mend!("in a job: $ sudo runner-deploy {}", name.as_str());
+        return Err(fault("not-root", "runner-deploy works with root's rights", repair));
     }
     identity::harden()?;
     let job = Job::find(&name)?;
@@ -168,21 +165,15 @@ impl Job {
         let description = read(&root, name)?;
         let account = accounts::account(&root, &description.account)?.filter(|account| account.uid != 0);
         let account = account.ok_or_else(|| {
-            fault(
-                "deploy-account",
-                format!("there is no account {} that is not root's", description.account),
-                "let root apply the profile of this host again",
-            )
+            let what = format!("there is no account {} that is not root's", description.account);
+            fault("deploy-account", what, "let root apply the profile of this host again")
         })?;
         let owner = &description.deployment.owner;
         let user = accounts::account(&root, &owner.user)?;
         let group = accounts::group_id(&root, &owner.group)?;
         let owner = user.zip(group).map(|(user, gid)| Identity { uid: user.uid, gid }).ok_or_else(|| {
-            fault(
-                "deploy-owner",
-                format!("there is no {}:{} to own what is deployed", owner.user, owner.group),
-                "make the account, or correct the profile",
-            )
+            let what = format!("there is no {}:{} to own what is deployed", owner.user, owner.group);
+            fault("deploy-owner", what, "make the account, or correct the profile")
         })?;
         let target = target(&root, description.deployment.target.path(), owner)?;
         beside(&root, &target, name)?;
@@ -312,14 +303,12 @@ fn beside(root: &Root, target: &Path, name: &DeploymentName) -> Result<()> {
         let stat = root.stat(above, true).with_context(|| format!("cannot look at {}", above.display()))?;
         if stat.is_some_and(|stat| stat.identity == (here.st_dev, here.st_ino)) {
             let (target, above, name) = (target.display(), above.display(), name.as_str());
-            return Err(fault(
-                "deploy-checkout",
-                format!("the target {target} lies in {above}, the directory to deploy"),
-                mend!(
-                    "in the job, go to the checkout first: cd \"$CI_PROJECT_DIR\" && sudo runner-deploy {}",
-                    name
-                ),
-            ));
+            let what = format!("the target {target} lies in {above}, the directory to deploy");
+            let repair = mend!(
+                "in the job, go to the checkout first: cd \"$CI_PROJECT_DIR\" && sudo runner-deploy {}",
+                name
+            );
+            return Err(fault("deploy-checkout", what, repair));
         }
     }
     Ok(())
@@ -328,11 +317,8 @@ fn beside(root: &Root, target: &Path, name: &DeploymentName) -> Result<()> {
 /// The target after all links: root's way there, and itself root's or the owner's.
 fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
     let missing = || {
-        fault(
-            "deploy-target",
-            format!("the target {} is not there", path.display()),
-            "let root apply the profile of this host again, which makes it",
-        )
+        let what = format!("the target {} is not there", path.display());
+        fault("deploy-target", what, "let root apply the profile of this host again, which makes it")
     };
     let cannot = || format!("cannot look at {}", path.display());
     let dir = root.dir(path).with_context(cannot)?.ok_or_else(missing)?;
@@ -341,11 +327,9 @@ fn target(root: &Root, path: &Path, owner: Identity) -> Result<PathBuf> {
     let stat = dir.stat().with_context(cannot)?;
     let is_its_own = owner.uid != 0 && stat.uid == owner.uid && stat.mode & 0o002 == 0;
     if let (false, Some(reason)) = (is_its_own, root.untrusted(&dir).with_context(cannot)?) {
-        return Err(fault(
-            "deploy-target",
-            format!("the target {} can be changed by others than its owner: {reason}", path.display()),
-            mend!("$ chown it to its owner, and: chmod go-w {}", fault::quoted(path)),
-        ));
+        let what = format!("the target {} can be changed by others than its owner: {reason}", path.display());
+        let repair = mend!("$ chown it to its owner, and: chmod go-w {}", fault::quoted(path));
+        return Err(fault("deploy-target", what, repair));
     }
     match refuse_place(&resolved) {
         None => Ok(resolved),

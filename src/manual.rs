@@ -44,11 +44,8 @@ pub fn page(command: Option<&str>) -> Result<String> {
     else {
         let names = names();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        return Err(fault(
-            "usage",
-            format!("there is no command {name}{}", did_you_mean(name, &names)),
-            mend!("the commands are {}", names.join(", ")),
-        ));
+        let what = format!("there is no command {name}{}", did_you_mean(name, &names));
+        return Err(fault("usage", what, mend!("the commands are {}", names.join(", "))));
     };
     // A command has no version of its own.
     let man =

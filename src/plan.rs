@@ -36,11 +36,8 @@ impl Plan {
                 continue;
             }
             if twin.is_some() {
-                return Err(fault(
-                    "plan-conflict",
-                    format!("two resources want to change {}", change.id),
-                    "leave one of them out with --skip",
-                ));
+                let what = format!("two resources want to change {}", change.id);
+                return Err(fault("plan-conflict", what, "leave one of them out with --skip"));
             }
             changes.push(change);
         }
@@ -168,11 +165,8 @@ fn check_free(op: &Op, path: &Path, facts: &Facts<'_>) -> Result<()> {
         _ => false,
     };
     if is_new && facts.entry(path)?.is_some_and(|seen| seen.kind == FileKind::Link) {
-        return Err(fault(
-            "path-unusable",
-            format!("{} is a link that leads nowhere", path.display()),
-            look_and_move(path),
-        ));
+        let what = format!("{} is a link that leads nowhere", path.display());
+        return Err(fault("path-unusable", what, look_and_move(path)));
     }
     Ok(())
 }
@@ -194,14 +188,11 @@ pub fn check_state(facts: &Facts<'_>, confined: bool) -> Result<()> {
     if let Some(open) =
         open.filter(|_| facts.entry(state).is_ok_and(|seen| seen.is_some_and(|seen| is_link(&seen))))
     {
-        return Err(fault(
-            "path-unusable",
-            format!(
-                "{STATE} is a link to a directory of mode {:04o}, and what is kept there is root's alone",
-                open.mode
-            ),
-            look_and_move(state),
-        ));
+        let what = format!(
+            "{STATE} is a link to a directory of mode {:04o}, and what is kept there is root's alone",
+            open.mode
+        );
+        return Err(fault("path-unusable", what, look_and_move(state)));
     }
     match facts.entry(&lock)?.filter(|seen| seen.kind != FileKind::Regular) {
         Some(seen) => Err(fault(

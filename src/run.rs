@@ -128,11 +128,8 @@ fn work(call: Call<'_>, selection: &Selection, write: bool, extent: DetailLevel)
     let left = site.look(call, || Leftovers::find(root), |left| left.broken.is_some() && !write);
     if let Some(what) = left.broken {
         if !write {
-            return Err(fault(
-                "interrupted-write",
-                format!("a run {what}, or one is at it now: {STATE} has what it kept"),
-                "repair it, and go on: $ runner-prep apply",
-            ));
+            let what = format!("a run {what}, or one is at it now: {STATE} has what it kept");
+            return Err(fault("interrupted-write", what, "repair it, and go on: $ runner-prep apply"));
         }
         session = Some(site.session(call)?);
     }
@@ -230,11 +227,8 @@ fn ask(call: Call<'_>, streams: &mut Streams<'_>) -> Result<String> {
         Command::Template(template) => {
             let text = resource::template(&load(&template.profile)?)?.ok_or_else(|| {
                 let names = template.profile.join(",");
-                fault(
-                    "no-template",
-                    format!("the profile {names} wants nothing of config.toml: no template is needed"),
-                    "register the runner without --template-config",
-                )
+                let what = format!("the profile {names} wants nothing of config.toml: no template is needed");
+                fault("no-template", what, "register the runner without --template-config")
             })?;
             Ok(text_or_json(call.cli, &template.profile, &text))
         }

@@ -124,15 +124,12 @@ pub fn list<'a>(toml: &'a Toml, shown: &str) -> Result<Vec<Runner<'a>>> {
     usual_case(toml, toml.root(), keys::GLOBAL, shown)?;
     let Some(item) = toml.root().get("runners") else { return Ok(Vec::new()) };
     let wrong = |item: &Item| {
-        fault(
-            "config-shape",
-            format!(
-                "{shown}: {}`runners` is {}, gitlab-runner wants [[runners]]",
-                place(toml, item),
-                kind(item)
-            ),
-            "write [[runners]] with two brackets for each runner",
-        )
+        let what = format!(
+            "{shown}: {}`runners` is {}, gitlab-runner wants [[runners]]",
+            place(toml, item),
+            kind(item)
+        );
+        fault("config-shape", what, "write [[runners]] with two brackets for each runner")
     };
     let tables = tables(item).ok_or_else(|| wrong(item))?;
     for table in &tables {
@@ -317,11 +314,8 @@ impl<'a> Runner<'a> {
 /// A key that gitlab-runner finds although it is not written as usual.
 pub fn unusual_case(toml: &Toml, item: &Item, written: &str, usual: &str, shown: &str) -> anyhow::Error {
     let at = place(toml, item);
-    fault(
-        "config-key-case",
-        format!("{shown}: {at}gitlab-runner reads {written} as `{usual}`, other programs do not"),
-        mend!("write it as `{}`, once, then run again", usual),
-    )
+    let what = format!("{shown}: {at}gitlab-runner reads {written} as `{usual}`, other programs do not");
+    fault("config-key-case", what, mend!("write it as `{}`, once, then run again", usual))
 }
 
 /// `line L, column C: `, never the line itself.

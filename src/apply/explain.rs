@@ -9,11 +9,8 @@ use crate::sys::writable::{busy, read_only};
 
 /// What the plan saw is no longer there.
 pub(super) fn changed(place: &Place) -> anyhow::Error {
-    Nature::Raced.fault(
-        "changed-meanwhile",
-        format!("{place} was changed since it was looked at"),
-        "run the same command again",
-    )
+    let what = format!("{place} was changed since it was looked at");
+    Nature::Raced.fault("changed-meanwhile", what, "run the same command again")
 }
 
 /// An error of a change says which one it is, once.

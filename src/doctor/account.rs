@@ -18,36 +18,26 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let (user, path) = (&account.name, account.home.display().to_string());
     let repair = |found| make_home(user, account.gid, &account.home, found);
     let Some(seen) = context.facts.stat(&account.home)? else {
-        findings.problem(
-            "home-missing",
-            format!("{user} has no home: {path} does not exist"),
-            repair(context.facts.where_home_is_missing(&account.home)?),
-        );
+        let what = format!("{user} has no home: {path} does not exist");
+        findings.problem("home-missing", what, repair(context.facts.where_home_is_missing(&account.home)?));
         return Ok(());
     };
     if seen.kind != FileKind::Directory {
-        findings.problem(
-            "home-unusable",
-            format!("the home of {user} is {}: {path}", seen.kind),
-            repair(AtHome::Other),
-        );
+        let what = format!("the home of {user} is {}: {path}", seen.kind);
+        findings.problem("home-unusable", what, repair(AtHome::Other));
         return Ok(());
     }
     let owner = context.facts.ids(&Owner::Account(user.clone()))?.map(|(uid, _)| uid);
     if owner.is_some_and(|owner| owner != seen.uid) {
-        findings.problem(
-            "home-owner",
-            format!("the home of {user} belongs to uid {}: jobs of {user} can't build in {path}", seen.uid),
-            repair(AtHome::Foreign),
-        );
+        let what =
+            format!("the home of {user} belongs to uid {}: jobs of {user} can't build in {path}", seen.uid);
+        findings.problem("home-owner", what, repair(AtHome::Foreign));
         return Ok(());
     }
     if is_writable_by_others(&seen, account) {
-        findings.problem(
-            "home-writable",
-            format!("others than {user} can write in its home {path}: mode {:04o}", seen.mode),
-            mend!("$ sudo -u {} chmod go-w {}", user, quoted(&account.home)),
-        );
+        let what = format!("others than {user} can write in its home {path}: mode {:04o}", seen.mode);
+        let repair = mend!("$ sudo -u {} chmod go-w {}", user, quoted(&account.home));
+        findings.problem("home-writable", what, repair);
     }
     for name in [BUILDS, CACHE].into_iter().filter(|name| is_used(context, account, name)) {
         if let Some((what, repair)) = context.facts.unusable(account, name)? {
@@ -57,11 +47,9 @@ pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let ssh = context.facts.home_file(account, ".ssh")?;
     let is_open = |seen: &Seen| seen.kind == FileKind::Directory && is_writable_by_others(seen, account);
     if let Some(seen) = ssh.filter(is_open) {
-        findings.problem(
-            "ssh-directory-writable",
-            format!("others than {user} can write in {path}/.ssh: mode {:04o}", seen.mode),
-            mend!("$ sudo -u {} chmod 0700 {}", user, quoted(account.home.join(".ssh"))),
-        );
+        let what = format!("others than {user} can write in {path}/.ssh: mode {:04o}", seen.mode);
+        let repair = mend!("$ sudo -u {} chmod 0700 {}", user, quoted(account.home.join(".ssh")));
+        findings.problem("ssh-directory-writable", what, repair);
     }
     let shell = account.shell.display();
     findings.else_fine(format!("{user}, uid {}, home {path}, shell {shell}", account.uid));

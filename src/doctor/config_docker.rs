@@ -30,11 +30,8 @@ fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
     let names = runner.environment();
     for name in ["DOCKER_TLS_VERIFY", "DOCKER_HOST"] {
         if names.iter().any(|element| element.split_once('=').is_some_and(|(key, _)| key == name)) {
-            findings.note(
-                "environment-docker",
-                format!("{title}: {name} in `environment` reaches every job, also those without TLS"),
-                mend!("let the jobs that need {} set it", name),
-            );
+            let what = format!("{title}: {name} in `environment` reaches every job, also those without TLS");
+            findings.note("environment-docker", what, mend!("let the jobs that need {} set it", name));
         }
         let is_in = |line: &str| line.contains(name) && !line.trim_start().starts_with('#');
         if runner.text("pre_build_script").is_some_and(|script| script.lines().any(is_in)) {

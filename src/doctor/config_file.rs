@@ -32,11 +32,8 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
                     image: None,
                     then: &context.options.command,
                 };
-                findings.problem(
-                    "runner-not-registered",
-                    format!("{shown} does not exist: gitlab-runner has no runner to take jobs for"),
-                    commands.commands(),
-                );
+                let what = format!("{shown} does not exist: gitlab-runner has no runner to take jobs for");
+                findings.problem("runner-not-registered", what, commands.commands());
             }
             return Ok(());
         }
@@ -46,11 +43,8 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         }
     };
     if seen.mode & 0o077 != 0 {
-        findings.problem(
-            "config-mode",
-            format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode),
-            mend!("$ chmod 0600 {}", quoted(&context.config.path)),
-        );
+        let what = format!("{shown} has mode {:04o}: others can read the tokens in it", seen.mode);
+        findings.problem("config-mode", what, mend!("$ chmod 0600 {}", quoted(&context.config.path)));
     }
     let path = seen.resolved.as_ref().unwrap_or(&context.config.path);
     if let Some(reason) = context.facts.distrust(path)? {

@@ -87,11 +87,8 @@ impl KeyWalk<'_, '_> {
             if let Some(since) = since.filter(|since| version < *since) {
                 let update = update_runner(self.context.facts, &since.to_string());
                 let update = update.unwrap_or_else(|_| "update gitlab-runner".into());
-                self.findings.problem(
-                    "config-key-too-new",
-                    format!("{at}gitlab-runner {version} ignores `{name}`, which came with {since}"),
-                    update + mend!("; or take `{}` out", name),
-                );
+                let what = format!("{at}gitlab-runner {version} ignores `{name}`, which came with {since}");
+                self.findings.problem("config-key-too-new", what, update + mend!("; or take `{}` out", name));
             } else if let Some(until) = until.filter(|until| version >= *until) {
                 self.findings.problem(
                     "config-key-removed",
@@ -123,11 +120,9 @@ impl KeyWalk<'_, '_> {
         let at = self.at(item, runner);
         let here = header(section);
         if section == "runners" && HELD_BY_GITLAB.contains(&name.replace('-', "_").as_str()) {
-            self.findings.note(
-                "config-key-of-gitlab",
-                format!("{at}GitLab holds `{name}` of a runner: gitlab-runner ignores it {here}"),
-                mend!("set it in GitLab, on the runner's page, and take `{}` out", name),
-            );
+            let what = format!("{at}GitLab holds `{name}` of a runner: gitlab-runner ignores it {here}");
+            let repair = mend!("set it in GitLab, on the runner's page, and take `{}` out", name);
+            self.findings.note("config-key-of-gitlab", what, repair);
             return;
         }
         // Without a type there is no cache, whatever else is said of it.

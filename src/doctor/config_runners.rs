@@ -40,11 +40,8 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let runners = context.all_runners()?;
     let shown = context.shown();
     if runners.is_empty() {
-        findings.problem(
-            "no-runner",
-            format!("{shown} has no [[runners]]: nothing is registered"),
-            "register one: $ gitlab-runner register",
-        );
+        let what = format!("{shown} has no [[runners]]: nothing is registered");
+        findings.problem("no-runner", what, "register one: $ gitlab-runner register");
         return Ok(());
     }
     for runner in &runners {
@@ -100,11 +97,8 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
         mend!("let `concurrent` be {}, or more: $ sed -i '{}' {}", needed, step, quoted(&shown))
     };
     if concurrent < 1 {
-        findings.problem(
-            "concurrent-zero",
-            format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting"),
-            raise(),
-        );
+        let what = format!("{shown}: `concurrent` below 1 keeps gitlab-runner from starting");
+        findings.problem("concurrent-zero", what, raise());
     } else if concurrent < needed {
         // Jobs are late by it, not red: some want just that.
         findings.note(
@@ -139,26 +133,18 @@ pub(super) fn tokens(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         let title = runner.title();
         let token = runner.text("token").unwrap_or_default();
         if !runner.has_token() {
-            findings.problem(
-                "token-missing",
-                format!("{title}: {NO_TOKEN}"),
-                "register it again: $ gitlab-runner register",
-            );
+            let what = format!("{title}: {NO_TOKEN}");
+            findings.problem("token-missing", what, "register it again: $ gitlab-runner register");
             continue;
         }
         if runner.has_odd_address() {
-            findings.problem(
-                "runner-url",
-                format!("{title}: {NO_ADDRESS}"),
-                "let its `url` be that of GitLab, as https://gitlab.com",
-            );
+            let what = format!("{title}: {NO_ADDRESS}");
+            findings.problem("runner-url", what, "let its `url` be that of GitLab, as https://gitlab.com");
         }
         if is_placeholder(token) {
-            findings.note(
-                "token-placeholder",
-                format!("{title}: its token looks like a word to be replaced, and GitLab would refuse it"),
-                "register it: $ gitlab-runner register",
-            );
+            let what =
+                format!("{title}: its token looks like a word to be replaced, and GitLab would refuse it");
+            findings.note("token-placeholder", what, "register it: $ gitlab-runner register");
             continue;
         }
         let entries = of_token.get(token).map(Vec::as_slice).unwrap_or_default();
@@ -190,11 +176,8 @@ pub(super) fn tokens(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
             );
         }
         if context.facts.is_host() && machine::now() > expires {
-            findings.problem(
-                "token-expired",
-                format!("{title}: its token has expired; GitLab refuses it"),
-                "register it again: $ gitlab-runner register",
-            );
+            let what = format!("{title}: its token has expired; GitLab refuses it");
+            findings.problem("token-expired", what, "register it again: $ gitlab-runner register");
             continue;
         }
         // gitlab-runner gets a new token before the old one ends, and only the entry that asked knows it.

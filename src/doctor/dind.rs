@@ -59,14 +59,12 @@ pub(super) fn packets(context: &DoctorContext<'_>, findings: &mut Findings) -> R
         let sends_more =
             |service: &DindService<'_>| told_mtu(&service.strings("command")).is_none_or(|told| told > mtu);
         if services.iter().any(sends_more) {
-            findings.problem(
-                "dind-mtu",
-                format!("{title}: {effect}; its service has no --mtu of {mtu} or less"),
-                mend!(
-                    "let `command` of that service in config.toml have \"--mtu={}\", and no other MTU",
-                    mtu
-                ),
+            let what = format!("{title}: {effect}; its service has no --mtu of {mtu} or less");
+            let repair = mend!(
+                "let `command` of that service in config.toml have \"--mtu={}\", and no other MTU",
+                mtu
             );
+            findings.problem("dind-mtu", what, repair);
         }
     }
     findings.else_fine(format!("{interface} carries {mtu} bytes a packet, and no service sends more"));

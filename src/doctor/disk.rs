@@ -161,13 +161,10 @@ fn judge(
         steps.push("see what fills it, and remove what no job needs: $ df -h; $ df -i".into());
     }
     let left = left.join(" and ");
-    findings.problem(
-        "disk-full",
-        format!(
-            "the file system of {names} has only {left} left: jobs fail with \"no space left on device\""
-        ),
-        Repair::all(steps),
+    let what = format!(
+        "the file system of {names} has only {left} left: jobs fail with \"no space left on device\""
     );
+    findings.problem("disk-full", what, Repair::all(steps));
     Ok(())
 }
 

@@ -183,14 +183,11 @@ fn old_images(
     for (runner, own) in runners(context)? {
         if own.as_deref() == Some(socket) && has_socket(&runner) {
             let title = runner.title();
-            findings.note(
-                "docker-api-old-images",
-                format!(
-                    "{title}: jobs reach a daemon that serves API {oldest} and newer: those whose image has Docker 24 or \
+            let what = format!(
+                "{title}: jobs reach a daemon that serves API {oldest} and newer: those whose image has Docker 24 or \
                      older fail (\"client version is too old\")"
-                ),
-                "let such jobs use docker:28",
             );
+            findings.note("docker-api-old-images", what, "let such jobs use docker:28");
         }
     }
     Ok(())

@@ -134,11 +134,8 @@ fn tell_ignored(account: &Account, said: &Finished, findings: &mut Findings) {
     } else {
         Repair::from("let them say so: git add -f")
     };
-    findings.note(
-        "git-ignores-files",
-        format!("git add of {user} passes over new files such as {file}, by {place}, line {line}"),
-        Repair::from("if jobs add such files: ") + out,
-    );
+    let what = format!("git add of {user} passes over new files such as {file}, by {place}, line {line}");
+    findings.note("git-ignores-files", what, Repair::from("if jobs add such files: ") + out);
 }
 
 /// What shows the values by which a job goes.

@@ -41,11 +41,8 @@ pub(super) fn strength(context: &DoctorContext<'_>, findings: &mut Findings) -> 
         };
         let aside = move_aside(&account.name, &path);
         if name == "id_dsa" {
-            findings.note(
-                "ssh-key-dsa",
-                format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display()),
-                mend!("jobs do without it; to be rid of it: $ {}", aside),
-            );
+            let what = format!("{} is a DSA key, which GitLab and OpenSSH refuse", path.display());
+            findings.note("ssh-key-dsa", what, mend!("jobs do without it; to be rid of it: $ {}", aside));
         } else if let Some(key) = key.filter(|key| weakness(key, &account.name, &path, false).is_none()) {
             weigh(&key, &account.name, &path, findings);
         }
@@ -101,11 +98,8 @@ pub(super) fn server(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         }
     }
     if let Some(why) = unknown {
-        findings.unknown(
-            "ssh-config-unknown",
-            format!("whether the host keys of the registered servers are known can't be told: {why}"),
-            "",
-        );
+        let what = format!("whether the host keys of the registered servers are known can't be told: {why}");
+        findings.unknown("ssh-config-unknown", what, "");
     }
     findings.else_fine("the host keys of the registered servers are known");
     Ok(())

@@ -190,11 +190,8 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
             return Ok(());
         }
         Login::NotTried(why) => {
-            findings.unknown(
-                "login-shell-untried",
-                format!("the login shell was not tried: {why}"),
-                install(context.facts, &["su"])?,
-            );
+            let what = format!("the login shell was not tried: {why}");
+            findings.unknown("login-shell-untried", what, install(context.facts, &["su"])?);
             return Ok(());
         }
         Login::Skips(spot) => {
@@ -228,11 +225,8 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
         Login::Hangs => ("does not end".to_owned(), None),
     };
     if let Some((repair, line)) = by_line() {
-        findings.problem(
-            "login-shell-fails",
-            format!("the login shell of {user} {what}; so it is by {line}"),
-            repair,
-        );
+        let what = format!("the login shell of {user} {what}; so it is by {line}");
+        findings.problem("login-shell-fails", what, repair);
         return Ok(());
     }
     let see = mend!("see why: $ printf 'set -e\\ngit --version\\nexit 0\\n' | {}; then correct", command);
@@ -249,11 +243,8 @@ pub(super) fn shell(context: &DoctorContext<'_>, findings: &mut Findings) -> Res
     let home = account.home.display();
     let own =
         if culprits.is_empty() { String::new() } else { format!(", and in {home}: {}", culprits.join(", ")) };
-    findings.problem(
-        "login-shell-fails",
-        format!("the login shell of {user} {what}; it reads /etc/profile, what that names{own}"),
-        see + " the file that it stops at",
-    );
+    let what = format!("the login shell of {user} {what}; it reads /etc/profile, what that names{own}");
+    findings.problem("login-shell-fails", what, see + " the file that it stops at");
     Ok(())
 }
 

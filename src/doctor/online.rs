@@ -138,11 +138,9 @@ fn refused(host: &HostName, about: &str, said: &Finished, findings: &mut Finding
     } else {
         let known = lines.iter().find(|line| UNREACHABLE.iter().any(|text| line.contains(text)));
         let line = known.or(lines.last()).map_or("nothing", String::as_str);
-        findings.problem(
-            "server-unreachable",
-            format!("{name} can't be reached by SSH: \"{line}\""),
-            mend!("see whether its name is right and its port open from here: $ getent hosts {}", name),
-        );
+        let repair =
+            mend!("see whether its name is right and its port open from here: $ getent hosts {}", name);
+        findings.problem("server-unreachable", format!("{name} can't be reached by SSH: \"{line}\""), repair);
     }
 }
 

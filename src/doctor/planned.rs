@@ -41,11 +41,8 @@ fn tell(context: &DoctorContext<'_>, plan: &Plan, findings: &mut Findings) {
             continue;
         }
         if let Some(identity) = made_up(context, change) {
-            findings.note(
-                "git-identity-made-up",
-                format!("git has no identity and makes one up: {identity}"),
-                context.apply(),
-            );
+            let what = format!("git has no identity and makes one up: {identity}");
+            findings.note("git-identity-made-up", what, context.apply());
             continue;
         }
         for WantedDifference { code, message, subject } in differences(change) {

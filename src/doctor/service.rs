@@ -29,11 +29,8 @@ pub(super) fn installed(context: &DoctorContext<'_>, findings: &mut Findings) ->
             findings.else_fine(format!("gitlab-runner {version}"));
         }
         (None, Some(path)) => {
-            findings.note(
-                "runner-version-unknown",
-                format!("{} is there, of a version that is not known here", path.display()),
-                "say it with --runner-version",
-            );
+            let what = format!("{} is there, of a version that is not known here", path.display());
+            findings.note("runner-version-unknown", what, "say it with --runner-version");
         }
         // The check of the process tells it.
         (None, None) if matches!(context.running()?, Running::Contained(_)) => {
@@ -96,11 +93,9 @@ pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
     let jobs_as = service.user.as_ref().or(service.run_as.as_ref()).filter(|user| *user != "root");
     let runners = context.all_runners().unwrap_or_default();
     if jobs_as.is_none() && runners.iter().any(|runner| runner.has_executor("shell")) {
-        findings.problem(
-            "service-jobs-as-root",
-            format!("{unit} has no --user: shell jobs run as root, and as root they lack what {user} has"),
-            mend!("$ gitlab-runner uninstall; $ {}", install),
-        );
+        let what =
+            format!("{unit} has no --user: shell jobs run as root, and as root they lack what {user} has");
+        findings.problem("service-jobs-as-root", what, mend!("$ gitlab-runner uninstall; $ {}", install));
     }
     let has_jobs = runners.is_empty() || runners.iter().any(|runner| runner.has_executor("shell"));
     let account = context.account().filter(|_| has_jobs && context.wants("account"));
@@ -119,19 +114,15 @@ pub(super) fn unit(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
                 },
             );
         } else if user != context.name() {
-            findings.problem(
-                "service-user",
-                format!("{unit} runs jobs as {user}, not as {}", context.name()),
-                mend!("correct --user in {}, or say --user {}", unit, user),
-            );
+            let what = format!("{unit} runs jobs as {user}, not as {}", context.name());
+            let repair = mend!("correct --user in {}, or say --user {}", unit, user);
+            findings.problem("service-user", what, repair);
         }
     }
     if service.config.as_ref().is_some_and(|path| *path != context.config.path) {
-        findings.problem(
-            "service-config",
-            format!("{unit} reads another file than {}", context.shown()),
-            mend!("correct --config in {}, or leave --config away here", unit),
-        );
+        let what = format!("{unit} reads another file than {}", context.shown());
+        let repair = mend!("correct --config in {}, or leave --config away here", unit);
+        findings.problem("service-config", what, repair);
     }
     findings.else_fine(format!("{unit}, jobs as {}", jobs_as.map_or("root", String::as_str)));
     Ok(())

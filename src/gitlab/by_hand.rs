@@ -63,10 +63,8 @@ fn of(project: &Project, url: &Url, keys: &[PublicLine]) -> Vec<ManualStep> {
         let mutation = format!(
             "mutation {{ ciJobTokenScopeAddGroupOrProject(input: {{ projectPath: \"{path}\", targetPath: \"{from}\" }}) {{ errors }} }}"
         );
-        add(
-            format!("CI/CD > Job token permissions > Add group or project: {from}"),
-            format!("{} graphql -f {}", url.glab(), quoted(format!("query={mutation}"))),
-        );
+        let what = format!("CI/CD > Job token permissions > Add group or project: {from}");
+        add(what, format!("{} graphql -f {}", url.glab(), quoted(format!("query={mutation}"))));
     }
     if let Some(role) = project.pipeline_variables {
         let name = "ci_pipeline_variables_minimum_override_role";

@@ -69,11 +69,8 @@ pub fn plan(
         ),
     ];
     if let Some((_, why, place)) = closed.into_iter().find(|(is_closed, ..)| *is_closed) {
-        return Err(fault(
-            "gitlab-refused",
-            format!("{path} {why}"),
-            mend!("in {}: Settings > General > {}; or take it out of the profile", path, place),
-        ));
+        let repair = mend!("in {}: Settings > General > {}; or take it out of the profile", path, place);
+        return Err(fault("gitlab-refused", format!("{path} {why}"), repair));
     }
     Ok(plan.changes)
 }
@@ -208,16 +205,14 @@ impl Planned<'_> {
             (None, _) => return Err(self.hidden("who may start pipelines with variables")),
         };
         let Some(now) = rank(&before) else {
-            return Err(Nature::Obstacle.fault(
-                "gitlab-refused",
-                format!(
-                    "the least role for pipeline variables of {path} is {before}, which this version of runner-prep does not know"
-                ),
-                mend!(
-                    "set it by hand in {}: Settings > CI/CD > Variables > Minimum role to use pipeline variables",
-                    path
-                ),
-            ));
+            let what = format!(
+                "the least role for pipeline variables of {path} is {before}, which this version of runner-prep does not know"
+            );
+            let repair = mend!(
+                "set it by hand in {}: Settings > CI/CD > Variables > Minimum role to use pipeline variables",
+                path
+            );
+            return Err(Nature::Obstacle.fault("gitlab-refused", what, repair));
         };
         let shown = LEAST_ROLES[now].1;
         if now <= wanted as usize {

@@ -93,15 +93,13 @@ fn read(gitlab: &Connection, path: &FullPath, answer: &Answer<'_>) -> Result<Pro
     let (id, now) = (found.id, &found.path_with_namespace);
     // From then on it has another path, and newer versions don't call it archived.
     if found.marked_for_deletion_on.is_some() || now.ends_with(&format!("-deletion_scheduled-{id}")) {
-        return Err(fault(
-            "gitlab-refused",
-            format!("{path} is to be deleted in GitLab: it is {now} until then"),
-            mend!(
-                "in {}: Settings > General > Advanced > Restore project; or take {} out of the profile",
-                now,
-                path
-            ),
-        ));
+        let what = format!("{path} is to be deleted in GitLab: it is {now} until then");
+        let repair = mend!(
+            "in {}: Settings > General > Advanced > Restore project; or take {} out of the profile",
+            now,
+            path
+        );
+        return Err(fault("gitlab-refused", what, repair));
     }
     check(path, now).map(|()| found)
 }
@@ -123,9 +121,7 @@ fn check(path: &FullPath, now: &str) -> Result<()> {
     if path.is(now) {
         return Ok(());
     }
-    Err(fault(
-        "gitlab-moved",
-        format!("{path} was moved in GitLab: it is {now} now, and somebody else may get the former path"),
-        mend!("write {} in the profile in the place of {}", now, path),
-    ))
+    let what =
+        format!("{path} was moved in GitLab: it is {now} now, and somebody else may get the former path");
+    Err(fault("gitlab-moved", what, mend!("write {} in the profile in the place of {}", now, path)))
 }

@@ -97,23 +97,19 @@ pub(super) fn plan(
     }
     // Somebody may have had a reason, which the profile does not know.
     if runner.paused {
-        notes.wait(
-            "gitlab-runner-paused",
-            format!("the runner {name} of {path} is paused in GitLab, and takes no jobs"),
-            mend!("when it is to go on, in {}: {} > {} > Resume", path, runners_page(wanted), name),
-        );
+        let what = format!("the runner {name} of {path} is paused in GitLab, and takes no jobs");
+        let repair = mend!("when it is to go on, in {}: {} > {} > Resume", path, runners_page(wanted), name);
+        notes.wait("gitlab-runner-paused", what, repair);
     }
     if runner.access_level.as_deref() == Some("ref_protected") {
-        notes.warn(
-            "gitlab-runner-protected",
-            format!("the runner {name} of {path} takes jobs of protected branches and tags alone"),
-            mend!(
-                "where that is not meant, in {}: {} > {} > Edit: untick \"Protected\"",
-                path,
-                runners_page(wanted),
-                name
-            ),
+        let what = format!("the runner {name} of {path} takes jobs of protected branches and tags alone");
+        let repair = mend!(
+            "where that is not meant, in {}: {} > {} > Edit: untick \"Protected\"",
+            path,
+            runners_page(wanted),
+            name
         );
+        notes.warn("gitlab-runner-protected", what, repair);
     }
     let lacking = wanted.tags.iter().filter(|tag| !runner.tag_list.contains(tag)).cloned();
     let tags: Vec<String> = runner.tag_list.iter().cloned().chain(lacking).collect();
@@ -205,14 +201,12 @@ pub(super) fn place_of_token(name: &str, directory: Option<&Path>) -> Result<Pat
     };
     let path = directory.join(token_name(name));
     if NewSecret::is_taken(&path) {
-        return Err(fault(
-            "gitlab-runner-token",
-            format!(
-                "the token of the runner {name} can't be put into {}: that is there already",
-                path.display()
-            ),
-            mend!("it has the token of a former runner: $ mv -n {0} {0}.old", quoted(&path)),
-        ));
+        let what = format!(
+            "the token of the runner {name} can't be put into {}: that is there already",
+            path.display()
+        );
+        let repair = mend!("it has the token of a former runner: $ mv -n {0} {0}.old", quoted(&path));
+        return Err(fault("gitlab-runner-token", what, repair));
     }
     Ok(path)
 }
@@ -226,11 +220,9 @@ pub(super) fn make(gitlab: &Connection, call: &ApiCall, name: &str, directory: O
     let path = place_of_token(name, directory)?;
     let below = path.parent().unwrap_or(&path);
     let file = NewSecret::create(&path).map_err(|error| {
-        fault(
-            "gitlab-runner-token",
-            format!("the token of the runner {name} can't be put into {}: {error}", path.display()),
-            mend!("see that the directory is there and yours: $ ls -ld {}", quoted(below)),
-        )
+        let what = format!("the token of the runner {name} can't be put into {}: {error}", path.display());
+        let repair = mend!("see that the directory is there and yours: $ ls -ld {}", quoted(below));
+        fault("gitlab-runner-token", what, repair)
     })?;
     let answer = gitlab.write(call)?;
     if answer.status >= 400 {
@@ -245,14 +237,12 @@ pub(super) fn make(gitlab: &Connection, call: &ApiCall, name: &str, directory: O
         let delete = of_runner("DELETE", made.id, None);
         let undone = gitlab.write(&delete).and_then(|answer| answer.check());
         let left = if undone.is_ok() { "it was deleted again" } else { "it is still there" };
-        fault(
-            "gitlab-runner-token",
-            format!(
-                "the token of the new runner {name} can't be written to {}: {error}; {left}",
-                path.display()
-            ),
-            mend!("make room there, and run the same command again: $ df -h {}", quoted(below)),
-        )
+        let what = format!(
+            "the token of the new runner {name} can't be written to {}: {error}; {left}",
+            path.display()
+        );
+        let repair = mend!("make room there, and run the same command again: $ df -h {}", quoted(below));
+        fault("gitlab-runner-token", what, repair)
     })?;
     Ok(made.id)
 }

@@ -141,11 +141,9 @@ fn check_version(version: Option<Version>, wanted: &Project) -> Result<()> {
     ];
     for (_, key, since) in needs.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
         if let Some(version) = version.filter(|version| *version < since) {
-            return Err(fault(
-                "gitlab-too-old",
-                format!("`{key}` of {} needs GitLab {since}, and this is {version}", wanted.path),
-                mend!("take `{}` out of the profile, or update GitLab", key),
-            ));
+            let what = format!("`{key}` of {} needs GitLab {since}, and this is {version}", wanted.path);
+            let repair = mend!("take `{}` out of the profile, or update GitLab", key);
+            return Err(fault("gitlab-too-old", what, repair));
         }
     }
     Ok(())

@@ -267,14 +267,11 @@ impl<'a> Journal<'a> {
         let wrong = |error: serde_json::Error| self.not_ours(id, None, &error);
         let Version { schema, version } = serde_json::from_slice(&found.bytes).map_err(wrong)?;
         if !(1..=SCHEMA).contains(&schema) {
-            return Err(fault(
-                "journal-schema",
-                format!(
-                    "the journal entry {id} has the format {schema}, of runner-prep {}; this one knows up to {SCHEMA}",
-                    version.unwrap_or_else(|| "?".to_owned())
-                ),
-                "undo it with the runner-prep that applied it",
-            ));
+            let what = format!(
+                "the journal entry {id} has the format {schema}, of runner-prep {}; this one knows up to {SCHEMA}",
+                version.unwrap_or_else(|| "?".to_owned())
+            );
+            return Err(fault("journal-schema", what, "undo it with the runner-prep that applied it"));
         }
         let entry: Entry = serde_json::from_slice(&found.bytes).map_err(wrong)?;
         if entry.id != *id {
@@ -340,11 +337,9 @@ fn write(dir: &Rc<Dir>, name: &OsStr, bytes: &[u8]) -> Result<()> {
 }
 
 fn damaged(entry: &Path, why: &str) -> anyhow::Error {
-    fault(
-        "journal-damaged",
-        format!("the journal entry {} can't be used: {why}", entry.display()),
-        mend!("look at it; to undo older runs without it, move it away: $ mv {} /root/", quoted(entry)),
-    )
+    let repair =
+        mend!("look at it; to undo older runs without it, move it away: $ mv {} /root/", quoted(entry));
+    fault("journal-damaged", format!("the journal entry {} can't be used: {why}", entry.display()), repair)
 }
 
 /// The errors of a full or read-only disk, with the repair.

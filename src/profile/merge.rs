@@ -28,10 +28,8 @@ fn replace(into: &mut Table, own: &DocumentMut, layer: &ProfileSource) -> Result
         let steps = steps(path);
         let new = find(own.as_table(), &steps).filter(|_| !HEAD.contains(&path.as_str()));
         let (Some((key, item)), Some((name, parents))) = (new, steps.split_last()) else {
-            return Err(wrong(
-                format!("`{path}` is to be replaced, and there is no value for it here"),
-                mend!("give a value for {}, or take it out of `replaces`", path),
-            ));
+            let what = format!("`{path}` is to be replaced, and there is no value for it here");
+            return Err(wrong(what, mend!("give a value for {}, or take it out of `replaces`", path)));
         };
         let table = parents.iter().try_fold(&mut *into, |table, name| table.get_mut(name)?.as_table_mut());
         let Some(table) = table.filter(|table| table.contains_key(name)) else {

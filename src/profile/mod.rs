@@ -174,11 +174,8 @@ fn gather(
     open: &mut Vec<String>,
 ) -> Result<()> {
     if open.iter().any(|outer| outer == name) || open.len() > MOST_LEVELS {
-        return Err(fault(
-            "profile-invalid",
-            format!("the profile {name} extends itself: {} → {name}", open.join(" → ")),
-            "take one of these names out of `extends`",
-        ));
+        let what = format!("the profile {name} extends itself: {} → {name}", open.join(" → "));
+        return Err(fault("profile-invalid", what, "take one of these names out of `extends`"));
     }
     if layers.iter().any(|layer| layer.name == name) {
         return Ok(());
@@ -197,11 +194,8 @@ fn find(name: &str, store: &dyn ProfileStore) -> Result<ProfileSource> {
     if name.contains('/') {
         let path = check_path(name)?;
         let text = store.read(&path)?.ok_or_else(|| {
-            fault(
-                "profile-unknown",
-                format!("there is no profile file {name}"),
-                "give the path of one, or a name: $ runner-prep profile list",
-            )
+            let what = format!("there is no profile file {name}");
+            fault("profile-unknown", what, "give the path of one, or a name: $ runner-prep profile list")
         })?;
         return ProfileSource::of_file(name, name.to_owned(), &text);
     }
@@ -215,11 +209,8 @@ fn find(name: &str, store: &dyn ProfileStore) -> Result<ProfileSource> {
     }
     let names = names(&store.names().unwrap_or_default());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Err(fault(
-        "profile-unknown",
-        format!("there is no profile {name}{}", did_you_mean(name, &names)),
-        mend!("see what there is: $ runner-prep profile list; local ones lie in {}", DIRECTORY),
-    ))
+    let repair = mend!("see what there is: $ runner-prep profile list; local ones lie in {}", DIRECTORY);
+    Err(fault("profile-unknown", format!("there is no profile {name}{}", did_you_mean(name, &names)), repair))
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -227,11 +218,8 @@ fn check_name(name: &str) -> Result<()> {
     if !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.chars().all(valid) {
         return Ok(());
     }
-    Err(fault(
-        "profile-unknown",
-        format!("{name:?} can't be the name of a profile"),
-        "names are lower-case letters, digits and `-`; a path contains a `/`",
-    ))
+    let what = format!("{name:?} can't be the name of a profile");
+    Err(fault("profile-unknown", what, "names are lower-case letters, digits and `-`; a path contains a `/`"))
 }
 
 fn check_path(path: &str) -> Result<PathBuf> {
@@ -240,9 +228,6 @@ fn check_path(path: &str) -> Result<PathBuf> {
     if !climbs && parsed.extension().is_some_and(|extension| extension == "toml") {
         return Ok(parsed);
     }
-    Err(fault(
-        "profile-unknown",
-        format!("{path:?} can't be the path of a profile"),
-        "the path of a profile ends in .toml and has no `..` in it",
-    ))
+    let what = format!("{path:?} can't be the path of a profile");
+    Err(fault("profile-unknown", what, "the path of a profile ends in .toml and has no `..` in it"))
 }

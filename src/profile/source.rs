@@ -36,11 +36,8 @@ impl ProfileSource {
     pub(super) fn given(name: &str, origin: String, text: &str, show: Excerpt) -> Result<Self> {
         // Given by mistake, its lines must not be shown: they hold tokens.
         if text.lines().map(position::first_word).any(|word| word.eq_ignore_ascii_case("runners")) {
-            return Err(fault(
-                "profile-invalid",
-                format!("{origin} is a configuration of gitlab-runner, not a profile"),
-                "give a profile: $ runner-prep profile list",
-            ));
+            let what = format!("{origin} is a configuration of gitlab-runner, not a profile");
+            return Err(fault("profile-invalid", what, "give a profile: $ runner-prep profile list"));
         }
         let source = Self::parse(name, origin, text, show)?;
         // A path names the file already, where it is said that nothing is wanted.
@@ -61,17 +58,14 @@ impl ProfileSource {
                 "see what a profile can have: $ runner-prep profile show dind",
             );
         }
-        fault(
-            "profile-empty",
-            format!("{what}, and it hides the built-in profile of that name"),
-            mend!(
-                "take it away: $ rm {0}; a copy of the built-in one needs another name: $ runner-prep profile show {1} \
+        let repair = mend!(
+            "take it away: $ rm {0}; a copy of the built-in one needs another name: $ runner-prep profile show {1} \
                  > {2}/my-{1}.toml",
-                crate::fault::quoted(origin),
-                name,
-                DIRECTORY
-            ),
-        )
+            crate::fault::quoted(origin),
+            name,
+            DIRECTORY
+        );
+        fault("profile-empty", format!("{what}, and it hides the built-in profile of that name"), repair)
     }
 
     pub(super) fn parse(name: &str, origin: String, text: &str, show: Excerpt) -> Result<Self> {

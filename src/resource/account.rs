@@ -92,14 +92,11 @@ fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
         );
     }
     if account.is_hidden {
-        notes.wait(
-            "accounts-shut",
-            format!(
-                "{} can't read {PASSWD}: ssh ends with \"No user exists for uid {}\"",
-                account.name, account.uid
-            ),
-            mend!("$ chmod 0644 {}", PASSWD),
+        let what = format!(
+            "{} can't read {PASSWD}: ssh ends with \"No user exists for uid {}\"",
+            account.name, account.uid
         );
+        notes.wait("accounts-shut", what, mend!("$ chmod 0644 {}", PASSWD));
     }
     Ok(())
 }

@@ -127,14 +127,11 @@ impl Ask<'_> {
             || "ssh of the account does not try the name that it would have".to_owned(),
             |note| note.message.clone(),
         );
-        Err(fault(
-            "key-not-rotated",
-            format!("a new key would not be used: {why}"),
-            mend!(
-                "correct that, then run the same command again: $ runner-prep doctor --profile shell{}",
-                of_user(self.user.as_ref())
-            ),
-        ))
+        let repair = mend!(
+            "correct that, then run the same command again: $ runner-prep doctor --profile shell{}",
+            of_user(self.user.as_ref())
+        );
+        Err(fault("key-not-rotated", format!("a new key would not be used: {why}"), repair))
     }
 }
 
@@ -169,11 +166,9 @@ pub(super) fn find(root: &Root, facts: &Facts<'_>, user: Option<&String>) -> Res
     let options = options(facts, &target);
     let (found, notes) = resource::public_key(&Context { facts, target: &target, options: &options })?;
     let found = found.ok_or_else(|| {
-        Nature::NoKey.fault(
-            "no-key",
-            format!("{} has no SSH key that jobs can use", target.name),
-            mend!("make one: $ runner-prep apply --profile shell --only account,ssh_key{}", of_user(user)),
-        )
+        let repair =
+            mend!("make one: $ runner-prep apply --profile shell --only account,ssh_key{}", of_user(user));
+        Nature::NoKey.fault("no-key", format!("{} has no SSH key that jobs can use", target.name), repair)
     })?;
     Ok((found, notes))
 }

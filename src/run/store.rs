@@ -58,11 +58,8 @@ impl profile::ProfileStore for Site {
         };
         if entry.kind != FileKind::Regular {
             let kind = entry.kind;
-            return Err(fault(
-                "profile-invalid",
-                format!("{shown} is {kind}, not a profile"),
-                "give the path of a regular file",
-            ));
+            let what = format!("{shown} is {kind}, not a profile");
+            return Err(fault("profile-invalid", what, "give the path of a regular file"));
         }
         let caller = self.environment.sudo_uid.unwrap_or_else(identity::user);
         let hidden = identity::is_root() && !is_open && entry.uid != caller;
@@ -100,11 +97,9 @@ pub(super) fn kinds(selection: &Selection) -> Result<impl Fn(&str) -> bool> {
     let kinds = resource::names();
     for name in selection.only.iter().chain(&selection.skip) {
         if !kinds.contains(&name.as_str()) {
-            return Err(fault(
-                "kind-unknown",
-                format!("there is no kind of resource {name:?}{}", profile::did_you_mean(name, &kinds)),
-                mend!("the kinds are {}", kinds.join(", ")),
-            ));
+            let what =
+                format!("there is no kind of resource {name:?}{}", profile::did_you_mean(name, &kinds));
+            return Err(fault("kind-unknown", what, mend!("the kinds are {}", kinds.join(", "))));
         }
     }
     let (only, skip) = (selection.only.clone(), selection.skip.clone());
@@ -124,9 +119,6 @@ pub(super) fn nothing(names: &[String], selection: &Selection) -> anyhow::Error 
             "see what a profile can have: $ runner-prep profile show dind",
         );
     }
-    fault(
-        "nothing-chosen",
-        format!("--only and --skip leave nothing of the profile {names}"),
-        mend!("see what it has: $ runner-prep profile show {}", names),
-    )
+    let repair = mend!("see what it has: $ runner-prep profile show {}", names);
+    fault("nothing-chosen", format!("--only and --skip leave nothing of the profile {names}"), repair)
 }

@@ -151,9 +151,6 @@ impl PolicyLock {
 
 fn busy(path: &Path) -> anyhow::Error {
     let path = path.display();
-    fault(
-        "policy-locked",
-        format!("somebody has {path} open in visudo"),
-        mend!("wait until they are done, then run again; see who it is: $ fuser -v {}", path),
-    )
+    let repair = mend!("wait until they are done, then run again; see who it is: $ fuser -v {}", path);
+    fault("policy-locked", format!("somebody has {path} open in visudo"), repair)
 }

@@ -288,11 +288,8 @@ impl Root {
 }
 
 fn unusable(path: &Path, why: &str) -> anyhow::Error {
-    fault(
-        "root-unusable",
-        format!("cannot open the root directory {}: {why}", path.display()),
-        "give --root the directory in which the tree has its /etc and /home",
-    )
+    let what = format!("cannot open the root directory {}: {why}", path.display());
+    fault("root-unusable", what, "give --root the directory in which the tree has its /etc and /home")
 }
 
 /// The directory and name of a path below an open directory, following no link; `None` when a directory

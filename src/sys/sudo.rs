@@ -184,11 +184,9 @@ pub fn objection(root: &Root, machine: &Root, text: &PolicyText) -> Result<Optio
 
 /// The error for a policy that is broken, but not by us.
 pub fn broken(said: &str, main: &Path) -> anyhow::Error {
-    Nature::Policy.fault(
-        "policy-broken",
-        format!("sudo's policy is broken already, not by runner-prep: {said}"),
-        mend!("correct that file with visudo, and look again: $ visudo -c -f {}", quoted(main)),
-    )
+    let what = format!("sudo's policy is broken already, not by runner-prep: {said}");
+    let repair = mend!("correct that file with visudo, and look again: $ visudo -c -f {}", quoted(main));
+    Nature::Policy.fault("policy-broken", what, repair)
 }
 
 fn rejected(checker: &Path, said: &str) -> anyhow::Error {

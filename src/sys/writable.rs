@@ -48,26 +48,20 @@ pub fn check_below(
 /// A single file that was mounted can't be replaced: the mount is of the file that was there.
 pub fn busy(path: &Path) -> anyhow::Error {
     let shown = quoted(path);
-    fault(
-        "busy",
-        format!("{} is a mount point of its own and can't be replaced", path.display()),
-        mend!(
-            "mount its directory instead of the single file; who has mounted what: $ findmnt {0}; to take the mount away: $ umount {0}",
-            shown
-        ),
-    )
+    let repair = mend!(
+        "mount its directory instead of the single file; who has mounted what: $ findmnt {0}; to take the mount away: $ umount {0}",
+        shown
+    );
+    fault("busy", format!("{} is a mount point of its own and can't be replaced", path.display()), repair)
 }
 
 /// Nothing can be put into a directory.
 pub fn read_only(directory: &Path) -> anyhow::Error {
-    fault(
-        "read-only",
-        format!("{} is on a read-only file system", directory.display()),
-        mend!(
-            "mount it writable: $ mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
-            quoted(directory)
-        ),
-    )
+    let repair = mend!(
+        "mount it writable: $ mount -o remount,rw \"$(findmnt -n -o TARGET --target {})\"",
+        quoted(directory)
+    );
+    fault("read-only", format!("{} is on a read-only file system", directory.display()), repair)
 }
 
 /// Whether something is mounted at this entry. A kernel before 5.8 does not tell.
@@ -126,15 +120,12 @@ pub(super) fn refuse_flags(file: impl AsFd, path: &Path) -> Result<()> {
     for (flag, word, letter) in [(IFlags::IMMUTABLE, "immutable", "i"), (IFlags::APPEND, "append-only", "a")]
     {
         if flags.contains(flag) {
-            return Err(fault(
-                "immutable",
-                format!("{} is {word}", path.display()),
-                mend!(
-                    "take the flag off, and set it again after the change if you want it so: $ chattr -{} {}",
-                    letter,
-                    quoted(path)
-                ),
-            ));
+            let repair = mend!(
+                "take the flag off, and set it again after the change if you want it so: $ chattr -{} {}",
+                letter,
+                quoted(path)
+            );
+            return Err(fault("immutable", format!("{} is {word}", path.display()), repair));
         }
     }
     Ok(())

@@ -36,16 +36,13 @@ pub(super) fn warn_of_key(
     if let Some(back) = before_rotation(live, history, &file.place)? {
         repair = repair + ". The key before it then gets its name back: " + back;
     }
-    notes.warn(
-        "ssh-key-aside",
-        format!(
-            "the SSH key {} {} moved to {}, not removed",
-            path.display(),
-            if would { "would be" } else { "is" },
-            path.with_file_name(name).display()
-        ),
-        repair,
+    let what = format!(
+        "the SSH key {} {} moved to {}, not removed",
+        path.display(),
+        if would { "would be" } else { "is" },
+        path.with_file_name(name).display()
     );
+    notes.warn("ssh-key-aside", what, repair);
     Ok(())
 }
 

@@ -173,11 +173,8 @@ impl Undo {
 
 /// The error when a run is asked for that the journal does not have.
 pub fn unknown(to: &str) -> anyhow::Error {
-    fault(
-        "undo-unknown",
-        format!("there is no run {to:?} in the journal"),
-        "see which there are: $ runner-prep undo --list",
-    )
+    let what = format!("there is no run {to:?} in the journal");
+    fault("undo-unknown", what, "see which there are: $ runner-prep undo --list")
 }
 
 /// The entries that are meant, the newest first: the last run, or all back to `to` and with it.
@@ -216,11 +213,8 @@ fn warn_of_account(live: &Facts<'_>, name: &str, group: Option<&str>, notes: &mu
         Some(group)
             if live.members(group)?.is_some_and(|members| members.iter().any(|member| member == name)) =>
         {
-            notes.warn(
-                "membership-stays",
-                format!("{name} stays a member of the group {group}"),
-                mend!("if nothing needs it, as root: $ gpasswd --delete {} {}", name, group),
-            );
+            let repair = mend!("if nothing needs it, as root: $ gpasswd --delete {} {}", name, group);
+            notes.warn("membership-stays", format!("{name} stays a member of the group {group}"), repair);
         }
         Some(_) => {}
     }

@@ -45,22 +45,17 @@ pub(super) fn create(place: AccountsPlace<'_>, name: &str, comment: &str, shell:
         return Ok(());
     }
     if done.code == Some(EXISTS) {
-        return Err(Nature::Raced.fault(
-            "changed-meanwhile",
-            format!("another program made the account {name} meanwhile: {}", done.complaint()),
-            "run the same command again",
-        ));
+        let what = format!("another program made the account {name} meanwhile: {}", done.complaint());
+        return Err(Nature::Raced.fault("changed-meanwhile", what, "run the same command again"));
     }
-    Err(fault(
-        "account-not-made",
-        format!("useradd could not make the account {name}: {}", done.complaint()),
-        mend!(
-            "make it by hand, then run again: $ useradd --system --shell {} --comment '{}' --create-home --skel /dev/null {}; a lock that nobody holds: $ ls -l /etc/*.lock",
-            shell.display(),
-            comment,
-            name
-        ),
-    ))
+    let what = format!("useradd could not make the account {name}: {}", done.complaint());
+    let repair = mend!(
+        "make it by hand, then run again: $ useradd --system --shell {} --comment '{}' --create-home --skel /dev/null {}; a lock that nobody holds: $ ls -l /etc/*.lock",
+        shell.display(),
+        comment,
+        name
+    );
+    Err(fault("account-not-made", what, repair))
 }
 
 /// Add an account to a supplementary group.
@@ -70,11 +65,9 @@ pub fn join(place: AccountsPlace<'_>, name: &str, group: &str) -> Result<()> {
     if done.success() {
         return Ok(());
     }
-    Err(fault(
-        "group-not-joined",
-        format!("usermod could not add {name} to the group {group}: {}", done.complaint()),
-        mend!("add it by hand, then run again: $ usermod --append --groups {} {}", group, name),
-    ))
+    let what = format!("usermod could not add {name} to the group {group}: {}", done.complaint());
+    let repair = mend!("add it by hand, then run again: $ usermod --append --groups {} {}", group, name);
+    Err(fault("group-not-joined", what, repair))
 }
 
 pub(super) fn call(place: AccountsPlace<'_>, tool: &str, arguments: &[OsString]) -> Result<Finished> {

@@ -17,11 +17,8 @@ impl Root {
     /// and are followed; the home itself must belong to the account.
     pub fn home(&self, account: &str, path: &Path, identity: Identity) -> Result<Option<(Rc<Dir>, u32)>> {
         let unusable = |why: &str, found| {
-            fault(
-                "home-unusable",
-                format!("the home directory {} can't be used: {why}", path.display()),
-                make_home(account, identity.gid, path, found),
-            )
+            let what = format!("the home directory {} can't be used: {why}", path.display());
+            fault("home-unusable", what, make_home(account, identity.gid, path, found))
         };
         if !path.is_absolute() {
             return Err(unusable("it is not an absolute path", AtHome::Other));

@@ -101,19 +101,13 @@ impl Root {
     pub fn secure_dir(&self, path: &Path) -> Result<Rc<Dir>> {
         let dir =
             self.dir(path).with_context(|| format!("cannot open {}", path.display()))?.ok_or_else(|| {
-                fault(
-                    "directory-missing",
-                    format!("the directory {} does not exist", path.display()),
-                    mend!("make it as root: $ install -d -m 0755 {}", quoted(path)),
-                )
+                let repair = mend!("make it as root: $ install -d -m 0755 {}", quoted(path));
+                fault("directory-missing", format!("the directory {} does not exist", path.display()), repair)
             })?;
         let cannot = || format!("cannot look at {}", path.display());
         if let Some(reason) = self.untrusted(&dir).with_context(cannot)? {
-            return Err(fault(
-                "directory-untrusted",
-                format!("{} can be changed by others than root: {reason}", path.display()),
-                self.close(dir.path()).with_context(cannot)?,
-            ));
+            let what = format!("{} can be changed by others than root: {reason}", path.display());
+            return Err(fault("directory-untrusted", what, self.close(dir.path()).with_context(cannot)?));
         }
         Ok(dir)
     }

@@ -168,11 +168,8 @@ fn repair_from(root: &Root, state: &Rc<Dir>, name: &OsStr, waiting: &Waiting) ->
     };
     let unreadable = || {
         let path = state.path().join(name);
-        fault(
-            "interrupted-write",
-            format!("{} is not a copy of ours", path.display()),
-            mend!("look at it; to go on without it, move it away: $ mv {} /root/", quoted(&path)),
-        )
+        let repair = mend!("look at it; to go on without it, move it away: $ mv {} /root/", quoted(&path));
+        fault("interrupted-write", format!("{} is not a copy of ours", path.display()), repair)
     };
     let end = copy.bytes.iter().position(|byte| *byte == b'\n').ok_or_else(unreadable)?;
     let header: Header = serde_json::from_slice(&copy.bytes[..end]).map_err(|_| unreadable())?;

@@ -52,11 +52,8 @@ impl SharedTarget {
     }
 
     pub(super) fn changed(&self) -> anyhow::Error {
-        Nature::Raced.fault(
-            "changed-meanwhile",
-            format!("{} was changed since it was looked at", self.path().display()),
-            "run the same command again",
-        )
+        let what = format!("{} was changed since it was looked at", self.path().display());
+        Nature::Raced.fault("changed-meanwhile", what, "run the same command again")
     }
 
     /// Keep the bytes of a file that loses its name in the state directory, never beside the target: others
@@ -100,20 +97,15 @@ pub(super) fn writers(machine: &Root) -> io::Result<Vec<(u32, &'static str)>> {
 
 pub(super) fn in_use(path: &Path) -> anyhow::Error {
     let path = path.display();
-    fault(
-        "in-use",
-        format!("another program has kept {path} open for {} s", PATIENCE.as_secs()),
-        mend!("see who it is, and run the same command again: $ fuser -v {}", path),
-    )
+    let what = format!("another program has kept {path} open for {} s", PATIENCE.as_secs());
+    fault("in-use", what, mend!("see who it is, and run the same command again: $ fuser -v {}", path))
 }
 
 pub(super) fn conflict(path: &Path, kept: &Path) -> anyhow::Error {
     let shown = path.display();
-    fault(
-        "conflict",
-        format!("two programs wrote {shown} in the same instant; one version is live, the other is kept"),
-        compare(path, kept),
-    )
+    let what =
+        format!("two programs wrote {shown} in the same instant; one version is live, the other is kept");
+    fault("conflict", what, compare(path, kept))
 }
 
 /// What a person does with a live file and another version of it.
