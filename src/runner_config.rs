@@ -7,6 +7,7 @@ pub mod dind;
 mod duration;
 pub mod edits;
 mod hosts;
+mod limits;
 mod notation;
 mod refused;
 mod types;

@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 32] = [
+const REFUSED: [(&str, &str, &str); 64] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -542,6 +542,42 @@ const REFUSED: [(&str, &str, &str); 32] = [
     ("service_memory = \"lots\"", "16.8.0", ""),
     ("memory = \"1.5 GiB\"\nmemory_swap = \"2048MB\"\nmemory_reservation = \"64m\"", "17.5.0", ""),
     ("memory = \"536870912\"\nmemory_swap = \"1g\"", "17.5.0", ""),
+    ("memory = \"512\"", "17.5.0", "memory"),
+    ("memory = \"6m\"\nmemory_reservation = \"0\"", "17.5.0", ""),
+    ("memory = \"2g\"\nmemory_swap = \"1g\"", "17.5.0", "memory_swap"),
+    ("memory = \"0\"\nmemory_swap = \"1g\"", "17.5.0", "memory_swap"),
+    ("memory = \"1g\"\nmemory_reservation = \"2g\"", "17.5.0", "memory_reservation"),
+    ("memory_reservation = \"64k\"", "17.5.0", "memory_reservation"),
+    ("service_memory_swap = \"1g\"", "17.5.0", "service_memory_swap"),
+    ("service_memory = \"512\"", "17.5.0", "service_memory"),
+    ("memory = \"1g\"\nservice_memory = \"1g\"\nservice_memory_swap = \"1g\"", "17.5.0", ""),
+    ("cpus = \"inf\"", "19.4.0", "cpus"),
+    ("log_options = { env = \"A\", labels = \"b\" }", "19.3.0", ""),
+    ("log_options = { max-size = \"10m\" }", "19.3.0", "log_options"),
+    ("log_options = { max-size = \"10m\" }", "18.8.0", ""),
+    (
+        "ulimit = { nofile = \"1024:4096\", core = \"0\", memlock = \"-1:-1\", nproc = \"64:-1\" }",
+        "17.5.0",
+        "",
+    ),
+    ("ulimit = { nofile = \"4096:1024\" }", "17.5.0", "ulimit"),
+    ("ulimit = { nofile = \"1k\" }", "17.5.0", "ulimit"),
+    ("ulimit = { files = \"1024\" }", "17.5.0", "ulimit"),
+    ("ulimit = { nofile = \"unlimited\" }", "16.1.0", ""),
+    ("mac_address = \"02:42:ac:11:00:02\"", "17.5.0", ""),
+    ("mac_address = \"02-42-AC-11-00-02\"", "17.5.0", ""),
+    ("mac_address = \"0242.ac11.0002\"", "17.5.0", ""),
+    ("mac_address = \"02:42:ac:11:00\"", "17.5.0", "mac_address"),
+    ("mac_address = \"02:42:ac:11:00:0g\"", "17.5.0", "mac_address"),
+    ("devices = [\"/dev/kvm\", \"/dev/fuse:/dev/fuse:rwm\"]", "17.5.0", ""),
+    ("devices = [\"/dev/kvm:/dev/kvm:rwm:x\"]", "17.5.0", "devices"),
+    ("cap_add = [\"NET_ADMIN\", \"cap_sys_ptrace\", \"ALL\"]\ncap_drop = [\"net_raw\"]", "17.5.0", ""),
+    ("cap_add = [\"SYSADMIN\"]", "17.5.0", "cap_add"),
+    ("cap_drop = [\"NET-RAW\"]", "17.5.0", "cap_drop"),
+    ("oom_score_adjust = -1000", "17.5.0", ""),
+    ("oom_score_adjust = 1001", "17.5.0", "oom_score_adjust"),
+    ("shm_size = -1", "17.5.0", "shm_size"),
+    ("shm_size = 0", "17.5.0", ""),
 ];
 
 #[test]
@@ -583,6 +619,13 @@ fn what_keeps_gitlab_runner_from_starting_is_told_by_all() {
         ("session_server = { listen_address = \"0.0.0.0\" }", "listen_address"),
         ("session_server = { listen_address = \"[::]:8093\" }", ""),
         ("listen_address = \"0.0.0.0\"", ""),
+        ("labels = { team = \"a-1\", a_b = \"x\" }", ""),
+        ("labels = { team = \"a b\" }", "labels"),
+        ("labels = { id = \"x\" }", "labels"),
+        ("labels = { team = \"\" }", "labels"),
+        ("[[runners]]\nlabels = { \"-team\" = \"x\" }", "labels"),
+        ("[[runners]]\nmachine = { MachineOptionsWithName = [\"a=%s\", \"b\"] }", "MachineOptionsWithName"),
+        ("[[runners]]\nmachine = { MachineOptionsWithName = [\"a=%s\"] }", ""),
     ] {
         let tree = tree(&file("shell", "", "").replace("concurrent = 1", &format!("concurrent = 1\n{line}")));
         let profile = own(&tree, "limit = 1");

@@ -11,6 +11,7 @@ use crate::repair::Repair;
 use crate::text::toml_patch::Toml;
 
 const KUBERNETES: &str = "runners.kubernetes";
+const MACHINE: &str = "runners.machine";
 
 /// The words for how an image is pulled.
 pub const POLICIES: [&str; 3] = ["always", "if-not-present", "never"];
@@ -25,17 +26,7 @@ const SHELLS: [&str; 5] = ["bash", "sh", "pwsh", "powershell", "cmd"];
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
 const LOG_FORMATS: [&str; 3] = ["runner", "text", "json"];
 
-/// The keys of `[runners.docker]` that hold an amount of memory.
-const MEMORY: [&str; 6] = [
-    "memory",
-    "memory_swap",
-    "memory_reservation",
-    "service_memory",
-    "service_memory_swap",
-    "service_memory_reservation",
-];
-
-const ALL_FAIL: &str = "every job fails";
+pub(super) const ALL_FAIL: &str = "every job fails";
 
 /// What Docker calls the ways to keep containers apart.
 const ISOLATIONS: [&str; 3] = ["default", "process", "hyperv"];
@@ -58,30 +49,39 @@ pub fn refused_values(toml: &Toml) -> Vec<RefusedValue> {
     found
 }
 
-/// Section, its table, a key, whether its word is one that gitlab-runner takes, and what such a word does.
-type StartRow<'t> = (&'t str, Option<&'t dyn TableLike>, &'t str, &'t dyn Fn(&str) -> bool, &'t str);
+/// Section, its table, a key, whether its value is one that gitlab-runner takes, and what such a value does.
+type StartRow<'t> = (&'t str, Option<&'t dyn TableLike>, &'t str, &'t dyn Fn(&Item) -> bool, &'t str);
 
 /// Values with which gitlab-runner does not start.
 fn start(toml: &Toml, found: &mut Vec<RefusedValue>) {
     let root: &dyn TableLike = toml.root();
     let server = root.get("session_server").and_then(Item::as_table_like);
-    let is_level = |word: &str| LOG_LEVELS.contains(&&*word.to_ascii_lowercase());
-    let is_format = |word: &str| LOG_FORMATS.contains(&word);
-    let is_address = |text: &str| text.is_empty() || text.contains(':');
-    let rows: [StartRow<'_>; 3] = [
+    let is_word = |item: &Item, is_taken: &dyn Fn(&str) -> bool| item.as_str().is_none_or(is_taken);
+    let is_level = |item: &Item| is_word(item, &|word| LOG_LEVELS.contains(&&*word.to_ascii_lowercase()));
+    let is_format = |item: &Item| is_word(item, &|word| LOG_FORMATS.contains(&word));
+    let is_address = |item: &Item| is_word(item, &|text| text.is_empty() || text.contains(':'));
+    let are_labels = |item: &Item| item.as_table_like().is_none_or(|labels| labels.iter().all(is_label));
+    let have_names =
+        |item: &Item| strings(item).is_none_or(|words| words.iter().all(|word| word.contains("%s")));
+    let labels = "have names of 3 to 65 and values of 1 to 256 letters, digits, dots, `-` and `_`";
+    let mut rows: Vec<StartRow<'_>> = vec![
         (GLOBAL, Some(root), "log_level", &is_level, "be error, warn, info or debug"),
         (GLOBAL, Some(root), "log_format", &is_format, "be runner, text or json"),
+        (GLOBAL, Some(root), "labels", &are_labels, labels),
         ("session_server", server, "listen_address", &is_address, "end with a port, as in 0.0.0.0:8093"),
     ];
+    for table in root.get("runners").and_then(tables).unwrap_or_default() {
+        let machine = table.get("machine").and_then(Item::as_table_like);
+        rows.push((RUNNERS, Some(table), "labels", &are_labels, labels));
+        rows.push((MACHINE, machine, "MachineOptionsWithName", &have_names, "have %s in each element"));
+    }
     for (section, table, key, is_taken, wanted) in rows {
         let item = table.and_then(|table| table.get(key));
-        if let Some(item) = item.filter(|item| item.as_str().is_some_and(|word| !is_taken(word))) {
+        if let Some(item) = item.filter(|item| !is_taken(item)) {
+            let at = place(toml, item);
             found.push(RefusedValue {
                 code: "config-value-refused",
-                what: format!(
-                    "{}`{key}` has to {wanted}: as it is, gitlab-runner does not start",
-                    place(toml, item)
-                ),
+                what: format!("{at}`{key}` has to {wanted}: as it is, gitlab-runner does not start"),
                 repair: mend!("let `{}` {}, or take it out", key, wanted),
                 key: keys::find(section, key),
                 is_word: true,
@@ -90,33 +90,25 @@ fn start(toml: &Toml, found: &mut Vec<RefusedValue>) {
     }
 }
 
-/// An amount of memory in bytes, as Docker's library for that reads it: `1.5g`, `512 MiB`.
-fn size(text: &str) -> Option<f64> {
-    let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')? + 1;
-    let (number, unit) = text.split_at(end);
-    let number: f64 = number.strip_suffix(' ').unwrap_or(number).parse().ok()?;
-    let unit = unit.to_ascii_lowercase();
-    let power = match unit.chars().next() {
-        None => 0,
-        Some('b') if unit == "b" => 0,
-        Some(letter) if ["", "b", "ib"].contains(&&unit[letter.len_utf8()..]) => {
-            1 + i32::try_from("kmgtp".find(letter)?).ok()?
-        }
-        Some(_) => return None,
+/// A label of a runner, as GitLab takes it.
+fn is_label((name, value): (&str, &Item)) -> bool {
+    let is_of = |text: &str, also: &[u8]| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || also.contains(&byte))
     };
-    (number >= 0.0).then_some(number * 1024_f64.powi(power))
+    let is_name = (3..=65).contains(&name.len()) && is_of(name, b".-") && is_of(&name[..1], b"");
+    is_name && value.as_str().is_none_or(|text| (1..=256).contains(&text.len()) && is_of(text, b".-"))
 }
 
 /// The values of one runner.
-struct RunnerValues<'t, 'f> {
+pub(super) struct RunnerValues<'t, 'f> {
     toml: &'t Toml,
-    runner: Runner<'t>,
-    found: &'f mut Vec<RefusedValue>,
+    pub(super) runner: Runner<'t>,
+    pub(super) found: &'f mut Vec<RefusedValue>,
 }
 
 impl<'t> RunnerValues<'t, '_> {
     /// One that does this harm.
-    fn value(
+    pub(super) fn value(
         &self,
         (section, key): (&str, &str),
         item: &Item,
@@ -169,7 +161,7 @@ impl<'t> RunnerValues<'t, '_> {
         let is_of_docker = |key: &str, is_refused: &dyn Fn(&str) -> bool| {
             is_docker && runner.docker_text(key).is_some_and(|word| !word.is_empty() && is_refused(word))
         };
-        let is_no_number = |word: &str| word.split('/').any(|part| part.parse::<f64>().is_err());
+        let is_no_number = |word: &str| word.split('/').any(|part| !part.parse().is_ok_and(f64::is_finite));
         // What a variable in it holds is not seen here.
         let is_no_directory = |path: &str| {
             !path.contains(['$', ':']) && (!path.starts_with('/') || path.trim_matches('/').is_empty())
@@ -230,7 +222,7 @@ impl<'t> RunnerValues<'t, '_> {
         ]);
         if is_docker {
             self.lists();
-            self.memory();
+            self.limits();
         }
     }
 
@@ -271,32 +263,13 @@ impl<'t> RunnerValues<'t, '_> {
     }
 
     /// Tell those on which every job fails: section, key, whether it is so, why, and what to do.
-    fn refuse<const N: usize>(&mut self, rows: [(&str, &str, bool, &str, &'static str); N]) {
+    pub(super) fn refuse<const N: usize>(&mut self, rows: [(&str, &str, bool, &str, &'static str); N]) {
         let runner = self.runner;
         for (section, key, is_refused, why, repair) in rows {
             let item = if section == RUNNERS { runner.table.get(key) } else { runner.docker_item(key) };
             if let Some(item) = item.filter(|_| is_refused) {
                 let why = format!("`{key}` {why}");
                 self.found.push(self.value((section, key), item, &why, ALL_FAIL, repair.into()));
-            }
-        }
-    }
-
-    /// Amounts of memory. What is none ends gitlab-runner itself, with all jobs that run.
-    fn memory(&mut self) {
-        let runner = self.runner;
-        let text = |key: &str| runner.docker_text(key).filter(|text| !text.is_empty());
-        for (key, item) in MEMORY.into_iter().filter_map(|key| Some((key, runner.docker_item(key)?))) {
-            if text(key).is_some_and(|text| size(text).is_none()) {
-                let why = format!("`{key}` is no amount of memory");
-                let repair = mend!("let `{}` be one, as \"2g\" or \"512m\", or take it out", key);
-                let harm = "a job ends gitlab-runner with it";
-                self.found.push(self.value((DOCKER, key), item, &why, harm, repair));
-            } else if key == "memory_swap" && text(key).and_then(size) > Some(0.0) && text("memory").is_none()
-            {
-                let why = "`memory_swap`, which is memory and swap together, stands without `memory`";
-                let repair = "set `memory` as well, to less than `memory_swap`, or take `memory_swap` out";
-                self.found.push(self.value((DOCKER, key), item, why, ALL_FAIL, repair.into()));
             }
         }
     }
