@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 64] = [
+const REFUSED: [(&str, &str, &str); 67] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -578,6 +578,9 @@ const REFUSED: [(&str, &str, &str); 64] = [
     ("oom_score_adjust = 1001", "17.5.0", "oom_score_adjust"),
     ("shm_size = -1", "17.5.0", "shm_size"),
     ("shm_size = 0", "17.5.0", ""),
+    ("security_opt = [\"seccomp=/etc/docker/jobs.json\"]", "18.11.0", "security_opt"),
+    ("security_opt = [\"seccomp=/etc/docker/jobs.json\"]", "19.0.0", ""),
+    ("security_opt = [\"seccomp:unconfined\", \"seccomp={}\", \"label:disable\"]", "17.5.0", ""),
 ];
 
 #[test]

@@ -34,14 +34,19 @@ fn sick(fault: &Fault) -> Tree {
     tree
 }
 
+/// Demands that of the server's host keys nothing is claimed.
+fn has_unknown_host_keys(tree: &Tree) {
+    let run = doctor(tree);
+    let found = findings(&run);
+    let found: Vec<_> = found.iter().filter(|one| text(one, "check") == "server-host-key").collect();
+    assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
+}
+
 #[test]
 fn host_keys_that_nobody_looked_for_are_not_called_known() {
     let mut faults = tree_faults();
     let tree = sick(faults.find(|fault| fault.name == "a configuration that only ssh reads").unwrap());
-    let run = doctor(&tree);
-    let found = findings(&run);
-    let found: Vec<_> = found.iter().filter(|one| text(one, "check") == "server-host-key").collect();
-    assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
+    has_unknown_host_keys(&tree);
 }
 
 /// ssh waits for what comes out of it: nobody knows what it says.
@@ -50,10 +55,7 @@ fn a_pipe_for_everybodys_configuration_of_ssh_is_no_empty_file() {
     let tree = tree().dir("/etc/ssh/ssh_config.d", 0o755);
     let mode = nix::sys::stat::Mode::S_IRUSR;
     nix::unistd::mkfifo(&tree.path("/etc/ssh/ssh_config.d/pipe.conf"), mode).unwrap();
-    let run = doctor(&tree);
-    let found = findings(&run);
-    let found: Vec<_> = found.iter().filter(|one| text(one, "check") == "server-host-key").collect();
-    assert!(found.len() == 1 && text(found[0], "status") == "unknown", "{found:?}");
+    has_unknown_host_keys(&tree);
 }
 
 /// Whoever could write a program may have put another in its place: root's bit alone would make that one root.

@@ -57,6 +57,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "an address without https",
             "no policy that is allowed",
             "a directory for builds that is no path",
+            "a device that is not there",
             "registered twice",
             "runner with another author",
             "token that is rotated",
@@ -209,7 +210,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 142;
+const COUNT_BY_HAND: usize = 143;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

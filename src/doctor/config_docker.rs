@@ -20,6 +20,9 @@ pub(super) fn look(context: &DoctorContext<'_>, findings: &mut Findings) -> Resu
             environment(&title, &runner, findings);
         }
         link(context, &runner, findings)?;
+        if context.facts.is_host() && runner.has_usual_daemon() {
+            devices(context, &runner, findings)?;
+        }
     }
     findings.else_fine("nothing in [runners.docker] stands in the way");
     Ok(())
@@ -42,6 +45,20 @@ fn environment(title: &str, runner: &Runner<'_>, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// What Docker is to bring into containers has to be there: a driver may not be loaded.
+fn devices(context: &DoctorContext<'_>, runner: &Runner<'_>, findings: &mut Findings) -> Result<()> {
+    for device in runner.docker_strings("devices") {
+        let path = Path::new(device.split(':').next().unwrap_or_default());
+        if path.is_absolute() && context.facts.stat(path)?.is_none() {
+            let title = runner.title();
+            let what = format!("{title}: a device in `devices` is not on this host, and every job fails");
+            let repair = "load its driver, or take it out: each path before the first `:` has to be there";
+            findings.about(&title).problem("device-missing", what, repair);
+        }
+    }
+    Ok(())
 }
 
 /// `tls_verify` is about gitlab-runner's own link to the daemon, not about dind.

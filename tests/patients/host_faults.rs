@@ -338,6 +338,11 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
     ill("builds of root", "mkdir /home/gitlab-runner/builds", "", "builds-unusable"),
     ill("home is the root directory", "usermod -d / gitlab-runner", "", "home-owner"),
     ill("home is for everybody", "usermod -d /tmp gitlab-runner", "", "home-owner"),
+    ill(
+        "a device that is not there",
+        "sed -i 's|privileged = true|privileged = true\\n    devices = [\"/dev/kvm-none:/dev/kvm\"]|' /etc/gitlab-runner/config.toml", "",
+        "device-missing",
+    ),
     ill("home is a device", "usermod -d /dev/null gitlab-runner", "", "home-unusable"),
     ill(
         "home of another account",
