@@ -7,6 +7,7 @@ pub mod dind;
 mod duration;
 pub mod edits;
 mod hosts;
+mod images;
 mod limits;
 mod notation;
 mod refused;

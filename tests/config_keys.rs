@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 67] = [
+const REFUSED: [(&str, &str, &str); 82] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -578,6 +578,21 @@ const REFUSED: [(&str, &str, &str); 67] = [
     ("oom_score_adjust = 1001", "17.5.0", "oom_score_adjust"),
     ("shm_size = -1", "17.5.0", "shm_size"),
     ("shm_size = 0", "17.5.0", ""),
+    ("tmpfs = { run = \"rw\" }", "17.5.0", "tmpfs"),
+    ("tmpfs = { \"/run\" = \"rw\" }", "17.5.0", ""),
+    ("image = \"Ubuntu:22.04\"", "17.5.0", "image"),
+    ("image = \"https://registry.example.com/x\"", "17.5.0", "image"),
+    ("image = \"REGISTRY:5000/a/b@sha256:0A\"", "17.5.0", ""),
+    ("image = \"\"", "17.5.0", ""),
+    ("image = \"$IMAGE\"", "17.5.0", ""),
+    ("helper_image = \"my helper\"", "17.5.0", "helper_image"),
+    ("helper_image_flavor = \"debian\"", "17.5.0", "helper_image_flavor"),
+    ("helper_image_flavor = \"alpine3.21\"", "17.5.0", ""),
+    ("helper_image_flavor = \"own\"\nhelper_image = \"x\"", "17.5.0", ""),
+    ("[[runners.docker.services]]\nalias = \"db\"", "17.5.0", "services"),
+    ("[[runners.docker.services]]\nname = \"\"", "17.5.0", "name"),
+    ("[[runners.docker.services]]\nname = \"Postgres:16\"", "17.5.0", "name"),
+    ("[[runners.docker.services]]\nname = \"team/postgres:16\"", "17.5.0", ""),
     ("security_opt = [\"seccomp=/etc/docker/jobs.json\"]", "18.11.0", "security_opt"),
     ("security_opt = [\"seccomp=/etc/docker/jobs.json\"]", "19.0.0", ""),
     ("security_opt = [\"seccomp:unconfined\", \"seccomp={}\", \"label:disable\"]", "17.5.0", ""),

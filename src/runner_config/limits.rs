@@ -137,6 +137,13 @@ impl RunnerValues<'_, '_> {
             ),
             (
                 DOCKER,
+                "tmpfs",
+                table("tmpfs").is_some_and(|mounts| mounts.iter().any(|(path, _)| !path.starts_with('/'))),
+                "has a path that does not begin with a slash",
+                "let each path in `tmpfs` be absolute",
+            ),
+            (
+                DOCKER,
                 "oom_score_adjust",
                 runner
                     .docker_number("oom_score_adjust")

@@ -223,6 +223,7 @@ impl<'t> RunnerValues<'t, '_> {
         if is_docker {
             self.lists();
             self.limits();
+            self.images();
         }
     }
 
