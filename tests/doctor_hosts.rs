@@ -162,6 +162,11 @@ fn a_host_with_a_shell_runner_alone_needs_no_docker() {
     let run = host.prep(&["doctor", "--json"]);
     assert_eq!(codes(&run, "problem"), set(&["runner-not-running"]), "{run}");
     assert_eq!(codes(&run, "unknown"), set(&["runner-not-running"]), "{run}");
+    // A job that is gone through gives sudo no rights, and this part of sudo wants to write its log.
+    host.sh("echo 'Plugin audit_json audit_json.so' >> /etc/sudo.conf").ok();
+    host.as_account("gitlab-runner", "sudo -n rsync --version").ok();
+    let run = host.prep(&["doctor", "--json"]);
+    assert_eq!(codes(&run, "problem"), set(&["runner-not-running"]), "{run}");
 }
 
 /// Login shells of an account that wants to stop, fool or use whoever looks at it.

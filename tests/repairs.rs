@@ -142,6 +142,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
             "rule for our own program by another name",
             "sudo-rs reads another file",
             "PAM refuses the account",
+            "PAM's file for sudo names one that is not there",
         ],
     ),
     (
@@ -210,7 +211,7 @@ const BY_HAND: &[(&str, &[&str])] = &[
 ];
 
 /// How many there are, so that none slips in.
-const COUNT_BY_HAND: usize = 143;
+const COUNT_BY_HAND: usize = 144;
 
 /// A manager of services that knows two.
 const SYSTEMCTL: &str = r#"#!/bin/bash

@@ -25,7 +25,8 @@ use crate::text::sudo_list::{
 };
 
 /// What sudo says of an account that PAM does not let in. No rule changes that.
-const BY_PAM: [&str; 4] = [
+const BY_PAM: [&str; 5] = [
+    "unable to initialize PAM",
     "account validation failure",
     "PAM account management error",
     "Account or password is expired",

@@ -365,6 +365,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "",
         "sudo-account-refused",
     ),
+    ill("PAM's file for sudo names one that is not there", "echo '@include none' >> /etc/pam.d/sudo", "", "sudo-account-refused"),
     ill("account expired", "chage -E 2020-01-01 gitlab-runner", "", "account-expired"),
     ill("password to be changed", "chage -d 0 gitlab-runner", "", "password-expired"),
     ill("no line in /etc/shadow", "sed -i /^gitlab-runner:/d /etc/shadow", "", "shadow-line-missing"),
