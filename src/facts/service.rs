@@ -104,15 +104,19 @@ pub fn observe(facts: &Facts<'_>) -> Result<Option<Service>> {
     Ok(None)
 }
 
+/// Where an administrator keeps what holds for all services.
+pub(super) const OF_ALL: &str = "/etc/systemd/system/service.d";
+
 /// The drop-ins in the order in which they are read: by their names, wherever they lie. Of two with one name
-/// the stronger directory's counts.
+/// the stronger directory's counts, and that of the unit before that of all services.
 pub(super) fn drop_ins(facts: &Facts<'_>) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     // The last one is another name of the one before it, but on old systems.
     let [all @ .., last] = &UNIT_DIRECTORIES;
     let is_other = facts.entry(Path::new("/lib"))?.is_some_and(|seen| seen.kind == FileKind::Directory);
-    for directory in is_other.then_some(last).into_iter().chain(all.iter().rev()) {
-        let directory = Path::new(directory).join(format!("{UNIT}.d"));
+    let own = is_other.then_some(last).into_iter().chain(all.iter().rev());
+    let own = own.map(|directory| Path::new(directory).join(format!("{UNIT}.d")));
+    for directory in [PathBuf::from(OF_ALL)].into_iter().chain(own) {
         for name in facts.names(&directory)? {
             if Path::new(&name).extension().is_some_and(|end| end == "conf") {
                 let path = directory.join(&name);

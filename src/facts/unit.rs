@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::service::{UNIT, UNIT_DIRECTORIES, drop_ins};
+use super::service::{OF_ALL, UNIT, UNIT_DIRECTORIES, drop_ins};
 use super::{Facts, MOST_BYTES};
 use crate::sys::exec::Finished;
 
@@ -53,7 +53,7 @@ impl Facts<'_> {
 
     /// When whatever the unit may be made of was changed last.
     fn unit_changed(&self) -> Result<i64> {
-        let mut changed = 0;
+        let mut changed = self.stat(Path::new(OF_ALL))?.map_or(0, |seen| seen.modified.0);
         for directory in UNIT_DIRECTORIES.map(Path::new) {
             for directory in [directory, &directory.join(format!("{UNIT}.d"))] {
                 changed = changed.max(self.stat(directory)?.map_or(0, |seen| seen.modified.0));

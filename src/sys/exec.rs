@@ -328,6 +328,8 @@ pub fn end_of(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitSta
 pub fn clean(program: &Path) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the one file that starts programs")]
     let mut command = Command::new(program);
+    // It is refused for no signal that there is.
+    raw::hear_of_children().ok();
     command.env_clear().env("PATH", TOOL_PATH.join(":")).env("LC_ALL", "C");
     command
 }

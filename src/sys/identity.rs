@@ -14,8 +14,6 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, getegid, geteuid, getgrouplist, setegid, seteuid, setgroups};
 
-use super::raw;
-
 /// User and group of an account, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
@@ -43,10 +41,9 @@ pub fn is_root() -> bool {
 }
 
 /// Make the process hard to look into: no core dump, no tracing by others, no inherited groups. And the same
-/// wherever it was started: a known umask, and the exit codes of children. Call once, before anything secret is read, while the process has one thread.
+/// wherever it was started: a known umask. Call once, before anything secret is read, while the process has one thread.
 pub fn harden() -> Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    raw::hear_of_children().context("cannot hear of children")?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).context("cannot switch core dumps off")?;
     hide().context("cannot switch tracing off")?;
     match setgroups(&[]) {

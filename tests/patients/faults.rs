@@ -353,6 +353,16 @@ pub(crate) const TREE_FAULTS: &[Fault] = &[
         &[Edit(UNIT, "ExecStart", "NoNewPrivileges=yes\nExecStart")],
         "sudo-no-new-privileges",
     ),
+    problem(
+        "services whose jobs never become root",
+        &[Put("/etc/systemd/system/service.d/90-hard.conf", "[Service]\nNoNewPrivileges=yes\n")],
+        "sudo-no-new-privileges",
+    ),
+    problem(
+        "services without homes",
+        &[Put("/etc/systemd/system/service.d/90-hard.conf", "[Service]\nProtectHome=yes\n")],
+        "service-confined",
+    ),
     problem("sudo without setuid", &[Mode("/usr/bin/sudo", 0o755)], "sudo-not-setuid"),
     problem("no rule", &[Remove(RULE)], "sudoers-missing"),
     problem(
