@@ -45,6 +45,10 @@ fn a_date_that_is_past_waits_for_a_person() {
             ("chage -E 2020-01-01 gitlab-runner", Some("account-expired")),
             ("chage -d 0 gitlab-runner", Some("password-expired")),
             ("chage -d 2020-01-01 -M 30 gitlab-runner", Some("password-expired")),
+            (
+                "sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0:99999:7:: 1:/' /etc/shadow",
+                Some("account-expired"),
+            ),
         ],
     );
 }
@@ -60,6 +64,14 @@ fn an_account_without_a_line_of_its_own_waits_for_a_person() {
             ("rm /etc/shadow; mkdir /etc/shadow", missing),
             ("ln -sf /nowhere /etc/shadow", missing),
             ("sed -i 's/^gitlab-runner:.*/gitlab-runner:/' /etc/shadow", missing),
+            // What the C library passes over: too few fields, too many, and what is no number.
+            ("sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0:99999:7::/' /etc/shadow", missing),
+            ("sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0/' /etc/shadow", missing),
+            ("sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0:99999:7::::::/' /etc/shadow", missing),
+            ("sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0:-1:7:::/' /etc/shadow", missing),
+            ("sed -i 's/$/\\r/' /etc/shadow", missing),
+            ("sed -i 's/^gitlab-runner:.*/gitlab-runner:!:19000:0:99999/' /etc/shadow", None),
+            ("sed -i '1i gitlab-runner:!:x' /etc/shadow", None),
             // Without the mark in /etc/passwd nothing is looked up.
             (
                 "sed -i 's/^gitlab-runner:x:/gitlab-runner:*:/' /etc/passwd; sed -i '/^gitlab-runner:/d' /etc/shadow",
@@ -102,4 +114,24 @@ fn a_directory_that_shell_jobs_can_not_use_is_told_where_there_are_such_jobs() {
             assert_eq!(found, is_told, "{command} {lay_out} {executor}: {run}");
         }
     }
+}
+
+#[test]
+fn an_account_without_a_home_waits_for_a_person() {
+    if !have(&["sudo", "visudo", "useradd", "rsync"]) {
+        return;
+    }
+    let Some(host) = Host::or_skip() else { return };
+    let host = host.start();
+    let prep = |command| host.prep(&[command, "--json", "--profile", "shell", "--only", "account,sudoers"]);
+    prep("apply").ok();
+    host.sh("rm -rf /home/gitlab-runner").ok();
+    for command in ["apply", "check"] {
+        let run = prep(command);
+        assert_eq!(run.exit(3).json()["pending"][0]["code"], "home-missing", "{run}");
+    }
+    let repair = prep("check").json()["pending"][0]["repair"].as_str().unwrap_or_default().to_owned();
+    host.sh(&commands(&repair).join("\n")).ok();
+    host.as_account("gitlab-runner", "touch ~/x").ok();
+    prep("check").ok();
 }

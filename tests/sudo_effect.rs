@@ -243,12 +243,37 @@ fn another_name_of_the_same_number_takes_the_rule_away() {
     with_each([&SUDOS[0], &SUDOS[5]], lay_out, |sudo, host| {
         host.sh("cp /etc/sudoers /etc/sudoers.first; sed -i '1i twin:x:2001:2001::/home/gitlab-runner:/bin/sh' /etc/passwd; echo 'twin:!:19000::::::' >> /etc/shadow").ok();
         answers(sudo, host, "twin", Code("sudo-other-name"), true);
+        host.sh("sed -i 's/^twin:x:2001/twin:x: 02001/' /etc/passwd").ok();
+        answers(sudo, host, "twin, padded", Code("sudo-other-name"), true);
     });
+}
+
+#[test]
+fn lines_that_the_c_library_passes_over_take_no_name_away() {
+    let Some(host) = Host::or_skip() else { return };
+    let host = lay_out(host).start();
+    apply(&host).exit(0);
+    for line in
+        ["twin:x:2001", "#twin:x:2001:2001::/:/bin/sh", "-twin:x:2001:2001::/:", "+twin:x:2001:2001::/:"]
+    {
+        host.sh(&format!("sed -i '1i {line}' /etc/passwd")).ok();
+        assert!(works(&host), "{line}");
+        host.prep(&["check", "--profile", "site"]).exit(0);
+    }
 }
 
 #[test]
 fn a_policy_that_works_is_not_refused() {
     with_each([&SUDOS[0], &SUDOS[2], &SUDOS[5]], lay_out, |sudo, host| {
+        // Another path leads to the directory.
+        host.sh("ln -s sudoers.d /etc/more.d; cp /etc/sudoers /etc/first").ok();
+        for path in ["/etc/more.d", "/etc/../etc/sudoers.d", "/etc/sudoers.d/"] {
+            host.sh(&format!("sed 's#^@includedir.*#@includedir {path}#' /etc/first >/etc/sudoers")).ok();
+            host.sh("rm -f /etc/sudoers.d/gitlab-runner").ok();
+            assert_eq!(apply(host).status, 0, "{}: {path}", sudo.name);
+            assert!(works(host), "{}: {path}", sudo.name);
+        }
+        host.sh("cp /etc/first /etc/sudoers").ok();
         // The file that reads the directory is read itself, and nobody's file has the name of ours.
         host.sh("sed -i 's/^@includedir.*/@include sudoers.more/' /etc/sudoers; echo '@includedir /etc/sudoers.d' > /etc/sudoers.more; chmod 0440 /etc/sudoers.more").ok();
         for text in ["", "# to be filled in"] {
@@ -553,6 +578,12 @@ fn what_is_refused_before_a_rule_is_read_is_said_each_time() {
         "sed -i '1i account required pam_nowhere.so' /etc/pam.d/sudo",
         "sed -i '1i account required pam_succeed_if.so quiet user != gitlab-runner' /etc/pam.d/sudo",
         "rm /etc/pam.d/sudo; printf '%s required pam_deny.so\\n' account session >/etc/pam.d/other",
+        "sed -i '1i Account Required pam_deny.so' /etc/pam.d/sudo",
+        "sed -i '1i account [default=1] pam_permit.so' /etc/pam.d/sudo",
+        "sed -i '1i account include nowhere' /etc/pam.d/sudo",
+        "echo '@include nowhere' >>/etc/pam.d/sudo",
+        "echo 'session required pam_limits.so conf=/etc/nowhere' >>/etc/pam.d/sudo",
+        "sed -i 's/$/\\r/' /etc/pam.d/sudo",
         "echo 'Plugin sudoers_policy nowhere.so' >/etc/sudo.conf",
         "install -m 0440 /dev/null /etc/others; echo 'Plugin sudoers_policy sudoers.so sudoers_file=/etc/others' >/etc/sudo.conf",
     ] {

@@ -16,22 +16,17 @@ use crate::runner_config::Runner;
 pub(super) fn home(context: &DoctorContext<'_>, findings: &mut Findings) -> Result<()> {
     let Some(account) = context.account() else { return Ok(()) };
     let (user, path) = (&account.name, account.home.display().to_string());
-    let repair = |found| make_home(user, account.gid, &account.home, found);
-    let Some(seen) = context.facts.stat(&account.home)? else {
-        let what = format!("{user} has no home: {path} does not exist");
-        findings.problem("home-missing", what, repair(context.facts.where_home_is_missing(&account.home)?));
-        return Ok(());
-    };
-    if seen.kind != FileKind::Directory {
-        let what = format!("the home of {user} is {}: {path}", seen.kind);
-        findings.problem("home-unusable", what, repair(AtHome::Other));
+    if let Some((code, what, repair)) = context.facts.lacks_home(account)? {
+        findings.problem(code, what, repair);
         return Ok(());
     }
+    let Some(seen) = context.facts.stat(&account.home)? else { return Ok(()) };
     let owner = context.facts.ids(&Owner::Account(user.clone()))?.map(|(uid, _)| uid);
     if owner.is_some_and(|owner| owner != seen.uid) {
         let what =
             format!("the home of {user} belongs to uid {}: jobs of {user} can't build in {path}", seen.uid);
-        findings.problem("home-owner", what, repair(AtHome::Foreign));
+        let repair = make_home(user, account.gid, &account.home, AtHome::Foreign);
+        findings.problem("home-owner", what, repair);
         return Ok(());
     }
     if is_writable_by_others(&seen, account) {

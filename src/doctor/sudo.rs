@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::DoctorContext;
-use crate::change::{FileKind, Harm};
+use crate::change::{FileKind, Harm, Seen};
 use crate::facts::MOST_BYTES;
 use crate::facts::machine::Finished;
 use crate::facts::programs::{self, install};
@@ -78,8 +78,8 @@ pub(super) fn policy(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
         Some(done) => match lax(context, &done)? {
             Some(files) => findings.note(
                 "sudoers-lax",
-                format!("visudo wants another mode, and sudo reads them all the same: {files}"),
-                mend!("$ chmod 0440 {}", files),
+                format!("visudo wants another group or mode, and sudo reads them all the same: {files}"),
+                mend!("$ chown root:root {0}; $ chmod 0440 {0}", files),
             ),
             None => findings.problem(
                 "policy-broken",
@@ -91,7 +91,7 @@ pub(super) fn policy(context: &DoctorContext<'_>, findings: &mut Findings) -> Re
     Ok(())
 }
 
-/// The files of whose mode alone visudo complains, where nobody else can write them and sudo reads them; `None` where there
+/// The files of whose mode or group alone visudo complains, where nobody else can write them and sudo reads them; `None` where there
 /// is more to it.
 fn lax(context: &DoctorContext<'_>, done: &Finished) -> Result<Option<String>> {
     let mut files: Vec<String> = Vec::new();
@@ -99,9 +99,11 @@ fn lax(context: &DoctorContext<'_>, done: &Finished) -> Result<Option<String>> {
         if line.is_empty() || line.ends_with(": parsed OK") {
             continue;
         }
-        let Some(file) = line.strip_suffix(": bad permissions, should be mode 0440") else { return Ok(None) };
+        let file = [": bad permissions, should be mode 0440", ": wrong owner (uid, gid) should be (0, 0)"];
+        let Some(file) = file.into_iter().find_map(|end| line.strip_suffix(end)) else { return Ok(None) };
         let seen = context.facts.stat(Path::new(file))?;
-        if seen.is_none_or(|seen| seen.uid != 0 || seen.mode & 0o022 != 0) {
+        let by_group = |seen: &Seen| seen.mode & 0o020 != 0 && seen.gid != 0;
+        if seen.is_none_or(|seen| seen.uid != 0 || seen.mode & 0o002 != 0 || by_group(&seen)) {
             return Ok(None);
         }
         let file = quoted(file);

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use super::home_reads::{HomeReads, unreadable};
 use super::shut::{closed_by_mode, shut};
 use super::{Account, Facts, MOST_BYTES, rights};
-use crate::change::Seen;
+use crate::change::{FileKind, Seen};
+use crate::fault::{AtHome, make_home};
+use crate::repair::Repair;
 use crate::sys::dir::Dir;
 use crate::sys::identity::{self, Guard};
 use crate::sys::root::{below, descend};
@@ -110,6 +112,28 @@ impl Facts<'_> {
         let found = below(&home, Path::new(relative))
             .and_then(|found| found.map_or(Ok(false), |(dir, name)| writable::is_mount(&dir, &name)));
         found.map_err(|error| unreadable(None, &account.home.join(relative), 0, error))
+    }
+
+    /// Why an account has no home at all: nothing is there, or no directory. With a code and the repair.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn lacks_home(&self, account: &Account) -> Result<Option<(&'static str, String, Repair)>> {
+        let Account { name, home, .. } = account;
+        if self.readable.borrow().iter().any(|known| known == home) {
+            return Ok(None);
+        }
+        let shown = home.display();
+        let (code, what, found) = match self.stat(home)?.map(|seen| seen.kind) {
+            Some(FileKind::Directory) => return Ok(None),
+            Some(kind) => ("home-unusable", format!("the home of {name} is {kind}: {shown}"), AtHome::Other),
+            None => (
+                "home-missing",
+                format!("{name} has no home: {shown} does not exist"),
+                self.where_home_is_missing(home)?,
+            ),
+        };
+        Ok(Some((code, what, make_home(name, account.gid, home, found))))
     }
 
     /// What shuts the account out of a file that its jobs must read: the file itself or a directory on the way, links

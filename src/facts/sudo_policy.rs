@@ -105,7 +105,7 @@ impl PolicyFiles<'_> {
             }
             let mut paths = vec![path_of(self.facts, &it.path)];
             if it.is_directory {
-                let directory = paths.remove(0);
+                let directory = self.as_ours(paths.remove(0));
                 let mut all = self.facts.entries(&directory).unwrap_or_default();
                 let name = self.ours.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 if self.ours.parent() == Some(&*directory) {
@@ -128,6 +128,14 @@ impl PolicyFiles<'_> {
                 break;
             }
         }
+    }
+
+    /// The directory of our file by that name, where another path leads to it.
+    fn as_ours(&self, directory: PathBuf) -> PathBuf {
+        let Some(usual) = self.ours.parent().filter(|usual| *usual != directory) else { return directory };
+        let identity = |path: &Path| self.facts.stat(path).ok().flatten().map(|seen| seen.identity);
+        let is_it = identity(&directory).is_some_and(|seen| identity(usual) == Some(seen));
+        if is_it { usual.to_path_buf() } else { directory }
     }
 
     /// Read it in, or say why that can't be.

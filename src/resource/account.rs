@@ -77,6 +77,8 @@ fn check_home_mode(context: &Context<'_>) -> Result<()> {
 /// A directory above the home through which the account can't come: no job can use what is in it.
 fn check_way(context: &Context<'_>, notes: &mut Notes) -> Result<()> {
     let Some(account) = &context.target.account else { return Ok(()) };
+    let lacks = context.facts.lacks_home(account)?;
+    notes.pending.extend(lacks.map(|(code, what, repair)| Note::new(code, what, repair, Harm::Examined)));
     let shut = context.facts.shut_out(account, &account.home)?.filter(|shut| *shut != account.home);
     if let Some(shut) = shut {
         notes.wait(

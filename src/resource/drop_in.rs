@@ -89,11 +89,11 @@ impl DropIn {
                     }
                     false
                 };
-                let in_doubt = is_broken || before_rules::may_refuse(facts)?;
                 let mut effect = self.effect(context, policy);
+                effect.may_refuse = before_rules::may_refuse(facts)?;
                 self.foresee(&mut effect, !changes.is_empty(), &notes.joins)?;
                 let right = notes.right.len();
-                effect.look(&self.allowed, in_doubt, notes)?;
+                effect.look(&self.allowed, is_broken, notes)?;
                 if !effect.supposed.is_empty() {
                     notes.right.truncate(right);
                 }
@@ -153,7 +153,7 @@ impl DropIn {
 
     fn effect<'a>(&self, context: &'a Context<'_>, policy: &'a Policy) -> Effect<'a> {
         let account = context.target.account.clone();
-        Effect { context, policy, ours: self.path, account, supposed: Vec::new() }
+        Effect { context, policy, ours: self.path, account, supposed: Vec::new(), may_refuse: false }
     }
 
     fn text(&self) -> String {

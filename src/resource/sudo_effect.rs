@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use super::context::Context;
 use super::sudo_policy::{Policy, PolicyLine, places};
-use crate::change::Notes;
+use crate::change::{Harm, Note, Notes};
 use crate::facts::before_rules::barred;
 use crate::facts::machine::Finished;
 use crate::facts::service::Service;
@@ -56,10 +56,12 @@ pub(super) struct Effect<'a> {
     pub(super) account: Option<Account>,
     /// The file and what belongs to it, as they will be; nothing where they are so already.
     pub(super) supposed: Vec<Supposed>,
+    /// sudo may not let the account in, whatever they say.
+    pub(super) may_refuse: bool,
 }
 
 impl Effect<'_> {
-    /// Say what sudo makes of them; `in_doubt` says that it may not read its files at all, or not let the account in.
+    /// Say what sudo makes of them; `in_doubt` says that it may not read its files at all.
     pub(super) fn look(&self, allowed: &[Allowed], in_doubt: bool, notes: &mut Notes) -> Result<()> {
         let Self { context, policy, .. } = self;
         if self.has_other_name(notes) || self.is_kept_from_root(notes) {
@@ -70,8 +72,11 @@ impl Effect<'_> {
             return Ok(());
         };
         let is_asked = context.options.ask_sudo && self.supposed.is_empty();
-        let doubt =
-            in_doubt || !policy.later.is_empty() || policy.needs_terminal || !policy.doubts.is_empty();
+        let doubt = in_doubt
+            || self.may_refuse
+            || !policy.later.is_empty()
+            || policy.needs_terminal
+            || !policy.doubts.is_empty();
         if !doubt && !is_asked && !self.has_other_sources()? {
             return Ok(());
         }
@@ -278,6 +283,15 @@ impl Effect<'_> {
                     spots.extend(self.spots(Some(entry)));
                 }
                 self.tell_untried(&shown, &spots, notes);
+                if self.may_refuse && spots.is_empty() {
+                    let what = format!(
+                        "whether sudo runs {shown} for {name} is not known, because only a whole call would tell what \
+                         /etc/sudo.conf and PAM make of it"
+                    );
+                    let repair =
+                        mend!("see what a job sees: $ su -s /bin/sh {} -c 'sudo -n {}'", name, shown);
+                    notes.say(Note::new("sudo-effect-unknown", what, repair, Harm::Unknown));
+                }
                 return self.find(run_as, command, notes);
             }
             SudoVerdict::Partly(entry) => self.tell_partly(allowed, entry, notes)?,

@@ -107,10 +107,9 @@ fn in_first_files(root: &Root, name: &str) -> Option<Account> {
 impl Account {
     /// With the first name of its number.
     fn among(self, passwd: &str) -> Self {
-        let uid = self.uid.to_string();
-        let first = lines(passwd).find(|line| line.split(':').nth(2) == Some(&uid));
-        let alias = first.and_then(|line| line.split(':').next()).filter(|first| *first != self.name);
-        Self { alias: alias.map(str::to_owned), ..self }
+        let first = lines(passwd).find_map(|line| owner(line).filter(|(_, uid)| *uid == self.uid));
+        let alias = first.map(|(name, _)| name.to_owned()).filter(|first| *first != self.name);
+        Self { alias, ..self }
     }
 }
 
@@ -118,6 +117,15 @@ impl Account {
 fn fields<'l, const COUNT: usize>(line: &'l str, name: &str) -> Option<[&'l str; COUNT]> {
     let fields: [&str; COUNT] = line.split(':').collect::<Vec<_>>().try_into().ok()?;
     Some(fields).filter(|fields| fields.first() == Some(&name))
+}
+
+/// The name of a line and its number, as the C library reads them: it passes over comments, lines with `+` or `-`, and those
+/// without numbers.
+fn owner(line: &str) -> Option<(&str, u32)> {
+    let fields: Vec<&str> = line.trim_start().split(':').collect();
+    let number = |at: usize| fields.get(at)?.trim_start().parse::<u32>().ok();
+    let uid = number(2).filter(|_| number(3).is_some())?;
+    Some((fields[0], uid)).filter(|(name, _)| !name.starts_with(['#', '+', '-']))
 }
 
 fn entry(line: &str, name: &str) -> Option<Account> {

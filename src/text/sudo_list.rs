@@ -217,10 +217,11 @@ impl ListedCommand {
 
     fn about(&self, question: &Question<'_>) -> About {
         let command = self.command.trim_start_matches('!');
-        // `sha224:…` before a command: it is meant only where the file has these bytes.
-        let digest = command.split_once(' ').filter(|(word, _)| word.starts_with("sha"));
-        let command = digest.map_or(command, |(_, command)| command);
-        let (program, arguments) = split(command);
+        // `sha224:…` before a command, or several: it is meant only where the file has these bytes.
+        let is_digest = |word: &&str| word.starts_with("sha");
+        let bare = command.split_inclusive(' ').skip_while(is_digest).collect::<String>();
+        let has_digest = bare != command;
+        let (program, arguments) = split(&bare);
         let by_program = match_program(&program, question);
         let by_arguments = match (arguments.as_deref(), question.arguments) {
             (None, _) | (Some("\"\""), Some("")) => About::Yes,
@@ -232,7 +233,7 @@ impl ListedCommand {
         };
         match (by_program, by_arguments) {
             (About::No, _) | (_, About::No) => About::No,
-            (About::Yes, About::Yes) if digest.is_some() => About::Maybe,
+            (About::Yes, About::Yes) if has_digest => About::Maybe,
             (About::Yes, about) | (about, _) => about,
         }
     }

@@ -390,6 +390,7 @@ pub(crate) const HOST_FAULTS: &[HostFault] = &[
         "echo 'ops ALL=(ALL) ALL' > /etc/sudoers.d/90-ops; chmod 0644 /etc/sudoers.d/90-ops",
         "sudoers-lax",
     ),
+    remark("policy of another group", "chgrp daemon /etc/sudoers", "sudoers-lax"),
     remark(
         "rule for everything",
         "install -m 0440 /dev/null /etc/sudoers.d/90-cloud; echo 'gitlab-runner ALL=(ALL) NOPASSWD: ALL' > \

@@ -107,6 +107,8 @@ fn a_pattern_is_judged_or_said_to_be_unclear() {
         ("^/usr/s?bin/rsync$", "unclear"),
         ("^(/usr)?/bin/rsync$", "unclear"),
         ("sha224:abc /usr/bin/rsync", "unclear"),
+        ("sha224:abc, sha256:def /usr/bin/rsync", "unclear"),
+        ("sha224:abc, sha256:def /usr/bin/apt", "free"),
         ("/usr/bin/rsync -a *", "partly"),
         ("/usr/bin/rsync \"\"", "partly"),
     ] {
