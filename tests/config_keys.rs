@@ -509,7 +509,7 @@ fn a_refusal_for_the_hosts_socket_names_the_way_out() {
 
 /// Values of `[runners.docker]` that exclude each other or that Docker does not take: the lines, the version, and what is
 /// said to be refused.
-const REFUSED: [(&str, &str, &str); 82] = [
+const REFUSED: [(&str, &str, &str); 83] = [
     ("allowed_pull_policies = [\"never\"]", "19.4.0", "allowed_pull_policies"),
     ("pull_policy = \"never\"\nallowed_pull_policies = [\"always\"]", "15.1.0", "allowed_pull_policies"),
     ("pull_policy = []\nallowed_pull_policies = [\"if-not-present\"]", "", "allowed_pull_policies"),
@@ -562,6 +562,7 @@ const REFUSED: [(&str, &str, &str); 82] = [
     ),
     ("ulimit = { nofile = \"4096:1024\" }", "17.5.0", "ulimit"),
     ("ulimit = { nofile = \"1k\" }", "17.5.0", "ulimit"),
+    ("ulimit = { nofile = \"-1:1024\" }", "17.5.0", "ulimit"),
     ("ulimit = { files = \"1024\" }", "17.5.0", "ulimit"),
     ("ulimit = { nofile = \"unlimited\" }", "16.1.0", ""),
     ("mac_address = \"02:42:ac:11:00:02\"", "17.5.0", ""),

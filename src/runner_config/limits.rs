@@ -55,13 +55,15 @@ fn size(text: &str) -> Option<f64> {
     (number >= 0.0).then_some(number * 1024_f64.powi(power))
 }
 
-/// True for the name of a limit and its number or two, `SOFT:HARD`, of which the first is not the greater one; -1 is
-/// no limit.
+/// True for the name of a limit and its number or two, `SOFT:HARD`, of which the first is not the greater one; what is
+/// below zero is no limit.
 fn is_process_limit((name, value): (&str, &Item)) -> bool {
     let Some(text) = value.as_str() else { return true };
     let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-    let (Ok(soft), Ok(hard)) = (soft.parse::<i64>(), hard.parse::<i64>()) else { return false };
-    PROCESS_LIMITS.contains(&&*name.to_ascii_lowercase()) && (soft <= hard && soft >= -1 || hard == -1)
+    let [soft, hard] = [soft, hard]
+        .map(|number| number.parse::<i64>().map(|number| u64::try_from(number).unwrap_or(u64::MAX)));
+    let is_in_order = matches!((soft, hard), (Ok(soft), Ok(hard)) if soft <= hard);
+    is_in_order && PROCESS_LIMITS.contains(&&*name.to_ascii_lowercase())
 }
 
 fn is_capability(word: &str) -> bool {
