@@ -69,6 +69,21 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
         let text = text(root, PASSWD)?;
         return Ok(lines(&text).find_map(|line| entry(line, name)).map(|account| account.among(&text)));
     }
+    let name_services = root.name_services().context("cannot read /etc/nsswitch.conf")?;
+    for database in ["passwd", "group"] {
+        if !has_sources(&name_services, database) {
+            return Err(fault(
+                "name-services-empty",
+                format!(
+                    "/etc/nsswitch.conf: `{database}:` does not begin with somebody to ask, and programs that ask fall over"
+                ),
+                mend!(
+                    "let it name the files: $ sed -i 's/^[[:blank:]]*{0}:.*/{0}: files/' /etc/nsswitch.conf",
+                    database
+                ),
+            ));
+        }
+    }
     // Nearly always the account is in the files, and they are asked first: what NSS would say, without starting it.
     if let Some(account) = in_first_files(root, name) {
         return Ok(Some(account));
@@ -84,6 +99,14 @@ fn look_up(root: &Root, name: &str) -> Result<Option<Account>> {
             .filter(|first| first != name),
         is_hidden: false,
     }))
+}
+
+/// Whether each line about a database begins with somebody to ask; in brackets stands what becomes of an answer. Where one
+/// does not, the C library ends the process that asks.
+fn has_sources(name_services: &str, database: &str) -> bool {
+    let about = |line| str::trim_start(line).strip_prefix(database)?.strip_prefix(':')?.split('#').next();
+    let begins = |sources: &str| sources.trim_start().starts_with(|first| first != '[');
+    lines(name_services).filter_map(about).all(begins)
 }
 
 /// What `/etc/passwd` says of an account, where NSS takes that before it asks anybody else, nsswitch.conf(5). Of a

@@ -31,6 +31,10 @@ pub(super) const CASES: &[Case] = &[
     case("accounts-shut", "accounts that nobody can read", || {
         apply(&host(|host| host)?, "chmod 0600 /etc/passwd", &["--profile", "shell", "--only", "account"])
     }),
+    case("name-services-empty", "nobody is asked for accounts", || {
+        let script = "sed -i 's/^passwd:.*/passwd: [NOTFOUND=return] # files/' /etc/nsswitch.conf";
+        apply(&host(|host| host)?, script, &["--profile", "shell"])
+    }),
     case("sudoers-special-file", "a pipe in place of sudo's own configuration", || {
         let script = "rm -f /etc/sudo.conf; mkfifo /etc/sudo.conf";
         apply(&host(|host| host)?, script, &["--profile", "shell", "--only", "sudoers"])
